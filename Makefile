@@ -1,0 +1,113 @@
+# Everything there is to do here. `make help` lists it.
+
+# Where the tools are installed, and by which Python (3.11 or newer; only used to make the environment):
+#   make test PYTHON=python3.13 VENV=.venv313
+VENV ?= .venv
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+  "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# The SAM CLI has an environment of its own: its pins clash with ours.
+SAM_VENV ?= .venv-sam
+SAM := $(SAM_VENV)/bin/sam
+PIP := -m pip --disable-pip-version-check -q
+STACK ?= bird-salesforce
+STAGE ?= default
+export SAM_CLI_TELEMETRY ?= 0
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo start test chaos check format bench build invoke deploy connect doctor pins clean
+
+help: ## Lists what there is to do
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# ── A fresh machine ─────────────────────────────────────────────────────────────────────────────────
+
+setup: $(READY) ## Installs what everything else needs (the others do it by themselves)
+
+$(READY): requirements-dev.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found. Install one, or name it: make setup PYTHON=/path/to/python3"; exit 2; }
+	@test -x "$(BIN)/python" || { \
+	  "$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "$(PYTHON) cannot make a virtual environment: on Debian and Ubuntu, apt-get install python3-venv"; exit 2; }; \
+	  echo "Making $(VENV) with $$("$(PYTHON)" --version)"; "$(PYTHON)" -m venv "$(VENV)"; }
+	@echo "Installing the pinned requirements into $(VENV)"
+	@"$(BIN)/python" $(PIP) install --require-hashes -r requirements-dev.txt
+	@"$(BIN)/python" $(PIP) install --no-deps --no-build-isolation -e .
+	@touch "$@"
+
+$(SAM): requirements-sam.txt
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found."; exit 2; }
+	@echo "Installing the SAM CLI into $(SAM_VENV)"
+	@"$(PYTHON)" -m venv "$(SAM_VENV)"
+	@"$(SAM_VENV)/bin/python" $(PIP) install --require-hashes -r requirements-sam.txt
+	@touch "$@"
+
+# ── On this machine, without AWS and without Salesforce ─────────────────────────────────────────────
+
+demo: $(READY) ## Plays the whole story against a Salesforce in memory, and ends by itself
+	@"$(BIN)/python" -m sandbox.demo
+
+start: $(READY) ## Runs the local stack in the foreground, for curl and a browser
+	@"$(BIN)/python" -m sandbox $(ARGS)
+
+invoke: $(READY) ## Runs one function with one event: make invoke FN=create_lead EVENT=events/create_lead.json
+	@test -n "$(FN)" -a -n "$(EVENT)" || { echo "Say which: make invoke FN=create_lead EVENT=events/create_lead.json"; exit 2; }
+	@"$(BIN)/python" -m sandbox.invoke "$(FN)" "$(EVENT)"
+
+# ── Is it right? ────────────────────────────────────────────────────────────────────────────────────
+
+test: $(READY) ## Runs every test (ARGS=... for pytest)
+	@"$(BIN)/python" -m pytest -q --cov --cov-report=term $(ARGS)
+
+check: $(READY) ## Checks format, lint, types and the template
+	@"$(BIN)/ruff" format --check .
+	@"$(BIN)/ruff" check .
+	@"$(BIN)/mypy" layers/bridge/bridge sandbox $(wildcard cli bench)
+	@for app in functions/*/app.py; do "$(BIN)/mypy" "$$app" || exit 1; done
+	@"$(BIN)/cfn-lint" template.yaml
+	@if [ -x "$(SAM)" ]; then "$(SAM)" validate --lint --region us-east-1; \
+	  else echo "Not run: sam validate (make build installs the SAM CLI)"; fi
+
+format: $(READY) ## Formats the code and mends what lint can mend
+	@"$(BIN)/ruff" check --fix-only --quiet .
+	@"$(BIN)/ruff" format .
+
+ifneq ($(wildcard tests/chaos),)
+chaos: $(READY) ## Runs the long chaos suite and prints its counts
+	@CHAOS=long "$(BIN)/python" -m pytest -q -s tests/chaos $(ARGS)
+endif
+
+ifneq ($(wildcard bench),)
+bench: $(READY) ## Measures what docs promise about speed and size
+	@"$(BIN)/python" -m bench $(ARGS)
+endif
+
+# ── In AWS ──────────────────────────────────────────────────────────────────────────────────────────
+
+build: $(READY) $(SAM) ## Builds what is deployed, into .aws-sam (no Docker needed)
+	@PYTHON="$(abspath $(BIN)/python)" "$(SAM)" build --config-env "$(STAGE)"
+
+deploy: build ## Deploys into your AWS account, after showing what will change (STAGE=staging for another)
+	@"$(SAM)" deploy --config-env "$(STAGE)" $(ARGS)
+
+ifneq ($(wildcard cli/__main__.py),)
+connect: $(READY) ## Connects the deployed stack to Salesforce: one click in a browser
+	@"$(BIN)/python" -m cli connect --stack "$(STACK)" $(if $(REGION),--region "$(REGION)") $(ARGS)
+
+doctor: $(READY) ## Looks for what is wrong with the deployed stack and says how to mend it
+	@"$(BIN)/python" -m cli doctor --stack "$(STACK)" $(if $(REGION),--region "$(REGION)") $(ARGS)
+endif
+
+# ── For those who change the project ────────────────────────────────────────────────────────────────
+
+pins: ## Pins the requirements anew, with hashes, from the *.in files
+	@test -x .venv-pins/bin/uv || { "$(PYTHON)" -m venv .venv-pins && .venv-pins/bin/python $(PIP) install uv==0.13.9; }
+	@for f in requirements-dev requirements-sam; do .venv-pins/bin/uv pip compile -q --no-header \
+	  --universal --python-version 3.11 --generate-hashes "$$f.in" -o "$$f.txt"; done
+	@.venv-pins/bin/uv pip compile -q --no-header --python-version 3.13 --generate-hashes \
+	  layers/bridge/requirements.in -o layers/bridge/requirements.txt
+
+clean: ## Removes what was built and installed here
+	@rm -rf .aws-sam .local build htmlcov .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	@rm -rf .venv .venv-sam .venv-pins

@@ -1,0 +1,1 @@
+"""The local stack: Salesforce, AWS and API Gateway on this machine. See README.md beside this."""
