@@ -21,6 +21,7 @@ export SAM_CLI_TELEMETRY ?= 0
 help: ## Lists what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# The pinned lists are complete, hence --no-deps: pip has nothing to resolve, and is quick.
 # ── A fresh machine ─────────────────────────────────────────────────────────────────────────────────
 
 setup: $(READY) ## Installs what everything else needs (the others do it by themselves)
@@ -32,7 +33,7 @@ $(READY): requirements-dev.txt pyproject.toml
 	    echo "$(PYTHON) cannot make a virtual environment: on Debian and Ubuntu, apt-get install python3-venv"; exit 2; }; \
 	  echo "Making $(VENV) with $$("$(PYTHON)" --version)"; "$(PYTHON)" -m venv "$(VENV)"; }
 	@echo "Installing the pinned requirements into $(VENV)"
-	@"$(BIN)/python" $(PIP) install --require-hashes -r requirements-dev.txt
+	@"$(BIN)/python" $(PIP) install --no-deps --require-hashes -r requirements-dev.txt
 	@"$(BIN)/python" $(PIP) install --no-deps --no-build-isolation -e .
 	@touch "$@"
 
@@ -40,7 +41,7 @@ $(SAM): requirements-sam.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found."; exit 2; }
 	@echo "Installing the SAM CLI into $(SAM_VENV)"
 	@"$(PYTHON)" -m venv "$(SAM_VENV)"
-	@"$(SAM_VENV)/bin/python" $(PIP) install --require-hashes -r requirements-sam.txt
+	@"$(SAM_VENV)/bin/python" $(PIP) install --no-deps --require-hashes -r requirements-sam.txt
 	@touch "$@"
 
 # ── On this machine, without AWS and without Salesforce ─────────────────────────────────────────────
