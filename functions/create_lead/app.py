@@ -1,0 +1,11 @@
+"""POST /leads and GET /leads/{key}: a message becomes a Lead."""
+
+from typing import Any
+
+from bridge import wiring
+from bridge.api import LambdaContext
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer an API Gateway proxy event."""
+    return wiring.record_api("Lead").answer(event, context)

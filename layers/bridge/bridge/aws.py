@@ -1,0 +1,239 @@
+"""The three AWS calls of the hot path, signed and sent over the pool that Salesforce's calls use.
+
+boto3 costs more CPU at a cold start than all the rest together, so create_* and deliver's reading
+do without it (docs/adr/0003). The signer follows AWS's Signature Version 4 documentation
+(https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html) and a
+test holds it against botocore's, byte for byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from bridge.deadline import Deadline
+from bridge.errors import BridgeError, SalesforceProblem
+from bridge.http import Answer, Http
+
+
+class AwsError(BridgeError):
+    """AWS refused a call, or could not be reached. `code` is AWS's error code."""
+
+    def __init__(self, code: str, message: str, *, status: int = 0) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.http_status = status
+
+
+class FunctionError(BridgeError):
+    """An invoked function raised: `error_type` is the name of its exception's class."""
+
+    def __init__(self, error_type: str, message: str) -> None:
+        super().__init__(f"{error_type}: {message}")
+        self.error_type = error_type
+        self.error_message = message
+
+
+@dataclass(frozen=True)
+class AwsIdentity:
+    """Who signs, and where: what Lambda puts into the environment."""
+
+    region: str
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str = field(repr=False)
+    endpoint_url: str
+    """One endpoint for every service, for a local stack; empty: AWS's own."""
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> AwsIdentity:
+        """Read what the runtime sets; missing credentials make AWS refuse, in its own words."""
+        return cls(
+            region=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1",
+            access_key_id=environ.get("AWS_ACCESS_KEY_ID", ""),
+            secret_access_key=environ.get("AWS_SECRET_ACCESS_KEY", ""),
+            session_token=environ.get("AWS_SESSION_TOKEN", ""),
+            endpoint_url=environ.get("AWS_ENDPOINT_URL", "").rstrip("/"),
+        )
+
+    def endpoint(self, service: str) -> str:
+        """The base URL of a service in this region."""
+        if self.endpoint_url:
+            return self.endpoint_url
+        suffix = "amazonaws.com.cn" if self.region.startswith("cn-") else "amazonaws.com"
+        return f"https://{service}.{self.region}.{suffix}"
+
+
+def sign(
+    identity: AwsIdentity,
+    *,
+    service: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    at: float,
+) -> dict[str, str]:
+    """The headers of a POST with its Signature Version 4. `at` is seconds since the epoch."""
+    parts = urlsplit(url)
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at))
+    signed = {name.lower(): value for name, value in headers.items()}
+    signed["host"] = parts.netloc
+    signed["x-amz-date"] = stamp
+    if identity.session_token:
+        signed["x-amz-security-token"] = identity.session_token
+    names = sorted(signed)
+    canonical = "\n".join(
+        (
+            "POST",
+            quote(parts.path or "/", safe="/-_.~"),
+            parts.query,
+            *(f"{name}:{' '.join(signed[name].split())}" for name in names),
+            "",
+            ";".join(names),
+            hashlib.sha256(body).hexdigest(),
+        )
+    )
+    scope = f"{stamp[:8]}/{identity.region}/{service}/aws4_request"
+    to_sign = "\n".join(
+        ("AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest())
+    )
+    key = f"AWS4{identity.secret_access_key}".encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
+    signed["authorization"] = (
+        f"AWS4-HMAC-SHA256 Credential={identity.access_key_id}/{scope}, "
+        f"SignedHeaders={';'.join(names)}, Signature={signature}"
+    )
+    del signed["host"]
+    return signed
+
+
+class Aws:
+    """GetParameter, SendMessage, Invoke: what a function needs while a caller waits."""
+
+    def __init__(self, *, http: Http, identity: AwsIdentity) -> None:
+        self._http = http
+        self._identity = identity
+
+    def get_parameter(self, name: str, *, deadline: Deadline) -> str | None:
+        """The decrypted value of an SSM parameter; None if there is none. Raises AwsError."""
+        try:
+            answer = self._call(
+                "ssm",
+                "AmazonSSM.GetParameter",
+                {"Name": name, "WithDecryption": True},
+                deadline=deadline,
+            )
+        except AwsError as error:
+            if error.code == "ParameterNotFound":
+                return None
+            raise
+        return str(answer["Parameter"]["Value"])
+
+    def send_message(self, queue_url: str, body: str, *, deadline: Deadline) -> str:
+        """Put one message into a queue; answers its message id. Raises AwsError.
+
+        May put it twice if an answer is lost: whoever reads the queue has to expect that anyway.
+        """
+        answer = self._call(
+            "sqs",
+            "AmazonSQS.SendMessage",
+            {"QueueUrl": queue_url, "MessageBody": body},
+            deadline=deadline,
+        )
+        return str(answer.get("MessageId", ""))
+
+    def invoke(self, function: str, payload: Mapping[str, Any], *, deadline: Deadline) -> Any:
+        """Run a function once and wait for its answer. Raises AwsError, FunctionError.
+
+        One attempt: whoever is asked to do a thing once must not be asked twice by a library.
+        """
+        url = f"{self._identity.endpoint('lambda')}/2015-03-31/functions/{quote(function, safe='')}"
+        answer = self._post(
+            "lambda",
+            url + "/invocations",
+            {"content-type": "application/json", "x-amz-invocation-type": "RequestResponse"},
+            json.dumps(payload).encode(),
+            deadline=deadline,
+        )
+        result = _read_json(answer.body)
+        if answer.status >= 300:
+            raise _read_error(answer, result)
+        if answer.headers.get("X-Amz-Function-Error"):
+            said = result if isinstance(result, dict) else {}
+            raise FunctionError(
+                str(said.get("errorType", "Unknown")), str(said.get("errorMessage", ""))
+            )
+        return result
+
+    def _call(
+        self, service: str, target: str, payload: Mapping[str, Any], *, deadline: Deadline
+    ) -> Any:
+        """One operation of a JSON-protocol service, repeated while it is AWS's passing trouble."""
+        version = "1.0" if service == "sqs" else "1.1"
+        headers = {"content-type": f"application/x-amz-json-{version}", "x-amz-target": target}
+        body = json.dumps(payload).encode()
+        pause = 0.1
+        while True:
+            try:
+                answer = self._post(
+                    service,
+                    self._identity.endpoint(service) + "/",
+                    headers,
+                    body,
+                    deadline=deadline,
+                )
+                result = _read_json(answer.body)
+                if answer.status == 200 and isinstance(result, dict):
+                    return result
+                error = _read_error(answer, result)
+            except AwsError as trouble:
+                error = trouble
+            passing = error.http_status in (0, 429) or error.http_status >= 500
+            passing = passing or "Throttl" in error.code or error.code == "TooManyUpdates"
+            pause *= 2
+            wait = random.uniform(pause / 2, pause)
+            if not passing or deadline.remaining() < wait + 0.2:
+                raise error
+            time.sleep(wait)
+
+    def _post(
+        self, service: str, url: str, headers: dict[str, str], body: bytes, *, deadline: Deadline
+    ) -> Answer:
+        signed = sign(
+            self._identity, service=service, url=url, headers=headers, body=body, at=time.time()
+        )
+        try:
+            return self._http.send(
+                "POST", url, headers=signed, body=body, deadline=deadline, repeatable=True
+            )
+        except SalesforceProblem as problem:
+            raise AwsError(problem.code, problem.message) from problem
+
+
+def _read_json(body: bytes) -> Any:
+    try:
+        return json.loads(body) if body else None
+    except ValueError:
+        return None
+
+
+def _read_error(answer: Answer, result: Any) -> AwsError:
+    said = result if isinstance(result, dict) else {}
+    code = str(
+        said.get("__type")
+        or said.get("code")
+        or answer.headers.get("x-amzn-errortype")
+        or "Unknown"
+    )
+    code = code.split("#")[-1].split(":")[0]
+    message = said.get("message") or said.get("Message") or ""
+    return AwsError(code, str(message), status=answer.status)

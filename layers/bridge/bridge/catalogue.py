@@ -1,0 +1,325 @@
+"""Salesforce's error codes: what each means for the record, and who can mend it, and how.
+
+The `errorCode` decides, never the HTTP status alone and never the words of the message, which come
+in the user's language. Codes that are not listed here are judged by `kind_of`.
+
+Sources: Salesforce's REST API guide (status codes and error responses), SOAP API guide (core data
+types: StatusCode, ExceptionCode), OAuth 2.0 error codes of Salesforce Help.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Kind(Enum):
+    """What an error code means for the record that was sent."""
+
+    REFUSED = "this record, as it is, will not be taken"
+    DUPLICATE_RULE = "a duplicate rule matched"
+    DUPLICATE_VALUE = "a unique field has this value already: perhaps our own key"
+    SESSION = "the access token is not accepted"
+    LOCKED = "try again in seconds"
+    UNAVAILABLE = "try again later"
+    LIMIT = "a limit is spent: try again much later"
+    NOT_SET_UP = "a person has to change the org or the connection"
+    TRIGGER = "an org's trigger or flow failed: a refusal if the record was alone"
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """One code's kind, and a hint for the person who can do something about it."""
+
+    kind: Kind
+    hint: str = ""
+
+
+_FLOW_AUTHOR = "In the flow: "
+_ADMIN = "Salesforce administrator: "
+
+MEANINGS: dict[str, Meaning] = {
+    # The session.
+    "INVALID_SESSION_ID": Meaning(
+        Kind.SESSION,
+        _ADMIN + "if this stays, check that the integration user may use the REST API, that the "
+        "app's session policies do not lock sessions to an IP address, and that the profile's "
+        "login IP ranges are not enforced on every request.",
+    ),
+    # Limits.
+    "REQUEST_LIMIT_EXCEEDED": Meaning(
+        Kind.LIMIT,
+        _ADMIN + "the org's API requests (Setup, Company Information) or its concurrent long "
+        "requests are spent; find who spends them, or buy more. The record waits.",
+    ),
+    "LIMIT_EXCEEDED": Meaning(Kind.LIMIT, _ADMIN + "a limit of the org is spent; it waits."),
+    "EXCEEDED_QUOTA": Meaning(Kind.LIMIT, _ADMIN + "a quota of the org is spent; it waits."),
+    "TOO_MANY_REQUESTS": Meaning(Kind.LIMIT, "Too many requests; the record waits."),
+    # Passing trouble.
+    "UNABLE_TO_LOCK_ROW": Meaning(
+        Kind.LOCKED, "Another process holds a lock on a parent record; it is tried again."
+    ),
+    "QUERY_TIMEOUT": Meaning(Kind.UNAVAILABLE, "A query inside the org took too long."),
+    "REQUEST_RUNNING_TOO_LONG": Meaning(Kind.UNAVAILABLE, "The org took too long."),
+    "SERVER_UNAVAILABLE": Meaning(Kind.UNAVAILABLE, "Salesforce is unavailable."),
+    "SERVICE_UNAVAILABLE": Meaning(Kind.UNAVAILABLE, "Salesforce is unavailable."),
+    "UNKNOWN_EXCEPTION": Meaning(Kind.UNAVAILABLE, "An internal error of Salesforce."),
+    "APEX_ERROR": Meaning(
+        Kind.UNAVAILABLE, _ADMIN + "Apex code of the org failed (Setup, Apex Jobs and debug logs)."
+    ),
+    "ORG_IN_MAINTENANCE": Meaning(Kind.UNAVAILABLE, "The org is in maintenance."),
+    "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE": Meaning(
+        Kind.UNAVAILABLE, "The org is read-only during maintenance."
+    ),
+    "TXN_SECURITY_METERING_ERROR": Meaning(
+        Kind.UNAVAILABLE, "A transaction security policy could not be evaluated just now."
+    ),
+    "PROCESSING_HALTED": Meaning(Kind.UNAVAILABLE, "Another part of the call failed."),
+    "ALL_OR_NONE_OPERATION_ROLLED_BACK": Meaning(Kind.UNAVAILABLE, "The call was rolled back."),
+    # The org or the connection needs a person.
+    "API_DISABLED_FOR_ORG": Meaning(
+        Kind.NOT_SET_UP,
+        _ADMIN + "give the integration user the API: Setup, Users, the user's profile or a "
+        "permission set, Administrative Permissions, tick API Enabled. If that box is not there, "
+        "the org's edition has no API (Enterprise, Unlimited, Performance and Developer have; "
+        "Professional can buy it).",
+    ),
+    "API_CURRENTLY_DISABLED": Meaning(
+        Kind.NOT_SET_UP,
+        _ADMIN + "the API is switched off for this user: profile or permission set, "
+        "Administrative Permissions, API Enabled.",
+    ),
+    "INVALID_TYPE": Meaning(
+        Kind.NOT_SET_UP,
+        _ADMIN + "the integration user cannot see this object: give Create and Read on Lead and "
+        "Case by a permission set.",
+    ),
+    "NOT_FOUND": Meaning(
+        Kind.NOT_SET_UP,
+        _ADMIN + "the integration user cannot see this object (give Create and Read on Lead and "
+        "Case by a permission set), or the API version is one that the org does not have.",
+    ),
+    "METHOD_NOT_ALLOWED": Meaning(
+        Kind.NOT_SET_UP, "The API version or URL does not fit: check the parameter ApiVersion."
+    ),
+    "UNSUPPORTED_API_VERSION": Meaning(
+        Kind.NOT_SET_UP, "This API version is retired: raise the parameter ApiVersion."
+    ),
+    "UNSUPPORTED_MEDIA_TYPE": Meaning(
+        Kind.NOT_SET_UP, "The API version or URL does not fit: check the parameter ApiVersion."
+    ),
+    "STORAGE_LIMIT_EXCEEDED": Meaning(
+        Kind.NOT_SET_UP,
+        _ADMIN + "the org's data storage is full: Setup, Storage Usage; delete data or buy space.",
+    ),
+    "LOGIN_DURING_RESTRICTED_TIME": Meaning(
+        Kind.NOT_SET_UP, _ADMIN + "lift the login hours on the integration user's profile."
+    ),
+    "LOGIN_DURING_RESTRICTED_DOMAIN": Meaning(
+        Kind.NOT_SET_UP,
+        _ADMIN + "the login IP ranges of the integration user's profile exclude this address.",
+    ),
+    # A transaction security policy judges the integration user, not one record.
+    **{
+        f"TXN_SECURITY_{end}": Meaning(
+            Kind.NOT_SET_UP,
+            _ADMIN + "a transaction security policy blocks the integration user "
+            "(Setup, Transaction Security Policies): exempt it.",
+        )
+        for end in (
+            "NO_ACCESS",
+            "END_A_SESSION",
+            "FAIL_CLOSE",
+            "TWO_FA_REQUIRED",
+            "APEX_ERROR",
+            "RUNTIME_ERROR",
+        )
+    },
+    # Duplicates.
+    "DUPLICATES_DETECTED": Meaning(
+        Kind.DUPLICATE_RULE,
+        _ADMIN + "a duplicate rule matched another record (Setup, Duplicate Rules). Use the "
+        "existing record, or let the deployer set DuplicateRecords=allow, which passes rules that "
+        "alert but not rules that block.",
+    ),
+    "DUPLICATE_VALUE": Meaning(
+        Kind.DUPLICATE_VALUE,
+        _ADMIN + "another record has this value in a field that is unique.",
+    ),
+    "DUPLICATE_EXTERNAL_ID": Meaning(
+        Kind.DUPLICATE_VALUE,
+        _ADMIN + "several records share this external id: make the field Unique.",
+    ),
+    # The org's own code.
+    "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY": Meaning(
+        Kind.TRIGGER,
+        _ADMIN + "an Apex trigger of the org failed on this record; its name is in the message.",
+    ),
+    "CANNOT_EXECUTE_FLOW_TRIGGER": Meaning(
+        Kind.TRIGGER, _ADMIN + "a record-triggered flow of the org failed on this record."
+    ),
+    # This record, as it is, is refused.
+    "REQUIRED_FIELD_MISSING": Meaning(
+        Kind.REFUSED,
+        _FLOW_AUTHOR + "send a value for these fields, or let the administrator give them a "
+        "default value or make them optional.",
+    ),
+    "STRING_TOO_LONG": Meaning(
+        Kind.REFUSED, _FLOW_AUTHOR + "shorten the value; the message tells the longest allowed."
+    ),
+    "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST": Meaning(
+        Kind.REFUSED,
+        _ADMIN + "add the value to the picklist (Object Manager, the field, Values), or take the "
+        "restriction off; or send one of its values in the flow.",
+    ),
+    "INVALID_EMAIL_ADDRESS": Meaning(
+        Kind.REFUSED, _FLOW_AUTHOR + "send a valid e-mail address, or none."
+    ),
+    "INVALID_FIELD": Meaning(
+        Kind.REFUSED,
+        "No such field, or the integration user may not see it. In the flow: check the field's "
+        "API name (custom ones end in __c). Administrator: field-level security of that field.",
+    ),
+    "INVALID_FIELD_FOR_INSERT_UPDATE": Meaning(
+        Kind.REFUSED,
+        _ADMIN + "give the integration user edit access to these fields (permission set, field "
+        "permissions); formula and system fields cannot be set at all.",
+    ),
+    "FIELD_CUSTOM_VALIDATION_EXCEPTION": Meaning(
+        Kind.REFUSED,
+        _ADMIN + "a validation rule refuses the record; the message is the rule's own. Send what "
+        "it wants from the flow, or exempt the integration user in the rule.",
+    ),
+    "FIELD_INTEGRITY_EXCEPTION": Meaning(
+        Kind.REFUSED, _FLOW_AUTHOR + "the values of these fields do not go together."
+    ),
+    "INVALID_TYPE_ON_FIELD_IN_RECORD": Meaning(
+        Kind.REFUSED, _FLOW_AUTHOR + "the value has the wrong type for the field."
+    ),
+    "NUMBER_OUTSIDE_VALID_RANGE": Meaning(
+        Kind.REFUSED, _FLOW_AUTHOR + "the number is too large or too small for the field."
+    ),
+    "INSUFFICIENT_ACCESS_OR_READONLY": Meaning(
+        Kind.REFUSED,
+        _ADMIN + "the integration user may not set this: give Create on the object and edit "
+        "access to the fields, and access to the records it refers to.",
+    ),
+    "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY": Meaning(
+        Kind.REFUSED, _ADMIN + "the integration user has no access to a record referred to."
+    ),
+    "INSUFFICIENT_ACCESS": Meaning(
+        Kind.REFUSED, _ADMIN + "the integration user lacks access to the object or record."
+    ),
+    "INVALID_CROSS_REFERENCE_KEY": Meaning(
+        Kind.REFUSED,
+        "An id in the record (OwnerId, RecordTypeId …) or the assignment rule's id does not exist "
+        "in this org: check the flow, and the parameters LeadAssignmentRule, CaseAssignmentRule.",
+    ),
+    "MALFORMED_ID": Meaning(
+        Kind.REFUSED, _FLOW_AUTHOR + "an id field holds something that is no Salesforce id."
+    ),
+    "JSON_PARSER_ERROR": Meaning(
+        Kind.REFUSED,
+        _FLOW_AUTHOR + "a value cannot be read as the field's type (a date is 2026-01-31, a "
+        "date and time 2026-01-31T12:00:00Z, a checkbox true or false without quotes).",
+    ),
+    "INACTIVE_OWNER_OR_USER": Meaning(
+        Kind.REFUSED, _ADMIN + "the owner is an inactive user: name another in flow or rule."
+    ),
+    "ENTITY_IS_DELETED": Meaning(
+        Kind.REFUSED, _FLOW_AUTHOR + "the record refers to one that is deleted."
+    ),
+    "MALFORMED_QUERY": Meaning(Kind.REFUSED, "The request to Salesforce was malformed."),
+    "MALFORMED_SEARCH": Meaning(Kind.REFUSED, "The request to Salesforce was malformed."),
+}
+
+_UNLISTED_REFUSAL = Meaning(
+    Kind.REFUSED, _ADMIN + "look the error code up in Salesforce's documentation."
+)
+_UNLISTED_TROUBLE = Meaning(Kind.UNAVAILABLE, "Salesforce answered with an error it did not name.")
+_UNLISTED_SESSION = Meaning(Kind.SESSION)
+
+
+def meaning_of(code: str, status: int) -> Meaning:
+    """What a code means; for one that is not listed, the HTTP status is all there is to go by."""
+    listed = MEANINGS.get(code)
+    if listed is not None:
+        return listed
+    if status == 401:
+        return _UNLISTED_SESSION
+    if status >= 500 or status in (408, 420, 425, 429) or not code:
+        return _UNLISTED_TROUBLE
+    return _UNLISTED_REFUSAL
+
+
+@dataclass(frozen=True)
+class GrantFailure:
+    """What an OAuth error means: pass, or a person has to act, and what they do."""
+
+    permanent: bool
+    hint: str
+
+
+_TRANSIENT = GrantFailure(permanent=False, hint="It is tried again.")
+_RECONNECT = "Run `make connect` (bird-salesforce connect) to connect the org again."
+
+GRANT_FAILURES: dict[tuple[str, str], GrantFailure] = {
+    ("invalid_grant", "token request is already being processed"): _TRANSIENT,
+    ("unknown_error", ""): _TRANSIENT,
+    ("rate_limit_exceeded", ""): GrantFailure(
+        False, "The login rate is spent (3,600 logins an hour a user); it is tried again."
+    ),
+    ("invalid_grant", "expired access/refresh token"): GrantFailure(
+        True,
+        "The refresh token was revoked, replaced, unused for too long, or pushed out by a newer "
+        "approval. " + _RECONNECT,
+    ),
+    ("invalid_grant", "inactive user"): GrantFailure(
+        True, _ADMIN + "the integration user is inactive: activate it, then run `make connect`."
+    ),
+    ("invalid_grant", "user hasn't approved this consumer"): GrantFailure(
+        True, _ADMIN + "pre-authorize the integration user in the app's policies."
+    ),
+    ("invalid_grant", "no client credentials user enabled"): GrantFailure(
+        True, _ADMIN + "name a run-as user in the app's client-credentials flow."
+    ),
+    ("invalid_grant", "ip restricted or invalid login hours"): GrantFailure(
+        True, _ADMIN + "the profile's login hours or IP ranges keep the integration user out."
+    ),
+    ("invalid_grant", "request not supported on this domain"): GrantFailure(
+        True, "Use the org's My Domain as login URL: client credentials need it. " + _RECONNECT
+    ),
+    ("invalid_grant", ""): GrantFailure(
+        True, "Salesforce refuses the stored credentials. " + _RECONNECT
+    ),
+    ("invalid_app_access", ""): GrantFailure(
+        True, _ADMIN + "the app's policies admit only pre-authorized users: add this one."
+    ),
+    ("invalid_client_id", ""): GrantFailure(
+        True,
+        "The consumer key is unknown there: wrong key, wrong login URL (production or sandbox?), "
+        "or an app younger than ten minutes. " + _RECONNECT,
+    ),
+    ("invalid_client", ""): GrantFailure(
+        True, "The consumer secret is wrong or was rotated. " + _RECONNECT
+    ),
+    ("inactive_user", ""): GrantFailure(True, _ADMIN + "the integration user is inactive."),
+    ("inactive_org", ""): GrantFailure(True, _ADMIN + "the org is inactive."),
+    ("unsupported_grant_type", ""): GrantFailure(
+        True, _ADMIN + "the app does not allow this OAuth flow: enable it in the app's settings."
+    ),
+    ("invalid_request", ""): GrantFailure(
+        True, "Salesforce cannot read the request. " + _RECONNECT
+    ),
+}
+
+
+def grant_failure(error: str, description: str, status: int) -> GrantFailure:
+    """Judge an OAuth error answer; an unlisted one is permanent only if it is a named 4xx."""
+    words = description.strip().lower()
+    for key in ((error, words), (error, "")):
+        if key in GRANT_FAILURES:
+            return GRANT_FAILURES[key]
+    if status >= 500 or status in (408, 420, 425, 429) or not error:
+        return _TRANSIENT
+    return GrantFailure(True, f"Salesforce refuses the credentials ({error}). {_RECONNECT}")

@@ -1,0 +1,44 @@
+"""How long something may take: a point in time that everything on the way looks at."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A moment on the monotonic clock, in seconds."""
+
+    at: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        """The moment that many seconds from now."""
+        return cls(time.monotonic() + seconds)
+
+    def remaining(self) -> float:
+        """Seconds left; zero when it has passed."""
+        return max(0.0, self.at - time.monotonic())
+
+    def sooner(self, seconds: float) -> Deadline:
+        """The same moment, that many seconds earlier: time kept back for what comes after."""
+        return Deadline(self.at - seconds)
+
+
+def answer_by(
+    *, requested_at_ms: object, budget_seconds: float, function_seconds: float
+) -> Deadline:
+    """When the caller must have its answer, counted from when the gateway took the request.
+
+    `requested_at_ms` is `requestContext.requestTimeEpoch`; a cold start happens after it, so it
+    counts. A time further back than the function's own timeout (or in the future) belongs to a
+    replayed event, as with `sam local invoke`, and is ignored. One second of the function's own
+    time is kept back.
+    """
+    spent = 0.0
+    if isinstance(requested_at_ms, (int, float)) and not isinstance(requested_at_ms, bool):
+        since = time.time() - requested_at_ms / 1000
+        if 0 <= since <= function_seconds:
+            spent = since
+    return Deadline.after(min(budget_seconds - spent, function_seconds - 1))

@@ -1,0 +1,502 @@
+"""Many records, later: what waits in the outbox, up to 200 of them a call.
+
+Each record is judged by itself. What is done is acknowledged, what Salesforce refuses goes to
+Rejected with the reason, and all else goes back to the queue for later. Nothing is acknowledged
+before it is where it belongs, so a crash at any moment only means that messages come again; the
+key makes that harmless.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from bridge.deadline import Deadline
+from bridge.errors import (
+    DuplicatesDetected,
+    KeyTaken,
+    LimitExceeded,
+    NotSetUp,
+    Refused,
+    RowLocked,
+    SalesforceProblem,
+    SessionRefused,
+    Unavailable,
+)
+from bridge.outbox import Envelope, UnreadableEnvelope, now
+from bridge.records import ObjectName, Record
+from bridge.salesforce import Attempt, Found, Salesforce, Session, derived_at_fault
+from bridge.settings import Settings
+from bridge.telemetry import Telemetry
+from bridge.tokens import Sessions
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+Result = TypeVar("Result")
+
+LAST_CALL_SECONDS = 60.0
+"""With less than this left of the invocation no new call to Salesforce is begun."""
+
+CALL_SECONDS = 45.0
+"""How long Salesforce may take for one call of many."""
+
+LOOK_FIRST_SECONDS = 600
+"""A message older than this may be of a record that was made, then merged or deleted."""
+
+GIVE_UP_SECONDS = 7 * 24 * 3600
+"""After this a message that could not be delivered is sent to Rejected, where it gets a new age:
+SQS itself would move it with its old one, and delete it seven days later."""
+
+LONGEST_DELAY_SECONDS = 6 * 3600
+
+DELAYS: tuple[tuple[type[SalesforceProblem], float, float], ...] = (
+    (LimitExceeded, 900.0, LONGEST_DELAY_SECONDS),
+    (NotSetUp, 120.0, 1800.0),
+    (RowLocked, 5.0, 600.0),
+    (SalesforceProblem, 20.0, 900.0),
+)
+"""First and longest delay in seconds by what went wrong; doubled each time, with jitter. At 15
+minutes a week's outage costs 672 of the 1,000 receives that the queue allows."""
+
+INTERNAL_ERRORS = frozenset({"UNKNOWN_EXCEPTION", "APEX_ERROR"})
+MOST_INTERNAL_ERRORS = 20
+"""Calls of an invocation that may end so while the record at fault is searched by halving: two such
+records among 200 are found with it."""
+
+SQS_BATCH = 10
+SQS_BATCH_BYTES = 1_000_000
+
+
+@dataclass
+class Item:
+    """One record on its way, with every message that asks for it."""
+
+    envelope: Envelope
+    messages: list[Mapping[str, Any]]
+    outcome: str = ""
+    problem: SalesforceProblem | None = None
+    stripped: bool = False
+    """Whether the fields that we filled were already left out once."""
+
+    @property
+    def record(self) -> Record:
+        return self.envelope.record
+
+    @property
+    def age_seconds(self) -> float:
+        """How long its oldest message has been in the outbox."""
+        return max(_age_seconds(message) for message in self.messages)
+
+    @property
+    def attempts(self) -> int:
+        """How often SQS has handed out its messages."""
+        return max(_attribute(message, "ApproximateReceiveCount", 1) for message in self.messages)
+
+
+@dataclass
+class Batch:
+    """What has become of an invocation's messages."""
+
+    items: list[Item] = field(default_factory=list)
+    unreadable: list[Mapping[str, Any]] = field(default_factory=list)
+    not_done: list[Mapping[str, Any]] = field(default_factory=list)
+    """Messages that SQS has to keep."""
+
+
+class Delivery:
+    """The job of Deliver."""
+
+    def __init__(
+        self,
+        *,
+        salesforce: Salesforce,
+        sessions: Sessions,
+        sqs: BaseClient,
+        settings: Settings,
+        telemetry: Telemetry,
+    ) -> None:
+        self._salesforce = salesforce
+        self._sessions = sessions
+        self._sqs = sqs
+        self._settings = settings
+        self._telemetry = telemetry
+        self._internal_errors = 0
+
+    def run(self, event: Any, *, seconds: float) -> dict[str, Any]:
+        """Deliver an SQS event's messages; answers which of them SQS has to keep.
+
+        `seconds` is what is left of the invocation. The answer is a partial batch response
+        (`batchItemFailures`).
+        """
+        last_call = Deadline.after(seconds - LAST_CALL_SECONDS)
+        self._internal_errors = 0
+        batch = _read(event)
+        try:
+            for group in _grouped(self._skip_what_is_there(batch.items, last_call)):
+                self._deliver(group, last_call)
+        except SalesforceProblem as problem:
+            # The org as a whole: whatever is undecided waits, and no further call is made.
+            for item in batch.items:
+                if not item.outcome:
+                    item.outcome, item.problem = "delayed", problem
+        self._settle(batch)
+        self._tell(batch)
+        return {
+            "batchItemFailures": [
+                {"itemIdentifier": message["messageId"]} for message in batch.not_done
+            ]
+        }
+
+    # Looking before sending
+
+    def _skip_what_is_there(self, items: list[Item], last_call: Deadline) -> list[Item]:
+        """Ask once for everything old or replayed; do not bring a deleted record back."""
+        if not self._settings.external_id_field:
+            return items
+        old = [
+            item
+            for item in items
+            if item.age_seconds > LOOK_FIRST_SECONDS or item.envelope.replayed
+        ]
+        found = self._look_up(old, last_call)
+        for item in old:
+            there = found.get((item.record.object, item.record.key))
+            if there:
+                item.outcome = "deleted" if there.deleted else "exists"
+        return [item for item in items if not item.outcome]
+
+    def _look_up(
+        self, items: Sequence[Item], last_call: Deadline
+    ) -> dict[tuple[ObjectName, str], Found]:
+        found: dict[tuple[ObjectName, str], Found] = {}
+        objects: tuple[ObjectName, ...] = ("Lead", "Case")
+        for name in objects:
+            keys = [item.record.key for item in items if item.record.object == name]
+            if keys:
+                rows = self._call(partial(self._find_many, name, keys), last_call)
+                found.update({(name, key): row for key, row in rows.items()})
+        return found
+
+    # Sending
+
+    def _deliver(self, items: Sequence[Item], last_call: Deadline) -> None:
+        """Send one group in calls that are not too many records nor too many bytes."""
+        for some in self._chunks(items):
+            self._send(some, last_call)
+
+    def _chunks(self, items: Sequence[Item]) -> Iterable[list[Item]]:
+        chunk: list[Item] = []
+        size = 0
+        for item in items:
+            cost = len(self._salesforce.collection_entry(item.record))
+            if chunk and (
+                len(chunk) >= self._settings.records_per_call
+                or size + cost > self._settings.bytes_per_call
+            ):
+                yield chunk
+                chunk, size = [], 0
+            chunk.append(item)
+            size += cost
+        if chunk:
+            yield chunk
+
+    def _send(self, items: list[Item], last_call: Deadline) -> None:
+        """Send these in one call and judge each; halve where a crowd may have been the reason."""
+        records = [item.record for item in items]
+        try:
+            answer = self._call(partial(self._create_many, records), last_call)
+        except Unavailable as problem:
+            # An internal error of Salesforce's may be one record's; an outage is everybody's.
+            if problem.code not in INTERNAL_ERRORS or not self._may_search():
+                raise
+            if len(items) > 1:
+                self._halve(items, last_call)
+            else:
+                items[0].outcome, items[0].problem = "delayed", problem
+            return
+        if isinstance(answer, Refused):
+            # The whole call was refused, for one unknown field or unreadable value in it.
+            if len(items) > 1:
+                self._halve(items, last_call)
+                return
+            answer = [Attempt(problem=answer)]
+        again: list[Item] = []
+        refused: list[Item] = []
+        for item, attempt in zip(items, answer, strict=True):
+            problem = attempt.problem
+            if attempt.created:
+                item.outcome = "created"
+            elif problem is None or isinstance(problem, SessionRefused):
+                item.outcome = "delayed"
+                item.problem = Unavailable("Salesforce's answer could not be read")
+            elif not isinstance(problem, Refused):
+                item.outcome, item.problem = "delayed", problem
+            elif len(items) > 1 and problem.code.startswith("CANNOT_"):
+                again.append(item)
+            else:
+                item.problem = problem
+                refused.append(item)
+        self._judge(refused, last_call)
+        if again:
+            self._halve(again, last_call) if len(again) > 1 else self._send(again, last_call)
+
+    def _may_search(self) -> bool:
+        """Whether to go on halving after an internal error: it is bounded, in case it is the org."""
+        self._internal_errors += 1
+        return self._internal_errors <= MOST_INTERNAL_ERRORS
+
+    def _halve(self, items: list[Item], last_call: Deadline) -> None:
+        middle = (len(items) + 1) // 2
+        for half in (items[:middle], items[middle:]):
+            if half:
+                self._send(half, last_call)
+
+    def _judge(self, refused: list[Item], last_call: Deadline) -> None:
+        """No refusal is final before a look-up by key; then without our own fields once more."""
+        found: dict[tuple[ObjectName, str], Found] = {}
+        if refused and self._settings.external_id_field:
+            found = self._look_up(refused, last_call)
+        once_more: list[Item] = []
+        for item in refused:
+            there = found.get((item.record.object, item.record.key))
+            problem = item.problem
+            assert problem is not None
+            dropped = frozenset() if item.stripped else derived_at_fault(problem, item.record)
+            if there:
+                item.outcome, item.problem = "deleted" if there.deleted else "exists", None
+            elif isinstance(problem, KeyTaken) and problem.existing_id:
+                item.outcome, item.problem = "exists", None
+            elif isinstance(problem, KeyTaken):
+                item.outcome = "delayed"
+                item.problem = RowLocked("a record with this key is just being made")
+            elif dropped:
+                self._telemetry.warn(
+                    "derived_fields_dropped", fields=sorted(dropped), object=item.record.object
+                )
+                self._telemetry.count("DerivedFieldsDropped")
+                item.envelope = item.envelope.with_record(item.record.without(dropped))
+                item.stripped, item.problem = True, None
+                once_more.append(item)
+            else:
+                item.outcome = "rejected"
+        for group in _grouped(once_more):
+            self._deliver(group, last_call)
+
+    def _find_many(
+        self, name: ObjectName, keys: Sequence[str], session: Session, deadline: Deadline
+    ) -> dict[str, Found]:
+        return self._salesforce.find_many(name, keys, session=session, deadline=deadline)
+
+    def _create_many(
+        self, records: Sequence[Record], session: Session, deadline: Deadline
+    ) -> list[Attempt] | Refused:
+        """One call of many; what concerns the org as a whole is raised."""
+        answer = self._salesforce.create_many(records, session=session, deadline=deadline)
+        if isinstance(answer, SalesforceProblem) and not isinstance(answer, Refused):
+            raise answer
+        return answer
+
+    def _call(self, call: Callable[[Session, Deadline], Result], last_call: Deadline) -> Result:
+        if last_call.remaining() <= 0:
+            raise Unavailable("the invocation has no time left for another call", code="NO_TIME")
+        deadline = Deadline.after(CALL_SECONDS)
+        return self._sessions.call(lambda session: call(session, deadline), deadline=deadline)
+
+    # Settling
+
+    def _settle(self, batch: Batch) -> None:
+        """Send refusals to Rejected, delay what waits; only then may anything be acknowledged."""
+        to_reject: list[tuple[str, list[Mapping[str, Any]]]] = []
+        for message in batch.unreadable:
+            to_reject.append((_wrapped(message), [message]))
+        delayed: list[Item] = []
+        for item in batch.items:
+            problem = item.problem
+            if item.outcome == "delayed" and item.age_seconds > GIVE_UP_SECONDS:
+                item.outcome = "rejected"
+            if item.outcome == "rejected":
+                assert problem is not None
+                refused = item.envelope.refused(problem, attempts=item.attempts)
+                to_reject.append((refused.dump(), item.messages))
+            elif item.outcome not in ("created", "exists", "deleted"):
+                item.outcome = "delayed"
+                delayed.append(item)
+        batch.not_done += self._reject(to_reject)
+        self._delay(delayed)
+        for item in delayed:
+            batch.not_done += item.messages
+
+    def _reject(
+        self, bodies: Sequence[tuple[str, list[Mapping[str, Any]]]]
+    ) -> list[Mapping[str, Any]]:
+        """Send bodies to Rejected; answers the messages whose body could not be sent."""
+        failed: list[Mapping[str, Any]] = []
+        for some in _sqs_batches(bodies):
+            entries = [{"Id": str(i), "MessageBody": body} for i, (body, _) in enumerate(some)]
+            try:
+                said = self._sqs.send_message_batch(
+                    QueueUrl=self._settings.rejected_url, Entries=entries
+                )
+                sent = {int(entry["Id"]) for entry in said.get("Successful", ())}
+            except (ClientError, BotoCoreError) as error:
+                self._telemetry.alarm("rejected_unreachable", error=error, count=len(some))
+                sent = set()
+            for i, (_, messages) in enumerate(some):
+                if i not in sent:
+                    failed += messages
+        return failed
+
+    def _delay(self, items: Sequence[Item]) -> None:
+        """Hide what waits for a while that grows; if that fails, the visibility timeout does it."""
+        entries: list[dict[str, Any]] = []
+        for item in items:
+            seconds = delay_seconds(item.problem, attempts=item.attempts)
+            for message in item.messages:
+                handle = message.get("receiptHandle")
+                if handle:
+                    entries.append({"ReceiptHandle": handle, "VisibilityTimeout": seconds})
+        for start in range(0, len(entries), SQS_BATCH):
+            some = entries[start : start + SQS_BATCH]
+            try:
+                self._sqs.change_message_visibility_batch(
+                    QueueUrl=self._settings.outbox_url,
+                    Entries=[{"Id": str(i), **entry} for i, entry in enumerate(some)],
+                )
+            except (ClientError, BotoCoreError) as error:
+                self._telemetry.alarm("outbox_delay_failed", error=error, count=len(some))
+                return
+
+    # Telling
+
+    def _tell(self, batch: Batch) -> None:
+        waiting = {
+            item.problem.code: item.problem
+            for item in batch.items
+            if item.outcome == "delayed" and item.problem is not None
+        }
+        for problem in waiting.values():
+            if isinstance(problem, NotSetUp):
+                self._telemetry.alarm("not_set_up", error=problem)
+                self._telemetry.count("NotSetUp")
+            else:
+                self._telemetry.warn("delivery_delayed", code=problem.code)
+        counts: dict[tuple[str, str, str], int] = {}
+        for item in batch.items:
+            outcome = item.outcome
+            if outcome == "rejected" and isinstance(item.problem, DuplicatesDetected):
+                outcome = "duplicate"
+            where = (outcome, item.record.object, item.record.channel)
+            counts[where] = counts.get(where, 0) + 1
+            if outcome in ("rejected", "duplicate", "deleted"):
+                self._telemetry.event(
+                    "record",
+                    outcome=item.outcome,
+                    object=item.record.object,
+                    channel=item.record.channel,
+                    key=item.record.key,
+                    code=getattr(item.problem, "code", ""),
+                    fields=getattr(item.problem, "fields", ()),
+                    attempts=item.attempts,
+                )
+        for (outcome, name, channel), count in counts.items():
+            self._telemetry.count_records(outcome, object_name=name, channel=channel, count=count)
+        if batch.unreadable:
+            self._telemetry.warn("unreadable_messages", count=len(batch.unreadable))
+        measured = self._salesforce.take_measurements()
+        self._telemetry.event(
+            "delivery",
+            count=len(batch.items),
+            attempts=max((item.attempts for item in batch.items), default=0),
+            api_calls=measured.calls,
+            salesforce_request_id=measured.request_id,
+        )
+        if measured.calls:
+            self._telemetry.measure_salesforce(
+                milliseconds=measured.milliseconds,
+                usage_percent=measured.usage_percent,
+                calls=measured.calls,
+            )
+
+
+def delay_seconds(problem: SalesforceProblem | None, *, attempts: int) -> int:
+    """How long a message waits before it is tried again: doubled each time, jittered, bounded."""
+    kind = type(problem) if problem is not None else SalesforceProblem
+    first, longest = next((f, most) for known, f, most in DELAYS if issubclass(kind, known))
+    delay = min(longest, first * 2 ** min(attempts - 1, 20))
+    return max(1, int(random.uniform(delay / 2, delay)))
+
+
+def _read(event: Any) -> Batch:
+    """The messages of an SQS event; those with the same object and key are one item."""
+    batch = Batch()
+    by_key: dict[tuple[str, str], Item] = {}
+    for message in event.get("Records") or ():
+        try:
+            envelope = Envelope.parse(message["body"])
+        except (UnreadableEnvelope, KeyError):
+            batch.unreadable.append(message)
+            continue
+        where = (envelope.record.object, envelope.record.key)
+        if where in by_key:
+            by_key[where].messages.append(message)
+        else:
+            by_key[where] = Item(envelope, [message])
+    batch.items = list(by_key.values())
+    return batch
+
+
+def _grouped(items: Iterable[Item]) -> list[list[Item]]:
+    """Groups of one object and one set of headers, since headers hold for a whole call."""
+    groups: dict[tuple[ObjectName, bool], list[Item]] = {}
+    for item in items:
+        groups.setdefault((item.record.object, item.record.has_owner), []).append(item)
+    return list(groups.values())
+
+
+def _sqs_batches(
+    bodies: Sequence[tuple[str, list[Mapping[str, Any]]]],
+) -> Iterable[list[tuple[str, list[Mapping[str, Any]]]]]:
+    """Runs of at most ten bodies and together at most what SQS takes in one call."""
+    some: list[tuple[str, list[Mapping[str, Any]]]] = []
+    size = 0
+    for body in bodies:
+        cost = len(body[0])
+        if some and (len(some) == SQS_BATCH or size + cost > SQS_BATCH_BYTES):
+            yield some
+            some, size = [], 0
+        some.append(body)
+        size += cost
+    if some:
+        yield some
+
+
+def _wrapped(message: Mapping[str, Any]) -> str:
+    """An unreadable message as it stands in Rejected: the whole of it, and why."""
+    return json.dumps(
+        {
+            "v": 1,
+            "unreadable": str(message.get("body", "")),
+            "reason": {"code": "UNREADABLE_MESSAGE", "message": "no envelope", "at": now()},
+        }
+    )
+
+
+def _attribute(message: Mapping[str, Any], name: str, default: int) -> int:
+    try:
+        return int(message["attributes"][name])
+    except (KeyError, TypeError, ValueError):
+        return default
+
+
+def _age_seconds(message: Mapping[str, Any]) -> float:
+    """Seconds since the message was sent to the outbox."""
+    sent = _attribute(message, "SentTimestamp", 0)
+    return time.time() - sent / 1000 if sent else 0.0

@@ -1,0 +1,221 @@
+"""What can go wrong, as one tree; each class knows its HTTP answer and what happens to the record.
+
+BridgeError
+├── BadRequest              400  the caller's request cannot be read; nothing is kept
+│   ├── ForbiddenField      400  `Id` or `attributes` came from the caller
+│   └── RequestTooLarge     400  what could not be queued is not accepted
+├── Refused                 422  Salesforce refuses this record; it is kept in Rejected
+│   ├── DuplicatesDetected  409  a duplicate rule found somebody else's record
+│   └── KeyTaken                 our own key is in the unique index: the record is there
+├── SessionRefused               the access token was refused; renewed, never shown to a caller
+│   └── InstanceMoved            the instance URL answers with a redirect or a web page
+├── Unavailable             202  Salesforce cannot take it now; it is queued
+│   ├── Unreachable              no connection was made: nothing was sent
+│   ├── NoAnswer                 sent, but no answer came: the record may be there
+│   ├── RowLocked                somebody else holds a lock
+│   ├── LimitExceeded            API requests, concurrency or quota: waits long
+│   └── TokenPending             a token is being renewed and was not ready in time
+├── NotSetUp                202  the org or the connection needs a person; queued, and an alarm
+│   ├── NotConnected             no credentials yet
+│   ├── CredentialsRevoked       Salesforce no longer accepts the credentials
+│   ├── CredentialsLost          a rotated refresh token could be stored nowhere
+│   ├── FreshSessionRefused      a brand-new token is refused: configuration, not expiry
+│   ├── KeyFieldMissing          the external-id field is missing or hidden
+│   └── OrgNotReady              API disabled, object hidden, version retired, storage full …
+├── NotKept                 503  neither Salesforce nor a queue could take it; retry, same key
+└── MisconfiguredEnvironment     a function's environment is incomplete (a deployment fault)
+"""
+
+from __future__ import annotations
+
+
+class BridgeError(Exception):
+    """The root of everything this package raises on purpose."""
+
+    status = 500
+    title = "Something went wrong"
+
+
+class BadRequest(BridgeError):
+    """The caller's request cannot be read; nothing of it is kept."""
+
+    status = 400
+    title = "The request cannot be read"
+    code = "BAD_REQUEST"
+
+
+class ForbiddenField(BadRequest):
+    """A caller may not choose a record's `Id` or its `attributes`."""
+
+    title = "A field that a caller may not set"
+    code = "FORBIDDEN_FIELD"
+
+
+class RequestTooLarge(BadRequest):
+    """The record would not fit into the outbox, so it is not accepted at all."""
+
+    title = "The request is too large"
+    code = "REQUEST_TOO_LARGE"
+
+
+class SalesforceProblem(BridgeError):
+    """Something Salesforce said, with its own error code, message and fields where it gave them.
+
+    `code` is Salesforce's errorCode (or ours, in the same style), `hint` says who can mend it,
+    `existing_id` is a record that Salesforce named as being in the way.
+    """
+
+    code = "UNKNOWN"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        fields: tuple[str, ...] = (),
+        hint: str = "",
+        existing_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or type(self).code
+        self.fields = fields
+        self.hint = hint
+        self.existing_id = existing_id
+
+
+class Refused(SalesforceProblem):
+    """Salesforce refuses this record, and it is not there under its key: it goes to Rejected."""
+
+    status = 422
+    title = "Salesforce refuses the record"
+    code = "REFUSED"
+
+
+class DuplicatesDetected(Refused):
+    """A duplicate rule of the org matched another record (`existing_id`, where Salesforce told)."""
+
+    status = 409
+    title = "Salesforce found a duplicate"
+    code = "DUPLICATES_DETECTED"
+
+
+class KeyTaken(Refused):
+    """`DUPLICATE_VALUE` on our own field: a record with this key exists.
+
+    `existing_id` is the id that the message named, None where it said `<unknown>`.
+    """
+
+    code = "DUPLICATE_VALUE"
+
+
+class SessionRefused(SalesforceProblem):
+    """`INVALID_SESSION_ID`: this access token is no longer accepted."""
+
+    code = "INVALID_SESSION_ID"
+
+
+class InstanceMoved(SessionRefused):
+    """The instance URL redirects or shows a web page, as after a My Domain rename."""
+
+    code = "INSTANCE_MOVED"
+
+
+class Unavailable(SalesforceProblem):
+    """Salesforce cannot take the record now; the same request may succeed later."""
+
+    status = 202
+    code = "UNAVAILABLE"
+
+
+class Unreachable(Unavailable):
+    """No connection was made, so nothing was sent."""
+
+    code = "UNREACHABLE"
+
+
+class NoAnswer(Unavailable):
+    """The request was sent and no readable answer came: the record may be there or not."""
+
+    code = "NO_ANSWER"
+
+
+class RowLocked(Unavailable):
+    """`UNABLE_TO_LOCK_ROW` and its like: gone in seconds."""
+
+    code = "UNABLE_TO_LOCK_ROW"
+
+
+class LimitExceeded(Unavailable):
+    """A limit of the org is spent; hammering on does not help."""
+
+    code = "REQUEST_LIMIT_EXCEEDED"
+
+
+class TokenPending(Unavailable):
+    """Somebody is renewing the access token and it was not ready within the caller's time."""
+
+    code = "TOKEN_PENDING"
+
+
+class NotSetUp(SalesforceProblem):
+    """A person has to mend the org or the connection; until then records wait, none is refused."""
+
+    status = 202
+    code = "NOT_SET_UP"
+
+
+class NotConnected(NotSetUp):
+    """There are no credentials yet: nobody has run `connect`."""
+
+    code = "NOT_CONNECTED"
+
+
+class CredentialsRevoked(NotSetUp):
+    """Salesforce permanently refuses the stored credentials."""
+
+    code = "CREDENTIALS_REVOKED"
+
+
+class CredentialsLost(NotSetUp):
+    """Salesforce rotated the refresh token and nothing would store the new one."""
+
+    code = "CREDENTIALS_LOST"
+
+
+class FreshSessionRefused(NotSetUp):
+    """A token that was renewed a moment ago is refused."""
+
+    code = "FRESH_SESSION_REFUSED"
+
+
+class KeyFieldMissing(NotSetUp):
+    """The external-id field does not exist, or the integration user may not see or set it."""
+
+    code = "KEY_FIELD_MISSING"
+
+
+class OrgNotReady(NotSetUp):
+    """The org as a whole does not take records: API off, object hidden, storage full …"""
+
+    code = "ORG_NOT_READY"
+
+
+class NotKept(BridgeError):
+    """Neither Salesforce nor a queue could take the record: the caller must send it again."""
+
+    status = 503
+    title = "The record could not be kept; send it again"
+    code = "NOT_KEPT"
+
+
+class MisconfiguredEnvironment(BridgeError):
+    """Environment variables that the template should give are missing or cannot be read."""
+
+
+def named(name: str) -> type[NotSetUp] | None:
+    """The NotSetUp class of that name, as it comes back in a Lambda error's `errorType`."""
+    found = globals().get(name)
+    if isinstance(found, type) and issubclass(found, NotSetUp):
+        return found
+    return None

@@ -1,0 +1,134 @@
+"""One way out to the network, for Salesforce and for AWS: a pool per host, one TLS context.
+
+What may be sent twice is decided by the caller (`repeatable`), because only it knows whether the
+request carries a key that makes a repetition harmless.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import urllib3
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+    SSLError,
+)
+
+from bridge.deadline import Deadline
+from bridge.errors import NoAnswer, Unreachable
+
+CONNECT_SECONDS = 3.0
+"""A host that does not accept a connection within this is treated as down (and asked once more)."""
+
+NEVER_SENT = (NewConnectionError, ConnectTimeoutError, SSLError)
+"""What urllib3 raises before a byte of the request is out: repeating it is always safe."""
+
+LONGEST_ANSWER = 16 * 1024 * 1024
+"""Bytes: more than any answer we ask for, so that none fills the memory."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer. The body is out of `repr`: it may hold anything."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+class Http:
+    """Kept connections to a few hosts. Raises Unreachable or NoAnswer, nothing of urllib3's."""
+
+    def __init__(self) -> None:
+        self._pools: dict[tuple[str, str, int | None], urllib3.HTTPConnectionPool] = {}
+        self._tls: ssl.SSLContext | None = None
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        deadline: Deadline,
+        repeatable: bool = False,
+    ) -> Answer:
+        """Send one request and read its whole answer before the deadline.
+
+        Raises Unreachable if nothing was sent, NoAnswer if it was and no whole answer came. A
+        connection that could not be made is tried twice. One that was kept from before and is
+        found dead (Lambda freezes between invocations, so it often is) is replaced by a new one
+        once if the request is `repeatable`.
+        """
+        scheme, rest = url.split("://", 1)
+        host, _, path = rest.partition("/")
+        pool = self._pool(scheme, host)
+        for attempt in (1, 2):
+            seconds = deadline.remaining()
+            if seconds <= 0:
+                raise Unreachable("no time was left to send the request")
+            made_before = pool.num_connections
+            try:
+                response = pool.urlopen(
+                    method,
+                    "/" + path,
+                    body=body,
+                    headers=headers,
+                    retries=False,
+                    redirect=False,
+                    preload_content=False,
+                    assert_same_host=False,
+                    timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, seconds), read=seconds),
+                )
+                return _read(response, deadline)
+            except NEVER_SENT as error:
+                if attempt == 2:
+                    raise Unreachable(
+                        f"{host} cannot be reached ({type(error).__name__})"
+                    ) from error
+            except ReadTimeoutError as error:
+                raise NoAnswer(f"{host} did not answer in time") from error
+            except (ProtocolError, HTTPError, OSError) as error:
+                kept = pool.num_connections == made_before
+                if attempt == 2 or not (kept and repeatable):
+                    raise NoAnswer(f"{host} broke off ({type(error).__name__})") from error
+        raise AssertionError("unreachable: the second attempt returns or raises")
+
+    def _pool(self, scheme: str, host: str) -> urllib3.HTTPConnectionPool:
+        parts = urlsplit(f"{scheme}://{host}")
+        key = (scheme, parts.hostname or "", parts.port)
+        pool = self._pools.get(key)
+        if pool is None:
+            if scheme == "https":
+                # Loading the certificate authorities is the dear part: once per process.
+                self._tls = self._tls or ssl.create_default_context()
+                pool = urllib3.HTTPSConnectionPool(key[1], key[2], maxsize=1, ssl_context=self._tls)
+            else:
+                pool = urllib3.HTTPConnectionPool(key[1], key[2], maxsize=1)
+            self._pools[key] = pool
+        return pool
+
+
+def _read(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> Answer:
+    """Read the body in pieces, so that an answer that drips cannot outlast the deadline."""
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        while piece := response.read1():
+            pieces.append(piece)
+            size += len(piece)
+            if size > LONGEST_ANSWER or deadline.at < time.monotonic():
+                raise ProtocolError("the answer is too long or too slow")
+    except BaseException:
+        response.close()
+        raise
+    response.release_conn()
+    return Answer(response.status, response.headers, b"".join(pieces))

@@ -1,0 +1,56 @@
+"""A Lead, a Case: what is sent to Salesforce, which fields we made up, and under which key."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+ObjectName = Literal["Lead", "Case"]
+
+_PLAIN_KEY = re.compile(r"[a-z0-9._-]{1,100}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One record on its way. Field values are out of `repr`: they are a person's."""
+
+    object: ObjectName
+    key: str
+    """The idempotency key as stored in the external-id field."""
+    fields: Mapping[str, Any] = field(repr=False)
+    """API names to values, explicit and derived ones, without the key."""
+    derived: frozenset[str] = frozenset()
+    """Names of the fields that we filled; Salesforce's refusal of them costs no lead."""
+    channel: str = "unknown"
+    """The channel's name in the table of channels; never what a caller wrote."""
+
+    @property
+    def has_owner(self) -> bool:
+        """Whether the caller chose an owner, so that no assignment rule may move the record."""
+        return any(name.lower() == "ownerid" for name in self.fields)
+
+    def without(self, names: frozenset[str]) -> Record:
+        """The same record less these fields."""
+        kept = {name: value for name, value in self.fields.items() if name not in names}
+        return replace(self, fields=kept, derived=self.derived - names)
+
+
+def stored_key(raw: str) -> str:
+    """A key as it is written to the external-id field: trimmed, and plain or hashed.
+
+    WhatsApp's ids differ in case only, and Setup's default for Unique ignores case, so whatever is
+    not plain lower case becomes its SHA-256 in lower-case hex (64 of the field's 100 characters).
+    """
+    key = raw.strip()
+    if _PLAIN_KEY.fullmatch(key):
+        return key
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def made_up_key() -> str:
+    """A key for a request that brought none: a repeated request is then a new record."""
+    return uuid.uuid4().hex

@@ -1,0 +1,276 @@
+"""From an API Gateway event to a record: what a caller may send, read once and at the door.
+
+Any key that is a Salesforce field name goes to Salesforce as it is; `bird` says where the message
+came from. Field names are compared without case, as Salesforce does.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from bridge.errors import BadRequest, ForbiddenField
+from bridge.message import BirdMessage, cut, is_absent
+from bridge.records import ObjectName, Record, made_up_key, stored_key
+from bridge.settings import Settings
+
+DEEPEST = 20
+"""Levels of nesting in a body; a Salesforce field needs two (a relationship by external id)."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class HttpRequest:
+    """The parts of a proxy event that matter. Header names are lower case."""
+
+    method: str
+    headers: Mapping[str, str] = field(repr=False)
+    query: Mapping[str, str] = field(repr=False)
+    path_key: str | None = field(repr=False)
+    body: str = field(repr=False)
+    gateway_request_id: str = ""
+    requested_at_ms: object = None
+
+    @classmethod
+    def from_event(cls, event: Any) -> HttpRequest:
+        """Read a REST API proxy event (payload version 1.0). Raises BadRequest."""
+        if not isinstance(event, dict):
+            raise BadRequest("the event is no API Gateway proxy event")
+        context = event.get("requestContext")
+        context = context if isinstance(context, dict) else {}
+        path = event.get("pathParameters")
+        key = path.get("key") if isinstance(path, dict) else None
+        return cls(
+            method=str(event.get("httpMethod") or "POST").upper(),
+            headers={name.lower(): value for name, value in _texts(event.get("headers"))},
+            query=dict(_texts(event.get("queryStringParameters"))),
+            path_key=key if isinstance(key, str) else None,
+            body=_read_body(event),
+            gateway_request_id=str(context.get("requestId") or ""),
+            requested_at_ms=context.get("requestTimeEpoch"),
+        )
+
+    @property
+    def errors_inline(self) -> bool:
+        """`?errors=inline`: answer 200 whatever happened."""
+        return self.query.get("errors", "").strip().lower() == "inline"
+
+    @property
+    def respond_async(self) -> bool:
+        """`Prefer: respond-async` (RFC 7240): queue it at once."""
+        preferences = self.headers.get("prefer", "").lower().split(",")
+        return any(p.split(";")[0].strip() == "respond-async" for p in preferences)
+
+    def asked_keys(self) -> list[str]:
+        """The stored forms of the key in a GET's path or query, most likely first.
+
+        Whether a path parameter arrives percent-decoded is the gateway's affair, so both readings
+        are tried. Raises BadRequest if there is no key.
+        """
+        raw = self.path_key if self.path_key is not None else self.query.get("key")
+        if raw is None or not raw.strip():
+            raise BadRequest("say which record: GET /leads/{key}, or /leads?key= where it has a /")
+        readings = [raw] if self.path_key is None else [raw, unquote(raw)]
+        return list(dict.fromkeys(stored_key(reading) for reading in readings))
+
+
+@dataclass(frozen=True)
+class RecordRequest:
+    """What a POST asks for."""
+
+    record: Record
+    key_source: str
+    """Where the idempotency key came from: header, field, message or made_up."""
+    unresolved_keys: int
+    """How many sources held an unresolved variable instead of a key."""
+
+
+def read_record(
+    request: HttpRequest, object_name: ObjectName, *, settings: Settings
+) -> RecordRequest:
+    """The record that a POST describes. Raises BadRequest, ForbiddenField."""
+    body = _read_object(request)
+    key_field = settings.external_id_field.lower()
+    explicit: dict[str, Any] = {}
+    names: set[str] = set()
+    bird: Any = None
+    body_key: Any = None
+    for name, value in body.items():
+        lower = name.lower()
+        if lower in ("id", "attributes"):
+            raise ForbiddenField(f"{name} is Salesforce's to give: leave it out of the body")
+        if lower in names:
+            raise BadRequest(f"{name} is given twice (field names are compared without case)")
+        names.add(lower)
+        if lower == "bird":
+            bird = value
+        elif key_field and lower == key_field:
+            body_key = value
+        else:
+            value = _present(value)
+            if value is not None:
+                explicit[name] = value
+
+    message = _read_bird(bird)
+    key, key_source, unresolved = _choose_key(
+        ("header", request.headers.get("idempotency-key")),
+        ("field", body_key),
+        ("message", message.message_id if message else None),
+    )
+    given = {name.lower() for name in explicit}
+    filled = dict(message.fields(object_name)) if message else {}
+    if object_name == "Lead" and settings.default_company:
+        filled["Company"] = cut(settings.default_company, 255)
+    if "lastname" in given:
+        filled.pop("FirstName", None)  # never a half of one name with a half of another
+    derived = {name: value for name, value in filled.items() if name.lower() not in given}
+    return RecordRequest(
+        record=Record(
+            object=object_name,
+            key=key,
+            fields={**explicit, **derived},
+            derived=frozenset(derived),
+            channel=message.channel.name if message else "none",
+        ),
+        key_source=key_source,
+        unresolved_keys=unresolved,
+    )
+
+
+def _choose_key(*sources: tuple[str, Any]) -> tuple[str, str, int]:
+    """The first source that holds a key. An unresolved variable would be everybody's key: it is
+    none, wherever in the text it stands."""
+    unresolved = 0
+    for source, value in sources:
+        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+            continue
+        text = str(value)
+        if not text.strip():
+            continue
+        if "{{" in text or "}}" in text:
+            unresolved += 1
+            continue
+        return stored_key(text), source, unresolved
+    return made_up_key(), "made_up", unresolved
+
+
+def _read_bird(bird: Any) -> BirdMessage | None:
+    if isinstance(bird, str) and not is_absent(bird):
+        try:
+            bird = json.loads(bird)
+        except ValueError as error:
+            raise BadRequest("bird is text that is not JSON; send an object") from error
+    if is_absent(bird):
+        return None
+    if not isinstance(bird, dict):
+        raise BadRequest('bird is not an object; send {"bird": {"channel": …}}')
+    return BirdMessage.parse(bird)
+
+
+def _present(value: Any) -> Any:
+    """A value without the absent parts of it; None if nothing is left."""
+    if is_absent(value):
+        return None
+    if isinstance(value, dict):
+        kept = {n: p for n, v in value.items() if (p := _present(v)) is not None}
+        return kept or None
+    return value
+
+
+def _texts(values: Any) -> list[tuple[str, str]]:
+    if not isinstance(values, dict):
+        return []
+    return [(str(name), value) for name, value in values.items() if isinstance(value, str)]
+
+
+def _read_body(event: Mapping[str, Any]) -> str:
+    body = event.get("body")
+    if body is None:
+        return ""
+    if not isinstance(body, str):
+        raise BadRequest("the event's body is not text")
+    if not event.get("isBase64Encoded"):
+        return body
+    try:
+        return base64.b64decode(body, validate=True).decode("utf-8")
+    except (binascii.Error, ValueError) as error:
+        raise BadRequest("the body is not base64-encoded UTF-8") from error
+
+
+def _read_object(request: HttpRequest) -> dict[str, Any]:
+    """The body as an object: JSON unless it says that it is a form. Raises BadRequest."""
+    text = request.body.removeprefix("\ufeff")
+    if not text.strip():
+        raise BadRequest("the body is empty; send a JSON object")
+    content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if content_type == "application/x-www-form-urlencoded":
+        return _read_form(text)
+    try:
+        body = json.loads(text, parse_constant=_no_constant)
+        depth_of(body)
+    except RecursionError as error:
+        raise BadRequest("the body is nested too deeply") from error
+    except ValueError as error:
+        where = ""
+        if isinstance(error, json.JSONDecodeError):
+            where = f" (line {error.lineno}, column {error.colno})"
+        raise BadRequest(f"the body is not JSON{where}") from error
+    if not isinstance(body, dict):
+        raise BadRequest('the body is JSON but not an object; send {"LastName": …}')
+    if "\\u" in text or _SURROGATE.search(text):
+        return dict(_without_lone_surrogates(body))
+    return dict(body)
+
+
+def depth_of(value: Any, level: int = 1) -> None:
+    """Raises BadRequest where a body is nested deeper than anything Salesforce takes."""
+    if level > DEEPEST:
+        raise BadRequest("the body is nested too deeply")
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for part in inner:
+        if isinstance(part, (dict, list)):
+            depth_of(part, level + 1)
+
+
+def _no_constant(name: str) -> Any:
+    raise BadRequest(f"{name} is no JSON number")
+
+
+def _read_form(text: str) -> dict[str, Any]:
+    """Form pairs; `bird.channel=whatsapp` is the key `channel` of the object `bird`."""
+    body: dict[str, Any] = {}
+    bird: dict[str, Any] = {}
+    try:
+        pairs = parse_qsl(text.strip(), keep_blank_values=True, max_num_fields=1000)
+    except ValueError as error:
+        raise BadRequest("the form has too many fields") from error
+    if not pairs:
+        raise BadRequest("the body holds no form fields")
+    for name, value in pairs:
+        into, key = (bird, name[5:]) if name.lower().startswith("bird.") else (body, name)
+        if key in into:
+            if into is body:
+                raise BadRequest(f"{name} is given twice")
+            value = f"{into[key]},{value}"
+        into[key] = value
+    if bird:
+        body["bird"] = bird
+    return body
+
+
+def _without_lone_surrogates(value: Any) -> Any:
+    """The same with half characters replaced: they are no text and no system takes them."""
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {_without_lone_surrogates(k): _without_lone_surrogates(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_without_lone_surrogates(part) for part in value]
+    return value

@@ -1,0 +1,641 @@
+"""What Salesforce says, and how it is asked: pure readers of answers first, then a small client.
+
+The rules: Salesforce runs validation rules, triggers and duplicate rules *before* its unique index,
+so no refusal is final before the record has been looked for under its key. Answers come in the
+user's language: the `errorCode`, an id and a field's API name are all that is read of them.
+
+Sources: REST API Developer Guide (sObject Rows by External ID, Composite, sObject Collections,
+QueryAll, Headers: Assignment Rule, Duplicate Rule, Limit Info).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from bridge.catalogue import Kind, meaning_of
+from bridge.deadline import Deadline
+from bridge.errors import (
+    DuplicatesDetected,
+    InstanceMoved,
+    KeyFieldMissing,
+    KeyTaken,
+    LimitExceeded,
+    NoAnswer,
+    OrgNotReady,
+    Refused,
+    RowLocked,
+    SalesforceProblem,
+    SessionRefused,
+    Unavailable,
+)
+from bridge.http import Answer, Http
+from bridge.records import ObjectName, Record
+from bridge.settings import Settings
+
+_ID = re.compile(r"\b[a-zA-Z0-9]{15}(?:[a-zA-Z0-9]{3})?\b")
+_ID_SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+_USAGE = re.compile(r"(?:^|;\s*)api-usage=(\d+)/(\d+)")
+_LIKE_A_FILE = re.compile(r"\.[a-z]{2,10}$")
+_TRIGGER_TROUBLE = ("UNABLE_TO_LOCK_ROW", "QUERY_TIMEOUT")
+KEY_FIELD_HINT = (
+    "Salesforce administrator: make the field {field} (Text 100, External ID, Unique) on Lead and "
+    "Case, and give the integration user read and edit access to it: run `make connect` "
+    "(bird-salesforce setup-org does both), or deploy the folder salesforce/."
+)
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a call needs to be let in. The token is out of `repr`."""
+
+    access_token: str = field(repr=False)
+    instance_url: str
+    generation: int = 0
+    """Grows by one with each token; tells which of two is newer."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One entry of an error answer."""
+
+    code: str
+    message: str = field(repr=False)
+    fields: tuple[str, ...] = ()
+    status: int = 400
+    existing_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """A record that is in Salesforce. `number` is a Case's CaseNumber where it could be read."""
+
+    id: str
+    number: str | None = None
+    deleted: bool = False
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """How one record fared: `created`, or `problem`; `found` is what a look-up in the same round
+    trip said (None: not looked up, False: not there)."""
+
+    created: Found | None = None
+    problem: SalesforceProblem | None = None
+    found: Found | bool | None = None
+
+
+def full_id(record_id: str) -> str:
+    """A record id in its 18-character form.
+
+    The suffix marks which characters are upper case, five at a time (Salesforce Help, "What Are
+    Salesforce IDs Composed Of?").
+    """
+    if len(record_id) != 15:
+        return record_id
+    suffix = ""
+    for start in (0, 5, 10):
+        bits = sum(1 << i for i, c in enumerate(record_id[start : start + 5]) if "A" <= c <= "Z")
+        suffix += _ID_SUFFIX[bits]
+    return record_id + suffix
+
+
+def read_json(body: bytes) -> Any:
+    """The JSON of a body, or None where it is none (HTML, cut off, empty)."""
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def read_faults(said: Any, *, status: int, object_name: str | None = None) -> tuple[Fault, ...]:
+    """The entries of an error body: a list of objects, or one bare object; else nothing.
+
+    `errorCode` in most resources, `statusCode` in collections. `duplicateResult` was spelled
+    `duplicateResut` by older versions; an existing id counts only if it is of the same object.
+    """
+    entries = said if isinstance(said, list) else [said]
+    faults = []
+    for entry in entries:
+        if not isinstance(entry, dict):
+            continue
+        code = entry.get("errorCode") or entry.get("statusCode")
+        if not isinstance(code, str):
+            continue
+        fields = entry.get("fields")
+        faults.append(
+            Fault(
+                code=code,
+                message=str(entry.get("message") or ""),
+                fields=tuple(str(f) for f in fields) if isinstance(fields, list) else (),
+                status=status,
+                existing_id=_existing_id(entry, object_name),
+            )
+        )
+    return tuple(faults)
+
+
+def _existing_id(entry: Mapping[str, Any], object_name: str | None) -> str | None:
+    result = entry.get("duplicateResult") or entry.get("duplicateResut")
+    if not isinstance(result, dict):
+        return None
+    for match in result.get("matchResults") or ():
+        if not isinstance(match, dict):
+            continue
+        for matched in match.get("matchRecords") or ():
+            record = matched.get("record") if isinstance(matched, dict) else None
+            if not isinstance(record, dict) or not isinstance(record.get("Id"), str):
+                continue
+            attributes = record.get("attributes")
+            kind = attributes.get("type") if isinstance(attributes, dict) else None
+            if object_name is None or (kind or match.get("entityType")) == object_name:
+                return full_id(record["Id"])
+    return None
+
+
+def judge(faults: Sequence[Fault], *, key_field: str) -> SalesforceProblem:
+    """What the entries of one error answer mean together, as the problem to raise or to keep.
+
+    The session and the org's set-up come before the record: they would refuse any record. Our own
+    key in the unique index comes before other refusals: then the record is there.
+    """
+    by_kind: dict[Kind, list[Fault]] = {}
+    for fault in faults:
+        kind = meaning_of(fault.code, fault.status).kind
+        if key_field and _names_field(fault, key_field):
+            if fault.code in ("INVALID_FIELD", "INVALID_FIELD_FOR_INSERT_UPDATE", "NOT_FOUND"):
+                return KeyFieldMissing(
+                    f"the field {key_field} is missing or hidden from the integration user",
+                    fields=(key_field,),
+                    hint=KEY_FIELD_HINT.format(field=key_field),
+                )
+            if kind is Kind.DUPLICATE_VALUE:
+                named = _ID.search(fault.message)
+                return KeyTaken(
+                    fault.message,
+                    fields=(key_field,),
+                    existing_id=full_id(named.group()) if named else None,
+                )
+        if kind is Kind.TRIGGER and any(word in fault.message for word in _TRIGGER_TROUBLE):
+            kind = Kind.LOCKED
+        by_kind.setdefault(kind, []).append(fault)
+
+    for kind, problem in _PROBLEMS:
+        if kind in by_kind:
+            chosen = by_kind[kind]
+            first = chosen[0]
+            shown = faults if issubclass(problem, Refused) else chosen
+            return problem(
+                "; ".join(dict.fromkeys(f.message or f.code for f in shown)),
+                code=first.code,
+                fields=tuple(dict.fromkeys(name for f in shown for name in f.fields)),
+                hint=meaning_of(first.code, first.status).hint,
+                existing_id=next((f.existing_id for f in chosen if f.existing_id), None),
+            )
+    return NoAnswer("Salesforce's answer could not be read")
+
+
+_PROBLEMS: tuple[tuple[Kind, type[SalesforceProblem]], ...] = (
+    (Kind.SESSION, SessionRefused),
+    (Kind.NOT_SET_UP, OrgNotReady),
+    (Kind.REFUSED, Refused),
+    (Kind.TRIGGER, Refused),
+    (Kind.DUPLICATE_VALUE, Refused),
+    (Kind.DUPLICATE_RULE, DuplicatesDetected),
+    (Kind.LIMIT, LimitExceeded),
+    (Kind.LOCKED, RowLocked),
+    (Kind.UNAVAILABLE, Unavailable),
+)
+
+
+def _names_field(fault: Fault, name: str) -> bool:
+    """Whether an entry is about this field, by `fields` or by its API name in the message."""
+    wanted = name.lower()
+    if any(f.lower() == wanted for f in fault.fields):
+        return True
+    return re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", fault.message.lower()) is not None
+
+
+def derived_at_fault(problem: SalesforceProblem, record: Record) -> frozenset[str]:
+    """The derived fields that a refusal is about, if it is about nothing else; else empty.
+
+    `fields` names them; an `INVALID_FIELD` has no `fields` and quotes the name in its message.
+    `LastName` is never given up: a Lead needs one.
+    """
+    droppable = record.derived - {"LastName"}
+    if type(problem) is not Refused or not droppable or problem.code == "REQUIRED_FIELD_MISSING":
+        return frozenset()
+    lower = {name.lower(): name for name in droppable}
+    named = list(problem.fields)
+    if not named and problem.code == "INVALID_FIELD":
+        named = re.findall(r"'(\w+)'", problem.message)
+        named = [name for name in named if name.lower() in {f.lower() for f in record.fields}]
+    if named and all(name.lower() in lower for name in named):
+        return frozenset(lower[name.lower()] for name in named)
+    return frozenset()
+
+
+def read_org_problem(answer: Answer, *, key_field: str) -> SalesforceProblem | None:
+    """What an answer says about the call as a whole, if it is anything but a success.
+
+    A redirect or a web page where JSON was due means that the instance URL has moved (My Domain
+    rename); a web page with a 5xx is maintenance.
+    """
+    status = answer.status
+    if 200 <= status < 300:
+        return None
+    said = read_json(answer.body)
+    faults = read_faults(said, status=status)
+    if faults:
+        problem = judge(faults, key_field=key_field)
+        if isinstance(problem, SessionRefused) and "REST API" in problem.message:
+            # A session of the wrong kind: renewing brings the same one (a short cut by the
+            # product's name; without it the fresh token's refusal says so).
+            return OrgNotReady(problem.message, code=problem.code, hint=problem.hint)
+        return problem
+    if status == 401:
+        return SessionRefused("Salesforce does not accept the access token")
+    if 300 <= status < 400 or (status < 500 and status not in (408, 413, 420, 425, 429)):
+        return InstanceMoved(f"the instance URL answers with HTTP {status} and no error code")
+    return Unavailable(f"Salesforce answers with HTTP {status}", code=f"HTTP_{status}")
+
+
+def read_created(answer: Answer, *, key_field: str, object_name: ObjectName) -> Attempt:
+    """The answer to a single create: 201 with `id` (some versions and proxies say 200)."""
+    if answer.status in (200, 201):
+        said = read_json(answer.body)
+        if isinstance(said, dict) and isinstance(said.get("id"), str):
+            return Attempt(created=Found(full_id(said["id"])))
+        if _is_web_page(answer):
+            return Attempt(problem=InstanceMoved("the instance URL answers with a web page"))
+        return Attempt(problem=NoAnswer("Salesforce's answer could not be read"))
+    said = read_json(answer.body)
+    faults = read_faults(said, status=answer.status, object_name=object_name)
+    problem = read_org_problem(answer, key_field=key_field)
+    if isinstance(problem, Refused):
+        problem = judge(faults, key_field=key_field)
+    return Attempt(problem=problem or NoAnswer("Salesforce's answer could not be read"))
+
+
+def read_created_case(answer: Answer, *, key_field: str) -> Attempt:
+    """The answer to the composite of POST and GET: both parts are judged by their own status."""
+    problem = read_org_problem(answer, key_field=key_field)
+    if problem is not None:
+        return Attempt(problem=problem)
+    said = read_json(answer.body)
+    parts = said.get("compositeResponse") if isinstance(said, dict) else None
+    by_name = {
+        part.get("referenceId"): part
+        for part in (parts if isinstance(parts, list) else ())
+        if isinstance(part, dict)
+    }
+    if "create" not in by_name:
+        if _is_web_page(answer):
+            return Attempt(problem=InstanceMoved("the instance URL answers with a web page"))
+        return Attempt(problem=NoAnswer("Salesforce's answer could not be read"))
+    made = read_created(_part(by_name["create"]), key_field=key_field, object_name="Case")
+    looked = _part(by_name["find"]) if "find" in by_name else None
+    try:
+        found = read_found(looked, key_field=key_field) if looked else None
+    except SalesforceProblem:
+        return made  # an unreadable look-up takes nothing away from what the POST said
+    if made.created:
+        number = found.number if found and found.id == made.created.id else None
+        return Attempt(created=Found(made.created.id, number))
+    return Attempt(problem=made.problem, found=found or (False if looked else None))
+
+
+def _part(part: Mapping[str, Any]) -> Answer:
+    status = part.get("httpStatusCode")
+    return Answer(
+        status if isinstance(status, int) else 500, {}, json.dumps(part.get("body")).encode()
+    )
+
+
+def _is_web_page(answer: Answer) -> bool:
+    return answer.body.lstrip()[:1] == b"<"
+
+
+def read_found(answer: Answer, *, key_field: str) -> Found | None:
+    """The answer to a look-up of one record by its key, by URL or by query; None: not there.
+
+    300 means that the field is not unique and several records have the key: the first one counts.
+    """
+    said = read_json(answer.body)
+    if answer.status == 200 and isinstance(said, dict):
+        rows = said.get("records", [said])
+        if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
+            for row in rows:
+                if isinstance(row.get("Id"), str):
+                    return _found(row)
+            if "records" in said:
+                return None
+    if answer.status == 300 and isinstance(said, list) and said:
+        return Found(full_id(str(said[0]).rsplit("/", 1)[-1]))
+    faults = read_faults(said, status=answer.status)
+    if answer.status == 404 and faults and all(f.code == "NOT_FOUND" for f in faults):
+        problem = judge(faults, key_field=key_field)
+        if isinstance(problem, KeyFieldMissing):
+            raise problem
+        return None
+    raise _as_lookup(read_org_problem(answer, key_field=key_field))
+
+
+def _as_lookup(problem: SalesforceProblem | None) -> SalesforceProblem:
+    """A look-up that Salesforce refuses says nothing about the record: it only failed."""
+    if problem is None:
+        return NoAnswer("Salesforce's answer could not be read")
+    if isinstance(problem, Refused):
+        return Unavailable(problem.message, code=problem.code, hint=problem.hint)
+    return problem
+
+
+def _found(row: Mapping[str, Any]) -> Found:
+    number = row.get("CaseNumber")
+    return Found(
+        full_id(str(row["Id"])),
+        str(number) if number is not None else None,
+        deleted=row.get("IsDeleted") is True,
+    )
+
+
+def read_collection(
+    answer: Answer, *, key_field: str, records: Sequence[Record]
+) -> list[Attempt] | SalesforceProblem:
+    """The answer to a create of many: how each fared, in order, or why the whole call failed."""
+    problem = read_org_problem(answer, key_field=key_field)
+    if problem is not None:
+        return problem
+    said = read_json(answer.body)
+    if not isinstance(said, list) or len(said) != len(records):
+        if _is_web_page(answer):
+            return InstanceMoved("the instance URL answers with a web page")
+        return NoAnswer("Salesforce's answer could not be read")
+    return [
+        _read_one(entry, key_field=key_field, object_name=record.object)
+        for entry, record in zip(said, records, strict=True)
+    ]
+
+
+def _read_one(entry: Any, *, key_field: str, object_name: ObjectName) -> Attempt:
+    if isinstance(entry, dict):
+        if entry.get("success") is True and isinstance(entry.get("id"), str):
+            return Attempt(created=Found(full_id(entry["id"])))
+        faults = read_faults(entry.get("errors"), status=400, object_name=object_name)
+        if faults:
+            return Attempt(problem=judge(faults, key_field=key_field))
+    return Attempt(problem=NoAnswer("Salesforce's answer could not be read"))
+
+
+def read_api_usage(headers: Mapping[str, str]) -> float | None:
+    """Percent of the day's API requests that are used, from `Sforce-Limit-Info`.
+
+    `api-usage=18/5000`, also followed by `; per-app-api-usage=17/250(appName=…)`.
+    """
+    match = _USAGE.search(headers.get("Sforce-Limit-Info") or "")
+    if not match or int(match[2]) == 0:
+        return None
+    return 100 * int(match[1]) / int(match[2])
+
+
+def soql_text(value: str) -> str:
+    """A string literal of SOQL, quoted and escaped."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return "'" + escaped.replace("\n", "\\n").replace("\r", "\\r") + "'"
+
+
+@dataclass
+class Measured:
+    """What the last call tells an operator; no part of it is personal."""
+
+    milliseconds: float = 0.0
+    usage_percent: float | None = None
+    request_id: str = ""
+    calls: int = 0
+
+
+class Salesforce:
+    """The few calls that are made, each with its own reader. Raises SalesforceProblem."""
+
+    def __init__(self, *, http: Http, settings: Settings) -> None:
+        self._http = http
+        self._settings = settings
+        self._base = f"/services/data/{settings.api_version}"
+        self._key_field = settings.external_id_field
+        self.measured = Measured()
+
+    def take_measurements(self) -> Measured:
+        """What the calls since the last time cost; counting begins anew."""
+        measured, self.measured = self.measured, Measured()
+        return measured
+
+    def create(self, record: Record, *, session: Session, deadline: Deadline) -> Attempt:
+        """Insert one record, never upsert: a repetition must not overwrite a sales rep's edits.
+
+        For a Case, one composite also reads its number by the key. The GET does not depend on the
+        POST, so it answers for a record that was there before as well.
+        Raises SessionRefused, Unavailable, NotSetUp; a refusal comes back in the Attempt.
+        """
+        if record.object == "Case":
+            body = self._case_body(record)
+            path = f"{self._base}/composite"
+            headers: dict[str, str] = {}
+        else:
+            body = _dump(self._values(record))
+            path = f"{self._base}/sobjects/{record.object}"
+            headers = self.insert_headers(record)
+        answer = self._send(
+            "POST", path, session=session, deadline=deadline, body=body, headers=headers
+        )
+        if record.object == "Case":
+            attempt = read_created_case(answer, key_field=self._key_field)
+        else:
+            attempt = read_created(answer, key_field=self._key_field, object_name=record.object)
+        if attempt.problem is not None and not isinstance(attempt.problem, Refused):
+            raise attempt.problem
+        return attempt
+
+    def insert_headers(self, record: Record) -> dict[str, str]:
+        """Assignment and duplicate headers of an insert. In a collection they hold for all of it.
+
+        `Sforce-Auto-Assign` defaults to TRUE at Salesforce, which re-owns a Case even without an
+        active rule, so a record with an owner of its own is always sent with FALSE.
+        """
+        headers = {}
+        assignment = self._settings.assignment(record.object)
+        if record.has_owner or assignment == "off":
+            headers["Sforce-Auto-Assign"] = "FALSE"
+        elif assignment != "default":
+            headers["Sforce-Auto-Assign"] = assignment
+        if self._settings.allow_duplicates:
+            headers["Sforce-Duplicate-Rule-Header"] = "allowSave=true"
+        return headers
+
+    def find(
+        self, object_name: ObjectName, key: str, *, session: Session, deadline: Deadline
+    ) -> Found | None:
+        """The record with this key, if the integration user can see one."""
+        answer = self._send(
+            "GET", self._find_url(object_name, key), session=session, deadline=deadline
+        )
+        return read_found(answer, key_field=self._key_field)
+
+    def create_many(
+        self, records: Sequence[Record], *, session: Session, deadline: Deadline
+    ) -> list[Attempt] | SalesforceProblem:
+        """Insert up to 200 records of one object and one set of headers in one API call.
+
+        The answer tells how each fared, in order, or why the whole call was refused.
+        """
+        body = self.collection_body(self.collection_entry(record) for record in records)
+        answer = self._send(
+            "POST",
+            f"{self._base}/composite/sobjects",
+            session=session,
+            deadline=deadline,
+            body=body,
+            headers=self.insert_headers(records[0]),
+        )
+        return read_collection(answer, key_field=self._key_field, records=records)
+
+    def collection_entry(self, record: Record) -> bytes:
+        """One record as it stands in a collection's body."""
+        return _dump({"attributes": {"type": record.object}, **self._values(record)})
+
+    @staticmethod
+    def collection_body(entries: Iterable[bytes]) -> bytes:
+        """The body of a create of many, from entries that are JSON already."""
+        return b'{"allOrNone":false,"records":[' + b",".join(entries) + b"]}"
+
+    def find_many(
+        self, object_name: ObjectName, keys: Sequence[str], *, session: Session, deadline: Deadline
+    ) -> dict[str, Found]:
+        """The records with these keys, deleted ones too (`queryAll`), by key.
+
+        Asked in one call unless the URL would grow past what Salesforce accepts (16,384 bytes).
+        Of several with the same key, one that is not deleted counts.
+        """
+        field_name = self._key_field
+        number = ",CaseNumber" if object_name == "Case" else ""
+        found: dict[str, Found] = {}
+        for some in _slices(keys, longest=12_000):
+            soql = (
+                f"SELECT Id,{field_name},IsDeleted{number} FROM {object_name} "
+                f"WHERE {field_name} IN ({','.join(soql_text(key) for key in some)})"
+            )
+            path = f"{self._base}/queryAll?q={quote(soql, safe='')}"
+            while path:
+                answer = self._send("GET", path, session=session, deadline=deadline)
+                problem = read_org_problem(answer, key_field=field_name)
+                said = read_json(answer.body)
+                if problem is not None or not isinstance(said, dict):
+                    raise _as_lookup(problem)
+                for row in said.get("records") or ():
+                    key = str(row.get(field_name))
+                    if key not in found or found[key].deleted:
+                        found[key] = _found(row)
+                path = str(said.get("nextRecordsUrl") or "")
+        return found
+
+    def record_url(self, record_id: str, session: Session) -> str:
+        """Where a person looks at the record; Salesforce leads on to the right page."""
+        return f"{session.instance_url}/{record_id}"
+
+    def _values(self, record: Record) -> dict[str, Any]:
+        if not self._key_field:
+            return dict(record.fields)
+        return {**record.fields, self._key_field: record.key}
+
+    def _find_url(self, object_name: ObjectName, key: str) -> str:
+        fields = "Id,CaseNumber" if object_name == "Case" else "Id"
+        if _LIKE_A_FILE.search(key):
+            # `.json` and the like at the end of a resource's path would choose a format instead.
+            soql = (
+                f"SELECT {fields} FROM {object_name} WHERE {self._key_field} = {soql_text(key)} "
+                "LIMIT 1"
+            )
+            return f"{self._base}/query?q={quote(soql, safe='')}"
+        return (
+            f"{self._base}/sobjects/{object_name}/{self._key_field}/{quote(key, safe='')}"
+            f"?fields={fields}"
+        )
+
+    def _case_body(self, record: Record) -> bytes:
+        """POST the Case, then GET it. Sub-requests inherit no header but Accept, Authorization and
+        Content-Type, so the insert's own go into the sub-request."""
+        create: dict[str, Any] = {
+            "method": "POST",
+            "url": f"{self._base}/sobjects/Case",
+            "referenceId": "create",
+            "body": self._values(record),
+        }
+        if headers := self.insert_headers(record):
+            create["httpHeaders"] = headers
+        if self._key_field:
+            url = self._find_url("Case", record.key)
+        else:
+            url = f"{self._base}/sobjects/Case/@{{create.id}}?fields=Id,CaseNumber"
+        find = {"method": "GET", "url": url, "referenceId": "find"}
+        return _dump(
+            {"allOrNone": False, "collateSubrequests": False, "compositeRequest": [create, find]}
+        )
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        session: Session,
+        deadline: Deadline,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        started = time.perf_counter()
+        sent = {
+            "Authorization": f"Bearer {session.access_token}",
+            "Accept": "application/json",
+            **(headers or {}),
+        }
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        measured = self.measured
+        measured.calls += 1
+        try:
+            answer = self._http.send(
+                method,
+                session.instance_url + path,
+                headers=sent,
+                body=body,
+                deadline=deadline,
+                # With a unique key an insert may be sent again; without one it may not.
+                repeatable=method == "GET" or bool(self._key_field),
+            )
+        finally:
+            measured.milliseconds = (time.perf_counter() - started) * 1000
+        measured.request_id = answer.headers.get("x-sfdc-request-id") or ""
+        usage = read_api_usage(answer.headers)
+        if usage is not None:
+            measured.usage_percent = usage
+        return answer
+
+
+def _dump(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _slices(keys: Sequence[str], *, longest: int) -> Iterable[Sequence[str]]:
+    """Runs of keys whose literals stay under that many bytes of a URL."""
+    start, size = 0, 0
+    for i, key in enumerate(keys):
+        cost = len(quote(soql_text(key) + ",", safe=""))
+        if i > start and size + cost > longest:
+            yield keys[start:i]
+            start, size = i, 0
+        size += cost
+    if start < len(keys):
+        yield keys[start:]

@@ -1,0 +1,140 @@
+"""What the environment must say: one frozen dataclass, read once and as a whole.
+
+Defaults live in `template.yaml` only: a variable that the template should give and did not is an
+error that names every missing one, never a silent default.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from bridge.errors import MisconfiguredEnvironment
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Hosts of this very machine: plain http to them never leaves it."""
+
+SALESFORCE_DOMAINS = (".salesforce.com", ".force.com", ".cloudforce.com", ".salesforce.mil")
+"""Where an instance URL may point, besides hosts that the deployer names."""
+
+_RULE_ID = re.compile(r"01Q[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?")
+_API_VERSION = re.compile(r"v\d{2,3}\.0")
+_FIELD_NAME = re.compile(r"[A-Za-z]\w*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything a function is told by its deployment. Times are in the unit that the name says."""
+
+    login_url: str
+    api_version: str
+    external_id_field: str
+    """API name of the unique external-id field on Lead and Case; empty: at-least-once."""
+    default_company: str
+    allow_duplicates: bool
+    """Whether `Sforce-Duplicate-Rule-Header: allowSave=true` is sent."""
+    lead_assignment: str
+    case_assignment: str
+    """`default`, `off`, or the id of an assignment rule of that object."""
+    response_budget_seconds: float
+    refresh_minutes: int
+    allow_insecure_hosts: frozenset[str]
+    credentials_secret: str
+    token_parameter: str
+    pending_parameter: str
+    lease_table: str
+    refresh_function: str
+    outbox_url: str
+    rejected_url: str
+    records_per_call: int
+    bytes_per_call: int
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Settings:
+        """Read all of it. Raises MisconfiguredEnvironment, which names all that is missing or wrong."""
+        problems: list[str] = []
+
+        def text(name: str, pattern: re.Pattern[str] | None = None, *, blank: bool = False) -> str:
+            value = environ.get(name)
+            if value is None or (not value and not blank):
+                problems.append(f"{name} is missing")
+                return ""
+            if value and pattern and not pattern.fullmatch(value):
+                problems.append(f"{name} is {value!r}, which does not look like one")
+            return value
+
+        def number(name: str, low: float, high: float) -> float:
+            raw = text(name)
+            try:
+                value = float(raw) if raw else low
+            except ValueError:
+                value = low - 1
+            if not low <= value <= high:
+                problems.append(f"{name} is {raw!r}, not a number from {low:g} to {high:g}")
+            return value
+
+        def choice(name: str, *allowed: str, pattern: re.Pattern[str] | None = None) -> str:
+            value = text(name)
+            if value and value not in allowed and not (pattern and pattern.fullmatch(value)):
+                problems.append(f"{name} is {value!r}, not one of {', '.join(allowed)}")
+            return value
+
+        settings = cls(
+            login_url=text("LOGIN_URL").rstrip("/"),
+            api_version=text("SALESFORCE_API_VERSION", _API_VERSION),
+            external_id_field=text("EXTERNAL_ID_FIELD", _FIELD_NAME, blank=True),
+            default_company=text("DEFAULT_COMPANY", blank=True).strip(),
+            allow_duplicates=choice("DUPLICATE_RECORDS", "block", "allow") == "allow",
+            lead_assignment=choice("LEAD_ASSIGNMENT", "default", "off", pattern=_RULE_ID),
+            case_assignment=choice("CASE_ASSIGNMENT", "default", "off", pattern=_RULE_ID),
+            response_budget_seconds=number("RESPONSE_BUDGET_SECONDS", 1, 28),
+            refresh_minutes=int(number("REFRESH_MINUTES", 1, 1440)),
+            allow_insecure_hosts=frozenset(
+                host.strip().lower()
+                for host in text("ALLOW_INSECURE_HOSTS", blank=True).split(",")
+                if host.strip()
+            ),
+            credentials_secret=text("CREDENTIALS_SECRET"),
+            token_parameter=text("TOKEN_PARAMETER"),
+            pending_parameter=text("PENDING_PARAMETER"),
+            lease_table=text("LEASE_TABLE"),
+            refresh_function=text("REFRESH_FUNCTION"),
+            outbox_url=text("OUTBOX_URL"),
+            rejected_url=text("REJECTED_URL"),
+            records_per_call=int(number("DELIVER_RECORDS_PER_CALL", 1, 200)),
+            bytes_per_call=int(number("DELIVER_BYTES_PER_CALL", 10_000, 10_000_000)),
+        )
+        if problems:
+            raise MisconfiguredEnvironment(
+                "the function's environment is not what template.yaml gives it: "
+                + "; ".join(problems)
+            )
+        return settings
+
+    def assignment(self, object_name: str) -> str:
+        """The assignment setting for `Lead` or `Case`."""
+        return self.lead_assignment if object_name == "Lead" else self.case_assignment
+
+    def trusts(self, url: str) -> bool:
+        """Whether tokens may be sent to this URL: Salesforce over TLS, loopback, or a named host.
+
+        Source of the domains: Salesforce's list of required domains (My Domain URL formats).
+        """
+        try:
+            parts = urlsplit(url)
+            host = (parts.hostname or "").lower()
+        except ValueError:
+            return False
+        if parts.username or parts.password or not host:
+            return False
+        if parts.scheme not in ("https", "http"):
+            return False
+        if host in LOOPBACK or host in self.allow_insecure_hosts:
+            return True
+        return parts.scheme == "https" and host.endswith(SALESFORCE_DOMAINS)
+
+    def trusts_login(self, url: str) -> bool:
+        """Whether credentials may be sent there: any https host (a custom domain too), or as above."""
+        return self.trusts(url) or url.lower().startswith("https://")

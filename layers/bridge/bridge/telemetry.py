@@ -1,0 +1,123 @@
+"""What an operator sees: one log line and a few metrics a record, and nothing personal in either.
+
+Only the names in `LOGGED` ever reach a log, at any level: a value under another name is dropped,
+so that nobody's message, number or token can get there by a careless call. A test pushes marked
+personal data through every path and looks for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools.logging import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+from bridge.errors import BridgeError
+
+LOGGED = frozenset(
+    {
+        "api_calls",
+        "attempts",
+        "channel",
+        "code",
+        "count",
+        "delay_seconds",
+        "dropped_fields",
+        "error_type",
+        "fields",
+        "function_request_id",
+        "generation",
+        "gateway_request_id",
+        "key",
+        "key_source",
+        "milliseconds",
+        "object",
+        "outcome",
+        "permanent",
+        "record_id",
+        "salesforce_request_id",
+        "status",
+    }
+)
+"""Names that may be logged. `key` is the key as stored, `fields` are API names, never values."""
+
+OUTCOME_METRICS = {
+    "created": "RecordsCreated",
+    "exists": "RecordsExisting",
+    "queued": "RecordsQueued",
+    "rejected": "RecordsRejected",
+    "duplicate": "RecordsDuplicate",
+    "not_kept": "RecordsNotKept",
+    "deleted": "RecordsDeletedMeanwhile",
+    "delayed": "RecordsDelayed",
+}
+
+
+class Telemetry:
+    """Powertools' Logger and Metrics behind the list of what may be said."""
+
+    def __init__(self) -> None:
+        self._logger = Logger()
+        self._function_request_id = ""
+
+    def begin(self, function_request_id: str) -> None:
+        """Every line from now on belongs to this invocation."""
+        self._function_request_id = function_request_id
+
+    def event(self, name: str, **said: Any) -> None:
+        """Something happened that an operator may want to know."""
+        self._logger.info(name, extra=self._allowed(said))
+
+    def warn(self, name: str, **said: Any) -> None:
+        """Something happened that somebody may have to look into."""
+        self._logger.warning(name, extra=self._allowed(said))
+
+    def alarm(self, name: str, *, error: BaseException, **said: Any) -> None:
+        """Something failed. Of an error only its type and code are told: texts may be personal."""
+        said["error_type"] = type(error).__name__
+        said.setdefault("code", getattr(error, "code", ""))
+        if isinstance(error, BridgeError):
+            said.setdefault("fields", getattr(error, "fields", ()))
+        self._logger.error(name, extra=self._allowed(said))
+
+    def count(self, metric: str, value: float = 1) -> None:
+        """Add to a counter that has no dimension but the service."""
+        self._emit({}, {metric: (MetricUnit.Count, value)})
+
+    def count_records(
+        self, outcome: str, *, object_name: str, channel: str, count: int = 1
+    ) -> None:
+        """Add to the counter of an outcome, by object and channel."""
+        metric = OUTCOME_METRICS[outcome]
+        self._emit({"object": object_name, "channel": channel}, {metric: (MetricUnit.Count, count)})
+
+    def measure_salesforce(
+        self, *, milliseconds: float, usage_percent: float | None, calls: int
+    ) -> None:
+        """How long the last call took, and how much of the day's API requests is used."""
+        metrics: dict[str, tuple[MetricUnit, float]] = {
+            "SalesforceLatency": (MetricUnit.Milliseconds, milliseconds),
+            "SalesforceCalls": (MetricUnit.Count, calls),
+        }
+        if usage_percent is not None:
+            metrics["ApiUsage"] = (MetricUnit.Percent, usage_percent)
+        self._emit({}, metrics)
+
+    def measure_token_age(self, seconds: float) -> None:
+        """How old the published access token is."""
+        if seconds < float("inf"):
+            self._emit({}, {"TokenAge": (MetricUnit.Seconds, seconds)})
+
+    def _allowed(self, said: dict[str, Any]) -> dict[str, Any]:
+        kept = {name: value for name, value in said.items() if name in LOGGED}
+        kept["function_request_id"] = self._function_request_id
+        return kept
+
+    @staticmethod
+    def _emit(dimensions: dict[str, str], metrics: dict[str, tuple[MetricUnit, float]]) -> None:
+        emitter = EphemeralMetrics()
+        for name, text in dimensions.items():
+            emitter.add_dimension(name, text)
+        for name, (unit, value) in metrics.items():
+            emitter.add_metric(name, unit, value)
+        emitter.flush_metrics()

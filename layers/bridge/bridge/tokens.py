@@ -1,0 +1,202 @@
+"""The access token as those who use it see it: read, kept in memory, renewed when refused.
+
+Only RefreshToken can read the refresh token (`refresh.py`); here nobody can. What passes between
+them is one JSON value in an SSM SecureString, and the `generation` in it: the token's text cannot
+tell which of two is newer, because Salesforce may return the same session again.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from bridge.aws import Aws, AwsError, FunctionError
+from bridge.deadline import Deadline
+from bridge.errors import (
+    FreshSessionRefused,
+    InstanceMoved,
+    NotConnected,
+    NotSetUp,
+    SessionRefused,
+    TokenPending,
+    Unavailable,
+    named,
+)
+from bridge.salesforce import Session
+from bridge.settings import Settings
+
+Result = TypeVar("Result")
+
+POLL_SECONDS = (0.5, 1.0)
+"""How long a caller waits between two looks for a token that somebody else is getting."""
+
+REMEMBER_TROUBLE_SECONDS = 5.0
+"""How long one environment repeats "a person has to act" before it asks RefreshToken again."""
+
+CONNECT_HINT = "Run `make connect` (bird-salesforce connect), which connects the org in one step."
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccessToken:
+    """The value in the SecureString. `issued_at` is milliseconds since the epoch, as a string."""
+
+    access_token: str = field(repr=False)
+    instance_url: str
+    issued_at: str = ""
+    scope: str = ""
+    id: str = ""
+    """The identity URL, which ends in the org's and the user's id."""
+    generation: int = 0
+
+    @classmethod
+    def parse(cls, value: str) -> AccessToken | None:
+        """Read a stored value; None if it is not one (then it is as if there were none)."""
+        try:
+            said = json.loads(value)
+            return cls(
+                access_token=said["access_token"],
+                instance_url=str(said["instance_url"]).rstrip("/"),
+                issued_at=str(said.get("issued_at") or ""),
+                scope=str(said.get("scope") or ""),
+                id=str(said.get("id") or ""),
+                generation=int(said.get("generation") or 0),
+            )
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None
+
+    def dump(self) -> str:
+        """The value to store."""
+        return json.dumps(
+            {
+                "access_token": self.access_token,
+                "instance_url": self.instance_url,
+                "issued_at": self.issued_at,
+                "scope": self.scope,
+                "id": self.id,
+                "generation": self.generation,
+            }
+        )
+
+    def age_seconds(self, now: float) -> float:
+        """Seconds since Salesforce issued it; endless if it does not say."""
+        try:
+            return now - int(self.issued_at) / 1000
+        except ValueError:
+            return float("inf")
+
+    @property
+    def session(self) -> Session:
+        """What a call needs of it."""
+        return Session(self.access_token, self.instance_url, self.generation)
+
+
+class Sessions:
+    """The session that a function's calls use. One per execution environment."""
+
+    def __init__(self, *, aws: Aws, settings: Settings) -> None:
+        self._aws = aws
+        self._settings = settings
+        self._session: Session | None = None
+        self._trouble: NotSetUp | None = None
+        self._trouble_until = 0.0
+
+    def call(self, attempt: Callable[[Session], Result], *, deadline: Deadline) -> Result:
+        """Run `attempt` with a session; a refused one costs one read, a second refusal one refresh.
+
+        Never a loop: a session that was renewed a moment ago and is refused is configuration.
+        Raises what `attempt` raises, TokenPending, NotSetUp.
+        """
+        session = self._current(deadline)
+        try:
+            return attempt(session)
+        except SessionRefused:
+            self._session = None
+        self._repeat_trouble()
+        newer = self._read(deadline)
+        if newer is not None and newer != session:
+            self._session = newer
+            try:
+                return attempt(newer)
+            except SessionRefused:
+                self._session, session = None, newer
+        self._session = fresh = self._renew(session.generation, deadline)
+        try:
+            return attempt(fresh)
+        except InstanceMoved as moved:
+            self._session = None
+            raise Unavailable(moved.message, code=moved.code) from moved
+        except SessionRefused as refusal:
+            self._session = None
+            raise self._remember(
+                FreshSessionRefused(
+                    "Salesforce refuses an access token that it issued a moment ago: "
+                    + refusal.message,
+                    hint=refusal.hint,
+                )
+            ) from refusal
+
+    def _current(self, deadline: Deadline) -> Session:
+        if self._session is None:
+            self._repeat_trouble()
+            self._session = self._read(deadline) or self._renew(None, deadline)
+        return self._session
+
+    def _read(self, deadline: Deadline) -> Session | None:
+        try:
+            value = self._aws.get_parameter(self._settings.token_parameter, deadline=deadline)
+        except AwsError as error:
+            raise TokenPending(
+                "the access token cannot be read just now", code=error.code
+            ) from error
+        token = AccessToken.parse(value) if value else None
+        if token is None or not self._settings.trusts(token.instance_url):
+            return None
+        return token.session
+
+    def _renew(self, refused_generation: int | None, deadline: Deadline) -> Session:
+        """Have RefreshToken get a newer token, then read it; wait for it as long as there is time.
+
+        `refused_generation` None: there is no token yet.
+        """
+        payload: dict[str, Any] = {"refused_generation": refused_generation}
+        try:
+            said = self._aws.invoke(self._settings.refresh_function, payload, deadline=deadline)
+        except FunctionError as error:
+            trouble = named(error.error_type)
+            if trouble is not None:
+                raise self._remember(trouble(error.error_message)) from error
+            raise TokenPending("the access token could not be renewed just now") from error
+        except AwsError as error:
+            if 400 <= error.http_status < 500 and error.http_status != 429:
+                raise TokenPending("RefreshToken cannot be invoked", code=error.code) from error
+            said = None  # throttled, or out of time: somebody else may be getting one
+        if isinstance(said, dict) and said.get("connected") is False:
+            raise self._remember(
+                NotConnected(
+                    "the bundle is not connected to a Salesforce org yet", hint=CONNECT_HINT
+                )
+            )
+        while True:
+            token = self._read(deadline)
+            if token is not None and (
+                refused_generation is None or token.generation > refused_generation
+            ):
+                return token
+            pause = random.uniform(*POLL_SECONDS)
+            if deadline.remaining() <= pause:
+                raise TokenPending("a new access token was not ready in time")
+            time.sleep(pause)
+
+    def _remember(self, trouble: NotSetUp) -> NotSetUp:
+        self._trouble = trouble
+        self._trouble_until = time.monotonic() + REMEMBER_TROUBLE_SECONDS
+        return trouble
+
+    def _repeat_trouble(self) -> None:
+        trouble = self._trouble
+        if trouble is not None and time.monotonic() < self._trouble_until:
+            raise type(trouble)(trouble.message, code=trouble.code, hint=trouble.hint)

@@ -1,0 +1,117 @@
+"""The only place where objects are made: once per execution environment, at the first event."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING
+
+from bridge.api import RecordApi
+from bridge.aws import Aws, AwsIdentity
+from bridge.creation import RecordCreator
+from bridge.http import Http
+from bridge.outbox import Queues
+from bridge.records import ObjectName
+from bridge.salesforce import Salesforce
+from bridge.settings import Settings
+from bridge.telemetry import Telemetry
+from bridge.tokens import Sessions
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+    from bridge.delivery import Delivery
+    from bridge.refresh import TokenRefresher
+
+
+@cache
+def settings() -> Settings:
+    """The environment, read as a whole."""
+    return Settings.from_environ(os.environ)
+
+
+@cache
+def telemetry() -> Telemetry:
+    """Logs and metrics."""
+    return Telemetry()
+
+
+@cache
+def http() -> Http:
+    """The way out, with its kept connections."""
+    return Http()
+
+
+@cache
+def aws() -> Aws:
+    """The few AWS calls of the hot path."""
+    return Aws(http=http(), identity=AwsIdentity.from_environ(os.environ))
+
+
+@cache
+def salesforce() -> Salesforce:
+    """The org's REST API."""
+    return Salesforce(http=http(), settings=settings())
+
+
+@cache
+def sessions() -> Sessions:
+    """The access token in memory."""
+    return Sessions(aws=aws(), settings=settings())
+
+
+@cache
+def record_api(object_name: ObjectName) -> RecordApi:
+    """What create_lead and create_case answer with."""
+    creator = RecordCreator(
+        salesforce=salesforce(),
+        sessions=sessions(),
+        queues=Queues(aws=aws(), settings=settings()),
+        settings=settings(),
+        telemetry=telemetry(),
+    )
+    return RecordApi(object_name, creator=creator, settings=settings(), telemetry=telemetry())
+
+
+@cache
+def token_refresher() -> TokenRefresher:
+    """What refresh_token does its job with."""
+    from bridge.refresh import TokenRefresher, Vault
+
+    vault = Vault(secrets=client("secretsmanager"), ssm=client("ssm"), settings=settings())
+    return TokenRefresher(
+        http=http(),
+        vault=vault,
+        dynamodb=client("dynamodb"),
+        settings=settings(),
+        telemetry=telemetry(),
+    )
+
+
+@cache
+def delivery() -> Delivery:
+    """What deliver does its job with."""
+    from bridge.delivery import Delivery
+
+    return Delivery(
+        salesforce=salesforce(),
+        sessions=sessions(),
+        sqs=client("sqs"),
+        settings=settings(),
+        telemetry=telemetry(),
+    )
+
+
+def client(service: str) -> BaseClient:
+    """A boto3 client. Only functions off the callers' path come here: boto3 is dear to import."""
+    import boto3
+    from botocore.config import Config
+
+    config = Config(
+        connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3}
+    )
+    return boto3.client(
+        service,
+        endpoint_url=os.environ.get("AWS_ENDPOINT_URL") or None,
+        config=config,
+    )
