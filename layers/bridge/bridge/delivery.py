@@ -213,14 +213,14 @@ class Delivery:
         records = [item.record for item in items]
         try:
             answer = self._call(partial(self._create_many, records), last_call)
-        except Unavailable as problem:
+        except Unavailable as trouble:
             # An internal error of Salesforce's may be one record's; an outage is everybody's.
-            if problem.code not in INTERNAL_ERRORS or not self._may_search():
+            if trouble.code not in INTERNAL_ERRORS or not self._may_search():
                 raise
             if len(items) > 1:
                 self._halve(items, last_call)
             else:
-                items[0].outcome, items[0].problem = "delayed", problem
+                items[0].outcome, items[0].problem = "delayed", trouble
             return
         if isinstance(answer, Refused):
             # The whole call was refused, for one unknown field or unreadable value in it.
@@ -249,7 +249,7 @@ class Delivery:
             self._halve(again, last_call) if len(again) > 1 else self._send(again, last_call)
 
     def _may_search(self) -> bool:
-        """Whether to go on halving after an internal error: it is bounded, in case it is the org."""
+        """Whether to halve on after an internal error: bounded, in case it is the whole org."""
         self._internal_errors += 1
         return self._internal_errors <= MOST_INTERNAL_ERRORS
 
