@@ -53,7 +53,7 @@ class Settings:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
-        """Read all of it. Raises MisconfiguredEnvironment that names all that is missing or wrong."""
+        """Read all of it. Raises MisconfiguredEnvironment, naming all that is missing or wrong."""
         problems: list[str] = []
 
         def text(name: str, pattern: re.Pattern[str] | None = None, *, blank: bool = False) -> str:
@@ -136,5 +136,5 @@ class Settings:
         return parts.scheme == "https" and host.endswith(SALESFORCE_DOMAINS)
 
     def trusts_login(self, url: str) -> bool:
-        """Whether credentials may be sent there: to any https host (a custom domain), or as above."""
+        """Whether credentials may be sent there: any https host (a custom domain), or as above."""
         return self.trusts(url) or url.lower().startswith("https://")
