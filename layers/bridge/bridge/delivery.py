@@ -270,8 +270,9 @@ class Delivery:
             problem = item.problem
             assert problem is not None
             dropped = frozenset() if item.stripped else derived_at_fault(problem, item.record)
-            if there:
-                item.outcome, item.problem = "deleted" if there.deleted else "exists", None
+            if there and not there.deleted:
+                # A deleted one has freed its key: this is a new request, and it is refused.
+                item.outcome, item.problem = "exists", None
             elif isinstance(problem, KeyTaken) and problem.existing_id:
                 item.outcome, item.problem = "exists", None
             elif isinstance(problem, KeyTaken):

@@ -7,7 +7,6 @@ request carries a key that makes a repetition harmless.
 from __future__ import annotations
 
 import ssl
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -19,7 +18,6 @@ from urllib3.exceptions import (
     NewConnectionError,
     ProtocolError,
     ReadTimeoutError,
-    SSLError,
 )
 
 from bridge.deadline import Deadline
@@ -28,7 +26,7 @@ from bridge.errors import NoAnswer, Unreachable
 CONNECT_SECONDS = 3.0
 """A host that does not accept a connection within this is treated as down (and asked once more)."""
 
-NEVER_SENT = (NewConnectionError, ConnectTimeoutError, SSLError)
+NEVER_SENT = (NewConnectionError, ConnectTimeoutError)
 """What urllib3 raises before a byte of the request is out: repeating it is always safe."""
 
 LONGEST_ANSWER = 16 * 1024 * 1024
@@ -125,8 +123,12 @@ def _read(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> Answer:
         while piece := response.read1():
             pieces.append(piece)
             size += len(piece)
-            if size > LONGEST_ANSWER or deadline.at < time.monotonic():
-                raise ProtocolError("the answer is too long or too slow")
+            seconds = deadline.remaining()
+            if size > LONGEST_ANSWER or not seconds:
+                raise NoAnswer("the answer is too long or too slow")
+            connection = response.connection
+            if connection is not None and connection.sock is not None:
+                connection.sock.settimeout(seconds)
     except BaseException:
         response.close()
         raise

@@ -49,7 +49,7 @@ class HttpRequest:
         key = path.get("key") if isinstance(path, dict) else None
         return cls(
             method=str(event.get("httpMethod") or "POST").upper(),
-            headers={name.lower(): value for name, value in _texts(event.get("headers"))},
+            headers={name.lower(): value for name, value in _headers(event)},
             query=dict(_texts(event.get("queryStringParameters"))),
             path_key=key if isinstance(key, str) else None,
             body=_read_body(event),
@@ -182,6 +182,16 @@ def _present(value: Any) -> Any:
         kept = {n: p for n, v in value.items() if (p := _present(v)) is not None}
         return kept or None
     return value
+
+
+def _headers(event: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The headers; from `multiValueHeaders`, where the last of several counts, if there are none."""
+    if event.get("headers"):
+        return _texts(event["headers"])
+    several = event.get("multiValueHeaders")
+    if not isinstance(several, dict):
+        return []
+    return _texts({name: values[-1] for name, values in several.items() if values})
 
 
 def _texts(values: Any) -> list[tuple[str, str]]:
