@@ -126,9 +126,9 @@ def _read(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> Answer:
             seconds = deadline.remaining()
             if size > LONGEST_ANSWER or not seconds:
                 raise NoAnswer("the answer is too long or too slow")
-            connection = response.connection
-            if connection is not None and connection.sock is not None:
-                connection.sock.settimeout(seconds)
+            sock = getattr(response.connection, "sock", None)
+            if sock is not None:
+                sock.settimeout(seconds)
     except BaseException:
         response.close()
         raise

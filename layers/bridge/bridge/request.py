@@ -185,13 +185,13 @@ def _present(value: Any) -> Any:
 
 
 def _headers(event: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The headers; from `multiValueHeaders`, where the last of several counts, if there are none."""
+    """The headers; if there are none, the last of several in `multiValueHeaders`."""
     if event.get("headers"):
         return _texts(event["headers"])
     several = event.get("multiValueHeaders")
     if not isinstance(several, dict):
         return []
-    return _texts({name: values[-1] for name, values in several.items() if values})
+    return _texts({n: v[-1] for n, v in several.items() if isinstance(v, list) and v})
 
 
 def _texts(values: Any) -> list[tuple[str, str]]:
