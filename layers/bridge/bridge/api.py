@@ -17,6 +17,7 @@ from bridge.deadline import Deadline, answer_by
 from bridge.errors import (
     BadRequest,
     BridgeError,
+    DuplicatesDetected,
     KeyFieldMissing,
     NotKept,
     NotSetUp,
@@ -182,30 +183,20 @@ class RecordApi:
     ) -> None:
         """One line and the counters of one record."""
         measured = self._creator.take_measurements()
-        self._telemetry.event(
-            "record",
-            outcome=outcome,
-            object=record.object,
+        self._telemetry.record(
+            outcome,
+            object_name=record.object,
             channel=record.channel,
             key=record.key,
             code=getattr(problem, "code", ""),
             fields=getattr(problem, "fields", ()),
-            milliseconds=round((time.perf_counter() - started) * 1000, 1),
+            milliseconds=(time.perf_counter() - started) * 1000,
+            salesforce_milliseconds=measured.milliseconds,
             api_calls=measured.calls,
+            usage_percent=measured.usage_percent,
             salesforce_request_id=measured.request_id,
+            duplicate=isinstance(problem, DuplicatesDetected),
         )
-        duplicate = outcome == "rejected" and getattr(problem, "status", 0) == 409
-        self._telemetry.count_records(
-            "duplicate" if duplicate else outcome,
-            object_name=record.object,
-            channel=record.channel,
-        )
-        if measured.calls:
-            self._telemetry.measure_salesforce(
-                milliseconds=measured.milliseconds,
-                usage_percent=measured.usage_percent,
-                calls=measured.calls,
-            )
         if isinstance(problem, NotSetUp):
             self._telemetry.alarm("not_set_up", error=problem, object=record.object)
             self._telemetry.count("NotSetUp")

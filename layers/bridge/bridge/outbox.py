@@ -25,6 +25,9 @@ LONGEST_REASON = 2_000
 """Characters of Salesforce's message that are kept: an Apex trigger's may be endless."""
 
 
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+
+
 class UnreadableEnvelope(ValueError):
     """A message that no version of this bundle wrote."""
 
@@ -89,7 +92,7 @@ class Envelope:
             said["replayed"] = self.replayed
         if self.reason is not None:
             said["reason"] = self.reason
-        return json.dumps(said, separators=(",", ":"))
+        return _ENCODE(said)
 
     def refused(self, problem: SalesforceProblem, *, attempts: int) -> Envelope:
         """The same with the reason why Salesforce does not take it."""

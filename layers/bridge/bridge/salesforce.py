@@ -42,6 +42,7 @@ _ID = re.compile(r"\b[a-zA-Z0-9]{15}(?:[a-zA-Z0-9]{3})?\b")
 _ID_SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _USAGE = re.compile(r"(?:^|;\s*)api-usage=(\d+)/(\d+)")
 _LIKE_A_FILE = re.compile(r"\.[a-z]{2,10}$")
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _TRIGGER_TROUBLE = ("UNABLE_TO_LOCK_ROW", "QUERY_TIMEOUT")
 KEY_FIELD_HINT = (
     "Salesforce administrator: make the field {field} (Text 100, External ID, Unique) on Lead and "
@@ -625,7 +626,7 @@ class Salesforce:
 
 
 def _dump(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return _ENCODE(value).encode()
 
 
 def _slices(keys: Sequence[str], *, longest: int) -> Iterable[Sequence[str]]:
