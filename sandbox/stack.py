@@ -1,0 +1,408 @@
+"""The whole bundle on this machine: a Salesforce org, AWS, API Gateway and the functions.
+
+    with Stack() as stack:
+        answer = stack.request("POST", "/leads", {"LastName": "Okafor", "Company": "Individual"})
+        assert answer.status == 201
+
+Everything is made from template.yaml. Nothing outside this machine is reached, and nothing is left
+when it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import urllib3
+
+from sandbox.aws import ACCOUNT, REGION, LocalAws
+from sandbox.event_source import Delivery, QueueMapping
+from sandbox.functions import Function, Outcome
+from sandbox.gateway import INTEGRATION_SECONDS, Gateway
+from sandbox.template import TEMPLATE, Attributes, Deployment, Template
+
+if TYPE_CHECKING:
+    from sandbox.org import Org, OrgServer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What the API answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body, parsed."""
+        return json.loads(self.body)
+
+
+class Stack:
+    """The local stack, from `start` to `stop` or in a `with` block.
+
+    connected           fill the secret with the org's credentials, as `make connect` would
+    parameters          template.yaml's parameters that differ from their defaults
+    org                 an org of your own (default: a new sample org)
+    login_url           another Salesforce, instead of an org of the stack's own
+    processes           how many processes each function may have
+    poll                deliver the outbox in the background (else by `deliver_once` or `drain`)
+    window              seconds that the poller waits for a fuller batch
+    visibility_seconds  how long a received message is hidden (default: as the template says)
+    folders             other code for a function: {"create_lead": folder with an app.py}
+    host, advertise     the address to listen on, and the one to tell others
+    ports               (API, AWS, org); 0 is any free one
+    """
+
+    def __init__(
+        self,
+        *,
+        connected: bool = True,
+        parameters: Mapping[str, str] | None = None,
+        org: Org | None = None,
+        login_url: str | None = None,
+        stack_name: str | None = None,
+        processes: int = 4,
+        poll: bool = True,
+        window: float = 1.0,
+        visibility_seconds: int | None = None,
+        folders: Mapping[str, Path] | None = None,
+        integration_seconds: float = INTEGRATION_SECONDS,
+        host: str = "127.0.0.1",
+        advertise: str | None = None,
+        ports: tuple[int, int, int] = (0, 0, 0),
+        template: Path = TEMPLATE,
+    ) -> None:
+        # A name of its own, since all stacks of a program share one moto.
+        self.stack_name = stack_name or f"bird-{uuid.uuid4().hex[:8]}"
+        self.api_key = f"local-{uuid.uuid4().hex}"
+        self._connected = connected
+        self._parameters = dict(parameters or {})
+        self._org = org
+        self._login_url = login_url
+        self._processes = processes
+        self._poll = poll
+        self._window = window
+        self._visibility = visibility_seconds
+        self._folders = {name: Path(folder).resolve() for name, folder in (folders or {}).items()}
+        self._integration_seconds = integration_seconds
+        self._host = host
+        self._advertise = advertise
+        self._ports = ports
+        self._template = template
+        self._made: list[tuple[str, Attributes]] = []
+        self._exit = contextlib.ExitStack()
+        self._http = urllib3.PoolManager(maxsize=64, retries=False)
+        self.functions: dict[str, Function] = {}
+        """By the name of their folder."""
+
+    # Beginning and end
+
+    def start(self) -> Stack:
+        """Start everything; on an error nothing is left running."""
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def _start(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="bird-salesforce-"))
+        self._exit.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        self.org_server = self._start_org()
+        self.aws = LocalAws(host=self._host, port=self._ports[1], advertise=self._advertise)
+        self.aws.start()
+        self._exit.callback(self.aws.stop)
+        self.deployment = self._deploy()
+        self._exit.callback(self._unmake)
+        self._start_functions()
+        if self._connected:
+            self.connect()
+        self.gateway = Gateway(
+            self.deployment,
+            api_keys={self.deployment.resource("ApiKey")["Ref"]: self.api_key},
+            invoke=self._invoke_logical,
+            host=self._host,
+            port=self._ports[0],
+            advertise=self._advertise,
+            integration_seconds=self._integration_seconds,
+        )
+        self.gateway.server.start()
+        self._exit.callback(self.gateway.server.stop)
+        self._start_poller()
+
+    def stop(self) -> None:
+        """Stop everything, in the reverse order."""
+        self._exit.close()
+        self._http.clear()
+
+    def __enter__(self) -> Stack:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _start_org(self) -> OrgServer | None:
+        if self._login_url is not None:
+            return None
+        from sandbox.org import Org, OrgServer
+
+        server = OrgServer(self._org or Org.sample(), host=self._host, port=self._ports[2])
+        server.start()
+        self._exit.callback(server.stop)
+        return server
+
+    def _deploy(self) -> Deployment:
+        template = Template.load(self._template)
+        given = {
+            "LoginUrl": self.org_url,
+            "AwsEndpointUrl": self.aws.url,
+            "AllowInsecureHosts": self._advertise or "",
+            **self._parameters,
+        }
+
+        def make(logical_id: str, kind: str, properties: Mapping[str, Any]) -> Attributes:
+            made = self.aws.make(self.stack_name, logical_id, kind, properties)
+            self._made.append((kind, made))
+            return made
+
+        deployment = Deployment(template, stack_name=self.stack_name, parameters=given, make=make)
+        deployment.make_all(
+            "AWS::SQS::Queue", "AWS::SecretsManager::Secret", "AWS::DynamoDB::Table"
+        )
+        return deployment
+
+    def _unmake(self) -> None:
+        for kind, made in reversed(self._made):
+            with contextlib.suppress(Exception):
+                self.aws.unmake(kind, made)
+        for name in (self.token_parameter, self.pending_parameter):
+            with contextlib.suppress(Exception):
+                self.client("ssm").delete_parameter(Name=name)
+
+    def _start_functions(self) -> None:
+        self._by_logical_id: dict[str, Function] = {}
+        for logical_id, spec in self.deployment.functions.items():
+            key = spec.key
+            if key in self._folders:
+                spec = replace(spec, folder=self._folders[key])
+            function = Function(
+                spec,
+                key=key,
+                arn=f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{spec.name}",
+                log_folder=self.folder,
+                region=REGION,
+                processes=self._processes,
+            )
+            self.functions[key] = self._by_logical_id[logical_id] = function
+            self._exit.callback(function.close)
+        by_name = {function.spec.name: function for function in self.functions.values()}
+        self.aws.serve_functions(
+            lambda name, event: by_name[name].invoke(event),
+            {function.spec.name: key for key, function in self.functions.items()},
+        )
+
+    def _start_poller(self) -> None:
+        (source,) = self.deployment.event_sources
+        function = self._by_logical_id[source.function]
+        self.poller = QueueMapping(
+            source,
+            sqs=self.client("sqs"),
+            queue_url=self.outbox_url,
+            invoke=function.invoke,
+            window=self._window,
+            visibility=self._visibility,
+        )
+        self._exit.callback(self.poller.stop)
+        if self._poll:
+            self.poller.start()
+
+    # Where things are
+
+    @property
+    def url(self) -> str:
+        """The API with its stage: POST {url}/leads."""
+        return self.gateway.url
+
+    @property
+    def aws_endpoint(self) -> str:
+        """What AWS_ENDPOINT_URL has to be."""
+        return self.aws.url
+
+    @property
+    def org(self) -> Org:
+        """The Salesforce org itself, in this program."""
+        return self._server().org
+
+    @property
+    def org_url(self) -> str:
+        """Where the org's login, API and page are."""
+        return self._login_url or str(self._server().url)
+
+    def _server(self) -> OrgServer:
+        if self.org_server is None:
+            raise LookupError("this stack uses another Salesforce")
+        return self.org_server
+
+    @property
+    def outbox_url(self) -> str:
+        return self.deployment.resource("Outbox")["Ref"]
+
+    @property
+    def rejected_url(self) -> str:
+        return self.deployment.resource("Rejected")["Ref"]
+
+    @property
+    def secret_id(self) -> str:
+        return self.deployment.resource("Credentials")["Ref"]
+
+    @property
+    def token_parameter(self) -> str:
+        return f"/{self.stack_name}/access-token"
+
+    @property
+    def pending_parameter(self) -> str:
+        return f"/{self.stack_name}/pending-refresh-token"
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of this stack's AWS."""
+        return self.aws.client(service)
+
+    def function_environment(self, name: str) -> dict[str, str]:
+        """Exactly what the function's processes see."""
+        return dict(self.functions[name].environment)
+
+    # What people and tests do
+
+    def connect(self, **more: str) -> None:
+        """Fill the secret as `make connect` would; `more` replaces or adds keys."""
+        self.client("secretsmanager").put_secret_value(
+            SecretId=self.secret_id, SecretString=json.dumps({**self._credentials(), **more})
+        )
+
+    def _credentials(self) -> dict[str, str]:
+        raise NotImplementedError
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        api_key: str | None = "",
+        timeout: float = 35.0,
+    ) -> Answer:
+        """Call the API as a flow does. A body that is not bytes or text is sent as JSON.
+
+        `api_key` is this stack's own by default; None sends none.
+        """
+        sent = {name.lower(): value for name, value in (headers or {}).items()}
+        if api_key is not None:
+            sent.setdefault("x-api-key", api_key or self.api_key)
+        if body is not None and not isinstance(body, bytes | str):
+            body = json.dumps(body).encode()
+            sent.setdefault("content-type", "application/json")
+        response = self._http.request(
+            method, self.url + path, body=body, headers=sent, timeout=timeout, redirect=False
+        )
+        return Answer(status=response.status, headers=response.headers, body=response.data)
+
+    def invoke(self, name: str, event: Any, *, patience: float | None = None) -> Outcome:
+        """Run a function with an event, as Lambda's Invoke API would."""
+        return self.functions[name].invoke(json.dumps(event).encode(), patience=patience)
+
+    def _invoke_logical(self, logical_id: str, event: bytes, patience: float) -> Outcome:
+        return self._by_logical_id[logical_id].invoke(event, patience=patience)
+
+    def tick(self) -> Outcome:
+        """Let the schedule fire now."""
+        (logical_id,) = self.deployment.schedules
+        event = {
+            "version": "0",
+            "id": str(uuid.uuid4()),
+            "detail-type": "Scheduled Event",
+            "source": "aws.events",
+            "account": ACCOUNT,
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "region": REGION,
+            "resources": [f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{self.stack_name}-Schedule"],
+            "detail": {},
+        }
+        return self._by_logical_id[logical_id].invoke(json.dumps(event).encode())
+
+    def run_schedule(self) -> None:
+        """Fire now, and from now on as often as the template says, until `stop`."""
+        (seconds,) = self.deployment.schedules.values()
+        ended = threading.Event()
+        self._exit.callback(ended.set)
+
+        def run() -> None:
+            while True:
+                self.tick()
+                if ended.wait(seconds):
+                    return
+
+        threading.Thread(target=run, name="schedule", daemon=True).start()
+
+    def deliver_once(self) -> Delivery:
+        """Deliver one batch of what is visible in the outbox."""
+        return self.poller.deliver_once()
+
+    def let_time_pass(self) -> int:
+        """Make all that is hidden or delayed in the outbox visible now; tells how much that was."""
+        return self.aws.queues.let_time_pass(self.outbox_url)
+
+    def age_outbox(self, seconds: float) -> int:
+        """Make the outbox's messages look older."""
+        return self.aws.queues.age(self.outbox_url, seconds)
+
+    def drain(self, *, seconds: float = 30.0) -> None:
+        """Deliver, letting time pass, until the outbox is empty. Raises TimeoutError."""
+        until = time.monotonic() + seconds
+        while self.waiting():
+            if time.monotonic() > until:
+                raise TimeoutError(f"{self.waiting()} messages are still in the outbox")
+            self.let_time_pass()
+            self.deliver_once()
+
+    def _count(self, url: str) -> int:
+        names = [
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateNumberOfMessagesDelayed",
+        ]
+        attributes = self.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)
+        return sum(int(attributes["Attributes"][name]) for name in names)
+
+    def waiting(self) -> int:
+        """How many messages are in the outbox, hidden ones too."""
+        return self._count(self.outbox_url)
+
+    def rejected(self) -> list[dict[str, Any]]:
+        """The bodies of all that is in Rejected; it stays there."""
+        return [json.loads(body) for body in self.aws.queues.bodies(self.rejected_url)]
+
+    def logs(self, name: str) -> str:
+        """Everything that a function's processes printed."""
+        return self.functions[name].logs()
+
+    def kill(self, name: str, *, busy_only: bool = True) -> int:
+        """SIGKILL a function's processes, those in the middle of something or all."""
+        return self.functions[name].kill(busy_only=busy_only)
