@@ -21,6 +21,7 @@ SALESFORCE_DOMAINS = (".salesforce.com", ".force.com", ".cloudforce.com", ".sale
 
 _RULE_ID = re.compile(r"01Q[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?")
 _API_VERSION = re.compile(r"v\d{2,3}\.0")
+_HOST = re.compile(r"[a-z0-9.:-]+")
 _FIELD_NAME = re.compile(r"[A-Za-z]\w*")
 
 
@@ -73,6 +74,7 @@ class Settings:
                 value = low - 1
             if not low <= value <= high:
                 problems.append(f"{name} is {raw!r}, not a number from {low:g} to {high:g}")
+                return low
             return value
 
         def choice(name: str, *allowed: str, pattern: re.Pattern[str] | None = None) -> str:
@@ -127,7 +129,7 @@ class Settings:
             host = (parts.hostname or "").lower()
         except ValueError:
             return False
-        if parts.username or parts.password or not host:
+        if parts.username or parts.password or not _HOST.fullmatch(host):
             return False
         if parts.scheme not in ("https", "http"):
             return False

@@ -1,0 +1,57 @@
+"""What every kind of test shares: the event files, and settings as the template would give them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.settings import Settings
+
+EVENTS = Path(__file__).parents[1] / "events"
+
+ENVIRON = {
+    "LOGIN_URL": "https://login.salesforce.com",
+    "SALESFORCE_API_VERSION": "v68.0",
+    "EXTERNAL_ID_FIELD": "Bird_Key__c",
+    "DEFAULT_COMPANY": "Individual",
+    "DUPLICATE_RECORDS": "block",
+    "LEAD_ASSIGNMENT": "default",
+    "CASE_ASSIGNMENT": "default",
+    "RESPONSE_BUDGET_SECONDS": "8",
+    "REFRESH_MINUTES": "45",
+    "ALLOW_INSECURE_HOSTS": "",
+    "CREDENTIALS_SECRET": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:Credentials-a1B2c3",
+    "TOKEN_PARAMETER": "/bird-salesforce/access-token",
+    "PENDING_PARAMETER": "/bird-salesforce/pending-refresh-token",
+    "LEASE_TABLE": "bird-salesforce-RefreshLease",
+    "REFRESH_FUNCTION": "bird-salesforce-refresh-token",
+    "OUTBOX_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/Outbox",
+    "REJECTED_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/Rejected",
+    "DELIVER_RECORDS_PER_CALL": "200",
+    "DELIVER_BYTES_PER_CALL": "2000000",
+}
+"""The variables of template.yaml's Globals, with values as a deployed stack has them."""
+
+
+@pytest.fixture
+def event() -> Callable[[str], Any]:
+    """Loads one of the files in `events/` by its name without `.json`."""
+
+    def load(name: str) -> Any:
+        return json.loads((EVENTS / f"{name}.json").read_text(encoding="utf-8"))
+
+    return load
+
+
+@pytest.fixture
+def settings() -> Callable[..., Settings]:
+    """Makes Settings as deployed, but for the variables that a test names."""
+
+    def make(**changed: str) -> Settings:
+        return Settings.from_environ({**ENVIRON, **changed})
+
+    return make

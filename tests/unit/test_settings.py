@@ -1,0 +1,140 @@
+"""The environment is read once, as a whole, and every fault in it is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from bridge.errors import MisconfiguredEnvironment
+from bridge.settings import Settings
+from tests.conftest import ENVIRON
+
+MAY_BE_BLANK = {"EXTERNAL_ID_FIELD", "DEFAULT_COMPANY", "ALLOW_INSECURE_HOSTS"}
+
+MakeSettings = Callable[..., Settings]
+
+
+def test_a_deployed_environment_is_read() -> None:
+    settings = Settings.from_environ(ENVIRON)
+    assert settings.api_version == "v68.0"
+    assert settings.response_budget_seconds == 8
+    assert settings.refresh_minutes == 45
+    assert settings.allow_duplicates is False
+    assert settings.allow_insecure_hosts == frozenset()
+    assert settings.records_per_call == 200
+
+
+@pytest.mark.parametrize("name", sorted(ENVIRON))
+def test_a_missing_variable_is_named(name: str) -> None:
+    environ = {n: v for n, v in ENVIRON.items() if n != name}
+    with pytest.raises(MisconfiguredEnvironment, match=rf"\b{name} is missing"):
+        Settings.from_environ(environ)
+
+
+@pytest.mark.parametrize("name", sorted(set(ENVIRON) - MAY_BE_BLANK))
+def test_a_blank_variable_counts_as_missing(name: str) -> None:
+    with pytest.raises(MisconfiguredEnvironment, match=rf"\b{name} is missing"):
+        Settings.from_environ({**ENVIRON, name: ""})
+
+
+@pytest.mark.parametrize("name", sorted(MAY_BE_BLANK))
+def test_some_variables_are_switched_off_by_a_blank(name: str) -> None:
+    Settings.from_environ({**ENVIRON, name: ""})
+
+
+def test_everything_that_is_missing_is_named_at_once() -> None:
+    with pytest.raises(MisconfiguredEnvironment) as caught:
+        Settings.from_environ({})
+    assert all(f"{name} is missing" in str(caught.value) for name in ENVIRON)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SALESFORCE_API_VERSION", "68.0"),
+        ("SALESFORCE_API_VERSION", "v68"),
+        ("SALESFORCE_API_VERSION", "v68.0/../.."),
+        ("EXTERNAL_ID_FIELD", "Bird Key"),
+        ("EXTERNAL_ID_FIELD", "x'; --"),
+        ("DUPLICATE_RECORDS", "Allow"),
+        ("LEAD_ASSIGNMENT", "TRUE"),
+        ("LEAD_ASSIGNMENT", "00Q8d00000555Ab"),
+        ("LEAD_ASSIGNMENT", "01Q8d00000555A"),
+        ("CASE_ASSIGNMENT", "01Q8d00000555AbE"),
+        ("RESPONSE_BUDGET_SECONDS", "eight"),
+        ("RESPONSE_BUDGET_SECONDS", "0"),
+        ("RESPONSE_BUDGET_SECONDS", "29.5"),
+        ("RESPONSE_BUDGET_SECONDS", "nan"),
+        ("REFRESH_MINUTES", "-1"),
+        ("REFRESH_MINUTES", "nan"),
+        ("REFRESH_MINUTES", "inf"),
+        ("DELIVER_RECORDS_PER_CALL", "201"),
+        ("DELIVER_BYTES_PER_CALL", "1"),
+    ],
+)
+def test_a_value_that_cannot_be_right_is_named(name: str, value: str) -> None:
+    with pytest.raises(MisconfiguredEnvironment, match=f"{name} is ['\"]"):
+        Settings.from_environ({**ENVIRON, name: value})
+
+
+@pytest.mark.parametrize("rule", ["default", "off", "01Q8d00000555Ab", "01Q8d00000555AbEAM"])
+def test_an_assignment_is_a_word_or_a_rule_s_id(settings: MakeSettings, rule: str) -> None:
+    made = settings(LEAD_ASSIGNMENT=rule, CASE_ASSIGNMENT="off")
+    assert made.assignment("Lead") == rule
+    assert made.assignment("Case") == "off"
+
+
+def test_hosts_are_listed_with_commas_and_compared_without_case(settings: MakeSettings) -> None:
+    made = settings(ALLOW_INSECURE_HOSTS=" Sandbox.internal, host.docker.internal ,")
+    assert made.allow_insecure_hosts == {"sandbox.internal", "host.docker.internal"}
+    assert made.trusts("http://SANDBOX.internal:8000")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://acme.my.salesforce.com",
+        "https://acme--dev.sandbox.my.salesforce.com/",
+        "https://na1.salesforce.com:443",
+        "https://acme.my.site.force.com",
+        "https://acme.cloudforce.com",
+        "https://acme.my.salesforce.mil",
+        "https://ACME.MY.SALESFORCE.COM",
+        "http://127.0.0.1:8080",
+        "http://localhost:8080",
+        "http://[::1]:8080",
+    ],
+)
+def test_tokens_go_to_salesforce_and_to_this_machine(settings: MakeSettings, url: str) -> None:
+    assert settings().trusts(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://acme.my.salesforce.com",
+        "https://salesforce.com.example.org",
+        "https://notsalesforce.com",
+        "https://acme.my.salesforce.com@example.org",
+        "https://user:pass@acme.my.salesforce.com",
+        "https://example.org?.salesforce.com",
+        "https://example.org#.salesforce.com",
+        "https://example.org\\.salesforce.com/",
+        "ftp://acme.my.salesforce.com",
+        "acme.my.salesforce.com",
+        "https://[::1",
+        "https://",
+        "",
+    ],
+)
+def test_tokens_go_nowhere_else(settings: MakeSettings, url: str) -> None:
+    assert not settings().trusts(url)
+
+
+def test_credentials_go_to_any_host_over_tls(settings: MakeSettings) -> None:
+    made = settings()
+    assert made.trusts_login("https://login.customer.example")
+    assert made.trusts_login("http://127.0.0.1:8080")
+    assert not made.trusts_login("http://login.customer.example")
+    assert not made.trusts_login("login.customer.example")
