@@ -1,0 +1,1 @@
+"""The console program `bird-salesforce`: connect, doctor, rejected and the rest."""

@@ -1,0 +1,57 @@
+"""The entry point of `bird-salesforce`: its commands, and how a failure is said."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cli import rejected_commands
+from cli.problem import Problem
+from cli.terminal import Terminal
+
+app = typer.Typer(
+    name="bird-salesforce",
+    help="Connects Bird to Salesforce, and looks after it.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    # A stack trace with local variables could show a secret.
+    pretty_exceptions_enable=False,
+)
+app.add_typer(rejected_commands.commands, name="rejected")
+
+
+def main() -> None:
+    """Run it, and say what went wrong in words. The exit status is 0 only if all is well."""
+    terminal = Terminal()
+    try:
+        app(standalone_mode=False)
+    except Problem as problem:
+        terminal.bad(problem)
+        sys.exit(problem.exit_status)
+    except click.exceptions.Exit as end:
+        sys.exit(end.exit_code)
+    except click.exceptions.Abort:
+        terminal.say("Stopped.")
+        sys.exit(130)
+    except KeyboardInterrupt:
+        terminal.say("Stopped.")
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        terminal.bad(
+            Problem(
+                f"AWS refuses {error.operation_name}: {code}.",
+                next_step="Sign in with a role that may do this, or name another with --profile.",
+            )
+        )
+        sys.exit(1)
+    except BotoCoreError as error:
+        terminal.bad(Problem(f"AWS cannot be reached: {error}", next_step="Check the network."))
+        sys.exit(1)

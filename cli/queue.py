@@ -1,0 +1,290 @@
+"""A whole queue at a time: every message once, worked on in parallel, and given back in the end.
+
+SQS hands out ten messages a call and hides what it handed out for a while. A sweep hides for longer
+than it should take, remembers what it has seen, and makes visible again whatever it did not remove;
+if the program is killed, SQS does that by itself when the time is up.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+SLICE = 10
+"""Messages in one call, SQS's own limit."""
+
+SLICE_BYTES = 1_000_000
+"""Bytes of all bodies in one SendMessageBatch; SQS allows 1 MiB."""
+
+WORKERS = 4
+LISTEN_SECONDS = 1
+"""Long polling asks all of SQS's servers, so that an empty answer means an empty queue."""
+
+SEND_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """A message in our hands. Its body is out of `repr`: it holds a person's data."""
+
+    id: str
+    receipt: str = field(repr=False)
+    body: str = field(repr=False)
+    sent_ms: int
+    """When it was sent (milliseconds since the epoch, SQS's clock)."""
+    receives: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """How many messages a queue holds, approximately."""
+
+    visible: int
+    hidden: int
+    """Received by somebody and not given back."""
+    delayed: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.visible + self.hidden + self.delayed
+
+
+class Stopped(Exception):
+    """A sweep was interrupted, between two slices."""
+
+
+class Queue:
+    """One SQS queue. `listen_seconds` 0 is for an SQS of one server, as the local stack's."""
+
+    def __init__(self, sqs: BaseClient, url: str, *, listen_seconds: int = LISTEN_SECONDS) -> None:
+        self._sqs = sqs
+        self.url = url
+        self.listen_seconds = listen_seconds
+
+    def counts(self) -> Counts:
+        """How many messages are in it."""
+        return self._attributes()[0]
+
+    def _attributes(self) -> tuple[Counts, int]:
+        """The counts, and SQS's own time in milliseconds."""
+        said = self._sqs.get_queue_attributes(
+            QueueUrl=self.url,
+            AttributeNames=[
+                "ApproximateNumberOfMessages",
+                "ApproximateNumberOfMessagesNotVisible",
+                "ApproximateNumberOfMessagesDelayed",
+            ],
+        )
+        attributes = said["Attributes"]
+        counts = Counts(
+            visible=int(attributes["ApproximateNumberOfMessages"]),
+            hidden=int(attributes["ApproximateNumberOfMessagesNotVisible"]),
+            delayed=int(attributes["ApproximateNumberOfMessagesDelayed"]),
+        )
+        return counts, _clock(said)
+
+    def send(self, bodies: Sequence[str]) -> list[str]:
+        """Send up to ten bodies; says for each what went wrong, or "" if nothing did.
+
+        A part that failed on SQS's side is sent again a few times. Raises what boto3 raises if a
+        whole call fails.
+        """
+        failures = [""] * len(bodies)
+        left = list(range(len(bodies)))
+        for attempt in range(SEND_ATTEMPTS):
+            if attempt:
+                time.sleep(0.2 * 2**attempt)
+            again = []
+            for numbers in _by_size(left, bodies):
+                said = self._sqs.send_message_batch(
+                    QueueUrl=self.url,
+                    Entries=[{"Id": str(n), "MessageBody": bodies[n]} for n in numbers],
+                )
+                for number in numbers:
+                    failures[number] = "NoAnswer"
+                for entry in said.get("Successful", []):
+                    failures[int(entry["Id"])] = ""
+                for entry in said.get("Failed", []):
+                    failures[int(entry["Id"])] = entry.get("Code") or "Failed"
+                    if not entry.get("SenderFault"):
+                        again.append(int(entry["Id"]))
+            left = again
+            if not left:
+                break
+        return failures
+
+    def delete(self, messages: Sequence[Message]) -> list[str]:
+        """Delete messages; gives the ids of those that could not be."""
+        return self._in_slices(
+            messages,
+            lambda entries: self._sqs.delete_message_batch(QueueUrl=self.url, Entries=entries),
+            {},
+        )
+
+    def give_back(self, messages: Sequence[Message]) -> list[str]:
+        """Make messages visible again; gives the ids of those that could not be (they will be by
+        themselves when their time is up)."""
+        return self._in_slices(
+            messages,
+            lambda entries: self._sqs.change_message_visibility_batch(
+                QueueUrl=self.url, Entries=entries
+            ),
+            {"VisibilityTimeout": 0},
+        )
+
+    @staticmethod
+    def _in_slices(
+        messages: Sequence[Message],
+        call: Callable[[list[dict[str, Any]]], dict[str, Any]],
+        more: dict[str, Any],
+    ) -> list[str]:
+        def one(part: Sequence[Message]) -> list[str]:
+            left = {str(n): message for n, message in enumerate(part)}
+            for _ in range(SEND_ATTEMPTS):
+                said = call(
+                    [{"Id": n, "ReceiptHandle": m.receipt, **more} for n, m in left.items()]
+                )
+                left = {entry["Id"]: left[entry["Id"]] for entry in said.get("Failed", [])}
+                if not left:
+                    break
+            return [message.id for message in left.values()]
+
+        parts = [messages[i : i + SLICE] for i in range(0, len(messages), SLICE)]
+        if len(parts) < 2:
+            return [failed for part in parts for failed in one(part)]
+        with ThreadPoolExecutor(WORKERS) as pool:
+            return [failed for found in pool.map(one, parts) for failed in found]
+
+    def sweep(self) -> Sweep:
+        """Begin to go through all of it."""
+        counts, clock = self._attributes()
+        return Sweep(self, self._sqs, counts=counts, started_ms=clock)
+
+
+class Sweep:
+    """One way through a queue, from `run` to `close`."""
+
+    def __init__(self, queue: Queue, sqs: BaseClient, *, counts: Counts, started_ms: int) -> None:
+        self._queue = queue
+        self._sqs = sqs
+        self.counts = counts
+        self.started_ms = started_ms
+        """SQS's time at the beginning."""
+        # Four workers take ten messages in some tens of milliseconds each; this is many times that.
+        self._hidden_seconds = min(60 + counts.visible // 50, 12 * 3600)
+        self._held: dict[str, Message] = {}
+        self._seen: set[str] = set()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+
+    def run(self, handle: Callable[[list[Message]], Iterable[str]]) -> None:
+        """Give every message to `handle`, in slices of up to ten, from several threads.
+
+        `handle` returns the ids of the messages that it removed. Raises what `handle` raises, and
+        Stopped after Ctrl-C, when the slices in work are finished.
+        """
+        with ThreadPoolExecutor(WORKERS) as pool:
+            workers = [pool.submit(self._work, handle) for _ in range(WORKERS)]
+            try:
+                while True:
+                    done, left = wait(workers, timeout=0.2, return_when=FIRST_EXCEPTION)
+                    if not left or any(worker.exception() for worker in done):
+                        break
+            except KeyboardInterrupt:
+                self._stop.set()
+                wait(workers)
+                raise Stopped from None
+            finally:
+                self._stop.set()
+        for worker in workers:
+            worker.result()
+
+    def _work(self, handle: Callable[[list[Message]], Iterable[str]]) -> None:
+        try:
+            while not self._stop.is_set():
+                received = self._receive()
+                if not received:
+                    return
+                with self._lock:
+                    fresh = [one for one in received if one.id not in self._seen]
+                    self._seen.update(one.id for one in fresh)
+                    # One that comes again has a newer receipt, by which it is given back.
+                    self._held.update((one.id, one) for one in received)
+                if fresh:
+                    removed = list(handle(fresh))
+                    with self._lock:
+                        for message_id in removed:
+                            self._held.pop(message_id, None)
+        except BaseException:
+            self._stop.set()
+            raise
+
+    def _receive(self) -> list[Message]:
+        said = self._sqs.receive_message(
+            QueueUrl=self._queue.url,
+            MaxNumberOfMessages=SLICE,
+            VisibilityTimeout=self._hidden_seconds,
+            WaitTimeSeconds=self._queue.listen_seconds,
+            MessageSystemAttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
+        )
+        return [
+            Message(
+                id=one["MessageId"],
+                receipt=one["ReceiptHandle"],
+                body=one["Body"],
+                sent_ms=int(one.get("Attributes", {}).get("SentTimestamp", 0)),
+                receives=int(one.get("Attributes", {}).get("ApproximateReceiveCount", 0)),
+            )
+            for one in said.get("Messages", [])
+        ]
+
+    def keep_only_receipts_of(self, messages: Iterable[Message]) -> None:
+        """Forget the bodies of these: a queue may hold gigabytes."""
+        with self._lock:
+            for message in messages:
+                held = self._held.get(message.id)
+                if held is not None:
+                    self._held[message.id] = replace(held, body="")
+
+    def close(self) -> int:
+        """Give back everything that was not removed; says how many could not be."""
+        with self._lock:
+            held, self._held = list(self._held.values()), {}
+        try:
+            return len(self._queue.give_back(held))
+        except (ClientError, BotoCoreError):
+            return len(held)
+
+
+def _by_size(numbers: Sequence[int], bodies: Sequence[str]) -> list[list[int]]:
+    """The numbers in groups that fit into one call."""
+    groups: list[list[int]] = []
+    size = 0
+    for number in numbers:
+        length = len(bodies[number].encode())
+        if not groups or len(groups[-1]) == SLICE or size + length > SLICE_BYTES:
+            groups.append([])
+            size = 0
+        groups[-1].append(number)
+        size += length
+    return groups
+
+
+def _clock(said: dict[str, Any]) -> int:
+    """The time of an answer in milliseconds, by the clock of whoever gave it, rounded down."""
+    date = said.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    try:
+        return int(parsedate_to_datetime(date).timestamp() * 1000)
+    except (TypeError, ValueError):
+        return int(time.time() * 1000)
