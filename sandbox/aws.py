@@ -1,6 +1,6 @@
 """AWS on this machine, behind one endpoint: moto's server, our own queues and our own Lambda.
 
-moto keeps the parameters, secrets and tables, `sandbox.queues` the queues; Lambda's Invoke API leads to
+moto keeps parameters, secrets and tables, `sandbox.queues` the queues; Lambda's Invoke API leads to
 the stack's function processes. The resources are those that template.yaml declares. On request
 the endpoint misbehaves (`fail`), and it counts who called what (`calls`).
 """

@@ -104,7 +104,7 @@ def main(descriptor: int, handler_name: str) -> None:
         event = json.loads(_read(connection))
         if broken is not None:
             _write(connection, b"!", broken)
-            sys.exit(1)
+            continue
         try:
             answer = handler(event, LambdaContext(invocation))
         except Exception as error:

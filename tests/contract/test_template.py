@@ -1,0 +1,450 @@
+"""template.yaml against the code and against itself: what no linter knows."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from bridge.errors import MisconfiguredEnvironment
+from bridge.settings import Settings
+from sandbox.template import ROOT, Attributes, Deployment, Template, TemplateError
+
+FUNCTIONS = {
+    "CreateLead": "create_lead",
+    "CreateCase": "create_case",
+    "RefreshToken": "refresh_token",
+    "Deliver": "deliver",
+}
+
+# What each function may do, and nothing else: DESIGN's table, in IAM's words.
+HOT_PATH = {
+    ("ssm:GetParameter", "parameter access-token"),
+    ("lambda:InvokeFunction", "RefreshToken"),
+    ("sqs:SendMessage", "Outbox"),
+    ("sqs:SendMessage", "Rejected"),
+}
+ALLOWED = {
+    "CreateLead": HOT_PATH,
+    "CreateCase": HOT_PATH,
+    "RefreshToken": {
+        ("secretsmanager:GetSecretValue", "Credentials"),
+        ("secretsmanager:PutSecretValue", "Credentials"),
+        ("ssm:GetParameter", "parameter access-token"),
+        ("ssm:PutParameter", "parameter access-token"),
+        ("ssm:GetParameter", "parameter pending-refresh-token"),
+        ("ssm:PutParameter", "parameter pending-refresh-token"),
+        ("ssm:DeleteParameter", "parameter pending-refresh-token"),
+        ("dynamodb:GetItem", "RefreshLease"),
+        ("dynamodb:PutItem", "RefreshLease"),
+        ("dynamodb:UpdateItem", "RefreshLease"),
+        ("dynamodb:DeleteItem", "RefreshLease"),
+    },
+    "Deliver": {
+        ("ssm:GetParameter", "parameter access-token"),
+        ("lambda:InvokeFunction", "RefreshToken"),
+        ("sqs:ReceiveMessage", "Outbox"),
+        ("sqs:DeleteMessage", "Outbox"),
+        ("sqs:ChangeMessageVisibility", "Outbox"),
+        ("sqs:GetQueueAttributes", "Outbox"),
+        ("sqs:SendMessage", "Rejected"),
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def template() -> Template:
+    return Template.load()
+
+
+@pytest.fixture(scope="module")
+def resources(template: Template) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = template.source["Resources"]
+    return found
+
+
+def deploy(template: Template, **parameters: str) -> Deployment:
+    """The template with names that tell which resource they are of."""
+
+    def make(logical_id: str, kind: str, properties: Mapping[str, Any]) -> Attributes:
+        return {"Ref": f"ref:{logical_id}", "Arn": f"arn:{logical_id}", "RootResourceId": "root"}
+
+    return Deployment(template, stack_name="stack", parameters=parameters, make=make)
+
+
+@pytest.fixture(scope="module")
+def deployment(template: Template) -> Deployment:
+    return deploy(template)
+
+
+def statements(resources: Mapping[str, Any], function: str) -> list[dict[str, Any]]:
+    role = resources[f"{function}Role"]["Properties"]
+    assert "ManagedPolicyArns" not in role
+    return [
+        statement
+        for policy in role["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+    ]
+
+
+# Who may do what
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_role_holds_one_action_on_one_resource_in_each_statement(
+    resources: Mapping[str, Any], function: str
+) -> None:
+    for statement in statements(resources, function):
+        assert set(statement) == {"Effect", "Action", "Resource"}
+        assert statement["Effect"] == "Allow"
+        assert isinstance(statement["Action"], str)
+        assert isinstance(statement["Resource"], dict), "a reference, neither a list nor a text"
+        assert "*" not in json.dumps(statement)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_role_allows_exactly_what_the_design_says(
+    resources: Mapping[str, Any], deployment: Deployment, function: str
+) -> None:
+    named = []
+    for statement in statements(resources, function):
+        arn = deployment.resolve(statement["Resource"])
+        parameter = re.search(r":ssm:us-east-1:\d+:parameter/stack/(.+)$", arn)
+        target = f"parameter {parameter[1]}" if parameter else arn.split(":", 1)[1]
+        named.append((statement["Action"], target))
+    logs = f"{function}Logs"
+    expected = ALLOWED[function] | {("logs:CreateLogStream", logs), ("logs:PutLogEvents", logs)}
+    assert len(named) == len(set(named)), "a statement is there twice"
+    assert set(named) == expected
+
+
+def test_every_function_has_a_role_of_its_own(resources: Mapping[str, Any]) -> None:
+    for function in FUNCTIONS:
+        role = resources[function]["Properties"]["Role"]
+        assert role == {"Fn::GetAtt": [f"{function}Role", "Arn"]}
+    trusts = [
+        one["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+        for one in resources.values()
+        if one["Type"] == "AWS::IAM::Role"
+    ]
+    assert len(trusts) == len(FUNCTIONS)
+    assert all(
+        statement["Principal"] == {"Service": "lambda.amazonaws.com"} for (statement,) in trusts
+    )
+
+
+def test_nothing_else_brings_a_policy_along(template: Template, deployment: Deployment) -> None:
+    roles = set(deployment.of_type("AWS::IAM::Role"))
+    assert roles == {f"{function}Role" for function in FUNCTIONS}
+    assert "Policies" not in template.source["Globals"]["Function"]
+
+
+# The template and the code
+
+
+class Asked(dict[str, str]):
+    """Remembers which variables were asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.names.add(key)
+        return default
+
+
+def test_the_environment_is_what_the_settings_read(template: Template) -> None:
+    asked = Asked()
+    with pytest.raises(MisconfiguredEnvironment):
+        Settings.from_environ(asked)
+    given = set(template.source["Globals"]["Function"]["Environment"]["Variables"])
+    # The AWS client reads its endpoint, and the telemetry its names, by themselves.
+    others = {name for name in given if name.startswith("POWERTOOLS_")} | {"AWS_ENDPOINT_URL"}
+    assert given == asked.names | others
+
+
+def test_the_template_s_defaults_are_settings_that_can_be_read(deployment: Deployment) -> None:
+    for function in deployment.functions.values():
+        settings = Settings.from_environ(function.environment)
+        assert settings.refresh_function == "stack-refresh-token"
+        assert settings.token_parameter == "/stack/access-token"
+        assert settings.credentials_secret == "ref:Credentials"
+        assert settings.external_id_field == "Bird_Key__c"
+
+
+def test_every_function_gets_the_same_environment(resources: Mapping[str, Any]) -> None:
+    for function in FUNCTIONS:
+        assert "Environment" not in resources[function]["Properties"]
+
+
+def test_each_folder_is_a_function_and_each_function_a_folder(resources: Mapping[str, Any]) -> None:
+    folders = {
+        path.name
+        for path in (ROOT / "functions").iterdir()
+        if path.is_dir() and path.name != "__pycache__"
+    }
+    declared = {
+        logical_id: one["Properties"]["CodeUri"]
+        for logical_id, one in resources.items()
+        if one["Type"] == "AWS::Serverless::Function"
+    }
+    assert declared == {name: f"functions/{folder}" for name, folder in FUNCTIONS.items()}
+    assert folders == set(FUNCTIONS.values())
+
+
+@pytest.mark.parametrize("folder", FUNCTIONS.values())
+def test_a_function_s_folder_holds_its_handler_and_nothing_that_would_be_shipped_with_it(
+    folder: str,
+) -> None:
+    files = {one.name for one in (ROOT / "functions" / folder).iterdir()} - {"__pycache__"}
+    # A requirements.txt would make `sam build` ask for the runtime's very Python.
+    assert files == {"app.py"}
+
+
+@pytest.mark.parametrize(("logical_id", "folder"), FUNCTIONS.items())
+def test_names_follow_from_the_folder(
+    deployment: Deployment, resources: Mapping[str, Any], logical_id: str, folder: str
+) -> None:
+    spec = deployment.functions[logical_id]
+    name = folder.replace("_", "-")
+    assert spec.name == f"stack-{name}"
+    assert spec.handler == "app.handler"
+    group = resources[f"{logical_id}Logs"]["Properties"]
+    assert deployment.resolve(group["LogGroupName"]) == f"/stack/{name}"
+    assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+    assert resources[logical_id]["Properties"]["LoggingConfig"] == {
+        "LogGroup": {"Ref": f"{logical_id}Logs"}
+    }
+
+
+def test_every_event_is_a_file_of_a_function() -> None:
+    folder = ROOT / "events"
+    assert folder.is_dir()
+    for path in folder.iterdir():
+        assert path.suffix == ".json", path.name
+        function = path.name.split(".")[0]
+        assert function in FUNCTIONS.values(), f"{path.name} belongs to no function"
+        json.loads(path.read_text(encoding="utf-8"))
+    have = {path.name for path in folder.iterdir()}
+    assert {f"{function}.json" for function in FUNCTIONS.values()} <= have
+
+
+# Numbers that belong together
+
+
+def test_a_message_stays_hidden_for_six_tries_and_the_window(
+    resources: Mapping[str, Any],
+) -> None:
+    deliver = resources["Deliver"]["Properties"]
+    window = deliver["Events"]["Outbox"]["Properties"]["MaximumBatchingWindowInSeconds"]
+    outbox = resources["Outbox"]["Properties"]
+    assert outbox["VisibilityTimeout"] == 6 * deliver["Timeout"] + window
+
+
+def test_what_waits_and_what_was_refused_is_kept_for_14_days_encrypted(
+    resources: Mapping[str, Any],
+) -> None:
+    for queue in ("Outbox", "Rejected"):
+        properties = resources[queue]["Properties"]
+        assert properties["MessageRetentionPeriod"] == 14 * 24 * 3600
+        assert properties["SqsManagedSseEnabled"] is True
+    assert resources["Outbox"]["Properties"]["RedrivePolicy"] == {
+        "deadLetterTargetArn": {"Fn::GetAtt": ["Rejected", "Arn"]},
+        "maxReceiveCount": 1000,
+    }
+
+
+def test_the_outbox_is_delivered_200_at_a_time_and_answered_one_by_one(
+    deployment: Deployment, resources: Mapping[str, Any]
+) -> None:
+    (source,) = deployment.event_sources
+    assert source.batch_size == 200
+    assert source.window > 0, "more than ten at a time need a window"
+    assert source.partial_failures
+    assert source.concurrency >= 2
+    assert "ReservedConcurrentExecutions" not in resources["Deliver"]["Properties"]
+
+
+def test_a_caller_is_answered_before_anybody_gives_up(
+    template: Template, resources: Mapping[str, Any]
+) -> None:
+    budget = template.source["Parameters"]["ResponseBudgetSeconds"]
+    for function in ("CreateLead", "CreateCase"):
+        timeout = resources[function]["Properties"]["Timeout"]
+        assert budget["MaxValue"] < timeout < 29, "budget, then the function, then API Gateway"
+    assert budget["Default"] < 10, "Bird gives a step 10 s"
+
+
+def test_the_secret_is_made_without_a_value_and_survives_the_stack(
+    resources: Mapping[str, Any],
+) -> None:
+    secret = resources["Credentials"]
+    assert set(secret["Properties"]) == {"Description"}, "no SecretString, no fixed name"
+    assert secret["DeletionPolicy"] == secret["UpdateReplacePolicy"] == "Retain"
+
+
+def test_concurrency_is_reserved_for_the_refresh_only_on_request(template: Template) -> None:
+    assert deploy(template).functions["RefreshToken"].reserved_concurrency is None
+    reserved = deploy(template, ReserveRefreshConcurrency="on")
+    assert reserved.functions["RefreshToken"].reserved_concurrency == 1
+
+
+def test_the_schedule_follows_the_parameter(template: Template) -> None:
+    assert deploy(template).schedules == {"RefreshToken": 45 * 60.0}
+    assert deploy(template, RefreshMinutes="15").schedules == {"RefreshToken": 15 * 60.0}
+
+
+# The API
+
+
+def test_the_routes_are_those_of_the_contract_and_each_needs_the_key(
+    deployment: Deployment,
+) -> None:
+    assert {(one.method, one.path, one.function) for one in deployment.routes} == {
+        ("POST", "/leads", "CreateLead"),
+        ("GET", "/leads", "CreateLead"),
+        ("GET", "/leads/{key}", "CreateLead"),
+        ("POST", "/cases", "CreateCase"),
+        ("GET", "/cases", "CreateCase"),
+        ("GET", "/cases/{key}", "CreateCase"),
+    }
+    assert all(one.needs_api_key for one in deployment.routes)
+
+
+def test_the_gateway_s_own_answers_have_the_shape_of_the_functions(deployment: Deployment) -> None:
+    responses = deployment.gateway_responses
+    assert {
+        "INVALID_API_KEY",
+        "ACCESS_DENIED",
+        "MISSING_AUTHENTICATION_TOKEN",
+        "REQUEST_TOO_LARGE",
+        "THROTTLED",
+        "QUOTA_EXCEEDED",
+        "INTEGRATION_TIMEOUT",
+        "INTEGRATION_FAILURE",
+        "API_CONFIGURATION_ERROR",
+        "DEFAULT_4XX",
+        "DEFAULT_5XX",
+    } <= set(responses)
+    for kind, response in responses.items():
+        assert response.body is not None, kind
+        body = json.loads(response.body)
+        assert set(body) == {
+            "type",
+            "title",
+            "status",
+            "detail",
+            "outcome",
+            "success",
+            "kept",
+            "code",
+        }, kind
+        assert body["status"] == response.status, kind
+        assert (body["outcome"], body["success"], body["kept"]) == ("rejected", False, False)
+        assert response.headers["Content-Type"] == "application/problem+json", kind
+        again = response.status == 429 or (response.status or 0) >= 500
+        assert ("Retry-After" in response.headers) is again, kind
+
+
+def test_throttling_follows_the_parameters(template: Template) -> None:
+    assert deploy(template, ThrottleRate="7", ThrottleBurst="9").throttle == (7.0, 9)
+
+
+# Parameters and outputs
+
+
+def test_every_parameter_is_described_labelled_and_in_a_group(template: Template) -> None:
+    parameters = template.source["Parameters"]
+    interface = template.source["Metadata"]["AWS::CloudFormation::Interface"]
+    grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
+    assert sorted(grouped) == sorted(parameters)
+    assert sorted(interface["ParameterLabels"]) == sorted(parameters)
+    for name, parameter in parameters.items():
+        assert parameter["Description"], name
+        limited = {"AllowedValues", "AllowedPattern", "MinValue", "MaxLength"} & set(parameter)
+        assert limited, f"{name} takes anything"
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        (
+            "LoginUrl",
+            ["https://test.salesforce.com", "https://acme--dev.sandbox.my.salesforce.com"],
+            ["http://login.salesforce.com", "https://login.salesforce.com/", "login"],
+        ),
+        ("ApiVersion", ["v68.0"], ["68.0", "v68", "latest"]),
+        ("RefreshMinutes", ["15", "90"], ["14", "91", "often"]),
+        ("LeadAssignmentRule", ["default", "off", "01QAAAAAAAAAAAA"], ["true", "00QAAAAAAAAAAAA"]),
+        ("DuplicateRecords", ["block", "allow"], ["ignore"]),
+        ("ExternalIdField", ["", "Bird_Key__c"], ["Bird Key", "Id"]),
+        ("DeliverConcurrency", ["2"], ["1"]),
+        ("Architecture", ["arm64"], ["sparc"]),
+    ],
+)
+def test_a_parameter_takes_what_it_should_and_nothing_else(
+    template: Template, name: str, good: list[str], bad: list[str]
+) -> None:
+    for value in good:
+        assert template.parameters({name: value})[name] == value
+    for value in bad:
+        with pytest.raises(TemplateError, match=name):
+            template.parameters({name: value})
+
+
+def test_nothing_local_is_left_in_a_deployment(deployment: Deployment) -> None:
+    environment = deployment.functions["CreateLead"].environment
+    assert environment["AWS_ENDPOINT_URL"] == ""
+    assert environment["ALLOW_INSECURE_HOSTS"] == ""
+
+
+def test_the_outputs_say_what_to_do_next_and_what_things_are_called(
+    deployment: Deployment,
+) -> None:
+    outputs = deployment.outputs
+    assert "make connect" in outputs["NextStep"]
+    assert outputs["LeadsUrl"].endswith("/leads")
+    assert outputs["CasesUrl"].endswith("/cases")
+    assert outputs["ApiKeyId"] in outputs["ApiKeyCommand"]
+    assert outputs["CredentialsSecret"] == "ref:Credentials"
+
+
+# What comes with it
+
+
+def pins(name: str) -> Iterator[tuple[str, str, bool]]:
+    text = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ")
+    for line in text.splitlines():
+        line = line.strip()
+        if line and not line.startswith("#"):
+            found = re.match(r"([A-Za-z0-9._-]+)(?:\[.*?\])?==([^\s;]+)", line)
+            assert found, f"{name}: not pinned: {line[:60]}"
+            yield found[1].lower().replace("_", "-"), found[2], "--hash=sha256:" in line
+
+
+@pytest.mark.parametrize(
+    "name", ["layers/bridge/requirements.txt", "requirements-dev.txt", "requirements-sam.txt"]
+)
+def test_every_requirement_is_pinned_with_its_hash(name: str) -> None:
+    assert all(hashed for _, _, hashed in pins(name))
+
+
+def test_the_tests_run_with_the_layer_s_own_versions() -> None:
+    ours = {name: version for name, version, _ in pins("requirements-dev.txt")}
+    for name, version, _ in pins("layers/bridge/requirements.txt"):
+        assert ours[name] == version
+
+
+def test_the_stages_of_samconfig_only_name_parameters_that_there_are(template: Template) -> None:
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
+    for stage, commands in config.items():
+        if stage == "version":
+            continue
+        given = commands["deploy"]["parameters"].get("parameter_overrides", "")
+        template.parameters(dict(one.split("=", 1) for one in given.split()))
+        assert commands["deploy"]["parameters"]["confirm_changeset"] is True

@@ -1,0 +1,60 @@
+"""A function that does what its event's body says: for tests of the stack that runs functions."""
+
+import json
+import os
+import sys
+import time
+
+
+def handler(event, context):
+    if "Records" in event:
+        return _batch(event)
+    body = event.get("body")
+    try:
+        said = json.loads(body) if body else {}
+    except ValueError:
+        said = {}
+    if not isinstance(said, dict):
+        said = {}
+    if "raise" in said:
+        raise ValueError(said["raise"])
+    if "exit" in said:
+        os._exit(said["exit"])
+    if "sleep" in said:
+        time.sleep(said["sleep"])
+    if "print" in said:
+        print(said["print"])
+    if "answer" in said:
+        return said["answer"]
+    seen = {
+        "event": event,
+        "environ": dict(os.environ),
+        "pid": os.getpid(),
+        "path": sys.path,
+        "remaining": context.get_remaining_time_in_millis(),
+        "context": {
+            name: getattr(context, name)
+            for name in (
+                "aws_request_id",
+                "function_name",
+                "function_version",
+                "invoked_function_arn",
+                "memory_limit_in_mb",
+                "log_group_name",
+            )
+        },
+    }
+    return {"statusCode": 200, "headers": {"X-Seen": "yes"}, "body": json.dumps(seen)}
+
+
+def _batch(event):
+    failures = []
+    for record in event["Records"]:
+        if record["body"] == "raise":
+            raise ValueError("the whole batch")
+        if record["body"] == "sleep":
+            time.sleep(30)
+        if record["body"] == "keep":
+            failures.append({"itemIdentifier": record["messageId"]})
+    print(len(event["Records"]), "records")
+    return {"batchItemFailures": failures}
