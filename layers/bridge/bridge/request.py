@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -34,7 +35,8 @@ class HttpRequest:
     headers: Mapping[str, str] = field(repr=False)
     query: Mapping[str, str] = field(repr=False)
     path_key: str | None = field(repr=False)
-    body: str = field(repr=False)
+    raw_body: object = field(repr=False)
+    base64_encoded: bool = False
     gateway_request_id: str = ""
     requested_at_ms: object = None
 
@@ -52,10 +54,25 @@ class HttpRequest:
             headers={name.lower(): value for name, value in _headers(event)},
             query=dict(_texts(event.get("queryStringParameters"))),
             path_key=key if isinstance(key, str) else None,
-            body=_read_body(event),
+            raw_body=event.get("body"),
+            base64_encoded=bool(event.get("isBase64Encoded")),
             gateway_request_id=str(context.get("requestId") or ""),
             requested_at_ms=context.get("requestTimeEpoch"),
         )
+
+    @property
+    def body(self) -> str:
+        """The body as text. Raises BadRequest, so late that `errors_inline` is known by then."""
+        if self.raw_body is None:
+            return ""
+        if not isinstance(self.raw_body, str):
+            raise BadRequest("the event's body is not text")
+        if not self.base64_encoded:
+            return self.raw_body
+        try:
+            return base64.b64decode(self.raw_body, validate=True).decode("utf-8")
+        except (binascii.Error, ValueError) as error:
+            raise BadRequest("the body is not base64-encoded UTF-8") from error
 
     @property
     def errors_inline(self) -> bool:
@@ -164,8 +181,8 @@ def _choose_key(*sources: tuple[str, Any]) -> tuple[str, str, int]:
 def _read_bird(bird: Any) -> BirdMessage | None:
     if isinstance(bird, str) and not is_absent(bird):
         try:
-            bird = json.loads(bird)
-        except ValueError as error:
+            bird = _without_lone_surrogates(json.loads(bird, strict=False))
+        except (ValueError, RecursionError) as error:
             raise BadRequest("bird is text that is not JSON; send an object") from error
     if is_absent(bird):
         return None
@@ -200,30 +217,19 @@ def _texts(values: Any) -> list[tuple[str, str]]:
     return [(str(name), value) for name, value in values.items() if isinstance(value, str)]
 
 
-def _read_body(event: Mapping[str, Any]) -> str:
-    body = event.get("body")
-    if body is None:
-        return ""
-    if not isinstance(body, str):
-        raise BadRequest("the event's body is not text")
-    if not event.get("isBase64Encoded"):
-        return body
-    try:
-        return base64.b64decode(body, validate=True).decode("utf-8")
-    except (binascii.Error, ValueError) as error:
-        raise BadRequest("the body is not base64-encoded UTF-8") from error
-
-
 def _read_object(request: HttpRequest) -> dict[str, Any]:
     """The body as an object: JSON unless it says that it is a form. Raises BadRequest."""
-    text = request.body.removeprefix("\ufeff")
+    text = _SURROGATE.sub("\ufffd", request.body.removeprefix("\ufeff"))
     if not text.strip():
         raise BadRequest("the body is empty; send a JSON object")
     content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if content_type == "application/x-www-form-urlencoded":
-        return _read_form(text)
+    if content_type == "application/x-www-form-urlencoded" and not text.lstrip().startswith("{"):
+        return _read_form(text)  # JSON under this type is what curl sends by default
     try:
-        body = json.loads(text, parse_constant=_no_constant)
+        # Not strict: a flow puts a customer's text, line breaks and all, between two quotes.
+        body = json.loads(
+            text, parse_constant=_no_constant, parse_float=_finite_number, strict=False
+        )
         depth_of(body)
     except RecursionError as error:
         raise BadRequest("the body is nested too deeply") from error
@@ -234,7 +240,7 @@ def _read_object(request: HttpRequest) -> dict[str, Any]:
         raise BadRequest(f"the body is not JSON{where}") from error
     if not isinstance(body, dict):
         raise BadRequest('the body is JSON but not an object; send {"LastName": …}')
-    if "\\u" in text or _SURROGATE.search(text):
+    if "\\u" in text:
         return dict(_without_lone_surrogates(body))
     return dict(body)
 
@@ -251,6 +257,13 @@ def depth_of(value: Any, level: int = 1) -> None:
 
 def _no_constant(name: str) -> Any:
     raise BadRequest(f"{name} is no JSON number")
+
+
+def _finite_number(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise BadRequest("a number is larger than any that Salesforce takes")
+    return number
 
 
 def _read_form(text: str) -> dict[str, Any]:

@@ -1,0 +1,60 @@
+"""A key as it is stored, and a record on its way."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.records import Record, made_up_key, stored_key
+
+
+@pytest.mark.parametrize("key", ["a", "0f6b1a3e-5f0e-4c43", "m_1.2-3", "x" * 100])
+def test_a_plain_key_is_stored_as_it_is(key: str) -> None:
+    assert stored_key(f"  {key}\n") == key
+
+
+@pytest.mark.parametrize(
+    "key", ["wamid.HBgL", "a b", "ключ", "x" * 101, "a/b", "", "a\nb", "\ud800"]
+)
+def test_any_other_key_is_stored_as_its_hash(key: str) -> None:
+    expected = hashlib.sha256(key.strip().encode("utf-8", "surrogatepass")).hexdigest()
+    assert stored_key(key) == expected
+
+
+def test_keys_that_differ_in_case_only_are_two_keys() -> None:
+    assert stored_key("wamid.aB=") != stored_key("wamid.Ab=")
+
+
+@given(st.text())
+def test_a_stored_key_fits_the_field_and_is_stored_as_itself(raw: str) -> None:
+    key = stored_key(raw)
+    assert re.fullmatch(r"[a-z0-9._-]{1,100}", key)
+    assert stored_key(key) == key
+
+
+def test_made_up_keys_are_all_different() -> None:
+    assert len({made_up_key() for _ in range(100)}) == 100
+
+
+def test_a_record_tells_nothing_personal_in_its_repr() -> None:
+    record = Record(object="Lead", key="k", fields={"LastName": "Okafor"})
+    assert "Okafor" not in repr(record)
+
+
+@pytest.mark.parametrize(
+    ("fields", "owned"), [({"OWNERID": "005x"}, True), ({"OwnerId__c": "x"}, False), ({}, False)]
+)
+def test_an_owner_is_seen_in_any_case(fields: dict[str, str], owned: bool) -> None:
+    assert Record(object="Case", key="k", fields=fields).has_owner is owned
+
+
+def test_a_record_without_fields_has_them_neither_as_derived() -> None:
+    record = Record(
+        object="Lead", key="k", fields={"A": 1, "B": 2}, derived=frozenset({"A", "B"})
+    ).without(frozenset({"A"}))
+    assert record.fields == {"B": 2}
+    assert record.derived == {"B"}

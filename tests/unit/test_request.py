@@ -1,0 +1,423 @@
+"""What a caller may send, and what of it becomes a record under which key."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.errors import BadRequest, ForbiddenField
+from bridge.records import ObjectName, stored_key
+from bridge.request import HttpRequest, RecordRequest, read_record
+from bridge.settings import Settings
+from tests.conftest import ENVIRON
+
+MakeSettings = Callable[..., Settings]
+
+
+def request(body: object, **changed: Any) -> HttpRequest:
+    """A POST with this body (text as it is, all else as JSON)."""
+    text = body if isinstance(body, str) else json.dumps(body)
+    return HttpRequest.from_event({"httpMethod": "POST", "body": text, **changed})
+
+
+def read(
+    body: object, *, object_name: ObjectName = "Lead", settings: Settings | None = None, **more: Any
+) -> RecordRequest:
+    settings = settings or Settings.from_environ(ENVIRON)
+    return read_record(request(body, **more), object_name, settings=settings)
+
+
+def form(body: str, **more: Any) -> RecordRequest:
+    content_type = "application/x-www-form-urlencoded; charset=utf-8"
+    return read(body, headers={"content-type": content_type}, **more)
+
+
+# Events
+
+
+@pytest.mark.parametrize(
+    ("name", "object_name", "expected"),
+    [
+        ("create_lead", "Lead", {"LastName": "van Dijk", "Phone": "+447700900142"}),
+        ("create_lead.fields", "Lead", {"LastName": "Okafor", "NumberOfEmployees": 42}),
+        ("create_lead.whatsapp_media", "Lead", {"LastName": "+12025550187"}),
+        ("create_lead.sms_form", "Lead", {"LastName": "+447700900178", "LeadSource": "Web"}),
+        ("create_lead.instagram", "Lead", {"LastName": "atelier.mei", "LeadSource": "Instagram"}),
+        ("create_lead.telegram", "Lead", {"FirstName": "Дмитрий", "LastName": "Орлов"}),
+        ("create_lead.unresolved_variables", "Lead", {"LastName": "+491713920019"}),
+        ("create_lead.base64", "Lead", {"LastName": "山田", "FirstName": "花子"}),
+        ("create_lead.no_content_type", "Lead", {"LeadSource": "Voice"}),
+        ("create_lead.missing_last_name", "Lead", {"Company": "Individual"}),
+        ("create_case", "Case", {"Origin": "Viber", "SuppliedName": "Олена Шевченко"}),
+        ("create_case.email", "Case", {"SuppliedEmail": "jean.lefevre@example.fr"}),
+    ],
+)
+def test_an_event_file_is_read(
+    event: Callable[[str], Any],
+    settings: MakeSettings,
+    name: str,
+    object_name: ObjectName,
+    expected: dict[str, Any],
+) -> None:
+    asked = HttpRequest.from_event(event(name))
+    record = read_record(asked, object_name, settings=settings()).record
+    assert expected.items() <= record.fields.items()
+    assert not any("{{" in str(value) for value in record.fields.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("create_lead.not_json", BadRequest),
+        ("create_lead.not_an_object", BadRequest),
+        ("create_lead.forbidden_id", ForbiddenField),
+    ],
+)
+def test_a_bad_event_file_is_refused(
+    event: Callable[[str], Any], settings: MakeSettings, name: str, error: type[BadRequest]
+) -> None:
+    with pytest.raises(error):
+        read_record(HttpRequest.from_event(event(name)), "Lead", settings=settings())
+
+
+@pytest.mark.parametrize("said", [None, [], "event", 7])
+def test_what_is_no_event_is_a_bad_request(said: object) -> None:
+    with pytest.raises(BadRequest):
+        HttpRequest.from_event(said)
+
+
+def test_a_bare_event_is_read_with_nothing_in_it() -> None:
+    asked = HttpRequest.from_event({"requestContext": None, "headers": None, "body": None})
+    assert (asked.method, dict(asked.headers), asked.body) == ("POST", {}, "")
+    assert not asked.errors_inline and not asked.respond_async
+
+
+def test_headers_are_read_in_any_case_and_from_the_many_valued_ones() -> None:
+    one = request({}, headers={"PREFER": "respond-async"})
+    many = request({}, headers=None, multiValueHeaders={"Prefer": ["x", "respond-async"]})
+    none = request({}, headers=None, multiValueHeaders={"Prefer": []})
+    odd = request({}, headers=None, multiValueHeaders=["Prefer"])
+    assert [r.respond_async for r in (one, many, none, odd)] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("prefer", "wanted"),
+    [
+        ("respond-async", True),
+        ("Respond-Async, wait=5", True),
+        ("wait=5,respond-async;x=1", True),
+        ("respond-asynchronously", False),
+        ("", False),
+    ],
+)
+def test_prefer_is_read_as_rfc_7240_says(prefer: str, wanted: bool) -> None:
+    assert request({}, headers={"Prefer": prefer}).respond_async is wanted
+
+
+@pytest.mark.parametrize(("value", "inline"), [("inline", True), (" INLINE ", True), ("x", False)])
+def test_errors_inline_is_a_query_parameter(value: str, inline: bool) -> None:
+    assert request({}, queryStringParameters={"errors": value}).errors_inline is inline
+
+
+def test_a_body_that_cannot_be_decoded_still_leaves_the_query_readable() -> None:
+    asked = request("%%%", isBase64Encoded=True, queryStringParameters={"errors": "inline"})
+    assert asked.errors_inline
+    with pytest.raises(BadRequest):
+        _ = asked.body
+
+
+def test_nothing_personal_is_in_the_repr() -> None:
+    asked = request({"LastName": "Okafor"}, headers={"x-api-key": "k"}, pathParameters={"key": "p"})
+    assert "Okafor" not in repr(asked) and "x-api-key" not in repr(asked)
+
+
+# Bodies
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "  \n",
+        "\ufeff",
+        "LastName=Berg",
+        '{"LastName": "Berg"',
+        "{'LastName': 'Berg'}",
+        "[]",
+        "null",
+        '"text"',
+        "42",
+        '{"NumberOfEmployees": NaN}',
+        '{"NumberOfEmployees": -Infinity}',
+        '{"NumberOfEmployees": 1e999}',
+        '{"NumberOfEmployees": ' + "9" * 5000 + "}",
+        '{"a":' * 21 + "1" + "}" * 21,
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        '{"bird": "text"}',
+        '{"bird": ["a"]}',
+        '{"bird": 7}',
+        '{"bird": "' + "[" * 100_000 + '"}',
+        '{"LastName": "a", "lastname": "b"}',
+        '{"bird": {}, "Bird": {}}',
+    ],
+    ids=lambda body: repr(body[:30]),
+)
+def test_a_body_that_cannot_be_read_is_a_bad_request(body: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        read(body)
+    assert str(caught.value)
+
+
+def test_a_fault_in_json_is_told_with_its_place_and_without_its_text() -> None:
+    with pytest.raises(BadRequest, match=r"line 2, column") as caught:
+        read('{"LastName":\n secret}')
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content_type", [None, "application/json", "text/plain", "x/y; a=b"])
+def test_anything_that_does_not_say_it_is_a_form_is_json(content_type: str | None) -> None:
+    headers = {"Content-Type": content_type} if content_type else {}
+    assert read({"LastName": "Berg"}, headers=headers).record.fields["LastName"] == "Berg"
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    assert read('\ufeff{"LastName": "Berg"}').record.fields["LastName"] == "Berg"
+
+
+def test_base64_is_decoded() -> None:
+    body = base64.b64encode('{"LastName": "Åberg"}'.encode()).decode()
+    assert read(body, isBase64Encoded=True).record.fields["LastName"] == "Åberg"
+
+
+@pytest.mark.parametrize("body", ["%%%", base64.b64encode(b'{"a":"\xff"}').decode(), "YQ"])
+def test_base64_of_anything_but_utf_8_is_a_bad_request(body: str) -> None:
+    with pytest.raises(BadRequest, match="base64"):
+        read(body, isBase64Encoded=True)
+
+
+def test_an_event_s_body_that_is_no_text_is_a_bad_request() -> None:
+    with pytest.raises(BadRequest):
+        read_record(
+            HttpRequest.from_event({"body": {"LastName": "Berg"}}),
+            "Lead",
+            settings=Settings.from_environ(ENVIRON),
+        )
+
+
+def test_a_text_with_raw_line_breaks_is_read_as_a_flow_writes_it() -> None:
+    fields = read('{"LastName": "Berg", "Description": "one\ntwo\tthree"}').record.fields
+    assert fields["Description"] == "one\ntwo\tthree"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"LastName": "a\\ud800b", "\\udfffx": "c"}',
+        '{"LastName": "a\ud800b"}',
+        '{"LastName": "x", "bird": "{\\"text\\": \\"\\\\ud83d\\"}"}',
+        '{"LastName": "x", "N__r": {"a": ["\\ud83d"]}}',
+    ],
+)
+def test_half_a_character_is_replaced(body: str) -> None:
+    record = read(body).record
+    json.dumps(dict(record.fields), ensure_ascii=False).encode()
+
+
+def test_half_a_character_in_a_form_is_replaced() -> None:
+    assert form("LastName=a\ud800b&bird.text=%ED%A0%80").record.fields["LastName"] == "a\ufffdb"
+
+
+def test_a_whole_character_outside_the_basic_plane_is_kept() -> None:
+    assert read('{"LastName": "\\ud83d\\ude00😀"}').record.fields["LastName"] == "😀😀"
+
+
+@given(
+    value=st.one_of(
+        st.text(),
+        st.text(alphabet=st.characters(min_codepoint=0, max_codepoint=0x10FFFF, codec="utf-8")),
+        st.booleans(),
+        st.integers(-(10**15), 10**15),
+    )
+)
+def test_an_explicit_value_reaches_the_record_as_it_was_sent(value: object) -> None:
+    record = read({"LastName": "x", "Field__c": value}).record
+    if isinstance(value, str) and not value.strip():
+        assert "Field__c" not in record.fields
+    else:
+        assert record.fields["Field__c"] == value
+
+
+# Forms
+
+
+def test_a_form_is_read_with_its_bird_fields() -> None:
+    record = form("bird.channel=sms&BIRD.sender=447700900142&bird.text=a+%26+b&Rating=Hot").record
+    assert record.channel == "sms"
+    assert record.fields["Phone"] == "+447700900142"
+    assert record.fields["Description"] == "a & b"
+    assert record.fields["Rating"] == "Hot"
+
+
+def test_repeated_bird_fields_of_a_form_are_a_list() -> None:
+    assert form("LastName=x&bird.tags=a&bird.tags=b").record.fields["LastName"] == "x"
+
+
+@pytest.mark.parametrize("body", ["LastName=a&LastName=b", "&&", "&".join(["a=1"] * 1001)])
+def test_a_form_that_cannot_be_read_is_a_bad_request(body: str) -> None:
+    with pytest.raises(BadRequest):
+        form(body)
+
+
+def test_json_that_says_it_is_a_form_is_read_as_json() -> None:
+    assert form(' {"LastName": "Berg"}').record.fields["LastName"] == "Berg"
+
+
+# Fields
+
+
+@pytest.mark.parametrize("name", ["Id", "ID", "id", "attributes", "Attributes"])
+def test_some_fields_are_not_a_caller_s_to_set(name: str) -> None:
+    with pytest.raises(ForbiddenField, match=name):
+        read({"LastName": "Berg", name: "00Q8d00000555AbEAM"})
+
+
+@pytest.mark.parametrize("value", [None, "", " ", "{{contact.industry}}", {}, {"a": "{{x}}"}])
+def test_an_absent_value_is_left_out(value: object) -> None:
+    assert "Industry" not in read({"LastName": "Berg", "Industry": value}).record.fields
+
+
+@pytest.mark.parametrize("value", [0, False, "0", "Hi {{name}}", [], {"Ext__c": "7"}])
+def test_a_present_value_is_sent_as_it_is(value: object) -> None:
+    assert read({"LastName": "Berg", "Field__c": value}).record.fields["Field__c"] == value
+
+
+def test_an_object_loses_its_absent_parts_only() -> None:
+    fields = read({"LastName": "x", "Owner__r": {"Ext__c": "7", "Other__c": None}}).record.fields
+    assert fields["Owner__r"] == {"Ext__c": "7"}
+
+
+def test_an_explicit_field_wins_in_any_case() -> None:
+    bird = {"channel": "whatsapp", "sender": "447700900142", "text": "Hi"}
+    record = read({"lastname": "Berg", "PHONE": "+1", "bird": bird}).record
+    assert record.fields["lastname"] == "Berg"
+    assert record.fields["PHONE"] == "+1"
+    assert not {"LastName", "Phone"} & record.fields.keys()
+    assert record.derived == {"Company", "Description", "LeadSource"}
+
+
+def test_a_given_last_name_is_not_mixed_with_a_derived_first_name() -> None:
+    record = read({"LastName": "Berg", "bird": {"displayName": "Ana López"}}).record
+    assert "FirstName" not in record.fields
+
+
+def test_a_lead_gets_the_default_company_and_a_case_does_not(settings: MakeSettings) -> None:
+    assert read({"LastName": "x"}).record.fields["Company"] == "Individual"
+    assert "Company" not in read({"Subject": "x"}, object_name="Case").record.fields
+    without = read({"LastName": "x"}, settings=settings(DEFAULT_COMPANY=" "))
+    assert "Company" not in without.record.fields
+
+
+def test_a_field_may_be_called_almost_like_bird() -> None:
+    fields = read({"LastName": "x", "Bird__c": "y", "birds": "z"}).record.fields
+    assert (fields["Bird__c"], fields["birds"]) == ("y", "z")
+
+
+def test_bird_may_be_json_in_a_text() -> None:
+    text = json.dumps({"channel": "viber", "sender": "447700900142"})
+    assert read({"LastName": "x", "bird": text}).record.channel == "viber"
+
+
+@pytest.mark.parametrize("bird", [None, "", "{{bird}}", " "])
+def test_an_absent_bird_is_none(bird: object) -> None:
+    assert read({"LastName": "x", "bird": bird}).record.channel == "none"
+
+
+def test_a_caller_s_own_channel_name_goes_no_further() -> None:
+    assert read({"bird": {"channel": "<script>"}}).record.channel == "unknown"
+
+
+# Keys
+
+
+def test_the_header_comes_before_the_field_and_the_field_before_the_message() -> None:
+    body = {"LastName": "x", "bird_key__C": "field-1", "bird": {"messageId": "message-1"}}
+    three = read(body, headers={"Idempotency-Key": "header-1"})
+    two = read(body)
+    one = read({"LastName": "x", "bird": {"messageId": "message-1"}})
+    none = read({"LastName": "x"})
+    assert [(r.record.key, r.key_source) for r in (three, two, one)] == [
+        ("header-1", "header"),
+        ("field-1", "field"),
+        ("message-1", "message"),
+    ]
+    assert none.key_source == "made_up"
+    assert none.record.key != read({"LastName": "x"}).record.key
+
+
+def test_the_key_field_is_no_ordinary_field() -> None:
+    record = read({"LastName": "x", "bird_key__c": "k"}).record
+    assert not any(name.lower() == "bird_key__c" for name in record.fields)
+
+
+def test_without_a_key_field_it_is_an_ordinary_field(settings: MakeSettings) -> None:
+    off = settings(EXTERNAL_ID_FIELD="")
+    asked = read({"LastName": "x", "Bird_Key__c": "k"}, settings=off)
+    assert asked.record.fields["Bird_Key__c"] == "k"
+    assert asked.key_source == "made_up"
+
+
+@pytest.mark.parametrize("broken", ["{{message.id}}", "wa-{{message.id}}", "x}}", "{{"])
+def test_a_variable_in_a_key_is_no_key_wherever_it_stands(broken: str) -> None:
+    body = {"LastName": "x", "Bird_Key__c": broken, "bird": {"messageId": "message-1"}}
+    asked = read(body, headers={"Idempotency-Key": broken})
+    assert (asked.record.key, asked.key_source, asked.unresolved_keys) == (
+        "message-1",
+        "message",
+        2,
+    )
+
+
+@pytest.mark.parametrize("broken", ["{{message.id}}", "wa-{{message.id}}"])
+def test_a_variable_for_a_message_id_is_counted(broken: str) -> None:
+    asked = read({"LastName": "x", "bird": {"messageId": broken}})
+    assert (asked.key_source, asked.unresolved_keys) == ("made_up", 1)
+
+
+@pytest.mark.parametrize("value", [None, "", "  ", True, {"a": 1}, ["k"]])
+def test_what_is_no_text_is_no_key(value: object) -> None:
+    asked = read({"LastName": "x", "Bird_Key__c": value, "bird": {"messageId": "m"}})
+    assert asked.record.key == "m"
+
+
+def test_a_number_is_the_key_that_its_text_is() -> None:
+    assert read({"LastName": "x", "Bird_Key__c": 98231}).record.key == "98231"
+
+
+# Asking for a record
+
+
+def test_a_key_in_the_path_is_tried_as_it_is_and_decoded() -> None:
+    asked = request({}, pathParameters={"key": "wamid.A%3D"})
+    assert asked.asked_keys() == [stored_key("wamid.A%3D"), stored_key("wamid.A=")]
+
+
+def test_a_plain_key_is_asked_for_once() -> None:
+    assert request({}, pathParameters={"key": "abc-1"}).asked_keys() == ["abc-1"]
+
+
+def test_a_key_in_the_query_is_taken_as_it_is() -> None:
+    asked = request({}, queryStringParameters={"key": "a/b%2F"})
+    assert asked.asked_keys() == [stored_key("a/b%2F")]
+
+
+@pytest.mark.parametrize("more", [{}, {"pathParameters": {"key": " "}}, {"pathParameters": []}])
+def test_asking_without_a_key_is_a_bad_request(more: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest, match="which record"):
+        request({}, **more).asked_keys()
