@@ -1,0 +1,10 @@
+"""A Salesforce org in memory, for the demo, for the tests and for people.
+
+`Org` is the object model, used in process; `OrgServer` serves one over HTTP.
+"""
+
+from sandbox.org.org import Org
+from sandbox.org.server import OrgServer
+from sandbox.org.trouble import Fault
+
+__all__ = ["Fault", "Org", "OrgServer"]

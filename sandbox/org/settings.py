@@ -1,0 +1,81 @@
+"""The switches of an org: how it is set up, and which limits it has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+@dataclass(slots=True)
+class Settings:
+    """All of them may be changed at any time, in process or by ``POST /_sandbox/settings``."""
+
+    # What the org as a whole allows.
+    api_enabled: bool = True
+    """False: every REST call is refused with API_DISABLED_FOR_ORG."""
+    session_valid_for_rest: bool = True
+    """False: 401 "This session is not valid for use with the REST API"."""
+    maintenance: bool = False
+    """True: every Salesforce path answers 503 with a page of HTML."""
+    login_host: bool = False
+    """True: the token endpoint behaves as login.salesforce.com does (no client credentials)."""
+    private: list[str] = field(default_factory=list)
+    """Objects with a private sharing model, e.g. ``["Lead", "Case"]``."""
+    person_accounts: bool = False
+    """True: a Lead needs no Company."""
+    default_case_owner: str = ""
+    """Who gets a Case that no assignment rule took (an id of a User or a queue)."""
+
+    # Limits.
+    daily_requests: int = 100_000
+    """Calls in 24 hours; beyond it REQUEST_LIMIT_EXCEEDED."""
+    long_requests: int = 25
+    """Calls of more than `long_after_seconds` that may run at a time."""
+    long_after_seconds: float = 20.0
+    limit_info: str = "org"
+    """Sforce-Limit-Info: ``org``, ``app`` (with the per-app part) or ``off``."""
+    storage_full: bool = False
+    """True: each create is refused with STORAGE_LIMIT_EXCEEDED."""
+    trigger_limits: dict[str, int] = field(default_factory=dict)
+    """Object to the number of records in one call above which its trigger breaks a limit."""
+
+    # Sessions and tokens.
+    session_seconds: float = 7200.0
+    session_slides: bool = True
+    """True: a session ends when it was not used for that long; False: that long after its start."""
+    same_session: bool = False
+    """True: a refresh returns the access token again while its session is valid."""
+    refresh_seconds: float = 0.02
+    """How long one refresh takes; another one with the same token meanwhile is refused."""
+    send_instance_url: bool = True
+    instance_url: str = ""
+    """Empty: the address of the server that runs the org."""
+    password_flow: bool = False
+    approvals_per_user: int = 5
+
+    # How things are worded, where Salesforce has said them in more than one way.
+    duplicate_value_id: str = "18"
+    """The id in a DUPLICATE_VALUE message: ``18``, ``15`` or ``unknown``."""
+    duplicate_result_key: str = "duplicateResult"
+    """or ``duplicateResut``, as some versions spell it."""
+    language: str = "en"
+    """``de`` words DUPLICATE_VALUE in German (our wording): texts are in the user's language."""
+    gzip: bool = False
+    """True: answers are compressed for clients that accept it."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+    def put(self, **values: Any) -> None:
+        """Change some of them; ValueError names one that does not exist or has another type."""
+        known = self.as_dict()
+        for name, value in values.items():
+            if name not in known:
+                raise ValueError(f"there is no setting {name!r}")
+            now = known[name]
+            if isinstance(now, float) and type(value) is int:
+                value = float(value)
+            if type(value) is not type(now):
+                raise ValueError(f"{name} must be a {type(now).__name__}")
+        for name, value in values.items():
+            setattr(self, name, float(value) if isinstance(known[name], float) else value)
