@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import socket
 import tempfile
 import threading
 import time
@@ -32,7 +33,8 @@ from sandbox.gateway import INTEGRATION_SECONDS, Gateway
 from sandbox.template import TEMPLATE, Attributes, Deployment, Template
 
 if TYPE_CHECKING:
-    from sandbox.org import Org, OrgServer
+    from sandbox.org.org import Org
+    from sandbox.org.server import OrgServer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,11 +163,22 @@ class Stack:
     def _start_org(self) -> OrgServer | None:
         if self._login_url is not None:
             return None
-        from sandbox.org import Org, OrgServer
+        from sandbox.org.org import Org
+        from sandbox.org.server import OrgServer
 
-        server = OrgServer(self._org or Org.sample(), host=self._host, port=self._ports[2])
-        server.start()
-        self._exit.callback(server.stop)
+        port = self._ports[2]
+        public_url = ""
+        if self._advertise or self._host == "0.0.0.0":
+            port = port or _free_port(self._host)
+            public_url = f"http://{self._advertise or '127.0.0.1'}:{port}"
+        server = OrgServer(
+            self._org or Org.sample(),
+            host=self._host,
+            port=port,
+            control_port=port and port + 1,
+            public_url=public_url,
+        )
+        self._exit.callback(server.close)
         return server
 
     def _deploy(self) -> Deployment:
@@ -297,7 +310,31 @@ class Stack:
         )
 
     def _credentials(self) -> dict[str, str]:
-        raise NotImplementedError
+        from sandbox.org.sample import CLIENT_ID, CLIENT_SECRET, INTEGRATION_USER
+
+        approved = self.org.oauth.approve(CLIENT_ID, INTEGRATION_USER, "api", "refresh_token")
+        return {
+            "login_url": self.org_url,
+            "client_id": CLIENT_ID,
+            "client_secret": CLIENT_SECRET,
+            "refresh_token": approved["refresh_token"],
+        }
+
+    def credentials(self) -> dict[str, str]:
+        """What the secret holds now."""
+        value = self.client("secretsmanager").get_secret_value(SecretId=self.secret_id)
+        found: dict[str, str] = json.loads(value["SecretString"])
+        return found
+
+    def token(self) -> dict[str, Any] | None:
+        """What the access-token parameter holds now; None if nobody made it yet."""
+        ssm = self.client("ssm")
+        try:
+            value = ssm.get_parameter(Name=self.token_parameter, WithDecryption=True)
+        except ssm.exceptions.ParameterNotFound:
+            return None
+        found: dict[str, Any] = json.loads(value["Parameter"]["Value"])
+        return found
 
     def request(
         self,
@@ -406,3 +443,9 @@ class Stack:
     def kill(self, name: str, *, busy_only: bool = True) -> int:
         """SIGKILL a function's processes, those in the middle of something or all."""
         return self.functions[name].kill(busy_only=busy_only)
+
+
+def _free_port(host: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
