@@ -68,11 +68,14 @@ class Http:
         """
         scheme, rest = url.split("://", 1)
         host, _, path = rest.partition("/")
-        pool = self._pool(scheme, host)
+        # In lower case: https in capitals must not become plain http.
+        pool = self._pool(scheme.lower(), host)
         for attempt in (1, 2):
             seconds = deadline.remaining()
-            if seconds <= 0:
+            if seconds <= 0 and attempt == 1:
                 raise Unreachable("no time was left to send the request")
+            if seconds <= 0:
+                raise NoAnswer(f"{host} did not answer in time")
             made_before = pool.num_connections
             try:
                 response = pool.urlopen(
@@ -84,7 +87,7 @@ class Http:
                     redirect=False,
                     preload_content=False,
                     assert_same_host=False,
-                    timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, seconds), read=seconds),
+                    timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, seconds), total=seconds),
                 )
                 return _read(response, deadline)
             except NEVER_SENT as error:
@@ -120,15 +123,19 @@ def _read(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> Answer:
     pieces: list[bytes] = []
     size = 0
     try:
-        while piece := response.read1():
-            pieces.append(piece)
-            size += len(piece)
+        while True:
             seconds = deadline.remaining()
             if size > LONGEST_ANSWER or not seconds:
                 raise NoAnswer("the answer is too long or too slow")
             sock = getattr(response.connection, "sock", None)
             if sock is not None:
                 sock.settimeout(seconds)
+            if not (piece := response.read1()):
+                break
+            pieces.append(piece)
+            size += len(piece)
+        if getattr(response, "length_remaining", None):
+            raise ProtocolError("the answer is cut off")
     except BaseException:
         response.close()
         raise

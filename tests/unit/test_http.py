@@ -1,0 +1,392 @@
+"""The way out: what is sent once, what twice, and that no answer outlasts the deadline."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from bridge import http as http_module
+from bridge.deadline import Deadline
+from bridge.errors import NoAnswer, Unreachable
+from bridge.http import Http
+
+Behaviour = Callable[[socket.socket, int], bool]
+"""Answers the n-th request on a connection; True: go on with the next one."""
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Sfdc-Request-Id: r-1\r\n\r\nok"
+
+
+class Server:
+    """A server of raw sockets that behaves as badly as a test wants, and counts what reaches it."""
+
+    def __init__(self, behave: Behaviour, *, tls: ssl.SSLContext | None = None) -> None:
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self._behave = behave
+        self._tls = tls
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self._tls else 'http'}://localhost:{self.port}/path?q=1"
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self.connections += 1
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, raw: socket.socket) -> None:
+        with contextlib.suppress(OSError), raw:
+            connection = self._tls.wrap_socket(raw, server_side=True) if self._tls else raw
+            with connection:
+                while request := self._read(connection):
+                    self.requests.append(request)
+                    if not self._behave(connection, len(self.requests)):
+                        return
+
+    @staticmethod
+    def _read(connection: socket.socket) -> bytes:
+        said = b""
+        while b"\r\n\r\n" not in said:
+            piece = connection.recv(65536)
+            if not piece:
+                return b""
+            said += piece
+        head, _, body = said.partition(b"\r\n\r\n")
+        length = next(
+            (
+                int(li.split(b":")[1])
+                for li in head.lower().split(b"\r\n")
+                if b"content-length" in li
+            ),
+            0,
+        )
+        while len(body) < length:
+            body += connection.recv(65536)
+        return head + b"\r\n\r\n" + body
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    servers: list[Server] = []
+
+    def start(behave: Behaviour, *, tls: ssl.SSLContext | None = None) -> Server:
+        servers.append(Server(behave, tls=tls))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def answer(data: bytes) -> Behaviour:
+    def behave(connection: socket.socket, number: int) -> bool:
+        connection.sendall(data)
+        return True
+
+    return behave
+
+
+def reset(connection: socket.socket, number: int) -> bool:
+    """Close so that the other side sees a reset, as of a process that died."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return False
+
+
+def send(
+    http: Http, url: str, *, seconds: float = 5, repeatable: bool = False, method: str = "POST"
+) -> http_module.Answer:
+    return http.send(
+        method,
+        url,
+        headers={"A": "b"},
+        body=b"hello",
+        deadline=Deadline.after(seconds),
+        repeatable=repeatable,
+    )
+
+
+def test_a_request_arrives_as_it_was_sent_and_the_answer_comes_back(
+    serve: Callable[..., Server],
+) -> None:
+    server = serve(answer(OK))
+    got = send(Http(), server.url)
+    assert (got.status, got.body, got.headers.get("x-sfdc-request-id")) == (200, b"ok", "r-1")
+    assert server.requests[0].startswith(b"POST /path?q=1 HTTP/1.1\r\n")
+    assert server.requests[0].endswith(b"hello")
+
+
+def test_a_connection_is_kept_for_the_next_request(serve: Callable[..., Server]) -> None:
+    server = serve(answer(OK))
+    http = Http()
+    for _ in range(3):
+        send(http, server.url)
+    assert (len(server.requests), server.connections) == (3, 1)
+
+
+@pytest.mark.parametrize("status", [204, 302, 404, 500, 503])
+def test_any_status_is_an_answer_and_nothing_is_followed_or_repeated(
+    serve: Callable[..., Server], status: int
+) -> None:
+    head = f"HTTP/1.1 {status} X\r\nLocation: http://localhost:1/\r\n"
+    server = serve(answer((head + "Content-Length: 0\r\n\r\n").encode()))
+    assert send(Http(), server.url, repeatable=True).status == status
+    assert len(server.requests) == 1
+
+
+def test_a_chunked_answer_is_put_together(serve: Callable[..., Server]) -> None:
+    chunks = (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+    )
+    server = serve(answer(chunks))
+    http = Http()
+    assert [send(http, server.url).body for _ in range(2)] == [b"abcde", b"abcde"]
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("repeatable", [False, True])
+def test_a_refused_connection_is_unreachable(repeatable: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with pytest.raises(Unreachable) as caught:
+        send(Http(), f"http://127.0.0.1:{port}/", repeatable=repeatable)
+    assert caught.value.__cause__ is not None
+
+
+def test_a_name_that_nobody_knows_is_unreachable() -> None:
+    with pytest.raises(Unreachable):
+        send(Http(), "http://no-such-host.invalid/")
+
+
+def test_without_time_nothing_is_sent(serve: Callable[..., Server]) -> None:
+    server = serve(answer(OK))
+    with pytest.raises(Unreachable, match="no time"):
+        send(Http(), server.url, seconds=0)
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize("repeatable", [False, True])
+def test_a_new_connection_that_is_reset_is_not_tried_again(
+    serve: Callable[..., Server], repeatable: bool
+) -> None:
+    server = serve(reset)
+    with pytest.raises(NoAnswer):
+        send(Http(), server.url, repeatable=repeatable)
+    assert len(server.requests) == 1
+
+
+def die_after_the_first(connection: socket.socket, number: int) -> bool:
+    """Answers the first request, and resets the kept connection at the second."""
+    if number == 2:
+        return reset(connection, number)
+    connection.sendall(OK)
+    return True
+
+
+def test_a_kept_connection_found_dead_is_replaced_once(serve: Callable[..., Server]) -> None:
+    server = serve(die_after_the_first)
+    http = Http()
+    send(http, server.url)
+    assert send(http, server.url, repeatable=True).status == 200
+    assert (len(server.requests), server.connections) == (3, 2)
+
+
+def test_what_may_not_be_repeated_is_not(serve: Callable[..., Server]) -> None:
+    server = serve(die_after_the_first)
+    http = Http()
+    send(http, server.url)
+    with pytest.raises(NoAnswer):
+        send(http, server.url)
+    assert len(server.requests) == 2
+
+
+def test_a_request_that_was_sent_is_never_said_to_be_unsent(serve: Callable[..., Server]) -> None:
+    def die_late(connection: socket.socket, number: int) -> bool:
+        if number == 2:
+            time.sleep(0.4)
+            return reset(connection, number)
+        connection.sendall(OK)
+        return True
+
+    server = serve(die_late)
+    http = Http()
+    send(http, server.url)
+    with pytest.raises(NoAnswer):
+        send(http, server.url, seconds=0.39, repeatable=True)
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"HTTP/1.1 201 Created\r\nContent-Length: 99\r\n\r\n{",
+        b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
+        b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n",
+    ],
+    ids=["length", "in a chunk", "between chunks"],
+)
+def test_an_answer_cut_off_is_no_answer(serve: Callable[..., Server], part: bytes) -> None:
+    def cut_off(connection: socket.socket, number: int) -> bool:
+        connection.sendall(part)
+        return False
+
+    with pytest.raises(NoAnswer):
+        send(Http(), serve(cut_off).url)
+
+
+def test_what_is_no_http_is_no_answer(serve: Callable[..., Server]) -> None:
+    with pytest.raises(NoAnswer):
+        send(Http(), serve(answer(b"220 smtp.example.com ESMTP\r\n\r\n")).url)
+
+
+def slow(*pieces: tuple[float, bytes]) -> Behaviour:
+    """Sends pieces, each after a pause in seconds."""
+
+    def behave(connection: socket.socket, number: int) -> bool:
+        for pause, piece in pieces:
+            time.sleep(pause)
+            connection.sendall(piece)
+        time.sleep(2)
+        return False
+
+    return behave
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        slow((2, OK)),
+        slow((0.4, HEAD), (2, b"x" * 100)),
+        slow((0.4, HEAD + b"x"), (2, b"x" * 99)),
+        slow((0, HEAD), *[(0.05, b"x")] * 100),
+    ],
+    ids=["no answer", "late headers and no body", "late headers and half a body", "a drip"],
+)
+def test_no_answer_outlasts_the_deadline(serve: Callable[..., Server], behave: Behaviour) -> None:
+    server = serve(behave)
+    started = time.monotonic()
+    with pytest.raises(NoAnswer):
+        send(Http(), server.url, seconds=0.6, repeatable=True)
+    assert time.monotonic() - started < 0.85
+    assert len(server.requests) == 1
+
+
+def test_after_a_broken_answer_the_next_request_has_a_connection_of_its_own(
+    serve: Callable[..., Server],
+) -> None:
+    def behave(connection: socket.socket, number: int) -> bool:
+        connection.sendall(HEAD if number == 1 else OK)
+        return True
+
+    server = serve(behave)
+    http = Http()
+    with pytest.raises(NoAnswer):
+        send(http, server.url, seconds=0.3)
+    assert send(http, server.url).body == b"ok"
+    assert server.connections == 2
+
+
+def test_an_endless_answer_is_given_up(serve: Callable[..., Server]) -> None:
+    def flood(connection: socket.socket, number: int) -> bool:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+        while True:
+            connection.sendall(b"x" * 1_000_000)
+
+    with pytest.raises(NoAnswer, match="too long"):
+        send(Http(), serve(flood).url, seconds=30)
+
+
+# TLS
+
+
+@pytest.fixture
+def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """A server's context with a certificate that this process trusts."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = tmp_path / "server.pem"
+    pem.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    return context
+
+
+def test_https_is_spoken_whatever_the_case_of_the_scheme(
+    serve: Callable[..., Server], tls: ssl.SSLContext
+) -> None:
+    server = serve(answer(OK), tls=tls)
+    http = Http()
+    assert send(http, server.url).body == b"ok"
+    assert send(http, server.url.replace("https", "HTTPS")).body == b"ok"
+    assert server.connections == 1
+
+
+def test_a_certificate_that_nobody_vouches_for_stops_the_request(
+    serve: Callable[..., Server], tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    server = serve(answer(OK), tls=tls)
+    with pytest.raises((Unreachable, NoAnswer)):
+        send(Http(), server.url)
+    assert server.requests == []
+
+
+def test_a_tls_fault_after_the_request_was_sent_repeats_nothing(
+    serve: Callable[..., Server], tls: ssl.SSLContext
+) -> None:
+    def garble(connection: socket.socket, number: int) -> bool:
+        raw = socket.socket(fileno=socket.dup(connection.fileno()))
+        raw.sendall(b"this is no TLS record at all, and long enough to be looked at")
+        raw.close()
+        time.sleep(0.2)
+        return False
+
+    server = serve(garble, tls=tls)
+    with pytest.raises(NoAnswer):
+        send(Http(), server.url)
+    assert len(server.requests) == 1
