@@ -47,7 +47,7 @@ $(SAM): requirements-sam.txt
 # ── On this machine, without AWS and without Salesforce ─────────────────────────────────────────────
 
 demo: $(READY) ## Plays the whole story against a Salesforce in memory, and ends by itself
-	@"$(BIN)/python" -m sandbox.demo
+	@"$(BIN)/python" -m sandbox.demo $(ARGS)
 
 start: $(READY) ## Runs the local stack in the foreground, for curl and a browser
 	@"$(BIN)/python" -m sandbox $(ARGS)

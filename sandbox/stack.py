@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -397,6 +397,12 @@ class Stack:
                     return
 
         threading.Thread(target=run, name="schedule", daemon=True).start()
+
+    @contextlib.contextmanager
+    def outage(self) -> Iterator[None]:
+        """Inside the `with` block nobody can reach Salesforce."""
+        with self._server().down():
+            yield
 
     def deliver_once(self) -> Delivery:
         """Deliver one batch of what is visible in the outbox."""

@@ -1,0 +1,148 @@
+"""`make start`: the local stack in the foreground, for curl, a browser, and `sam local`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import threading
+from pathlib import Path
+
+from rich.console import Console
+
+from sandbox.stack import Stack
+from sandbox.template import ROOT, TemplateError
+
+LOCAL = ROOT / ".local"
+PORT = 8700
+STACK_NAME = "bird-salesforce"
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
+    parser.add_argument(
+        "--listen", default="127.0.0.1", metavar="ADDRESS", help="0.0.0.0 lets containers in"
+    )
+    parser.add_argument(
+        "--advertise",
+        metavar="ADDRESS",
+        help="how others reach this machine, if not by the address it listens on",
+    )
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=PORT,
+        help=f"of the API; AWS, Salesforce and its controls get the next three (default {PORT})",
+    )
+    parser.add_argument(
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of template.yaml; may be given several times",
+    )
+    parser.add_argument(
+        "--not-connected", action="store_true", help="leave the secret empty, as after a deployment"
+    )
+    return parser.parse_args(arguments)
+
+
+def write_files(stack: Stack, folder: Path = LOCAL) -> None:
+    """What `sam local` and `make invoke` need to find the running stack."""
+    folder.mkdir(exist_ok=True)
+    environment = {
+        logical_id: dict(spec.environment)
+        for logical_id, spec in stack.deployment.functions.items()
+    }
+    (folder / "env.json").write_text(json.dumps(environment, indent=2), encoding="utf-8")
+    where = {
+        "url": stack.url,
+        "api_key": stack.api_key,
+        "aws_endpoint": stack.aws_endpoint,
+        "org_url": stack.org_url,
+        "functions": {name: one.spec.name for name, one in stack.functions.items()},
+        "outputs": stack.deployment.outputs,
+        "stack_name": stack.stack_name,
+    }
+    (folder / "stack.json").write_text(json.dumps(where, indent=2), encoding="utf-8")
+
+
+def describe(stack: Stack, console: Console) -> None:
+    """Where everything is, and something to try at once."""
+    from sandbox.org.sample import ADMIN_PASSWORD, ADMIN_USER
+
+    body = json.dumps(
+        {
+            "bird": {
+                "channel": "whatsapp",
+                "messageId": "wamid.first",
+                "sender": "+31612345678",
+                "displayName": "Ada Okafor",
+                "text": "Do you deliver on Sundays?",
+            }
+        }
+    )
+    lines = f"""
+The local stack is running. Ctrl-C ends it.
+
+  API          {stack.url}
+  API key      {stack.api_key}
+  Salesforce   {stack.org_url}   its leads and cases, as they come in
+               {ADMIN_USER} / {ADMIN_PASSWORD}
+  AWS          {stack.aws_endpoint}   AWS_ENDPOINT_URL for the AWS CLI and for boto3
+  Logs         {stack.folder}/<function>.log
+  sam local    --env-vars {LOCAL.relative_to(ROOT)}/env.json
+
+Make a lead:
+
+  curl -s {stack.url}/leads -H 'x-api-key: {stack.api_key}' -d '{body}'
+"""
+    console.print(lines, highlight=False, soft_wrap=True, markup=False)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run until somebody stops it."""
+    options = parse(arguments)
+    console = Console()
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    try:
+        parameters = dict(one.split("=", 1) for one in options.parameter)
+    except ValueError:
+        console.print("--parameter wants NAME=VALUE", style="red")
+        return 2
+    stack = Stack(
+        connected=not options.not_connected,
+        parameters=parameters,
+        stack_name=STACK_NAME,
+        host=options.listen,
+        advertise=options.advertise,
+        ports=(options.port, options.port + 1, options.port + 2),
+    )
+    stack.api_key = "local-key"
+    try:
+        stack.start()
+    except TemplateError as error:
+        console.print(str(error), style="red", markup=False)
+        return 2
+    except OSError as error:
+        ports = f"{options.port} to {options.port + 3}"
+        console.print(f"Ports {ports}: {error.strerror}. Try --port.", style="red", markup=False)
+        return 1
+    try:
+        write_files(stack)
+        stack.run_schedule()
+        describe(stack, console)
+        ended.wait()
+    finally:
+        for name in ("env.json", "stack.json"):
+            (LOCAL / name).unlink(missing_ok=True)
+        stack.stop()
+    console.print("Stopped.")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
