@@ -1,6 +1,7 @@
-"""What each channel means: its label, its object, and what its sender is. Data, not code.
+"""What each channel means: its label, its object, its senders, what it fills. Data, not code.
 
-The table is `channels.json` beside this file; a deployer edits it and deploys again. How a channel
+The table is `channels.json` beside this file; a deployer edits it and deploys again, and
+`make check` says which line is wrong (docs/channels.md lists what may stand in it). How a channel
 is called differs between Bird's three generations (`facebook`, `messenger`; `whatsapp_sandbox`;
 `whatsapp:1.0`), so names are compared by their letters and digits only, and by aliases.
 """
@@ -9,7 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -18,13 +20,47 @@ from bridge.records import ObjectName
 
 SenderKind = Literal["phone", "email", "id"]
 
+PATH = Path(__file__).with_name("channels.json")
+
 UNKNOWN = "unknown"
 """The table's entry for a channel that it does not name."""
+
+OBJECTS: tuple[ObjectName, ...] = ("Lead", "Case")
+
+LENGTHS = {
+    "LastName": 80,
+    "FirstName": 40,
+    "MiddleName": 40,
+    "Company": 255,
+    "Title": 128,
+    "Phone": 40,
+    "MobilePhone": 40,
+    "Fax": 40,
+    "Email": 80,
+    "LeadSource": 255,
+    "Description": 32_000,
+    "SuppliedName": 80,
+    "SuppliedPhone": 40,
+    "SuppliedEmail": 80,
+    "SuppliedCompany": 80,
+    "Origin": 255,
+    "Subject": 255,
+}
+"""Salesforce's lengths of the standard fields that are filled (Object Reference: Lead, Case), in
+UTF-16 code units. Any other field is taken to be a text of 255."""
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Where a field's value comes from, and how long it may be (UTF-16 code units)."""
+
+    source: str
+    length: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Channel:
-    """One line of the table."""
+    """One entry of the table."""
 
     name: str
     label: str
@@ -34,24 +70,40 @@ class Channel:
     sender: SenderKind
     """Whether the sender's identifier is a phone number, an e-mail address, or neither."""
     aliases: tuple[str, ...] = ()
+    fills: Mapping[ObjectName, Mapping[str, Fill]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    """For each object, which fields a message fills, and with what."""
+    values: Mapping[ObjectName, Mapping[str, Any]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    """For each object, fields that always get the same value on this channel."""
 
 
 @cache
 def table() -> dict[str, Channel]:
     """The channels by their plain names and aliases."""
-    path = Path(__file__).with_name("channels.json")
-    entries: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return read_table(json.loads(PATH.read_text(encoding="utf-8")))
+
+
+def read_table(said: Mapping[str, Any]) -> dict[str, Channel]:
+    """The table that a parsed file says. It is `make check` that explains a faulty one; here a
+    fault is a KeyError or a TypeError."""
+    every = {name: _fills(said["fields"][name]) for name in OBJECTS}
     named: dict[str, Channel] = {}
-    for name, entry in entries.items():
+    for name, entry in said["channels"].items():
+        own = entry.get("fields")
         channel = Channel(
             name=name,
             label=entry["label"],
             object=entry["object"],
             sender=entry["sender"],
             aliases=tuple(entry.get("aliases", ())),
+            fills=_overridden(every, own) if own else every,
+            values=entry.get("values") or {},
         )
         for alias in (name, channel.label, *channel.aliases):
-            named[_plain(alias)] = channel
+            named[plain(alias)] = channel
     return named
 
 
@@ -62,11 +114,34 @@ def channel_named(name: str) -> Channel:
     separator is tried without.
     """
     channels = table()
-    plain = _plain(name)
-    if plain not in channels:
-        plain = _plain(re.split(r"[:._/-]", name.strip(), maxsplit=1)[0])
-    return channels.get(plain, channels[UNKNOWN])
+    key = plain(name)
+    if key not in channels:
+        key = plain(re.split(r"[\s:._/-]", name.strip(), maxsplit=1)[0])
+    return channels.get(key, channels[UNKNOWN])
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """A name as it is compared: its ASCII letters and digits, in lower case."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _fills(said: Mapping[str, Any]) -> dict[str, Fill]:
+    return {name: _fill(name, how) for name, how in said.items() if how is not None}
+
+
+def _fill(name: str, how: Any) -> Fill:
+    if isinstance(how, str):
+        return Fill(how, LENGTHS.get(name, 255))
+    return Fill(how["from"], how.get("length", LENGTHS.get(name, 255)))
+
+
+def _overridden(
+    every: Mapping[ObjectName, Mapping[str, Fill]], own: Mapping[str, Any]
+) -> dict[ObjectName, Mapping[str, Fill]]:
+    """The common fields with a channel's own ones over them; null takes one away."""
+    result: dict[ObjectName, Mapping[str, Fill]] = {}
+    for name in OBJECTS:
+        said = own.get(name) or {}
+        kept = {field: fill for field, fill in every[name].items() if field not in said}
+        result[name] = {**kept, **_fills(said)}
+    return result

@@ -4,6 +4,8 @@ BridgeError
 ├── BadRequest              400  the caller's request cannot be read; nothing is kept
 │   ├── ForbiddenField      400  `Id` or `attributes` came from the caller
 │   └── RequestTooLarge     400  what could not be queued is not accepted
+├── Unsigned                401  the request's signature is missing, wrong or too old
+├── Ignored                 200  Bird told of something that no customer sent; nothing is made
 ├── Refused                 422  Salesforce refuses this record; it is kept in Rejected
 │   ├── DuplicatesDetected  409  a duplicate rule found somebody else's record
 │   └── KeyTaken                 our own key is in the unique index: the record is there
@@ -56,6 +58,34 @@ class RequestTooLarge(BadRequest):
 
     title = "The request is too large"
     code = "REQUEST_TOO_LARGE"
+
+
+class Unsigned(BridgeError):
+    """The request is not signed as it should be. The caller is told the same whatever is wrong;
+    `reason` is for the log."""
+
+    status = 401
+    title = "The request is not signed as expected"
+    code = "INVALID_SIGNATURE"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Ignored(BridgeError):
+    """Bird told of something that no customer sent, so no record is made of it.
+
+    `event` is the event's name, as Bird wrote it.
+    """
+
+    status = 200
+    title = "Nothing to do"
+    code = "IGNORED"
+
+    def __init__(self, message: str, *, event: str) -> None:
+        super().__init__(message)
+        self.event = event
 
 
 class SalesforceProblem(BridgeError):

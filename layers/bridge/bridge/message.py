@@ -1,41 +1,54 @@
 """What Bird tells us of a message, and what a Lead or a Case gets from it.
 
-Explicit fields always win; what is missing is filled from here, cut to the field's length in
-UTF-16 code units (Salesforce's characters), and never invented.
+Explicit fields always win; what is missing is filled from here, as the table of channels says
+(`channels.json`), cut to the field's length in UTF-16 code units (Salesforce's characters), and
+never invented.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.channels import Channel, channel_named
+from bridge.channels import LENGTHS as LENGTHS
+from bridge.channels import UNKNOWN, Channel, SenderKind, channel_named
 from bridge.records import ObjectName
 
-LENGTHS = {
-    "LastName": 80,
-    "FirstName": 40,
-    "Company": 255,
-    "Phone": 40,
-    "Email": 80,
-    "LeadSource": 255,
-    "Description": 32_000,
-    "SuppliedName": 80,
-    "SuppliedPhone": 40,
-    "SuppliedEmail": 80,
-    "Origin": 255,
-    "Subject": 255,
-}
-"""Salesforce's lengths of the standard fields that are filled (Object Reference: Lead, Case)."""
+SOURCES = (
+    "channel",
+    "contactId",
+    "conversationId",
+    "description",
+    "displayName",
+    "email",
+    "firstName",
+    "label",
+    "lastName",
+    "messageId",
+    "name",
+    "phone",
+    "sender",
+    "subject",
+    "tags",
+    "text",
+)
+"""What a field may be filled with: the names that the table of channels uses."""
 
 _UNRESOLVED = re.compile(r"\s*(?:\{\{(?:(?!\}\}).)*\}\}\s*)+", re.DOTALL)
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+")
-_PHONE_PUNCTUATION = re.compile(r"[\s().\-/\u00a0\u2010-\u2015]")
+_PHONE_PUNCTUATION = re.compile(r"[\s().\-/\u00a0\u2010-\u2015\u200e\u200f\u202a-\u202e]")
+_SCHEME = re.compile(r"[a-z]{2,10}:", re.IGNORECASE)
 _FAMILY_NAME_FIRST = ("CJK UNIFIED", "HIRAGANA", "KATAKANA", "HANGUL")
+_PICTURES = ("So", "Sk", "Sm", "Cf", "Co", "Cn", "Cs")
+_ORNAMENTS = frozenset("\"'“”„«»‘’‚‹›`´*_~^|•·…!?,;:=+<>[]{}/\\#@&-–—")
+"""Marks that people put around their names, and that belong to no name at its ends."""
+_APOSTROPHE_FIRST = re.compile(r"['’][a-z](?:$|[ -])", re.IGNORECASE)
+"""'t Hooft, 's-Gravesande: here the apostrophe is part of the name."""
 _SUBJECT_WORDS = 80
+_LONGEST_NAME = 1_000
 
 
 def is_absent(value: Any) -> bool:
@@ -49,117 +62,235 @@ def is_absent(value: Any) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class BirdMessage:
-    """Where a message came from, as a flow's `bird` object says. Everything personal is out of
-    `repr`."""
+    """Where a message came from. Everything personal is out of `repr`."""
 
     channel: Channel
     message_id: str = field(repr=False, default="")
+    """As it came, an unresolved variable too: whoever makes a key of it has to notice."""
     conversation_id: str = field(repr=False, default="")
     contact_id: str = field(repr=False, default="")
     sender: str = field(repr=False, default="")
+    sender_kind: SenderKind | None = None
+    """What the sender is, where the message itself says so; else the channel does."""
     display_name: str = field(repr=False, default="")
+    first_name: str = field(repr=False, default="")
+    last_name: str = field(repr=False, default="")
+    known_phone: str = field(repr=False, default="")
+    """The contact's phone, where it is known beside the sender; likewise the e-mail address."""
+    known_email: str = field(repr=False, default="")
     text: str = field(repr=False, default="")
+    headline: str = field(repr=False, default="")
+    """An e-mail's subject."""
+    details: tuple[str, ...] = field(repr=False, default=())
+    """What came besides the text, a line each: links to media, a place, a pressed button."""
     tags: tuple[str, ...] = field(repr=False, default=())
+    object: str = ""
+    """The object that the flow chose, as it wrote it; empty: the channel's."""
 
     @classmethod
     def parse(cls, bird: Mapping[str, Any]) -> BirdMessage:
-        """Read the `bird` object; keys are compared without case, absent values are left out."""
+        """Read the `bird` object; keys are compared without case, absent values are left out.
+
+        A list stands for its first present value: in some of Bird's variables a phone number is a
+        list, and a flow may name several variables of which one will be there.
+        """
         lower = {str(name).lower(): value for name, value in bird.items()}
 
-        def text(name: str) -> str:
-            value = lower.get(name)
-            if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-                return ""
-            return "" if is_absent(value) else str(value)
+        def text(*names: str) -> str:
+            for name in names:
+                for value in _flat(lower.get(name)):
+                    if said := _as_text(value):
+                        return said
+            return ""
+
+        def identifier(*names: str) -> str:
+            # Half a variable is no identifier: "id-{{x}}" would be everybody's.
+            said = text(*names).strip()
+            return "" if "{{" in said or "}}" in said else said
 
         tags = lower.get("tags")
         if isinstance(tags, str):
             tags = tags.split(",")
+        message_id = lower.get("messageid")
         return cls(
             channel=channel_named(text("channel")),
-            message_id=text("messageid").strip(),
-            conversation_id=text("conversationid").strip(),
-            contact_id=text("contactid").strip(),
-            sender=text("sender").strip(),
-            display_name=text("displayname").strip(),
+            message_id="" if isinstance(message_id, bool) else _as_id(message_id),
+            conversation_id=identifier("conversationid"),
+            contact_id=identifier("contactid"),
+            sender=identifier("sender"),
+            display_name=text("displayname", "name").strip(),
+            first_name=text("firstname").strip(),
+            last_name=text("lastname").strip(),
+            known_phone=identifier("phone"),
+            known_email=identifier("email"),
             text=text("text"),
-            tags=tuple(
-                str(tag).strip()
-                for tag in (tags if isinstance(tags, list) else ())
-                if isinstance(tag, (str, int)) and not is_absent(tag)
-            ),
+            headline=text("subject").strip(),
+            details=tuple(f"Attachment: {said}" for said in _texts_of(lower.get("media"))),
+            tags=tuple(said.strip() for said in _texts_of(tags if isinstance(tags, list) else ())),
+            object=text("object").strip(),
         )
 
-    def fields(self, object_name: ObjectName) -> dict[str, str]:
+    def fields(self, object_name: ObjectName) -> dict[str, Any]:
         """The fields that this message fills on a Lead or a Case, each within its length."""
-        filled = self._lead() if object_name == "Lead" else self._case()
-        return {name: cut(value, LENGTHS[name]) for name, value in filled.items() if value}
+        values = self._values()
+        filled: dict[str, Any] = {}
+        for name, fill in self.channel.fills[object_name].items():
+            if value := values[fill.source]:
+                filled[name] = cut(value, fill.length)
+        filled.update(self.channel.values.get(object_name, {}))
+        return filled
 
-    def _lead(self) -> dict[str, str]:
+    def _values(self) -> dict[str, str]:
+        """Every value that a field may be filled with, by its name in `SOURCES`."""
         first, last = self._name()
+        label = self.channel.label
         return {
-            "FirstName": first,
-            "LastName": last,
-            "Phone": self.phone,
-            "Email": self.email,
-            "LeadSource": self.channel.label,
-            "Description": self.text,
+            "channel": self.channel.name,
+            "contactId": self.contact_id,
+            "conversationId": self.conversation_id,
+            "description": "\n".join(
+                part for part in (self.headline, self.text, *self.details) if part
+            ),
+            "displayName": as_name(self.display_name),
+            "email": self.email,
+            "firstName": first,
+            "label": label,
+            "lastName": last,
+            "messageId": without_variables(self.message_id),
+            "name": f"{last} {first}".strip() if _family_first(last) else f"{first} {last}".strip(),
+            "phone": self.phone,
+            "sender": self.sender,
+            "subject": self._subject(),
+            # A semicolon is what a multi-select picklist separates by.
+            "tags": ";".join(without_variables(tag) for tag in self.tags),
+            "text": self.text,
         }
 
-    def _case(self) -> dict[str, str]:
-        first, last = self._name()
-        words = " ".join(self.text.split())
-        subject = self.channel.label
-        if words:
-            subject += ": " + (cut(words, _SUBJECT_WORDS - 1) + "…" if _long(words) else words)
-        return {
-            "SuppliedName": f"{first} {last}".strip(),
-            "SuppliedPhone": self.phone,
-            "SuppliedEmail": self.email,
-            "Origin": self.channel.label,
-            "Subject": subject,
-            "Description": self.text,
-        }
+    def _subject(self) -> str:
+        """The label and the first words: of the subject, the text, or what else came."""
+        details = (detail.split(": http")[0] for detail in self.details)
+        for candidate in (self.headline, self.text, *details):
+            words = " ".join(without_controls(without_variables(candidate)).split())
+            if words:
+                if len(words) > _SUBJECT_WORDS:
+                    words = cut(words, _SUBJECT_WORDS - 1).rstrip() + "…"
+                return f"{self.channel.label}: {words}"
+        return self.channel.label
 
     @property
     def phone(self) -> str:
-        """The sender as an E.164 number, where the channel's senders are phones; else empty."""
-        if self.channel.sender != "phone":
-            return ""
-        return as_e164(self.sender)
+        """The customer's phone, if known: the sender as an E.164 number where senders are phones.
+
+        On a channel that nobody named, only a sender with a plus is taken for a phone number.
+        """
+        if self.known_phone:
+            if number := as_e164(self.known_phone):
+                return number
+            if any(c.isdigit() for c in self.known_phone):
+                return self.known_phone
+        kind = self.sender_kind or self.channel.sender
+        guessed = self.channel.name == UNKNOWN and self.sender.startswith("+")
+        return as_e164(self.sender) if kind == "phone" or guessed else ""
 
     @property
     def email(self) -> str:
-        """The sender, where it is an e-mail address."""
-        return self.sender if _EMAIL.fullmatch(self.sender) else ""
+        """The customer's e-mail address, if known: the sender, where it is one."""
+        for said in (self.known_email, self.sender):
+            # A cut address would be another one.
+            if len(said) <= LENGTHS["Email"] and _EMAIL.fullmatch(said):
+                return said
+        return ""
 
     def _name(self) -> tuple[str, str]:
         """First and last name. Never an empty last name: it falls back on the sender.
 
-        A profile name without a letter (an emoji, a quote) is no name. Where the script puts the
+        A name without a letter (an emoji, a quote, a number) is no name. Where the script puts the
         family name first (Chinese, Japanese, Korean), the first word is the last name.
         """
-        name = " ".join(self.display_name.strip("\"'“”„«»‘’`* ").split())
-        if not any(unicodedata.category(c).startswith("L") for c in name):
-            fallback = (
-                self.phone or self.sender or self.contact_id or f"{self.channel.label} contact"
-            )
-            return "", fallback
+        if last := as_name(self.last_name):
+            return as_name(self.first_name), last
+        name = as_name(self.display_name) or as_name(self.first_name)
+        if not name:
+            for fallback in (self.phone, self.sender, self.contact_id):
+                if said := without_controls(without_variables(fallback)).strip():
+                    return "", said
+            return "", f"{self.channel.label} contact"
         first, _, rest = name.partition(" ")
         if not rest:
             return "", name
-        if unicodedata.name(first[0], "").startswith(_FAMILY_NAME_FIRST):
-            return rest, first
-        return first, rest
+        return (rest, first) if _family_first(first) else (first, rest)
+
+
+def as_name(text: str) -> str:
+    """A name without what people put around it; empty if no letter is left.
+
+    Emoji go wherever a word begins or ends with them, quotes and the like at the name's ends only:
+    the `&` of `Malek & Sons` is part of it.
+    """
+    words = (_bare(word, _is_emoji) for word in without_controls(without_variables(text)).split())
+    name = " ".join(word for word in words if word)
+    name = _bare(name, _is_ornament)
+    return name if any(c.isalpha() for c in name) else ""
+
+
+def _bare(text: str, is_mark: Callable[[str], bool]) -> str:
+    """The text without such marks at its ends."""
+    start, end = 0, len(text)
+    if not _APOSTROPHE_FIRST.match(text):
+        while start < end and is_mark(text[start]):
+            start += 1
+    while end > start and is_mark(text[end - 1]):
+        end -= 1
+    return text[start:end]
+
+
+def _is_emoji(character: str) -> bool:
+    """Pictures, what joins them, and what is invisible; all beyond Latin-1."""
+    return character > "\xff" and (
+        character in "\ufe0e\ufe0f\u20e3" or unicodedata.category(character) in _PICTURES
+    )
+
+
+def _is_ornament(character: str) -> bool:
+    return character.isspace() or character in _ORNAMENTS or _is_emoji(character)
+
+
+def _family_first(word: str) -> bool:
+    return bool(word) and unicodedata.name(word[0], "").startswith(_FAMILY_NAME_FIRST)
+
+
+def without_variables(text: str) -> str:
+    """A text without unresolved `{{variables}}`, and without the braces of cut ones."""
+    if "{{" not in text and "}}" not in text:
+        return text
+    kept, at = [], 0
+    while (start := text.find("{{", at)) >= 0 and (end := text.find("}}", start)) >= 0:
+        kept.append(text[at:start])
+        at = end + 2
+    text = "".join(kept) + text[at:]
+    while "{{" in text or "}}" in text:
+        text = text.replace("{{", "").replace("}}", "")
+    return text.strip()
+
+
+def without_controls(text: str) -> str:
+    """A text for one line: what is no character (U+0000 …) becomes a space."""
+    if text.isprintable():
+        return text
+    return "".join(" " if c < " " or c == "\x7f" else c for c in text)
 
 
 def as_e164(sender: str) -> str:
     """A phone number in E.164 form (`+` and 7 to 15 digits), or empty if it is none.
 
     Bird gives numbers in international form, with or without the plus. An alphanumeric sender or a
-    short code is no phone number of a person.
+    short code is no phone number of a person. Why no library of numbering plans: docs/adr/0010.
     """
-    plain = _PHONE_PUNCTUATION.sub("", sender)
+    plain = _SCHEME.sub("", sender, count=1).strip()
+    international = plain.lstrip("\u200e\u202a ").startswith(("+", "00"))
+    if international:
+        plain = plain.replace("(0)", "")
+    plain = _PHONE_PUNCTUATION.sub("", plain)
     digits = plain.removeprefix("+")
     if digits == plain and plain.startswith("00"):
         digits = plain[2:]
@@ -172,11 +303,39 @@ def cut(text: str, length: int) -> str:
     """The beginning of a text, at most `length` UTF-16 code units, never half a surrogate pair."""
     if len(text) * 2 <= length:
         return text
-    units = text.encode("utf-16-le")
+    units = text.encode("utf-16-le", "surrogatepass")
     if len(units) <= length * 2:
         return text
     return units[: length * 2].decode("utf-16-le", "ignore")
 
 
-def _long(words: str) -> bool:
-    return len(words) > _SUBJECT_WORDS
+def _flat(value: Any) -> Iterator[Any]:
+    """A value, or the values of a list, however it is nested."""
+    if isinstance(value, list):
+        for part in value:
+            yield from _flat(part)
+    else:
+        yield value
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # a phone number that went through a spreadsheet's arithmetic
+    return "" if is_absent(value) else str(value)
+
+
+def _as_id(value: Any) -> str:
+    """An id as it came; of a list the first that is no variable."""
+    found = [str(part).strip() for part in _flat(value) if isinstance(part, (str, int, float))]
+    resolved = [part for part in found if part and "{{" not in part]
+    return (resolved or found or [""])[0]
+
+
+def _texts_of(value: Any) -> Iterator[str]:
+    for part in _flat(value):
+        if isinstance(part, dict):
+            part = part.get("url") or part.get("mediaUrl")
+        if said := _as_text(part):
+            yield said

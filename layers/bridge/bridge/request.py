@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from bridge.channels import OBJECTS
 from bridge.errors import BadRequest, ForbiddenField
 from bridge.message import BirdMessage, cut, is_absent
 from bridge.records import ObjectName, Record, made_up_key, stored_key
@@ -23,6 +24,11 @@ from bridge.settings import Settings
 
 DEEPEST = 20
 """Levels of nesting in a body; a Salesforce field needs two (a relationship by external id)."""
+
+SHAPE_MARKS = frozenset(
+    {"channelId", "conversation", "data", "message", "originator", "receiver", "service"}
+)
+"""Keys of which each of Bird's own bodies has at least one (`shapes.py`): no look without any."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -104,16 +110,20 @@ class RecordRequest:
 
     record: Record
     key_source: str
-    """Where the idempotency key came from: header, field, message or made_up."""
+    """Where the idempotency key came from: header, field, message, webhook or made_up."""
     unresolved_keys: int
     """How many sources held an unresolved variable instead of a key."""
 
 
 def read_record(
-    request: HttpRequest, object_name: ObjectName, *, settings: Settings
+    request: HttpRequest, object_name: ObjectName | None, *, settings: Settings
 ) -> RecordRequest:
-    """The record that a POST describes. Raises BadRequest, ForbiddenField."""
+    """The record that a request describes. `object_name` None: what its channel's messages become,
+    unless it says which. Raises BadRequest, ForbiddenField, Ignored."""
     body = _read_object(request)
+    message = _read_shape(body, request)
+    if message is not None:
+        body = {}  # it is Bird's own, and no field of it is Salesforce's
     key_field = settings.external_id_field.lower()
     explicit: dict[str, Any] = {}
     names: set[str] = set()
@@ -135,11 +145,13 @@ def read_record(
             if value is not None:
                 explicit[name] = value
 
-    message = _read_bird(bird)
+    message = message or _read_bird(bird, request)
+    object_name = object_name or _chosen_object(request, message)
     key, key_source, unresolved = _choose_key(
         ("header", request.headers.get("idempotency-key")),
         ("field", body_key),
         ("message", message.message_id if message else None),
+        ("webhook", request.headers.get("webhook-id") if message else None),
     )
     given = {name.lower() for name in explicit}
     filled = dict(message.fields(object_name)) if message else {}
@@ -178,7 +190,35 @@ def _choose_key(*sources: tuple[str, Any]) -> tuple[str, str, int]:
     return made_up_key(), "made_up", unresolved
 
 
-def _read_bird(bird: Any) -> BirdMessage | None:
+def _read_shape(body: Mapping[str, Any], request: HttpRequest) -> BirdMessage | None:
+    """The message of a body that is one of Bird's own. Raises Ignored."""
+    if SHAPE_MARKS.isdisjoint(body) or "bird" in body:
+        return None
+    # Most flows send fields or `bird`: they need not pay for the import.
+    from bridge.shapes import read_shape
+
+    return read_shape(body, channel=request.query.get("channel", ""))
+
+
+def _chosen_object(request: HttpRequest, message: BirdMessage | None) -> ObjectName:
+    """What to make where the address does not say: as the query says, as the flow says, or as the
+    table of channels does. Raises BadRequest."""
+    for said in (request.query.get("object", ""), message.object if message else ""):
+        if is_absent(said):
+            continue
+        for name in OBJECTS:
+            if said.strip().lower() == name.lower():
+                return name
+        raise BadRequest("object is neither Lead nor Case")
+    if message is None:
+        raise BadRequest(
+            "nothing says whether this is a Lead or a Case: send bird.channel, add ?object=Lead or "
+            "?object=Case, or post to /leads or /cases"
+        )
+    return message.channel.object
+
+
+def _read_bird(bird: Any, request: HttpRequest) -> BirdMessage | None:
     if isinstance(bird, str) and not is_absent(bird):
         try:
             bird = _without_lone_surrogates(json.loads(bird, strict=False))
@@ -188,7 +228,7 @@ def _read_bird(bird: Any) -> BirdMessage | None:
         return None
     if not isinstance(bird, dict):
         raise BadRequest('bird is not an object; send {"bird": {"channel": …}}')
-    return BirdMessage.parse(bird)
+    return _read_shape(bird, request) or BirdMessage.parse(bird)
 
 
 def _present(value: Any) -> Any:
@@ -221,6 +261,9 @@ def _read_object(request: HttpRequest) -> dict[str, Any]:
     """The body as an object: JSON unless it says that it is a form. Raises BadRequest."""
     text = _SURROGATE.sub("\ufffd", request.body.removeprefix("\ufeff"))
     if not text.strip():
+        if not SHAPE_MARKS.isdisjoint(request.query) or "payload" in request.query:
+            # "Forward to URL" with the method GET says everything in the query.
+            return dict(_without_lone_surrogates(request.query))
         raise BadRequest("the body is empty; send a JSON object")
     content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if content_type == "application/x-www-form-urlencoded" and not text.lstrip().startswith("{"):
