@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from flask import Blueprint, Response, make_response, redirect, render_template, request
+from flask import Blueprint, Response, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from sandbox.org.errors import OAuthRefused
 from sandbox.org.oauth import App
+from sandbox.org.pages import render
 
 if TYPE_CHECKING:
     from sandbox.org.org import Org
@@ -116,7 +117,7 @@ class LoginPages:
     def _login_page(
         self, number: str, wish: Wish, *, error: str = "", username: str = ""
     ) -> AnyResponse:
-        page = render_template(
+        return render(
             "login.html",
             wish=number,
             app_name=wish.app.name,
@@ -124,7 +125,6 @@ class LoginPages:
             error=error,
             org_name=self._org.name,
         )
-        return make_response(page, 200, _NO_STORE)
 
     def log_in(self) -> AnyResponse:
         number = request.form.get("wish", "")
@@ -153,13 +153,14 @@ class LoginPages:
         user = self._org.store["User"].live.get(wish.user_id)
         if user is None:
             return self._login_page(number, wish)
-        rights = self._org.access.rights(wish.user_id)
+        with self._org.lock:
+            rights = self._org.access.rights(wish.user_id)
         if not wish.app.installed and not rights.may("PermissionsApproveUninstalledApps"):
             return wish.error("invalid_client", "app must be installed into org")
         if wish.app.admin_approved_only and user["Username"] not in wish.app.approved_users:
             return wish.error("invalid_app_access", "user is not admin approved to access this app")
         words = dict.fromkeys(SCOPE_WORDS.get(scope, scope) for scope in wish.scope)
-        page = render_template(
+        return render(
             "consent.html",
             wish=number,
             app_name=wish.app.name,
@@ -168,7 +169,6 @@ class LoginPages:
             username=user["Username"],
             org_name=self._org.name,
         )
-        return make_response(page, 200, _NO_STORE)
 
     def decide(self) -> AnyResponse:
         number = request.form.get("wish", "")
@@ -191,7 +191,7 @@ class LoginPages:
 
     def log_out(self) -> AnyResponse:
         self._browsers.pop(request.cookies.get("sid", ""), None)
-        answer = make_response(render_template("message.html", title="Logged out", text="Bye."))
+        answer = render("message.html", title="Logged out", text="You are logged out.")
         answer.delete_cookie("sid")
         return answer
 
@@ -204,13 +204,13 @@ def _safe_callback(redirect_uri: str) -> bool:
 
 def _stop(error: str, description: str) -> AnyResponse:
     """A page instead of a redirect: nobody is sent to an address that was not registered."""
-    page = render_template(
+    return render(
         "message.html",
+        status=400,
         title="This login cannot go on",
         text=description,
         code=f"error={error}&error_description={quote(description)}",
     )
-    return make_response(page, 400, _NO_STORE)
 
 
 def _form() -> Mapping[str, str]:

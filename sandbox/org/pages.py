@@ -6,7 +6,6 @@ Jinja here, by ``textContent`` in the script.
 
 from __future__ import annotations
 
-import base64
 import re
 import secrets
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from sandbox.org import ids
 from sandbox.org.org import KEY_FIELD
-from sandbox.org.schema import ObjectType
+from sandbox.org.schema import SYSTEM_FIELDS, Field, ObjectType
 from sandbox.org.store import Record
 
 if TYPE_CHECKING:
@@ -57,6 +56,18 @@ def summary(org: Org, kind: ObjectType, record: Record) -> dict[str, Any]:
     }
 
 
+def _name_of(org: Org, record_id: str) -> str:
+    """The name behind the id of a user or queue."""
+    kind = org.schema.by_id(record_id)
+    if kind is None or kind.name not in ("User", "Group"):
+        return ""
+    return printable(org.store[kind.name].live.get(record_id, {}).get("Name", ""))
+
+
+def _written_by_org(item: Field) -> bool:
+    return item.name in SYSTEM_FIELDS or item.name == "OwnerId"
+
+
 def feed(org: Org) -> dict[str, Any]:
     """The newest leads and cases, newest first, with the counts."""
     body: dict[str, Any] = {"connected": any(not a.revoked for a in org.oauth.approvals.values())}
@@ -76,9 +87,14 @@ def feed(org: Org) -> dict[str, Any]:
     return body
 
 
-def guarded(page: str, nonce: str, status: int = 200) -> AnyResponse:
-    """A page that loads nothing from elsewhere and runs no script but its own."""
-    answer = make_response(page, status)
+def render(template: str, *, status: int = 200, **values: Any) -> AnyResponse:
+    """A page that loads nothing from elsewhere and runs no script but its own.
+
+    There is no ``form-action``: the consent form ends in a redirect to the app.
+    """
+    nonce = secrets.token_urlsafe(16)
+    answer = make_response(render_template(template, nonce=nonce, **values), status)
+    answer.headers["Cache-Control"] = "no-store"
     answer.headers["Content-Security-Policy"] = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
         "connect-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
@@ -91,9 +107,7 @@ def blueprint(org: Org) -> Blueprint:
 
     @routes.get("/")
     def home() -> AnyResponse:
-        nonce = base64.b64encode(secrets.token_bytes(12)).decode()
-        page = render_template("home.html", nonce=nonce, org_name=org.name, feed=feed(org))
-        return guarded(page, nonce)
+        return render("home.html", org_name=org.name, feed=feed(org))
 
     @routes.get("/<record_id>")
     def record_page(record_id: str) -> AnyResponse:
@@ -111,24 +125,25 @@ def blueprint(org: Org) -> Blueprint:
         return Response(status=204)
 
     def _record(record_id: str) -> AnyResponse:
-        nonce = base64.b64encode(secrets.token_bytes(12)).decode()
         full = ids.normalise(record_id)
         kind = org.schema.by_id(full) if full else None
         with org.lock:
             record = org.store[kind.name].any(full) if kind and full else None
             if kind is None or record is None or kind.setup:
-                page = render_template(
+                return render(
                     "message.html",
-                    nonce=nonce,
+                    status=404,
                     title="No such record",
                     text="There is no record with this id. It may have been forgotten by a reset.",
                 )
-                return guarded(page, nonce, 404)
             rows = []
-            for item in kind.fields.values():
+            # What the sender gave comes first, what the org wrote by itself last.
+            for item in sorted(kind.fields.values(), key=_written_by_org):
                 value = org.shown(kind, item, record, "v68.0")
                 if value is None or item.type == "address":
                     continue
+                if isinstance(value, bool):
+                    value = "Yes" if value else "No"
                 linked = item.type == "reference" and str(value)[:3] in ("00Q", "500", "003", "001")
                 rows.append(
                     {
@@ -136,12 +151,11 @@ def blueprint(org: Org) -> Blueprint:
                         "name": item.name,
                         "value": printable(value),
                         "link": f"/{value}" if linked else "",
-                        "custom": item.custom,
+                        "who": _name_of(org, value) if item.type == "reference" else "",
                     }
                 )
-            page = render_template(
+            return render(
                 "record.html",
-                nonce=nonce,
                 org_name=org.name,
                 object=kind.name,
                 title=printable(
@@ -152,6 +166,5 @@ def blueprint(org: Org) -> Blueprint:
                 id=full,
                 rows=rows,
             )
-        return guarded(page, nonce)
 
     return routes

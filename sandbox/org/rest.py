@@ -49,6 +49,8 @@ def serve(
         check_version(parts[0])
         session = authenticate(org, headers)
         app_name = session.app_name
+        with org.lock:
+            actor = org.access.rights(session.user_id)
         call = Call(
             org=org,
             method=method,
@@ -56,7 +58,7 @@ def serve(
             query=query,
             headers=headers,
             session=session,
-            actor=org.access.rights(session.user_id),
+            actor=actor,
             version=parts[0],
             raw=raw,
             trouble=trouble,

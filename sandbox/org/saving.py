@@ -448,6 +448,8 @@ class Saver:
         if draft.target is not None:
             record = {**org.store[kind.name].live[draft.target], **draft.values}
         _derive(kind.name, record, draft)
+        if kind.name == "Case" and draft.values.get("ContactId"):
+            self._derive_from_contact(draft, record)
         if kind.setup:
             return setup_problems(org, kind, record)
         problems = org.rules.before_save(kind.name, record)
@@ -465,6 +467,16 @@ class Saver:
             version=options.version,
         )
         return [found] if found else []
+
+    def _derive_from_contact(self, draft: _Draft, record: Record) -> None:
+        """A Case takes its contact's account and numbers."""
+        contact = self._org.store["Contact"].live.get(draft.values["ContactId"], {})
+        taken = {"ContactPhone": "Phone", "ContactEmail": "Email", "ContactMobile": "MobilePhone"}
+        found = {name: contact[source] for name, source in taken.items() if source in contact}
+        if record.get("AccountId") is None and contact.get("AccountId"):
+            found["AccountId"] = contact["AccountId"]
+        record.update(found)
+        draft.values.update(found)
 
     def _commit(self, draft: _Draft, actor: Rights, options: SaveOptions) -> list[Problem]:
         """Stages 4 and 5."""
@@ -588,7 +600,7 @@ class Saver:
 
 
 def _derive(name: str, record: Record, draft: _Draft) -> None:
-    """What Salesforce works out from other fields."""
+    """What Salesforce works out from the record's own fields."""
     if name in ("Lead", "Contact", "User"):
         parts = (record.get("FirstName"), record.get("LastName"))
         record["Name"] = " ".join(part for part in parts if part)

@@ -23,7 +23,7 @@ _SOAP = {
     "base64": "xsd:base64Binary",
 }
 
-_SYSTEM = frozenset(
+SYSTEM_FIELDS = frozenset(
     {
         "Id",
         "IsDeleted",
@@ -68,7 +68,9 @@ class Field:
     @property
     def permissionable(self) -> bool:
         """Whether field-level security can be set: never for required and system fields."""
-        return not (self.required or self.always_visible or self.name in _SYSTEM or self.name_field)
+        return not (
+            self.required or self.always_visible or self.name in SYSTEM_FIELDS or self.name_field
+        )
 
     @property
     def indexed(self) -> bool:
@@ -120,7 +122,7 @@ class Field:
             "name": self.name,
             "nameField": self.name_field,
             "namePointing": len(self.reference_to) > 1,
-            "nillable": not (self.required or has_default or self.name in _SYSTEM),
+            "nillable": not (self.required or has_default or self.name in SYSTEM_FIELDS),
             "permissionable": self.permissionable,
             "picklistValues": [
                 {

@@ -73,7 +73,8 @@ class OrgServer:
         self.app: WSGIApplication = make_app(self.org, self)
         self._listener = Listener(host, port, self._serve, admit=self._admit)
         self._control = Listener(host, control_port, self._serve_control)
-        shown = "localhost" if host in ("127.0.0.1", "::1") and tls else host
+        shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        shown = "localhost" if tls and shown in ("127.0.0.1", "::1") else shown
         shown = f"[{shown}]" if ":" in shown else shown
         scheme = "https" if tls else "http"
         self.url = public_url.rstrip("/") or f"{scheme}://{shown}:{self._listener.port}"
@@ -361,9 +362,14 @@ class _Handler(BaseHTTPRequestHandler):
             token = self.headers.get("Authorization", "").partition(" ")[2]
             with self._org.lock:
                 self._org.oauth.expire_sessions(None if fault.expire == "all" else token)
-        with self._org.usage.running() if self._counts() else contextlib.nullcontext():
-            if fault.latency_before:
-                time.sleep(fault.latency_before)
+        if fault.latency_before:
+            try:
+                with self._org.usage.running() if self._counts() else contextlib.nullcontext():
+                    time.sleep(fault.latency_before)
+            except Refused as error:
+                answer = refusal(error)
+                self._send(answer)
+                return answer.status
         if fault.reset == "before":
             self._reset()
         if fault.silence == "before":
