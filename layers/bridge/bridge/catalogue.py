@@ -261,14 +261,18 @@ class GrantFailure:
 
 
 _TRANSIENT = GrantFailure(permanent=False, hint="It is tried again.")
+_LOGIN_RATE = GrantFailure(
+    permanent=False,
+    hint="The login rate is spent (3,600 logins an hour a user); it is tried again.",
+)
 _RECONNECT = "Run `make connect` (bird-salesforce connect) to connect the org again."
 
 GRANT_FAILURES: dict[tuple[str, str], GrantFailure] = {
     ("invalid_grant", "token request is already being processed"): _TRANSIENT,
     ("unknown_error", ""): _TRANSIENT,
-    ("rate_limit_exceeded", ""): GrantFailure(
-        False, "The login rate is spent (3,600 logins an hour a user); it is tried again."
-    ),
+    ("rate_limit_exceeded", ""): _LOGIN_RATE,
+    ("login_rate_exceeded", ""): _LOGIN_RATE,
+    ("invalid_grant", "login rate exceeded"): _LOGIN_RATE,
     ("invalid_grant", "expired access/refresh token"): GrantFailure(
         True,
         "The refresh token was revoked, replaced, unused for too long, or pushed out by a newer "
@@ -300,6 +304,11 @@ GRANT_FAILURES: dict[tuple[str, str], GrantFailure] = {
         "The consumer key is unknown there: wrong key, wrong login URL (production or sandbox?), "
         "or an app younger than ten minutes. " + _RECONNECT,
     ),
+    ("invalid_client", "app must be installed into org"): GrantFailure(
+        True,
+        _ADMIN + "install the app in the org (Setup, Connected Apps OAuth Usage, Install), or let "
+        "the user approve uninstalled apps.",
+    ),
     ("invalid_client", ""): GrantFailure(
         True, "The consumer secret is wrong or was rotated. " + _RECONNECT
     ),
@@ -317,7 +326,7 @@ GRANT_FAILURES: dict[tuple[str, str], GrantFailure] = {
 def grant_failure(error: str, description: str, status: int) -> GrantFailure:
     """Judge an OAuth error answer; an unlisted one is permanent only if it is a named 4xx."""
     words = description.strip().lower()
-    for key in ((error, words), (error, "")):
+    for key in ((error.lower(), words), (error.lower(), "")):
         if key in GRANT_FAILURES:
             return GRANT_FAILURES[key]
     if status >= 500 or status in (408, 420, 425, 429) or not error:

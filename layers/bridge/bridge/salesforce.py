@@ -38,10 +38,13 @@ from bridge.http import Answer, Http
 from bridge.records import ObjectName, Record
 from bridge.settings import Settings
 
-_ID = re.compile(r"\b[a-zA-Z0-9]{15}(?:[a-zA-Z0-9]{3})?\b")
+_ID = re.compile(r"\b(?=[a-zA-Z]*\d)[a-zA-Z0-9]{15}(?:[a-zA-Z0-9]{3})?\b")
+"""A record id in a text: it holds a digit, which tells it from a long word of some language."""
+_NEITHER_KNOWN = re.compile(r"<[^<>]+>.*<[^<>]+>", re.DOTALL)
+"""`duplicate value found: <unknown> duplicates value on record with id: <unknown>`"""
 _ID_SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _USAGE = re.compile(r"(?:^|;\s*)api-usage=(\d+)/(\d+)")
-_LIKE_A_FILE = re.compile(r"\.[a-z]{2,10}$")
+_LIKE_A_FILE = re.compile(r"\.[a-z0-9]{0,10}$")
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _TRIGGER_TROUBLE = ("UNABLE_TO_LOCK_ROW", "QUERY_TIMEOUT")
 KEY_FIELD_HINT = (
@@ -182,6 +185,9 @@ def judge(faults: Sequence[Fault], *, key_field: str) -> SalesforceProblem:
                     fields=(key_field,),
                     existing_id=full_id(named.group()) if named else None,
                 )
+        if key_field and kind is Kind.DUPLICATE_VALUE and _NEITHER_KNOWN.search(fault.message):
+            # Of a record that is just being made Salesforce may tell nothing: it may be ours.
+            return KeyTaken(fault.message, fields=(key_field,))
         if kind is Kind.TRIGGER and any(word in fault.message for word in _TRIGGER_TROUBLE):
             kind = Kind.LOCKED
         by_kind.setdefault(kind, []).append(fault)
@@ -249,6 +255,8 @@ def read_org_problem(answer: Answer, *, key_field: str) -> SalesforceProblem | N
     """
     status = answer.status
     if 200 <= status < 300:
+        if answer.body.lstrip()[:1] == b"<":
+            return InstanceMoved("the instance URL answers with a web page")
         return None
     said = read_json(answer.body)
     faults = read_faults(said, status=status)
@@ -268,17 +276,12 @@ def read_org_problem(answer: Answer, *, key_field: str) -> SalesforceProblem | N
 
 def read_created(answer: Answer, *, key_field: str, object_name: ObjectName) -> Attempt:
     """The answer to a single create: 201 with `id` (some versions and proxies say 200)."""
-    if answer.status in (200, 201):
-        said = read_json(answer.body)
-        if isinstance(said, dict) and isinstance(said.get("id"), str):
-            return Attempt(created=Found(full_id(said["id"])))
-        if _is_web_page(answer):
-            return Attempt(problem=InstanceMoved("the instance URL answers with a web page"))
-        return Attempt(problem=NoAnswer("Salesforce's answer could not be read"))
     said = read_json(answer.body)
-    faults = read_faults(said, status=answer.status, object_name=object_name)
     problem = read_org_problem(answer, key_field=key_field)
+    if problem is None and isinstance(said, dict) and isinstance(said.get("id"), str):
+        return Attempt(created=Found(full_id(said["id"])))
     if isinstance(problem, Refused):
+        faults = read_faults(said, status=answer.status, object_name=object_name)
         problem = judge(faults, key_field=key_field)
     return Attempt(problem=problem or NoAnswer("Salesforce's answer could not be read"))
 
@@ -296,8 +299,6 @@ def read_created_case(answer: Answer, *, key_field: str) -> Attempt:
         if isinstance(part, dict)
     }
     if "create" not in by_name:
-        if _is_web_page(answer):
-            return Attempt(problem=InstanceMoved("the instance URL answers with a web page"))
         return Attempt(problem=NoAnswer("Salesforce's answer could not be read"))
     made = read_created(_part(by_name["create"]), key_field=key_field, object_name="Case")
     looked = _part(by_name["find"]) if "find" in by_name else None
@@ -316,10 +317,6 @@ def _part(part: Mapping[str, Any]) -> Answer:
     return Answer(
         status if isinstance(status, int) else 500, {}, json.dumps(part.get("body")).encode()
     )
-
-
-def _is_web_page(answer: Answer) -> bool:
-    return answer.body.lstrip()[:1] == b"<"
 
 
 def read_found(answer: Answer, *, key_field: str) -> Found | None:
@@ -374,8 +371,6 @@ def read_collection(
         return problem
     said = read_json(answer.body)
     if not isinstance(said, list) or len(said) != len(records):
-        if _is_web_page(answer):
-            return InstanceMoved("the instance URL answers with a web page")
         return NoAnswer("Salesforce's answer could not be read")
     return [
         _read_one(entry, key_field=key_field, object_name=record.object)
@@ -529,7 +524,7 @@ class Salesforce:
                 f"SELECT Id,{field_name},IsDeleted{number} FROM {object_name} "
                 f"WHERE {field_name} IN ({','.join(soql_text(key) for key in some)})"
             )
-            path = f"{self._base}/queryAll?q={quote(soql, safe='')}"
+            path = f"{self._base}/queryAll?q={_quoted(soql)}"
             while path:
                 answer = self._send("GET", path, session=session, deadline=deadline)
                 problem = read_org_problem(answer, key_field=field_name)
@@ -537,7 +532,9 @@ class Salesforce:
                 if problem is not None or not isinstance(said, dict):
                     raise _as_lookup(problem)
                 for row in said.get("records") or ():
-                    key = str(row.get(field_name))
+                    # The org writes the name as it was made, whatever case the parameter has.
+                    lower = {name.lower(): value for name, value in row.items()}
+                    key = str(lower.get(field_name.lower()))
                     if key not in found or found[key].deleted:
                         found[key] = _found(row)
                 path = str(said.get("nextRecordsUrl") or "")
@@ -555,14 +552,15 @@ class Salesforce:
     def _find_url(self, object_name: ObjectName, key: str) -> str:
         fields = "Id,CaseNumber" if object_name == "Case" else "Id"
         if _LIKE_A_FILE.search(key):
-            # `.json` and the like at the end of a resource's path would choose a format instead.
+            # `.json` and the like at the end of a resource's path would choose a format instead,
+            # and a path of dots would be another path.
             soql = (
                 f"SELECT {fields} FROM {object_name} WHERE {self._key_field} = {soql_text(key)} "
                 "LIMIT 1"
             )
-            return f"{self._base}/query?q={quote(soql, safe='')}"
+            return f"{self._base}/query?q={_quoted(soql)}"
         return (
-            f"{self._base}/sobjects/{object_name}/{self._key_field}/{quote(key, safe='')}"
+            f"{self._base}/sobjects/{object_name}/{self._key_field}/{_quoted(key)}"
             f"?fields={fields}"
         )
 
@@ -626,14 +624,19 @@ class Salesforce:
 
 
 def _dump(value: Any) -> bytes:
-    return _ENCODE(value).encode()
+    # Half a character cannot be sent; a record that was queued with one must not stop the others.
+    return _ENCODE(value).encode(errors="replace")
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="", errors="replace")
 
 
 def _slices(keys: Sequence[str], *, longest: int) -> Iterable[Sequence[str]]:
     """Runs of keys whose literals stay under that many bytes of a URL."""
     start, size = 0, 0
     for i, key in enumerate(keys):
-        cost = len(quote(soql_text(key) + ",", safe=""))
+        cost = len(_quoted(soql_text(key) + ","))
         if i > start and size + cost > longest:
             yield keys[start:i]
             start, size = i, 0

@@ -1,0 +1,277 @@
+"""The other side, in a few lines: an org that answers as Salesforce does, and AWS that keeps.
+
+They stand in for the network (`Http`) and for AWS, never for a module of `bridge`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from bridge.aws import Aws, AwsError, AwsIdentity, FunctionError
+from bridge.deadline import Deadline
+from bridge.http import Answer, Http
+from bridge.salesforce import full_id
+from bridge.tokens import AccessToken
+
+INSTANCE = "https://acme.my.salesforce.com"
+KEY = "Bird_Key__c"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request as it went out."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(repr=False)
+    repeatable: bool
+    seconds: float
+
+    @property
+    def path(self) -> str:
+        return urlsplit(self.url).path
+
+    def json(self) -> Any:
+        return json.loads(self.body or b"null")
+
+
+def said(status: int, body: object, **headers: str) -> Answer:
+    """An answer with this JSON."""
+    return Answer(status, headers, json.dumps(body).encode())
+
+
+def fault(
+    code: str, message: str = "", *, status: int = 400, fields: list[str] | None = None
+) -> Answer:
+    """An error answer with one entry."""
+    return said(status, [{"message": message or code, "errorCode": code, "fields": fields or []}])
+
+
+def key_taken(record_id: str = "<unknown>") -> dict[str, Any]:
+    """What the unique index says of our field."""
+    message = f"duplicate value found: {KEY} duplicates value on record with id: {record_id}"
+    return {"statusCode": "DUPLICATE_VALUE", "message": message, "fields": []}
+
+
+def refusal(code: str, *fields: str, message: str = "") -> dict[str, Any]:
+    """An entry of `errors` in a collection's answer."""
+    return {"statusCode": code, "message": message or code, "fields": list(fields)}
+
+
+class Scripted(Http):
+    """Answers with what `answer` says for each call, and remembers the calls."""
+
+    def __init__(self, answer: Callable[[Call], Answer]) -> None:
+        super().__init__()
+        self.calls: list[Call] = []
+        self._answer = answer
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        deadline: Deadline,
+        repeatable: bool = False,
+    ) -> Answer:
+        call = Call(method, url, headers, body, repeatable, deadline.remaining())
+        self.calls.append(call)
+        return self._answer(call)
+
+
+@dataclass
+class Row:
+    """A record in the small org."""
+
+    id: str
+    object: str
+    fields: dict[str, Any]
+    deleted: bool = False
+    visible: bool = True
+
+
+Rule = Callable[[dict[str, Any], int], dict[str, Any] | None]
+"""What the org has against a record in a call of so many: an entry of `errors`, or None."""
+
+
+class SmallOrg(Scripted):
+    """Creates, finds and refuses. Rules run before the unique index, as in Salesforce.
+
+    `trouble` is what happens to the next calls instead of an answer: an Answer, an exception, or
+    None for nothing. `lost` counts down the creates that are done and then not answered.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(self._handle)
+        self.rows: list[Row] = []
+        self.rules: list[Rule] = []
+        self.whole_call: Callable[[list[dict[str, Any]]], Answer | None] = lambda records: None
+        self.trouble: list[Answer | Exception | None] = []
+        self.lost = 0
+        self.tokens = {"token-1"}
+
+    def creates(self) -> list[Call]:
+        """The calls that make records."""
+        return [call for call in self.calls if call.method == "POST"]
+
+    def lookups(self) -> list[Call]:
+        return [call for call in self.calls if call.method == "GET"]
+
+    def put(
+        self, object_name: str, key: str, *, deleted: bool = False, visible: bool = True
+    ) -> Row:
+        """A record that is there already."""
+        row = Row(self._new_id(object_name), object_name, {KEY: key}, deleted, visible)
+        self.rows.append(row)
+        return row
+
+    def _new_id(self, object_name: str) -> str:
+        prefix = {"Lead": "00Q", "Case": "500"}[object_name]
+        return full_id(f"{prefix}8d00000{len(self.rows):05d}")
+
+    def _handle(self, call: Call) -> Answer:
+        happens = self.trouble.pop(0) if self.trouble else None
+        if isinstance(happens, Exception):
+            raise happens
+        if happens is not None:
+            return happens
+        if call.headers["Authorization"].removeprefix("Bearer ") not in self.tokens:
+            return fault("INVALID_SESSION_ID", "Session expired or invalid", status=401)
+        answer = self._route(call.method, call.url, call.json())
+        if call.method == "POST" and self.lost:
+            self.lost -= 1
+            from bridge.errors import NoAnswer
+
+            raise NoAnswer("acme.my.salesforce.com broke off")
+        return answer
+
+    def _route(self, method: str, url: str, body: Any) -> Answer:
+        path = urlsplit(url).path
+        rest = path.split("/services/data/v68.0/")[1]
+        if method == "POST" and rest.startswith("sobjects/"):
+            entry = self._create(rest.split("/")[1], body, crowd=1)
+            if entry["success"]:
+                return said(201, entry)
+            errors = [{"errorCode": e.pop("statusCode"), **e} for e in entry["errors"]]
+            return said(400, errors)
+        if rest == "composite/sobjects":
+            records = body["records"]
+            if (answer := self.whole_call(records)) is not None:
+                return answer
+            made = [
+                self._create(r.pop("attributes")["type"], r, crowd=len(records)) for r in records
+            ]
+            return said(200, made)
+        if rest == "composite":
+            parts = []
+            for part in body["compositeRequest"]:
+                answer = self._route(part["method"], part["url"], part.get("body"))
+                parts.append(
+                    {
+                        "body": json.loads(answer.body),
+                        "httpHeaders": {},
+                        "httpStatusCode": answer.status,
+                        "referenceId": part["referenceId"],
+                    }
+                )
+            return said(200, {"compositeResponse": parts})
+        if rest in ("query", "queryAll"):
+            return self._query(parse_qs(urlsplit(url).query)["q"][0], deleted=rest == "queryAll")
+        _, object_name, _, key = rest.split("/")
+        row = self._find(object_name, unquote(key))
+        if row is None or not row.visible:
+            return fault("NOT_FOUND", "The requested resource does not exist", status=404)
+        return said(200, {"attributes": {"type": object_name}, **self._shown(row)})
+
+    def _create(self, object_name: str, fields: dict[str, Any], *, crowd: int) -> dict[str, Any]:
+        for rule in self.rules:
+            if error := rule(fields, crowd):
+                return {"success": False, "errors": [dict(error)]}
+        there = self._find(object_name, fields.get(KEY))
+        if there is not None:
+            return {"success": False, "errors": [key_taken(there.id[:15])]}
+        row = Row(self._new_id(object_name), object_name, fields)
+        self.rows.append(row)
+        return {"id": row.id, "success": True, "errors": []}
+
+    def _find(self, object_name: str, key: Any) -> Row | None:
+        for row in self.rows:
+            if not row.deleted and row.object == object_name and key is not None:
+                if row.fields.get(KEY) == key:
+                    return row
+        return None
+
+    def _query(self, soql: str, *, deleted: bool) -> Answer:
+        object_name = soql.split(" FROM ")[1].split(" ")[0]
+        rows = [
+            {**self._shown(row), KEY: row.fields[KEY], "IsDeleted": row.deleted}
+            for row in self.rows
+            if row.object == object_name
+            and row.visible
+            and f"'{row.fields.get(KEY)}'" in soql
+            and (deleted or not row.deleted)
+        ]
+        return said(200, {"totalSize": len(rows), "done": True, "records": rows})
+
+    @staticmethod
+    def _shown(row: Row) -> dict[str, Any]:
+        shown: dict[str, Any] = {"Id": row.id}
+        if row.object == "Case":
+            shown["CaseNumber"] = f"000010{row.id[13:15]}"
+        return shown
+
+
+IDENTITY = AwsIdentity(
+    region="eu-west-1",
+    access_key_id="AKIAEXAMPLE",
+    secret_access_key="secret",
+    session_token="session",
+    endpoint_url="",
+)
+
+
+class SmallAws(Aws):
+    """Parameters, queues and one function, in memory. `broken` names what does not answer."""
+
+    def __init__(self) -> None:
+        super().__init__(http=Http(), identity=IDENTITY)
+        self.parameters: dict[str, str] = {}
+        self.queues: dict[str, list[str]] = {}
+        self.broken: dict[str, AwsError] = {}
+        self.invoked: list[Mapping[str, Any]] = []
+        self.reads = 0
+        self.refresh: Callable[[Mapping[str, Any]], Any] = lambda payload: {"busy": True}
+
+    def get_parameter(self, name: str, *, deadline: Deadline) -> str | None:
+        self.reads += 1
+        if "ssm" in self.broken:
+            raise self.broken["ssm"]
+        return self.parameters.get(name)
+
+    def send_message(self, queue_url: str, body: str, *, deadline: Deadline) -> str:
+        if queue_url in self.broken:
+            raise self.broken[queue_url]
+        assert deadline.remaining() > 0
+        self.queues.setdefault(queue_url, []).append(body)
+        return "message-1"
+
+    def invoke(self, function: str, payload: Mapping[str, Any], *, deadline: Deadline) -> Any:
+        self.invoked.append(payload)
+        if "lambda" in self.broken:
+            raise self.broken["lambda"]
+        answer = self.refresh(payload)
+        if isinstance(answer, FunctionError):
+            raise answer
+        return answer
+
+    def publish(self, text: str, generation: int, *, instance_url: str = INSTANCE) -> None:
+        """Make this the stored access token."""
+        token = AccessToken(access_token=text, instance_url=instance_url, generation=generation)
+        self.parameters["/bird-salesforce/access-token"] = token.dump()

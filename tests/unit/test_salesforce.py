@@ -1,0 +1,727 @@
+"""What Salesforce's answers say, and what is sent to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.deadline import Deadline
+from bridge.errors import (
+    DuplicatesDetected,
+    InstanceMoved,
+    KeyFieldMissing,
+    KeyTaken,
+    NoAnswer,
+    NotSetUp,
+    OrgNotReady,
+    Refused,
+    RowLocked,
+    SalesforceProblem,
+    SessionRefused,
+    Unavailable,
+)
+from bridge.http import Answer
+from bridge.records import ObjectName, Record
+from bridge.salesforce import (
+    Attempt,
+    Found,
+    Salesforce,
+    Session,
+    derived_at_fault,
+    full_id,
+    read_api_usage,
+    read_collection,
+    read_created,
+    read_created_case,
+    read_found,
+    soql_text,
+)
+from bridge.settings import Settings
+from tests.unit.doubles import INSTANCE, KEY, Call, Scripted, SmallOrg, fault, key_taken, said
+
+MakeSettings = Callable[..., Settings]
+SESSION = Session("token-1", INSTANCE, 1)
+HTML = Answer(200, {}, b"<html><body>Log in</body></html>")
+
+
+def lead(key: str = "k-1", **fields: Any) -> Record:
+    return Record(object="Lead", key=key, fields={"LastName": "Berg", **fields})
+
+
+def case(key: str = "k-1", **fields: Any) -> Record:
+    return Record(object="Case", key=key, fields={"Subject": "Help", **fields})
+
+
+def soon() -> Deadline:
+    return Deadline.after(5)
+
+
+# Ids
+
+
+@pytest.mark.parametrize(
+    ("short", "full"),
+    [
+        ("00D58000000arpq", "00D58000000arpqEAA"),
+        ("003aj000002oTld", "003aj000002oTldAAE"),
+        ("00520000003j3nE", "00520000003j3nEAAQ"),
+        ("00D58000000arpqEAA", "00D58000000arpqEAA"),
+        ("", ""),
+        ("odd", "odd"),
+    ],
+)
+def test_an_id_is_shown_in_eighteen_characters(short: str, full: str) -> None:
+    assert full_id(short) == full
+
+
+# A single create
+
+
+@pytest.mark.parametrize("status", [200, 201])
+def test_a_created_record_has_its_full_id(status: int) -> None:
+    answer = said(status, {"id": "00Q8d00000555Ab", "success": True, "errors": []})
+    attempt = read_created(answer, key_field=KEY, object_name="Lead")
+    assert attempt == Attempt(
+        created=Found("00Q8d00000555AbEAA"[:15] + full_id("00Q8d00000555Ab")[15:])
+    )
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"id": null}', b'{"success": true}'])
+def test_a_success_that_cannot_be_read_is_no_answer(body: bytes) -> None:
+    attempt = read_created(Answer(201, {}, body), key_field=KEY, object_name="Lead")
+    assert type(attempt.problem) is NoAnswer
+
+
+@pytest.mark.parametrize("spelling", ["duplicateResult", "duplicateResut"])
+@pytest.mark.parametrize("record_id", ["00Q8d00000555Ab", full_id("00Q8d00000555Ab")])
+def test_a_duplicate_of_the_same_object_is_named(spelling: str, record_id: str) -> None:
+    result = {
+        "matchResults": [{"matchRecords": [{"record": {"Id": record_id}}], "entityType": "Lead"}]
+    }
+    answer = said(400, [{"errorCode": "DUPLICATES_DETECTED", "message": "Nein", spelling: result}])
+    problem = read_created(answer, key_field=KEY, object_name="Lead").problem
+    assert isinstance(problem, DuplicatesDetected)
+    assert problem.existing_id == full_id("00Q8d00000555Ab")
+    other = read_created(answer, key_field=KEY, object_name="Case").problem
+    assert isinstance(other, DuplicatesDetected) and other.existing_id is None
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        None,
+        [],
+        {},
+        {"matchResults": None},
+        {"matchResults": ["x"]},
+        {"matchResults": [{"matchRecords": None}]},
+        {"matchResults": [{"matchRecords": ["x", {}, {"record": 1}, {"record": {"Id": 7}}]}]},
+        {
+            "matchResults": [
+                {
+                    "entityType": "Lead",
+                    "matchRecords": [
+                        {"record": {"Id": "0038d00000555Ab", "attributes": {"type": "Contact"}}}
+                    ],
+                }
+            ]
+        },
+    ],
+)
+def test_a_duplicate_that_is_not_told_is_not_made_up(result: object) -> None:
+    answer = said(400, [{"errorCode": "DUPLICATES_DETECTED", "duplicateResult": result}])
+    problem = read_created(answer, key_field=KEY, object_name="Lead").problem
+    assert isinstance(problem, DuplicatesDetected) and problem.existing_id is None
+
+
+@pytest.mark.parametrize(
+    ("message", "existing"),
+    [
+        (f"duplicate value found: {KEY} duplicates value on record with id: 00Q8d00000555Ab", True),
+        (
+            f"Doppelter Wert gefunden: {KEY} dupliziert Wert für ID: {full_id('00Q8d00000555Ab')}",
+            True,
+        ),
+        (f"Kaksoiskappaleita: Asiakastunnus {KEY} tietueessa 00Q8d00000555Ab", True),
+        (f"Identifikationen {KEY}: <inconnu>", False),
+        (f"duplicate value found: {KEY} duplicates value on record with id: <unknown>", False),
+    ],
+)
+def test_our_key_in_the_unique_index_is_known_in_any_language(message: str, existing: bool) -> None:
+    problem = read_created(
+        fault("DUPLICATE_VALUE", message), key_field=KEY, object_name="Lead"
+    ).problem
+    assert isinstance(problem, KeyTaken)
+    assert problem.existing_id == (full_id("00Q8d00000555Ab") if existing else None)
+
+
+def test_a_unique_index_that_tells_nothing_may_hold_our_key() -> None:
+    message = "duplicate value found: <unknown> duplicates value on record with id: <unknown>"
+    problem = read_created(
+        fault("DUPLICATE_VALUE", message), key_field=KEY, object_name="Lead"
+    ).problem
+    assert isinstance(problem, KeyTaken) and problem.existing_id is None
+
+
+@pytest.mark.parametrize("field", ["Tax_Id__c", "Old_Bird_Key__c", "Bird_Key__c2"])
+def test_another_unique_field_is_a_refusal(field: str) -> None:
+    message = f"duplicate value found: {field} duplicates value on record with id: 00Q8d00000555Ab"
+    for answer in (fault("DUPLICATE_VALUE", message), fault("DUPLICATE_VALUE", fields=[field])):
+        problem = read_created(answer, key_field=KEY, object_name="Lead").problem
+        assert type(problem) is Refused
+
+
+@pytest.mark.parametrize(
+    ("code", "fields", "message"),
+    [
+        ("INVALID_FIELD", [], f"No such column '{KEY}' on sobject of type Lead"),
+        ("INVALID_FIELD_FOR_INSERT_UPDATE", [KEY], "Kein Zugriff"),
+        ("INVALID_FIELD_FOR_INSERT_UPDATE", [KEY.lower()], "Kein Zugriff"),
+    ],
+)
+def test_a_missing_key_field_is_the_org_s_fault_and_not_the_record_s(
+    code: str, fields: list[str], message: str
+) -> None:
+    answer = fault(code, message, fields=fields)
+    problem = read_created(answer, key_field=KEY, object_name="Lead").problem
+    assert isinstance(problem, KeyFieldMissing)
+    assert KEY in problem.hint
+
+
+def test_without_a_key_field_nothing_is_about_it() -> None:
+    answer = fault("DUPLICATE_VALUE", "duplicate value found: <unknown> … <unknown>")
+    assert type(read_created(answer, key_field="", object_name="Lead").problem) is Refused
+
+
+def test_of_several_faults_the_org_s_come_first_and_all_are_told() -> None:
+    two = said(
+        400,
+        [
+            {"errorCode": "STRING_TOO_LONG", "message": "too long", "fields": ["Title"]},
+            {"errorCode": "INVALID_EMAIL_ADDRESS", "message": "bad", "fields": ["Email"]},
+            {"errorCode": "UNABLE_TO_LOCK_ROW", "message": "locked"},
+        ],
+    )
+    problem = read_created(two, key_field=KEY, object_name="Lead").problem
+    assert type(problem) is Refused
+    assert problem.fields == ("Title", "Email")
+    assert "too long" in problem.message and "bad" in problem.message
+    org = said(400, [*json.loads(two.body), {"errorCode": "API_DISABLED_FOR_ORG", "message": "x"}])
+    assert type(read_created(org, key_field=KEY, object_name="Lead").problem) is OrgNotReady
+
+
+def test_a_bare_error_object_is_read_as_well() -> None:
+    answer = said(400, {"errorCode": "INVALID_FIELD", "message": "x", "fields": None})
+    assert type(read_created(answer, key_field=KEY, object_name="Lead").problem) is Refused
+
+
+@pytest.mark.parametrize("code", ["UNABLE_TO_LOCK_ROW", "QUERY_TIMEOUT"])
+def test_a_trigger_that_ran_into_a_lock_is_tried_again(code: str) -> None:
+    answer = fault("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", f"T: first error: {code}, …: []")
+    assert type(read_created(answer, key_field=KEY, object_name="Lead").problem) is RowLocked
+
+
+def test_a_session_of_the_wrong_kind_is_configuration() -> None:
+    answer = fault("INVALID_SESSION_ID", "This session is not valid for use with the REST API")
+    problem = read_created(answer, key_field=KEY, object_name="Lead").problem
+    assert isinstance(problem, NotSetUp)
+
+
+# A case and its number
+
+
+def composite(create: tuple[int, Any], find: tuple[int, Any] | None) -> Answer:
+    parts = [("create", create), *([("find", find)] if find else [])]
+    return said(
+        200,
+        {
+            "compositeResponse": [
+                {"referenceId": name, "httpStatusCode": part[0], "body": part[1], "httpHeaders": {}}
+                for name, part in parts
+            ]
+        },
+    )
+
+
+CREATED = (201, {"id": "5008d00000555Ab", "success": True, "errors": []})
+FOUND = (200, {"Id": full_id("5008d00000555Ab"), "CaseNumber": "00001026"})
+MISSING = (404, [{"errorCode": "NOT_FOUND", "message": "The requested resource does not exist"}])
+TAKEN = (
+    400,
+    [{"errorCode": "DUPLICATE_VALUE", "message": key_taken("5008d00000555Ab")["message"]}],
+)
+INVALID = (400, [{"errorCode": "FIELD_CUSTOM_VALIDATION_EXCEPTION", "message": "no", "fields": []}])
+
+
+def test_a_created_case_has_its_number() -> None:
+    attempt = read_created_case(composite(CREATED, FOUND), key_field=KEY)
+    assert attempt.created == Found(full_id("5008d00000555Ab"), "00001026")
+
+
+@pytest.mark.parametrize(
+    "find",
+    [
+        MISSING,
+        (500, [{"errorCode": "UNKNOWN_EXCEPTION", "message": "x"}]),
+        (400, [{"errorCode": "PROCESSING_HALTED", "message": "x"}]),
+        (200, {"Id": "5008d00000777Ab", "CaseNumber": "00009999"}),
+        (200, None),
+        None,
+    ],
+)
+def test_a_look_up_that_failed_takes_nothing_from_a_created_case(find: Any) -> None:
+    attempt = read_created_case(composite(CREATED, find), key_field=KEY)
+    assert attempt.created == Found(full_id("5008d00000555Ab"), None)
+
+
+@pytest.mark.parametrize("create", [TAKEN, INVALID])
+def test_a_refused_case_that_was_found_is_there(create: Any) -> None:
+    attempt = read_created_case(composite(create, FOUND), key_field=KEY)
+    assert attempt.created is None
+    assert attempt.found == Found(full_id("5008d00000555Ab"), "00001026")
+
+
+def test_a_refused_case_that_was_looked_for_in_vain_need_not_be_looked_for_again() -> None:
+    attempt = read_created_case(composite(INVALID, MISSING), key_field=KEY)
+    assert attempt.found is False and type(attempt.problem) is Refused
+
+
+@pytest.mark.parametrize("find", [None, (500, []), (503, None)])
+def test_a_refused_case_whose_look_up_failed_is_still_to_be_looked_for(find: Any) -> None:
+    assert read_created_case(composite(INVALID, find), key_field=KEY).found is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (fault("INVALID_SESSION_ID", status=401), SessionRefused),
+        (
+            composite((401, [{"errorCode": "INVALID_SESSION_ID", "message": "x"}]), MISSING),
+            SessionRefused,
+        ),
+        (composite((503, "<html>"), MISSING), Unavailable),
+        (said(200, {"compositeResponse": []}), NoAnswer),
+        (said(200, {"compositeResponse": ["x", {"referenceId": "find"}]}), NoAnswer),
+        (said(200, {"compositeResponse": [{"referenceId": "create"}]}), Unavailable),
+        (said(200, []), NoAnswer),
+        (said(200, {}), NoAnswer),
+        (Answer(200, {}, b""), NoAnswer),
+        (HTML, InstanceMoved),
+        (Answer(302, {}, b""), InstanceMoved),
+    ],
+)
+def test_a_composite_that_did_not_work_is_no_refusal(
+    answer: Answer, problem: type[SalesforceProblem]
+) -> None:
+    attempt = read_created_case(answer, key_field=KEY)
+    assert attempt.created is None
+    assert type(attempt.problem) is problem
+
+
+# Look-ups
+
+
+def test_a_record_is_found_by_url_or_by_query() -> None:
+    row = {"Id": "5008d00000555Ab", "CaseNumber": "00001026"}
+    by_url = read_found(said(200, row), key_field=KEY)
+    by_query = read_found(said(200, {"totalSize": 1, "records": [row]}), key_field=KEY)
+    assert by_url == by_query == Found(full_id("5008d00000555Ab"), "00001026")
+
+
+def test_several_records_with_one_key_are_one() -> None:
+    urls = [f"/services/data/v68.0/sobjects/Lead/{full_id('00Q8d00000555Ab')}", "/x/y"]
+    assert read_found(said(300, urls), key_field=KEY) == Found(full_id("00Q8d00000555Ab"))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        fault("NOT_FOUND", "The requested resource does not exist", status=404),
+        said(200, {"totalSize": 0, "done": True, "records": []}),
+    ],
+)
+def test_a_record_that_is_not_there_is_none(answer: Answer) -> None:
+    assert read_found(answer, key_field=KEY) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (
+            fault("NOT_FOUND", f"Provided external ID field … accessible: {KEY}", status=404),
+            KeyFieldMissing,
+        ),
+        (fault("INVALID_FIELD", f"No such column '{KEY}' on entity 'Lead'"), KeyFieldMissing),
+        (fault("MALFORMED_QUERY"), Unavailable),
+        (fault("INSUFFICIENT_ACCESS", status=403), Unavailable),
+        (fault("INVALID_SESSION_ID", status=401), SessionRefused),
+        (Answer(404, {}, b"<html></html>"), InstanceMoved),
+        (HTML, InstanceMoved),
+        (said(200, {}), NoAnswer),
+        (said(200, {"records": "x"}), NoAnswer),
+        (Answer(200, {}, b""), NoAnswer),
+        (Answer(503, {}, b""), Unavailable),
+    ],
+)
+def test_a_look_up_that_failed_says_nothing_about_the_record(
+    answer: Answer, problem: type[SalesforceProblem]
+) -> None:
+    with pytest.raises(problem) as caught:
+        read_found(answer, key_field=KEY)
+    assert type(caught.value) is problem
+
+
+# Collections
+
+
+def test_each_record_of_a_collection_is_judged_by_itself() -> None:
+    records = [lead(f"k-{i}") for i in range(5)]
+    answer = said(
+        200,
+        [
+            {"id": "00Q8d00000555Ab", "success": True, "errors": []},
+            {"success": False, "errors": [key_taken()]},
+            {"success": False, "errors": [{"statusCode": "STRING_TOO_LONG", "fields": ["Title"]}]},
+            {"success": False, "errors": []},
+            "?",
+        ],
+    )
+    attempts = read_collection(answer, key_field=KEY, records=records)
+    assert isinstance(attempts, list)
+    assert attempts[0].created == Found(full_id("00Q8d00000555Ab"))
+    assert [type(a.problem) for a in attempts[1:]] == [KeyTaken, Refused, NoAnswer, NoAnswer]
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (said(200, []), NoAnswer),
+        (said(200, [{"id": "00Q8d00000555Ab", "success": True}]), NoAnswer),
+        (said(200, [{"id": "00Q8d00000555Ab", "success": True}] * 3), NoAnswer),
+        (said(200, {"hasErrors": True}), NoAnswer),
+        (Answer(200, {}, b""), NoAnswer),
+        (HTML, InstanceMoved),
+        (fault("JSON_PARSER_ERROR"), Refused),
+        (fault("INVALID_FIELD", "No such column 'x' on sobject of type Lead"), Refused),
+        (fault("REQUEST_LIMIT_EXCEEDED", status=403), Unavailable),
+        (Answer(502, {}, b"<html>"), Unavailable),
+    ],
+)
+def test_a_call_of_many_that_did_not_work_condemns_nobody_by_name(
+    answer: Answer, problem: type[SalesforceProblem]
+) -> None:
+    assert isinstance(
+        read_collection(answer, key_field=KEY, records=[lead("a"), lead("b")]), problem
+    )
+
+
+# Our own fields at fault
+
+
+@pytest.mark.parametrize(
+    ("problem", "dropped"),
+    [
+        (Refused("x", code="INVALID_EMAIL_ADDRESS", fields=("Email",)), {"Email"}),
+        (Refused("x", code="STRING_TOO_LONG", fields=("email", "Phone")), {"Email", "Phone"}),
+        (
+            Refused("No such column 'Email' on sobject of type Lead", code="INVALID_FIELD"),
+            {"Email"},
+        ),
+        (Refused("Feld „Email“ fehlt", code="INVALID_FIELD"), set()),
+        (Refused("x", code="STRING_TOO_LONG", fields=("Email", "Title")), set()),
+        (Refused("x", code="STRING_TOO_LONG", fields=("LastName",)), set()),
+        (Refused("x", code="REQUIRED_FIELD_MISSING", fields=("Email",)), set()),
+        (Refused("x", code="FIELD_CUSTOM_VALIDATION_EXCEPTION"), set()),
+        (DuplicatesDetected("x", fields=("Email",)), set()),
+        (KeyTaken("x", fields=("Email",)), set()),
+        (Unavailable("x", fields=("Email",)), set()),
+    ],
+)
+def test_only_a_refusal_of_nothing_but_our_own_fields_costs_them(
+    problem: SalesforceProblem, dropped: set[str]
+) -> None:
+    record = Record(
+        object="Lead",
+        key="k",
+        fields={"LastName": "x", "Email": "e", "Phone": "p", "Title": "t"},
+        derived=frozenset({"LastName", "Email", "Phone"}),
+    )
+    assert derived_at_fault(problem, record) == dropped
+
+
+def test_a_record_of_explicit_fields_has_none_to_lose() -> None:
+    refused = Refused("x", code="STRING_TOO_LONG", fields=("Title",))
+    assert not derived_at_fault(refused, lead(Title="t"))
+
+
+# Usage
+
+
+@pytest.mark.parametrize(
+    ("header", "percent"),
+    [
+        ("api-usage=18/5000", 0.36),
+        ("api-usage=25/100; per-app-api-usage=17/250(appName=sample-connected-app)", 25),
+        ("per-app-api-usage=17/250(appName=x); api-usage=50/100", 50),
+        ("per-app-api-usage=17/250(appName=x)", None),
+        ("api-usage=1/0", None),
+        ("", None),
+        ("nonsense", None),
+    ],
+)
+def test_usage_is_read_in_every_form(header: str, percent: float | None) -> None:
+    usage = read_api_usage({"Sforce-Limit-Info": header})
+    assert usage == (pytest.approx(percent) if percent is not None else None)
+    assert read_api_usage({}) is None
+
+
+# What is sent
+
+
+def client(http: Scripted, settings: Settings) -> Salesforce:
+    return Salesforce(http=http, settings=settings)
+
+
+def test_a_lead_is_one_insert_with_its_key(settings: MakeSettings) -> None:
+    org = SmallOrg()
+    salesforce = client(org, settings())
+    attempt = salesforce.create(
+        lead(Description='a | "b" שלום 😀'), session=SESSION, deadline=soon()
+    )
+    assert attempt.created is not None
+    (call,) = org.calls
+    assert (call.method, call.url) == ("POST", f"{INSTANCE}/services/data/v68.0/sobjects/Lead")
+    assert call.json() == {"LastName": "Berg", "Description": 'a | "b" שלום 😀', KEY: "k-1"}
+    assert call.headers["Authorization"] == "Bearer token-1"
+    assert call.headers["Content-Type"] == "application/json"
+    assert call.repeatable
+
+
+def test_without_a_unique_key_an_insert_is_never_repeated(settings: MakeSettings) -> None:
+    org = SmallOrg()
+    client(org, settings(EXTERNAL_ID_FIELD="")).create(lead(), session=SESSION, deadline=soon())
+    assert org.calls[0].json() == {"LastName": "Berg"}
+    assert not org.calls[0].repeatable
+
+
+def test_a_case_is_one_round_trip_with_its_number(settings: MakeSettings) -> None:
+    org = SmallOrg()
+    made = client(org, settings()).create(case(), session=SESSION, deadline=soon()).created
+    assert made is not None and made.number
+    (call,) = org.calls
+    body = call.json()
+    assert (body["allOrNone"], body["collateSubrequests"]) == (False, False)
+    create, find = body["compositeRequest"]
+    assert create["body"] == {"Subject": "Help", KEY: "k-1"}
+    assert "httpHeaders" not in create
+    assert find["url"].endswith(f"/sobjects/Case/{KEY}/k-1?fields=Id,CaseNumber")
+
+
+def test_a_case_without_a_key_is_read_by_the_id_just_made(settings: MakeSettings) -> None:
+    http = Scripted(lambda call: composite(CREATED, FOUND))
+    made = client(http, settings(EXTERNAL_ID_FIELD="")).create(
+        case(), session=SESSION, deadline=soon()
+    )
+    assert made.created == Found(full_id("5008d00000555Ab"), "00001026")
+    assert (
+        http.calls[0]
+        .json()["compositeRequest"][1]["url"]
+        .endswith("/sobjects/Case/@{create.id}?fields=Id,CaseNumber")
+    )
+
+
+@pytest.mark.parametrize(
+    ("assignment", "fields", "header"),
+    [
+        ("default", {}, None),
+        ("off", {}, "FALSE"),
+        ("01Q8d00000555Ab", {}, "01Q8d00000555Ab"),
+        ("01Q8d00000555Ab", {"ownerid": "0058d00000555Ab"}, "FALSE"),
+        ("default", {"OwnerId": "0058d00000555Ab"}, "FALSE"),
+    ],
+)
+@pytest.mark.parametrize("object_name", ["Lead", "Case"])
+def test_assignment_is_as_configured_and_off_for_a_record_with_an_owner(
+    settings: MakeSettings,
+    object_name: ObjectName,
+    assignment: str,
+    fields: dict[str, str],
+    header: str | None,
+) -> None:
+    org = SmallOrg()
+    made = settings(LEAD_ASSIGNMENT=assignment, CASE_ASSIGNMENT=assignment)
+    record = lead(**fields) if object_name == "Lead" else case(**fields)
+    client(org, made).create(record, session=SESSION, deadline=soon())
+    if object_name == "Lead":
+        assert org.calls[0].headers.get("Sforce-Auto-Assign") == header
+    else:
+        # Sub-requests do not inherit it, so it has to be in the sub-request itself.
+        sub = org.calls[0].json()["compositeRequest"][0].get("httpHeaders", {})
+        assert sub.get("Sforce-Auto-Assign") == header
+
+
+def test_duplicates_are_allowed_by_a_header(settings: MakeSettings) -> None:
+    org = SmallOrg()
+    made = client(org, settings(DUPLICATE_RECORDS="allow"))
+    made.create(lead(), session=SESSION, deadline=soon())
+    made.create(case(), session=SESSION, deadline=soon())
+    assert org.calls[0].headers["Sforce-Duplicate-Rule-Header"] == "allowSave=true"
+    assert org.calls[1].json()["compositeRequest"][0]["httpHeaders"] == {
+        "Sforce-Duplicate-Rule-Header": "allowSave=true"
+    }
+
+
+def test_what_is_no_refusal_is_raised(settings: MakeSettings) -> None:
+    http = Scripted(lambda call: Answer(503, {}, b"<html>"))
+    with pytest.raises(Unavailable):
+        client(http, settings()).create(lead(), session=SESSION, deadline=soon())
+
+
+def test_a_refusal_comes_back(settings: MakeSettings) -> None:
+    http = Scripted(lambda call: fault("STRING_TOO_LONG", fields=["Title"]))
+    attempt = client(http, settings()).create(lead(), session=SESSION, deadline=soon())
+    assert type(attempt.problem) is Refused
+
+
+@pytest.mark.parametrize(
+    ("key", "by_query"),
+    [("k-1", False), ("a.b-c", False), ("a.json", True), ("x.inc", True), ("x.mp3", True)]
+    + [(".", True), ("..", True), ("a.", True)],
+)
+def test_a_key_that_a_path_would_misread_is_asked_for_by_query(
+    settings: MakeSettings, key: str, by_query: bool
+) -> None:
+    org = SmallOrg()
+    row = org.put("Lead", key)
+    found = client(org, settings()).find("Lead", key, session=SESSION, deadline=soon())
+    assert found is not None and found.id == row.id
+    assert org.calls[0].path.endswith("/query") is by_query
+
+
+def test_many_are_one_call(settings: MakeSettings) -> None:
+    org = SmallOrg()
+    records = [lead(f"k-{i}") for i in range(200)]
+    attempts = client(org, settings()).create_many(records, session=SESSION, deadline=soon())
+    assert isinstance(attempts, list) and all(a.created for a in attempts)
+    (call,) = org.calls
+    assert call.path.endswith("/composite/sobjects")
+    assert call.json()["allOrNone"] is False
+    assert {r["attributes"]["type"] for r in call.json()["records"]} == {"Lead"}
+
+
+def test_half_a_character_in_one_record_does_not_stop_a_call(settings: MakeSettings) -> None:
+    org = SmallOrg()
+    records = [lead("k-1", Description="a\ud800"), lead("k-2")]
+    attempts = client(org, settings()).create_many(records, session=SESSION, deadline=soon())
+    assert isinstance(attempts, list) and all(a.created for a in attempts)
+    assert (
+        client(org, settings()).find_many("Lead", ["\ud800"], session=SESSION, deadline=soon())
+        == {}
+    )
+
+
+def test_many_are_looked_up_by_their_keys_deleted_ones_too(settings: MakeSettings) -> None:
+    org = SmallOrg()
+    kept, gone = org.put("Lead", "k-1"), org.put("Lead", "k-2", deleted=True)
+    both = [org.put("Lead", "k-3", deleted=True), org.put("Lead", "k-3")]
+    keys = ["k-1", "k-2", "k-3", "k-4"]
+    found = client(org, settings()).find_many("Lead", keys, session=SESSION, deadline=soon())
+    assert {key: (row.id, row.deleted) for key, row in found.items()} == {
+        "k-1": (kept.id, False),
+        "k-2": (gone.id, True),
+        "k-3": (both[1].id, False),
+    }
+    assert len(org.calls) == 1 and org.calls[0].path.endswith("/queryAll")
+
+
+def test_the_field_s_name_is_compared_without_case(settings: MakeSettings) -> None:
+    org = SmallOrg()
+    org.put("Lead", "k-1")
+    made = client(org, settings(EXTERNAL_ID_FIELD="bird_key__C"))
+    assert set(made.find_many("Lead", ["k-1"], session=SESSION, deadline=soon())) == {"k-1"}
+
+
+def test_a_long_list_of_keys_is_asked_for_in_several_urls(settings: MakeSettings) -> None:
+    org = SmallOrg()
+    keys = [f"{i:064x}" for i in range(500)]
+    for key in keys:
+        org.put("Case", key)
+    found = client(org, settings()).find_many("Case", keys, session=SESSION, deadline=soon())
+    assert set(found) == set(keys)
+    assert all(row.number for row in found.values())
+    assert 1 < len(org.calls) < 10
+    assert max(len(call.url) for call in org.calls) < 16_384
+
+
+def test_a_query_s_further_pages_are_read(settings: MakeSettings) -> None:
+    def answer(call: Call) -> Answer:
+        first = "queryAll" in call.url
+        row = {"Id": "00Q8d00000555Ab", KEY: "k-1" if first else "k-2", "IsDeleted": False}
+        more = {"nextRecordsUrl": "/services/data/v68.0/query/01g-2000"} if first else {}
+        return said(200, {"records": [row], "done": not first, **more})
+
+    http = Scripted(answer)
+    found = client(http, settings()).find_many(
+        "Lead", ["k-1", "k-2"], session=SESSION, deadline=soon()
+    )
+    assert set(found) == {"k-1", "k-2"}
+
+
+@pytest.mark.parametrize("answer", [fault("MALFORMED_QUERY"), Answer(200, {}, b""), said(200, [])])
+def test_a_look_up_of_many_that_failed_is_raised(settings: MakeSettings, answer: Answer) -> None:
+    with pytest.raises(Unavailable):
+        client(Scripted(lambda call: answer), settings()).find_many(
+            "Lead", ["k-1"], session=SESSION, deadline=soon()
+        )
+
+
+def test_no_keys_are_no_call(settings: MakeSettings) -> None:
+    org = SmallOrg()
+    assert client(org, settings()).find_many("Lead", [], session=SESSION, deadline=soon()) == {}
+    assert org.calls == []
+
+
+@given(st.text())
+def test_a_text_cannot_leave_its_literal(text: str) -> None:
+    literal = soql_text(text)
+    inside = literal[1:-1]
+    assert literal[0] == literal[-1] == "'"
+    assert "\n" not in inside and "\r" not in inside
+    assert "'" not in inside.replace("\\\\", "").replace("\\'", "")
+
+
+def test_measurements_begin_anew(settings: MakeSettings) -> None:
+    http = Scripted(
+        lambda call: said(
+            201,
+            {"id": "00Q8d00000555Ab"},
+            **{"Sforce-Limit-Info": "api-usage=1/100", "x-sfdc-request-id": "r-1"},
+        )
+    )
+    salesforce = client(http, settings())
+    salesforce.create(lead(), session=SESSION, deadline=soon())
+    measured = salesforce.take_measurements()
+    assert (measured.calls, measured.usage_percent, measured.request_id) == (1, 1.0, "r-1")
+    assert salesforce.take_measurements().calls == 0
+
+
+def test_a_person_is_led_to_the_record(settings: MakeSettings) -> None:
+    url = client(SmallOrg(), settings()).record_url("00Q8d00000555AbEAM", SESSION)
+    assert url == f"{INSTANCE}/00Q8d00000555AbEAM"
+
+
+def test_the_token_is_not_in_the_repr() -> None:
+    assert "token-1" not in repr(SESSION)
+
+
+def test_a_query_s_literal_is_safe_in_its_url(settings: MakeSettings) -> None:
+    org = SmallOrg()
+    client(org, settings()).find("Lead", "a'&b.x", session=SESSION, deadline=soon())
+    (soql,) = parse_qs(urlsplit(org.calls[0].url).query)["q"]
+    assert soql.endswith("= 'a\\'&b.x' LIMIT 1")
