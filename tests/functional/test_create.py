@@ -1,0 +1,394 @@
+"""A request comes in, a record is in Salesforce, the caller knows its id."""
+
+from __future__ import annotations
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from sandbox.org.sample import INTEGRATION_USER
+from sandbox.stack import Answer, Stack
+
+WHATSAPP = {
+    "bird": {
+        "channel": "whatsapp",
+        "messageId": "wamid.HBgMNDkxNTEyMzQ1Njc4FQIAEhgg",
+        "sender": "+4915123456789",
+        "displayName": "Amara Okafor",
+        "text": "Is the blue one back in stock?",
+    }
+}
+VIBER = {
+    "bird": {
+        "channel": "viber",
+        "messageId": "5741311803571721087",
+        "sender": "+380671234567",
+        "displayName": "Олена",
+        "text": "Мій заказ не прийшов",
+    }
+}
+
+
+def post(stack: Stack, path: str, body: Any, **more: Any) -> Answer:
+    return stack.request("POST", path, body, **more)
+
+
+def test_a_whatsapp_message_becomes_a_lead(stack: Stack) -> None:
+    answer = post(stack, "/leads", WHATSAPP)
+
+    said = answer.json()
+    assert (answer.status, said["outcome"], said["success"]) == (201, "created", True)
+    assert said["url"] == f"{stack.org.instance_url}/{said['id']}"
+    (lead,) = stack.org.records("Lead")
+    assert lead["Id"] == said["id"]
+    assert lead["Bird_Key__c"] == said["key"]
+    assert (lead["FirstName"], lead["LastName"]) == ("Amara", "Okafor")
+    assert (lead["Company"], lead["LeadSource"]) == ("Individual", "WhatsApp")
+    assert lead["Phone"] == "+4915123456789"
+    assert lead["Description"] == "Is the blue one back in stock?"
+
+
+def test_a_viber_message_becomes_a_case_whose_number_comes_in_the_same_round_trip(
+    stack: Stack,
+) -> None:
+    answer = post(stack, "/cases", VIBER)
+
+    (case,) = stack.org.records("Case")
+    assert answer.status == 201
+    assert answer.json()["number"] == case["CaseNumber"]
+    assert case["Subject"] == "Viber: Мій заказ не прийшов"
+    assert (case["Origin"], case["SuppliedName"]) == ("Viber", "Олена")
+    assert dict(stack.org.journal.counts) == {"POST /composite": 1}
+
+
+@pytest.mark.parametrize("path, body", [("/leads", WHATSAPP), ("/cases", VIBER)])
+def test_a_repeated_call_gets_the_same_record(stack: Stack, path: str, body: Any) -> None:
+    first = post(stack, path, body).json()
+    again = post(stack, path, body)
+
+    assert again.status == 200
+    assert again.json() == {**first, "outcome": "exists"}
+    assert stack.org.keys_twice() == {}
+
+
+def test_two_at_once_with_one_key_make_one_record(stack: Stack) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: post(stack, "/leads", WHATSAPP), range(8)))
+
+    assert sorted({answer.status for answer in answers}) in ([200, 201], [201])
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert len(stack.org.records("Lead")) == 1
+
+
+def test_ids_that_differ_in_case_only_are_different_messages(stack: Stack) -> None:
+    for message_id in ("wamid.ABC", "wamid.ABc"):
+        body = {"LastName": "Okafor", "bird": {"channel": "whatsapp", "messageId": message_id}}
+        assert post(stack, "/leads", body).status == 201
+    assert len(stack.org.records("Lead")) == 2
+
+
+def test_the_header_is_the_key_before_the_field_before_the_message(stack: Stack) -> None:
+    body = {"LastName": "A", "bird_key__C": "from-field", "bird": {"messageId": "from-message"}}
+    by_header = post(stack, "/leads", body, headers={"Idempotency-Key": " from-header "})
+    by_field = post(stack, "/leads", body)
+    del body["bird_key__C"]
+    by_message = post(stack, "/leads", body)
+
+    keys = [answer.json()["key"] for answer in (by_header, by_field, by_message)]
+    assert keys == ["from-header", "from-field", "from-message"]
+
+
+def test_an_unresolved_variable_is_nobodys_key(stack: Stack) -> None:
+    for name in ("A", "B"):
+        answer = post(
+            stack,
+            "/leads",
+            {"LastName": name, "Bird_Key__c": "x-{{messageId}}"},
+            headers={"Idempotency-Key": "{{id}}"},
+        )
+        assert answer.status == 201
+    assert len(stack.org.records("Lead")) == 2
+    assert "unresolved_key" in stack.logs("create_lead")
+
+
+TEXTS = {
+    "a pipe and quotes": "a|b \"c\" 'd' \\ e",
+    "emoji": "👍🏽 family 👨‍👩‍👧‍👦",
+    "right to left": "\u202bمرحبا، كيف الحال؟\u202c",
+    "markup": "<script>alert(1)</script> & {json: true}",
+    "lines": "one\ntwo\r\n\tthree",
+    "as long as it goes": "ж" * 32_000,
+}
+
+
+@pytest.mark.parametrize("path, name", [("/leads", "Lead"), ("/cases", "Case")])
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_text_arrives_as_it_was_sent(stack: Stack, path: str, name: str, text: str) -> None:
+    answer = post(
+        stack,
+        path,
+        {"LastName": "L", "Description": text} if name == "Lead" else {"Description": text},
+    )
+
+    assert answer.status == 201
+    assert [record["Description"] for record in stack.org.records(name)] == [text]
+
+
+def test_explicit_fields_win_over_the_message_whatever_their_case(stack: Stack) -> None:
+    post(stack, "/leads", {**WHATSAPP, "lastname": "Explicit", "LEADSOURCE": "Web", "Phone": None})
+
+    (lead,) = stack.org.records("Lead")
+    assert (lead["LastName"], lead["LeadSource"]) == ("Explicit", "Web")
+    assert lead["Phone"] == "+4915123456789"
+
+
+def test_a_form_is_read_too(stack: Stack) -> None:
+    form = "LastName=O%27Neil&bird.channel=sms&bird.sender=31612345678&Company="
+    answer = post(
+        stack, "/leads", form, headers={"content-type": "application/x-www-form-urlencoded"}
+    )
+
+    (lead,) = stack.org.records("Lead")
+    assert answer.status == 201
+    assert (lead["LastName"], lead["Company"], lead["Phone"]) == (
+        "O'Neil",
+        "Individual",
+        "+31612345678",
+    )
+
+
+def test_a_refusal_tells_salesforces_reason_and_is_kept(stack: Stack) -> None:
+    answer = post(stack, "/leads", {"Company": "Acme"}, headers={"Idempotency-Key": "k1"})
+
+    said = answer.json()
+    assert answer.status == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (said["outcome"], said["code"], said["fields"], said["kept"]) == (
+        "rejected",
+        "REQUIRED_FIELD_MISSING",
+        "LastName",
+        True,
+    )
+    assert said["hint"]
+    (kept,) = stack.rejected()
+    assert kept["fields"]["Company"] == "Acme"
+    assert kept["reason"]["code"] == "REQUIRED_FIELD_MISSING"
+
+
+def test_errors_inline_answers_200_whatever_happened(stack: Stack) -> None:
+    answer = post(stack, "/leads?errors=inline", {"Company": "Acme"})
+
+    assert answer.status == 200
+    assert (answer.json()["outcome"], answer.json()["success"]) == ("rejected", False)
+    assert post(stack, "/leads?errors=inline", "{").json()["outcome"] == "rejected"
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["", "nope", "[1]", '"text"', "{", '{"a": NaN}', '{"Id": "00Q000000000001"}', "[" * 9999],
+)
+def test_what_cannot_be_read_is_400_and_nothing_is_kept(stack: Stack, body: str) -> None:
+    answer = post(stack, "/leads", body)
+
+    assert answer.status == 400
+    assert answer.json()["kept"] is False
+    assert stack.waiting() == 0 and stack.rejected() == []
+
+
+def test_what_could_not_be_queued_is_not_accepted(stack: Stack) -> None:
+    answer = post(stack, "/cases", {"Description": "🎈" * 100_000})
+
+    assert answer.status == 400
+    assert answer.json()["code"] == "REQUEST_TOO_LARGE"
+
+
+def test_a_duplicate_of_somebody_else_is_409_with_its_id(stack: Stack) -> None:
+    stack.org.set_duplicate_rule("Lead", action="block")
+    first = post(stack, "/leads", WHATSAPP).json()
+    body = {"bird": {**WHATSAPP["bird"], "messageId": "another"}}
+
+    answer = post(stack, "/leads", body)
+
+    assert answer.status == 409
+    assert answer.json()["existingId"] == first["id"]
+    assert answer.json()["kept"] is True
+
+
+@pytest.mark.parametrize("path, body", [("/leads", WHATSAPP), ("/cases", VIBER)])
+@pytest.mark.parametrize("rule", ["none", "duplicate", "validation"])
+def test_after_a_lost_answer_the_next_call_finds_the_record(
+    stack: Stack, path: str, body: Any, rule: str
+) -> None:
+    name = "Lead" if path == "/leads" else "Case"
+    stack.org.trouble.add(area="rest", method="POST", reset="after", times=1)
+    lost = post(stack, path, body)
+    assert lost.status == 202
+    if rule == "duplicate":
+        stack.org.set_duplicate_rule(
+            name, action="block", fields=("Phone",) if name == "Lead" else ("SuppliedPhone",)
+        )
+    if rule == "validation":
+        stack.org.add_validation_rule(name, lambda record: True, "nothing is good enough now")
+
+    answer = post(stack, path, body)
+
+    assert (answer.status, answer.json()["outcome"]) == (200, "exists"), answer.json()
+    assert answer.json()["id"] == stack.org.records(name)[0]["Id"]
+    stack.drain()
+    assert len(stack.org.records(name)) == 1
+    assert stack.rejected() == []
+
+
+def test_a_create_whose_answer_never_comes_is_sent_once_and_answered_in_time(stack: Stack) -> None:
+    stack.org.trouble.add(area="rest", method="POST", silence="after")
+    started = time.monotonic()
+
+    answer = post(stack, "/leads", WHATSAPP)
+
+    assert time.monotonic() - started < 8.5
+    assert answer.status == 202
+    assert stack.org.journal.counts["POST /sobjects/Lead"] == 1
+    assert len(stack.org.records("Lead")) == 1
+    stack.org.trouble.clear()
+    stack.drain()
+    assert len(stack.org.records("Lead")) == 1
+
+
+@pytest.mark.parametrize("why", ["restricted", "hidden"])
+def test_a_field_of_ours_that_the_org_refuses_costs_no_lead(why: str) -> None:
+    with Stack(poll=False, processes=1) as stack:
+        if why == "restricted":
+            stack.org.change_field("Lead", "LeadSource", restricted=True)
+        else:
+            stack.org.hide_field("Lead", "Description", user=INTEGRATION_USER)
+        answer = post(stack, "/leads", WHATSAPP)
+        assert answer.status == 201, answer.json()
+        assert stack.org.records("Lead")[0]["LastName"] == "Okafor"
+        assert "DerivedFieldsDropped" in stack.logs("create_lead")
+
+        mine = post(stack, "/leads", {"LastName": "A", "LeadSource": "Pigeon", "Description": "d"})
+        assert mine.status == 422
+        assert mine.json()["fields"] == ("LeadSource" if why == "restricted" else "")
+
+
+def test_a_record_that_its_creator_may_not_see_exists_all_the_same() -> None:
+    with Stack(poll=False, processes=1) as stack:
+        hide_what_is_assigned(stack)
+        first = post(stack, "/leads", WHATSAPP)
+        assert first.status == 201
+
+        again = post(stack, "/leads", WHATSAPP)
+
+        assert (again.status, again.json()["id"]) == (200, first.json()["id"])
+        assert stack.request("GET", f"/leads/{first.json()['key']}").status == 404
+
+
+def hide_what_is_assigned(stack: Stack) -> None:
+    stack.org.settings.put(private=["Lead"])
+    owner = stack.org.put_raw("Group", Name="Elsewhere", Type="Queue")
+    stack.org.set_object_rights("Lead", "Create", "Read", user=INTEGRATION_USER)
+    stack.org.add_assignment_rule("Lead", owner)
+
+
+def test_a_warm_create_costs_one_call_on_a_kept_connection(stack: Stack) -> None:
+    post(stack, "/leads", {"LastName": "cold"})
+    stack.aws.calls.clear()
+    calls, connections = sum(stack.org.journal.counts.values()), stack.org.journal.connections
+
+    for number in range(5):
+        assert post(stack, "/leads", {"LastName": f"warm {number}"}).status == 201
+
+    assert dict(stack.aws.calls) == {}
+    assert sum(stack.org.journal.counts.values()) == calls + 5
+    assert stack.org.journal.connections == connections
+
+
+def test_what_became_of_a_request_can_be_asked(stack: Stack) -> None:
+    made = post(stack, "/cases", VIBER).json()
+    raw = VIBER["bird"]["messageId"]
+
+    for path in (f"/cases/{made['key']}", f"/cases/{raw}", f"/cases?key={raw}"):
+        answer = stack.request("GET", path)
+        assert (answer.status, answer.json()["id"]) == (200, made["id"])
+        assert answer.json()["number"] == made["number"]
+    unknown = stack.request("GET", "/cases/nobody-sent-this")
+    assert (unknown.status, unknown.json()["outcome"]) == (404, "unknown")
+
+
+def test_a_key_like_a_file_name_is_found(stack: Stack) -> None:
+    made = post(stack, "/cases", {"Subject": "s"}, headers={"Idempotency-Key": "order-1.json"})
+
+    assert made.json()["number"]
+    assert stack.request("GET", "/cases/order-1.json").json()["id"] == made.json()["id"]
+
+
+def test_respond_async_answers_before_salesforce_is_asked(stack: Stack) -> None:
+    answer = post(stack, "/leads", WHATSAPP, headers={"Prefer": "respond-async"})
+
+    assert (answer.status, answer.json()["outcome"]) == (202, "queued")
+    assert stack.org.records("Lead") == []
+    stack.drain()
+    found = stack.request("GET", f"/leads/{answer.json()['key']}")
+    assert found.json()["id"] == stack.org.records("Lead")[0]["Id"]
+
+
+def test_answers_are_flat(stack: Stack) -> None:
+    answers = [
+        post(stack, "/leads", WHATSAPP),
+        post(stack, "/cases", VIBER),
+        post(stack, "/leads", {}),
+        post(stack, "/leads", "["),
+        post(stack, "/leads", {"LastName": "x"}, headers={"Prefer": "respond-async"}),
+        stack.request("GET", "/leads/none"),
+        post(stack, "/leads", WHATSAPP, api_key="wrong"),
+    ]
+    for answer in answers:
+        for value in json.loads(answer.body).values():
+            assert isinstance(value, str | int | float | bool)
+
+
+@pytest.mark.parametrize(
+    "setting, owner, sent",
+    [
+        ("default", None, None),
+        ("off", None, "FALSE"),
+        ("default", "own", "FALSE"),
+        ("01Q000000000001AAA", "own", "FALSE"),
+    ],
+)
+@pytest.mark.parametrize("name", ["Lead", "Case"])
+def test_the_assignment_header_follows_the_parameter_and_an_own_owner(
+    name: str, setting: str, owner: str | None, sent: str | None
+) -> None:
+    with Stack(poll=False, parameters={f"{name}AssignmentRule": setting}, processes=1) as stack:
+        body: dict[str, Any] = {"LastName": "A"} if name == "Lead" else {"Subject": "s"}
+        if owner:
+            body["OwnerId"] = stack.org.query("SELECT Id FROM User LIMIT 1")[0]["Id"]
+        assert post(stack, f"/{name.lower()}s", body).status == 201
+        (entry,) = [e for e in stack.org.journal.entries() if "services/data" in e.path]
+    headers = {key.lower(): value for key, value in entry.headers.items()}
+    if name == "Case":
+        assert "sforce-auto-assign" not in headers
+        (create, _) = json.loads(entry.body)["compositeRequest"]
+        headers = {key.lower(): v for key, v in create.get("httpHeaders", {}).items()}
+    assert headers.get("sforce-auto-assign") == sent
+
+
+def test_without_a_key_field_every_call_makes_a_record() -> None:
+    with Stack(poll=False, parameters={"ExternalIdField": ""}, processes=1) as stack:
+        first, second = (post(stack, "/cases", VIBER) for _ in range(2))
+        assert (first.status, second.status) == (201, 201)
+        assert first.json()["number"] != second.json()["number"]
+        assert post(stack, "/leads", {}).status == 422
+        assert stack.request("GET", "/leads/x").status == 404
+
+
+def test_duplicates_are_allowed_by_parameter_where_the_rule_only_alerts() -> None:
+    with Stack(poll=False, parameters={"DuplicateRecords": "allow"}, processes=1) as stack:
+        stack.org.set_duplicate_rule("Lead", action="alert")
+        for message_id in ("1", "2"):
+            body = {"bird": {**WHATSAPP["bird"], "messageId": message_id}}
+            assert post(stack, "/leads", body).status == 201
