@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from bridge.aws import Aws, AwsError, AwsIdentity, FunctionError
 from bridge.deadline import Deadline
+from bridge.errors import NoAnswer
 from bridge.http import Answer, Http
 from bridge.salesforce import full_id
 from bridge.tokens import AccessToken
@@ -147,8 +148,6 @@ class SmallOrg(Scripted):
         answer = self._route(call.method, call.url, call.json())
         if call.method == "POST" and self.lost:
             self.lost -= 1
-            from bridge.errors import NoAnswer
-
             raise NoAnswer("acme.my.salesforce.com broke off")
         return answer
 
@@ -203,9 +202,9 @@ class SmallOrg(Scripted):
 
     def _find(self, object_name: str, key: Any) -> Row | None:
         for row in self.rows:
-            if not row.deleted and row.object == object_name and key is not None:
-                if row.fields.get(KEY) == key:
-                    return row
+            same = row.object == object_name and row.fields.get(KEY) == key
+            if same and key is not None and not row.deleted:
+                return row
         return None
 
     def _query(self, soql: str, *, deleted: bool) -> Answer:

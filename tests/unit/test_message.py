@@ -1,0 +1,289 @@
+"""A message fills fields, within their lengths, and invents nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.channels import LENGTHS
+from bridge.message import BirdMessage, as_e164, cut, is_absent
+from bridge.records import ObjectName
+
+
+def lead(**bird: Any) -> dict[str, str]:
+    return BirdMessage.parse(bird).fields("Lead")
+
+
+def case(**bird: Any) -> dict[str, str]:
+    return BirdMessage.parse(bird).fields("Case")
+
+
+def units(text: str) -> int:
+    """The length as Salesforce counts it."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+# Absent
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "",
+        "  \n\t",
+        "{{name}}",
+        " {{ name }} ",
+        "{{a}}{{b}}",
+        "{{first}} {{last}}",
+        '{{x|default:"empty"}}',
+        "{{a[0].b}}",
+        "{{}}",
+        "{{a\nb}}",
+    ],
+)
+def test_a_value_that_says_nothing_is_absent(value: object) -> None:
+    assert is_absent(value)
+
+
+@pytest.mark.parametrize(
+    "value", [0, False, "0", "null", "{name}", "{{name", "name}}", "Hi {{name}}", "{{a}}, {{b}}"]
+)
+def test_anything_else_is_a_value(value: object) -> None:
+    assert not is_absent(value)
+
+
+@pytest.mark.parametrize("text", ["{{" * 400_000, "{{}} " * 150_000 + "x", "{{a}" * 200_000])
+def test_no_text_makes_it_slow_to_see_whether_a_value_is_absent(text: str) -> None:
+    started = time.perf_counter()
+    assert not is_absent(text)
+    lead(channel="email", displayName=text, sender="a@" + "." * 100_000 + " x", text=text)
+    assert time.perf_counter() - started < 5
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("display_name", "first", "last"),
+    [
+        ("Noor van Dijk", "Noor", "van Dijk"),
+        ("Ana María García López", "Ana", "María García López"),
+        ("Sukarno", "", "Sukarno"),
+        ('"Malek & Sons"', "Malek", "& Sons"),
+        ("  Jean-Pierre   Lefèvre ", "Jean-Pierre", "Lefèvre"),
+        ("*Ruth*", "", "Ruth"),
+        ("🏁 Max", "", "Max"),
+        ("山田 花子", "花子", "山田"),
+        ("山田花子", "", "山田花子"),
+        ("김 민수", "민수", "김"),
+        ("やまだ はなこ", "はなこ", "やまだ"),
+        ("Дмитрий Орлов", "Дмитрий", "Орлов"),
+        ("محمد العربي", "محمد", "العربي"),
+        ("O'Neil | Partners", "O'Neil", "| Partners"),
+        ("Maria {{contact.lastName}}", "", "Maria"),
+        ("{{contact.firstName}} García", "", "García"),
+    ],
+)
+def test_a_profile_name_becomes_first_and_last_name(
+    display_name: str, first: str, last: str
+) -> None:
+    fields = lead(channel="whatsapp", sender="+447700900142", displayName=display_name)
+    assert (fields.get("FirstName", ""), fields["LastName"]) == (first, last)
+
+
+@pytest.mark.parametrize(
+    "display_name", ["🏁", '"', "''", "…", "+44 7700 900142", "42", "{{a}}", ""]
+)
+def test_a_profile_name_without_a_letter_is_no_name(display_name: str) -> None:
+    fields = lead(channel="whatsapp", sender="447700900142", displayName=display_name)
+    assert fields["LastName"] == "+447700900142"
+    assert "FirstName" not in fields
+
+
+@pytest.mark.parametrize(
+    ("bird", "last"),
+    [
+        ({"channel": "telegram", "sender": "550018842", "contactId": "c-1"}, "550018842"),
+        ({"channel": "telegram", "contactId": "c-1"}, "c-1"),
+        ({"channel": "telegram"}, "Telegram contact"),
+        ({}, "Bird contact"),
+    ],
+)
+def test_a_lead_without_a_name_is_called_by_the_next_best_thing(
+    bird: dict[str, str], last: str
+) -> None:
+    assert lead(**bird)["LastName"] == last
+
+
+def test_a_very_long_name_is_cut_to_both_fields() -> None:
+    fields = lead(displayName="a" * 200 + " " + "𐐷" * 5 + "b" * 200)
+    assert fields["FirstName"] == "a" * 40
+    assert fields["LastName"] == "𐐷" * 5 + "b" * 70
+
+
+def test_a_case_keeps_the_name_in_one_field() -> None:
+    assert case(displayName="Noor van Dijk")["SuppliedName"] == "Noor van Dijk"
+
+
+# Senders
+
+
+@pytest.mark.parametrize(
+    ("sender", "phone"),
+    [
+        ("+447700900142", "+447700900142"),
+        ("447700900142", "+447700900142"),
+        ("00447700900142", "+447700900142"),
+        ("+44 (7700) 900-142", "+447700900142"),
+        ("+44\u00a07700\u2011900142", "+447700900142"),
+        ("+1234567", "+1234567"),
+        ("+123456", ""),
+        ("+1234567890123456", ""),
+        ("0612345678", ""),
+        ("+0447700900", ""),
+        ("ACME", ""),
+        ("23232", ""),
+        ("４４７７００９００１４２", ""),
+        ("++447700900142", ""),
+        ("", ""),
+    ],
+)
+def test_a_number_is_written_in_e164_or_not_at_all(sender: str, phone: str) -> None:
+    assert as_e164(sender) == phone
+
+
+@pytest.mark.parametrize("channel", ["whatsapp", "sms", "viber", "rcs"])
+def test_a_phone_channel_gives_a_phone(channel: str) -> None:
+    assert lead(channel=channel, sender="447700900142")["Phone"] == "+447700900142"
+    assert case(channel=channel, sender="447700900142")["SuppliedPhone"] == "+447700900142"
+
+
+@pytest.mark.parametrize("channel", ["instagram", "telegram", "line", "messenger", "", "pigeon"])
+def test_a_number_of_another_channel_is_never_a_phone(channel: str) -> None:
+    fields = lead(channel=channel, sender="17841405550190") | case(
+        channel=channel, sender="17841405550190"
+    )
+    assert not {"Phone", "SuppliedPhone", "Email", "SuppliedEmail"} & fields.keys()
+
+
+def test_an_address_gives_an_email() -> None:
+    assert lead(channel="email", sender="jean@example.fr")["Email"] == "jean@example.fr"
+    assert case(channel="email", sender="jean@example.fr")["SuppliedEmail"] == "jean@example.fr"
+
+
+@pytest.mark.parametrize("sender", ["jean", "jean@example", "a b@example.fr", "a@b@example.fr"])
+def test_what_is_no_address_gives_none(sender: str) -> None:
+    assert "Email" not in lead(channel="email", sender=sender)
+
+
+def test_an_address_that_does_not_fit_is_left_out_and_not_made_another_one() -> None:
+    sender = "a" * 40 + "@" + "b" * 40 + ".example.com"
+    assert "Email" not in lead(channel="email", sender=sender)
+    assert lead(channel="email", sender=sender)["LastName"] == sender[:80]
+
+
+# Texts
+
+
+def test_the_subject_is_the_channel_and_the_first_words() -> None:
+    assert case(channel="viber", text="Where\n is it? ")["Subject"] == "Viber: Where is it?"
+    assert case(channel="viber")["Subject"] == "Viber"
+    long = case(channel="viber", text="word " * 100)["Subject"]
+    assert long.startswith("Viber: word word") and long.endswith("…") and len(long) < 100
+    assert units(case(channel="viber", text="😀" * 300)["Subject"]) <= 255
+
+
+def test_a_text_arrives_as_it_was_sent() -> None:
+    text = '  a | "b" \\ שלום 😀\r\nc\t'
+    assert lead(text=text)["Description"] == text
+    assert case(text=text)["Description"] == text
+
+
+def test_the_channel_s_label_is_the_source() -> None:
+    assert lead(channel="whatsapp")["LeadSource"] == "WhatsApp"
+    assert case(channel="viber")["Origin"] == "Viber"
+
+
+@pytest.mark.parametrize(
+    ("text", "length", "begins"),
+    [
+        ("abc", 3, "abc"),
+        ("abcd", 3, "abc"),
+        ("ab😀", 3, "ab"),
+        ("ab😀", 4, "ab😀"),
+        ("😀😀", 3, "😀"),
+        ("😀", 1, ""),
+        ("", 0, ""),
+    ],
+)
+def test_a_cut_counts_utf_16_units_and_halves_no_pair(text: str, length: int, begins: str) -> None:
+    assert cut(text, length) == begins
+
+
+# Reading the object
+
+
+def test_keys_are_compared_without_case_and_numbers_are_read_as_text() -> None:
+    message = BirdMessage.parse({"MessageID": 98231, "SENDER": 447700900142, "CHANNEL": "sms"})
+    assert (message.message_id, message.phone) == ("98231", "+447700900142")
+
+
+@pytest.mark.parametrize("value", [True, [], {}, [[{"id": "x"}, None]], {"id": "x"}, None])
+def test_a_value_of_the_wrong_kind_is_left_out(value: object) -> None:
+    message = BirdMessage.parse({"sender": value, "text": value, "channel": value})
+    assert (message.sender, message.text, message.channel.name) == ("", "", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("tags", "read"),
+    [
+        ("a, b", ("a", "b")),
+        (["a", " b ", 7, "", None, "{{t}}", {"x": 1}], ("a", "b", "7")),
+        ({"a": 1}, ()),
+        (None, ()),
+    ],
+)
+def test_tags_are_a_list_or_a_text_with_commas(tags: object, read: tuple[str, ...]) -> None:
+    assert BirdMessage.parse({"tags": tags}).tags == read
+
+
+def test_nothing_personal_is_in_the_repr() -> None:
+    message = BirdMessage.parse(
+        {"sender": "+447700900142", "displayName": "Noor", "text": "secret", "messageId": "m-1"}
+    )
+    assert not any(word in repr(message) for word in ("4477", "Noor", "secret", "m-1"))
+
+
+texts = st.one_of(
+    st.text(),
+    st.text(alphabet=st.sampled_from("ab 😀山{}\"'\n\u202e\ufffe+0123456789@."), max_size=300),
+    st.sampled_from(["{{x}}", "a {{x}} b", "😀" * 200]),
+)
+birds = st.fixed_dictionaries(
+    {},
+    optional={
+        "channel": st.sampled_from(["whatsapp", "viber", "email", "instagram", "?", "{{c}}"]),
+        "sender": texts,
+        "displayName": texts,
+        "text": texts,
+        "contactId": texts,
+    },
+)
+
+
+@given(bird=birds, object_name=st.sampled_from(["Lead", "Case"]))
+def test_a_derived_value_fits_its_field_and_says_something(
+    bird: dict[str, str], object_name: ObjectName
+) -> None:
+    fields = BirdMessage.parse(bird).fields(object_name)
+    for name, value in fields.items():
+        assert value and units(value) <= LENGTHS[name]
+        assert not is_absent(value) or name == "Description"
+        value.encode("utf-16-le")  # no half of a pair
+    if object_name == "Lead":
+        assert fields["LastName"].strip()
