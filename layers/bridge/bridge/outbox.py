@@ -73,7 +73,14 @@ class Envelope:
                 replayed=int(said.get("replayed") or 0),
                 reason=reason if isinstance(reason, dict) else None,
             )
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+        ) as error:
             raise UnreadableEnvelope("the message is no envelope of this bundle") from error
 
     def dump(self) -> str:

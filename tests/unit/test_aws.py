@@ -1,0 +1,279 @@
+"""The signer against botocore's, and the three calls against answers as AWS gives them."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
+
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.aws import Aws, AwsError, AwsIdentity, FunctionError, sign
+from bridge.deadline import Deadline
+from bridge.errors import NoAnswer, Unreachable
+from bridge.http import Answer
+from tests.unit.doubles import IDENTITY, Call, Scripted, said
+
+AT = 1790236800.0
+
+
+def soon(seconds: float = 5) -> Deadline:
+    return Deadline.after(seconds)
+
+
+def botocore_s(
+    identity: AwsIdentity, *, service: str, url: str, headers: dict[str, str], body: bytes
+) -> dict[str, str]:
+    """The headers that botocore signs the same request with."""
+    request = AWSRequest(method="POST", url=url, headers=headers, data=body)
+    credentials = Credentials(
+        identity.access_key_id, identity.secret_access_key, identity.session_token or None
+    )
+    moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(AT))
+    now = datetime.datetime.fromtimestamp(AT, datetime.UTC)
+    with mock.patch("botocore.auth.get_current_datetime", return_value=now, create=True):
+        SigV4Auth(credentials, service, identity.region).add_auth(request)
+    assert request.headers["X-Amz-Date"] == moment
+    return {name.lower(): value for name, value in request.headers.items()}
+
+
+plain = st.text(alphabet="ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/+=-")
+
+
+@given(
+    service=st.sampled_from(["ssm", "sqs", "lambda"]),
+    region=st.sampled_from(["us-east-1", "eu-central-2", "cn-north-1", "us-gov-west-1"]),
+    path=st.sampled_from(
+        [
+            "/",
+            "",
+            "/2015-03-31/functions/bird-salesforce-refresh-token/invocations",
+            "/2015-03-31/functions/arn%3Aaws%3Alambda%3Aeu-west-1%3A123456789012%3Afunction%3Ax/invocations",
+            "/a%20b/~c_d.e",
+        ]
+    ),
+    secret=plain,
+    token=plain,
+    target=st.text(alphabet="abc DEF.", min_size=1).map(str.strip).filter(bool),
+    body=st.binary(max_size=2000),
+    port=st.sampled_from(["", ":4566"]),
+)
+def test_a_signature_is_botocore_s_byte_for_byte(
+    service: str,
+    region: str,
+    path: str,
+    secret: str,
+    token: str,
+    target: str,
+    body: bytes,
+    port: str,
+) -> None:
+    identity = AwsIdentity(
+        region=region,
+        access_key_id="AKIAEXAMPLE",
+        secret_access_key=secret,
+        session_token=token,
+        endpoint_url="",
+    )
+    headers = {"content-type": "application/x-amz-json-1.1", "x-amz-target": target}
+    url = f"https://{service}.{region}.amazonaws.com{port}{path}"
+    ours = sign(identity, service=service, url=url, headers=headers, body=body, at=AT)
+    theirs = botocore_s(identity, service=service, url=url, headers=dict(headers), body=body)
+    assert ours["authorization"] == theirs["authorization"]
+    assert ours.get("x-amz-security-token") == theirs.get("x-amz-security-token")
+
+
+# Who and where
+
+
+def test_the_identity_is_what_lambda_sets() -> None:
+    identity = AwsIdentity.from_environ(
+        {
+            "AWS_REGION": "eu-west-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "A",
+            "AWS_SECRET_ACCESS_KEY": "very-secret",
+            "AWS_SESSION_TOKEN": "very-token",
+        }
+    )
+    assert (identity.region, identity.access_key_id) == ("eu-west-1", "A")
+    assert "very" not in repr(identity)
+    assert AwsIdentity.from_environ({}).region == "us-east-1"
+
+
+@pytest.mark.parametrize(
+    ("environ", "endpoint"),
+    [
+        ({"AWS_REGION": "eu-west-1"}, "https://sqs.eu-west-1.amazonaws.com"),
+        ({"AWS_REGION": "cn-north-1"}, "https://sqs.cn-north-1.amazonaws.com.cn"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:4566/"}, "http://127.0.0.1:4566"),
+        ({"AWS_ENDPOINT_URL": ""}, "https://sqs.us-east-1.amazonaws.com"),
+    ],
+)
+def test_a_service_is_where_the_region_or_the_local_stack_is(
+    environ: dict[str, str], endpoint: str
+) -> None:
+    assert AwsIdentity.from_environ(environ).endpoint("sqs") == endpoint
+
+
+# Calls
+
+
+def made(answer: Callable[[Call], Answer]) -> tuple[Aws, Scripted]:
+    http = Scripted(answer)
+    return Aws(http=http, identity=IDENTITY), http
+
+
+def in_turn(*answers: Answer | Exception) -> Callable[[Call], Answer]:
+    rest = list(answers)
+
+    def answer(call: Call) -> Answer:
+        now = rest.pop(0) if len(rest) > 1 else rest[0]
+        if isinstance(now, Exception):
+            raise now
+        return now
+
+    return answer
+
+
+def test_a_parameter_is_read_decrypted() -> None:
+    aws, http = made(lambda call: said(200, {"Parameter": {"Name": "/a/b", "Value": "v"}}))
+    assert aws.get_parameter("/a/b", deadline=soon()) == "v"
+    (call,) = http.calls
+    assert call.url == "https://ssm.eu-west-1.amazonaws.com/"
+    assert call.json() == {"Name": "/a/b", "WithDecryption": True}
+    assert call.headers["x-amz-target"] == "AmazonSSM.GetParameter"
+    assert call.headers["authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE/")
+
+
+def test_a_parameter_that_is_not_there_is_none() -> None:
+    aws, http = made(lambda call: said(400, {"__type": "ParameterNotFound"}))
+    assert aws.get_parameter("/a/b", deadline=soon()) is None
+    assert len(http.calls) == 1
+
+
+def test_a_message_is_sent_to_its_queue() -> None:
+    aws, http = made(lambda call: said(200, {"MessageId": "m-1"}))
+    url = "https://sqs.eu-west-1.amazonaws.com/123456789012/Outbox"
+    assert aws.send_message(url, "body", deadline=soon()) == "m-1"
+    assert http.calls[0].json() == {"QueueUrl": url, "MessageBody": "body"}
+    assert http.calls[0].headers["content-type"] == "application/x-amz-json-1.0"
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (
+            said(400, {"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "x"}),
+            "QueueDoesNotExist",
+        ),
+        (said(400, {"__type": "AccessDeniedException", "Message": "x"}), "AccessDeniedException"),
+        (said(403, {"code": "403"}), "403"),
+        (
+            said(404, {}, **{"x-amzn-errortype": "ResourceNotFoundException:http://x"}),
+            "ResourceNotFoundException",
+        ),
+        (Answer(403, {}, b"<html>"), "Unknown"),
+        (Answer(200, {}, b"<html>"), "Unknown"),
+        (Answer(400, {}, b""), "Unknown"),
+    ],
+)
+def test_a_refusal_is_raised_at_once_with_its_code(answer: Answer, code: str) -> None:
+    aws, http = made(lambda call: answer)
+    with pytest.raises(AwsError) as caught:
+        aws.send_message("https://q", "body", deadline=soon())
+    assert caught.value.code == code
+    assert len(http.calls) == 1
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        said(500, {"__type": "InternalServerError"}),
+        Answer(503, {}, b""),
+        said(429, {"__type": "TooManyRequestsException"}),
+        said(400, {"__type": "ThrottlingException"}),
+        said(400, {"__type": "KMS.ThrottlingException"}),
+        said(400, {"__type": "RequestThrottled"}),
+        Unreachable("down"),
+        NoAnswer("reset"),
+    ],
+)
+def test_passing_trouble_is_passed_over(trouble: Answer | Exception) -> None:
+    aws, http = made(in_turn(trouble, said(200, {"MessageId": "m-1"})))
+    assert aws.send_message("https://q", "body", deadline=soon()) == "m-1"
+    assert len(http.calls) == 2
+
+
+def test_trouble_that_stays_ends_with_the_deadline() -> None:
+    aws, http = made(lambda call: Answer(503, {}, b""))
+    started = time.monotonic()
+    with pytest.raises(AwsError):
+        aws.send_message("https://q", "body", deadline=soon(0.8))
+    assert time.monotonic() - started < 0.9
+    assert 2 <= len(http.calls) <= 6
+
+
+# Invoking
+
+
+def test_a_function_s_answer_comes_back() -> None:
+    aws, http = made(lambda call: said(200, {"generation": 2}))
+    payload = {"refused_generation": 1}
+    assert aws.invoke("stack-refresh-token", payload, deadline=soon()) == {"generation": 2}
+    (call,) = http.calls
+    assert call.url == (
+        "https://lambda.eu-west-1.amazonaws.com/2015-03-31/functions/stack-refresh-token/invocations"
+    )
+    assert call.json() == payload
+    assert call.headers["x-amz-invocation-type"] == "RequestResponse"
+
+
+def test_a_function_that_raised_is_told_by_its_error_s_name() -> None:
+    body = {"errorType": "CredentialsRevoked", "errorMessage": "connect again"}
+    aws, _ = made(lambda call: said(200, body, **{"X-Amz-Function-Error": "Unhandled"}))
+    with pytest.raises(FunctionError) as caught:
+        aws.invoke("f", {}, deadline=soon())
+    assert (caught.value.error_type, caught.value.error_message) == (
+        "CredentialsRevoked",
+        "connect again",
+    )
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"[]"])
+def test_a_function_that_died_without_a_word_has_an_error_too(body: bytes) -> None:
+    aws, _ = made(lambda call: Answer(200, {"X-Amz-Function-Error": "Unhandled"}, body))
+    with pytest.raises(FunctionError):
+        aws.invoke("f", {}, deadline=soon())
+
+
+@pytest.mark.parametrize(
+    ("trouble", "status"),
+    [
+        (said(429, {"Reason": "ReservedFunctionConcurrentInvocationLimitExceeded"}), 429),
+        (said(403, {"__type": "AccessDeniedException"}), 403),
+        (Answer(500, {}, b""), 500),
+        (NoAnswer("too slow"), 0),
+    ],
+)
+def test_a_function_is_asked_once(trouble: Answer | Exception, status: int) -> None:
+    aws, http = made(in_turn(trouble))
+    with pytest.raises(AwsError) as caught:
+        aws.invoke("f", {}, deadline=soon())
+    assert caught.value.http_status == status
+    assert len(http.calls) == 1
+
+
+def test_a_body_is_sent_in_ascii() -> None:
+    aws, http = made(lambda call: said(200, {"MessageId": "m-1"}))
+    text: Any = json.dumps({"a": "😀\ufffe"})
+    aws.send_message("https://q", text, deadline=soon())
+    assert (http.calls[0].body or b"").isascii()

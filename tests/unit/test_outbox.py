@@ -1,0 +1,180 @@
+"""The envelope carries any record there and back, in ASCII, and never grows past its queue."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.aws import AwsError
+from bridge.deadline import Deadline
+from bridge.errors import NotKept, Refused, RequestTooLarge
+from bridge.outbox import (
+    LONGEST_ENVELOPE,
+    Envelope,
+    Queues,
+    UnreadableEnvelope,
+    sealed,
+)
+from bridge.records import Record
+from bridge.settings import Settings
+from tests.unit.doubles import SmallAws
+
+SQS_LIMIT = 1024 * 1024
+
+texts = st.one_of(
+    st.text(),
+    st.text(alphabet=st.sampled_from('\x00\x01\x1f\x7f\x85\ufffe\uffff\ud800\u202e😀שа|"\\\u2028')),
+)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def record(**fields: Any) -> Record:
+    return Record(object="Lead", key="k-1", fields={"LastName": "Berg", **fields}, channel="sms")
+
+
+@given(
+    fields=st.dictionaries(texts, values, max_size=5),
+    derived=st.frozensets(texts, max_size=3),
+    key=texts,
+    request_id=st.text(),
+    replayed=st.integers(0, 9),
+)
+def test_an_envelope_comes_back_as_it_was(
+    fields: dict[str, Any], derived: frozenset[str], key: str, request_id: str, replayed: int
+) -> None:
+    envelope = Envelope(
+        record=Record(object="Case", key=key, fields=fields, derived=derived, channel="viber"),
+        accepted_at="2026-09-24T08:00:00.123+00:00",
+        request_id=request_id,
+        replayed=replayed,
+    )
+    body = envelope.dump()
+    assert Envelope.parse(body) == envelope
+    assert body.isascii() and body.isprintable()
+
+
+def test_the_event_file_is_an_envelope_as_it_is_written(event: Callable[[str], Any]) -> None:
+    body = event("deliver")["Records"][0]["body"]
+    envelope = Envelope.parse(body)
+    assert envelope.record.object == "Lead"
+    assert json.loads(envelope.dump()) == json.loads(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "LastName=Berg",
+        "null",
+        "[]",
+        '"x"',
+        "{}",
+        '{"object": "Lead", "key": "k"}',
+        '{"object": "Contact", "key": "k", "fields": {}}',
+        '{"object": ["Lead"], "key": "k", "fields": {}}',
+        '{"object": "Lead", "key": 7, "fields": {}}',
+        '{"object": "Lead", "key": "k", "fields": []}',
+        '{"object": "Lead", "key": "k", "fields": {}, "derived": 7}',
+        '{"object": "Lead", "key": "k", "fields": {}, "derived": [[]]}',
+        '{"object": "Lead", "key": "k", "fields": {}, "replayed": "often"}',
+        '{"object": "Lead", "key": "k", "fields": {}, "replayed": 1e999}',
+        "[" * 100_000,
+    ],
+    ids=lambda body: body[:60],
+)
+def test_a_message_of_somebody_else_s_is_unreadable(body: str) -> None:
+    with pytest.raises(UnreadableEnvelope):
+        Envelope.parse(body)
+
+
+@pytest.mark.parametrize("body", [None, 7, {}, []])
+def test_what_is_no_text_is_unreadable(body: Any) -> None:
+    with pytest.raises(UnreadableEnvelope):
+        Envelope.parse(body)
+
+
+def test_an_envelope_without_what_is_optional_can_be_read() -> None:
+    envelope = Envelope.parse('{"object": "Lead", "key": "k", "fields": {}}')
+    assert (envelope.accepted_at, envelope.replayed, envelope.record.channel) == ("", 0, "none")
+
+
+def test_the_reason_of_a_refusal_goes_with_the_record() -> None:
+    problem = Refused("Bitte Telefon", code="X", fields=("Phone",), hint="h", existing_id="00Q")
+    refused = Envelope.of(record(), request_id="r").refused(problem, attempts=3)
+    reason = Envelope.parse(refused.dump()).reason
+    assert reason is not None
+    assert {
+        n: reason[n] for n in ("code", "message", "fields", "hint", "existingId", "attempts")
+    } == {
+        "code": "X",
+        "message": "Bitte Telefon",
+        "fields": ["Phone"],
+        "hint": "h",
+        "existingId": "00Q",
+        "attempts": 3,
+    }
+    assert str(reason["at"]).endswith("+00:00")
+
+
+def test_a_replayed_envelope_has_no_reason_and_remembers_that_it_came_back() -> None:
+    envelope = Envelope.of(record(), request_id="r").refused(Refused("x"), attempts=1)
+    again = Envelope.parse(envelope.again().again().dump())
+    assert (again.reason, again.replayed, again.accepted_at) == (None, 2, envelope.accepted_at)
+
+
+def test_what_could_not_be_queued_is_not_accepted() -> None:
+    room = LONGEST_ENVELOPE - len(Envelope.of(record(Description=""), request_id="r").dump())
+    assert (
+        len(sealed(Envelope.of(record(Description="x" * room), request_id="r"))) == LONGEST_ENVELOPE
+    )
+    with pytest.raises(RequestTooLarge):
+        sealed(Envelope.of(record(Description="x" * (room + 1)), request_id="r"))
+
+
+def test_what_counts_is_the_size_when_escaped() -> None:
+    with pytest.raises(RequestTooLarge):
+        sealed(Envelope.of(record(Description="😀" * 80_000), request_id="r"))
+
+
+def test_the_largest_record_fits_into_rejected_with_the_longest_reason() -> None:
+    room = LONGEST_ENVELOPE - len(Envelope.of(record(Description=""), request_id="r").dump())
+    problem = Refused(
+        "😀" * 100_000, code="C" * 50, fields=tuple("F" * 43 for _ in range(800)), hint="h" * 500
+    )
+    refused = Envelope.of(record(Description="x" * room), request_id="r").refused(
+        problem, attempts=1000
+    )
+    assert len(refused.dump()) < SQS_LIMIT
+
+
+def test_nothing_personal_is_in_an_envelope_s_repr() -> None:
+    assert "Berg" not in repr(Envelope.of(record(), request_id="r"))
+
+
+@pytest.mark.parametrize("queue", ["OUTBOX_URL", "REJECTED_URL"])
+def test_a_queue_that_cannot_be_reached_keeps_nothing(
+    settings: Callable[..., Settings], queue: str
+) -> None:
+    made, aws = settings(), SmallAws()
+    queues = Queues(aws=aws, settings=made)
+    envelope = Envelope.of(record(), request_id="r")
+    queues.queue(sealed(envelope), deadline=Deadline.after(1))
+    queues.reject(envelope, deadline=Deadline.after(1))
+    assert [len(bodies) for bodies in aws.queues.values()] == [1, 1]
+    url = made.outbox_url if queue == "OUTBOX_URL" else made.rejected_url
+    aws.broken[url] = AwsError("UNREACHABLE", "down")
+    with pytest.raises(NotKept) as caught:
+        if queue == "OUTBOX_URL":
+            queues.queue("body", deadline=Deadline.after(1))
+        else:
+            queues.reject(envelope, deadline=Deadline.after(1))
+    assert isinstance(caught.value.__cause__, AwsError)
