@@ -1,0 +1,107 @@
+"""An org on a port of its own for each test, and a plain HTTP caller for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+import urllib3
+
+from sandbox.org import Org, OrgServer, sample
+
+DATA = "/services/data/v68.0"
+
+
+class Caller:
+    """Calls one org as one user, on kept connections, with no retries of its own."""
+
+    def __init__(self, server: OrgServer, token: str = "") -> None:
+        self.server = server
+        self.org = server.org
+        self.token = token
+        self.http = urllib3.PoolManager(maxsize=8, retries=False, timeout=urllib3.Timeout(10))
+
+    def call(
+        self, method: str, path: str, body: Any = None, *, raw: bytes | None = None, **headers: str
+    ) -> urllib3.BaseHTTPResponse:
+        """`path` is below the API version unless it starts with /services; header names are
+        written with underscores."""
+        target = path if path.startswith(("/services", "/id/", "/_sandbox")) else DATA + path
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if self.token:
+            sent.setdefault("Authorization", f"Bearer {self.token}")
+        data = raw if raw is not None else json.dumps(body).encode() if body is not None else None
+        if data is not None:
+            sent.setdefault("Content-Type", "application/json")
+        return self.http.request(method, self.server.url + target, body=data, headers=sent)
+
+    def create(self, name: str, **fields: Any) -> urllib3.BaseHTTPResponse:
+        return self.call("POST", f"/sobjects/{name}", fields)
+
+    def query(self, text: str, *, resource: str = "query") -> urllib3.BaseHTTPResponse:
+        return self.call("GET", f"/{resource}?q={quote(text)}")
+
+    def collection(self, *records: dict[str, Any], **headers: str) -> list[dict[str, Any]]:
+        """Create leads unless a record says another type; the results in order."""
+        typed = [{"attributes": {"type": r.pop("type", "Lead")}, **r} for r in records]
+        answer = self.call("POST", "/composite/sobjects", {"records": typed}, **headers)
+        assert answer.status == 200, answer.data
+        results: list[dict[str, Any]] = answer.json()
+        return results
+
+    def token_call(self, **form: str) -> tuple[int, dict[str, Any]]:
+        """POST to the token endpoint, with the sample app's credentials unless others are given."""
+        fields = {"client_id": sample.CLIENT_ID, "client_secret": sample.CLIENT_SECRET, **form}
+        answer = self.http.request(
+            "POST",
+            self.server.url + "/services/oauth2/token",
+            body=urlencode({k: v for k, v in fields.items() if v}),
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+        )
+        return answer.status, answer.json()
+
+
+def lead(**fields: Any) -> dict[str, Any]:
+    return {"LastName": "Jansen", "Company": "Individual", **fields}
+
+
+@pytest.fixture
+def server() -> Iterator[OrgServer]:
+    with OrgServer(Org.sample()) as running:
+        running.org.settings.refresh_seconds = 0.0
+        yield running
+
+
+@pytest.fixture
+def org(server: OrgServer) -> Org:
+    return server.org
+
+
+@pytest.fixture
+def as_user(server: OrgServer) -> Callable[[str], Caller]:
+    """A caller with a fresh session of a user."""
+
+    def make(username: str) -> Caller:
+        answer = server.org.oauth.approve(sample.CLIENT_ID, username, "api", "refresh_token")
+        return Caller(server, answer["access_token"])
+
+    return make
+
+
+@pytest.fixture
+def caller(as_user: Callable[[str], Caller]) -> Caller:
+    """The integration user: may create and read leads and cases, and see all of them."""
+    return as_user(sample.INTEGRATION_USER)
+
+
+@pytest.fixture
+def admin(as_user: Callable[[str], Caller]) -> Caller:
+    return as_user(sample.ADMIN_USER)
+
+
+@pytest.fixture
+def anonymous(server: OrgServer) -> Caller:
+    return Caller(server)
