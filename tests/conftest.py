@@ -33,6 +33,12 @@ ENVIRON = {
     "REJECTED_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/Rejected",
     "DELIVER_RECORDS_PER_CALL": "200",
     "DELIVER_BYTES_PER_CALL": "2000000",
+    "SIGNATURE_SCHEME": "none",
+    "SIGNING_SECRET": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:SigningKeys-d4E5f6",
+    "WEBHOOK_URL": "",
+    "SIGNATURE_SCHEME": "none",
+    "SIGNING_SECRET": "",
+    "WEBHOOK_URL": "",
 }
 """The variables of template.yaml's Globals, with values as a deployed stack has them."""
 

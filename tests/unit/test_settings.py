@@ -10,7 +10,13 @@ from bridge.errors import MisconfiguredEnvironment
 from bridge.settings import Settings
 from tests.conftest import ENVIRON
 
-MAY_BE_BLANK = {"EXTERNAL_ID_FIELD", "DEFAULT_COMPANY", "ALLOW_INSECURE_HOSTS"}
+MAY_BE_BLANK = {
+    "EXTERNAL_ID_FIELD",
+    "DEFAULT_COMPANY",
+    "ALLOW_INSECURE_HOSTS",
+    "SIGNING_SECRET",
+    "WEBHOOK_URL",
+}
 
 MakeSettings = Callable[..., Settings]
 
