@@ -34,9 +34,6 @@ ENVIRON = {
     "DELIVER_RECORDS_PER_CALL": "200",
     "DELIVER_BYTES_PER_CALL": "2000000",
     "SIGNATURE_SCHEME": "none",
-    "SIGNING_SECRET": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:SigningKeys-d4E5f6",
-    "WEBHOOK_URL": "",
-    "SIGNATURE_SCHEME": "none",
     "SIGNING_SECRET": "",
     "WEBHOOK_URL": "",
 }

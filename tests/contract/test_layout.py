@@ -23,6 +23,7 @@ ORDER = [
     "records",
     "channels",
     "message",
+    "shapes",
     "request",
     "http",
     "telemetry",
@@ -30,6 +31,7 @@ ORDER = [
     "aws",
     "tokens",
     "refresh",
+    "signatures",
     "outbox",
     "creation",
     "delivery",
@@ -87,7 +89,9 @@ def test_the_environment_is_read_when_something_is_made_never_at_import(module: 
                 assert inner.attr not in ("environ", "getenv"), f"line {inner.lineno}"
 
 
-@pytest.mark.parametrize("folder", ["create_lead", "create_case", "refresh_token", "deliver"])
+@pytest.mark.parametrize(
+    "folder", ["create_lead", "create_case", "receive_message", "refresh_token", "deliver"]
+)
 def test_a_handler_imports_only_the_wiring(folder: str) -> None:
     path = ROOT / "functions" / folder / "app.py"
     ours = {name for name in imported(path) if name.startswith("bridge")}
@@ -97,7 +101,7 @@ def test_a_handler_imports_only_the_wiring(folder: str) -> None:
     assert len(handlers[0].body) <= 5, "a handler is a sentence (and its docstring)"
 
 
-@pytest.mark.parametrize("folder", ["create_lead", "create_case"])
+@pytest.mark.parametrize("folder", ["create_lead", "create_case", "receive_message"])
 def test_what_a_caller_waits_for_does_not_load_boto3(folder: str) -> None:
     program = f"""
 import sys

@@ -17,6 +17,7 @@ from sandbox.template import ROOT, Attributes, Deployment, Template, TemplateErr
 FUNCTIONS = {
     "CreateLead": "create_lead",
     "CreateCase": "create_case",
+    "ReceiveMessage": "receive_message",
     "RefreshToken": "refresh_token",
     "Deliver": "deliver",
 }
@@ -31,6 +32,7 @@ HOT_PATH = {
 ALLOWED = {
     "CreateLead": HOT_PATH,
     "CreateCase": HOT_PATH,
+    "ReceiveMessage": HOT_PATH,
     "RefreshToken": {
         ("secretsmanager:GetSecretValue", "Credentials"),
         ("secretsmanager:PutSecretValue", "Credentials"),
@@ -81,14 +83,25 @@ def deployment(template: Template) -> Deployment:
     return deploy(template)
 
 
-def statements(resources: Mapping[str, Any], function: str) -> list[dict[str, Any]]:
+# What is allowed in addition, and only while requests have to be signed.
+VERIFYING = {"CreateLead", "CreateCase", "ReceiveMessage"}
+
+
+def statements(
+    resources: Mapping[str, Any], function: str, *, verifying: bool = False
+) -> list[dict[str, Any]]:
     role = resources[f"{function}Role"]["Properties"]
     assert "ManagedPolicyArns" not in role
-    return [
-        statement
-        for policy in role["Policies"]
-        for statement in policy["PolicyDocument"]["Statement"]
-    ]
+    found = []
+    for policy in role["Policies"]:
+        for statement in policy["PolicyDocument"]["Statement"]:
+            if "Fn::If" in statement:
+                condition, statement, otherwise = statement["Fn::If"]
+                assert (condition, otherwise) == ("Verify", {"Ref": "AWS::NoValue"})
+                if not verifying:
+                    continue
+            found.append(statement)
+    return found
 
 
 # Who may do what
@@ -98,7 +111,7 @@ def statements(resources: Mapping[str, Any], function: str) -> list[dict[str, An
 def test_a_role_holds_one_action_on_one_resource_in_each_statement(
     resources: Mapping[str, Any], function: str
 ) -> None:
-    for statement in statements(resources, function):
+    for statement in statements(resources, function, verifying=True):
         assert set(statement) == {"Effect", "Action", "Resource"}
         assert statement["Effect"] == "Allow"
         assert isinstance(statement["Action"], str)
@@ -106,20 +119,33 @@ def test_a_role_holds_one_action_on_one_resource_in_each_statement(
         assert "*" not in json.dumps(statement)
 
 
+@pytest.mark.parametrize("verifying", [False, True])
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_role_allows_exactly_what_the_design_says(
-    resources: Mapping[str, Any], deployment: Deployment, function: str
+    resources: Mapping[str, Any], deployment: Deployment, function: str, verifying: bool
 ) -> None:
     named = []
-    for statement in statements(resources, function):
+    for statement in statements(resources, function, verifying=verifying):
         arn = deployment.resolve(statement["Resource"])
         parameter = re.search(r":ssm:us-east-1:\d+:parameter/stack/(.+)$", arn)
         target = f"parameter {parameter[1]}" if parameter else arn.split(":", 1)[1]
         named.append((statement["Action"], target))
     logs = f"{function}Logs"
     expected = ALLOWED[function] | {("logs:CreateLogStream", logs), ("logs:PutLogEvents", logs)}
+    if verifying and function in VERIFYING:
+        expected |= {("secretsmanager:GetSecretValue", "SigningKeys")}
     assert len(named) == len(set(named)), "a statement is there twice"
     assert set(named) == expected
+
+
+def test_signing_keys_are_readable_only_while_something_is_verified(template: Template) -> None:
+    def allowed(**parameters: str) -> str:
+        made = deploy(template, **parameters)
+        policies = made.resources["CreateLeadRole"]["Properties"]["Policies"]
+        return json.dumps(made.resolve(policies))
+
+    assert "SigningKeys" not in allowed()
+    assert "SigningKeys" in allowed(SignatureScheme="bird")
 
 
 def test_every_function_has_a_role_of_its_own(resources: Mapping[str, Any]) -> None:
@@ -274,16 +300,17 @@ def test_a_caller_is_answered_before_anybody_gives_up(
     template: Template, resources: Mapping[str, Any]
 ) -> None:
     budget = template.source["Parameters"]["ResponseBudgetSeconds"]
-    for function in ("CreateLead", "CreateCase"):
+    for function in ("CreateLead", "CreateCase", "ReceiveMessage"):
         timeout = resources[function]["Properties"]["Timeout"]
         assert budget["MaxValue"] < timeout < 29, "budget, then the function, then API Gateway"
     assert budget["Default"] < 10, "Bird gives a step 10 s"
 
 
-def test_the_secret_is_made_without_a_value_and_survives_the_stack(
-    resources: Mapping[str, Any],
+@pytest.mark.parametrize("name", ["Credentials", "SigningKeys"])
+def test_the_secrets_are_made_without_a_value_and_survive_the_stack(
+    resources: Mapping[str, Any], name: str
 ) -> None:
-    secret = resources["Credentials"]
+    secret = resources[name]
     assert set(secret["Properties"]) == {"Description"}, "no SecretString, no fixed name"
     assert secret["DeletionPolicy"] == secret["UpdateReplacePolicy"] == "Retain"
 
@@ -302,7 +329,7 @@ def test_the_schedule_follows_the_parameter(template: Template) -> None:
 # The API
 
 
-def test_the_routes_are_those_of_the_contract_and_each_needs_the_key(
+def test_the_routes_are_those_of_the_contract_and_all_but_the_webhook_need_the_key(
     deployment: Deployment,
 ) -> None:
     assert {(one.method, one.path, one.function) for one in deployment.routes} == {
@@ -312,8 +339,22 @@ def test_the_routes_are_those_of_the_contract_and_each_needs_the_key(
         ("POST", "/cases", "CreateCase"),
         ("GET", "/cases", "CreateCase"),
         ("GET", "/cases/{key}", "CreateCase"),
+        ("POST", "/messages", "ReceiveMessage"),
+        ("GET", "/messages", "ReceiveMessage"),
+        ("POST", "/webhooks/bird", "ReceiveMessage"),
+        ("GET", "/webhooks/bird", "ReceiveMessage"),
     }
-    assert all(one.needs_api_key for one in deployment.routes)
+    open_routes = {one.path for one in deployment.routes if not one.needs_api_key}
+    assert open_routes == {"/webhooks/bird"}
+
+
+def test_the_route_without_a_key_is_slowed_down_by_the_stage(deployment: Deployment) -> None:
+    (stage,) = deployment.of_type("AWS::ApiGateway::Stage").values()
+    (limits,) = deployment.resolve(stage["Properties"]["MethodSettings"])
+    assert limits["ResourcePath"] == "/~1webhooks~1bird"
+    assert (float(limits["ThrottlingRateLimit"]), int(limits["ThrottlingBurstLimit"])) == (
+        deployment.throttle
+    )
 
 
 def test_the_gateway_s_own_answers_have_the_shape_of_the_functions(deployment: Deployment) -> None:

@@ -18,11 +18,13 @@ from bridge.errors import (
     BadRequest,
     BridgeError,
     DuplicatesDetected,
+    Ignored,
     KeyFieldMissing,
     NotKept,
     NotSetUp,
     SalesforceProblem,
     Unavailable,
+    Unsigned,
 )
 from bridge.records import ObjectName, Record
 from bridge.request import HttpRequest, read_record
@@ -31,6 +33,11 @@ from bridge.telemetry import Telemetry
 
 RETRY_AFTER_SECONDS = 30
 PATHS: dict[ObjectName, str] = {"Lead": "/leads", "Case": "/cases"}
+UNSIGNED = (
+    "This address takes requests that Bird signed, with the key that is configured here and within "
+    "the time that the scheme allows. Nothing was stored. Which check failed is in the function's "
+    "log only."
+)
 
 
 class LambdaContext(Protocol):
@@ -40,6 +47,13 @@ class LambdaContext(Protocol):
 
     def get_remaining_time_in_millis(self) -> int:
         """Milliseconds before Lambda ends the invocation."""
+
+
+class Gate(Protocol):
+    """What a request that makes a record has to pass; `signatures.SignatureGate` is one."""
+
+    def check(self, event: Any, request: HttpRequest, *, deadline: Deadline) -> None:
+        """Raises Unsigned, NotKept."""
 
 
 @dataclass(frozen=True)
@@ -68,17 +82,23 @@ class Reply:
 
 
 class RecordApi:
-    """POST makes a record, GET tells what became of one; for one object."""
+    """POST makes a record, GET tells what became of one; for one object.
+
+    With no object, each request chooses its own by its channel, and a GET makes a record too:
+    "Forward to URL" may be set to that method.
+    """
 
     def __init__(
         self,
-        object_name: ObjectName,
+        object_name: ObjectName | None,
         *,
         creator: RecordCreator,
         settings: Settings,
         telemetry: Telemetry,
+        gate: Gate | None = None,
     ) -> None:
-        self._object: ObjectName = object_name
+        self._object: ObjectName | None = object_name
+        self._gate = gate
         self._creator = creator
         self._settings = settings
         self._telemetry = telemetry
@@ -95,10 +115,27 @@ class RecordApi:
                 budget_seconds=self._settings.response_budget_seconds,
                 function_seconds=context.get_remaining_time_in_millis() / 1000,
             )
-            reply = self._reply(request, deadline)
+            if request.method == "GET" and self._object is not None:
+                reply = self._find(request, self._object, deadline)
+            else:
+                if self._gate is not None:
+                    self._gate.check(event, request, deadline=deadline)
+                reply = self._create(request, deadline)
         except BadRequest as problem:
             self._telemetry.event("bad_request", object=self._object, code=problem.code)
             reply = problem_reply(problem, code=problem.code, detail=str(problem))
+        except Ignored as nothing:
+            self._telemetry.event("ignored", outcome="ignored", object=self._object)
+            self._telemetry.count("MessagesIgnored")
+            reply = ignored_reply(nothing)
+        except Unsigned as problem:
+            self._telemetry.warn("unsigned", object=self._object, code=problem.reason)
+            self._telemetry.count("UnsignedRequests")
+            inline = False  # who is not let in does not choose how it is said
+            reply = problem_reply(problem, detail=UNSIGNED)
+        except NotKept as problem:
+            self._telemetry.alarm("not_kept", error=problem, object=self._object)
+            reply = problem_reply(problem, detail="The record is not kept. Send it again.")
         except Exception as error:  # a fault of ours must not reach the caller as a stack trace
             self._telemetry.alarm("unexpected_error", error=error, object=self._object)
             self._telemetry.count("UnexpectedErrors")
@@ -106,11 +143,6 @@ class RecordApi:
                 NotKept(), detail="An unexpected error; the record is not kept. Send it again."
             )
         return reply.as_proxy(inline=inline)
-
-    def _reply(self, request: HttpRequest, deadline: Deadline) -> Reply:
-        if request.method == "GET":
-            return self._find(request, deadline)
-        return self._create(request, deadline)
 
     def _create(self, request: HttpRequest, deadline: Deadline) -> Reply:
         started = time.perf_counter()
@@ -140,43 +172,33 @@ class RecordApi:
         self._tell(record, outcome_name(outcome), _problem_of(outcome), started)
         return reply_to(outcome, record)
 
-    def _find(self, request: HttpRequest, deadline: Deadline) -> Reply:
+    def _find(self, request: HttpRequest, object_name: ObjectName, deadline: Deadline) -> Reply:
         keys = request.asked_keys()
         if not self._settings.external_id_field:
-            return self._unknown(keys[0], "No external-id field is configured to look it up by.")
+            return unknown_reply(
+                object_name, keys[0], "No external-id field is configured to look it up by."
+            )
         try:
-            found = self._creator.find(self._object, keys, deadline=deadline)
+            found = self._creator.find(object_name, keys, deadline=deadline)
         except (Unavailable, NotSetUp) as problem:
-            self._telemetry.warn("lookup_failed", object=self._object, code=problem.code)
+            self._telemetry.warn("lookup_failed", object=object_name, code=problem.code)
             return problem_reply(
                 NotKept(),
                 title="Salesforce cannot be asked now",
                 detail=_sentence(problem),
                 code=problem.code,
-                object=self._object,
+                object=object_name,
                 key=keys[0],
             )
         if found is None:
-            return self._unknown(
+            return unknown_reply(
+                object_name,
                 keys[0],
                 "Not in Salesforce, or not visible to the integration user: perhaps queued, "
                 "rejected, merged or deleted.",
             )
         key, created = found
-        return Reply(200, {"outcome": "created", **_record_said(created, self._object, key)})
-
-    def _unknown(self, key: str, detail: str) -> Reply:
-        said = {
-            "type": "about:blank",
-            "title": "No such record is known",
-            "status": 404,
-            "detail": detail,
-            "outcome": "unknown",
-            "success": False,
-            "object": self._object,
-            "key": key,
-        }
-        return Reply(404, said)
+        return Reply(200, {"outcome": "created", **_record_said(created, object_name, key)})
 
     def _tell(
         self, record: Record, outcome: str, problem: BaseException | None, started: float
@@ -200,6 +222,33 @@ class RecordApi:
         if isinstance(problem, NotSetUp):
             self._telemetry.alarm("not_set_up", error=problem, object=record.object)
             self._telemetry.count("NotSetUp")
+
+
+def unknown_reply(object_name: ObjectName, key: str, detail: str) -> Reply:
+    """The answer to a GET for a key that no record has."""
+    said = {
+        "type": "about:blank",
+        "title": "No such record is known",
+        "status": 404,
+        "detail": detail,
+        "outcome": "unknown",
+        "success": False,
+        "object": object_name,
+        "key": key,
+    }
+    return Reply(404, said)
+
+
+def ignored_reply(nothing: Ignored) -> Reply:
+    """The answer to what no customer sent: 200, or Bird would send it again for hours."""
+    return Reply(
+        200,
+        {
+            "outcome": "ignored",
+            "event": nothing.event[:100],
+            "message": f"Nothing was made of it: {nothing}.",
+        },
+    )
 
 
 def outcome_name(outcome: Outcome) -> str:

@@ -1,4 +1,4 @@
-"""The three AWS calls of the hot path, signed and sent over the pool that Salesforce's calls use.
+"""The few AWS calls of the hot path, signed and sent over the pool that Salesforce's calls use.
 
 boto3 costs more CPU at a cold start than all the rest together, so create_* and deliver's reading
 do without it (docs/adr/0003). The signer follows AWS's Signature Version 4 documentation
@@ -117,7 +117,7 @@ def sign(
 
 
 class Aws:
-    """GetParameter, SendMessage, Invoke: what a function needs while a caller waits."""
+    """GetParameter, GetSecretValue, SendMessage, Invoke: what is needed while a caller waits."""
 
     def __init__(self, *, http: Http, identity: AwsIdentity) -> None:
         self._http = http
@@ -137,6 +137,21 @@ class Aws:
                 return None
             raise
         return str(answer["Parameter"]["Value"])
+
+    def get_secret(self, secret_id: str, *, deadline: Deadline) -> str | None:
+        """The text of a Secrets Manager secret; None while it has no value. Raises AwsError."""
+        try:
+            answer = self._call(
+                "secretsmanager",
+                "secretsmanager.GetSecretValue",
+                {"SecretId": secret_id},
+                deadline=deadline,
+            )
+        except AwsError as error:
+            if error.code == "ResourceNotFoundException":
+                return None
+            raise
+        return str(answer.get("SecretString") or "")
 
     def send_message(self, queue_url: str, body: str, *, deadline: Deadline) -> str:
         """Put one message into a queue; answers its message id. Raises AwsError.

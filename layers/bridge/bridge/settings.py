@@ -19,6 +19,8 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 SALESFORCE_DOMAINS = (".salesforce.com", ".force.com", ".cloudforce.com", ".salesforce.mil")
 """Where an instance URL may point, besides hosts that the deployer names."""
 
+SIGNATURE_SCHEMES = ("none", "messagebird-jwt", "bird", "standard-webhooks")
+
 _RULE_ID = re.compile(r"01Q[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?")
 _API_VERSION = re.compile(r"v\d{2,3}\.0")
 _HOST = re.compile(r"[a-z0-9.:-]+")
@@ -51,6 +53,11 @@ class Settings:
     rejected_url: str
     records_per_call: int
     bytes_per_call: int
+    signature_scheme: str
+    """One of SIGNATURE_SCHEMES: how a request must be signed."""
+    signing_secret: str
+    webhook_url: str
+    """The webhook's address exactly as Bird was given it; empty: as the gateway saw it."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
@@ -107,6 +114,9 @@ class Settings:
             rejected_url=text("REJECTED_URL"),
             records_per_call=int(number("DELIVER_RECORDS_PER_CALL", 1, 200)),
             bytes_per_call=int(number("DELIVER_BYTES_PER_CALL", 10_000, 10_000_000)),
+            signature_scheme=choice("SIGNATURE_SCHEME", *SIGNATURE_SCHEMES),
+            signing_secret=text("SIGNING_SECRET", blank=True),
+            webhook_url=text("WEBHOOK_URL", blank=True),
         )
         if problems:
             raise MisconfiguredEnvironment(

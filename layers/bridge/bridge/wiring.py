@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from bridge.delivery import Delivery
     from bridge.refresh import TokenRefresher
+    from bridge.signatures import SignatureGate
 
 
 @cache
@@ -63,6 +64,26 @@ def sessions() -> Sessions:
 @cache
 def record_api(object_name: ObjectName) -> RecordApi:
     """What create_lead and create_case answer with."""
+    gate = signature_gate() if settings().signature_scheme != "none" else None
+    return _api(object_name, gate)
+
+
+@cache
+def message_api() -> RecordApi:
+    """What receive_message answers with: the channel decides between Lead and Case."""
+    return _api(None, signature_gate())
+
+
+@cache
+def signature_gate() -> SignatureGate:
+    """What lets in only what Bird signed, where the deployer wants that."""
+    from bridge.signatures import SignatureGate, SigningKeys
+
+    keys = SigningKeys(aws=aws(), settings=settings())
+    return SignatureGate(keys=keys, settings=settings())
+
+
+def _api(object_name: ObjectName | None, gate: SignatureGate | None) -> RecordApi:
     creator = RecordCreator(
         salesforce=salesforce(),
         sessions=sessions(),
@@ -70,7 +91,9 @@ def record_api(object_name: ObjectName) -> RecordApi:
         settings=settings(),
         telemetry=telemetry(),
     )
-    return RecordApi(object_name, creator=creator, settings=settings(), telemetry=telemetry())
+    return RecordApi(
+        object_name, creator=creator, settings=settings(), telemetry=telemetry(), gate=gate
+    )
 
 
 @cache

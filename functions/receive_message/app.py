@@ -1,0 +1,11 @@
+"""POST /messages and POST /webhooks/bird: a message becomes what its channel says."""
+
+from typing import Any
+
+from bridge import wiring
+from bridge.api import LambdaContext
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer an API Gateway proxy event."""
+    return wiring.message_api().answer(event, context)
