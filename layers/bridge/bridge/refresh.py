@@ -389,7 +389,7 @@ class TokenRefresher:
             self._telemetry.event("not_connected", code=state.code)
             self._telemetry.count("TokenNotConnected")
             return {"connected": False}
-        except BridgeError as error:
+        except (BridgeError, ClientError, BotoCoreError) as error:
             permanent = isinstance(error, (CredentialsRevoked, CredentialsLost, SignatureMismatch))
             self._telemetry.alarm("token_refresh_failed", error=error, permanent=permanent)
             self._telemetry.count("TokenRefreshFailed")

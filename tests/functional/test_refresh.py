@@ -1,0 +1,336 @@
+"""One function keeps the access token fresh, one refresh at a time; the org stays connected."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from sandbox.org.sample import CLIENT_ID, CLIENT_SECRET, INTEGRATION_USER
+from sandbox.stack import Stack
+
+
+def stored(stack: Stack) -> dict[str, Any]:
+    value = stack.client("ssm").get_parameter(Name=stack.token_parameter, WithDecryption=True)
+    assert value["Parameter"]["Type"] == "SecureString"
+    said: dict[str, Any] = json.loads(value["Parameter"]["Value"])
+    return said
+
+
+def secret(stack: Stack) -> dict[str, Any]:
+    value = stack.client("secretsmanager").get_secret_value(SecretId=stack.secret_id)
+    said: dict[str, Any] = json.loads(value["SecretString"])
+    return said
+
+
+def refuse(stack: Stack) -> Any:
+    """Invoke RefreshToken as a function does whose token was refused."""
+    return stack.invoke("refresh_token", {"refused_generation": stored(stack)["generation"]})
+
+
+@contextmanager
+def rotating() -> Iterator[Stack]:
+    with Stack(poll=False) as stack:
+        stack.org.oauth.apps[CLIENT_ID].rotation = True
+        yield stack
+
+
+def test_the_schedule_publishes_a_token_that_works(stack: Stack) -> None:
+    said = stored(stack)
+
+    assert stack.org.oauth.session(said["access_token"])
+    assert said["instance_url"] == stack.org.instance_url
+    assert said["scope"] and said["issued_at"].isdigit()
+
+
+def test_a_scheduled_run_skips_a_young_token(stack: Stack) -> None:
+    before = stored(stack)
+    assert stack.tick().json() == {"generation": before["generation"], "refreshed": False}
+    assert stored(stack) == before
+
+
+def test_a_newer_token_ends_the_matter(stack: Stack) -> None:
+    older = stored(stack)["generation"] - 1
+
+    answer = stack.invoke("refresh_token", {"refused_generation": older})
+
+    assert answer.json() == {"generation": older + 1, "refreshed": False}
+
+
+@pytest.mark.parametrize("rotation", [False, True])
+def test_twenty_at_once_cost_one_refresh_and_leave_the_org_connected(rotation: bool) -> None:
+    with Stack(poll=False, processes=20) as stack:
+        stack.org.oauth.apps[CLIENT_ID].rotation = rotation
+        stack.org.settings.put(refresh_seconds=0.5)
+        stack.tick()
+        first = stored(stack)
+        stack.org.oauth.expire_sessions()
+
+        with ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(lambda _: refuse_generation(stack, first), range(20)))
+
+        assert not any(answer.failed for answer in answers)
+        assert stack.org.oauth.processed == 2
+        assert stored(stack)["generation"] == first["generation"] + 1
+        assert stack.org.connected(secret(stack)["refresh_token"])
+        assert stack.request("POST", "/leads", {"LastName": "A"}).status == 201
+
+
+def refuse_generation(stack: Stack, token: dict[str, Any]) -> Any:
+    return stack.invoke("refresh_token", {"refused_generation": token["generation"]})
+
+
+def test_a_rotated_refresh_token_is_in_the_secret_and_the_next_refresh_uses_it() -> None:
+    with rotating() as stack:
+        given = secret(stack)["refresh_token"]
+        stack.tick()
+        first = secret(stack)["refresh_token"]
+        assert not refuse(stack).failed
+        assert len({given, first, secret(stack)["refresh_token"]}) == 3
+        assert stack.org.connected(secret(stack)["refresh_token"])
+        assert secret(stack)["client_id"] == CLIENT_ID
+
+
+def test_without_rotation_the_secret_is_never_written(stack: Stack) -> None:
+    before = stack.client("secretsmanager").get_secret_value(SecretId=stack.secret_id)
+    refuse(stack)
+    after = stack.client("secretsmanager").get_secret_value(SecretId=stack.secret_id)
+    assert before["VersionId"] == after["VersionId"]
+
+
+def test_a_secret_that_takes_no_new_version_costs_no_connection() -> None:
+    with rotating() as stack:
+        stack.aws.fail(
+            "secretsmanager", "PutSecretValue", status=400, code="LimitExceededException"
+        )
+        for _ in range(3):
+            stack.tick()
+            stack.org.oauth.expire_sessions()
+            assert not refuse(stack).failed
+        stack.aws.heal()
+
+        assert not refuse(stack).failed
+
+        assert stack.org.connected(secret(stack)["refresh_token"])
+        assert stack.request("POST", "/leads", {"LastName": "A"}).status == 201
+
+
+def test_connecting_anew_beats_a_pending_refresh_token() -> None:
+    with rotating() as stack:
+        stack.aws.fail(
+            "secretsmanager", "PutSecretValue", status=400, code="LimitExceededException"
+        )
+        stack.tick()
+        stack.aws.heal()
+        stack.connect()
+        approved = secret(stack)["refresh_token"]
+
+        assert not refuse(stack).failed
+
+        assert not stack.org.connected(approved)  # it was used, and rotated
+        assert stack.org.connected(secret(stack)["refresh_token"])
+
+
+def test_a_rotated_token_that_nothing_stores_is_an_alarm_and_connect_mends_it() -> None:
+    with rotating() as stack:
+        stack.tick()
+        stack.aws.fail("secretsmanager", "PutSecretValue")
+        stack.aws.fail("ssm", "PutParameter")
+        answer = refuse(stack)
+        assert answer.failed and answer.json()["errorType"] == "CredentialsLost"
+        assert "TokenRefreshFailedPermanently" in stack.logs("refresh_token")
+        stack.aws.heal()
+        stack.org.oauth.expire_sessions()
+        assert stack.request("POST", "/leads", {"LastName": "A"}).status == 202
+
+        stack.connect()
+        time.sleep(5.1)
+        stack.drain()
+        assert len(stack.org.records("Lead")) == 1
+
+
+PASSING = {
+    "token request is already being processed": (
+        400,
+        {
+            "error": "invalid_grant",
+            "error_description": "token request is already being processed",
+        },
+    ),
+    "retry your request": (
+        400,
+        {"error": "unknown_error", "error_description": "retry your request"},
+    ),
+    "a page of HTML": (503, "<html>down</html>"),
+    "a spent limit, worded as REST does": (
+        403,
+        [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests Limit exceeded."}],
+    ),
+}
+
+
+@pytest.mark.parametrize("status, body", PASSING.values(), ids=PASSING)
+def test_passing_trouble_at_the_token_endpoint_is_waited_out(
+    stack: Stack, status: int, body: Any
+) -> None:
+    before = stored(stack)["generation"]
+    stack.org.trouble.add(area="oauth", status=status, body=body, times=2)
+
+    assert refuse(stack).json() == {"generation": before + 1, "refreshed": True}
+
+
+@pytest.mark.parametrize(
+    "error, description",
+    [
+        ("invalid_grant", "expired access/refresh token"),
+        ("invalid_grant", "inactive user"),
+        ("invalid_client", "invalid client credentials"),
+        ("invalid_client_id", "client identifier invalid"),
+        ("invalid_app_access", "user is not admin approved to access this app"),
+    ],
+)
+def test_a_permanent_refusal_is_said_once_with_the_way_to_mend_it(
+    stack: Stack, error: str, description: str
+) -> None:
+    said = {"error": error, "error_description": description}
+    stack.org.trouble.add(area="oauth", status=400, body=said)
+    before = stack.org.journal.counts["POST /services/oauth2/token"]
+
+    answer = refuse(stack)
+
+    assert answer.failed and answer.json()["errorType"] == "CredentialsRevoked"
+    assert description in answer.json()["errorMessage"]
+    assert len(answer.json()["errorMessage"]) > len(description) + 60  # and a hint
+    assert stack.org.journal.counts["POST /services/oauth2/token"] == before + 1
+
+
+def test_revoked_credentials_cost_no_lead_and_the_answer_names_the_command(stack: Stack) -> None:
+    said = {"error": "invalid_grant", "error_description": "expired access/refresh token"}
+    stack.org.trouble.add(area="oauth", status=400, body=said)
+    stack.org.oauth.expire_sessions()
+
+    answer = stack.request("POST", "/leads", {"LastName": "A"})
+
+    assert answer.status == 202
+    assert "make connect" in answer.json()["message"]
+
+
+def test_after_invalid_grant_the_secret_is_read_again() -> None:
+    with Stack(poll=False) as stack:
+        stack.tick()
+        good = secret(stack)["refresh_token"]
+        stack.connect(refresh_token="5Aep861stale")
+        stack.org.trouble.add(area="oauth", latency_before=1.5, times=1)
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(refuse, stack)
+            time.sleep(0.7)
+            stack.client("secretsmanager").put_secret_value(
+                SecretId=stack.secret_id,
+                SecretString=json.dumps({**secret(stack), "refresh_token": good}),
+            )
+            answer = running.result()
+        assert answer.json()["refreshed"] is True
+
+
+def test_credentials_written_during_a_refresh_are_not_overwritten() -> None:
+    with rotating() as stack:
+        stack.tick()
+        stack.org.trouble.add(area="oauth", latency_after=1.5, times=1)
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(refuse, stack)
+            time.sleep(0.7)
+            stack.connect(extra="kept")
+            answer = running.result()
+        assert not answer.failed
+        assert secret(stack)["extra"] == "kept"
+        assert stack.org.connected(secret(stack)["refresh_token"])
+        assert stack.org.oauth.session(stored(stack)["access_token"])
+
+
+def test_client_credentials_need_no_refresh_token() -> None:
+    with Stack(poll=False, connected=False) as stack:
+        stack.org.oauth.apps[CLIENT_ID].run_as = INTEGRATION_USER
+        stack.client("secretsmanager").put_secret_value(
+            SecretId=stack.secret_id,
+            SecretString=json.dumps(
+                {
+                    "login_url": stack.org_url,
+                    "client_id": CLIENT_ID,
+                    "client_secret": CLIENT_SECRET,
+                    "grant": "client_credentials",
+                }
+            ),
+        )
+        assert stack.tick().json() == {"generation": 1, "refreshed": True}
+        assert stack.request("POST", "/leads", {"LastName": "A"}).status == 201
+
+
+def test_a_signature_that_does_not_fit_is_not_believed(stack: Stack) -> None:
+    before = stored(stack)
+    said = {
+        "access_token": "00Dxx!forged",
+        "id": "https://login.salesforce.com/id/00Dxx/005xx",
+        "issued_at": "1760000000000",
+        "instance_url": stack.org.instance_url,
+        "signature": base64.b64encode(b"0" * 32).decode(),
+    }
+    stack.org.trouble.add(area="oauth", status=200, body=said)
+
+    assert refuse(stack).json()["errorType"] == "SignatureMismatch"
+    assert stored(stack) == before
+
+
+def test_a_token_is_never_sent_to_a_host_that_is_not_salesforces(stack: Stack) -> None:
+    before = stored(stack)
+    said = {"access_token": "00Dxx!t", "instance_url": "https://salesforce.com.evil.example"}
+    stack.org.trouble.add(area="oauth", status=200, body=said)
+
+    answer = refuse(stack)
+
+    assert answer.failed and "instance URL" in answer.json()["errorMessage"]
+    assert stored(stack) == before
+
+
+def test_a_run_that_was_killed_does_not_block_the_next_for_longer_than_its_lease(
+    stack: Stack,
+) -> None:
+    stack.org.trouble.add(area="oauth", silence="before", times=1)
+    generation = stored(stack)["generation"]
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(refuse, stack)
+        time.sleep(1.0)
+        stack.kill("refresh_token")
+        assert running.result().failed
+    stack.org.trouble.clear()
+    assert stack.invoke("refresh_token", {"refused_generation": generation}).json() == {
+        "busy": True
+    }
+    table = stack.deployment.resource("RefreshLease")["Ref"]
+    item = stack.client("dynamodb").get_item(TableName=table, Key={"name": {"S": "refresh"}})[
+        "Item"
+    ]
+    assert 0 < int(item["expires_at"]["N"]) - time.time() <= 60 + 10
+
+    item["expires_at"] = {"N": str(int(time.time()) - 1)}
+    stack.client("dynamodb").put_item(TableName=table, Item=item)
+    assert stack.invoke("refresh_token", {"refused_generation": generation}).json()["refreshed"]
+
+
+def test_while_another_refresh_runs_a_caller_waits_for_its_token(stack: Stack) -> None:
+    stack.request("POST", "/leads", {"LastName": "warm"})
+    generation = stored(stack)["generation"]
+    stack.org.oauth.expire_sessions()
+    stack.org.trouble.add(area="oauth", latency_before=2.0, times=1)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(stack.invoke, "refresh_token", {"refused_generation": generation})
+        time.sleep(0.5)
+        answer = stack.request("POST", "/leads", {"LastName": "A"})
+        assert running.result().json()["refreshed"] is True
+    assert answer.status == 201
+    assert stack.org.oauth.processed >= 1
