@@ -317,9 +317,7 @@ def test_the_id_in_a_duplicate_value_may_have_three_forms(
     assert said == "<unknown>" or first.startswith(said)
 
 
-def test_the_words_of_a_duplicate_value_are_in_the_users_language(
-    caller: Caller, org: Org
-) -> None:
+def test_the_words_of_a_duplicate_value_are_in_the_users_language(caller: Caller, org: Org) -> None:
     org.settings.language = "de"
     first = caller.create("Lead", **lead(Bird_Key__c="k")).json()["id"]
     message = problem(caller.create("Lead", **lead(Bird_Key__c="k")))[2]
@@ -678,7 +676,7 @@ def test_describe_tells_lengths_picklists_and_what_is_required(caller: Caller) -
     assert fields["Bird_Key__c"]["unique"] is True
     assert fields["Bird_Key__c"]["externalId"] is True
     assert fields["Bird_Key__c"]["caseSensitive"] is True
-    assert [v["value"] for v in fields["LeadSource"]["picklistValues"]][0] == "Web"
+    assert next(v["value"] for v in fields["LeadSource"]["picklistValues"]) == "Web"
     required = [
         name
         for name, f in fields.items()
