@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -53,4 +53,4 @@ def stored_key(raw: str) -> str:
 
 def made_up_key() -> str:
     """A key for a request that brought none: a repeated request is then a new record."""
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
