@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 GRANT_SECONDS = 15.0
 """How long Salesforce may take for one token answer."""
 
+STORE_SECONDS = 10.0
+"""Kept back from asking: an answer that comes too late to be stored may hold a rotated token."""
+
 GRANT_ATTEMPTS = 4
 STORE_ATTEMPTS = 5
 LEASE_MARGIN_SECONDS = 10
@@ -144,7 +147,7 @@ def read_grant(
     if answer.status == 200 and not isinstance(said, dict):
         pairs = parse_qs(answer.body.decode("utf-8", "replace"))
         said = {name: values[0] for name, values in pairs.items()}
-    if isinstance(said, dict) and isinstance(said.get("access_token"), str):
+    if isinstance(said, dict) and said.get("access_token") and answer.status < 300:
         return _accept(said, credentials=credentials, previous=previous, now=now)
     if isinstance(said, dict) and isinstance(said.get("error"), str):
         error = said["error"]
@@ -177,7 +180,7 @@ def _accept(
         instance_url = previous.instance_url if previous else credentials.login_url
     return Grant(
         token=AccessToken(
-            access_token=said["access_token"],
+            access_token=str(said["access_token"]),
             instance_url=instance_url,
             issued_at=issued_at or str(int(now * 1000)),
             scope=str(said.get("scope") or (previous.scope if previous else "")),
@@ -470,7 +473,7 @@ class TokenRefresher:
                         "Accept": "application/json",
                     },
                     body=urlencode(credentials.form()).encode(),
-                    deadline=_sooner(deadline, GRANT_SECONDS),
+                    deadline=_sooner(deadline.sooner(STORE_SECONDS), GRANT_SECONDS),
                 )
                 return read_grant(
                     answer, credentials=credentials, previous=previous, now=time.time()
@@ -493,7 +496,7 @@ class TokenRefresher:
             except Unavailable as error:
                 trouble = error
             pause = random.uniform(0.5, 1.0) * 2**attempt
-            if attempt == GRANT_ATTEMPTS - 1 or deadline.remaining() < pause + 2:
+            if attempt == GRANT_ATTEMPTS - 1 or deadline.remaining() < pause + STORE_SECONDS + 2:
                 break
             time.sleep(pause)
             if self._vault.credentials().refresh_token != credentials.refresh_token:

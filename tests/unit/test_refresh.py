@@ -1,0 +1,725 @@
+"""How a new access token is got: one at a time, stored before it is used, and never lost twice."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import parse_qs
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from bridge.errors import (
+    BridgeError,
+    CredentialsLost,
+    CredentialsRevoked,
+    NotConnected,
+    Unavailable,
+)
+from bridge.http import Answer
+from bridge.refresh import (
+    Credentials,
+    GrantRefused,
+    Lease,
+    SignatureMismatch,
+    TokenRefresher,
+    Vault,
+    read_grant,
+)
+from bridge.settings import Settings
+from bridge.telemetry import Telemetry
+from bridge.tokens import AccessToken
+from tests.unit.doubles import INSTANCE, Call, Scripted, fault, said
+
+MakeSettings = Callable[..., Settings]
+NOW = 1790236800.0
+CREDENTIALS = Credentials(
+    login_url="https://login.salesforce.com",
+    client_id="client",
+    client_secret="s3cret",
+    refresh_token="refresh-1",
+)
+OLD = AccessToken(
+    access_token="old", instance_url=INSTANCE, issued_at="1", scope="api", generation=4
+)
+
+
+def signed(**more: Any) -> dict[str, Any]:
+    """A token answer, signed with the consumer secret."""
+    identity = "https://login.salesforce.com/id/00D8d00000555AbEAM/0058d00000555AbIAQ"
+    issued_at = str(int(time.time() * 1000))
+    digest = hmac.digest(b"s3cret", (identity + issued_at).encode(), hashlib.sha256)
+    return {
+        "access_token": "00D8d!new",
+        "signature": base64.b64encode(digest).decode(),
+        "scope": "api refresh_token",
+        "instance_url": INSTANCE,
+        "id": identity,
+        "token_type": "Bearer",
+        "issued_at": issued_at,
+        **more,
+    }
+
+
+# Reading an answer
+
+
+def test_a_token_answer_is_read() -> None:
+    answer = signed(refresh_token="refresh-2")
+    grant = read_grant(said(200, answer), credentials=CREDENTIALS, previous=OLD, now=NOW)
+    assert grant.token == AccessToken(
+        access_token="00D8d!new",
+        instance_url=INSTANCE,
+        issued_at=answer["issued_at"],
+        scope="api refresh_token",
+        id=answer["id"],
+        generation=5,
+    )
+    assert grant.refresh_token == "refresh-2"
+    assert "00D8d!new" not in repr(grant) and "refresh-2" not in repr(grant)
+
+
+def test_an_answer_keeps_what_it_does_not_say() -> None:
+    body = {"access_token": "new", "token_type": "Bearer"}
+    grant = read_grant(said(200, body), credentials=CREDENTIALS, previous=OLD, now=NOW)
+    assert (grant.token.instance_url, grant.token.scope) == (INSTANCE, "api")
+    assert grant.token.issued_at == str(int(NOW * 1000))
+    assert grant.refresh_token == ""
+
+
+def test_a_first_token_without_an_instance_is_used_where_one_logs_in() -> None:
+    body = {"access_token": "new"}
+    grant = read_grant(said(200, body), credentials=CREDENTIALS, previous=None, now=NOW)
+    assert (grant.token.instance_url, grant.token.generation) == (CREDENTIALS.login_url, 1)
+
+
+def test_a_form_encoded_answer_is_read_too() -> None:
+    answer = Answer(200, {}, b"access_token=a%21b&instance_url=https%3A%2F%2Fx.salesforce.com%2F")
+    grant = read_grant(answer, credentials=CREDENTIALS, previous=None, now=NOW)
+    assert grant.token.access_token == "a!b"
+    assert grant.token.instance_url == "https://x.salesforce.com"
+
+
+@pytest.mark.parametrize("change", [{"issued_at": "1"}, {"id": "x"}, {"signature": "AAAA"}])
+def test_a_signature_that_does_not_fit_is_not_accepted(change: dict[str, str]) -> None:
+    with pytest.raises(SignatureMismatch):
+        read_grant(said(200, signed(**change)), credentials=CREDENTIALS, previous=OLD, now=NOW)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(200, {}, b""),
+        Answer(200, {}, b"<html>maintenance</html>"),
+        said(200, {"access_token": ""}),
+        said(200, {"access_token": None}),
+        said(500, {"access_token": "x"}),
+        Answer(302, {}, b""),
+        Answer(503, {}, b"<html>"),
+        Answer(400, {}, b""),
+        said(200, []),
+    ],
+)
+def test_an_answer_without_a_token_passes(answer: Answer) -> None:
+    with pytest.raises(Unavailable):
+        read_grant(answer, credentials=CREDENTIALS, previous=OLD, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("error", "description", "permanent"),
+    [
+        ("invalid_grant", "expired access/refresh token", True),
+        ("invalid_grant", "token request is already being processed", False),
+        ("unknown_error", "retry your request", False),
+        ("invalid_client", "invalid client credentials", True),
+    ],
+)
+def test_an_oauth_error_is_judged(error: str, description: str, permanent: bool) -> None:
+    answer = said(400, {"error": error, "error_description": description})
+    with pytest.raises(GrantRefused) as caught:
+        read_grant(answer, credentials=CREDENTIALS, previous=OLD, now=NOW)
+    assert caught.value.failure.permanent is permanent
+
+
+def test_a_rest_error_at_the_token_endpoint_passes() -> None:
+    with pytest.raises(GrantRefused) as caught:
+        read_grant(
+            fault("REQUEST_LIMIT_EXCEEDED", status=403),
+            credentials=CREDENTIALS,
+            previous=OLD,
+            now=NOW,
+        )
+    assert not caught.value.failure.permanent
+
+
+# The secret
+
+
+def secret(**changed: Any) -> str:
+    return json.dumps(
+        {
+            "login_url": "https://acme.my.salesforce.com/",
+            "client_id": "client",
+            "client_secret": "s3cret",
+            "refresh_token": "refresh-1",
+            **changed,
+        }
+    )
+
+
+def parse(text: str) -> Credentials:
+    return Credentials.parse(text, version="v1", default_login_url="https://login.salesforce.com/")
+
+
+def test_the_secret_s_login_url_wins() -> None:
+    assert parse(secret()).login_url == "https://acme.my.salesforce.com"
+    assert parse(secret(login_url="")).login_url == "https://login.salesforce.com"
+
+
+def test_each_grant_sends_what_it_needs() -> None:
+    assert parse(secret()).form() == {
+        "grant_type": "refresh_token",
+        "client_id": "client",
+        "client_secret": "s3cret",
+        "refresh_token": "refresh-1",
+        "format": "json",
+    }
+    public = parse(secret(client_secret=None)).form()
+    assert "client_secret" not in public
+    machine = parse(secret(refresh_token="", grant="client_credentials")).form()
+    assert machine["grant_type"] == "client_credentials" and "refresh_token" not in machine
+    both = parse(secret(grant="client_credentials")).form()
+    assert both["grant_type"] == "refresh_token"
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("", "empty"),
+        ("not json", "empty"),
+        ("[]", "empty"),
+        ("{}", "client_id"),
+        (secret(client_id=" "), "client_id"),
+        (secret(refresh_token=None), "refresh_token"),
+        (secret(refresh_token=None, grant="client_credentials", client_secret=""), "client_secret"),
+    ],
+)
+def test_a_secret_that_lacks_something_is_not_connected(text: str, missing: str) -> None:
+    with pytest.raises(NotConnected, match=missing) as caught:
+        parse(text)
+    assert "make connect" in caught.value.hint
+
+
+def test_nothing_secret_is_in_the_repr() -> None:
+    text = repr(parse(secret()))
+    assert "s3cret" not in text and "refresh-1" not in text
+
+
+# The job
+
+
+class TokenEndpoint(Scripted):
+    """Salesforce's token endpoint, with rotation: a replayed refresh token revokes everything."""
+
+    def __init__(self, *, rotation: bool = False) -> None:
+        super().__init__(self._handle)
+        self.rotation = rotation
+        self.current = "refresh-1"
+        self.issued = 0
+        self.revoked = False
+        self.trouble: list[Answer | Exception] = []
+        self.before: Callable[[], None] = lambda: None
+        self._busy = threading.Lock()
+        self.more: dict[str, Any] = {}
+
+    def _handle(self, call: Call) -> Answer:
+        self.before()
+        if self.trouble:
+            happens = self.trouble.pop(0)
+            if isinstance(happens, Exception):
+                raise happens
+            return happens
+        form = {name: values[0] for name, values in parse_qs((call.body or b"").decode()).items()}
+        if not self._busy.acquire(blocking=False):
+            return oauth("invalid_grant", "token request is already being processed")
+        try:
+            if form["grant_type"] == "refresh_token":
+                if form["refresh_token"] != self.current:
+                    self.revoked = True
+                if self.revoked:
+                    return oauth("invalid_grant", "expired access/refresh token")
+            self.issued += 1
+            new: dict[str, Any] = {"access_token": f"access-{self.issued}"}
+            if self.rotation:
+                self.current = new["refresh_token"] = f"refresh-{self.issued + 1}"
+            return said(200, signed(**{**new, **self.more}))
+        finally:
+            self._busy.release()
+
+
+def oauth(error: str, description: str, status: int = 400) -> Answer:
+    return said(status, {"error": error, "error_description": description})
+
+
+class Bench:
+    """RefreshToken with AWS in memory and a token endpoint."""
+
+    def __init__(self, settings: Settings, endpoint: TokenEndpoint) -> None:
+        region = {"region_name": "eu-west-1"}
+        self.settings = settings
+        self.endpoint = endpoint
+        self.secrets = boto3.client("secretsmanager", **region)
+        self.ssm = boto3.client("ssm", **region)
+        self.dynamodb = boto3.client("dynamodb", **region)
+        self.dynamodb.create_table(
+            TableName=settings.lease_table,
+            KeySchema=[{"AttributeName": "name", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "name", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        self.secrets.create_secret(Name=settings.credentials_secret)
+
+    def connect(self, **changed: Any) -> None:
+        self.secrets.put_secret_value(
+            SecretId=self.settings.credentials_secret, SecretString=secret(**changed)
+        )
+
+    def refresher(self, **replaced: Any) -> TokenRefresher:
+        vault = Vault(
+            secrets=replaced.get("secrets", self.secrets),
+            ssm=replaced.get("ssm", self.ssm),
+            settings=self.settings,
+        )
+        return TokenRefresher(
+            http=self.endpoint,
+            vault=vault,
+            dynamodb=replaced.get("dynamodb", self.dynamodb),
+            settings=self.settings,
+            telemetry=Telemetry(),
+        )
+
+    def run(self, event: Any = None, *, seconds: float = 60, **replaced: Any) -> dict[str, Any]:
+        return self.refresher(**replaced).run(event or {"source": "aws.events"}, seconds=seconds)
+
+    def token(self) -> AccessToken | None:
+        try:
+            said = self.ssm.get_parameter(Name=self.settings.token_parameter, WithDecryption=True)
+        except self.ssm.exceptions.ParameterNotFound:
+            return None
+        return AccessToken.parse(said["Parameter"]["Value"])
+
+    def publish(self, token: AccessToken) -> None:
+        self.ssm.put_parameter(
+            Name=self.settings.token_parameter,
+            Value=token.dump(),
+            Type="SecureString",
+            Overwrite=True,
+        )
+
+    def stored_refresh_token(self) -> str:
+        said = self.secrets.get_secret_value(SecretId=self.settings.credentials_secret)
+        return str(json.loads(said["SecretString"])["refresh_token"])
+
+    def lease_is_free(self) -> bool:
+        return Lease(dynamodb=self.dynamodb, table=self.settings.lease_table).take(seconds=1)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses between attempts are a matter of seconds; nobody waits for them here."""
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "BirdSalesforce")
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "bird-salesforce")
+
+
+@pytest.fixture
+def bench(settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws():
+        yield Bench(settings(CREDENTIALS_SECRET="Credentials"), TokenEndpoint())
+
+
+@pytest.fixture
+def rotating(bench: Bench) -> Bench:
+    bench.endpoint.rotation = True
+    bench.connect()
+    return bench
+
+
+class Refusing:
+    """An AWS client some of whose operations fail, for so many calls."""
+
+    def __init__(self, client: Any, **times: int) -> None:
+        self._client = client
+        self._times = times
+
+    def __getattr__(self, name: str) -> Any:
+        if self._times.get(name, 0) > 0:
+            self._times[name] -= 1
+
+            def refuse(**request: Any) -> Any:
+                error = {"Error": {"Code": "LimitExceededException", "Message": "too many"}}
+                raise ClientError(error, name)
+
+            return refuse
+        return getattr(self._client, name)
+
+
+def test_before_anybody_connected_nothing_is_wrong(bench: Bench) -> None:
+    assert bench.run() == {"connected": False}
+    assert bench.run({"refused_generation": None}) == {"connected": False}
+    assert bench.endpoint.calls == []
+    assert bench.lease_is_free()
+
+
+def test_the_first_token_is_published_as_a_secret_string(bench: Bench) -> None:
+    bench.connect()
+    assert bench.run() == {"generation": 1, "refreshed": True}
+    token = bench.token()
+    assert token is not None
+    assert (token.access_token, token.instance_url, token.generation) == ("access-1", INSTANCE, 1)
+    described = bench.ssm.get_parameter(Name=bench.settings.token_parameter)
+    assert described["Parameter"]["Type"] == "SecureString"
+    (call,) = bench.endpoint.calls
+    assert call.url == "https://acme.my.salesforce.com/services/oauth2/token"
+    assert not call.repeatable
+
+
+def test_a_long_token_is_published_too(bench: Bench) -> None:
+    bench.connect()
+    bench.endpoint.more = {"access_token": "x" * 5000}
+    assert bench.run()["refreshed"]
+    token = bench.token()
+    assert token is not None and len(token.access_token) == 5000
+
+
+def test_the_schedule_skips_a_young_token_and_renews_an_old_one(bench: Bench) -> None:
+    bench.connect()
+    bench.run()
+    assert bench.run() == {"generation": 1, "refreshed": False}
+    half = bench.settings.refresh_minutes * 30
+    token = bench.token()
+    assert token is not None
+    for age, refreshed in ((half - 60, False), (half + 60, True)):
+        issued_at = str(int((time.time() - age) * 1000))
+        bench.publish(issued(token, issued_at))
+        assert bench.run()["refreshed"] is refreshed
+
+
+def issued(token: AccessToken, issued_at: str) -> AccessToken:
+    said = json.loads(token.dump())
+    parsed = AccessToken.parse(json.dumps({**said, "issued_at": issued_at}))
+    assert parsed is not None
+    return parsed
+
+
+def test_the_event_files_ask_for_it(bench: Bench, event: Callable[[str], Any]) -> None:
+    bench.connect()
+    assert bench.run(event("refresh_token"))["refreshed"]
+    assert bench.run(event("refresh_token.refused")) == {"generation": 2, "refreshed": True}
+
+
+def test_a_refused_token_is_renewed_only_if_nothing_newer_is_there(bench: Bench) -> None:
+    bench.connect()
+    bench.run()
+    assert bench.run({"refused_generation": 1}) == {"generation": 2, "refreshed": True}
+    assert bench.run({"refused_generation": 1}) == {"generation": 2, "refreshed": False}
+    assert bench.run({"refused_generation": None}) == {"generation": 2, "refreshed": False}
+    assert bench.endpoint.issued == 2
+
+
+def test_a_published_token_that_leads_elsewhere_is_replaced(bench: Bench) -> None:
+    bench.connect()
+    bench.publish(AccessToken(access_token="x", instance_url="https://evil.example", generation=9))
+    assert bench.run({"refused_generation": None}) == {"generation": 10, "refreshed": True}
+
+
+def test_whoever_comes_second_is_told_to_wait(bench: Bench) -> None:
+    bench.connect()
+    lease = Lease(dynamodb=bench.dynamodb, table=bench.settings.lease_table)
+    assert lease.take(seconds=60)
+    assert bench.run({"refused_generation": None}) == {"busy": True}
+    assert bench.endpoint.calls == []
+    lease.release()
+    assert bench.run({"refused_generation": None})["refreshed"]
+
+
+def test_a_lease_runs_out_and_can_then_be_neither_kept_nor_released(bench: Bench) -> None:
+    dead = Lease(dynamodb=bench.dynamodb, table=bench.settings.lease_table)
+    assert dead.take(seconds=-12)
+    living = Lease(dynamodb=bench.dynamodb, table=bench.settings.lease_table)
+    assert living.take(seconds=60)
+    assert not dead.keep(seconds=60)
+    dead.release()
+    assert living.keep(seconds=60)
+    assert not bench.lease_is_free()
+
+
+def test_a_lease_that_was_lost_meanwhile_publishes_nothing(rotating: Bench) -> None:
+    def steal() -> None:
+        rotating.dynamodb.delete_item(
+            TableName=rotating.settings.lease_table, Key={"name": {"S": "refresh"}}
+        )
+
+    rotating.endpoint.before = steal
+    assert rotating.run() == {"busy": True}
+    assert rotating.token() is None
+    # What Salesforce rotated is not lost all the same.
+    assert rotating.stored_refresh_token() == rotating.endpoint.current
+
+
+def test_a_rotated_token_is_stored_before_the_access_token_is_published(rotating: Bench) -> None:
+    with pytest.raises(ClientError):
+        rotating.run(ssm=Refusing(rotating.ssm, put_parameter=9))
+    assert rotating.token() is None
+    assert rotating.stored_refresh_token() == rotating.endpoint.current == "refresh-2"
+    assert rotating.run()["refreshed"]
+    assert not rotating.endpoint.revoked
+
+
+def test_rotation_goes_on_for_ever(rotating: Bench) -> None:
+    for generation in range(1, 6):
+        assert rotating.run({"refused_generation": generation - 1})["generation"] == generation
+    assert rotating.stored_refresh_token() == rotating.endpoint.current
+    assert not rotating.endpoint.revoked
+
+
+def test_what_else_is_in_the_secret_survives_a_rotation(rotating: Bench) -> None:
+    rotating.connect(note="ours")
+    rotating.run()
+    text = rotating.secrets.get_secret_value(SecretId="Credentials")["SecretString"]
+    assert json.loads(text)["note"] == "ours"
+
+
+def test_without_rotation_the_secret_is_never_written(bench: Bench) -> None:
+    bench.connect()
+    before = bench.secrets.get_secret_value(SecretId="Credentials")["VersionId"]
+    bench.run()
+    bench.endpoint.more = {"refresh_token": "refresh-1"}
+    bench.run({"refused_generation": 1})
+    assert bench.secrets.get_secret_value(SecretId="Credentials")["VersionId"] == before
+
+
+def test_a_secret_that_takes_no_version_for_a_moment_takes_it_later(rotating: Bench) -> None:
+    assert rotating.run(secrets=Refusing(rotating.secrets, put_secret_value=1))["refreshed"]
+    assert rotating.stored_refresh_token() == "refresh-2"
+
+
+def test_a_secret_that_takes_no_version_has_a_second_place(rotating: Bench) -> None:
+    assert rotating.run(secrets=Refusing(rotating.secrets, put_secret_value=9))["refreshed"]
+    assert rotating.stored_refresh_token() == "refresh-1"
+    # The next run reads the second place first, and tidies up.
+    assert rotating.run({"refused_generation": 1})["generation"] == 2
+    assert rotating.stored_refresh_token() == rotating.endpoint.current == "refresh-3"
+    assert not rotating.endpoint.revoked
+    # Whoever connects anew is not overruled by what is left in the second place.
+    rotating.endpoint.current = "refresh-by-hand"
+    rotating.connect(refresh_token="refresh-by-hand")
+    assert rotating.run({"refused_generation": 2})["generation"] == 3
+
+
+def test_a_rotated_token_that_nothing_takes_is_lost_loudly(rotating: Bench) -> None:
+    with pytest.raises(CredentialsLost, match="make connect"):
+        rotating.run(
+            secrets=Refusing(rotating.secrets, put_secret_value=9),
+            ssm=Refusing(rotating.ssm, put_parameter=9),
+        )
+    assert rotating.token() is None
+    assert rotating.lease_is_free()
+
+
+def test_whoever_connects_anew_during_a_refresh_counts(rotating: Bench) -> None:
+    def connect_once() -> None:
+        rotating.endpoint.before = lambda: None
+        rotating.connect(refresh_token="refresh-1", note="anew")
+
+    rotating.endpoint.before = connect_once
+    rotating.endpoint.more = {"refresh_token": "refresh-1"}
+    rotating.endpoint.rotation = False
+    assert rotating.run()["refreshed"]
+    assert len(rotating.endpoint.calls) == 2
+    text = rotating.secrets.get_secret_value(SecretId="Credentials")["SecretString"]
+    assert json.loads(text)["note"] == "anew"
+
+
+def test_a_rotation_never_overwrites_what_connect_wrote_meanwhile(rotating: Bench) -> None:
+    def connect_once() -> None:
+        rotating.endpoint.before = lambda: None
+        rotating.connect(refresh_token="refresh-by-hand")
+
+    def use_theirs(call: Call) -> None:
+        rotating.endpoint.current = "refresh-by-hand"
+
+    rotating.endpoint.before = connect_once
+    first = rotating.endpoint._handle
+
+    def handle(call: Call) -> Answer:
+        answer = first(call)
+        if len(rotating.endpoint.calls) == 1:
+            use_theirs(call)
+        return answer
+
+    rotating.endpoint._answer = handle
+    assert rotating.run()["refreshed"]
+    assert rotating.stored_refresh_token() == rotating.endpoint.current
+    assert not rotating.endpoint.revoked
+
+
+def test_credentials_that_never_stand_still_are_given_up(bench: Bench) -> None:
+    bench.connect()
+    bench.endpoint.before = lambda: bench.connect(note=time.perf_counter_ns())
+    with pytest.raises(Unavailable, match="changing"):
+        bench.run()
+    assert len(bench.endpoint.calls) == 3
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        oauth("invalid_grant", "token request is already being processed"),
+        oauth("unknown_error", "retry your request"),
+        oauth("unknown_error", "retry your request", 500),
+        Answer(503, {}, b"<html>"),
+        Answer(200, {}, b""),
+        fault("REQUEST_LIMIT_EXCEEDED", status=403),
+        Unavailable("down"),
+    ],
+)
+def test_passing_trouble_is_tried_again(bench: Bench, trouble: Answer | Exception) -> None:
+    bench.connect()
+    bench.endpoint.trouble = [trouble, trouble]
+    assert bench.run()["refreshed"]
+    assert len(bench.endpoint.calls) == 3
+
+
+def test_trouble_that_stays_is_raised_for_the_alarm(bench: Bench) -> None:
+    bench.connect()
+    bench.endpoint.trouble = [oauth("unknown_error", "retry your request")] * 9
+    with pytest.raises(Unavailable, match="retry your request"):
+        bench.run()
+    assert len(bench.endpoint.calls) == 4
+    assert bench.lease_is_free()
+
+
+def test_what_aws_refuses_is_raised_too(bench: Bench) -> None:
+    bench.connect()
+    with pytest.raises(ClientError):
+        bench.run(secrets=Refusing(bench.secrets, get_secret_value=1))
+    assert bench.lease_is_free()
+
+
+def test_no_answer_may_come_so_late_that_it_could_not_be_stored(bench: Bench) -> None:
+    bench.connect()
+    bench.run(seconds=60)
+    bench.run({"refused_generation": 1}, seconds=20)
+    assert [round(call.seconds) for call in bench.endpoint.calls] == [15, 10]
+
+
+@pytest.mark.parametrize(
+    ("error", "description"),
+    [
+        ("invalid_grant", "expired access/refresh token"),
+        ("invalid_grant", "inactive user"),
+        ("invalid_client_id", "client identifier invalid"),
+        ("invalid_client", "invalid client credentials"),
+    ],
+)
+def test_credentials_refused_for_good_are_said_so_once(
+    bench: Bench, error: str, description: str
+) -> None:
+    bench.connect()
+    bench.endpoint.trouble = [oauth(error, description)] * 9
+    with pytest.raises(CredentialsRevoked, match=description) as caught:
+        bench.run()
+    assert len(bench.endpoint.calls) == 1
+    assert caught.value.code == error
+    assert bench.lease_is_free()
+
+
+def test_a_refusal_is_not_final_if_somebody_else_rotated_the_token(rotating: Bench) -> None:
+    def rotate_elsewhere() -> None:
+        rotating.endpoint.before = lambda: None
+        rotating.endpoint.trouble = [oauth("invalid_grant", "expired access/refresh token")]
+        rotating.endpoint.current = "refresh-theirs"
+        rotating.connect(refresh_token="refresh-theirs")
+
+    rotating.endpoint.before = rotate_elsewhere
+    assert rotating.run()["refreshed"]
+    assert not rotating.endpoint.revoked
+
+
+def test_credentials_that_changed_during_a_pause_are_used(rotating: Bench) -> None:
+    def change() -> None:
+        rotating.endpoint.before = lambda: None
+        rotating.endpoint.trouble = [Answer(503, {}, b"")]
+        rotating.endpoint.current = "refresh-theirs"
+        rotating.connect(refresh_token="refresh-theirs")
+
+    rotating.endpoint.before = change
+    assert rotating.run()["refreshed"]
+    assert not rotating.endpoint.revoked
+
+
+def test_a_wrong_signature_is_no_token(bench: Bench) -> None:
+    bench.connect()
+    bench.endpoint.more = {"signature": "AAAA"}
+    with pytest.raises(SignatureMismatch):
+        bench.run()
+    assert bench.token() is None
+
+
+def test_a_token_for_another_host_is_not_published(bench: Bench) -> None:
+    bench.connect()
+    bench.endpoint.more = {"instance_url": "https://evil.example"}
+    with pytest.raises(CredentialsRevoked, match="AllowInsecureHosts"):
+        bench.run()
+    assert bench.token() is None
+
+
+def test_credentials_are_not_sent_in_the_clear(bench: Bench) -> None:
+    bench.connect(login_url="http://login.example.org")
+    with pytest.raises(CredentialsRevoked, match="not https"):
+        bench.run()
+    assert bench.endpoint.calls == []
+
+
+def test_client_credentials_need_no_refresh_token(bench: Bench) -> None:
+    bench.connect(refresh_token="", grant="client_credentials")
+    assert bench.run()["refreshed"]
+    assert b"client_credentials" in (bench.endpoint.calls[0].body or b"")
+
+
+def test_twenty_at_once_refresh_once(rotating: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[dict[str, Any]] = []
+    faults: list[BaseException] = []
+    start = threading.Barrier(20)
+
+    def run() -> None:
+        refresher = rotating.refresher()
+        start.wait()
+        try:
+            answers.append(refresher.run({"refused_generation": None}, seconds=60))
+        except (BridgeError, ClientError) as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert faults == []
+    assert len(answers) == 20
+    assert sum(bool(answer.get("refreshed")) for answer in answers) == 1
+    assert rotating.endpoint.issued == 1
+    assert not rotating.endpoint.revoked
+    assert rotating.stored_refresh_token() == rotating.endpoint.current
