@@ -8,7 +8,7 @@ import click
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli import rejected_commands
+from cli import connect_commands, rejected_commands
 from cli.problem import Problem
 from cli.terminal import Terminal
 
@@ -21,6 +21,11 @@ app = typer.Typer(
     # A stack trace with local variables could show a secret.
     pretty_exceptions_enable=False,
 )
+app.command("connect")(connect_commands.connect_command)
+app.command("setup-org")(connect_commands.setup_org_command)
+app.command("doctor")(connect_commands.doctor_command)
+app.command("disconnect")(connect_commands.disconnect_command)
+app.command("flow")(connect_commands.flow_command)
 app.add_typer(rejected_commands.commands, name="rejected")
 
 

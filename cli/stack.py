@@ -36,10 +36,16 @@ if TYPE_CHECKING:
 LOCAL_FILE = Path(".local/stack.json")
 """Where `make start` writes what the local stack is called, relative to the project's folder."""
 
+LOCAL_REGION = "us-east-1"
+
 DEFAULT_NAME = "bird-salesforce"
 
 _CONFIG = Config(
-    retries={"mode": "standard", "max_attempts": 5}, connect_timeout=10, max_pool_connections=16
+    retries={"mode": "standard", "max_attempts": 5},
+    connect_timeout=10,
+    # RefreshToken may take its 60 s.
+    read_timeout=75,
+    max_pool_connections=16,
 )
 
 
@@ -54,8 +60,6 @@ class Stack:
     session: boto3.Session = field(repr=False)
     endpoint_url: str | None = None
     """Another AWS than Amazon's: the local stack's."""
-    api_key: str | None = field(repr=False, default=None)
-    """The API key where it is known without asking AWS."""
     local: Mapping[str, Any] | None = field(repr=False, default=None)
     """The local stack's file; None for a stack in AWS."""
 
@@ -74,6 +78,21 @@ class Stack:
                 next_step="Deploy this version: make deploy",
             ) from error
 
+    def url(self, object_name: str) -> str:
+        """Where a flow makes a Lead or a Case."""
+        if self.local is not None:
+            return f"{self.local['url']}/{object_name.lower()}s"
+        return self.output(f"{object_name}sUrl")
+
+    def api_key(self) -> str:
+        """The API key's value. Raises what boto3 raises if it may not be read."""
+        if self.local is not None:
+            return str(self.local["api_key"])
+        said = self.client("apigateway").get_api_key(
+            apiKey=self.output("ApiKeyId"), includeValue=True
+        )
+        return str(said["value"])
+
     @property
     def is_local(self) -> bool:
         """Whether it runs on this machine."""
@@ -82,7 +101,7 @@ class Stack:
     def options(self) -> str:
         """The options that lead a command to this very stack, for messages that name commands."""
         if self.is_local:
-            return "--local"
+            return "--local"  # the file has its default name, or its variable is set
         return f"--stack-name {self.name} --region {self.region}"
 
 
@@ -103,11 +122,9 @@ def find_stack(
 ) -> Stack:
     """The stack that the options name; what they leave open is in `samconfig.toml`.
 
-    `local` is the local stack's file and excludes the rest. Raises StackNotFound, Problem.
+    `local` is the local stack's file, and then the rest does not matter. Raises StackNotFound, Problem.
     """
     if local is not None:
-        if name or region or profile:
-            raise Problem("--local goes without --stack-name, --region and --profile.")
         return _local_stack(local)
     configured = read_samconfig(folder or Path.cwd())
     name = name or os.environ.get("BIRD_SALESFORCE_STACK") or configured.get("stack_name")
@@ -200,17 +217,20 @@ def _deployed_stack(session: boto3.Session, *, name: str, region: str) -> Stack:
 def _local_stack(path: Path) -> Stack:
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
+        # Beside it lies what `sam local` gives the functions, by their logical ids.
+        environment = json.loads(path.with_name("env.json").read_text(encoding="utf-8"))[
+            "RefreshToken"
+        ]
     except OSError as error:
         raise StackNotFound(
             f"There is no local stack: {path} is not there.",
             next_step="Start it in another terminal: make start",
         ) from error
-    except ValueError as error:
+    except (ValueError, KeyError) as error:
         raise StackNotFound(
             f"{path} is not what the local stack writes.", next_step="Start it anew: make start"
         ) from error
-    environment = said["environment"]
-    region = said["region"]
+    region = said.get("region", LOCAL_REGION)
     return Stack(
         name=said["stack_name"],
         region=region,
@@ -219,8 +239,7 @@ def _local_stack(path: Path) -> Stack:
         session=boto3.Session(
             aws_access_key_id="local", aws_secret_access_key="local", region_name=region
         ),
-        endpoint_url=said["aws_url"],
-        api_key=said.get("api_key"),
+        endpoint_url=said["aws_endpoint"],
         local=said,
     )
 

@@ -99,6 +99,14 @@ class Terminal:
         answer = Prompt.ask(escape(question), console=self.err, default=default or None)
         return (answer or "").strip()
 
+    def read_line(self, prompt: str) -> str:
+        """A line from whoever is there, a script included."""
+        self.err.print(escape(prompt), end="")
+        line = sys.stdin.readline()
+        if not line:
+            raise Problem("Nobody typed anything.", next_step="Run this in a terminal.")
+        return line.strip()
+
     def ask_secret(self, question: str) -> str:
         """The same, with hidden input."""
         if not self.interactive:

@@ -20,7 +20,7 @@ from bridge.records import Record
 from cli.queue import Queue
 from cli.rejected import Choice, read_all, replay
 from sandbox.stack import Stack
-from tests.cli.program import Result, run, write_stack_file
+from tests.cli.program import Result, options_for, run
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +40,7 @@ def stack(running: Stack) -> Iterator[Stack]:
 @pytest.fixture
 def local(stack: Stack, tmp_path: Path) -> list[str]:
     """The options that lead the program to the stack."""
-    file = write_stack_file(tmp_path / "stack.json", stack)
-    return ["--local", "--local-file", str(file)]
+    return options_for(stack, tmp_path)
 
 
 def refused(key: str, *, object_name: Any = "Lead", code: str = "STRING_TOO_LONG") -> str:

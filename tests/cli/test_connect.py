@@ -1,0 +1,510 @@
+"""`connect`, with a person who goes through the org's pages."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import urllib3
+
+from cli.oauth import EXPLANATIONS
+from sandbox.org.sample import CLIENT_ID, CLIENT_SECRET, INTEGRATION_USER
+from tests.cli.conftest import Local
+from tests.cli.person import Person, Seen
+from tests.cli.program import Result, run, running
+
+
+def connect(local: Local, *more: str) -> tuple[str, ...]:
+    return ("connect", *local.options, "--callback", local.callback, *more)
+
+
+def connected(local: Local, *more: str) -> Result:
+    """Connect, with one person who allows it."""
+    with running(*connect(local, *more)) as program:
+        Person().sign_in(program.address())
+        return program.result()
+
+
+def test_one_command_and_two_clicks_lead_to_a_lead(ready: Local) -> None:
+    with running(*connect(ready)) as program:
+        page = Person().sign_in(program.address())
+        result = program.result()
+    assert result.status == 0, result.err
+    assert "Connected to Salesforce" in result.err
+    assert "Connected" in page.text
+    body = {"bird": {"channel": "whatsapp", "messageId": "1", "displayName": "Ada Okafor"}}
+    answer = ready.stack.request("POST", "/leads", body)
+    assert answer.status == 201
+    assert ready.org.find("Lead", "1") is not None
+
+
+def test_the_authorize_address_has_proof_state_and_scopes(ready: Local) -> None:
+    with running(*connect(ready)) as program:
+        asked = parse_qs(urlsplit(program.address()).query)
+        Person().sign_in(program.address())
+    assert asked["scope"] == ["api refresh_token offline_access"]
+    assert asked["code_challenge_method"] == ["S256"]
+    assert len(asked["code_challenge"][0]) == 43
+    assert len(asked["state"][0]) >= 32
+    assert asked["redirect_uri"] == [ready.callback]
+
+
+def test_pkce_that_the_app_requires_is_given(ready: Local) -> None:
+    ready.app.pkce_required = True
+    assert connected(ready).status == 0
+
+
+def test_org_and_user_are_read_from_the_answer(ready: Local) -> None:
+    user = ready.org.oauth.user(INTEGRATION_USER)
+    assert user is not None
+    result = connected(ready)
+    assert ready.org.org_id in result.err
+    assert user["Id"] in result.err
+
+
+def test_no_secret_is_printed(ready: Local) -> None:
+    result = connected(ready)
+    said = result.out + result.err
+    secret = ready.secret()
+    token = ready.stack.token()
+    assert token is not None
+    for hidden in (secret["refresh_token"], secret["client_secret"], token["access_token"]):
+        assert hidden not in said
+
+
+def test_the_code_does_not_stay_in_the_address_bar(ready: Local) -> None:
+    with running(*connect(ready)) as program:
+        page = Person().sign_in(program.address())
+    assert page.url.endswith("/done")
+
+
+def test_rotation_from_the_first_refresh_on_is_survived(ready: Local) -> None:
+    ready.app.rotation = True
+    assert connected(ready).status == 0
+    assert ready.org.connected(ready.secret()["refresh_token"])
+
+
+def test_connecting_again_changes_nothing(ready: Local) -> None:
+    connected(ready)
+    secret, versions, token = ready.secret(), ready.versions(), ready.stack.token()
+    refreshes = ready.org.oauth.processed
+    result = run(*connect(ready))
+    assert result.status == 0
+    assert "Connected already" in result.err
+    assert "Nothing was changed" in result.err
+    assert (ready.secret(), ready.versions(), ready.stack.token()) == (secret, versions, token)
+    assert ready.org.oauth.processed == refreshes
+
+
+def test_connecting_again_with_an_expired_session_renews_it_only(ready: Local) -> None:
+    connected(ready)
+    secret = ready.secret()
+    ready.org.oauth.expire_sessions()
+    result = run(*connect(ready))
+    assert "Connected already" in result.err
+    assert ready.secret() == secret
+
+
+def test_a_revoked_connection_is_connected_anew_without_typing_anything(ready: Local) -> None:
+    connected(ready)
+    before = ready.secret()
+    ready.org.oauth.revoke_all()
+    result = connected(ready)
+    assert result.status == 0
+    assert "does not work any more" in result.err
+    assert ready.secret()["refresh_token"] != before["refresh_token"]
+
+
+def test_anew_replaces_a_connection_that_works(ready: Local) -> None:
+    connected(ready)
+    before, token = ready.secret(), ready.stack.token()
+    assert connected(ready, "--anew").status == 0
+    after = ready.stack.token()
+    assert token is not None
+    assert after is not None
+    assert ready.secret()["refresh_token"] != before["refresh_token"]
+    assert after["generation"] > token["generation"]
+    assert ready.org.connected(before["refresh_token"]), "it was revoked unasked"
+
+
+def test_the_old_token_is_revoked_if_asked_for(ready: Local) -> None:
+    connected(ready)
+    before = ready.secret()
+    assert connected(ready, "--anew", "--revoke-old").status == 0
+    assert not ready.org.connected(before["refresh_token"])
+    assert ready.org.connected(ready.secret()["refresh_token"])
+
+
+def test_keys_that_others_put_into_the_secret_survive(ready: Local) -> None:
+    ready.stack.client("secretsmanager").put_secret_value(
+        SecretId=ready.stack.secret_id, SecretString=json.dumps({"theirs": "kept"})
+    )
+    connected(ready)
+    assert ready.secret()["theirs"] == "kept"
+
+
+def test_the_secret_is_not_written_while_a_refresh_runs(ready: Local) -> None:
+    dynamodb = ready.stack.client("dynamodb")
+    table = ready.stack.deployment.resource("RefreshLease")["Ref"]
+    dynamodb.put_item(
+        TableName=table,
+        Item={
+            "name": {"S": "refresh"},
+            "owner_id": {"S": "somebody"},
+            "expires_at": {"N": str(int(time.time()) + 60)},
+        },
+    )
+    versions = ready.versions()
+    with running(*connect(ready)) as program:
+        person = threading.Thread(target=Person().sign_in, args=(program.address(),))
+        person.start()
+        time.sleep(1)
+        assert ready.versions() == versions
+        dynamodb.delete_item(TableName=table, Key={"name": {"S": "refresh"}})
+        person.join(20)
+        assert program.result().status == 0
+    assert ready.secret()["refresh_token"]
+
+
+def test_the_warning_about_approvals_is_given(ready: Local) -> None:
+    assert "five approvals" in connected(ready).err
+
+
+def test_a_test_lead_is_made_and_leaves_nothing(ready: Local) -> None:
+    result = connected(ready, "--test-lead")
+    assert result.status == 0
+    assert "test Lead was made and taken back" in result.err
+    assert ready.org.records("Lead") == []
+
+
+def test_a_test_lead_that_a_rule_refuses_is_said(ready: Local) -> None:
+    from sandbox.org.org import Condition
+
+    ready.org.add_validation_rule("Lead", "Region is missing", Condition("LeadSource", "blank"))
+    result = connected(ready, "--test-lead")
+    assert result.status == 1
+    assert "Region is missing" in result.err
+    assert ready.secret()["refresh_token"], "the connection itself is good"
+
+
+# ── Without a browser here ───────────────────────────────────────────────────────────────────────
+
+
+def test_a_pasted_address_connects(ready: Local) -> None:
+    arguments = ("connect", *ready.options, "--no-browser")
+    arguments += ("--callback", "https://login.salesforce.com/")
+    with running(*arguments) as program:
+        end = Person().sign_in(program.address())
+        assert end.url.startswith("https://login.salesforce.com/?")
+        program.keyboard.type(end.url)
+        assert program.result().status == 0
+    assert ready.secret()["refresh_token"]
+
+
+def pasted(local: Local, text: str) -> Result:
+    arguments = ("connect", *local.options, "--no-browser")
+    with running(*arguments) as program:
+        program.address()
+        program.keyboard.type(text)
+        return program.result()
+
+
+def test_something_else_that_is_pasted_is_refused(ready: Local) -> None:
+    assert EXPLANATIONS["not_an_answer"].what in pasted(ready, "aPrxJustTheCode").err
+    foreign = pasted(ready, "http://localhost:8788/callback?code=aPrx&state=foreign")
+    assert EXPLANATIONS["wrong_state"].what in foreign.err
+    assert ready.secret().get("refresh_token") is None
+
+
+# ── From scripts ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_client_credentials_need_no_browser(ready: Local) -> None:
+    result = run("connect", *ready.options, "--grant", "client-credentials")
+    assert result.status == 0, result.err
+    secret = ready.secret()
+    assert secret["grant"] == "client_credentials"
+    assert "refresh_token" not in secret
+    assert ready.stack.request("POST", "/leads", {"LastName": "Okafor"}).status == 201
+
+
+def test_client_credentials_replace_a_refresh_token(ready: Local) -> None:
+    connected(ready)
+    assert run("connect", *ready.options, "--grant", "client-credentials").status == 0
+    assert "refresh_token" not in ready.secret()
+
+
+def test_client_credentials_are_refused_at_the_shared_login(ready: Local) -> None:
+    result = run(
+        "connect", *ready.options, "--grant", "client-credentials", "--login-url", "production"
+    )
+    assert result.status == 1
+    assert EXPLANATIONS["my_domain_needed"].what in result.err
+
+
+def test_an_app_without_a_run_as_user_is_said(ready: Local) -> None:
+    ready.app.run_as = ""
+    result = run("connect", *ready.options, "--grant", "client-credentials")
+    assert EXPLANATIONS["no_run_as_user"].what in result.err
+    assert ready.secret() in ({}, {"theirs": "kept"})
+
+
+def test_key_and_secret_come_from_a_file_that_only_the_owner_can_read(
+    ready: Local, tmp_path: Path
+) -> None:
+    file = tmp_path / "app.json"
+    file.write_text(json.dumps({"client_id": CLIENT_ID, "client_secret": "wrong"}))
+    file.chmod(0o644)
+    arguments = ("connect", *ready.options, "--credentials-file", str(file))
+    assert "can be read by others" in run(*arguments).err
+    file.chmod(0o600)
+    assert EXPLANATIONS["wrong_secret"].what in run(*arguments).err
+
+
+def test_key_and_secret_come_from_the_environment(ready: Local) -> None:
+    environ = {
+        "BIRD_SALESFORCE_CLIENT_ID": CLIENT_ID,
+        "BIRD_SALESFORCE_CLIENT_SECRET": CLIENT_SECRET,
+    }
+    arguments = ("connect", *ready.options, "--grant", "client-credentials")
+    assert run(*arguments, environ=environ).status == 0
+    wrong = {**environ, "BIRD_SALESFORCE_CLIENT_SECRET": "wrong"}
+    assert EXPLANATIONS["wrong_secret"].what in run(*arguments, environ=wrong).err
+
+
+# ── Every way to fail has its own words ──────────────────────────────────────────────────────────
+
+
+def failed(local: Local, reason: str, *more: str, decision: str = "allow") -> Seen:
+    """Connect in vain: the terminal and the browser say why, and nothing is stored."""
+    before = local.secret()
+    with running(*connect(local, *more)) as program:
+        page = Person().sign_in(program.address(), decision=decision)
+        result = program.result()
+    explanation = EXPLANATIONS[reason]
+    assert result.status == 1
+    assert explanation.what in result.err
+    assert explanation.next_step in result.err
+    assert local.secret() == before
+    return page
+
+
+def test_consent_denied(ready: Local) -> None:
+    page = failed(ready, "denied", decision="deny")
+    assert EXPLANATIONS["denied"].what in page.text
+
+
+def test_user_not_approved(ready: Local) -> None:
+    ready.app.admin_approved_only = True
+    failed(ready, "not_approved")
+
+
+def test_app_not_installed(ready: Local) -> None:
+    ready.app.installed = False
+    failed(ready, "app_not_installed")
+
+
+def test_login_hours_or_ip_ranges(ready: Local) -> None:
+    ready.app.ip_restricted = True
+    failed(ready, "ip_or_hours")
+
+
+def test_scope_not_allowed(ready: Local) -> None:
+    ready.app.scopes = ("api", "id")
+    failed(ready, "invalid_scope")
+
+
+def test_no_refresh_token_in_the_answer(ready: Local) -> None:
+    with token_answers(ready, without="refresh_token"):
+        failed(ready, "no_refresh_token")
+
+
+def test_no_api_scope_in_the_answer(ready: Local) -> None:
+    with token_answers(ready, scope="refresh_token id"):
+        failed(ready, "no_api_scope")
+
+
+def test_a_signature_of_somebody_else(ready: Local) -> None:
+    with token_answers(ready, signature="AAAA"):
+        failed(ready, "bad_signature")
+
+
+def test_an_org_outside_salesforces_domains(ready: Local) -> None:
+    ready.org.settings.instance_url = "https://salesforce.com.example.org"
+    failed(ready, "untrusted_instance")
+
+
+def test_the_api_is_disabled(ready: Local) -> None:
+    ready.org.settings.api_enabled = False
+    with running(*connect(ready)) as program:
+        Person().sign_in(program.address())
+        result = program.result()
+    assert result.status == 1
+    assert "API_DISABLED_FOR_ORG" in result.err
+    assert "API Enabled" in result.err
+    assert not ready.secret().get("refresh_token")
+
+
+def test_an_unknown_key_or_a_young_app_is_said_before_a_browser_opens(ready: Local) -> None:
+    ready.app.ready_at = ready.org.clock.now() + 600
+    result = run(*connect(ready))
+    assert EXPLANATIONS["unknown_app"].what in result.err
+    assert "ten minutes" in result.err
+    assert "test.salesforce.com" in result.err
+    assert "authorize?" not in result.err
+
+
+def test_a_callback_that_the_app_does_not_know_is_shown_by_salesforce(ready: Local) -> None:
+    ready.app.callbacks = ("http://localhost:1/other",)
+    with running(*connect(ready, "--wait", "2")) as program:
+        page = Person().sign_in(program.address())
+        result = program.result()
+    assert "redirect_uri_mismatch" in page.text
+    assert EXPLANATIONS["no_answer"].what in result.err
+
+
+def test_a_code_that_is_too_old(ready: Local) -> None:
+    arguments = ("connect", *ready.options, "--no-browser")
+    with running(*arguments) as program:
+        end = Person().sign_in_without_following(program.address())
+        ready.org.clock.advance(1000)
+        program.keyboard.type(end)
+        result = program.result()
+    assert EXPLANATIONS["code_expired"].what in result.err
+
+
+def test_an_answer_of_another_run(ready: Local) -> None:
+    arguments = ("connect", *ready.options, "--no-browser")
+    with running(*arguments) as program:
+        earlier = Person().sign_in_without_following(program.address())
+        program.keyboard.type("")
+        program.result()
+    assert EXPLANATIONS["wrong_state"].what in pasted(ready, earlier).err
+
+
+def test_the_port_is_taken(ready: Local) -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", urlsplit(ready.callback).port or 0))
+        taken.listen()
+        result = run(*connect(ready))
+    assert EXPLANATIONS["port_taken"].what in result.err
+    assert "--no-browser" in result.err
+
+
+def test_nobody_comes_back_from_the_browser(ready: Local) -> None:
+    result = run(*connect(ready, "--wait", "1"))
+    assert result.status == 1
+    assert EXPLANATIONS["no_answer"].what in result.err
+
+
+def test_nothing_answers_at_the_login_url(ready: Local) -> None:
+    result = run(*connect(ready, "--login-url", "http://127.0.0.1:9"))
+    assert EXPLANATIONS["unreachable"].what in result.err
+
+
+def test_something_else_answers_at_the_login_url(ready: Local) -> None:
+    api = ready.stack.url.rsplit("/", 1)[0]
+    result = run(*connect(ready, "--login-url", api))
+    assert EXPLANATIONS["not_salesforce"].what in result.err
+
+
+def test_salesforce_has_a_moment_of_trouble(ready: Local) -> None:
+    with token_answers(ready, error="unknown_error", error_description="retry your request"):
+        failed(ready, "passing_trouble")
+
+
+def test_plain_http_is_for_this_machine_only(ready: Local) -> None:
+    result = run(*connect(ready, "--login-url", "http://login.salesforce.com"))
+    assert result.status == 1
+    assert "https://" in result.err
+
+
+# ── The callback server ──────────────────────────────────────────────────────────────────────────
+
+
+def test_an_answer_with_a_forged_state_is_ignored_and_the_right_one_still_works(
+    ready: Local,
+) -> None:
+    with running(*connect(ready)) as program:
+        address = program.address()
+        forged = Person().open(f"{ready.callback}?code=aPrxForged&state=forged")
+        assert forged.status == 400
+        assert "does not belong" in forged.text
+        Person().sign_in(address)
+        assert program.result().status == 0
+
+
+def test_both_loopback_addresses_are_listened_on(ready: Local) -> None:
+    port = urlsplit(ready.callback).port
+    http = urllib3.PoolManager(retries=False)
+    with running(*connect(ready)) as program:
+        program.address()
+        for host in ("127.0.0.1", "[::1]"):
+            page = http.request("GET", f"http://{host}:{port}/callback?state=x")
+            assert page.status == 400
+        Person().sign_in(program.address())
+
+
+def test_a_foreign_name_that_leads_here_is_refused(ready: Local) -> None:
+    port = urlsplit(ready.callback).port
+    http = urllib3.PoolManager(retries=False)
+    with running(*connect(ready)) as program:
+        program.address()
+        page = http.request(
+            "GET", f"http://127.0.0.1:{port}/done", headers={"Host": f"evil.example:{port}"}
+        )
+        assert page.status == 400
+        Person().sign_in(program.address())
+
+
+def test_the_page_may_not_load_or_run_anything(ready: Local) -> None:
+    http = urllib3.PoolManager(retries=False)
+    with running(*connect(ready)) as program:
+        program.address()
+        page = http.request("GET", ready.callback)
+        policy = page.headers["Content-Security-Policy"]
+        Person().sign_in(program.address())
+    assert "default-src 'none'" in policy
+    assert "script" not in policy
+    assert page.headers["Cache-Control"] == "no-store"
+
+
+# ── What the org is made to say ──────────────────────────────────────────────────────────────────
+
+
+def token_answers(local: Local, *, without: str = "", **changed: str) -> TokenAnswers:
+    return TokenAnswers(local, without=without, changed=changed)
+
+
+class TokenAnswers:
+    """Inside the block, the token endpoint's answers to codes are changed on their way."""
+
+    def __init__(self, local: Local, *, without: str, changed: dict[str, str]) -> None:
+        self._oauth = local.org.oauth
+        self._without = without
+        self._changed = changed
+
+    def __enter__(self) -> None:
+        from sandbox.org.errors import OAuthRefused
+
+        honest = self._oauth.token
+
+        def token(form, basic=None):  # type: ignore[no-untyped-def]
+            said = honest(form, basic)
+            if form.get("grant_type") != "authorization_code":
+                return said
+            if "error" in self._changed:
+                raise OAuthRefused(self._changed["error"], self._changed["error_description"])
+            said = {**said, **self._changed}
+            said.pop(self._without, None)
+            return said
+
+        self._oauth.token = token  # type: ignore[method-assign]
+
+    def __exit__(self, *_: object) -> None:
+        del self._oauth.token  # type: ignore[misc]
