@@ -49,7 +49,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def write_files(stack: Stack, folder: Path = LOCAL) -> None:
-    """What `sam local` and `make invoke` need to find the running stack."""
+    """What `sam local`, `make invoke` and `bird-salesforce --local` need to find the stack."""
+    from sandbox.org.sample import CLIENT_ID, CLIENT_SECRET
+
     folder.mkdir(exist_ok=True)
     environment = {
         logical_id: dict(spec.environment)
@@ -64,6 +66,7 @@ def write_files(stack: Stack, folder: Path = LOCAL) -> None:
         "functions": {name: one.spec.name for name, one in stack.functions.items()},
         "outputs": stack.deployment.outputs,
         "stack_name": stack.stack_name,
+        "app": {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET},
     }
     (folder / "stack.json").write_text(json.dumps(where, indent=2), encoding="utf-8")
 
