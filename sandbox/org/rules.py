@@ -38,7 +38,10 @@ class Condition:
         if self.operator not in _OPERATORS:
             raise ValueError(f"operator must be one of {', '.join(_OPERATORS)}")
         if self.operator.endswith("matches"):
-            re.compile(str(self.value))
+            try:
+                re.compile(str(self.value))
+            except re.error as error:
+                raise ValueError(f"value is no regular expression: {error}") from error
 
     def __call__(self, record: Record) -> bool:
         return _OPERATORS[self.operator](record.get(self.field), self.value)

@@ -14,13 +14,13 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from email.utils import formatdate
 from http.client import responses
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 from urllib.parse import unquote_to_bytes
 
 from sandbox.org import rest
@@ -205,30 +205,30 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._read_body()
         if body is None:
             return
-        ours = self._for_control or self.path.startswith("/_sandbox")
-        fault = None
-        if not ours:
-            fault = self._org.trouble.pick(self.command, self.path, body)
-        status = 0
-        try:
-            if fault is not None:
-                status = self._answer_with(fault, body)
-            else:
-                answer = self._work(body, None)
-                status = answer.status
-                self._send(answer)
-        finally:
-            if not ours:
-                self._org.journal.note(
-                    self.command,
-                    self.path,
-                    self.headers.items(),
-                    body,
-                    time=self._org.clock.now(),
-                    status=status,
-                    seconds=round(time.perf_counter() - begun, 6),
-                    fault=fault.id if fault is not None else "",
-                )
+        if self._for_control or self.path.startswith("/_sandbox"):
+            self._send(self._work(body, None))
+            return
+        fault = self._org.trouble.pick(self.command, self.path, body)
+
+        def note(status: int) -> None:
+            """Before the client can know how it ended, so that it may count at once."""
+            self._org.journal.note(
+                self.command,
+                self.path,
+                self.headers.items(),
+                body,
+                time=self._org.clock.now(),
+                status=status,
+                seconds=round(time.perf_counter() - begun, 6),
+                fault=fault.id if fault is not None else "",
+            )
+
+        if fault is not None:
+            self._answer_with(fault, body, note)
+            return
+        answer = self._work(body, None)
+        note(answer.status)
+        self._send(answer)
 
     def _read_body(self) -> bytes | None:
         """The whole body, so that nothing of it is taken for the next request."""
@@ -356,8 +356,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     # --- trouble -------------------------------------------------------------------------
 
-    def _answer_with(self, fault: Fault, body: bytes) -> int:
-        """Do what the fault says; the status that was sent, or 0."""
+    def _answer_with(self, fault: Fault, body: bytes, note: Callable[[int], None]) -> None:
+        """Do what the fault says."""
         if fault.expire:
             token = self.headers.get("Authorization", "").partition(" ")[2]
             with self._org.lock:
@@ -367,47 +367,44 @@ class _Handler(BaseHTTPRequestHandler):
                 with self._org.usage.running() if self._counts() else contextlib.nullcontext():
                     time.sleep(fault.latency_before)
             except Refused as error:
-                answer = refusal(error)
-                self._send(answer)
-                return answer.status
-        if fault.reset == "before":
-            self._reset()
-        if fault.silence == "before":
-            self._stay_silent()
+                note(error.status)
+                self._send(refusal(error))
+                return
+        if "before" in (fault.reset, fault.silence):
+            note(0)
+            self._end_without_answer(fault)
         instead = fault.answer()
         if instead is None or fault.commit:
             answer = self._work(body, fault)
         if instead is not None:
             status, content = instead
-            kind = "text/html;charset=UTF-8" if isinstance(content, str) else None
             answer = Answer(status, content, dict(fault.headers))
-            answer.content_type = kind or answer.content_type
+            if isinstance(content, str):
+                answer.content_type = "text/html;charset=UTF-8"
         if fault.latency_after:
             time.sleep(fault.latency_after)
-        if fault.reset == "after":
-            self._reset()
-        if fault.silence == "after":
-            self._stay_silent()
+        if "after" in (fault.reset, fault.silence):
+            note(0)
+            self._end_without_answer(fault)
+        note(answer.status)
         self._send(answer, mangle=fault.mangle, drip=fault.drip)
-        return answer.status
 
     def _counts(self) -> bool:
         return self.path.startswith("/services/data")
 
-    def _reset(self) -> None:
+    def _end_without_answer(self, fault: Fault) -> NoReturn:
+        """Reset the connection: now, or when the client gives up or faults are cleared."""
+        if fault.silence:
+            # Nobody sends before the answer: readable means that the client left. Not select():
+            # thousands of connections may be open.
+            client = select.poll()
+            client.register(self.connection, select.POLLIN)
+            ends = time.monotonic() + SILENCE_SECONDS
+            while time.monotonic() < ends and self._org.trouble.holds(fault):
+                if client.poll(50):
+                    break
         reset(self.connection)
         raise _Gone
-
-    def _stay_silent(self) -> None:
-        """Hold the request until the client gives up or faults are cleared; then reset."""
-        released = self._org.trouble.held()
-        ends = time.monotonic() + SILENCE_SECONDS
-        while time.monotonic() < ends and not released.wait(0.05):
-            readable, _, _ = select.select([self.connection], [], [], 0)
-            if readable:
-                # Nothing may be sent before the answer: readable means that the client left.
-                break
-        self._reset()
 
     # --- answers -------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from sandbox.org.errors import KNOWN, RECORD_CODES, Problem
 _MOMENTS = ("", "before", "after")
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Fault:
     """One kind of trouble. All of `where` must match; an empty one matches everything.
 
@@ -84,7 +84,10 @@ class Fault:
     """How many requests matched."""
 
     def __post_init__(self) -> None:
-        re.compile(self.path)
+        try:
+            re.compile(self.path)
+        except re.error as error:
+            raise ValueError(f"path is no regular expression: {error}") from error
         for name in ("reset", "silence"):
             if getattr(self, name) not in _MOMENTS:
                 raise ValueError(f"{name} is before or after")
@@ -174,7 +177,6 @@ class Trouble:
         self._faults: list[Fault] = []
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
-        self._released = threading.Event()
         self.active = False
 
     def add(self, fault: Fault | None = None, **description: Any) -> Fault:
@@ -193,7 +195,6 @@ class Trouble:
             before = len(self._faults)
             self._faults = [f for f in self._faults if f.id != wanted]
             self.active = bool(self._faults)
-            self._release()
             return len(self._faults) < before
 
     def clear(self) -> None:
@@ -201,15 +202,10 @@ class Trouble:
         with self._lock:
             self._faults.clear()
             self.active = False
-            self._release()
 
-    def _release(self) -> None:
-        self._released.set()
-        self._released = threading.Event()
-
-    def held(self) -> threading.Event:
-        """An event that is set when silent requests are let go."""
-        return self._released
+    def holds(self, fault: Fault) -> bool:
+        """Whether a fault was not taken away; silent requests ask, and end when it was."""
+        return fault in self._faults
 
     def faults(self) -> list[Fault]:
         with self._lock:
