@@ -67,6 +67,7 @@ check: $(READY) ## Checks format, lint, types and the template
 	@"$(BIN)/mypy" layers/bridge/bridge sandbox $(wildcard cli bench)
 	@for app in functions/*/app.py; do "$(BIN)/mypy" "$$app" || exit 1; done
 	@"$(BIN)/cfn-lint" template.yaml
+	@"$(BIN)/python" -m sandbox.channel_table
 	@if [ -x "$(SAM)" ]; then "$(SAM)" validate --lint --region us-east-1; \
 	  else echo "Not run: sam validate (make build installs the SAM CLI)"; fi
 
@@ -87,6 +88,7 @@ endif
 # ── In AWS ──────────────────────────────────────────────────────────────────────────────────────────
 
 build: $(READY) $(SAM) ## Builds what is deployed, into .aws-sam (no Docker needed)
+	@"$(BIN)/python" -m sandbox.channel_table
 	@PYTHON="$(abspath $(BIN)/python)" "$(SAM)" build --config-env "$(STAGE)"
 
 deploy: build ## Deploys into your AWS account, after showing what will change (STAGE=staging for another)

@@ -11,31 +11,12 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from bridge.channels import LENGTHS as LENGTHS
 from bridge.channels import UNKNOWN, Channel, SenderKind, channel_named
 from bridge.records import ObjectName
-
-SOURCES = (
-    "channel",
-    "contactId",
-    "conversationId",
-    "description",
-    "displayName",
-    "email",
-    "firstName",
-    "label",
-    "lastName",
-    "messageId",
-    "name",
-    "phone",
-    "sender",
-    "subject",
-    "tags",
-    "text",
-)
-"""What a field may be filled with: the names that the table of channels uses."""
 
 _UNRESOLVED = re.compile(r"\s*(?:\{\{(?:(?!\}\}).)*\}\}\s*)+", re.DOTALL)
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+")
@@ -98,8 +79,11 @@ class BirdMessage:
 
         def text(*names: str) -> str:
             for name in names:
-                for value in _flat(lower.get(name)):
-                    if said := _as_text(value):
+                value = lower.get(name)
+                if value is None:
+                    continue
+                for part in _flat(value) if isinstance(value, list) else (value,):
+                    if said := _as_text(part):
                         return said
             return ""
 
@@ -132,41 +116,30 @@ class BirdMessage:
 
     def fields(self, object_name: ObjectName) -> dict[str, Any]:
         """The fields that this message fills on a Lead or a Case, each within its length."""
-        values = self._values()
         filled: dict[str, Any] = {}
         for name, fill in self.channel.fills[object_name].items():
-            if value := values[fill.source]:
+            if value := SOURCES[fill.source](self):
                 filled[name] = cut(value, fill.length)
         filled.update(self.channel.values.get(object_name, {}))
         return filled
 
-    def _values(self) -> dict[str, str]:
-        """Every value that a field may be filled with, by its name in `SOURCES`."""
-        first, last = self._name()
-        label = self.channel.label
-        return {
-            "channel": self.channel.name,
-            "contactId": self.contact_id,
-            "conversationId": self.conversation_id,
-            "description": "\n".join(
-                part for part in (self.headline, self.text, *self.details) if part
-            ),
-            "displayName": as_name(self.display_name),
-            "email": self.email,
-            "firstName": first,
-            "label": label,
-            "lastName": last,
-            "messageId": without_variables(self.message_id),
-            "name": f"{last} {first}".strip() if _family_first(last) else f"{first} {last}".strip(),
-            "phone": self.phone,
-            "sender": self.sender,
-            "subject": self._subject(),
-            # A semicolon is what a multi-select picklist separates by.
-            "tags": ";".join(without_variables(tag) for tag in self.tags),
-            "text": self.text,
-        }
+    @property
+    def description(self) -> str:
+        """Everything that the customer sent, as they sent it."""
+        if not (self.headline or self.details):
+            return self.text
+        return "\n".join(part for part in (self.headline, self.text, *self.details) if part)
 
-    def _subject(self) -> str:
+    @property
+    def whole_name(self) -> str:
+        """The name in one piece, in the order of its script."""
+        first, last = self.name
+        if not first:
+            return last
+        return f"{last} {first}" if _family_first(last) else f"{first} {last}"
+
+    @property
+    def subject(self) -> str:
         """The label and the first words: of the subject, the text, or what else came."""
         details = (detail.split(": http")[0] for detail in self.details)
         for candidate in (self.headline, self.text, *details):
@@ -201,7 +174,8 @@ class BirdMessage:
                 return said
         return ""
 
-    def _name(self) -> tuple[str, str]:
+    @cached_property
+    def name(self) -> tuple[str, str]:
         """First and last name. Never an empty last name: it falls back on the sender.
 
         A name without a letter (an emoji, a quote, a number) is no name. Where the script puts the
@@ -221,14 +195,41 @@ class BirdMessage:
         return (rest, first) if _family_first(first) else (first, rest)
 
 
+SOURCES: dict[str, Callable[[BirdMessage], str]] = {
+    "channel": lambda message: message.channel.name,
+    "contactId": lambda message: message.contact_id,
+    "conversationId": lambda message: message.conversation_id,
+    "description": lambda message: message.description,
+    "displayName": lambda message: as_name(message.display_name),
+    "email": lambda message: message.email,
+    "firstName": lambda message: message.name[0],
+    "label": lambda message: message.channel.label,
+    "lastName": lambda message: message.name[1],
+    "messageId": lambda message: without_variables(message.message_id),
+    "name": lambda message: message.whole_name,
+    "phone": lambda message: message.phone,
+    "sender": lambda message: message.sender,
+    "subject": lambda message: message.subject,
+    # A semicolon is what a multi-select picklist separates by.
+    "tags": lambda message: ";".join(without_variables(tag) for tag in message.tags),
+    "text": lambda message: message.text,
+}
+"""What a field may be filled with, under the names that the table of channels uses."""
+
+
 def as_name(text: str) -> str:
     """A name without what people put around it; empty if no letter is left.
 
     Emoji go wherever a word begins or ends with them, quotes and the like at the name's ends only:
     the `&` of `Malek & Sons` is part of it.
     """
-    words = (_bare(word, _is_emoji) for word in without_controls(without_variables(text)).split())
-    name = " ".join(word for word in words if word)
+    if not text:
+        return ""
+    words = text.split()
+    if "".join(words).isalpha():
+        return " ".join(words)  # most names
+    words = without_controls(without_variables(text)).split()
+    name = " ".join(bare for word in words if (bare := _bare(word, _is_emoji)))
     name = _bare(name, _is_ornament)
     return name if any(c.isalpha() for c in name) else ""
 
