@@ -336,8 +336,6 @@ class Bench:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses between attempts are a matter of seconds; nobody waits for them here."""
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "BirdSalesforce")
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "bird-salesforce")
 
 
 @pytest.fixture

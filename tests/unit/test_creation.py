@@ -1,0 +1,358 @@
+"""One record, now: where it ends up, whatever happens on the way."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bridge.aws import AwsError
+from bridge.creation import Breaker, Created, Queued, RecordCreator, Rejected
+from bridge.deadline import Deadline
+from bridge.errors import (
+    DuplicatesDetected,
+    NoAnswer,
+    NotKept,
+    OrgNotReady,
+    Refused,
+    RequestTooLarge,
+    Unavailable,
+)
+from bridge.http import Answer
+from bridge.outbox import Envelope, Queues
+from bridge.records import Record
+from bridge.salesforce import Salesforce
+from bridge.settings import Settings
+from bridge.telemetry import Telemetry
+from bridge.tokens import Sessions
+from tests.unit.doubles import KEY, Rule, SmallAws, SmallOrg, fault, key_taken, refusal
+
+MakeSettings = Callable[..., Settings]
+
+
+class Stand:
+    """A creator with an org and AWS in memory."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.org = SmallOrg()
+        self.aws = SmallAws()
+        self.aws.publish("token-1", 1)
+        self.creator = RecordCreator(
+            salesforce=Salesforce(http=self.org, settings=settings),
+            sessions=Sessions(aws=self.aws, settings=settings),
+            queues=Queues(aws=self.aws, settings=settings),
+            settings=settings,
+            telemetry=Telemetry(),
+        )
+
+    def create(self, record: Record, *, seconds: float = 8, at_once: bool = True) -> Any:
+        return self.creator.create(
+            record, request_id="r-1", deadline=Deadline.after(seconds), at_once=at_once
+        )
+
+    @property
+    def outbox(self) -> list[Envelope]:
+        return [Envelope.parse(b) for b in self.aws.queues.get(self.settings.outbox_url, [])]
+
+    @property
+    def rejected(self) -> list[Envelope]:
+        return [Envelope.parse(b) for b in self.aws.queues.get(self.settings.rejected_url, [])]
+
+
+@pytest.fixture
+def stand(settings: MakeSettings) -> Stand:
+    return Stand(settings())
+
+
+def lead(key: str = "k-1", *, derived: tuple[str, ...] = (), **fields: Any) -> Record:
+    return Record(
+        object="Lead", key=key, fields={"LastName": "Berg", **fields}, derived=frozenset(derived)
+    )
+
+
+def case(key: str = "k-1") -> Record:
+    return Record(object="Case", key=key, fields={"Subject": "Help"})
+
+
+def refuses(code: str, *fields: str, message: str = "") -> Rule:
+    return lambda values, crowd: refusal(code, *fields, message=message)
+
+
+def unless_without(name: str, code: str = "INVALID_EMAIL_ADDRESS") -> Rule:
+    """Refuses a record for one field, as long as it has it."""
+    return lambda values, crowd: refusal(code, name) if name in values else None
+
+
+@pytest.mark.parametrize("record", [lead(), case()], ids=["lead", "case"])
+def test_a_record_is_made_in_one_call(stand: Stand, record: Record) -> None:
+    outcome = stand.create(record)
+    assert isinstance(outcome, Created) and outcome.new
+    assert outcome.url.endswith(outcome.found.id)
+    assert bool(outcome.found.number) is (record.object == "Case")
+    assert len(stand.org.calls) == 1
+    assert stand.aws.queues == {}
+    assert stand.creator.take_measurements().calls == 1
+
+
+@pytest.mark.parametrize("record", [lead(), case()], ids=["lead", "case"])
+def test_a_repeated_record_gets_the_same_id_and_number(stand: Stand, record: Record) -> None:
+    first, second = stand.create(record), stand.create(record)
+    assert isinstance(second, Created) and not second.new
+    assert second.found == first.found
+    assert len(stand.org.rows) == 1
+
+
+@pytest.mark.parametrize("record", [lead(), case()], ids=["lead", "case"])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        refuses("DUPLICATES_DETECTED"),
+        refuses("FIELD_CUSTOM_VALIDATION_EXCEPTION", message="Bitte ein Telefon"),
+        refuses("DUPLICATE_VALUE", message="duplicate value found: Tax_Id__c … 00Q8d00000555Ab"),
+        refuses("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY"),
+        refuses("BRAND_NEW_REFUSAL"),
+    ],
+    ids=["duplicate rule", "validation", "another unique field", "trigger", "unknown"],
+)
+def test_no_refusal_is_final_before_a_look_up_by_key(
+    stand: Stand, record: Record, rule: Rule
+) -> None:
+    """A retry after a lost answer meets validation and duplicate rules before the unique index."""
+    stand.org.lost = 1
+    assert isinstance(stand.create(record), Queued)
+    stand.org.rules = [rule]
+    outcome = stand.create(record)
+    assert isinstance(outcome, Created) and not outcome.new
+    assert outcome.found.id == stand.org.rows[0].id
+    assert len(stand.org.rows) == 1
+    assert stand.rejected == []
+
+
+@pytest.mark.parametrize("record", [lead(), case()], ids=["lead", "case"])
+def test_a_refused_record_is_kept_with_its_reason(stand: Stand, record: Record) -> None:
+    stand.org.rules = [refuses("STRING_TOO_LONG", "Title")]
+    outcome = stand.create(record)
+    assert isinstance(outcome, Rejected)
+    assert (type(outcome.problem), outcome.problem.fields) == (Refused, ("Title",))
+    (kept,) = stand.rejected
+    assert kept.record == record and kept.request_id == "r-1"
+    assert kept.reason is not None and kept.reason["code"] == "STRING_TOO_LONG"
+    assert stand.outbox == []
+
+
+def test_a_duplicate_of_somebody_else_s_is_kept(stand: Stand) -> None:
+    stand.org.rules = [refuses("DUPLICATES_DETECTED")]
+    outcome = stand.create(lead())
+    assert isinstance(outcome, Rejected) and isinstance(outcome.problem, DuplicatesDetected)
+    assert len(stand.rejected) == 1
+
+
+def test_a_case_s_refusal_is_looked_up_in_the_same_round_trip(stand: Stand) -> None:
+    stand.org.rules = [refuses("STRING_TOO_LONG", "Title")]
+    stand.create(case())
+    assert len(stand.org.calls) == 1
+
+
+@pytest.mark.parametrize("record", [lead(), case()], ids=["lead", "case"])
+def test_a_record_that_its_maker_cannot_see_is_known_by_the_id_in_the_message(
+    stand: Stand, record: Record
+) -> None:
+    row = stand.org.put(record.object, "k-1", visible=False)
+    outcome = stand.create(record)
+    assert isinstance(outcome, Created) and not outcome.new
+    assert outcome.found.id == row.id
+
+
+@pytest.mark.parametrize("record", [lead(), case()], ids=["lead", "case"])
+def test_a_key_that_somebody_is_just_using_waits(stand: Stand, record: Record) -> None:
+    stand.org.rules = [lambda values, crowd: key_taken()]
+    outcome = stand.create(record)
+    assert isinstance(outcome, Queued)
+    assert outcome.why is not None and outcome.why.code == "KEY_TAKEN"
+    assert len(stand.outbox) == 1
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        NoAnswer("reset"),
+        Answer(503, {}, b"<html>"),
+        fault("UNABLE_TO_LOCK_ROW"),
+        fault("REQUEST_LIMIT_EXCEEDED", status=403),
+        fault("UNKNOWN_EXCEPTION", status=500),
+        Answer(201, {}, b""),
+        fault("API_DISABLED_FOR_ORG", status=403),
+        fault("INVALID_FIELD", f"No such column '{KEY}' on sobject of type Lead"),
+        fault("STORAGE_LIMIT_EXCEEDED"),
+        fault("NOT_FOUND", status=404),
+    ],
+)
+def test_what_salesforce_cannot_take_now_waits(stand: Stand, trouble: Any) -> None:
+    stand.org.trouble = [trouble]
+    outcome = stand.create(lead())
+    assert isinstance(outcome, Queued) and outcome.why is not None
+    (kept,) = stand.outbox
+    assert kept.record == lead()
+    assert len(stand.org.calls) == 1
+
+
+def test_a_look_up_that_fails_decides_nothing(stand: Stand) -> None:
+    stand.org.rules = [refuses("STRING_TOO_LONG")]
+    stand.org.trouble = [None, Answer(503, {}, b"")]
+    assert isinstance(stand.create(lead()), Queued)
+    assert stand.rejected == []
+
+
+def test_our_own_field_at_fault_costs_the_field_and_not_the_lead(stand: Stand) -> None:
+    stand.org.rules = [unless_without("Email")]
+    outcome = stand.create(lead(Email="odd@", derived=("Email",)))
+    assert isinstance(outcome, Created) and outcome.new
+    assert "Email" not in stand.org.rows[0].fields
+
+
+def test_fields_are_dropped_once_only(stand: Stand) -> None:
+    stand.org.rules = [unless_without("Email"), unless_without("Phone")]
+    outcome = stand.create(lead(Email="e", Phone="p", derived=("Email", "Phone")))
+    assert isinstance(outcome, Rejected)
+    assert len(stand.org.creates()) == 2
+    # What is kept for a person is the whole record.
+    assert dict(stand.rejected[0].record.fields) == {"LastName": "Berg", "Email": "e", "Phone": "p"}
+
+
+def test_a_second_attempt_that_finds_the_key_taken_is_the_same_record(stand: Stand) -> None:
+    stand.org.rules = [unless_without("Email")]
+    row = stand.org.put("Lead", "k-1", visible=False)
+    outcome = stand.create(lead(Email="e", derived=("Email",)))
+    assert isinstance(outcome, Created) and not outcome.new and outcome.found.id == row.id
+
+
+def test_an_explicit_field_at_fault_costs_the_lead(stand: Stand) -> None:
+    stand.org.rules = [unless_without("Email")]
+    assert isinstance(stand.create(lead(Email="odd@")), Rejected)
+
+
+def test_without_a_key_field_a_refusal_is_final_at_once(settings: MakeSettings) -> None:
+    stand = Stand(settings(EXTERNAL_ID_FIELD=""))
+    stand.org.rules = [refuses("STRING_TOO_LONG")]
+    assert isinstance(stand.create(lead()), Rejected)
+    assert len(stand.org.calls) == 1
+
+
+def test_whoever_asks_not_to_wait_does_not(stand: Stand) -> None:
+    outcome = stand.create(lead(), at_once=False)
+    assert outcome == Queued(None)
+    assert stand.org.calls == [] and len(stand.outbox) == 1
+
+
+def test_without_time_the_record_is_kept_all_the_same(stand: Stand) -> None:
+    outcome = stand.create(lead(), seconds=0)
+    assert isinstance(outcome, Queued) and outcome.why is not None
+    assert outcome.why.code == "NO_TIME"
+    assert stand.org.calls == [] and len(stand.outbox) == 1
+
+
+def test_time_is_kept_back_for_the_queue(stand: Stand) -> None:
+    stand.create(lead(), seconds=8)
+    assert stand.org.calls[0].seconds == pytest.approx(6.5, abs=0.2)
+
+
+@pytest.mark.parametrize("queue", ["outbox_url", "rejected_url"])
+def test_what_nothing_takes_is_not_kept(stand: Stand, queue: str) -> None:
+    stand.aws.broken[getattr(stand.settings, queue)] = AwsError("UNREACHABLE", "down")
+    if queue == "outbox_url":
+        stand.org.trouble = [Answer(503, {}, b"")]
+    else:
+        stand.org.rules = [refuses("STRING_TOO_LONG")]
+    with pytest.raises(NotKept):
+        stand.create(lead())
+
+
+def test_what_could_not_be_queued_is_not_tried(stand: Stand) -> None:
+    with pytest.raises(RequestTooLarge):
+        stand.create(lead(Description="x" * 1_000_000))
+    assert stand.org.calls == []
+
+
+def test_a_token_that_cannot_be_got_queues_the_record(stand: Stand) -> None:
+    stand.org.tokens = set()
+    outcome = stand.create(lead(), seconds=2.5)
+    assert isinstance(outcome, Queued) and outcome.why is not None
+    assert outcome.why.code == "TOKEN_PENDING"
+
+
+def test_a_record_is_found_by_the_first_key_that_has_one(stand: Stand) -> None:
+    row = stand.org.put("Lead", "k-2")
+    found = stand.creator.find("Lead", ["k-1", "k-2"], deadline=Deadline.after(5))
+    assert found is not None and (found[0], found[1].found.id) == ("k-2", row.id)
+    assert stand.creator.find("Case", ["k-1"], deadline=Deadline.after(5)) is None
+
+
+def test_what_cannot_be_asked_is_raised(stand: Stand) -> None:
+    stand.org.trouble = [fault("API_DISABLED_FOR_ORG", status=403)]
+    with pytest.raises(OrgNotReady):
+        stand.creator.find("Lead", ["k-1"], deadline=Deadline.after(5))
+
+
+# The breaker
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A clock that stands still; its only entry is the time."""
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_quick_failures_cost_nobody_anything(clock: list[float]) -> None:
+    breaker = Breaker()
+    for _ in range(100):
+        breaker.failed(0.9)
+    assert not breaker.is_open
+
+
+def test_two_slow_failures_in_a_row_open_it_for_a_growing_while(clock: list[float]) -> None:
+    breaker = Breaker()
+    breaker.failed(6)
+    assert not breaker.is_open
+    for seconds in (5, 10, 20, 40, 40):
+        breaker.failed(6)
+        clock[0] += seconds - 0.1
+        assert breaker.is_open
+        clock[0] += 0.2
+        assert not breaker.is_open  # one caller tries
+
+
+def test_an_answer_closes_it(clock: list[float]) -> None:
+    breaker = Breaker()
+    breaker.failed(6)
+    breaker.failed(6)
+    breaker.succeeded()
+    assert not breaker.is_open
+    breaker.failed(6)
+    assert not breaker.is_open
+
+
+def test_while_salesforce_is_slow_callers_are_spared_the_wait(stand: Stand) -> None:
+    def slowly(call: Any) -> Answer:
+        time.sleep(1.05)
+        raise NoAnswer("too slow")
+
+    stand.org._answer = slowly
+    for _ in range(2):
+        assert isinstance(stand.create(lead()), Queued)
+    outcome = stand.create(lead())
+    assert isinstance(outcome, Queued) and isinstance(outcome.why, Unavailable)
+    assert outcome.why.code == "CIRCUIT_OPEN"
+    assert len(stand.org.calls) == 2
+    assert len(stand.outbox) == 3
+
+
+def test_the_queued_body_is_ascii(stand: Stand) -> None:
+    stand.create(lead(Description="שלום 😀\x00"), at_once=False)
+    (body,) = stand.aws.queues[stand.settings.outbox_url]
+    assert body.isascii() and json.loads(body)["fields"]["Description"] == "שלום 😀\x00"

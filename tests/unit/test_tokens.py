@@ -1,0 +1,296 @@
+"""The session that calls use: one read, at most one refresh, and never a loop."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bridge.aws import AwsError, FunctionError
+from bridge.deadline import Deadline
+from bridge.errors import (
+    CredentialsRevoked,
+    FreshSessionRefused,
+    InstanceMoved,
+    NotConnected,
+    NotSetUp,
+    SessionRefused,
+    TokenPending,
+    Unavailable,
+)
+from bridge.salesforce import Session
+from bridge.settings import Settings
+from bridge.tokens import AccessToken, Sessions
+from tests.unit.doubles import INSTANCE, SmallAws
+
+MakeSettings = Callable[..., Settings]
+
+
+class Tries:
+    """Stands for a call to Salesforce: takes some tokens and refuses all others."""
+
+    def __init__(self, *accepted: str, refusal: type[SessionRefused] = SessionRefused) -> None:
+        self.accepted = accepted
+        self.refusal = refusal
+        self.seen: list[str] = []
+
+    def __call__(self, session: Session) -> str:
+        self.seen.append(session.access_token)
+        if session.access_token not in self.accepted:
+            raise self.refusal("Session expired or invalid")
+        return "done"
+
+
+@pytest.fixture
+def aws() -> SmallAws:
+    return SmallAws()
+
+
+@pytest.fixture
+def sessions(aws: SmallAws, settings: MakeSettings) -> Sessions:
+    return Sessions(aws=aws, settings=settings())
+
+
+def soon(seconds: float = 5) -> Deadline:
+    return Deadline.after(seconds)
+
+
+def renews(aws: SmallAws, text: str) -> Callable[[Any], Any]:
+    """A RefreshToken that publishes this token and says so."""
+
+    def refresh(payload: Any) -> Any:
+        refused = payload["refused_generation"] or 0
+        aws.publish(text, refused + 1)
+        return {"generation": refused + 1, "refreshed": True}
+
+    return refresh
+
+
+# The stored value
+
+
+def test_a_token_comes_back_as_it_was_stored() -> None:
+    token = AccessToken(
+        access_token="t", instance_url=INSTANCE, issued_at="1", scope="api", id="i", generation=3
+    )
+    assert AccessToken.parse(token.dump()) == token
+    assert "'t'" not in repr(token)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "x",
+        "null",
+        "[]",
+        "{}",
+        '{"access_token": "t"}',
+        '{"access_token": "t", "generation": {}}',
+    ],
+)
+def test_what_is_no_token_is_as_if_there_were_none(value: str) -> None:
+    assert AccessToken.parse(value) is None
+
+
+def test_a_token_s_age_is_counted_from_when_it_was_issued() -> None:
+    token = AccessToken(access_token="t", instance_url=INSTANCE, issued_at="1790236800000")
+    assert token.age_seconds(1790236860.0) == 60
+    assert AccessToken(access_token="t", instance_url=INSTANCE).age_seconds(0) == float("inf")
+
+
+# Calls
+
+
+def test_a_token_is_read_once_and_kept(aws: SmallAws, sessions: Sessions) -> None:
+    aws.publish("token-1", 1)
+    tries = Tries("token-1")
+    for _ in range(5):
+        assert sessions.call(tries, deadline=soon()) == "done"
+    assert (aws.reads, aws.invoked) == (1, [])
+
+
+def test_a_refused_token_costs_one_read(aws: SmallAws, sessions: Sessions) -> None:
+    aws.publish("token-1", 1)
+    tries = Tries("token-1")
+    sessions.call(tries, deadline=soon())
+    aws.publish("token-2", 2)
+    tries.accepted = ("token-2",)
+    assert sessions.call(tries, deadline=soon()) == "done"
+    assert (aws.reads, aws.invoked) == (2, [])
+    assert tries.seen == ["token-1", "token-1", "token-2"]
+
+
+def test_a_second_refusal_costs_one_refresh(aws: SmallAws, sessions: Sessions) -> None:
+    aws.publish("token-1", 1)
+    aws.refresh = renews(aws, "token-2")
+    assert sessions.call(Tries("token-2"), deadline=soon()) == "done"
+    assert aws.invoked == [{"refused_generation": 1}]
+
+
+def test_two_refused_tokens_are_refreshed_by_the_newer_one_s_number(
+    aws: SmallAws, sessions: Sessions
+) -> None:
+    aws.publish("token-1", 1)
+    sessions.call(Tries("token-1"), deadline=soon())
+    aws.publish("token-2", 7)
+    aws.refresh = renews(aws, "token-3")
+    tries = Tries("token-3")
+    assert sessions.call(tries, deadline=soon()) == "done"
+    assert aws.invoked == [{"refused_generation": 7}]
+    assert tries.seen == ["token-1", "token-2", "token-3"]
+
+
+def test_a_fresh_token_that_is_refused_is_configuration_and_no_loop(
+    aws: SmallAws, sessions: Sessions
+) -> None:
+    aws.publish("token-1", 1)
+    aws.refresh = renews(aws, "token-2")
+    tries = Tries()
+    with pytest.raises(FreshSessionRefused):
+        sessions.call(tries, deadline=soon())
+    assert tries.seen == ["token-1", "token-2"]
+    # For a moment nobody is asked again: it needs a person.
+    with pytest.raises(FreshSessionRefused):
+        sessions.call(tries, deadline=soon())
+    assert len(aws.invoked) == 1
+
+
+def test_the_same_token_back_is_known_by_its_generation(aws: SmallAws, sessions: Sessions) -> None:
+    aws.publish("token-1", 1)
+    aws.refresh = renews(aws, "token-1")
+    tries = Tries()
+
+    def accept_the_second_time(session: Session) -> str:
+        if session.generation == 2:
+            return "done"
+        return tries(session)
+
+    assert sessions.call(accept_the_second_time, deadline=soon()) == "done"
+
+
+def test_an_instance_that_moved_and_stays_away_is_passing_trouble(
+    aws: SmallAws, sessions: Sessions
+) -> None:
+    aws.publish("token-1", 1)
+    aws.refresh = renews(aws, "token-2")
+    with pytest.raises(Unavailable):
+        sessions.call(Tries(refusal=InstanceMoved), deadline=soon())
+    assert len(aws.invoked) == 1
+
+
+def test_without_a_token_one_is_got(aws: SmallAws, sessions: Sessions) -> None:
+    aws.refresh = renews(aws, "token-1")
+    assert sessions.call(Tries("token-1"), deadline=soon()) == "done"
+    assert aws.invoked == [{"refused_generation": None}]
+
+
+@pytest.mark.parametrize("value", ["not json", '{"access_token": "t", "instance_url": ""}'])
+def test_a_stored_value_that_is_no_token_is_replaced(
+    aws: SmallAws, sessions: Sessions, value: str
+) -> None:
+    aws.parameters["/bird-salesforce/access-token"] = value
+    aws.refresh = renews(aws, "token-1")
+    assert sessions.call(Tries("token-1"), deadline=soon()) == "done"
+
+
+def test_a_token_is_never_sent_to_a_stranger(aws: SmallAws, sessions: Sessions) -> None:
+    aws.publish("token-1", 1, instance_url="https://evil.example")
+    aws.refresh = renews(aws, "token-2")
+    tries = Tries("token-2")
+    assert sessions.call(tries, deadline=soon()) == "done"
+    assert tries.seen == ["token-2"]
+
+
+def test_before_anybody_connected_the_fix_is_named_and_not_asked_for_again(
+    aws: SmallAws, sessions: Sessions
+) -> None:
+    aws.refresh = lambda payload: {"connected": False}
+    for _ in range(3):
+        with pytest.raises(NotConnected) as caught:
+            sessions.call(Tries(), deadline=soon())
+        assert "make connect" in caught.value.hint
+    assert len(aws.invoked) == 1
+
+
+def test_what_needs_a_person_comes_back_by_its_name(aws: SmallAws, sessions: Sessions) -> None:
+    aws.refresh = lambda payload: FunctionError("CredentialsRevoked", "run make connect")
+    with pytest.raises(CredentialsRevoked, match="make connect"):
+        sessions.call(Tries(), deadline=soon())
+    assert issubclass(CredentialsRevoked, NotSetUp)
+
+
+@pytest.mark.parametrize("error_type", ["Unavailable", "Sandbox.Timedout", "Refused", "x", ""])
+def test_a_refresh_that_failed_otherwise_is_passing(
+    aws: SmallAws, sessions: Sessions, error_type: str
+) -> None:
+    aws.refresh = lambda payload: FunctionError(error_type, "m")
+    with pytest.raises(TokenPending):
+        sessions.call(Tries(), deadline=soon())
+
+
+@pytest.mark.parametrize("status", [0, 429, 500])
+@pytest.mark.parametrize("answer", ["busy", "throttled"])
+def test_while_somebody_else_refreshes_the_newer_token_is_waited_for(
+    aws: SmallAws,
+    sessions: Sessions,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    answer: str,
+) -> None:
+    aws.publish("token-1", 1)
+    if answer == "throttled":
+        aws.broken["lambda"] = AwsError("TooManyRequestsException", "x", status=status)
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            aws.publish("token-2", 2)
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    assert sessions.call(Tries("token-2"), deadline=soon()) == "done"
+    assert len(pauses) == 3
+    assert all(0.5 <= pause <= 1 for pause in pauses)
+    assert len(aws.invoked) == 1
+
+
+def test_waiting_ends_before_the_deadline(aws: SmallAws, sessions: Sessions) -> None:
+    aws.publish("token-1", 1)
+    started = time.monotonic()
+    with pytest.raises(TokenPending):
+        sessions.call(Tries(), deadline=soon(0.6))
+    assert time.monotonic() - started < 0.7
+
+
+def test_a_refresh_that_is_not_allowed_is_not_waited_for(aws: SmallAws, sessions: Sessions) -> None:
+    aws.broken["lambda"] = AwsError("AccessDeniedException", "x", status=403)
+    with pytest.raises(TokenPending) as caught:
+        sessions.call(Tries(), deadline=soon())
+    assert caught.value.code == "AccessDeniedException"
+
+
+def test_a_parameter_that_cannot_be_read_is_passing(aws: SmallAws, sessions: Sessions) -> None:
+    aws.broken["ssm"] = AwsError("ThrottlingException", "x", status=400)
+    with pytest.raises(TokenPending):
+        sessions.call(Tries(), deadline=soon())
+
+
+def test_other_trouble_is_the_caller_s(aws: SmallAws, sessions: Sessions) -> None:
+    aws.publish("token-1", 1)
+
+    def fails(session: Session) -> str:
+        raise Unavailable("down")
+
+    with pytest.raises(Unavailable, match="down"):
+        sessions.call(fails, deadline=soon())
+    assert aws.invoked == []
+
+
+def test_the_payload_is_json(aws: SmallAws, sessions: Sessions) -> None:
+    aws.refresh = renews(aws, "token-1")
+    sessions.call(Tries("token-1"), deadline=soon())
+    assert json.loads(json.dumps(aws.invoked[0])) == {"refused_generation": None}
