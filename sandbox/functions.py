@@ -19,7 +19,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -177,6 +177,11 @@ class Function:
             processes if spec.reserved_concurrency is None else spec.reserved_concurrency
         )
         self.invocations = 0
+        self.crashes = 0
+        """How many invocations ended because their process was gone."""
+        self.doom: Callable[[], int] | None = None
+        """Asked at each invocation: after how many of its requests and answers over the network the
+        process kills itself; 0 lets it live."""
         self._running: set[_Process] = set()
         self._idle: list[_Process] = []
         self._busy: set[_Process] = set()
@@ -231,7 +236,12 @@ class Function:
             if not process.ready:
                 process.wait_until_ready()
             deadline = time.time() + self.spec.timeout
-            invocation = {"request_id": request_id, "arn": self.arn, "deadline": deadline}
+            invocation: dict[str, Any] = {
+                "request_id": request_id,
+                "arn": self.arn,
+                "deadline": deadline,
+                "doom": self.doom() if self.doom else 0,
+            }
             process.send(json.dumps(invocation).encode(), event)
         except (_Gone, TimeoutError):
             self._discard(process)
@@ -278,6 +288,8 @@ class Function:
         return Outcome(payload=payload, failed=kind != b"+", request_id=request_id)
 
     def _crashed(self, request_id: str) -> Outcome:
+        with self._lock:
+            self.crashes += 1
         message = f"RequestId: {request_id} Error: Runtime exited without providing a reason"
         self._note(message)
         return _failure("Runtime.ExitError", message, request_id)
