@@ -126,6 +126,7 @@ def connect_command(
             help="Make a Lead and take it back in the same call (default: ask).",
         ),
     ] = None,
+    yes: Yes = False,
     browser: Browser = True,
     callback: Callback = DEFAULT_CALLBACK,
     wait: Wait = 300,
@@ -170,7 +171,7 @@ def connect_command(
                 username="",
                 more_fields=(),
                 plan_only=False,
-                agree=lambda: terminal.confirm("Do this?", default=True),
+                agree=lambda: yes or _agrees(terminal),
                 way=way,
             )
             lacking = connecting.lacks_set_up(stack, done)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-import click
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -33,21 +32,13 @@ def main() -> None:
     """Run it, and say what went wrong in words. The exit status is 0 only if all is well."""
     terminal = Terminal()
     try:
-        app(standalone_mode=False)
+        app()
     except Problem as problem:
         terminal.bad(problem)
         sys.exit(problem.exit_status)
-    except click.exceptions.Exit as end:
-        sys.exit(end.exit_code)
-    except click.exceptions.Abort:
-        terminal.say("Stopped.")
-        sys.exit(130)
     except KeyboardInterrupt:
         terminal.say("Stopped.")
         sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
     except ClientError as error:
         code = error.response["Error"]["Code"]
         terminal.bad(

@@ -122,7 +122,7 @@ def find_stack(
 ) -> Stack:
     """The stack that the options name; what they leave open is in `samconfig.toml`.
 
-    `local` is the local stack's file, and then the rest does not matter. Raises StackNotFound, Problem.
+    With `local`, the local stack's file, the rest does not matter. Raises StackNotFound, Problem.
     """
     if local is not None:
         return _local_stack(local)

@@ -184,7 +184,7 @@ def test_a_test_lead_is_made_and_leaves_nothing(ready: Local) -> None:
 def test_a_test_lead_that_a_rule_refuses_is_said(ready: Local) -> None:
     from sandbox.org.org import Condition
 
-    ready.org.add_validation_rule("Lead", "Region is missing", Condition("LeadSource", "blank"))
+    ready.org.add_validation_rule("Lead", Condition("LeadSource", "blank"), "Region is missing")
     result = connected(ready, "--test-lead")
     assert result.status == 1
     assert "Region is missing" in result.err
@@ -507,4 +507,4 @@ class TokenAnswers:
         self._oauth.token = token  # type: ignore[method-assign]
 
     def __exit__(self, *_: object) -> None:
-        del self._oauth.token  # type: ignore[misc]
+        del self._oauth.token

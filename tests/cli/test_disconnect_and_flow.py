@@ -1,0 +1,117 @@
+"""`disconnect` and `flow`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bridge.channels import table
+from tests.cli.conftest import Local
+from tests.cli.program import run
+
+
+@pytest.fixture
+def connected(ready: Local) -> Local:
+    ready.stack.connect()
+    ready.stack.invoke("refresh_token", {"refused_generation": None})
+    return ready
+
+
+def test_disconnecting_revokes_and_forgets(connected: Local) -> None:
+    secret = connected.secret()
+    result = run("disconnect", "--yes", *connected.options)
+    assert result.status == 0
+    assert "revoked" in result.err
+    assert not connected.org.connected(secret["refresh_token"])
+    assert connected.secret() == {}
+    assert connected.stack.token() is None
+
+
+def test_no_version_that_secrets_manager_keeps_holds_a_secret(connected: Local) -> None:
+    connected_secret = connected.secret()["client_secret"]
+    run("disconnect", "--yes", *connected.options)
+    client = connected.stack.client("secretsmanager")
+    for stage in ("AWSCURRENT", "AWSPREVIOUS"):
+        said = client.get_secret_value(SecretId=connected.stack.secret_id, VersionStage=stage)
+        assert connected_secret not in said["SecretString"]
+
+
+def test_disconnecting_says_what_remains(connected: Local) -> None:
+    said = run("disconnect", "--yes", *connected.options).err
+    for word in ("outbox", "Rejected", "Bird_Key__c", "Bird_Bridge", "14 days"):
+        assert word in said
+
+
+def test_disconnecting_asks_first(connected: Local) -> None:
+    secret = connected.secret()
+    result = run("disconnect", *connected.options)
+    assert result.status == 1
+    assert "--yes" in result.err
+    assert connected.secret() == secret
+
+
+def test_disconnecting_twice_is_no_error(connected: Local) -> None:
+    run("disconnect", "--yes", *connected.options)
+    result = run("disconnect", "--yes", *connected.options)
+    assert result.status == 0
+    assert "Nothing was connected" in result.err
+
+
+def test_disconnecting_while_salesforce_is_down_forgets_all_the_same(connected: Local) -> None:
+    with connected.stack.outage():
+        result = run("disconnect", "--yes", *connected.options)
+    assert result.status == 0
+    assert "did not confirm" in result.err
+    assert connected.secret() == {}
+
+
+def test_client_credentials_are_disconnected_too(ready: Local) -> None:
+    run("connect", *ready.options, "--grant", "client-credentials")
+    token = ready.stack.token()
+    assert token is not None
+    assert run("disconnect", "--yes", *ready.options).status == 0
+    assert ready.org.oauth.session(token["access_token"]) is None
+
+
+def test_the_flows_step_works_as_it_is_printed(connected: Local) -> None:
+    step = run("flow", "whatsapp", "--show-key", "--json", *connected.options).json()
+    assert step["method"] == "POST"
+    assert step["url"].startswith(connected.stack.url)
+    body = json.dumps(step["body"])
+    for name, value in {"messageId": "wamid.1", "displayName": "Ada", "text": "Hi"}.items():
+        body = body.replace("{{" + name + "}}", value)
+    answer = connected.stack.request(
+        "POST",
+        step["url"].removeprefix(connected.stack.url),
+        body,
+        headers=step["headers"],
+        api_key=None,
+    )
+    assert answer.status == 201
+    assert set(answer.json()) & set(step["variables"]) >= {"outcome", "id", "key"}
+
+
+def test_the_key_is_shown_only_if_asked_for(ready: Local) -> None:
+    hidden = run("flow", "sms", *ready.options)
+    assert ready.stack.api_key not in hidden.out + hidden.err
+    assert "--show-key" in hidden.err
+    assert ready.stack.api_key in run("flow", "sms", "--show-key", *ready.options).out
+
+
+def test_each_channel_has_its_own_object_unless_one_is_named(ready: Local) -> None:
+    for channel in {one.name: one for one in table().values()}.values():
+        step = run("flow", channel.name, "--json", *ready.options).json()
+        assert step["object"] == channel.object
+        assert step["url"].endswith(f"/{channel.object.lower()}s")
+    assert (
+        run("flow", "whatsapp", "--object", "case", "--json", *ready.options)
+        .json()["url"]
+        .endswith("/cases")
+    )
+
+
+def test_a_channel_that_is_not_known_is_said(ready: Local) -> None:
+    result = run("flow", "pigeon", *ready.options)
+    assert result.status == 1
+    assert "whatsapp" in result.err

@@ -1,0 +1,331 @@
+"""`doctor`: what is red, and the next step, for each thing that can be wrong."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from sandbox.org.sample import INTEGRATION_USER
+from tests.cli.conftest import Local
+from tests.cli.program import Result, run
+
+
+@pytest.fixture
+def connected(ready: Local) -> Local:
+    """A stack that is connected and had its first token."""
+    ready.stack.connect()
+    ready.stack.invoke("refresh_token", {"refused_generation": None})
+    return ready
+
+
+def examine(local: Local, *more: str) -> tuple[int, dict[str, dict[str, str]]]:
+    result = run("doctor", "--json", *local.options, *more)
+    said = result.json()
+    assert said["healthy"] == (result.status == 0)
+    return result.status, {one["check"]: one for one in said["checks"]}
+
+
+def reds(checks: dict[str, dict[str, str]]) -> set[str]:
+    return {name for name, one in checks.items() if one["state"] == "bad"}
+
+
+def test_a_healthy_stack_has_no_red(connected: Local) -> None:
+    status, checks = examine(connected)
+    assert status == 0
+    assert reds(checks) == set()
+    greens = {name for name, one in checks.items() if one["state"] == "good"}
+    assert {"secret", "refresh-token", "access-token", "salesforce", "api", "api-key"} <= greens
+    assert {"lead-create", "lead-key", "case-create", "case-key", "api-usage"} <= greens
+
+
+def test_what_the_rights_do_not_show_is_grey(connected: Local) -> None:
+    _, checks = examine(connected)
+    assert checks["duplicates"]["state"] == "unknown"
+
+
+def test_it_changes_nothing(connected: Local) -> None:
+    secret, token, versions = connected.secret(), connected.stack.token(), connected.versions()
+    examine(connected)
+    assert (connected.secret(), connected.stack.token()) == (secret, token)
+    assert connected.versions() == versions
+    assert connected.org.records("Lead") == []
+
+
+def test_no_secret_is_printed(connected: Local) -> None:
+    result: Result = run("doctor", *connected.options)
+    said = result.out + result.err
+    secret, token = connected.secret(), connected.stack.token()
+    assert token is not None
+    hidden = (secret["refresh_token"], secret["client_secret"], token["access_token"])
+    for one in (*hidden, connected.stack.api_key):
+        assert one not in said
+
+
+def test_one_screen_of_text_with_the_next_step_below(connected: Local) -> None:
+    connected.org.settings.api_enabled = False
+    result = run("doctor", *connected.options)
+    assert result.status == 1
+    assert "✗" in result.out
+    assert "→ " in result.out
+    assert len(result.out.splitlines()) < 50
+
+
+def test_not_connected(ready: Local) -> None:
+    _, checks = examine(ready)
+    assert "secret" in reds(checks)
+    assert "connect" in checks["secret"]["nextStep"]
+    assert checks["lead-create"]["state"] == "unknown"
+
+
+def test_api_disabled(connected: Local) -> None:
+    connected.org.settings.api_enabled = False
+    _, checks = examine(connected)
+    assert "api" in reds(checks)
+    assert "API Enabled" in checks["api"]["nextStep"]
+
+
+def test_field_missing(connected: Local) -> None:
+    connected.org.remove_field("Lead", "Bird_Key__c")
+    try:
+        _, checks = examine(connected)
+    finally:
+        restore_key(connected, "Lead")
+    assert reds(checks) >= {"lead-key"}
+    assert "missing" in checks["lead-key"]["said"]
+    assert "setup-org" in checks["lead-key"]["nextStep"]
+    assert checks["case-key"]["state"] == "good"
+
+
+def restore_key(local: Local, object_name: str) -> None:
+    local.org.add_field(
+        object_name,
+        "Bird_Key__c",
+        length=100,
+        external_id=True,
+        unique=True,
+        case_sensitive=True,
+        visible_to=(INTEGRATION_USER,),
+    )
+
+
+def test_field_hidden_is_not_called_missing_for_sure(connected: Local) -> None:
+    connected.org.hide_field("Case", "Bird_Key__c", user=INTEGRATION_USER)
+    try:
+        _, checks = examine(connected)
+    finally:
+        connected.org.show_field("Case", "Bird_Key__c", user=INTEGRATION_USER)
+    assert "case-key" in reds(checks)
+    assert "may not see it" in checks["case-key"]["said"]
+    assert "setup-org" in checks["case-key"]["nextStep"]
+
+
+@pytest.mark.parametrize(
+    ("trait", "words"), [("unique", "not Unique"), ("external_id", "no External ID")]
+)
+def test_field_without_a_trait(connected: Local, trait: str, words: str) -> None:
+    connected.org.change_field("Lead", "Bird_Key__c", **{trait: False})
+    try:
+        _, checks = examine(connected)
+    finally:
+        connected.org.change_field("Lead", "Bird_Key__c", **{trait: True})
+    assert "lead-key" in reds(checks)
+    assert words in checks["lead-key"]["said"]
+
+
+def test_no_right_to_create(connected: Local) -> None:
+    connected.org.set_object_rights("Case", "Read", user=INTEGRATION_USER)
+    try:
+        _, checks = examine(connected)
+    finally:
+        connected.org.set_object_rights(
+            "Case", "Create", "Read", "ViewAllRecords", user=INTEGRATION_USER
+        )
+    assert "case-create" in reds(checks)
+    assert "setup-org" in checks["case-create"]["nextStep"]
+
+
+def test_object_hidden(connected: Local) -> None:
+    connected.org.set_object_rights("Lead", user=INTEGRATION_USER)
+    try:
+        _, checks = examine(connected)
+    finally:
+        connected.org.set_object_rights(
+            "Lead", "Create", "Read", "ViewAllRecords", user=INTEGRATION_USER
+        )
+    assert "lead-create" in reds(checks)
+    assert checks["lead-key"]["state"] == "unknown"
+
+
+def test_token_revoked(connected: Local) -> None:
+    connected.org.oauth.revoke_all()
+    _, checks = examine(connected)
+    assert {"refresh-token", "api"} <= reds(checks)
+    assert "connect" in checks["refresh-token"]["nextStep"]
+
+
+def test_an_expired_session_is_renewed_as_the_functions_would(connected: Local) -> None:
+    # What an earlier test broke, a warm function remembers for some seconds.
+    connected.stack.functions["create_lead"].recycle()
+    connected.org.oauth.expire_sessions()
+    status, checks = examine(connected)
+    assert status == 0, {name: checks[name]["said"] for name in reds(checks)}
+    assert "renewed" in checks["api"]["said"]
+
+
+def test_wrong_host(connected: Local) -> None:
+    from sandbox.org import Org, OrgServer
+
+    other = Org.bare()
+    other.oauth.apps.clear()
+    with OrgServer(other) as server:
+        connected.stack.connect(login_url=server.url)
+        _, checks = examine(connected)
+    assert "refresh-token" in reds(checks)
+    assert "test.salesforce.com" in checks["refresh-token"]["nextStep"]
+    assert "connect" in checks["refresh-token"]["nextStep"]
+
+
+def test_nobody_at_the_login_host(connected: Local) -> None:
+    connected.stack.connect(login_url="http://127.0.0.1:9")
+    _, checks = examine(connected)
+    assert "refresh-token" in reds(checks)
+    assert "--login-url" in checks["refresh-token"]["nextStep"]
+
+
+def test_required_custom_field(connected: Local) -> None:
+    connected.org.add_field("Lead", "Region__c", length=40, required=True)
+    try:
+        _, checks = examine(connected)
+        assert "lead-required" in reds(checks)
+        assert "Region__c" in checks["lead-required"]["said"]
+        assert "--sends Lead.Region__c" in checks["lead-required"]["nextStep"]
+        _, told = examine(connected, "--sends", "Lead.Region__c")
+        assert told["lead-required"]["state"] == "good"
+    finally:
+        connected.org.remove_field("Lead", "Region__c")
+
+
+def test_a_restricted_picklist_without_the_channels(connected: Local) -> None:
+    before = connected.org.schema["Lead"].field("LeadSource")
+    assert before is not None
+    connected.org.change_field("Lead", "LeadSource", restricted=True)
+    try:
+        _, checks = examine(connected)
+    finally:
+        connected.org.change_field("Lead", "LeadSource", restricted=before.restricted)
+    assert checks["lead-channels"]["state"] == "note"
+    assert "WhatsApp" in checks["lead-channels"]["said"]
+
+
+def test_the_end_of_the_refresh_token_is_announced_a_month_ahead(connected: Local) -> None:
+    connected.app.lifetime_seconds = 20 * 86_400.0
+    _, checks = examine(connected)
+    assert checks["refresh-token"]["state"] == "note"
+    assert "connect" in checks["refresh-token"]["nextStep"]
+    connected.app.lifetime_seconds = 90 * 86_400.0
+    _, checks = examine(connected)
+    assert checks["refresh-token"]["state"] == "good"
+
+
+def test_an_old_access_token(connected: Local) -> None:
+    token = connected.stack.token()
+    assert token is not None
+    token["issued_at"] = str(int((time.time() - 3 * 3600) * 1000))
+    put_token(connected, token)
+    _, checks = examine(connected)
+    assert "access-token" in reds(checks)
+
+
+def test_a_token_for_a_foreign_address_is_not_sent_there(connected: Local) -> None:
+    token = connected.stack.token()
+    assert token is not None
+    put_token(connected, {**token, "instance_url": "https://example.org"})
+    _, checks = examine(connected)
+    assert "access-token" in reds(checks)
+    assert "AllowInsecureHosts" in checks["access-token"]["nextStep"]
+
+
+def put_token(local: Local, token: dict[str, Any]) -> None:
+    local.stack.client("ssm").put_parameter(
+        Name=local.stack.token_parameter,
+        Value=json.dumps(token),
+        Type="SecureString",
+        Overwrite=True,
+    )
+
+
+def test_spent_api_requests(connected: Local) -> None:
+    connected.org.settings.daily_requests = 10
+    for _ in range(12):
+        run_nothing(connected)
+    _, checks = examine(connected)
+    assert {"api"} <= reds(checks)
+    assert "REQUEST_LIMIT_EXCEEDED" in checks["api"]["said"]
+
+
+def run_nothing(local: Local) -> None:
+    import urllib3
+
+    token = local.stack.token()
+    assert token is not None
+    urllib3.request(
+        "GET",
+        token["instance_url"] + "/services/data/v68.0/",
+        headers={"Authorization": f"Bearer {token['access_token']}"},
+    )
+
+
+def test_waiting_and_rejected_records_are_counted(connected: Local) -> None:
+    sqs = connected.stack.client("sqs")
+    urls = (connected.stack.outbox_url, connected.stack.rejected_url)
+    for url in urls:
+        sqs.send_message(QueueUrl=url, MessageBody="{}")
+    try:
+        _, checks = examine(connected)
+    finally:
+        for url in urls:
+            sqs.purge_queue(QueueUrl=url)
+    assert checks["outbox"]["state"] == "note"
+    assert "rejected" in reds(checks)
+    assert "rejected list" in checks["rejected"]["nextStep"]
+
+
+def test_salesforce_down(connected: Local) -> None:
+    with connected.stack.outage():
+        _, checks = examine(connected)
+    assert {"refresh-token", "salesforce", "api"} <= reds(checks)
+
+
+def test_a_retired_api_version(connected: Local) -> None:
+    options = connected.options
+    from pathlib import Path
+
+    file = Path(options[options.index("--local-file") + 1]).with_name("env.json")
+    text = file.read_text()
+    file.write_text(text.replace("v68.0", "v20.0"))
+    try:
+        _, checks = examine(connected)
+    finally:
+        file.write_text(text)
+    assert "salesforce" in reds(checks)
+    assert "ApiVersion=" in checks["salesforce"]["nextStep"]
+
+
+def test_a_rule_that_does_not_exist(connected: Local) -> None:
+    options = connected.options
+    from pathlib import Path
+
+    file = Path(options[options.index("--local-file") + 1]).with_name("env.json")
+    text = file.read_text()
+    said = json.loads(text)
+    said["RefreshToken"]["LEAD_ASSIGNMENT"] = "01Q000000000001"
+    file.write_text(json.dumps(said))
+    try:
+        _, checks = examine(connected)
+    finally:
+        file.write_text(text)
+    # The integration user may not look at rules: grey, not red.
+    assert checks["assignment"]["state"] == "unknown"

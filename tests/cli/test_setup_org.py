@@ -1,0 +1,249 @@
+"""`setup-org`: an administrator signs in, and the org gets what the bridge needs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from sandbox.org.sample import ADMIN_USER, API_ONLY_USER, INTEGRATION_USER
+from tests.cli.conftest import Local
+from tests.cli.person import Person, administrator
+from tests.cli.program import Result, run, running
+
+
+def set_up(local: Local, *more: str, person: Person | None = None) -> Result:
+    arguments = ("setup-org", *local.options, "--callback", local.callback, *more)
+    with running(*arguments) as program:
+        (person or administrator()).sign_in(program.address())
+        return program.result()
+
+
+def connect(local: Local, *more: str) -> Result:
+    with running("connect", *local.options, "--callback", local.callback, *more) as program:
+        Person().sign_in(program.address())
+        return program.result()
+
+
+def rows(local: Local, soql: str) -> list[dict[str, Any]]:
+    return local.org.query(soql)
+
+
+def test_a_bare_org_becomes_one_that_takes_leads_and_cases(bare: Local) -> None:
+    connect(bare)
+    lead = {"bird": {"channel": "sms", "messageId": "1", "sender": "+31612345678", "text": "Hi"}}
+    assert bare.stack.request("POST", "/leads", lead).status == 202
+
+    result = set_up(bare, "--yes")
+
+    assert result.status == 0, result.err
+    assert "The org is set up" in result.err
+    for object_name in ("Lead", "Case"):
+        field = bare.org.schema[object_name].field("Bird_Key__c")
+        assert field is not None
+        assert (field.length, field.unique, field.external_id) == (100, True, True)
+        assert field.case_sensitive
+    case = {"bird": {"channel": "viber", "messageId": "2", "displayName": "Ada", "text": "Hi"}}
+    assert bare.stack.request("POST", "/leads", {**lead, "LastName": "Okafor"}).status == 201
+    assert bare.stack.request("POST", "/cases", case).status == 201
+
+
+def test_the_permission_set_is_small_and_bound_to_no_licence(bare: Local) -> None:
+    connect(bare)
+    set_up(bare, "--yes")
+    (made,) = rows(bare, "SELECT Id, LicenseId FROM PermissionSet WHERE Name = 'Bird_Bridge'")
+    assert made["LicenseId"] is None
+    granted = rows(
+        bare,
+        "SELECT SobjectType, PermissionsCreate, PermissionsRead, PermissionsEdit, "
+        "PermissionsDelete, PermissionsViewAllRecords, PermissionsModifyAllRecords FROM "
+        f"ObjectPermissions WHERE ParentId = '{made['Id']}'",
+    )
+    assert sorted(one["SobjectType"] for one in granted) == ["Case", "Lead"]
+    for one in granted:
+        assert one["PermissionsCreate"]
+        assert one["PermissionsRead"]
+        assert one["PermissionsViewAllRecords"]
+        assert not one["PermissionsEdit"]
+        assert not one["PermissionsDelete"]
+        assert not one["PermissionsModifyAllRecords"]
+
+
+def test_running_it_again_does_nothing(bare: Local) -> None:
+    connect(bare)
+    set_up(bare, "--yes")
+    before = Counter(bare.org.journal.counts)
+    result = set_up(bare, "--yes", "--json")
+    assert result.status == 0
+    assert result.json()["steps"] == []
+    assert "Nothing is to be done" in result.err
+    asked = bare.org.journal.counts - before
+    writes = [one for one in asked if not one.startswith("GET ") and "/services/" not in one]
+    assert [one for one in writes if "oauth2" not in one and "/login" not in one] == []
+
+
+def test_the_plan_alone_changes_nothing(bare: Local) -> None:
+    connect(bare)
+    result = set_up(bare, "--plan", "--json")
+    assert result.status == 0
+    targets = [step["target"] for step in result.json()["steps"]]
+    assert "Lead.Bird_Key__c" in targets
+    assert f"Bird_Bridge>{INTEGRATION_USER}" in targets
+    assert result.json()["done"] == []
+    assert bare.org.schema["Lead"].field("Bird_Key__c") is None
+    assert rows(bare, "SELECT Id FROM PermissionSet WHERE Name = 'Bird_Bridge'") == []
+
+
+def test_without_a_yes_nothing_is_changed(bare: Local) -> None:
+    connect(bare)
+    result = set_up(bare)
+    assert result.status == 1
+    assert "--yes" in result.err
+    assert bare.org.schema["Lead"].field("Bird_Key__c") is None
+
+
+def test_it_goes_on_where_it_stopped(bare: Local) -> None:
+    from sandbox.org import Fault
+
+    connect(bare)
+    fault = bare.org.trouble.add(
+        Fault(method="POST", path="/sobjects/FieldPermissions", status=503, body="down", times=99)
+    )
+    stopped = set_up(bare, "--yes")
+    assert stopped.status == 1
+    assert "goes on where it stopped" in stopped.err
+    bare.org.trouble.remove(fault.id)
+    assert set_up(bare, "--yes").status == 0
+    assert set_up(bare, "--yes", "--json").json()["steps"] == []
+
+
+def test_the_administrators_session_is_ended(bare: Local) -> None:
+    connect(bare)
+    set_up(bare, "--yes")
+    admin = bare.org.oauth.user(ADMIN_USER)
+    assert admin is not None
+    theirs = [one for one in bare.org.oauth.sessions.values() if one.user_id == admin["Id"]]
+    assert theirs
+    assert all(one.ended for one in theirs)
+    assert not [a for a in bare.org.oauth.approvals.values() if a.user_id == admin["Id"]]
+
+
+def test_the_administrators_session_is_ended_after_a_failure_too(ready: Local) -> None:
+    connect(ready)
+    assert set_up(ready, "--yes", "--user", "nobody@example.com").status == 1
+    admin = ready.org.oauth.user(ADMIN_USER)
+    assert admin is not None
+    theirs = [one for one in ready.org.oauth.sessions.values() if one.user_id == admin["Id"]]
+    assert all(one.ended for one in theirs)
+
+
+def test_the_stored_connection_is_not_used_and_not_changed(bare: Local) -> None:
+    connect(bare)
+    secret, token = bare.secret(), bare.stack.token()
+    assert token is not None
+    session = bare.org.oauth.sessions[token["access_token"]]
+    used_at = session.used_at
+    set_up(bare, "--yes")
+    assert (bare.secret(), bare.stack.token()) == (secret, token)
+    assert session.used_at == used_at
+
+
+def test_somebody_who_is_no_administrator_is_told_so(bare: Local) -> None:
+    connect(bare)
+    result = set_up(bare, "--yes", person=Person())
+    assert result.status == 1
+    assert "Sign in as an administrator" in result.err
+    assert bare.org.schema["Lead"].field("Bird_Key__c") is None
+
+
+def test_a_user_of_the_integration_licence_gets_the_set_licence_first(bare: Local) -> None:
+    bare.app.run_as = API_ONLY_USER
+    assert run("connect", *bare.options, "--grant", "client-credentials").status == 0
+    result = set_up(bare, "--yes", "--json")
+    assert result.status == 0, result.err
+    done = result.json()["done"]
+    licence = done.index(f"Salesforce API Integration>{API_ONLY_USER}")
+    assert licence < done.index(f"Bird_Bridge>{API_ONLY_USER}")
+    assert bare.stack.request("POST", "/leads", {"LastName": "Okafor"}).status == 201
+    assert set_up(bare, "--yes", "--json").json()["steps"] == []
+
+
+def test_without_a_connection_the_user_is_named(bare: Local) -> None:
+    unnamed = set_up(bare, "--plan", "--json")
+    assert unnamed.status == 0
+    assert any("assigned to nobody" in note for note in unnamed.json()["notes"])
+    named = set_up(bare, "--plan", "--json", "--user", INTEGRATION_USER)
+    targets = [step["target"] for step in named.json()["steps"]]
+    assert f"Bird_Bridge>{INTEGRATION_USER}" in targets
+
+
+def test_a_field_that_is_not_unique_is_mended(ready: Local) -> None:
+    connect(ready)
+    ready.org.change_field("Lead", "Bird_Key__c", unique=False)
+    try:
+        result = set_up(ready, "--yes", "--json")
+        assert result.json()["done"] == ["Lead.Bird_Key__c"]
+    finally:
+        field = ready.org.change_field("Lead", "Bird_Key__c", unique=True)
+    assert field.unique
+
+
+def test_a_field_of_another_type_is_left_alone(bare: Local) -> None:
+    bare.org.add_field("Lead", "Bird_Key__c", "double")
+    connect(bare)
+    result = set_up(bare, "--yes")
+    assert result.status == 1
+    assert "ExternalIdField" in result.err
+    assert rows(bare, "SELECT Id FROM PermissionSet WHERE Name = 'Bird_Bridge'") == []
+
+
+def test_fields_that_flows_set_are_granted_if_named(bare: Local) -> None:
+    bare.org.add_field("Lead", "Region__c", length=40, visible_to=(ADMIN_USER,))
+    connect(bare)
+    assert set_up(bare, "--yes", "--field", "Lead.Region__c").status == 0
+    answer = bare.stack.request("POST", "/leads", {"LastName": "Okafor", "Region__c": "North"})
+    assert answer.status == 201
+
+
+@pytest.mark.parametrize("field", ["Region__c", "Account.Region__c", "Lead."])
+def test_a_field_without_its_object_is_refused(ready: Local, field: str) -> None:
+    result = run("setup-org", *ready.options, "--field", field)
+    assert result.status == 1
+    assert "Lead.Field__c" in result.err
+
+
+def test_an_administrator_of_another_org_is_refused(ready: Local) -> None:
+    import json
+
+    connect(ready)
+    token = ready.stack.token()
+    assert token is not None
+    token["id"] = token["id"].replace(ready.org.org_id, "00D000000000001EAA")
+    ready.stack.client("ssm").put_parameter(
+        Name=ready.stack.token_parameter,
+        Value=json.dumps(token),
+        Type="SecureString",
+        Overwrite=True,
+    )
+    result = set_up(ready, "--yes")
+    assert result.status == 1
+    assert "another org" in result.err
+
+
+def test_connect_sets_the_org_up_in_one_go(bare: Local) -> None:
+    arguments = ("connect", *bare.options, "--callback", bare.callback)
+    with running(*arguments, "--setup-org", "--test-lead", "--yes") as program:
+        Person().sign_in(program.address(1))
+        administrator().sign_in(program.address(2))
+        result = program.result()
+    assert result.status == 0, result.err
+    assert "The org is set up" in result.err
+    assert "test Lead was made and taken back" in result.err
+
+
+def test_connect_says_what_lacks(bare: Local) -> None:
+    result = connect(bare)
+    assert result.status == 0
+    assert "The org lacks" in result.err
+    assert "setup-org" in result.err
