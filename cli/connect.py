@@ -255,6 +255,9 @@ def _by_browser(
     way: sign_in.Way,
 ) -> Connected:
     terminal.say("Sign in as the integration user, not as yourself: leads come from that user.")
+    if stack.local and "integration_user" in stack.local:
+        who = stack.local["integration_user"]
+        terminal.say(f"In the sandbox that is {who['username']}, password {who['password']}")
     terminal.note(
         "Salesforce keeps five approvals for a user and an app, and ends the oldest at the next "
         "one. Do not connect more stacks than that by the same user and app."
@@ -276,7 +279,7 @@ def _by_browser(
         return Page(
             good=True,
             title="Connected",
-            text=f"Bird can make leads and cases in Salesforce now{_whose(done.identity)}.",
+            text=f"The bridge from Bird is connected to Salesforce{_whose(done.identity)}.",
         )
 
     return sign_in.run(terminal, request, way, use=use, page=page)

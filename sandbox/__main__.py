@@ -50,7 +50,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def write_files(stack: Stack, folder: Path = LOCAL) -> None:
     """What `sam local`, `make invoke` and `bird-salesforce --local` need to find the stack."""
-    from sandbox.org.sample import CLIENT_ID, CLIENT_SECRET
+    from sandbox.org.sample import (
+        CLIENT_ID,
+        CLIENT_SECRET,
+        INTEGRATION_PASSWORD,
+        INTEGRATION_USER,
+    )
 
     folder.mkdir(exist_ok=True)
     environment = {
@@ -67,6 +72,7 @@ def write_files(stack: Stack, folder: Path = LOCAL) -> None:
         "outputs": stack.deployment.outputs,
         "stack_name": stack.stack_name,
         "app": {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET},
+        "integration_user": {"username": INTEGRATION_USER, "password": INTEGRATION_PASSWORD},
     }
     (folder / "stack.json").write_text(json.dumps(where, indent=2), encoding="utf-8")
 

@@ -1,0 +1,177 @@
+"""How a deployed stack is found: CloudFormation's outputs and the functions' own environment."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from cli.doctor import Doctor, State
+from cli.problem import Problem, StackNotFound
+from cli.stack import Stack, find_stack, read_samconfig
+from sandbox.template import Attributes, Deployment, Template
+from tests.cli.program import run
+
+REGION = "eu-west-1"
+NAME = "bird-production"
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """An empty AWS account, and a folder without a samconfig.toml."""
+    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "BIRD_SALESFORCE_STACK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.chdir(tmp_path)
+    with mock_aws():
+        yield
+
+
+def resolved() -> Deployment:
+    """The template's outputs and environments, as a deployment would have them."""
+
+    def make(logical_id: str, kind: str, properties: Any) -> Attributes:
+        name = str(properties.get("FunctionName") or properties.get("StageName") or logical_id)
+        if kind == "AWS::SQS::Queue":
+            name = f"https://sqs.{REGION}.amazonaws.com/123456789012/{logical_id}"
+        return {"Ref": name, "Arn": f"arn:aws:x:{REGION}:123456789012:{name}"}
+
+    return Deployment(Template.load(), stack_name=NAME, parameters={}, make=make, region=REGION)
+
+
+def deploy(*, environment: dict[str, str] | None = None, outputs: Any = None) -> None:
+    """Put into the account what `sam deploy` would leave, as far as the program looks at it."""
+    deployment = resolved()
+    spec = deployment.functions["RefreshToken"]
+    role = boto3.client("iam").create_role(RoleName="role", AssumeRolePolicyDocument="{}")
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("app.py", "")
+    boto3.client("lambda", region_name=REGION).create_function(
+        FunctionName=spec.name,
+        Runtime="python3.13",
+        Role=role["Role"]["Arn"],
+        Handler="app.handler",
+        Code={"ZipFile": code.getvalue()},
+        Environment={"Variables": dict(spec.environment) if environment is None else environment},
+    )
+    key = boto3.client("apigateway", region_name=REGION).create_api_key(name="key", enabled=True)
+    said = dict(deployment.outputs if outputs is None else outputs)
+    if "ApiKeyId" in said:
+        said["ApiKeyId"] = key["id"]
+    template = {
+        "Resources": {"Nothing": {"Type": "AWS::SQS::Queue"}},
+        "Outputs": {name: {"Value": value} for name, value in said.items()},
+    }
+    boto3.client("cloudformation", region_name=REGION).create_stack(
+        StackName=NAME, TemplateBody=json.dumps(template)
+    )
+
+
+def find(**more: Any) -> Stack:
+    asked: dict[str, Any] = {"name": NAME, "region": REGION, "profile": None, "local": None}
+    return find_stack(**{**asked, **more})
+
+
+def test_outputs_and_settings_are_those_of_the_deployment(account: None) -> None:
+    deploy()
+    stack = find()
+    assert stack.outputs["CreateLeadFunction"] == f"{NAME}-create-lead"
+    assert stack.settings.token_parameter == f"/{NAME}/access-token"
+    assert stack.settings.external_id_field == "Bird_Key__c"
+    assert stack.url("Case").endswith(".amazonaws.com/v1/cases")
+
+
+def test_the_name_is_in_samconfig_or_the_environment(
+    account: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy()
+    (tmp_path / "samconfig.toml").write_text(
+        f'[default.global.parameters]\nstack_name = "{NAME}"\n'
+        f'[default.deploy.parameters]\nregion = "{REGION}"\n'
+    )
+    assert find(name=None, region=None).name == NAME
+    (tmp_path / "samconfig.toml").unlink()
+    monkeypatch.setenv("BIRD_SALESFORCE_STACK", NAME)
+    assert find(name=None).name == NAME
+
+
+def test_the_projects_own_samconfig_names_the_stack() -> None:
+    assert read_samconfig(Path(__file__).parents[2])["stack_name"] == "bird-salesforce"
+
+
+def test_a_stack_that_is_not_there(account: None) -> None:
+    with pytest.raises(StackNotFound, match="There is no stack") as found:
+        find()
+    assert "--local" in found.value.next_step
+
+
+def test_a_stack_of_somebody_else(account: None) -> None:
+    deploy(outputs={"Other": "value"})
+    with pytest.raises(StackNotFound, match="not this bundle's"):
+        find()
+
+
+def test_a_stack_of_another_version(account: None) -> None:
+    deploy(environment={"LOGIN_URL": "https://login.salesforce.com"})
+    with pytest.raises(StackNotFound, match="another version"):
+        find()
+
+
+def test_no_region_and_no_profile(account: None) -> None:
+    with pytest.raises(Problem, match="region") as found:
+        find(region=None)
+    assert "--region" in found.value.next_step
+    with pytest.raises(Problem, match="no AWS profile nobody"):
+        find(profile="nobody")
+
+
+def test_no_credentials(account: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(Problem, match="no AWS credentials"):
+        find()
+
+
+def test_the_schedule_is_looked_at(account: None) -> None:
+    deploy()
+    doctor = Doctor(stack=find())
+    assert doctor._check_schedule().state is State.BAD
+    function = boto3.client("lambda", region_name=REGION).get_function_configuration(
+        FunctionName=f"{NAME}-refresh-token"
+    )
+    events = boto3.client("events", region_name=REGION)
+    events.put_rule(Name="schedule", ScheduleExpression="rate(45 minutes)", State="ENABLED")
+    events.put_targets(Rule="schedule", Targets=[{"Id": "1", "Arn": function["FunctionArn"]}])
+    assert doctor._check_schedule().state is State.GOOD
+    events.disable_rule(Name="schedule")
+    off = doctor._check_schedule()
+    assert off.state is State.BAD
+    assert "enable-rule --name schedule" in off.next_step
+
+
+def test_flow_prints_the_deployed_address_and_how_to_see_the_key(account: None) -> None:
+    deploy()
+    where = ("--stack-name", NAME, "--region", REGION)
+    result = run("flow", "viber", *where)
+    assert result.status == 0, result.err
+    assert f"execute-api.{REGION}.amazonaws.com/v1/cases" in result.out
+    assert "aws apigateway get-api-key" in result.err
+    shown = run("flow", "viber", "--show-key", "--json", *where).json()
+    assert len(shown["headers"]["x-api-key"]) >= 20
+
+
+def test_messages_name_the_stack_in_the_commands_they_advise(account: None) -> None:
+    deploy()
+    assert find().options() == f"--stack-name {NAME} --region {REGION}"
