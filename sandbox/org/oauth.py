@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 CODE_SECONDS = 900.0
 EXPIRED = ("invalid_grant", "expired access/refresh token")
-_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}\Z")
+# RFC 7636 ends at 128 characters; jsforce, which works with Salesforce, sends 171.
+_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,256}\Z")
 
 
 @dataclass(slots=True)

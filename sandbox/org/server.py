@@ -41,6 +41,8 @@ MAINTENANCE_PAGE = (
     "<!DOCTYPE html><html><head><title>Maintenance</title></head><body><h1>We are down for "
     "maintenance.</h1><p>Sorry for the inconvenience. We'll be back shortly.</p></body></html>"
 )
+# The body is read and unpacked before Flask sees the request.
+_ALREADY_READ = frozenset({"CONTENT_LENGTH", "CONTENT_ENCODING", "TRANSFER_ENCODING"})
 _QUIET_HEADERS = (
     ("Cache-Control", "no-cache,must-revalidate,max-age=0,no-store,private"),
     ("Server", "sfdcedge"),
@@ -350,7 +352,7 @@ class _Handler(BaseHTTPRequestHandler):
             key = name.upper().replace("-", "_")
             if key == "CONTENT_TYPE":
                 environ[key] = value
-            elif key != "CONTENT_LENGTH" and "_" not in name:
+            elif key not in _ALREADY_READ and "_" not in name:
                 environ[f"HTTP_{key}"] = value
         return environ
 

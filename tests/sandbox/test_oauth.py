@@ -609,3 +609,20 @@ def test_the_endpoints_can_be_discovered(anonymous: Caller) -> None:
         "GET", anonymous.server.url + "/.well-known/openid-configuration"
     )
     assert answer.json()["token_endpoint"] == anonymous.server.url + "/services/oauth2/token"
+
+
+def test_a_form_may_come_in_chunks(anonymous: Caller, tokens: dict[str, Any]) -> None:
+    form = {
+        "grant_type": "refresh_token",
+        "refresh_token": tokens["refresh_token"],
+        "client_id": sample.CLIENT_ID,
+        "client_secret": sample.CLIENT_SECRET,
+    }
+    answer = anonymous.http.request(
+        "POST",
+        anonymous.server.url + "/services/oauth2/token",
+        body=iter([urlencode(form).encode()]),
+        headers={"Content-Type": "application/x-www-form-urlencoded"},
+        chunked=True,
+    )
+    assert answer.status == 200
