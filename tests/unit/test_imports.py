@@ -1,0 +1,82 @@
+"""A cold start imports what it needs and nothing dear."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ENVIRON
+
+ROOT = Path(__file__).parents[2]
+
+PROBE = """
+import json, sys
+before = set(sys.modules)
+sys.path[:0] = [{function!r}, {layer!r}]
+import app
+from bridge import wiring
+made = wiring.record_api({object_name!r})
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+
+MOST_MODULES = 240
+"""Ceiling on the modules that a cold start loads on top of a bare Python; 204 on Python 3.11."""
+
+
+def loaded_by(folder: str, object_name: str) -> set[str]:
+    """The modules that a fresh process loads to answer for an object."""
+    program = PROBE.format(
+        function=str(ROOT / "functions" / folder),
+        layer=str(ROOT / "layers" / "bridge"),
+        object_name=object_name,
+    )
+    powertools = {
+        "POWERTOOLS_SERVICE_NAME": "bird-salesforce",
+        "POWERTOOLS_METRICS_NAMESPACE": "BirdSalesforce",
+    }
+    # -I: nothing of this machine's environment or folders gets in. -S would hide site-packages.
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program],
+        env={**ENVIRON, **powertools, "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    ("folder", "object_name"), [("create_lead", "Lead"), ("create_case", "Case")]
+)
+def test_a_cold_start_loads_nothing_dear(folder: str, object_name: str) -> None:
+    modules = loaded_by(folder, object_name)
+    packages = {name.partition(".")[0] for name in modules}
+    dear = {"boto3", "requests", "pydantic", "s3transfer", "aws_xray_sdk", "cryptography"}
+    assert packages & dear == set()
+    # Powertools imports the bare package, to tell AWS its name, and with it jmespath.
+    assert {name for name in modules if name.startswith("botocore.")} == set()
+    ours = {name for name in modules if name.startswith("bridge.")}
+    assert not ours & {"bridge.delivery", "bridge.refresh", "bridge.signatures", "bridge.shapes"}
+    assert len(modules) <= MOST_MODULES
+
+
+def test_importing_a_module_reads_no_environment_and_makes_no_client() -> None:
+    names = sorted(path.stem for path in (ROOT / "layers/bridge/bridge").glob("[a-z]*.py"))
+    program = f"import sys; sys.path.insert(0, {str(ROOT / 'layers/bridge')!r})\n" + "\n".join(
+        f"import bridge.{name}" for name in names
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program],
+        env={"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
