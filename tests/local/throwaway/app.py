@@ -4,9 +4,10 @@ import json
 import os
 import sys
 import time
+from typing import Any
 
 
-def handler(event, context):
+def handler(event: dict[str, Any], context: Any) -> Any:
     if "Records" in event:
         return _batch(event)
     body = event.get("body")
@@ -47,14 +48,16 @@ def handler(event, context):
     return {"statusCode": 200, "headers": {"X-Seen": "yes"}, "body": json.dumps(seen)}
 
 
-def _batch(event):
+def _batch(event: dict[str, Any]) -> dict[str, Any]:
     failures = []
     for record in event["Records"]:
         if record["body"] == "raise":
             raise ValueError("the whole batch")
         if record["body"] == "sleep":
             time.sleep(30)
-        if record["body"] == "keep":
+        if record["body"] == "show":
+            print(json.dumps(record))
+        if record["body"] in ("keep", "show"):
             failures.append({"itemIdentifier": record["messageId"]})
     print(len(event["Records"]), "records")
     return {"batchItemFailures": failures}

@@ -1,0 +1,155 @@
+"""Every function in a real container by `sam local`, against the running local stack.
+
+    python .ci/sam_local.py ADDRESS
+
+ADDRESS is this machine's as the containers see it. Needs Docker, `sam` on the PATH and a finished
+`sam build`. `sam local invoke` exits 0 whatever happens, so what it prints is what counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import urllib3  # noqa: E402
+
+from sandbox.__main__ import LOCAL, write_files  # noqa: E402
+from sandbox.stack import Stack  # noqa: E402
+
+API_PORT = 3117
+ENVIRONMENT = {**os.environ, "SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "us-east-1"}
+OPTIONS = ["--env-vars", str(LOCAL / "env.json"), "--region", "us-east-1"]
+
+
+def last_json(text: str) -> Any:
+    """The last line that is JSON: the function's answer."""
+    for line in reversed(text.strip().splitlines()):
+        try:
+            return json.loads(line)
+        except ValueError:
+            continue
+    return None
+
+
+def invoke(function: str, event: str) -> Any:
+    """One `sam local invoke`; answers what the function answered."""
+    done = subprocess.run(
+        ["sam", "local", "invoke", function, "--event", str(ROOT / "events" / event), *OPTIONS],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    answer = last_json(done.stdout)
+    if done.returncode or answer is None:
+        raise SystemExit(f"sam local invoke {function}: {done.stdout}\n{done.stderr[-3000:]}")
+    return answer
+
+
+def check(what: str, answer: Any, right: Callable[[Any], object]) -> None:
+    """Say what was seen, or end with it."""
+    try:
+        good = right(answer)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        good = False
+    if not good:
+        raise SystemExit(f"not as it should be: {what}: {json.dumps(answer)[:2000]}")
+    print(f"  {what}", flush=True)
+
+
+def body(answer: Any) -> Any:
+    return json.loads(answer["body"])
+
+
+def invoke_each(stack: Stack) -> None:
+    """One event for each function."""
+    answer = invoke("RefreshToken", "refresh_token.json")
+    check("RefreshToken got a token", answer, lambda one: one["generation"] >= 1)
+    check("and stored it", stack.token(), lambda one: one["access_token"])
+    answer = invoke("CreateLead", "create_lead.json")
+    check("CreateLead answered 201", answer, lambda one: one["statusCode"] == 201)
+    lead = stack.org.get("Lead", body(answer)["id"])
+    check("and the lead is in Salesforce", lead, lambda one: one["LastName"])
+    answer = invoke("CreateLead", "create_lead.json")
+    check("a repeated call answered 200", answer, lambda one: body(one)["outcome"] == "exists")
+    answer = invoke("CreateCase", "create_case.json")
+    check("CreateCase answered with a number", answer, lambda one: body(one)["number"])
+    answer = invoke("ReceiveMessage", "receive_message.json")
+    check("ReceiveMessage answered 201", answer, lambda one: one["statusCode"] == 201)
+    answer = invoke("Deliver", "deliver.json")
+    check("Deliver took its batch", answer, lambda one: one["batchItemFailures"] == [])
+
+
+def wait_for_api(process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + 120
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            urllib3.request("GET", f"http://127.0.0.1:{API_PORT}/", timeout=2, retries=False)
+            return
+        except urllib3.exceptions.HTTPError:
+            time.sleep(0.5)
+    raise SystemExit("sam local start-api did not start")
+
+
+def call_the_api() -> None:
+    """The API by `sam local start-api`."""
+    process = subprocess.Popen(
+        ["sam", "local", "start-api", "--port", str(API_PORT), *OPTIONS],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_for_api(process)
+        for path, said in (
+            ("/leads", {"LastName": "Container", "bird": {"messageId": "container-1"}}),
+            ("/cases", {"Subject": "Container", "bird": {"messageId": "container-2"}}),
+        ):
+            answer = urllib3.request(
+                "POST",
+                f"http://127.0.0.1:{API_PORT}{path}",
+                json=said,
+                headers={"x-api-key": "any"},
+                timeout=120,
+                retries=False,
+            )
+            check(f"POST {path} answered 201", answer.json(), lambda one: one["id"])
+        answer = urllib3.request(
+            "GET", f"http://127.0.0.1:{API_PORT}/leads/container-1", timeout=120, retries=False
+        )
+        check("GET /leads/{key} found it", answer.json(), lambda one: one["outcome"] == "created")
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def main(address: str) -> None:
+    with Stack(host="0.0.0.0", advertise=address, stack_name="bird-containers") as stack:
+        write_files(stack)
+        try:
+            invoke_each(stack)
+            call_the_api()
+        finally:
+            (LOCAL / "env.json").unlink(missing_ok=True)
+            (LOCAL / "stack.json").unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
