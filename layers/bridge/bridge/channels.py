@@ -1,7 +1,7 @@
 """What each channel means: its label, its object, its senders, what it fills. Data, not code.
 
 The table is `channels.json` beside this file; a deployer edits it and deploys again, and
-`make check` says which line is wrong (docs/channels.md lists what may stand in it). How a channel
+`make check` says which line is wrong (docs/flows.md lists what may stand in it). How a channel
 is called differs between Bird's three generations (`facebook`, `messenger`; `whatsapp_sandbox`;
 `whatsapp:1.0`), so names are compared by their letters and digits only, and by aliases.
 """
