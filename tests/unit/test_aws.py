@@ -218,7 +218,7 @@ def test_trouble_that_stays_ends_with_the_deadline() -> None:
     started = time.monotonic()
     with pytest.raises(AwsError):
         aws.send_message("https://q", "body", deadline=soon(0.8))
-    assert time.monotonic() - started < 0.9
+    assert time.monotonic() - started < 1.2
     assert 2 <= len(http.calls) <= 6
 
 

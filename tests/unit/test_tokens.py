@@ -263,7 +263,7 @@ def test_waiting_ends_before_the_deadline(aws: SmallAws, sessions: Sessions) -> 
     started = time.monotonic()
     with pytest.raises(TokenPending):
         sessions.call(Tries(), deadline=soon(0.6))
-    assert time.monotonic() - started < 0.7
+    assert time.monotonic() - started < 1
 
 
 def test_a_refresh_that_is_not_allowed_is_not_waited_for(aws: SmallAws, sessions: Sessions) -> None:
