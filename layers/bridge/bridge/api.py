@@ -7,6 +7,7 @@ happened, for flow steps that stop on anything else.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from dataclasses import dataclass
@@ -169,8 +170,12 @@ class RecordApi:
                 object=record.object,
                 key=record.key,
             )
-        self._tell(record, outcome_name(outcome), _problem_of(outcome), started)
-        return reply_to(outcome, record)
+        try:
+            self._tell(record, outcome_name(outcome), _problem_of(outcome), started)
+        except Exception as error:  # what has happened has happened, told or not
+            with contextlib.suppress(Exception):
+                self._telemetry.alarm("telemetry_failed", error=error, object=record.object)
+        return reply_to(outcome, record, can_be_asked=bool(self._settings.external_id_field))
 
     def _find(self, request: HttpRequest, object_name: ObjectName, deadline: Deadline) -> Reply:
         keys = request.asked_keys()
@@ -264,8 +269,8 @@ def _problem_of(outcome: Outcome) -> SalesforceProblem | None:
     return outcome.why if isinstance(outcome, Queued) else None
 
 
-def reply_to(outcome: Outcome, record: Record) -> Reply:
-    """The HTTP answer to what became of a record."""
+def reply_to(outcome: Outcome, record: Record, *, can_be_asked: bool = True) -> Reply:
+    """The HTTP answer to what became of a record; `can_be_asked` where a key field is kept."""
     if isinstance(outcome, Created):
         said = {
             "outcome": outcome_name(outcome),
@@ -279,7 +284,7 @@ def reply_to(outcome: Outcome, record: Record) -> Reply:
                 "outcome": "queued",
                 "object": record.object,
                 "key": record.key,
-                "message": _queued_message(outcome.why, record),
+                "message": _queued_message(outcome.why, record, can_be_asked=can_be_asked),
             },
         )
     problem = outcome.problem
@@ -310,8 +315,9 @@ def _record_said(created: Created, object_name: str, key: str) -> dict[str, Any]
     return said
 
 
-def _queued_message(why: SalesforceProblem | None, record: Record) -> str:
+def _queued_message(why: SalesforceProblem | None, record: Record, *, can_be_asked: bool) -> str:
     after = f" GET {PATHS[record.object]}/{record.key} tells when it is there."
+    after = after if can_be_asked else ""
     if why is None:
         return "The record is queued, as asked; Salesforce gets it shortly." + after
     if isinstance(why, NotSetUp):

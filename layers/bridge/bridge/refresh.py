@@ -480,7 +480,7 @@ class TokenRefresher:
                 )
             except GrantRefused as refusal:
                 if refusal.failure.permanent:
-                    if self._vault.credentials().refresh_token != credentials.refresh_token:
+                    if self._vault.credentials() != credentials:
                         return None
                     raise CredentialsRevoked(
                         "Salesforce refuses the credentials: "
@@ -499,7 +499,7 @@ class TokenRefresher:
             if attempt == GRANT_ATTEMPTS - 1 or deadline.remaining() < pause + STORE_SECONDS + 2:
                 break
             time.sleep(pause)
-            if self._vault.credentials().refresh_token != credentials.refresh_token:
+            if self._vault.credentials() != credentials:
                 return None
         raise trouble
 

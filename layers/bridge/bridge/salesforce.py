@@ -560,8 +560,7 @@ class Salesforce:
             )
             return f"{self._base}/query?q={_quoted(soql)}"
         return (
-            f"{self._base}/sobjects/{object_name}/{self._key_field}/{_quoted(key)}"
-            f"?fields={fields}"
+            f"{self._base}/sobjects/{object_name}/{self._key_field}/{_quoted(key)}?fields={fields}"
         )
 
     def _case_body(self, record: Record) -> bytes:
