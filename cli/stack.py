@@ -236,11 +236,16 @@ def _local_stack(path: Path) -> Stack:
         region=region,
         outputs=said["outputs"],
         settings=_settings(environment),
-        session=boto3.Session(
-            aws_access_key_id="local", aws_secret_access_key="local", region_name=region
-        ),
+        session=_local_session(region),
         endpoint_url=said["aws_endpoint"],
         local=said,
+    )
+
+
+@cache
+def _local_session(region: str) -> boto3.Session:
+    return boto3.Session(
+        aws_access_key_id="local", aws_secret_access_key="local", region_name=region
     )
 
 
