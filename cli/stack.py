@@ -33,8 +33,10 @@ from cli.problem import Problem, StackNotFound
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
-LOCAL_FILE = Path(".local/stack.json")
-"""Where `make start` writes what the local stack is called, relative to the project's folder."""
+PROJECT = Path(__file__).resolve().parent.parent
+
+LOCAL_FILE = PROJECT / ".local" / "stack.json"
+"""Where `make start` writes what the local stack is called."""
 
 LOCAL_REGION = "us-east-1"
 
@@ -126,7 +128,7 @@ def find_stack(
     """
     if local is not None:
         return _local_stack(local)
-    configured = read_samconfig(folder or Path.cwd())
+    configured = read_samconfig(folder or Path.cwd()) or read_samconfig(PROJECT)
     name = name or os.environ.get("BIRD_SALESFORCE_STACK") or configured.get("stack_name")
     name = name or DEFAULT_NAME
     try:
