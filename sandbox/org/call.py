@@ -74,6 +74,13 @@ class Call:
             self.payload = read_json(self.raw)
         return self.payload
 
+    def object(self) -> dict[str, Any]:
+        """The body, which must be a JSON object; raises `Refused`."""
+        body = self.json()
+        if not isinstance(body, dict):
+            raise refused(400, "JSON_PARSER_ERROR", "The body must be a JSON object")
+        return body
+
     def kind(self, name: str) -> ObjectType:
         """An object that exists and that the user may know of; raises `Refused`."""
         found = self.org.schema.find(name)

@@ -58,8 +58,8 @@ def composite(call: Call) -> Answer:
 
     ``collateSubrequests`` lets Salesforce reorder; here subrequests always run as they stand.
     """
-    body = call.json()
-    subrequests = body.get("compositeRequest") if isinstance(body, dict) else None
+    body = call.object()
+    subrequests = body.get("compositeRequest")
     if not isinstance(subrequests, list) or not subrequests:
         raise refused(400, "JSON_PARSER_ERROR", "compositeRequest is required")
     if len(subrequests) > MAX_SUBREQUESTS:
@@ -141,6 +141,8 @@ def _subrequest(call: Call, item: dict[str, Any], known: dict[str, Any]) -> Answ
         url = _resolve(item["url"], known)
         body = _resolve(item.get("body"), known)
         own = item.get("httpHeaders") or {}
+        if not isinstance(own, dict):
+            raise refused(400, "JSON_PARSER_ERROR", "httpHeaders must be an object")
         headers = {n: call.headers[n] for n in _INHERITED if n in call.headers}
         headers.update({str(k).lower(): str(v) for k, v in own.items()})
         return _inner(call, item["method"].upper(), url, headers, body)
@@ -228,8 +230,8 @@ def collections(call: Call, parts: list[str]) -> Answer:
 
 
 def _records(call: Call) -> tuple[list[dict[str, Any]], bool]:
-    body = call.json()
-    records = body.get("records") if isinstance(body, dict) else None
+    body = call.object()
+    records = body.get("records")
     if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
         raise refused(400, "JSON_PARSER_ERROR", "The records list is required")
     if len(records) > MAX_RECORDS:
@@ -306,8 +308,10 @@ def _retrieve(call: Call, parts: list[str]) -> Answer:
         raise not_found()
     kind = call.kind(parts[0])
     if call.method == "POST":
-        body = call.json()
+        body = call.object()
         listed, fields = body.get("ids", []), body.get("fields", [])
+        if not _strings(listed) or not _strings(fields):
+            raise refused(400, "JSON_PARSER_ERROR", "ids and fields must be lists of text")
         call.query = {**call.query, "fields": ",".join(fields)}
     else:
         listed = [i for i in call.query.get("ids", "").split(",") if i]
@@ -320,6 +324,14 @@ def _retrieve(call: Call, parts: list[str]) -> Answer:
             continue
         found.append(rest.show(call, kind, record))
     return Answer(200, found)
+
+
+def _is_dict(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _strings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 # --- tree and batch ---------------------------------------------------------------------------
@@ -360,9 +372,9 @@ def tree(call: Call, parts: list[str]) -> Answer:
 def batch(call: Call, parts: list[str]) -> Answer:
     """Up to 25 independent subrequests; a failed one undoes nothing."""
     call.allow("POST")
-    body = call.json()
-    subrequests = body.get("batchRequests") if isinstance(body, dict) else None
-    if parts or not isinstance(subrequests, list):
+    body = call.object()
+    subrequests = body.get("batchRequests")
+    if parts or not isinstance(subrequests, list) or not all(map(_is_dict, subrequests)):
         raise refused(400, "JSON_PARSER_ERROR", "batchRequests is required")
     if len(subrequests) > MAX_SUBREQUESTS:
         raise refused(400, "PROCESSING_HALTED", f"Limit of {MAX_SUBREQUESTS} subrequests exceeded.")

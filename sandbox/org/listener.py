@@ -46,6 +46,7 @@ class Listener:
         self._host = host
         self._port = port
         self._open: set[socket.socket] = set()
+        self._dropped: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._listening = threading.Event()
         self._closed = False
@@ -104,6 +105,7 @@ class Listener:
         finally:
             with self._lock:
                 self._open = {c for c in self._open if c.fileno() >= 0 and c is not connection}
+                self._dropped &= self._open
             with contextlib.suppress(OSError):
                 connection.close()
 
@@ -113,10 +115,18 @@ class Listener:
             self._open.discard(connection)
             self._open.add(stream)
 
+    def dropped(self, connection: socket.socket) -> bool:
+        """Whether a connection was dropped: what still comes in on it must not be answered.
+
+        ``shutdown`` alone does not do: bytes that arrive before the reader wakes up are read.
+        """
+        return connection in self._dropped
+
     def drop_connections(self) -> int:
         """Reset every open connection; says how many there were."""
         with self._lock:
             known = list(self._open)
+            self._dropped.update(known)
         for connection in known:
             with contextlib.suppress(OSError):
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)

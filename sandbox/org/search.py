@@ -17,23 +17,23 @@ def parameterized(call: Call) -> Answer:
     """``parameterizedSearch``, with a JSON body or with parameters."""
     call.allow("GET", "HEAD", "POST")
     if call.method == "POST":
-        body = call.json()
-        words = str(body.get("q", "")) if isinstance(body, dict) else ""
-        wanted = {o["name"]: o for o in body.get("sobjects", []) if isinstance(o, dict)}
-        fields = body.get("fields", [])
-        limit = int(body.get("overallLimit", 2000))
+        body = call.object()
+        words = str(body.get("q", ""))
+        wanted = {str(o.get("name")): o for o in _list(body, "sobjects", dict)}
+        fields = _list(body, "fields", str)
+        limit = _whole(body.get("overallLimit"))
     else:
         words = call.query.get("q", "")
         names = [n for n in call.query.get("sobject", "").split(",") if n]
         wanted = {
             name: {
                 "fields": [f for f in call.query.get(f"{name}.fields", "").split(",") if f],
-                "limit": int(call.query.get(f"{name}.limit", "2000") or 2000),
+                "limit": call.query.get(f"{name}.limit"),
             }
             for name in names
         }
         fields = [f for f in call.query.get("fields", "").split(",") if f]
-        limit = int(call.query.get("overallLimit", "2000") or 2000)
+        limit = _whole(call.query.get("overallLimit"))
     if len(words.strip()) < 2:
         raise refused(
             400, "MALFORMED_SEARCH", "search term must be longer than one character: " + words
@@ -42,11 +42,28 @@ def parameterized(call: Call) -> Answer:
     for name in wanted or dict.fromkeys(_FALLBACK):
         kind = call.kind(name)
         options = wanted.get(name) or {}
-        own = options.get("fields") or fields or ["Id"]
-        most = min(int(options.get("limit", 2000)), limit - len(found))
+        own = _list(options, "fields", str) or fields or ["Id"]
+        most = min(_whole(options.get("limit")), limit - len(found))
         for record in _matching(call, kind, words)[: max(0, most)]:
             found.append(_printed(call, kind, record, own))
     return Answer(200, {"searchRecords": found})
+
+
+def _whole(value: Any) -> int:
+    """A limit; 2,000 where none is given."""
+    if value in (None, ""):
+        return 2000
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        raise refused(400, "INVALID_SEARCH", f"not a number: {value}") from None
+
+
+def _list(body: dict[str, Any], name: str, kind: type) -> list[Any]:
+    found = body.get(name) or []
+    if not isinstance(found, list) or not all(isinstance(item, kind) for item in found):
+        raise refused(400, "JSON_PARSER_ERROR", f"{name} must be a list")
+    return found
 
 
 def sosl(call: Call) -> Answer:

@@ -125,6 +125,10 @@ class OrgServer:
         """Reset the open connections, as after a long time idle; says how many there were."""
         return self._listener.drop_connections()
 
+    def dropped(self, connection: socket.socket) -> bool:
+        """Whether this connection was dropped by an outage or by `drop_connections`."""
+        return self._listener.dropped(connection)
+
     # --- connections ---------------------------------------------------------------------
 
     def _admit(self) -> bool:
@@ -207,6 +211,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._read_body()
         if body is None:
             return
+        if self._server.dropped(self.connection):
+            self._reset()
         if self._for_control or self.path.startswith("/_sandbox"):
             self._send(self._work(body, None))
             return
@@ -405,6 +411,9 @@ class _Handler(BaseHTTPRequestHandler):
             while time.monotonic() < ends and self._org.trouble.holds(fault):
                 if client.poll(50):
                     break
+        self._reset()
+
+    def _reset(self) -> NoReturn:
         reset(self.connection)
         raise _Gone
 

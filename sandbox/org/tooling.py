@@ -161,6 +161,7 @@ def _change(call: Call, record: Record) -> Answer:
 
 def _from_metadata(name: str, metadata: dict[str, Any]) -> Field:
     """A field as its metadata describes it; raises `Refused`."""
+    _check_types(metadata)
     kind = metadata.get("type")
     problems = []
     if kind not in _TYPES:
@@ -199,6 +200,24 @@ def _from_metadata(name: str, metadata: dict[str, Any]) -> Field:
         restricted=(metadata.get("valueSet") or {}).get("restricted") is True,
         custom=True,
     )
+
+
+def _check_types(metadata: dict[str, Any]) -> None:
+    """Raises `Refused` where a property has another JSON type than Salesforce's."""
+    values = metadata.get("valueSet") or {}
+    definition = values.get("valueSetDefinition") or {} if isinstance(values, dict) else None
+    choices = definition.get("value") or [] if isinstance(definition, dict) else None
+    good = (
+        isinstance(metadata.get("type"), str | None)
+        and all(
+            metadata.get(name) is None or type(metadata[name]) is int
+            for name in ("length", "precision", "scale")
+        )
+        and isinstance(choices, list)
+        and all(isinstance(choice, dict) for choice in choices)
+    )
+    if not good:
+        raise refused(400, "JSON_PARSER_ERROR", "Metadata has a value of the wrong type")
 
 
 def _metadata(item: Field) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Caller:
         self.http = urllib3.PoolManager(maxsize=8, retries=False, timeout=urllib3.Timeout(10))
 
     def call(
-        self, method: str, path: str, body: Any = None, *, raw: bytes | None = None, **headers: str
+        self, method: str, path: str, body: Any = None, *, raw: bytes | None = None, **headers: Any
     ) -> urllib3.BaseHTTPResponse:
         """`path` is below the API version unless it starts with /services; header names are
         written with underscores."""
@@ -44,7 +44,7 @@ class Caller:
     def query(self, text: str, *, resource: str = "query") -> urllib3.BaseHTTPResponse:
         return self.call("GET", f"/{resource}?q={quote(text)}")
 
-    def collection(self, *records: dict[str, Any], **headers: str) -> list[dict[str, Any]]:
+    def collection(self, *records: dict[str, Any], **headers: Any) -> list[dict[str, Any]]:
         """Create leads unless a record says another type; the results in order."""
         typed = [{"attributes": {"type": r.pop("type", "Lead")}, **r} for r in records]
         answer = self.call("POST", "/composite/sobjects", {"records": typed}, **headers)

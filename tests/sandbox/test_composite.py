@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from sandbox.org import Org, sample
 
 from .conftest import DATA, Caller, lead
 
 
-def sub(reference: str, method: str, path: str, body: Any = None, **headers: str) -> dict[str, Any]:
+def sub(reference: str, method: str, path: str, body: Any = None, **headers: Any) -> dict[str, Any]:
     """One subrequest of a composite; header names are written with underscores."""
     made: dict[str, Any] = {"referenceId": reference, "method": method, "url": DATA + path}
     if body is not None:
@@ -20,7 +22,7 @@ def sub(reference: str, method: str, path: str, body: Any = None, **headers: str
 
 
 def composite(
-    caller: Caller, *subs: dict[str, Any], all_or_none: bool = False, **headers: str
+    caller: Caller, *subs: dict[str, Any], all_or_none: bool = False, **headers: Any
 ) -> Any:
     body = {"allOrNone": all_or_none, "collateSubrequests": False, "compositeRequest": list(subs)}
     answer = caller.call("POST", "/composite", body, **headers)
@@ -47,7 +49,7 @@ def test_a_case_and_its_number_come_in_one_round_trip(caller: Caller, org: Org) 
 def test_only_headers_of_the_subrequest_itself_count(caller: Caller, org: Org) -> None:
     mine = org.oauth.user(sample.INTEGRATION_USER)
     assert mine is not None
-    outer = {"Sforce_Auto_Assign": "FALSE"}
+    outer: dict[str, Any] = {"Sforce_Auto_Assign": "FALSE"}
     composite(caller, sub("a", "POST", "/sobjects/Case", {"Bird_Key__c": "outer"}), **outer)
     own = sub("a", "POST", "/sobjects/Case", {"Bird_Key__c": "own"}, Sforce_Auto_Assign="FALSE")
     composite(caller, own)
@@ -61,7 +63,7 @@ def test_only_headers_of_the_subrequest_itself_count(caller: Caller, org: Org) -
 def test_allow_save_counts_only_in_the_subrequest(caller: Caller, org: Org) -> None:
     org.create("Lead", lead(Phone="12345"))
     org.set_duplicate_rule("Lead")
-    header = {"Sforce_Duplicate_Rule_Header": "allowSave=true"}
+    header: dict[str, Any] = {"Sforce_Duplicate_Rule_Header": "allowSave=true"}
     refused = composite(caller, sub("a", "POST", "/sobjects/Lead", lead(Phone="12345")), **header)
     assert refused[0]["body"][0]["errorCode"] == "DUPLICATES_DETECTED"
     passed = composite(caller, sub("a", "POST", "/sobjects/Lead", lead(Phone="12345"), **header))
@@ -298,3 +300,27 @@ def test_each_part_of_a_batch_counts_and_stands_alone(caller: Caller, org: Org) 
         "POST", "/composite/batch", {"haltOnError": True, "batchRequests": requests[1:]}
     )
     assert [r["statusCode"] for r in halted.json()["results"]] == [400, 412]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/composite", []),
+        ("/composite", {"compositeRequest": [1]}),
+        ("/composite", {"compositeRequest": [{**sub("a", "GET", "/limits"), "httpHeaders": 1}]}),
+        ("/composite/sobjects", {"records": [1]}),
+        ("/composite/sobjects", {"records": [{"attributes": 1}]}),
+        ("/composite/sobjects/Lead", {"ids": 1}),
+        ("/composite/batch", {"batchRequests": [1]}),
+        ("/composite/tree/Lead", {"records": [lead()]}),
+        ("/parameterizedSearch", {"q": "words", "overallLimit": "many"}),
+        ("/parameterizedSearch", {"q": "words", "sobjects": {}, "fields": "Id"}),
+    ],
+)
+def test_a_body_of_the_wrong_shape_is_refused_and_not_a_defect(
+    caller: Caller, path: str, body: Any
+) -> None:
+    answer = caller.call("POST", path, body)
+    assert answer.status in (200, 400)
+    assert b"UNKNOWN_EXCEPTION" not in answer.data
+    assert caller.org.journal.counts["defects"] == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sandbox.org import Org, sample
@@ -13,7 +15,7 @@ from .conftest import Caller, lead
 @pytest.fixture
 def people(org: Org) -> dict[str, str]:
     """Four leads by last name."""
-    rows = {
+    rows: dict[str, dict[str, Any]] = {
         "Ada": {"Phone": "+31 20 555 1234", "NumberOfEmployees": 5, "Email": "ada@example.com"},
         "bob": {"NumberOfEmployees": 50, "DoNotCall": True},
         "Cy'd": {"LeadSource": "Viber"},
@@ -78,7 +80,7 @@ def test_a_large_answer_comes_in_pages(caller: Caller, org: Org) -> None:
     for n in range(450):
         org.create("Lead", lead(Bird_Key__c=f"k{n}"))
     found: list[str] = []
-    header = {"Sforce_Query_Options": "batchSize=200"}
+    header: dict[str, Any] = {"Sforce_Query_Options": "batchSize=200"}
     body = caller.call("GET", "/query?q=SELECT+Bird_Key__c+FROM+Lead", **header).json()
     assert body["totalSize"] == 450
     while True:

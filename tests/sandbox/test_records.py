@@ -431,7 +431,7 @@ def test_a_trigger_may_refuse_and_may_break(caller: Caller, org: Org) -> None:
 
 
 def test_allow_save_passes_an_alert_rule_and_not_a_blocking_one(caller: Caller, org: Org) -> None:
-    header = {"Sforce_Duplicate_Rule_Header": "allowSave=true"}
+    header: dict[str, Any] = {"Sforce_Duplicate_Rule_Header": "allowSave=true"}
     sent = lead(Email="A@example.com")
     caller.create("Lead", **sent)
     org.set_duplicate_rule("Lead", action="alert")

@@ -97,7 +97,8 @@ def test_it_understands_a_refusal(server: OrgServer) -> None:
     sf = client(server)
     with pytest.raises(SalesforceMalformedRequest) as refused:
         sf.Lead.create({"Company": "x"})
-    assert refused.value.content[0]["errorCode"] == "REQUIRED_FIELD_MISSING"
+    content: Any = refused.value.content
+    assert content[0]["errorCode"] == "REQUIRED_FIELD_MISSING"
 
 
 def test_it_notices_that_its_session_ended_and_takes_a_new_one(server: OrgServer) -> None:
@@ -133,7 +134,7 @@ def test_a_wrong_secret_is_an_authentication_failure_to_it(
             return super().send(request, *rest, **more)
 
     session.mount("https://x.my.salesforce.com", Here())
-    login = {
+    login: dict[str, Any] = {
         "consumer_key": sample.CLIENT_ID,
         "domain": "x.my",
         "session": session,
