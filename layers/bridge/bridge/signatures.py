@@ -208,6 +208,8 @@ def read_keys(value: str) -> tuple[str, ...]:
         said = json.loads(value)
     except ValueError:
         said = value
+    if not isinstance(said, (dict, list, str)):
+        said = value  # a bare key of digits
     if isinstance(said, dict):
         said = said.get("keys") or said.get("key")
     found = said if isinstance(said, list) else [said]
