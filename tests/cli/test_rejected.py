@@ -112,7 +112,7 @@ def test_listing_leaves_every_message_visible(stack: Stack, local: list[str]) ->
 def test_a_message_that_comes_twice_is_listed_once(stack: Stack) -> None:
     fill(stack, [refused("one"), refused("two")])
     twice = Twice(stack.client("sqs"))
-    listing = read_all(Queue(twice, stack.rejected_url), Choice(every=True))
+    listing = read_all(Queue(twice, stack.rejected_url, listen_seconds=0), Choice(every=True))
     assert twice.repeated > 0
     assert [one.key for one in listing.rejections] == ["one", "two"]
     assert keys_in(stack, stack.rejected_url) == ["one", "two"]
@@ -243,7 +243,7 @@ def test_what_is_refused_again_meanwhile_does_not_go_round_for_ever(stack: Stack
     # An outbox whose Deliver is quick: what is sent is back in Rejected at once.
     quick = Bouncing(stack.client("sqs"), stack)
     moved = replay(
-        Queue(stack.client("sqs"), stack.rejected_url),
+        Queue(stack.client("sqs"), stack.rejected_url, listen_seconds=0),
         Queue(quick, stack.outbox_url),
         Choice(every=True),
     )
@@ -269,7 +269,7 @@ class Bouncing:
 def test_a_record_that_could_not_be_sent_stays_in_rejected(stack: Stack) -> None:
     fill(stack, [refused(f"key-{n}") for n in range(5)])
     moved = replay(
-        Queue(stack.client("sqs"), stack.rejected_url),
+        Queue(stack.client("sqs"), stack.rejected_url, listen_seconds=0),
         Queue(Failing(stack.client("sqs"), "key-3"), stack.outbox_url),
         Choice(every=True),
     )
@@ -314,7 +314,7 @@ def test_ctrl_c_ends_a_replay_between_two_slices(stack: Stack) -> None:
     timer = threading.Timer(0.6, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     moved = replay(
-        Queue(stack.client("sqs"), stack.rejected_url),
+        Queue(stack.client("sqs"), stack.rejected_url, listen_seconds=0),
         Queue(slow, stack.outbox_url),
         Choice(every=True),
     )
