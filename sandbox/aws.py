@@ -1,8 +1,9 @@
 """AWS on this machine, behind one endpoint: moto's server, our own queues and our own Lambda.
 
 moto keeps parameters, secrets and tables, `sandbox.queues` the queues; Lambda's Invoke API leads to
-the stack's function processes. The resources are those that template.yaml declares. On request
-the endpoint misbehaves (`fail`), and it counts who called what (`calls`).
+the stack's function processes. The resources are those that template.yaml declares, and a function
+may do what its role there allows (`roles`). On request the endpoint misbehaves (`fail`), and it
+counts who called what (`calls`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from urllib.parse import parse_qs, unquote, unquote_to_bytes, urlsplit
 
 from sandbox.functions import PAYLOAD_LIMIT, Outcome, Throttled, caller_key
 from sandbox.queues import Queues
+from sandbox.roles import Role, action_of, resource_of
 from sandbox.server import Handler, Server
 from sandbox.template import Attributes
 
@@ -73,7 +75,7 @@ class LocalAws:
         self._invoke: Invoke | None = None
         self._faults: list[Fault] = []
         self._faults_lock = threading.Lock()
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, str], Any] = {}
         self.calls: Counter[tuple[str, str]] = Counter()
         """How often, by (who, service.Operation): a function by its folder's name, else "-"."""
         self.queues = Queues(region=REGION, account=ACCOUNT, base_url=lambda: self.url)
@@ -87,6 +89,10 @@ class LocalAws:
 
         self.server = Server(Door, host=host, port=port, advertise=advertise)
         self._callers: dict[str, str] = {}
+        self.roles: dict[str, Role] = {}
+        """What each function may do, by its folder's name; who is not in it may do anything."""
+        self.denied: Counter[tuple[str, str, str]] = Counter()
+        """How often something was not allowed, by (who, action, ARN)."""
 
     @property
     def url(self) -> str:
@@ -106,21 +112,21 @@ class LocalAws:
         self._invoke = invoke
         self._callers = {caller_key(name): name for name in names.values()}
 
-    def client(self, service: str) -> Any:
-        """A boto3 client of this endpoint."""
-        if service not in self._clients:
+    def client(self, service: str, *, function: str = "") -> Any:
+        """A boto3 client of this endpoint; with a function's name, under that function's role."""
+        if (service, function) not in self._clients:
             import boto3
             from botocore.config import Config
 
-            self._clients[service] = boto3.client(
+            self._clients[service, function] = boto3.client(
                 service,
                 endpoint_url=self.url,
                 region_name=REGION,
-                aws_access_key_id="SANDBOX",
+                aws_access_key_id=caller_key(function),
                 aws_secret_access_key="sandbox",
                 config=Config(max_pool_connections=32, retries={"max_attempts": 2}),
             )
-        return self._clients[service]
+        return self._clients[service, function]
 
     # Trouble
 
@@ -165,6 +171,19 @@ class LocalAws:
 
     # Serving
 
+    def _allowed(
+        self, who: str, service: str, operation: str, body: bytes, *, function: str
+    ) -> bool:
+        role = self.roles.get(who)
+        if role is None:
+            return True
+        action = action_of(service, operation)
+        resource = resource_of(service, body, function=function, region=REGION, account=ACCOUNT)
+        if role.allows(action, resource):
+            return True
+        self.denied[who, action, resource] += 1
+        return False
+
     def _handle(self, door: Handler) -> None:
         body = door.read_body(limit=64 * 1024 * 1024) or b""
         caller, service = _signer(door.headers.get("Authorization", ""))
@@ -174,7 +193,12 @@ class LocalAws:
             service, operation = "lambda", "Invoke"
         else:
             operation = _operation(door, body)
-        self.calls[self._callers.get(caller, "-"), f"{service}.{operation}"] += 1
+        who = self._callers.get(caller, "-")
+        self.calls[who, f"{service}.{operation}"] += 1
+        if not self._allowed(who, service, operation, body, function=found[1] if found else ""):
+            return door.answer(
+                *_error(400, "AccessDeniedException", f"{who} may not {service}:{operation}")
+            )
         fault = self._fault_for(service, operation)
         if fault and fault.effect == "delay":
             time.sleep(fault.seconds)

@@ -63,6 +63,12 @@ class QueueMapping:
         self._busy = 0
         self._count = threading.Lock()
 
+    def begin(self) -> None:
+        """Look at the queue, as Lambda does before it polls one. Raises ClientError."""
+        self._sqs.get_queue_attributes(
+            QueueUrl=self._queue_url, AttributeNames=["VisibilityTimeout"]
+        )
+
     # In the background
 
     def start(self) -> None:

@@ -167,11 +167,14 @@ class Function:
         log_folder: Path,
         region: str,
         processes: int,
+        may_log: Callable[[], bool] = lambda: True,
     ) -> None:
         self.spec = spec
         self.key = key
         self.arn = arn
         self.log = log_folder / f"{key}.log"
+        self.may_log = may_log
+        """Asked when a process starts; if not, nothing that it prints is kept, as in Lambda."""
         self.environment = self._environment(region)
         self.processes = (
             processes if spec.reserved_concurrency is None else spec.reserved_concurrency
@@ -329,7 +332,8 @@ class Function:
             self._running.discard(process)
             process.close()
         if len(self._running) < self.processes:
-            process = _Process(self.spec, self.environment, self.log)
+            log = self.log if self.may_log() else Path(os.devnull)
+            process = _Process(self.spec, self.environment, log)
             self._running.add(process)
             return process
         return None

@@ -20,6 +20,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from sandbox.aws import ACCOUNT, REGION, LocalAws
 from sandbox.event_source import Delivery, QueueMapping
 from sandbox.functions import Function, Outcome
 from sandbox.gateway import INTEGRATION_SECONDS, Gateway
+from sandbox.roles import Role
 from sandbox.template import TEMPLATE, Attributes, Deployment, Template
 
 if TYPE_CHECKING:
@@ -215,6 +217,7 @@ class Stack:
             key = spec.key
             if key in self._folders:
                 spec = replace(spec, folder=self._folders[key])
+            role = self.aws.roles[key] = Role.of(self.deployment, logical_id)
             function = Function(
                 spec,
                 key=key,
@@ -222,6 +225,7 @@ class Stack:
                 log_folder=self.folder,
                 region=REGION,
                 processes=self._processes,
+                may_log=partial(role.may_log, spec.log_group, region=REGION, account=ACCOUNT),
             )
             self.functions[key] = self._by_logical_id[logical_id] = function
             self._exit.callback(function.close)
@@ -236,13 +240,15 @@ class Stack:
         function = self._by_logical_id[source.function]
         self.poller = QueueMapping(
             source,
-            sqs=self.client("sqs"),
+            # Lambda polls under the function's own role.
+            sqs=self.aws.client("sqs", function=function.key),
             queue_url=self.outbox_url,
             invoke=function.invoke,
             window=self._window,
             visibility=self._visibility,
         )
         self._exit.callback(self.poller.stop)
+        self.poller.begin()
         if self._poll:
             self.poller.start()
 
@@ -293,9 +299,9 @@ class Stack:
     def pending_parameter(self) -> str:
         return f"/{self.stack_name}/pending-refresh-token"
 
-    def client(self, service: str) -> Any:
-        """A boto3 client of this stack's AWS."""
-        return self.aws.client(service)
+    def client(self, service: str, *, function: str = "") -> Any:
+        """A boto3 client of this stack's AWS; with a function's name, under that one's role."""
+        return self.aws.client(service, function=function)
 
     def function_environment(self, name: str) -> dict[str, str]:
         """Exactly what the function's processes see."""

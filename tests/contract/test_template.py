@@ -40,10 +40,7 @@ ALLOWED = {
         ("ssm:PutParameter", "parameter access-token"),
         ("ssm:GetParameter", "parameter pending-refresh-token"),
         ("ssm:PutParameter", "parameter pending-refresh-token"),
-        ("ssm:DeleteParameter", "parameter pending-refresh-token"),
-        ("dynamodb:GetItem", "RefreshLease"),
         ("dynamodb:PutItem", "RefreshLease"),
-        ("dynamodb:UpdateItem", "RefreshLease"),
         ("dynamodb:DeleteItem", "RefreshLease"),
     },
     "Deliver": {
