@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sandbox.org import ids
 from sandbox.org.errors import OAuthRefused
+from sandbox.org.identity import identity, userinfo
 
 if TYPE_CHECKING:
     from sandbox.org.org import Org
@@ -513,89 +513,7 @@ class OAuth:
             if session is None:
                 return None
             user = self._org.store["User"].live[session.user_id]
-            return self._userinfo(user) if openid else self._identity(user)
-
-    def _urls(self, user: Record) -> dict[str, str]:
-        base = self._org.instance_url
-        return {
-            "enterprise": f"{base}/services/Soap/c/{{version}}/{self._org.org_id[:15]}",
-            "metadata": f"{base}/services/Soap/m/{{version}}/{self._org.org_id[:15]}",
-            "partner": f"{base}/services/Soap/u/{{version}}/{self._org.org_id[:15]}",
-            "rest": f"{base}/services/data/v{{version}}/",
-            "sobjects": f"{base}/services/data/v{{version}}/sobjects/",
-            "search": f"{base}/services/data/v{{version}}/search/",
-            "query": f"{base}/services/data/v{{version}}/query/",
-            "recent": f"{base}/services/data/v{{version}}/recent/",
-            "tooling_rest": f"{base}/services/data/v{{version}}/tooling/",
-            "profile": f"{base}/{user['Id']}",
-            "custom_domain": base,
-        }
-
-    def _identity(self, user: Record) -> dict[str, Any]:
-        return {
-            "id": f"{self._org.url}/id/{self._org.org_id}/{user['Id']}",
-            "asserted_user": True,
-            "user_id": user["Id"],
-            "organization_id": self._org.org_id,
-            "username": user["Username"],
-            "nick_name": user.get("Alias", ""),
-            "display_name": user.get("Name", ""),
-            "email": user.get("Email"),
-            "email_verified": True,
-            "first_name": user.get("FirstName"),
-            "last_name": user.get("LastName"),
-            "timezone": user.get("TimeZoneSidKey"),
-            "photos": {"picture": "", "thumbnail": ""},
-            "addr_street": None,
-            "addr_city": None,
-            "addr_state": None,
-            "addr_country": None,
-            "addr_zip": None,
-            "mobile_phone": None,
-            "mobile_phone_verified": False,
-            "is_lightning_login_user": False,
-            "status": {"created_date": None, "body": None},
-            "urls": self._urls(user),
-            "active": True,
-            "user_type": "STANDARD",
-            "language": user.get("LanguageLocaleKey"),
-            "locale": user.get("LocaleSidKey"),
-            "utcOffset": 3600000,
-            "last_modified_date": user["SystemModstamp"],
-            "is_app_installed": True,
-        }
-
-    def _userinfo(self, user: Record) -> dict[str, Any]:
-        return {
-            "sub": f"{self._org.url}/id/{self._org.org_id}/{user['Id']}",
-            "user_id": user["Id"],
-            "organization_id": self._org.org_id,
-            "preferred_username": user["Username"],
-            "nickname": user.get("Alias", ""),
-            "name": user.get("Name", ""),
-            "email": user.get("Email"),
-            "email_verified": True,
-            "given_name": user.get("FirstName"),
-            "family_name": user.get("LastName"),
-            "zoneinfo": user.get("TimeZoneSidKey"),
-            "photos": {"picture": "", "thumbnail": ""},
-            "profile": f"{self._org.instance_url}/{user['Id']}",
-            "picture": "",
-            "address": {"country": None},
-            "is_salesforce_integration_user": False,
-            "urls": self._urls(user),
-            "active": True,
-            "user_type": "STANDARD",
-            "language": user.get("LanguageLocaleKey"),
-            "locale": user.get("LocaleSidKey"),
-            "utcOffset": 3600000,
-            "updated_at": user["SystemModstamp"],
-            "is_app_installed": True,
-        }
-
-    def user_by_id(self, user_id: str) -> Record | None:
-        full = ids.normalise(user_id)
-        return self._org.store["User"].live.get(full) if full else None
+            return userinfo(self._org, user) if openid else identity(self._org, user)
 
 
 def sign(client_secret: str, identity: str, issued_at: str) -> str:
