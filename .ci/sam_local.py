@@ -106,7 +106,17 @@ def wait_for_api(process: subprocess.Popen[bytes]) -> None:
 def call_the_api() -> None:
     """The API by `sam local start-api`."""
     process = subprocess.Popen(
-        ["sam", "local", "start-api", "--port", str(API_PORT), *OPTIONS],
+        # Started before the first request, whose budget would be spent on waiting for a container.
+        [
+            "sam",
+            "local",
+            "start-api",
+            "--port",
+            str(API_PORT),
+            "--warm-containers",
+            "EAGER",
+            *OPTIONS,
+        ],
         cwd=ROOT,
         env=ENVIRONMENT,
         stdout=subprocess.DEVNULL,
@@ -141,7 +151,13 @@ def call_the_api() -> None:
 
 
 def main(address: str) -> None:
-    with Stack(host="0.0.0.0", advertise=address, stack_name="bird-containers") as stack:
+    with Stack(
+        host="0.0.0.0",
+        advertise=address,
+        stack_name="bird-containers",
+        # A container starts slowly on a busy machine, and the budget counts from the request.
+        parameters={"ResponseBudgetSeconds": "18"},
+    ) as stack:
         write_files(stack)
         try:
             invoke_each(stack)
