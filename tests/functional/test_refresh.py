@@ -322,6 +322,13 @@ def test_a_run_that_was_killed_does_not_block_the_next_for_longer_than_its_lease
     assert stack.invoke("refresh_token", {"refused_generation": generation}).json()["refreshed"]
 
 
+def test_a_lease_whose_taking_was_not_answered_is_still_the_runs_own(stack: Stack) -> None:
+    """boto3 asks again after a lost answer, and must not be told that somebody else has it."""
+    stack.aws.fail("dynamodb", "PutItem", times=1, effect="drop_after")
+
+    assert refuse(stack).json()["refreshed"] is True
+
+
 def test_while_another_refresh_runs_a_caller_waits_for_its_token(stack: Stack) -> None:
     stack.request("POST", "/leads", {"LastName": "warm"})
     generation = stored(stack)["generation"]

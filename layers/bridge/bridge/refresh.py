@@ -200,11 +200,14 @@ class Lease:
         self._owner = uuid.uuid4().hex
 
     def take(self, *, seconds: float) -> bool:
-        """Take it if nobody has it, or if whoever had it has outlived it."""
+        """Take it if nobody has it, or if whoever had it has outlived it.
+
+        Or if it is ours already: an answer may be lost, and boto3 asks again.
+        """
         now = int(time.time())
         return self._put_if(
-            "attribute_not_exists(expires_at) OR expires_at < :now",
-            {":now": {"N": str(now)}},
+            "attribute_not_exists(expires_at) OR expires_at < :now OR owner_id = :owner",
+            {":now": {"N": str(now)}, ":owner": {"S": self._owner}},
             expires_at=now + int(seconds) + LEASE_MARGIN_SECONDS,
         )
 
