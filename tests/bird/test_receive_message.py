@@ -261,7 +261,8 @@ def test_a_get_that_makes_a_record_has_to_be_signed_too(signed: Stack) -> None:
     assert signed.request("GET", path, headers=headers, api_key=None).status == 201
 
 
-def test_create_never_reads_the_credentials(signed: Stack) -> None:
+def test_create_reads_the_token_and_the_signing_keys_and_nothing_else(signed: Stack) -> None:
+    signed.functions["create_lead"].recycle()
     signed.aws.calls.clear()
     assert call(signed, "/leads", bodies.channels()).status == 201
     asked = {operation for (who, operation) in signed.aws.calls if who == "create_lead"}
