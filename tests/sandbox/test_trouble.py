@@ -70,17 +70,18 @@ def test_silence_ends_when_faults_are_cleared(caller: Caller, org: Org) -> None:
 
 
 def test_latency_comes_before_or_after_the_commit(caller: Caller, org: Org) -> None:
-    org.trouble.add(latency_before=0.3, latency_after=0.3, times=1)
+    org.trouble.add(latency_before=0.4, latency_after=0.8, times=1)
     begun = time.monotonic()
     thread = threading.Thread(target=create, args=(caller,))
     thread.start()
-    seen: list[float] = []
+    committed = 0.0
     while thread.is_alive():
-        if not seen and org.records("Lead"):
-            seen.append(time.monotonic() - begun)
+        if not committed and org.records("Lead"):
+            committed = time.monotonic()
         time.sleep(0.01)
-    assert 0.25 < seen[0] < 0.55
-    assert time.monotonic() - begun >= 0.6
+    assert committed - begun >= 0.4
+    # The commit is seen well before the answer, however slow the machine is.
+    assert time.monotonic() - committed >= 0.5
 
 
 def test_an_outage_refuses_connections_and_ends(
@@ -288,11 +289,13 @@ def test_the_limit_header_has_two_forms(caller: Caller, org: Org) -> None:
 def test_too_many_long_calls_at_once_are_refused(caller: Caller, org: Org) -> None:
     org.settings.long_requests = 2
     org.settings.long_after_seconds = 0.1
-    org.trouble.add(latency_before=0.8, times=2)
+    fault = org.trouble.add(latency_before=3, times=2)
     threads = [threading.Thread(target=create, args=(caller, f"slow{n}")) for n in range(2)]
     for thread in threads:
         thread.start()
-    time.sleep(0.4)
+    while fault.hits < 2:
+        time.sleep(0.01)
+    time.sleep(0.3)
     answer = create(caller, "third")
     assert (answer.status, answer.json()[0]["errorCode"]) == (403, "REQUEST_LIMIT_EXCEEDED")
     for thread in threads:
@@ -372,7 +375,7 @@ def test_many_records_are_made_quickly(caller: Caller, org: Org) -> None:
     for n in range(25):
         caller.collection(*(lead(Bird_Key__c=f"{n}-{m}", Phone="1") for m in range(200)))
     assert len(org.records("Lead")) == 5_000
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 20
 
 
 def test_simultaneous_creates_of_one_key_make_one_record(caller: Caller, org: Org) -> None:
