@@ -11,11 +11,10 @@ def test_after_a_rule_is_mended_a_replay_brings_every_lead_in_once(ready: Local)
     ready.stack.connect()
     ready.org.add_validation_rule("Lead", Condition("LeadSource", "blank"), "Say where from")
     for number in range(5):
-        answer = ready.stack.request(
-            "POST", "/leads", {"LastName": "Okafor", "Bird_Key__c": f"key-{number}"}
-        )
-        assert answer.status == 422
-        assert answer.json()["kept"]
+        body = {"LastName": "Okafor", "Bird_Key__c": f"key-{number}"}
+        assert ready.stack.request("POST", "/leads", body).status in (202, 422)
+    # On a busy machine the first may be queued instead; then it is refused on its way.
+    ready.stack.drain()
     assert len(run("rejected", "list", "--json", *ready.options).json()) == 5
 
     ready.org.clear_rules()
@@ -33,6 +32,7 @@ def test_what_is_still_refused_comes_back_with_its_count(ready: Local) -> None:
     ready.stack.connect()
     ready.org.add_validation_rule("Lead", Condition("LeadSource", "blank"), "Say where from")
     ready.stack.request("POST", "/leads", {"LastName": "Okafor", "Bird_Key__c": "again"})
+    ready.stack.drain()
     run("rejected", "replay", "again", *ready.options)
     ready.stack.drain()
     (said,) = run("rejected", "list", "--json", *ready.options).json()
