@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from bridge.catalogue import Kind, meaning_of
 from bridge.deadline import Deadline
 from bridge.errors import (
     DuplicatesDetected,
@@ -38,9 +37,9 @@ from bridge.http import Answer, Http
 from bridge.records import ObjectName, Record
 from bridge.settings import Settings
 
-_ID = re.compile(r"\b(?=[a-zA-Z]*\d)[a-zA-Z0-9]{15}(?:[a-zA-Z0-9]{3})?\b")
+_ID = r"\b(?=[a-zA-Z]*\d)[a-zA-Z0-9]{15}(?:[a-zA-Z0-9]{3})?\b"
 """A record id in a text: it holds a digit, which tells it from a long word of some language."""
-_NEITHER_KNOWN = re.compile(r"<[^<>]+>.*<[^<>]+>", re.DOTALL)
+_NEITHER_KNOWN = r"(?s)<[^<>]+>.*<[^<>]+>"
 """`duplicate value found: <unknown> duplicates value on record with id: <unknown>`"""
 _ID_SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _USAGE = re.compile(r"(?:^|;\s*)api-usage=(\d+)/(\d+)")
@@ -168,6 +167,9 @@ def judge(faults: Sequence[Fault], *, key_field: str) -> SalesforceProblem:
     The session and the org's set-up come before the record: they would refuse any record. Our own
     key in the unique index comes before other refusals: then the record is there.
     """
+    # Only an error needs the catalogue: a cold start that makes its record does without it.
+    from bridge.catalogue import Kind, meaning_of
+
     by_kind: dict[Kind, list[Fault]] = {}
     for fault in faults:
         kind = meaning_of(fault.code, fault.status).kind
@@ -179,20 +181,31 @@ def judge(faults: Sequence[Fault], *, key_field: str) -> SalesforceProblem:
                     hint=KEY_FIELD_HINT.format(field=key_field),
                 )
             if kind is Kind.DUPLICATE_VALUE:
-                named = _ID.search(fault.message)
+                named = re.search(_ID, fault.message)
                 return KeyTaken(
                     fault.message,
                     fields=(key_field,),
                     existing_id=full_id(named.group()) if named else None,
                 )
-        if key_field and kind is Kind.DUPLICATE_VALUE and _NEITHER_KNOWN.search(fault.message):
+        if key_field and kind is Kind.DUPLICATE_VALUE and re.search(_NEITHER_KNOWN, fault.message):
             # Of a record that is just being made Salesforce may tell nothing: it may be ours.
             return KeyTaken(fault.message, fields=(key_field,))
         if kind is Kind.TRIGGER and any(word in fault.message for word in _TRIGGER_TROUBLE):
             kind = Kind.LOCKED
         by_kind.setdefault(kind, []).append(fault)
 
-    for kind, problem in _PROBLEMS:
+    problems: tuple[tuple[Kind, type[SalesforceProblem]], ...] = (
+        (Kind.SESSION, SessionRefused),
+        (Kind.NOT_SET_UP, OrgNotReady),
+        (Kind.REFUSED, Refused),
+        (Kind.TRIGGER, Refused),
+        (Kind.DUPLICATE_VALUE, Refused),
+        (Kind.DUPLICATE_RULE, DuplicatesDetected),
+        (Kind.LIMIT, LimitExceeded),
+        (Kind.LOCKED, RowLocked),
+        (Kind.UNAVAILABLE, Unavailable),
+    )
+    for kind, problem in problems:
         if kind in by_kind:
             chosen = by_kind[kind]
             first = chosen[0]
@@ -205,19 +218,6 @@ def judge(faults: Sequence[Fault], *, key_field: str) -> SalesforceProblem:
                 existing_id=next((f.existing_id for f in chosen if f.existing_id), None),
             )
     return NoAnswer("Salesforce's answer could not be read")
-
-
-_PROBLEMS: tuple[tuple[Kind, type[SalesforceProblem]], ...] = (
-    (Kind.SESSION, SessionRefused),
-    (Kind.NOT_SET_UP, OrgNotReady),
-    (Kind.REFUSED, Refused),
-    (Kind.TRIGGER, Refused),
-    (Kind.DUPLICATE_VALUE, Refused),
-    (Kind.DUPLICATE_RULE, DuplicatesDetected),
-    (Kind.LIMIT, LimitExceeded),
-    (Kind.LOCKED, RowLocked),
-    (Kind.UNAVAILABLE, Unavailable),
-)
 
 
 def _names_field(fault: Fault, name: str) -> bool:

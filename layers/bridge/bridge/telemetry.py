@@ -2,7 +2,8 @@
 
 While a caller waits, that one line is written here (`record`): CloudWatch's embedded metric format
 lets a log line carry its metrics, and one JSON document costs a fifth of what Logger and Metrics
-cost together (docs/adr/0008). Everything else goes through Powertools.
+cost together (docs/adr/0008). Everything else goes through Powertools, which is imported when the
+first such thing is said: a cold start that makes its record needs none of it (docs/adr/0020).
 
 Only the names in `LOGGED` ever reach a log, at any level: a value under another name is dropped,
 so that nobody's message, number or token can get there by a careless call. A test pushes marked
@@ -12,16 +13,18 @@ personal data through every path and looks for it.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
-
-from aws_lambda_powertools.logging import Logger
-from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from bridge.errors import BridgeError
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.logging import Logger
 
 LOGGED = frozenset(
     {
@@ -70,10 +73,16 @@ class Telemetry:
     """Powertools' Logger and Metrics behind the list of what may be said."""
 
     def __init__(self) -> None:
-        self._logger = Logger()
         self._function_request_id = ""
-        named = EphemeralMetrics()
-        self._namespace, self._service = named.namespace, named.service
+        # The names that Powertools reads too.
+        self._namespace = os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "")
+        self._service = os.environ.get("POWERTOOLS_SERVICE_NAME", "")
+
+    @cached_property
+    def _logger(self) -> Logger:
+        from aws_lambda_powertools.logging import Logger
+
+        return Logger()
 
     def begin(self, function_request_id: str) -> None:
         """Every line from now on belongs to this invocation."""
@@ -149,31 +158,31 @@ class Telemetry:
 
     def count(self, metric: str, value: float = 1) -> None:
         """Add to a counter that has no dimension but the service."""
-        self._emit({}, {metric: (MetricUnit.Count, value)})
+        self._emit({}, {metric: ("Count", value)})
 
     def count_records(
         self, outcome: str, *, object_name: str, channel: str, count: int = 1
     ) -> None:
         """Add to the counter of an outcome, by object and channel."""
         metric = OUTCOME_METRICS[outcome]
-        self._emit({"object": object_name, "channel": channel}, {metric: (MetricUnit.Count, count)})
+        self._emit({"object": object_name, "channel": channel}, {metric: ("Count", count)})
 
     def measure_salesforce(
         self, *, milliseconds: float, usage_percent: float | None, calls: int
     ) -> None:
         """How long the last call took, and how much of the day's API requests is used."""
-        metrics: dict[str, tuple[MetricUnit, float]] = {
-            "SalesforceLatency": (MetricUnit.Milliseconds, milliseconds),
-            "SalesforceCalls": (MetricUnit.Count, calls),
+        metrics: dict[str, tuple[str, float]] = {
+            "SalesforceLatency": ("Milliseconds", milliseconds),
+            "SalesforceCalls": ("Count", calls),
         }
         if usage_percent is not None:
-            metrics["ApiUsage"] = (MetricUnit.Percent, usage_percent)
+            metrics["ApiUsage"] = ("Percent", usage_percent)
         self._emit({}, metrics)
 
     def measure_token_age(self, seconds: float) -> None:
         """How old the published access token is."""
         if seconds < float("inf"):
-            self._emit({}, {"TokenAge": (MetricUnit.Seconds, seconds)})
+            self._emit({}, {"TokenAge": ("Seconds", seconds)})
 
     def _allowed(self, said: dict[str, Any]) -> dict[str, Any]:
         kept = {name: value for name, value in said.items() if name in LOGGED}
@@ -181,7 +190,9 @@ class Telemetry:
         return kept
 
     @staticmethod
-    def _emit(dimensions: dict[str, str], metrics: dict[str, tuple[MetricUnit, float]]) -> None:
+    def _emit(dimensions: dict[str, str], metrics: dict[str, tuple[str, float]]) -> None:
+        from aws_lambda_powertools.metrics import EphemeralMetrics
+
         emitter = EphemeralMetrics()
         for name, text in dimensions.items():
             emitter.add_dimension(name, text)
