@@ -30,6 +30,8 @@ SHAPE_MARKS = frozenset(
 )
 """Keys of which each of Bird's own bodies has at least one (`shapes.py`): no look without any."""
 
+_TEXT_BEGINS = re.compile(r'"text"\s*:\s*"')
+_MORE_KEYS = re.compile(r'"\s{0,9},\s{0,9}"\w{1,80}"\s{0,9}:')
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -269,10 +271,12 @@ def _read_object(request: HttpRequest) -> dict[str, Any]:
     if content_type == "application/x-www-form-urlencoded" and not text.lstrip().startswith("{"):
         return _read_form(text)  # JSON under this type is what curl sends by default
     try:
-        # Not strict: a flow puts a customer's text, line breaks and all, between two quotes.
-        body = json.loads(
-            text, parse_constant=_no_constant, parse_float=_finite_number, strict=False
-        )
+        try:
+            body = _parse(text)
+        except json.JSONDecodeError:
+            if (mended := _with_last_text_escaped(text)) is None:
+                raise
+            body = _parse(mended)
         depth_of(body)
     except RecursionError as error:
         raise BadRequest("the body is nested too deeply") from error
@@ -286,6 +290,28 @@ def _read_object(request: HttpRequest) -> dict[str, Any]:
     if "\\u" in text:
         return dict(_without_lone_surrogates(body))
     return dict(body)
+
+
+def _parse(text: str) -> Any:
+    # Not strict: a flow puts a customer's text, line breaks and all, between two quotes.
+    return json.loads(text, parse_constant=_no_constant, parse_float=_finite_number, strict=False)
+
+
+def _with_last_text_escaped(text: str) -> str | None:
+    """A broken body whose last value is `text`, with the quotes in that text escaped; else None.
+
+    The body of a legacy Flow Builder step is free text: whether it escapes a variable's quotes is
+    not documented. Where `text` comes last there is one way only to read them.
+    """
+    begin = _TEXT_BEGINS.search(text)
+    rest = text.rstrip(" \t\r\n}")
+    if begin is None or not rest.endswith('"') or len(rest) <= begin.end():
+        return None
+    words = rest[begin.end() : -1]
+    if _MORE_KEYS.search(words):
+        return None
+    words = words.replace("\\", "\\\\").replace('"', '\\"')
+    return text[: begin.end()] + words + text[len(rest) - 1 :]
 
 
 def depth_of(value: Any, level: int = 1) -> None:
