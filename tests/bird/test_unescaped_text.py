@@ -1,4 +1,4 @@
-"""A step's body is free text: what a customer's quotes do to it, and how it is read all the same."""
+"""A step's body is free text: what a customer's quotes do to it, and how it is read anyway."""
 
 from __future__ import annotations
 
