@@ -223,7 +223,9 @@ class Demo:
                 slowest = max(slowest, time.monotonic() - began)
                 expect(answer, 202, "queued")
             check(slowest < 10, f"5 answers of 202, the slowest after {slowest * 1000:.0f} ms")
-            check(self.stack.waiting() == 5, "5 records wait in the outbox")
+            # The record replayed before may be in Salesforce and not yet off the queue.
+            wait_for(lambda: self.stack.waiting() == 5, seconds=10, claim="five records wait")
+            check(True, "5 records wait in the outbox")
         say("Salesforce is back; the sandbox lets the waiting time pass")
 
         def all_there() -> bool:
