@@ -16,7 +16,7 @@ STAGE ?= default
 export SAM_CLI_TELEMETRY ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo start test chaos check format bench build invoke deploy connect doctor pins clean
+.PHONY: help setup demo start test chaos check format bench build invoke deploy destroy connect doctor pins clean
 
 help: ## Lists what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +93,9 @@ build: $(READY) $(SAM) ## Builds what is deployed, into .aws-sam (no Docker need
 
 deploy: build ## Deploys into your AWS account, after showing what will change (STAGE=staging for another)
 	@"$(SAM)" deploy --config-env "$(STAGE)" $(ARGS)
+
+destroy: $(SAM) ## Deletes the deployed stack, after asking; docs/operations.md says what stays
+	@"$(SAM)" delete --config-env "$(STAGE)" $(ARGS)
 
 ifneq ($(wildcard cli/__main__.py),)
 connect: $(READY) ## Connects the deployed stack to Salesforce: one click in a browser

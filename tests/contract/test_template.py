@@ -70,7 +70,8 @@ def deploy(template: Template, **parameters: str) -> Deployment:
     """The template with names that tell which resource they are of."""
 
     def make(logical_id: str, kind: str, properties: Mapping[str, Any]) -> Attributes:
-        return {"Ref": f"ref:{logical_id}", "Arn": f"arn:{logical_id}", "RootResourceId": "root"}
+        attributes = {"RootResourceId": "root", "QueueName": logical_id}
+        return {"Ref": f"ref:{logical_id}", "Arn": f"arn:{logical_id}", **attributes}
 
     return Deployment(template, stack_name="stack", parameters=parameters, make=make)
 

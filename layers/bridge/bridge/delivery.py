@@ -410,6 +410,10 @@ class Delivery:
                 )
         for (outcome, name, channel), count in counts.items():
             self._telemetry.count_records(outcome, object_name=name, channel=channel, count=count)
+        # SQS's own metric passes over messages that were received three times.
+        ages = [item.age_seconds for item in batch.items if item.outcome == "delayed"]
+        if ages:
+            self._telemetry.measure_outbox_age(max(ages))
         if batch.unreadable:
             self._telemetry.warn("unreadable_messages", count=len(batch.unreadable))
         measured = self._salesforce.take_measurements()

@@ -179,6 +179,10 @@ class Telemetry:
             metrics["ApiUsage"] = ("Percent", usage_percent)
         self._emit({}, metrics)
 
+    def measure_outbox_age(self, seconds: float) -> None:
+        """How long the oldest of the records that have to wait on has waited."""
+        self._emit({}, {"OutboxAge": ("Seconds", seconds)})
+
     def measure_token_age(self, seconds: float) -> None:
         """How old the published access token is."""
         if seconds < float("inf"):
