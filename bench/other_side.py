@@ -1,0 +1,242 @@
+"""Salesforce and AWS in one process that nobody measures: the local stack behind TLS.
+
+    with OtherSide() as other:
+        environ = other.environments["create_lead"]
+        other.ask("counts")
+
+Started as `python -m bench.other_side`, it answers one JSON line for each line that it is sent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from bench.wire import Wire
+from sandbox.template import ROOT
+
+if TYPE_CHECKING:
+    from sandbox.stack import Stack
+
+
+class OtherSide:
+    """The process, from the beginning to the end of a `with` block."""
+
+    def __init__(self, *, round_trip_seconds: float = 0.0) -> None:
+        self._round_trip = round_trip_seconds
+
+    def __enter__(self) -> OtherSide:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.other_side", str(self._round_trip)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            start_new_session=True,
+        )
+        hello = self._read()
+        self.environments: Mapping[str, dict[str, str]] = hello["environments"]
+        """Each function's variables, with which it finds this process."""
+        self.folders: Mapping[str, str] = hello["folders"]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(5)
+
+    def ask(self, what: str, **more: Any) -> Any:
+        """Tell it what to do; the commands are the methods of `_Commands`."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"do": what, **more}) + "\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    def _read(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("the other side's process ended; what it said is above")
+        return json.loads(line)
+
+
+class _Commands:
+    """What the process can be told."""
+
+    def __init__(self, stack: Stack, server: Any, aws_wire: Wire) -> None:
+        self._stack = stack
+        self._server = server
+        self._org = server.org
+        self._aws_wire = aws_wire
+
+    def forget(self) -> Any:
+        """No records, empty queues, counts at zero; tokens and connections stay."""
+        self._org.forget_records()
+        self._org.journal.reset()
+        for url in (self._stack.outbox_url, self._stack.rejected_url):
+            self._stack.client("sqs").purge_queue(QueueUrl=url)
+        self._aws_wire.connections = 0
+        self._stack.aws.calls.clear()
+        return True
+
+    def counts(self) -> Any:
+        """Since `forget`: requests to Salesforce, AWS calls by function, new connections."""
+        calls = self._stack.aws.calls
+        return {
+            "salesforce": dict(self._org.journal.counts),
+            "salesforce_connections": self._org.journal.connections,
+            "aws": {f"{who} {what}": n for (who, what), n in calls.items() if who != "-"},
+            "aws_connections": self._aws_wire.connections,
+        }
+
+    def session(self) -> Any:
+        """The access token that the functions use now, and the org's address."""
+        return self._stack.token()
+
+    def expire(self) -> Any:
+        """Salesforce accepts no access token that it gave until now."""
+        with self._org.lock:
+            return self._org.oauth.expire_sessions()
+
+    def recycle(self, *, name: str) -> Any:
+        """The function's next invocation starts cold."""
+        self._stack.functions[name].recycle()
+        return True
+
+    def post(self, *, path: str, body: Any) -> Any:
+        """Call the API as a flow does; answers status, outcome and milliseconds."""
+        begun = time.perf_counter()
+        answer = self._stack.request("POST", path, body)
+        return [answer.status, answer.json().get("outcome"), (time.perf_counter() - begun) * 1000]
+
+    def post_at_once(self, *, path: str, bodies: list[Any]) -> Any:
+        """Call the API with all of these at the same time; answers the outcomes."""
+        with ThreadPoolExecutor(len(bodies)) as pool:
+            answers = list(pool.map(lambda body: self._stack.request("POST", path, body), bodies))
+        return [answer.json().get("outcome") for answer in answers]
+
+    def renew(self) -> Any:
+        """RefreshToken gets a new access token, as its schedule makes it."""
+        refused = self._stack.token()
+        generation = refused["generation"] if refused else None
+        return not self._stack.invoke("refresh_token", {"refused_generation": generation}).failed
+
+    def down(self, *, kind: str) -> Any:
+        """An outage: Salesforce refuses connections, or takes them and does not answer."""
+        if kind == "refused":
+            self._server.refuse_connections()
+        else:
+            self._org.trouble.add(silence="before")
+        return True
+
+    def up(self) -> Any:
+        """The outage is over."""
+        self._org.trouble.clear()
+        self._server.accept_connections()
+        return True
+
+    def queue(self, *, bodies: list[str]) -> Any:
+        """Put envelopes into the outbox."""
+        sqs = self._stack.client("sqs")
+        for start in range(0, len(bodies), 10):
+            entries = [
+                {"Id": str(i), "MessageBody": body} for i, body in enumerate(bodies[start:][:10])
+            ]
+            sqs.send_message_batch(QueueUrl=self._stack.outbox_url, Entries=entries)
+        return True
+
+    def drain(self) -> Any:
+        """Deliver until the outbox is empty; answers seconds and batches."""
+        begun, batches = time.perf_counter(), 0
+        while self._stack.waiting():
+            self._stack.deliver_once()
+            batches += 1
+        return [time.perf_counter() - begun, batches]
+
+
+def main(round_trip_seconds: float) -> None:
+    """Serve until standard input ends."""
+    from sandbox.org.org import Org
+    from sandbox.org.sample import CLIENT_ID, CLIENT_SECRET, INTEGRATION_USER
+    from sandbox.org.server import OrgServer
+    from sandbox.stack import Stack
+
+    with contextlib.ExitStack() as exits:
+        folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        server = exits.enter_context(OrgServer(Org.sample(), tls=True, certificate_folder=folder))
+        assert server.certificate is not None
+        if round_trip_seconds:
+            wire = Wire(server.port, round_trip_seconds=round_trip_seconds)
+            exits.callback(wire.close)
+            server.url = server.org.url = f"https://localhost:{wire.port}"
+        stack = Stack(login_url=server.url, connected=False, poll=False, processes=4)
+        exits.enter_context(stack)
+        aws_wire = Wire(int(stack.aws.url.rsplit(":", 1)[1]), tls=server.certificate.context)
+        exits.callback(aws_wire.close)
+        bundle = trusted(server.certificate.path, folder)
+        for function in stack.functions.values():
+            function.environment.update(
+                SSL_CERT_FILE=str(bundle),
+                AWS_CA_BUNDLE=str(bundle),
+                AWS_ENDPOINT_URL=f"https://localhost:{aws_wire.port}",
+            )
+        approved = server.org.oauth.approve(CLIENT_ID, INTEGRATION_USER, "api", "refresh_token")
+        secret = {
+            "login_url": server.url,
+            "client_id": CLIENT_ID,
+            "client_secret": CLIENT_SECRET,
+            "refresh_token": approved["refresh_token"],
+        }
+        stack.client("secretsmanager").put_secret_value(
+            SecretId=stack.secret_id, SecretString=json.dumps(secret)
+        )
+        tick = stack.tick()
+        if tick.failed:
+            raise RuntimeError(tick.payload.decode() + stack.logs("refresh_token"))
+        commands = _Commands(stack, server, aws_wire)
+        hello = {
+            "environments": {name: stack.function_environment(name) for name in stack.functions},
+            "folders": {name: str(f.spec.folder) for name, f in stack.functions.items()},
+        }
+        print(json.dumps(hello), flush=True)
+        for line in sys.stdin:
+            asked = json.loads(line)
+            said = getattr(commands, asked.pop("do"))(**asked)
+            print(json.dumps(said), flush=True)
+
+
+def trusted(certificate: Path, folder: Path) -> Path:
+    """The authorities that a machine trusts by default, and the sandbox's own certificate.
+
+    As many as in production, because loading them is a good part of a cold start.
+    """
+    import botocore
+
+    assert botocore.__file__ is not None
+    authorities = Path(botocore.__file__).with_name("cacert.pem").read_bytes()
+    bundle = folder / "trusted.pem"
+    bundle.write_bytes(authorities + b"\n" + certificate.read_bytes())
+    return bundle
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]))

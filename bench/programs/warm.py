@@ -1,0 +1,112 @@
+"""Record after record in one process, in turns with bare POSTs of the same body.
+
+    warm.py RESULT EVENT BLOCKS RECORDS
+
+A block is so many records by the handler, then as many bare POSTs by urllib3 on a kept connection
+of its own. RECORDS is a number of further records, for the memory; 0 for none.
+"""
+
+import json
+import ssl
+import sys
+import time
+import uuid
+from typing import Any
+
+import app  # type: ignore[import-not-found]
+import urllib3
+
+BLOCK = 100
+PAGE_KIB = 4
+
+
+class Context:
+    """What Lambda passes beside the event."""
+
+    aws_request_id = "00000000-0000-0000-0000-000000000000"
+
+    def get_remaining_time_in_millis(self) -> int:
+        """As much as an HTTP function has at its start."""
+        return 20_000
+
+
+with open(sys.argv[2]) as file:
+    event = json.load(file)
+blocks, records = int(sys.argv[3]), int(sys.argv[4])
+context = Context()
+
+
+def create(count: int) -> None:
+    """So many records by the handler, each with a key of its own."""
+    for _ in range(count):
+        event["headers"]["Idempotency-Key"] = uuid.uuid4().hex
+        answer = app.handler(event, context)
+        assert answer["statusCode"] == 201, answer
+
+
+# The first record says what is sent.
+seen: list[Any] = []
+send = urllib3.HTTPConnectionPool.urlopen
+
+
+def watch(self: Any, method: str, url: str, *, body: Any, headers: Any, **more: Any) -> Any:
+    """Note a request on its way."""
+    seen.append((self.host, self.port, url, body, dict(headers)))
+    return send(self, method, url, body=body, headers=headers, **more)
+
+
+urllib3.HTTPConnectionPool.urlopen = watch  # type: ignore[method-assign,assignment]
+create(1)
+urllib3.HTTPConnectionPool.urlopen = send  # type: ignore[method-assign]
+host, port, url, body, headers = seen[-1]
+key = event["headers"]["Idempotency-Key"].encode()
+assert key in body
+
+pool = urllib3.HTTPSConnectionPool(host, port, maxsize=1, ssl_context=ssl.create_default_context())
+
+
+def post(bodies: list[bytes]) -> None:
+    """Bare POSTs."""
+    for one in bodies:
+        answer = pool.request("POST", url, body=one, headers=headers, retries=False)
+        assert answer.status in (200, 201), answer.data
+
+
+def timed(work: Any, *arguments: Any) -> tuple[float, float]:
+    """CPU and wall seconds of a block."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    work(*arguments)
+    return time.process_time() - cpu, time.perf_counter() - wall
+
+
+create(BLOCK // 2)
+post([body.replace(key, uuid.uuid4().hex.encode()) for _ in range(BLOCK // 2)])
+ours, floors = [], []
+for _ in range(blocks):
+    bodies = [body.replace(key, uuid.uuid4().hex.encode()) for _ in range(BLOCK)]
+    ours.append(timed(create, BLOCK))
+    floors.append(timed(post, bodies))
+
+memory = {}
+made = 0
+if records:
+    for stop in (100, 1_000, 10_000):
+        if stop <= records:
+            create(stop - made)
+            made = stop
+            with open("/proc/self/statm") as statm:
+                memory[str(stop)] = int(statm.read().split()[1]) * PAGE_KIB
+
+with open(sys.argv[1], "w") as said:
+    json.dump(
+        {
+            "ours": ours,
+            "floor": floors,
+            "block": BLOCK,
+            "records": 1 + BLOCK // 2 + blocks * BLOCK + made,
+            "posts": BLOCK // 2 + blocks * BLOCK,
+            "bytes": len(body),
+            "memory_kib": memory,
+        },
+        said,
+    )

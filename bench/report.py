@@ -1,0 +1,294 @@
+"""The tables, the bars and the JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+CALLERS = ("create_lead", "create_case")
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One promise: what was asked, what was found. `met` None: not measured."""
+
+    name: str
+    wanted: str
+    found: str
+    met: bool | None
+    why: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if self.met is None:
+            return f"not measured: {self.why}"
+        return "met" if self.met else f"NOT MET: {self.why}"
+
+
+def bars(result: Any) -> list[Bar]:
+    """Every bar of the project, held against what was measured."""
+    return [
+        *_warm_bars(result["warm"]),
+        *_cold_bars(result["cold"]["with bytecode"]),
+        *_delivery_bars(result["deliver"]["batches"]),
+        *_token_bars(result["waits"]),
+        *_size_bars(result["sizes"]),
+    ]
+
+
+def _warm_bars(warm: Any) -> Iterable[Bar]:
+    for name in CALLERS:
+        one = warm[name]
+        yield Bar(
+            f"warm {name}: CPU beside a bare POST of the same body",
+            "≤ 2.00",
+            f"{one['ratio']:.2f}",
+            one["ratio"] <= 2,
+            "the parts of a record are in the table; a busy machine moves it by a tenth",
+        )
+        counted = (one["aws_calls"], one["salesforce_calls"], one["connections"])
+        yield Bar(
+            f"warm {name}: {one['records']:,} records",
+            "1 AWS call (the first), 1 Salesforce call each, 1 connection",
+            f"{counted[0]}, {counted[1]:g}, {counted[2]}",
+            counted == (1, 1, 1),
+            "something is asked or connected more often than needed",
+        )
+    memory = {int(count): size for count, size in warm["create_lead"]["memory_kib"].items()}
+    first, last = min(memory), max(memory)
+    middle = sorted(memory)[-2]
+    grown = memory[last] - memory[middle]
+    yield Bar(
+        f"memory from {middle:,} to {last:,} records",
+        "≤ 1,024 KiB more",
+        f"{grown:+,} KiB ({memory[first]:,} KiB after {first})",
+        grown <= 1024,
+        "something is kept of every record",
+    )
+
+
+def _cold_bars(cold: Any) -> Iterable[Bar]:
+    for name in CALLERS:
+        yield Bar(
+            f"cold {name}: CPU beside boto3 + client + POST",
+            "≤ 0.50",
+            f"{cold[name]['ratio']:.2f}",
+            cold[name]["ratio"] <= 0.5,
+            f"urllib3, the authorities and a POST alone are {cold['urllib3-post']['ratio']:.2f}",
+        )
+
+
+def _delivery_bars(batches: Any) -> Iterable[Bar]:
+    full = batches["200 usual"]
+    yield Bar(
+        "deliver: CPU a record, 200 a batch",
+        "≤ 0.5 ms",
+        f"{full['cpu_ms']:.3f} ms",
+        full["cpu_ms"] <= 0.5,
+        "see the table by size of the batch",
+    )
+    large = batches["200 20 kB"]
+    least = min(full["records_per_call"], large["records_per_call"])
+    yield Bar(
+        "deliver: records an API call, bodies up to 20 kB",
+        "≥ 100",
+        f"{least:g}",
+        least >= 100,
+        "DeliverBytesPerCall ends a call earlier",
+    )
+
+
+def _token_bars(waits: Any) -> Iterable[Bar]:
+    renewed = waits["token expired, renewed by the schedule"]
+    reads = renewed["aws"].get("create_lead ssm.GetParameter", 0)
+    calls = sum(renewed["salesforce"].values())
+    yield Bar(
+        "token expired, renewed meanwhile: AWS calls, repeated calls",
+        "≤ 1, 1",
+        f"{sum(renewed['aws'].values())}, {calls - 1}",
+        (reads, sum(renewed["aws"].values()), calls) == (1, 1, 2),
+        "something is read or sent more often than needed",
+    )
+    alone = waits["token expired, nobody renewed it"]
+    reads = alone["aws"].get("create_lead ssm.GetParameter", 0)
+    yield Bar(
+        "token expired, nobody renewed it: AWS reads of the caller",
+        "≤ 1",
+        str(reads),
+        reads <= 1,
+        "one to see whether somebody renewed it, one to get what RefreshToken then stored; to save "
+        "the first, every expiry would have to invoke a function (docs/adr/0021)",
+    )
+    everyone = waits["token expired, four callers at once"]
+    refreshes = everyone["salesforce"].get("POST /services/oauth2/token", 0)
+    leads = everyone["salesforce"].get("POST /sobjects/Lead", 0)
+    yield Bar(
+        "token expired, four callers at once: refreshes, repeated calls each",
+        "1, ≤ 1",
+        f"{refreshes}, {(leads - 4) / 4:g}",
+        refreshes == 1 and leads <= 8,
+        "callers do not share a refresh",
+    )
+
+
+def _size_bars(sizes: Any) -> Iterable[Bar]:
+    layer = sizes.get("BridgeLayer")
+    if layer is None:
+        yield Bar("layer", "≤ 6 MB unzipped, no compiled parts", "", None, "make build was not run")
+        return
+    stale = " (built from older sources: make build)" if layer["stale"] else ""
+    yield Bar(
+        "layer",
+        "≤ 6 MB unzipped, no compiled parts",
+        f"{layer['bytes'] / 1e6:.1f} MB, {layer['compiled_c']}{stale}",
+        layer["bytes"] <= 6e6 and not layer["compiled_c"],
+        "see layers/bridge/Makefile",
+    )
+
+
+def text(result: Any, judged: Sequence[Bar]) -> str:
+    """Everything, for people."""
+    parts = [f"{result['python']} on {result['machine']}, load {result['load']:.1f}"]
+    parts += [_cold_text(label, cold) for label, cold in result["cold"].items()]
+    parts.append(_warm_text(result["warm"]))
+    parts.append(_emulator_text(result["emulator"]))
+    parts.append(_batches_text(result["deliver"]["batches"]))
+    parts.append(_backlog_text(result["deliver"]["backlog"]))
+    parts.append(_waits_text(result["waits"]))
+    parts.append(_sizes_text(result["sizes"]))
+    parts.append(_saturation_text(result["saturation"]))
+    rows = [(bar.name, bar.wanted, bar.found, bar.verdict) for bar in judged]
+    parts.append(_table("The bars", ("", "wanted", "found", ""), rows, left=True))
+    return "\n\n".join(parts)
+
+
+def _cold_text(label: str, cold: Any) -> str:
+    rows = [
+        (
+            name,
+            f"{one['process']:.0f}",
+            f"{one['cpu']:.1f}",
+            f"{one['import']:.1f}" if "import" in one else "",
+            f"{one['first']:.1f}" if "first" in one else "",
+            f"{one['modules']:.0f}" if "modules" in one else "",
+            f"{one['ratio']:.2f}",
+        )
+        for name, one in cold.items()
+    ]
+    titles = ("", "process", "CPU", "import", "first", "modules", "× boto3-post")
+    return _table(f"1 · Cold, {label}: CPU ms (median)", titles, rows)
+
+
+def _batches_text(batches: Any) -> str:
+    rows = [
+        (
+            name,
+            f"{one['cpu_ms']:.3f}",
+            f"{one['records_per_second']:,.0f}",
+            f"{one['records_per_call']:g}",
+        )
+        for name, one in batches.items()
+    ]
+    titles = ("a batch", "CPU ms a record", "records/s", "records a call")
+    return _table("4 · Deliver, one process", titles, rows)
+
+
+def _backlog_text(backlog: Any) -> str:
+    rows = [
+        (
+            f"{int(count):,}",
+            f"{one['seconds']:.1f}",
+            f"{one['records_per_second']:,.0f}",
+            str(one["invocations"]),
+        )
+        for count, one in backlog.items()
+    ]
+    titles = ("backlog", "seconds", "records/s", "invocations")
+    return _table(
+        "4 · Deliver, from the queue to Salesforce, one invocation at a time", titles, rows
+    )
+
+
+def _waits_text(waits: Any) -> str:
+    rows = [
+        (
+            name,
+            "" if one["ms"] is None else f"{one['ms']:,.0f}",
+            str(sum(one["salesforce"].values())) if "salesforce" in one else "",
+            str(_of_caller(one["aws"])) if "aws" in one else "",
+        )
+        for name, one in waits.items()
+    ]
+    titles = ("", "caller waits, ms", "Salesforce calls", "AWS calls of the caller")
+    title = "5 · Waits with Salesforce 80 ms away (median); calls as counted at the end"
+    return _table(title, titles, rows)
+
+
+def _sizes_text(sizes: Any) -> str:
+    rows = [
+        (name, f"{one['bytes']:,}", f"{one['zipped']:,}", f"{one['bytecode']:,}")
+        for name, one in sizes.items()
+    ]
+    return _table("6 · Sizes, as make build left them", ("", "bytes", "zipped", "bytecode"), rows)
+
+
+def _saturation_text(saturation: Any) -> str:
+    rows = [
+        (
+            callers,
+            f"{one['records_per_second']:.0f}",
+            f"{one['median_ms']:.0f}",
+            f"{one['p95_ms']:.0f}",
+            str(one["not_created"]),
+        )
+        for callers, one in saturation.items()
+    ]
+    titles = ("callers at once", "records/s", "median ms", "p95 ms", "not created")
+    return _table("7 · The local stack to saturation", titles, rows)
+
+
+def _of_caller(aws: Any) -> int:
+    return sum(count for what, count in aws.items() if what.startswith("create_"))
+
+
+def _warm_text(warm: Any) -> str:
+    rows = []
+    for name, one in warm.items():
+        floor = f"bare POST of its {one['bytes']} bytes"
+        rows.append((name, f"{one['cpu_us']:.0f}", f"{one['wall_us']:.0f}", f"{one['ratio']:.2f}"))
+        rows.append((floor, f"{one['floor_cpu_us']:.0f}", f"{one['floor_wall_us']:.0f}", ""))
+    titles = ("", "CPU µs", "wall µs", "ratio")
+    memory = ", ".join(
+        f"{size:,} KiB after {int(count):,}"
+        for count, size in warm["create_lead"]["memory_kib"].items()
+    )
+    return _table("2 · Warm, over TLS on loopback (median)", titles, rows) + f"\n  memory: {memory}"
+
+
+def _emulator_text(emulator: Any) -> str:
+    if isinstance(emulator, str):
+        return f"3 · Runtime Interface Emulator, Python 3.13: not measured: {emulator}"
+    rows = [
+        (name, f"{one['init']:.0f}", f"{one['first']:.0f}", f"{one['warm']:.1f}")
+        for name, one in emulator.items()
+    ]
+    titles = ("", "INIT ms", "until the first answer ms", "warm ms")
+    return _table("3 · Runtime Interface Emulator, Python 3.13, wall (median)", titles, rows)
+
+
+def _table(
+    title: str, titles: Sequence[str], rows: Sequence[Sequence[str]], *, left: bool = False
+) -> str:
+    if not rows:
+        return f"{title}: not measured (make build)"
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    lines = [title]
+    for row in (titles, *rows):
+        cells = [
+            cell.ljust(width) if left or not number else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  " + "  ".join(cells).rstrip())
+    return "\n".join(lines)
