@@ -95,8 +95,9 @@ def statements(
         for statement in policy["PolicyDocument"]["Statement"]:
             if "Fn::If" in statement:
                 condition, statement, otherwise = statement["Fn::If"]
-                assert (condition, otherwise) == ("Verify", {"Ref": "AWS::NoValue"})
-                if not verifying:
+                assert otherwise == {"Ref": "AWS::NoValue"}
+                assert condition in ("Verify", "InVpc")
+                if condition == "InVpc" or not verifying:
                     continue
             found.append(statement)
     return found
@@ -144,6 +145,71 @@ def test_signing_keys_are_readable_only_while_something_is_verified(template: Te
 
     assert "SigningKeys" not in allowed()
     assert "SigningKeys" in allowed(SignatureScheme="bird")
+
+
+IN_VPC = {"VpcSubnets": "subnet-0a1,subnet-0b2", "VpcSecurityGroups": "sg-0c3"}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_only_in_a_vpc_may_a_function_make_network_interfaces(
+    template: Template, function: str
+) -> None:
+    outside, inside = deploy(template), deploy(template, **IN_VPC)
+    before, after = (
+        one.resolve(one.resources[f"{function}Role"]["Properties"]["Policies"])[0]
+        for one in (outside, inside)
+    )
+    statements_before = before["PolicyDocument"]["Statement"]
+    *same, network = after["PolicyDocument"]["Statement"]
+    assert same == statements_before
+    assert all(action.startswith("ec2:") for action in network["Action"])
+    assert network["Resource"] == "*"
+    vpc = inside.resolve(inside.resources[function]["Properties"]["VpcConfig"])
+    assert vpc == {"SubnetIds": ["subnet-0a1", "subnet-0b2"], "SecurityGroupIds": ["sg-0c3"]}
+    assert "VpcConfig" not in outside.resolve(outside.resources[function]["Properties"])
+
+
+def test_addresses_are_limited_only_where_some_are_named(template: Template) -> None:
+    def policy(**parameters: str) -> Any:
+        made = deploy(template, **parameters)
+        (api,) = made.of_type("AWS::ApiGateway::RestApi").values()
+        return made.resolve(api["Properties"]["Body"]["x-amazon-apigateway-policy"])["Statement"]
+
+    (everybody,) = policy()
+    assert everybody["Effect"] == "Allow"
+    _, deny = policy(AllowedAddresses="203.0.113.0/24,2001:db8::/32")
+    assert deny["Effect"] == "Deny"
+    assert deny["Condition"] == {
+        "NotIpAddress": {"aws:SourceIp": ["203.0.113.0/24", "2001:db8::/32"]}
+    }
+
+
+def test_a_firewall_and_access_logs_are_there_on_request(template: Template) -> None:
+    plain = deploy(template)
+    arn = "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/mine/1"
+    more = deploy(template, WebAclArn=arn, AccessLogs="on")
+
+    assert not plain.of_type("AWS::WAFv2::WebACLAssociation")
+    (association,) = more.of_type("AWS::WAFv2::WebACLAssociation").values()
+    said = more.resolve(association["Properties"])
+    assert said["WebACLArn"] == arn
+    assert "/stages/" in said["ResourceArn"]
+    for deployment, logged in ((plain, False), (more, True)):
+        (stage,) = deployment.of_type("AWS::ApiGateway::Stage").values()
+        properties = deployment.resolve(stage["Properties"])
+        assert ("AccessLogSetting" in properties) is logged
+    log_format = properties["AccessLogSetting"]["Format"]
+    assert set(json.loads(log_format)) == {
+        "requestId",
+        "time",
+        "ip",
+        "apiKeyId",
+        "method",
+        "route",
+        "status",
+        "milliseconds",
+        "error",
+    }, "neither bodies nor queries nor keys"
 
 
 def test_every_function_has_a_role_of_its_own(resources: Mapping[str, Any]) -> None:
