@@ -7,7 +7,7 @@ import sys
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli import connect_commands, rejected_commands
+from cli import connect_commands, cost, rejected_commands
 from cli.problem import Problem
 from cli.terminal import Terminal
 
@@ -25,6 +25,7 @@ app.command("setup-org")(connect_commands.setup_org_command)
 app.command("doctor")(connect_commands.doctor_command)
 app.command("disconnect")(connect_commands.disconnect_command)
 app.command("flow")(connect_commands.flow_command)
+app.command("cost")(cost.cost_command)
 app.add_typer(rejected_commands.commands, name="rejected")
 
 
