@@ -10,9 +10,9 @@ import pytest
 from sandbox.stack import Stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def running() -> Iterator[Stack]:
-    """One stack for all tests of a process; the outbox is delivered only when a test says so."""
+    """One stack a module; the outbox is delivered only when a test says so."""
     fast = {"ThrottleRate": "10000", "ThrottleBurst": "5000"}
     with Stack(poll=False, processes=2, parameters=fast) as stack:
         stack.tick()

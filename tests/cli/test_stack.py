@@ -44,7 +44,8 @@ def resolved() -> Deployment:
         name = str(properties.get("FunctionName") or properties.get("StageName") or logical_id)
         if kind == "AWS::SQS::Queue":
             name = f"https://sqs.{REGION}.amazonaws.com/123456789012/{logical_id}"
-        return {"Ref": name, "Arn": f"arn:aws:x:{REGION}:123456789012:{name}"}
+        arn = f"arn:aws:x:{REGION}:123456789012:{name}"
+        return {"Ref": name, "Arn": arn, "QueueName": name}
 
     return Deployment(Template.load(), stack_name=NAME, parameters={}, make=make, region=REGION)
 
