@@ -109,15 +109,15 @@ def verify_jwt(signed: Signed, *, keys: Sequence[str], now: float) -> None:
         raise Unsigned("too_early")
     if expires <= now - JWT_LEEWAY_SECONDS:
         raise Unsigned("too_late")
-    addresses = [hashlib.sha256(url.encode()).hexdigest().encode() for url in signed.addresses]
-    if not _any_equal(addresses, [str(claims.get("url_hash") or "").encode()]):
+    addresses = [hashlib.sha256(_bytes(url)).hexdigest().encode() for url in signed.addresses]
+    if not _any_equal(addresses, [_bytes(str(claims.get("url_hash") or ""))]):
         raise Unsigned("address")
     said = claims.get("payload_hash")
     if (said is not None) != bool(signed.body):
         raise Unsigned("payload")
     if said is not None:
         payload = hashlib.sha256(signed.body).hexdigest().encode()
-        if not _any_equal([payload], [str(said).encode()]):
+        if not _any_equal([payload], [_bytes(str(said))]):
             raise Unsigned("payload")
 
 
@@ -138,7 +138,7 @@ def verify_bird(signed: Signed, *, keys: Sequence[str], now: float) -> None:
         raise Unsigned("too_early")
     body = hashlib.sha256(signed.body).digest()
     expected = [
-        hmac.digest(key.encode(), f"{stamp}\n{url}\n".encode() + body, "sha256")
+        hmac.digest(key.encode(), _bytes(f"{stamp}\n{url}\n") + body, "sha256")
         for key in keys
         for url in signed.addresses
     ]
@@ -166,7 +166,7 @@ def verify_standard_webhook(signed: Signed, *, keys: Sequence[str], now: float) 
         raise Unsigned("too_late")
     if at > now + STANDARD_TOLERANCE_SECONDS:
         raise Unsigned("too_early")
-    covered = f"{webhook_id}.{stamp}.".encode() + signed.body
+    covered = _bytes(f"{webhook_id}.{stamp}.") + signed.body
     secrets = [_base64(key.removeprefix("whsec_")) for key in keys]
     expected = [hmac.digest(secret, covered, "sha256") for secret in secrets if secret]
     if not _any_equal(expected, [one for one in said if one]):
@@ -290,7 +290,7 @@ def addresses_of(event: Mapping[str, Any], *, webhook_url: str) -> tuple[str, ..
     written = (
         "&".join(f"{encode(name)}={encode(value)}" for name, value in order)
         for order in orders
-        for encode in (quote_plus, _percent)
+        for encode in (_plus, _percent)
     )
     return tuple(dict.fromkeys(f"{base}?{query}" for query in islice(written, 12)))
 
@@ -305,8 +305,17 @@ def _query_pairs(event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield str(name), str(value)
 
 
+def _plus(text: str) -> str:
+    return quote_plus(text, errors="surrogatepass")
+
+
 def _percent(text: str) -> str:
-    return quote(text, safe="")
+    return quote(text, safe="", errors="surrogatepass")
+
+
+def _bytes(text: str) -> bytes:
+    """UTF-8 of any text: half a character in a made-up request is a wrong signature, no fault."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _any_equal(expected: Sequence[bytes], said: Sequence[bytes]) -> bool:
