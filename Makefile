@@ -11,6 +11,8 @@ READY := $(VENV)/.ready
 SAM_VENV ?= .venv-sam
 SAM := $(SAM_VENV)/bin/sam
 PIP := -m pip --disable-pip-version-check -q
+# Most tests wait for something, so there may be more processes than cores.
+JOBS ?= 3
 STACK ?= bird-salesforce
 STAGE ?= default
 export SAM_CLI_TELEMETRY ?= 0
@@ -58,8 +60,9 @@ invoke: $(READY) ## Runs one function with one event: make invoke FN=create_lead
 
 # ── Is it right? ────────────────────────────────────────────────────────────────────────────────────
 
-test: $(READY) ## Runs every test (ARGS=... for pytest)
-	@"$(BIN)/python" -m pytest -q --cov --cov-report=term $(ARGS)
+# A module's tests stay in one process: they share a stack, and moto's state is one per process.
+test: $(READY) ## Runs every test (ARGS=... for pytest, JOBS=3 processes)
+	@"$(BIN)/python" -m pytest -q -n "$(JOBS)" --dist loadscope --cov --cov-report=term $(ARGS)
 
 check: $(READY) ## Checks format, lint, types and the template
 	@"$(BIN)/ruff" format --check .
