@@ -1,0 +1,180 @@
+"""What callers want made: leads and cases of every kind, some of which Salesforce will not take.
+
+Each has a mark (`#17#`) in its text, by which it is found again wherever it is: the checks of this
+suite must not depend on the key that the bundle itself uses.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Literal
+
+from sandbox.org.org import Org
+from sandbox.org.sample import SALES_USER
+
+Fate = Literal["made", "refused", "one of a pair"]
+
+_MARK = re.compile(r"#(\d+)#")
+REFUSE_ME = "refuse me"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """One record that somebody asks for, perhaps more than once."""
+
+    number: int
+    path: str
+    headers: Mapping[str, str]
+    body: Mapping[str, Any]
+    fate: Fate = "made"
+    """`refused`: Salesforce never takes it. `one of a pair`: a duplicate rule takes the first."""
+    code: str = ""
+    """The errorCode of the refusal."""
+    pair: int = 0
+
+    @property
+    def object(self) -> str:
+        return "Lead" if self.path == "/leads" else "Case"
+
+    @property
+    def envelope(self) -> str:
+        """The message that waits in the outbox where Salesforce could not take it at once."""
+        return json.dumps(
+            {
+                "v": 1,
+                "object": self.object,
+                "key": f"wish-{self.number}",
+                "channel": "none",
+                "fields": {"Company": "Individual", **self.body}
+                if self.object == "Lead"
+                else dict(self.body),
+                "derived": [],
+                "acceptedAt": "2026-01-01T00:00:00.000+00:00",
+                "requestId": "",
+            }
+        )
+
+
+def mark_in(*texts: object) -> int | None:
+    """The number of the wish that a text belongs to."""
+    for text in texts:
+        if isinstance(text, str) and (found := _MARK.search(text)):
+            return int(found[1])
+    return None
+
+
+def mark_of(fields: Mapping[str, Any]) -> int | None:
+    """The number of the wish that a record's fields belong to."""
+    return mark_in(fields.get("Description"), fields.get("Subject"))
+
+
+def set_rules(org: Org) -> None:
+    """A validation rule on both objects and a duplicate rule: they run before the unique index."""
+    for name in ("Lead", "Case"):
+        org.add_validation_rule(
+            name, lambda record: REFUSE_ME in (record.get("Description") or ""), "Not like this."
+        )
+    org.set_duplicate_rule("Lead")
+
+
+def make_wishes(count: int, *, random: Random, org: Org) -> list[Wish]:
+    """So many wishes of all kinds, the first one with the number 1."""
+    owner = org.oauth.user(SALES_USER)
+    assert owner is not None
+    return [_wish(number, random, owner["Id"]) for number in range(1, count + 1)]
+
+
+def plain_leads(count: int) -> list[Wish]:
+    """Leads without any peculiarity."""
+    return [
+        Wish(
+            number=number,
+            path="/leads",
+            headers={"Idempotency-Key": f"wish-{number}"},
+            body={"LastName": f"Person {number}", "Description": f"#{number}# hello"},
+        )
+        for number in range(1, count + 1)
+    ]
+
+
+def with_repeats(wishes: Iterable[Wish], *, random: Random, share: float) -> list[Wish]:
+    """The same in the order in which they are sent, with some sent again soon or much later."""
+    timed = [(float(at), wish) for at, wish in enumerate(wishes)]
+    for at, wish in list(timed):
+        if random.random() < share:
+            timed.append((at + random.choice((0.5, 3, 30, 300)) * random.random(), wish))
+    return [wish for _, wish in sorted(timed, key=lambda one: one[0])]
+
+
+def _wish(number: int, random: Random, owner_id: str) -> Wish:
+    text = f"#{number}# " + random.choice(("hello", "Où est ma commande ?", "価格 🙂", "x" * 900))
+    key = random.choice((f"wish-{number}", f"wamid.HBgL{number}QUE/Rg==", f"Flow {number} / retry"))
+    headers = {"Idempotency-Key": key}
+    if random.random() < 0.05:
+        headers["Prefer"] = "respond-async"
+    lead: dict[str, Any] = {
+        "LastName": f"Person {number}",
+        "Phone": _phone(number),
+        "Description": text,
+    }
+    case: dict[str, Any] = {"Subject": f"Case {number}", "Description": text}
+
+    def made(path: str, body: Mapping[str, Any], **more: Any) -> Wish:
+        return Wish(number=number, path=path, headers=headers, body=body, **more)
+
+    def refused(body: Mapping[str, Any], code: str, path: str = "/leads") -> Wish:
+        return made(path, body, fate="refused", code=code)
+
+    # Every kind is as likely as its weight says; the order does not matter.
+    kinds: tuple[tuple[int, Any], ...] = (
+        (30, lambda: made("/leads", lead)),
+        (18, lambda: made("/leads", _bird("whatsapp", number, text))),
+        (20, lambda: made("/cases", case)),
+        (9, lambda: made("/cases", _bird("viber", number, text))),
+        (4, lambda: made("/cases", _bird("sms", number, text))),
+        (4, lambda: made("/leads", {**lead, "OwnerId": owner_id})),
+        (3, lambda: made("/cases", {**case, "OwnerId": owner_id})),
+        (2, lambda: refused({**lead, "Nope__c": "x"}, "INVALID_FIELD")),
+        (1, lambda: refused({**case, "Nope__c": "x"}, "INVALID_FIELD", "/cases")),
+        (1, lambda: refused({**lead, "NumberOfEmployees": "many"}, "JSON_PARSER_ERROR")),
+        (2, lambda: refused({**lead, "Description": f"{text} {REFUSE_ME}"}, _VALIDATION)),
+        (1, lambda: refused({**case, "Description": f"{text} {REFUSE_ME}"}, _VALIDATION, "/cases")),
+        (1, lambda: refused({**lead, "Email": "not an address"}, "INVALID_EMAIL_ADDRESS")),
+        (1, lambda: refused({**lead, "Company": "C" * 300}, "STRING_TOO_LONG")),
+        (
+            3,
+            lambda: made(
+                "/leads",
+                {**lead, "Phone": _phone(10**8 + number // 40)},
+                fate="one of a pair",
+                pair=number // 40,
+            ),
+        ),
+    )
+    (make,) = random.choices([kind for _, kind in kinds], weights=[weight for weight, _ in kinds])
+    wish: Wish = make()
+    return wish
+
+
+_VALIDATION = "FIELD_CUSTOM_VALIDATION_EXCEPTION"
+
+
+def _phone(number: int) -> str:
+    return f"+31{600_000_000 + number}"
+
+
+def _bird(channel: str, number: int, text: str) -> dict[str, Any]:
+    return {
+        "bird": {
+            "channel": channel,
+            "messageId": f"message-{number}",
+            "conversationId": f"conversation-{number}",
+            "sender": _phone(number),
+            "displayName": f"Ada Person {number}",
+            "text": text,
+        }
+    }
