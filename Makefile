@@ -18,7 +18,7 @@ STAGE ?= default
 export SAM_CLI_TELEMETRY ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo start test chaos check format bench build invoke deploy destroy connect doctor pins clean
+.PHONY: help setup demo start test chaos check format bench build invoke deploy destroy connect doctor pins sbom clean
 
 help: ## Lists what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -116,6 +116,9 @@ pins: ## Pins the requirements anew, with hashes, from the *.in files
 	  --universal --python-version 3.11 --generate-hashes "$$f.in" -o "$$f.txt"; done
 	@.venv-pins/bin/uv pip compile -q --no-header --python-version 3.13 --generate-hashes \
 	  layers/bridge/requirements.in -o layers/bridge/requirements.txt
+
+sbom: $(READY) ## Writes what is in the layer, with licences, to build/layer.cdx.json (CycloneDX)
+	@mkdir -p build && "$(BIN)/python" .ci/sbom.py > build/layer.cdx.json && echo build/layer.cdx.json
 
 clean: ## Removes what was built and installed here
 	@rm -rf .aws-sam .local build htmlcov .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,115 @@
+"""The docs against what there is: links lead somewhere, and commands exist."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from cli.main import app
+from sandbox.template import ROOT
+
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "sandbox").rglob("*.md"),
+        *(ROOT / "salesforce").rglob("*.md"),
+        *(ROOT / "flows").rglob("*.md"),
+    ]
+)
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+
+
+def code(text: str) -> Iterator[str]:
+    """What is set as code: in fences line by line, and between backticks."""
+    for block in re.findall(r"```[a-z]*\n(.*?)```", text, re.DOTALL):
+        yield from block.splitlines()
+    outside = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    yield from (one.replace("\n", " ") for one in re.findall(r"`([^`]+)`", outside))
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    plain = (re.sub(r"[`*\[\]()]", "", one).strip().lower() for one in headings)
+    return {re.sub(r"[^\w\- ]", "", one).replace(" ", "-") for one in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), target
+        if anchor and there.suffix == ".md":
+            assert anchor in anchors(there), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_make_target_in_the_docs_is_in_the_makefile(page: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    for line in code(page.read_text(encoding="utf-8")):
+        for named in re.findall(r"(?:^|[;&|$] *)make ([a-z-]+)", line):
+            assert named in targets, line
+
+
+def commands() -> dict[str, set[str]]:
+    """The program's commands, those of a group with the group's name before, and their options."""
+    found: dict[str, set[str]] = {}
+
+    def walk(command: object, path: str) -> None:
+        for name, inner in getattr(command, "commands", {}).items():
+            walk(inner, f"{path} {name}".strip())
+        options = [one for parameter in command.params for one in parameter.opts]  # type: ignore[attr-defined]
+        more = [one for parameter in command.params for one in parameter.secondary_opts]  # type: ignore[attr-defined]
+        found[path] = {*options, *more, "--help"}
+
+    walk(typer.main.get_command(app), "")
+    return found
+
+
+COMMANDS = commands()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_command_of_the_program_in_the_docs_exists_with_its_options(page: Path) -> None:
+    for line in code(page.read_text(encoding="utf-8")):
+        for said in re.findall(r"(?:^\$? *|[;&|] *)bird-salesforce ([a-z][^;&|#]*)", line):
+            words = said.split()
+            two, one = " ".join(words[:2]), words[0]
+            assert two in COMMANDS or one in COMMANDS, line
+            known = COMMANDS.get(two) or COMMANDS[one]
+            for word in words:
+                if re.match(r"--[a-z]", word):
+                    assert word.split("=")[0] in known, line
+
+
+def test_everybody_finds_their_page_in_one_click() -> None:
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    linked = {
+        (ROOT / "docs" / target.split("#")[0]).resolve()
+        for target in re.findall(r"\]\(([^)\s]+)\)", index)
+    }
+    for page in (ROOT / "docs").glob("*.md"):
+        assert page in linked or page.name == "index.md", f"{page.name} is not in the index"
+    for reader in ("administrator", "flow author", "operator", "contributor"):
+        assert f"**an {reader}**" in index or f"**a {reader}**" in index
+
+
+def test_the_readme_leads_to_the_index() -> None:
+    assert "(docs/index.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_parameters_that_the_operators_page_names_are_in_the_template() -> None:
+    template = (ROOT / "template.yaml").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    for name in re.findall(r"^\| `([A-Z]\w+)`", text, re.MULTILINE):
+        assert re.search(rf"^  {name}:", template, re.MULTILINE), name
