@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
+
+class _Nowhere(io.TextIOBase):
+    """A stream that keeps nothing and is never closed."""
+
+    def write(self, text: str, /) -> int:
+        return len(text)
+
+
+NOWHERE = _Nowhere()
 LONG = os.environ.get("CHAOS") == "long"
 
 
@@ -36,7 +45,8 @@ def _unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """For code of the bundle that runs in this process: its variables, and silence for its log."""
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "bird-salesforce")
+    # Powertools keeps a service's logger, and where it writes, as long as the program lives.
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "chaos")
     monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "BirdSalesforce")
-    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+    with contextlib.redirect_stdout(NOWHERE):
         yield
