@@ -96,6 +96,9 @@ build: $(READY) $(SAM) ## Builds what is deployed, into .aws-sam (no Docker need
 
 deploy: build ## Deploys into your AWS account, after showing what will change (STAGE=staging for another)
 	@"$(SAM)" deploy --config-env "$(STAGE)" $(ARGS)
+	@echo "Looking at what was deployed. Not connected yet? Then: make connect"
+	-@"$(BIN)/python" -m cli doctor --stack "$$("$(BIN)/python" -c 'import sys, tomllib; \
+	  print(tomllib.load(open("samconfig.toml", "rb"))[sys.argv[1]]["global"]["parameters"]["stack_name"])' "$(STAGE)")"
 
 destroy: $(SAM) ## Deletes the deployed stack, after asking; docs/operations.md says what stays
 	@"$(SAM)" delete --config-env "$(STAGE)" $(ARGS)

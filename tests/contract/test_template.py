@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -543,6 +545,27 @@ def test_the_tests_run_with_the_layer_s_own_versions() -> None:
     ours = {name: version for name, version, _ in pins("requirements-dev.txt")}
     for name, version, _ in pins("layers/bridge/requirements.txt"):
         assert ours[name] == version
+
+
+def test_what_is_published_has_the_project_s_version_and_its_licence(template: Template) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    published = template.source["Metadata"]["AWS::ServerlessRepo::Application"]
+    assert published["SemanticVersion"] == project["version"]
+    assert published["SpdxLicenseId"] == project["license"]
+    for name in ("LicenseUrl", "ReadmeUrl"):
+        assert (ROOT / published[name]).is_file()
+
+
+def test_the_bill_of_materials_lists_what_is_pinned_with_licences() -> None:
+    program = [sys.executable, str(ROOT / ".ci" / "sbom.py")]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=50, check=True)
+    listed = json.loads(done.stdout)["components"]
+    assert {(one["name"], one["version"]) for one in listed} == {
+        (name, version) for name, version, _ in pins("layers/bridge/requirements.txt")
+    }
+    for one in listed:
+        assert one["licenses"][0]["license"]["name"] in {"MIT", "MIT-0", "PSF-2.0"}, one["name"]
+        assert one["properties"], "no hashes"
 
 
 def test_the_stages_of_samconfig_only_name_parameters_that_there_are(template: Template) -> None:
