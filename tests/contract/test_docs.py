@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import typer.main
+import yaml
 
 from cli.main import app
 from sandbox.template import ROOT
@@ -113,3 +115,18 @@ def test_parameters_that_the_operators_page_names_are_in_the_template() -> None:
     text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     for name in re.findall(r"^\| `([A-Z]\w+)`", text, re.MULTILINE):
         assert re.search(rf"^  {name}:", template, re.MULTILINE), name
+
+
+def test_the_workflow_runs_targets_that_there_are_and_stores_no_key() -> None:
+    text = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    workflow = yaml.safe_load(text)
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    stages = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
+    for target in re.findall(r"run: make ([a-z]+)", text):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    for stage in re.findall(r"STAGE=(\w+)", text):
+        assert stage in stages
+    assert "secrets." not in text
+    assert set(workflow["jobs"]["staging"]["needs"]) == {"check", "test", "audit", "build"}
+    for name in ("staging", "production"):
+        assert workflow["jobs"][name]["permissions"] == {"contents": "read", "id-token": "write"}
