@@ -51,7 +51,7 @@ def measure(*, quick: bool) -> dict[str, Any]:
         layer = copy_layer(folder / "layer", python=sys.executable, bytecode=True)
         _say("cold starts")
         result["cold"] = cold.measure(
-            other, folder, rounds=3 if quick else 11, rounds_without=1 if quick else 3
+            other, folder, rounds=3 if quick else 9, rounds_without=1 if quick else 2
         )
         _say("warm records")
         result["warm"] = warm.measure(

@@ -57,6 +57,9 @@ def _warm_bars(warm: Any) -> Iterable[Bar]:
             "something is asked or connected more often than needed",
         )
     memory = {int(count): size for count, size in warm["create_lead"]["memory_kib"].items()}
+    if not memory:
+        yield Bar("memory", "≤ 1,024 KiB more", "", None, "only Linux tells it")
+        return
     first, last = min(memory), max(memory)
     middle = sorted(memory)[-2]
     grown = memory[last] - memory[middle]

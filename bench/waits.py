@@ -14,7 +14,7 @@ ROUND_TRIP_SECONDS = 0.08
 
 def measure(*, quick: bool) -> Any:
     """By situation: milliseconds (median), and what it cost in calls."""
-    times = 2 if quick else 9
+    times = 2 if quick else 7
     with OtherSide(round_trip_seconds=ROUND_TRIP_SECONDS) as other:
         return dict(_situations(other, times, quick=quick))
 

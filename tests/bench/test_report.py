@@ -1,0 +1,130 @@
+"""A bar is told as met, as not met with the reason, or as not measured with the reason."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from bench.report import Bar, bars, text
+
+WARM = {
+    "cpu_us": 600.0,
+    "wall_us": 900.0,
+    "floor_cpu_us": 340.0,
+    "floor_wall_us": 700.0,
+    "ratio": 1.8,
+    "bytes": 239,
+    "records": 1551,
+    "salesforce_calls": 1.0,
+    "aws_calls": 1,
+    "connections": 1,
+    "memory_kib": {"100": 28_000, "1000": 28_100, "10000": 28_200},
+}
+COLD = {"process": 150.0, "cpu": 140.0, "import": 110.0, "first": 30.0, "modules": 190}
+WAIT: dict[str, Any] = {
+    "ms": 170.0,
+    "salesforce": {"POST /sobjects/Lead": 2},
+    "aws": {"create_lead ssm.GetParameter": 1},
+}
+BATCH = {"cpu_ms": 0.04, "records_per_second": 6000.0, "records_per_call": 200.0}
+RESULT: dict[str, Any] = {
+    "python": "Python 3.13.0",
+    "machine": "Linux x86_64, 2 CPUs",
+    "load": 0.5,
+    "warm": {"create_lead": WARM, "create_case": WARM},
+    "cold": {
+        "with bytecode": {
+            "create_lead": {**COLD, "ratio": 0.48},
+            "create_case": {**COLD, "ratio": 0.48},
+            "urllib3-post": {**COLD, "ratio": 0.36},
+        }
+    },
+    "emulator": "no Runtime Interface Emulator",
+    "deliver": {
+        "batches": {"200 usual": BATCH, "200 20 kB": {**BATCH, "records_per_call": 100.0}},
+        "backlog": {"400": {"seconds": 1.0, "records_per_second": 400.0, "invocations": 2}},
+    },
+    "waits": {
+        "token expired, renewed by the schedule": WAIT,
+        "token expired, nobody renewed it": WAIT,
+        "token expired, four callers at once": {
+            "ms": None,
+            "salesforce": {"POST /sobjects/Lead": 8, "POST /services/oauth2/token": 1},
+            "aws": {},
+        },
+    },
+    "saturation": {},
+    "sizes": {
+        "BridgeLayer": {
+            "bytes": 2_300_000,
+            "zipped": 700_000,
+            "bytecode": 0,
+            "compiled_c": 0,
+            "stale": False,
+        }
+    },
+}
+
+
+def changed(*path: str, to: Any) -> Any:
+    """The good result with one value replaced."""
+    result = json.loads(json.dumps(RESULT))
+    place = result
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = to
+    return result
+
+
+def test_a_good_run_meets_every_bar() -> None:
+    assert [bar.name for bar in bars(RESULT) if bar.met is not True] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "name"),
+    [
+        (("warm", "create_lead", "ratio"), 2.01, "bare POST"),
+        (("warm", "create_case", "aws_calls"), 2, "records"),
+        (("warm", "create_case", "salesforce_calls"), 1.001, "records"),
+        (("warm", "create_lead", "connections"), 2, "records"),
+        (("warm", "create_lead", "memory_kib", "10000"), 29_125, "memory"),
+        (("cold", "with bytecode", "create_case", "ratio"), 0.51, "cold create_case"),
+        (("deliver", "batches", "200 usual", "cpu_ms"), 0.51, "CPU a record"),
+        (("deliver", "batches", "200 20 kB", "records_per_call"), 99, "records an API call"),
+        (
+            ("waits", "token expired, nobody renewed it", "aws"),
+            {"create_lead ssm.GetParameter": 2},
+            "nobody renewed",
+        ),
+        (("sizes", "BridgeLayer", "bytes"), 6_000_001, "layer"),
+        (("sizes", "BridgeLayer", "compiled_c"), 1, "layer"),
+    ],
+)
+def test_a_bar_that_is_not_met_is_the_only_one_and_says_why(
+    path: tuple[str, ...], value: Any, name: str
+) -> None:
+    (missed,) = [bar for bar in bars(changed(*path, to=value)) if not bar.met]
+    assert name in missed.name
+    assert missed.verdict.startswith("NOT MET: ")
+    assert missed.why
+
+
+def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
+    (layer,) = [bar for bar in bars(changed("sizes", to={})) if bar.name == "layer"]
+    assert layer.verdict == "not measured: make build was not run"
+    (memory,) = [
+        bar
+        for bar in bars(changed("warm", "create_lead", "memory_kib", to={}))
+        if bar.name == "memory"
+    ]
+    assert memory.verdict == "not measured: only Linux tells it"
+
+
+def test_the_text_has_every_bar_with_its_verdict() -> None:
+    judged = [Bar("one", "≤ 1", "0", True), Bar("two", "≤ 1", "3", False, "of the weather")]
+    lines = text(RESULT, judged).splitlines()
+    assert lines[-2].split() == ["one", "≤", "1", "0", "met"]
+    assert lines[-1].endswith("NOT MET: of the weather")
+    assert "3 · Runtime Interface Emulator, Python 3.13: not measured" in "\n".join(lines)
