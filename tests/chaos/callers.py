@@ -44,6 +44,8 @@ class Callers:
         self._next = 0
         self._busy = 0
         self._lock = threading.Lock()
+        self.limit = len(wishes)
+        """Nobody begins the wish with this number, or a later one, for now."""
         self.gate = threading.Event()
         self.gate.set()
         self.stopped = threading.Event()
@@ -97,7 +99,7 @@ class Callers:
                 if self._next >= len(self._wishes):
                     return
                 due = self._begun + self._next / self._rate
-                late = time.monotonic() >= due
+                late = time.monotonic() >= due and self._next < self.limit
                 if late:
                     wish = self._wishes[self._next]
                     self._next += 1

@@ -323,9 +323,9 @@ class Weather:
         return self._deck.pop()
 
     @property
-    def whole_deck_seen(self) -> bool:
-        """Whether every kind of storm has come."""
-        return len(self.seen) >= len({name_of(storm) for storm in self._storms})
+    def share_seen(self) -> float:
+        """How many of the kinds of storm have come."""
+        return len(self.seen) / len(self._storms)
 
     def calm(self) -> None:
         """End all trouble."""
