@@ -28,8 +28,8 @@ class Statement:
 
     actions: tuple[str, ...]
     resources: tuple[str, ...]
-    conditions: Mapping[str, str] = field(default_factory=dict)
-    """What a key of the request has to be."""
+    conditions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What a key of the request has to be: one of these."""
 
     @classmethod
     def parse(cls, said: Mapping[str, Any]) -> Statement:
@@ -41,14 +41,16 @@ class Statement:
         return cls(
             actions=_several(said["Action"]),
             resources=_several(said["Resource"]),
-            conditions=conditions.get("StringEquals", {}),
+            conditions={
+                key: _several(said) for key, said in conditions.get("StringEquals", {}).items()
+            },
         )
 
     def allows(self, action: str, resource: str, context: Mapping[str, str]) -> bool:
         return (
             any(one.lower() == action.lower() for one in self.actions)
             and any(_fits(one, resource) for one in self.resources)
-            and all(context.get(key) == value for key, value in self.conditions.items())
+            and all(context.get(key) in allowed for key, allowed in self.conditions.items())
         )
 
 

@@ -36,6 +36,7 @@ ENVIRON = {
     "SIGNATURE_SCHEME": "none",
     "SIGNING_SECRET": "",
     "WEBHOOK_URL": "",
+    "KMS_KEY": "",
 }
 """The variables of template.yaml's Globals, with values as a deployed stack has them."""
 

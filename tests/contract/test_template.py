@@ -98,8 +98,8 @@ def statements(
             if "Fn::If" in statement:
                 condition, statement, otherwise = statement["Fn::If"]
                 assert otherwise == {"Ref": "AWS::NoValue"}
-                assert condition in ("Verify", "InVpc")
-                if condition == "InVpc" or not verifying:
+                assert condition in ("Verify", "InVpc", "OwnKey")
+                if condition != "Verify" or not verifying:
                     continue
             found.append(statement)
     return found
@@ -169,6 +169,38 @@ def test_only_in_a_vpc_may_a_function_make_network_interfaces(
     vpc = inside.resolve(inside.resources[function]["Properties"]["VpcConfig"])
     assert vpc == {"SubnetIds": ["subnet-0a1", "subnet-0b2"], "SecurityGroupIds": ["sg-0c3"]}
     assert "VpcConfig" not in outside.resolve(outside.resources[function]["Properties"])
+
+
+KEY = "arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-0000-0000-0000-000000000000"
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_key_of_the_deployer_s_is_used_only_through_the_services_that_store(
+    template: Template, function: str
+) -> None:
+    made = deploy(template, KmsKeyArn=KEY)
+    (policy,) = made.resolve(made.resources[f"{function}Role"]["Properties"]["Policies"])
+    (use,) = [
+        one for one in policy["PolicyDocument"]["Statement"] if "kms:Decrypt" in one["Action"]
+    ]
+    assert use["Resource"] == KEY
+    services = use["Condition"]["StringEquals"]["kms:ViaService"]
+    assert set(services) <= {
+        f"{name}.us-east-1.amazonaws.com" for name in ("sqs", "ssm", "secretsmanager")
+    }
+    assert ("kms:Encrypt" in use["Action"]) is (function == "RefreshToken")
+    assert made.functions[function].environment["KMS_KEY"] == KEY
+
+
+def test_the_deployer_s_key_encrypts_all_that_is_stored(template: Template) -> None:
+    made = deploy(template, KmsKeyArn=KEY, AccessLogs="on")
+    for queue in made.of_type("AWS::SQS::Queue").values():
+        properties = made.resolve(queue["Properties"])
+        assert properties["KmsMasterKeyId"] == KEY
+        assert "SqsManagedSseEnabled" not in properties, "one or the other"
+    for kind in ("AWS::SecretsManager::Secret", "AWS::Logs::LogGroup"):
+        for one in made.of_type(kind).values():
+            assert made.resolve(one["Properties"])["KmsKeyId"] == KEY
 
 
 def test_addresses_are_limited_only_where_some_are_named(template: Template) -> None:
@@ -339,12 +371,12 @@ def test_a_message_stays_hidden_for_six_tries_and_the_window(
 
 
 def test_what_waits_and_what_was_refused_is_kept_for_14_days_encrypted(
-    resources: Mapping[str, Any],
+    resources: Mapping[str, Any], deployment: Deployment
 ) -> None:
     for queue in ("Outbox", "Rejected"):
         properties = resources[queue]["Properties"]
         assert properties["MessageRetentionPeriod"] == 14 * 24 * 3600
-        assert properties["SqsManagedSseEnabled"] is True
+        assert deployment.resolve(properties)["SqsManagedSseEnabled"] is True
     assert resources["Outbox"]["Properties"]["RedrivePolicy"] == {
         "deadLetterTargetArn": {"Fn::GetAtt": ["Rejected", "Arn"]},
         "maxReceiveCount": 1000,
@@ -377,7 +409,7 @@ def test_the_secrets_are_made_without_a_value_and_survive_the_stack(
     resources: Mapping[str, Any], name: str
 ) -> None:
     secret = resources[name]
-    assert set(secret["Properties"]) == {"Description"}, "no SecretString, no fixed name"
+    assert set(secret["Properties"]) == {"Description", "KmsKeyId"}, "no value, no fixed name"
     assert secret["DeletionPolicy"] == secret["UpdateReplacePolicy"] == "Retain"
 
 

@@ -341,3 +341,13 @@ def test_while_another_refresh_runs_a_caller_waits_for_its_token(stack: Stack) -
         assert running.result().json()["refreshed"] is True
     assert answer.status == 201
     assert stack.org.oauth.processed >= 1
+
+
+def test_tokens_are_stored_under_the_deployer_s_key_where_there_is_one() -> None:
+    key = "arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-0000-0000-0000-000000000000"
+    with Stack(poll=False, processes=1, parameters={"KmsKeyArn": key}) as stack:
+        stack.tick()
+        (kept,) = stack.client("ssm").describe_parameters(
+            ParameterFilters=[{"Key": "Name", "Values": [stack.token_parameter]}]
+        )["Parameters"]
+        assert kept["KeyId"] == key

@@ -16,6 +16,7 @@ MAY_BE_BLANK = {
     "ALLOW_INSECURE_HOSTS",
     "SIGNING_SECRET",
     "WEBHOOK_URL",
+    "KMS_KEY",
 }
 
 MakeSettings = Callable[..., Settings]

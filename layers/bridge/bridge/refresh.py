@@ -256,6 +256,7 @@ class Vault:
         self._secrets = secrets
         self._ssm = ssm
         self._settings = settings
+        self._key = {"KeyId": settings.kms_key} if settings.kms_key else {}
 
     def credentials(self) -> Credentials:
         """The secret, with a pending refresh token in place of the one it replaces.
@@ -326,6 +327,7 @@ class Vault:
             Value=value,
             Type="SecureString",
             Overwrite=True,
+            **self._key,
             **tier,
         )
 
@@ -337,6 +339,7 @@ class Vault:
                 Value=json.dumps(value),
                 Type="SecureString",
                 Overwrite=True,
+                **self._key,
             )
         except (ClientError, BotoCoreError):
             return False

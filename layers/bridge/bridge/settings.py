@@ -58,6 +58,8 @@ class Settings:
     signing_secret: str
     webhook_url: str
     """The webhook's address exactly as Bird was given it; empty: as the gateway saw it."""
+    kms_key: str
+    """ARN of the key under which tokens are stored; empty: AWS's own."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
@@ -117,6 +119,7 @@ class Settings:
             signature_scheme=choice("SIGNATURE_SCHEME", *SIGNATURE_SCHEMES),
             signing_secret=text("SIGNING_SECRET", blank=True),
             webhook_url=text("WEBHOOK_URL", blank=True),
+            kms_key=text("KMS_KEY", blank=True),
         )
         if problems:
             raise MisconfiguredEnvironment(
