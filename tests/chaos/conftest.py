@@ -34,12 +34,14 @@ def sized() -> Callable[[int, int], int]:
     return lambda short, long: long if LONG else short
 
 
-@pytest.fixture(autouse=True)
-def _unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def _unmeasured() -> Iterator[None]:
     """The functions' processes measure no coverage here: most are killed, and some run patched
     copies of the code."""
-    for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
-        monkeypatch.delenv(name)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
+            patch.delenv(name)
+        yield
 
 
 @pytest.fixture
