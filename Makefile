@@ -61,8 +61,10 @@ invoke: $(READY) ## Runs one function with one event: make invoke FN=create_lead
 # ── Is it right? ────────────────────────────────────────────────────────────────────────────────────
 
 # A module's tests stay in one process: they share a stack, and moto's state is one per process.
-test: $(READY) ## Runs every test (ARGS=... for pytest, JOBS=3 processes)
-	@"$(BIN)/python" -m pytest -q -n "$(JOBS)" --dist loadscope --cov --cov-report=term $(ARGS)
+# How much of bridge is covered can only be judged when all of it ran.
+test: $(READY) ## Runs every test, or some: make test ARGS="tests/unit -k key" (JOBS=3 processes)
+	@"$(BIN)/python" -m pytest -q -n "$(JOBS)" --dist loadscope \
+	  $(if $(strip $(ARGS)),$(ARGS),--cov --cov-report=term)
 
 check: $(READY) ## Checks format, lint, types and the template
 	@"$(BIN)/ruff" format --check .
