@@ -295,6 +295,12 @@ def test_a_refused_case_whose_look_up_failed_is_still_to_be_looked_for(find: Any
     assert read_created_case(composite(INVALID, find), key_field=KEY).found is None
 
 
+def test_a_composite_with_a_name_that_is_none_has_no_answer() -> None:
+    said = {"compositeResponse": [{"referenceId": ["create"], "httpStatusCode": 201, "body": {}}]}
+    attempt = read_created_case(Answer(200, {}, json.dumps(said).encode()), key_field=KEY)
+    assert isinstance(attempt.problem, NoAnswer)
+
+
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [

@@ -294,7 +294,7 @@ def read_created_case(answer: Answer, *, key_field: str) -> Attempt:
     said = read_json(answer.body)
     parts = said.get("compositeResponse") if isinstance(said, dict) else None
     by_name = {
-        part.get("referenceId"): part
+        str(part.get("referenceId")): part
         for part in (parts if isinstance(parts, list) else ())
         if isinstance(part, dict)
     }
