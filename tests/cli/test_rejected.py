@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
 import stat
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -310,9 +310,7 @@ def test_large_records_are_sent_in_several_calls(stack: Stack, local: list[str])
 def test_ctrl_c_ends_a_replay_between_two_slices(stack: Stack) -> None:
     keys = [f"key-{n:03}" for n in range(400)]
     fill(stack, [refused(key) for key in keys])
-    slow = Slow(stack.client("sqs"))
-    timer = threading.Timer(0.6, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    slow = Slow(stack.client("sqs"), interrupt_at=5)
     moved = replay(
         Queue(stack.client("sqs"), stack.rejected_url, listen_seconds=0),
         Queue(slow, stack.outbox_url),
@@ -326,12 +324,16 @@ def test_ctrl_c_ends_a_replay_between_two_slices(stack: Stack) -> None:
 
 
 class Slow:
-    """An SQS client that takes a while to send."""
+    """An SQS client that takes a while to send; somebody presses Ctrl-C at one of its sends."""
 
-    def __init__(self, sqs: Any) -> None:
+    def __init__(self, sqs: Any, *, interrupt_at: int) -> None:
         self._sqs = sqs
+        self._sends = itertools.count(1)
+        self._interrupt_at = interrupt_at
 
     def send_message_batch(self, **asked: Any) -> Any:
+        if next(self._sends) == self._interrupt_at:
+            os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.1)
         return self._sqs.send_message_batch(**asked)
 
