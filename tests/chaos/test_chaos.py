@@ -11,7 +11,7 @@ from tests.chaos.run import Plan, Run
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200 if LONG else 150)
+@pytest.mark.timeout(1200 if LONG else 300)
 def test_in_bad_weather_nothing_is_lost_and_nothing_made_twice(
     seed: int, sized: Callable[[int, int], int]
 ) -> None:

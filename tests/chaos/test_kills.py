@@ -18,7 +18,7 @@ SENT_AT_ONCE = 10
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600 if LONG else 150)
+@pytest.mark.timeout(600 if LONG else 300)
 def test_killed_at_any_moment_deliver_loses_none_and_doubles_none(
     seed: int, sized: Callable[[int, int], int]
 ) -> None:

@@ -54,7 +54,7 @@ OUTAGES = (weather.nobody_listens, weather.functions_die)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_the_weather_of_the_mutants_harms_nothing_that_is_not_broken(seed: int) -> None:
     report = Run(small(seed, records=150, storms=(*LOST_ANSWERS, *OUTAGES))).go()
 
@@ -62,7 +62,7 @@ def test_the_weather_of_the_mutants_harms_nothing_that_is_not_broken(seed: int) 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_without_the_idempotency_key_records_are_made_twice(seed: int) -> None:
     report = Run(small(seed, storms=LOST_ANSWERS, parameters={"ExternalIdField": ""})).go()
 
@@ -70,7 +70,7 @@ def test_without_the_idempotency_key_records_are_made_twice(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_acknowledged_before_it_is_sent_a_record_is_lost(seed: int, tmp_path: Path) -> None:
     hasty = broken_copy(
         tmp_path / "deliver",
@@ -92,7 +92,7 @@ def test_acknowledged_before_it_is_sent_a_record_is_lost(seed: int, tmp_path: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_token_published_before_its_refresh_token_is_stored_is_found(tmp_path: Path) -> None:
     hasty = broken_copy(
         tmp_path / "refresh_token",
@@ -116,7 +116,7 @@ class KeylessStory(Story):
     changed: ClassVar[Mapping[str, str]] = {"EXTERNAL_ID_FIELD": ""}
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_story_without_the_idempotency_key_goes_wrong(seed: int, in_process: None) -> None:
     settings = hypothesis.settings(
         max_examples=300,
