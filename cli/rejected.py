@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from bridge.outbox import Envelope, UnreadableEnvelope
 from bridge.records import stored_key
 from cli.problem import Problem
-from cli.queue import Message, Queue, Stopped
+from cli.queue import Message, Queue, Stopped, Sweep
 
 Advance = Callable[[int], None]
 
@@ -257,14 +257,7 @@ def replay(
             advance(len(arrived))
         return [one.id for one in arrived if one.id not in left]
 
-    try:
-        sweep.run(move)
-    except Stopped:
-        moved.stopped = True
-    except (ClientError, BotoCoreError) as error:
-        moved.error = str(error)
-    finally:
-        sweep.close()
+    _run(sweep, move, moved)
     return moved
 
 
@@ -284,15 +277,20 @@ def drop(rejected: Queue, message_ids: set[str], *, advance: Advance = lambda co
             advance(len(doomed))
         return [one.id for one in doomed if one.id not in left]
 
+    _run(sweep, remove, moved)
+    return moved
+
+
+def _run(sweep: Sweep, work: Callable[[list[Message]], Iterable[str]], moved: Moved) -> None:
+    """Sweep to the end, and note in `moved` what ended it early."""
     try:
-        sweep.run(remove)
+        sweep.run(work)
     except Stopped:
         moved.stopped = True
     except (ClientError, BotoCoreError) as error:
         moved.error = str(error)
     finally:
         sweep.close()
-    return moved
 
 
 def export_line(rejection: Rejection) -> str:

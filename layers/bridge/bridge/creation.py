@@ -171,28 +171,23 @@ class RecordCreator:
 
     def _create(self, record: Record, session: Session, deadline: Deadline) -> Created:
         """Insert; on a refusal look for the record; without our own fields try once more."""
-        attempt = self._salesforce.create(record, session=session, deadline=deadline)
-        if attempt.created is None:
+        stripped = False
+        while True:
+            attempt = self._salesforce.create(record, session=session, deadline=deadline)
+            if attempt.created is not None:
+                return self._made(attempt.created, session, new=True)
             found = self._settle(record, attempt, session, deadline)
             if found is not None:
                 return self._made(found, session, new=False)
             assert attempt.problem is not None
             dropped = derived_at_fault(attempt.problem, record)
-            if not dropped:
+            if stripped or not dropped:
                 raise attempt.problem
             self._telemetry.warn(
                 "derived_fields_dropped", fields=sorted(dropped), object=record.object
             )
             self._telemetry.count("DerivedFieldsDropped")
-            record = record.without(dropped)
-            attempt = self._salesforce.create(record, session=session, deadline=deadline)
-            if attempt.created is None:
-                found = self._settle(record, attempt, session, deadline)
-                if found is None:
-                    assert attempt.problem is not None
-                    raise attempt.problem
-                return self._made(found, session, new=False)
-        return self._made(attempt.created, session, new=True)
+            record, stripped = record.without(dropped), True
 
     def _settle(
         self, record: Record, attempt: Attempt, session: Session, deadline: Deadline
@@ -206,7 +201,7 @@ class RecordCreator:
         if not self._settings.external_id_field:
             return None
         found = attempt.found
-        if found is None or found is True:
+        if found is None:
             found = self._salesforce.find(
                 record.object, record.key, session=session, deadline=deadline
             )

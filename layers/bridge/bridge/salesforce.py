@@ -15,7 +15,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from bridge.deadline import Deadline
@@ -90,7 +90,7 @@ class Attempt:
 
     created: Found | None = None
     problem: SalesforceProblem | None = None
-    found: Found | bool | None = None
+    found: Found | Literal[False] | None = None
 
 
 def full_id(record_id: str) -> str:
