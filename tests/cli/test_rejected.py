@@ -307,6 +307,15 @@ def test_large_records_are_sent_in_several_calls(stack: Stack, local: list[str])
     assert len(keys_in(stack, stack.outbox_url)) == 10
 
 
+@pytest.fixture
+def ctrl_c_interrupts() -> Iterator[None]:
+    """As in a terminal: a shell starts background jobs with SIGINT ignored, and so Python stays."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_ctrl_c_ends_a_replay_between_two_slices(stack: Stack) -> None:
     keys = [f"key-{n:03}" for n in range(400)]
     fill(stack, [refused(key) for key in keys])

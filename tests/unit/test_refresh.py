@@ -354,6 +354,21 @@ def rotating(bench: Bench) -> Bench:
     return bench
 
 
+class OneAtATime:
+    """An AWS client for several threads: AWS's conditional writes are atomic, moto's are not."""
+
+    def __init__(self, client: Any, lock: threading.Lock) -> None:
+        self._client = client
+        self._lock = lock
+
+    def __getattr__(self, operation: str) -> Any:
+        def call(**asked: Any) -> Any:
+            with self._lock:
+                return getattr(self._client, operation)(**asked)
+
+        return call
+
+
 class Refusing:
     """An AWS client some of whose operations fail, for so many calls."""
 
@@ -701,9 +716,13 @@ def test_twenty_at_once_refresh_once(rotating: Bench, monkeypatch: pytest.Monkey
     answers: list[dict[str, Any]] = []
     faults: list[BaseException] = []
     start = threading.Barrier(20)
+    lock = threading.Lock()
+    clients = {
+        name: OneAtATime(getattr(rotating, name), lock) for name in ("secrets", "ssm", "dynamodb")
+    }
 
     def run() -> None:
-        refresher = rotating.refresher()
+        refresher = rotating.refresher(**clients)
         start.wait()
         try:
             answers.append(refresher.run({"refused_generation": None}, seconds=60))
