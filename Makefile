@@ -97,10 +97,7 @@ build: $(READY) $(SAM) ## Builds what is deployed, into .aws-sam (no Docker need
 	@PYTHON="$(abspath $(BIN)/python)" "$(SAM)" build --config-env "$(STAGE)"
 
 deploy: build ## Deploys into your AWS account, after showing what will change (STAGE=staging for another)
-	@"$(SAM)" deploy --config-env "$(STAGE)" $(ARGS)
-	@echo "Looking at what was deployed. Not connected yet? Then: make connect"
-	-@"$(BIN)/python" -m cli doctor --stack "$$("$(BIN)/python" -c 'import sys, tomllib; \
-	  print(tomllib.load(open("samconfig.toml", "rb"))[sys.argv[1]]["global"]["parameters"]["stack_name"])' "$(STAGE)")"
+	@"$(BIN)/python" -m cli.deploy --sam "$(SAM)" --stage "$(STAGE)" -- $(ARGS)
 
 destroy: $(SAM) ## Deletes the deployed stack, after asking; docs/operations.md says what stays
 	@"$(SAM)" delete --config-env "$(STAGE)" $(ARGS)

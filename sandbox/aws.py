@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote, unquote_to_bytes, urlsplit
 
-from sandbox.functions import PAYLOAD_LIMIT, Outcome, Throttled, caller_key
+from sandbox.functions import PAYLOAD_LIMIT, VERSION, Outcome, Throttled, caller_key
 from sandbox.queues import Queues
 from sandbox.roles import Role, action_of, resource_of
 from sandbox.server import Handler, Server
@@ -73,6 +73,7 @@ class LocalAws:
 
         self._app = DomainDispatcherApplication(create_backend_app)
         self._invoke: Invoke | None = None
+        self._aliases: Mapping[str, str] = {}
         self._faults: list[Fault] = []
         self._faults_lock = threading.Lock()
         self._clients: dict[tuple[str, str], Any] = {}
@@ -107,9 +108,15 @@ class LocalAws:
             client.close()
         self.server.stop()
 
-    def serve_functions(self, invoke: Invoke, names: Mapping[str, str]) -> None:
-        """Answer Lambda's Invoke API by `invoke`; `names` are folders' names by function name."""
+    def serve_functions(
+        self, invoke: Invoke, names: Mapping[str, str], aliases: Mapping[str, str]
+    ) -> None:
+        """Answer Lambda's Invoke API by `invoke`.
+
+        `names` are folders' names, `aliases` the one alias of each function, by function name.
+        """
         self._invoke = invoke
+        self._aliases = aliases
         self._callers = {caller_key(name): name for name in names.values()}
 
     def client(self, service: str, *, function: str = "") -> Any:
@@ -273,10 +280,12 @@ class LocalAws:
         self, name: str, door: Handler, body: bytes
     ) -> tuple[int, list[tuple[str, str]], bytes]:
         """https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html"""
-        # A name, a whole ARN or part of one; a version or alias behind it changes nothing here.
+        # A name, a whole ARN or part of one, with a version or an alias behind it or beside it.
         if ":function:" in name:
             name = name.split(":function:")[1]
-        name = name.split(":")[0]
+        name, _, qualifier = name.partition(":")
+        asked = parse_qs(urlsplit(door.path).query).get("Qualifier", [""])[0]
+        qualifier = qualifier or asked or "$LATEST"
         how = door.headers.get("X-Amz-Invocation-Type", "RequestResponse")
         if len(body) > PAYLOAD_LIMIT:
             return _error(413, "RequestTooLargeException", "The request payload is too large.")
@@ -288,12 +297,16 @@ class LocalAws:
             )
         if self._invoke is None:
             return _error(404, "ResourceNotFoundException", f"Function not found: {name}")
+        # What runs is the same whatever it is called by: one version was published.
+        executed = "$LATEST" if qualifier == "$LATEST" else VERSION
         headers = [
             ("Content-Type", "application/json"),
-            ("X-Amz-Executed-Version", "$LATEST"),
+            ("X-Amz-Executed-Version", executed),
             ("x-amzn-RequestId", str(uuid.uuid4())),
         ]
         try:
+            if qualifier not in ("$LATEST", VERSION, self._aliases.get(name)):
+                raise LookupError(qualifier)
             if how == "DryRun":
                 return 204, headers, b""
             if how == "Event":
@@ -303,7 +316,7 @@ class LocalAws:
                 return 202, headers, b""
             outcome = self._invoke(name, body or b"{}")
         except LookupError:
-            arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
+            arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}:{qualifier}"
             return _error(404, "ResourceNotFoundException", f"Function not found: {arn}")
         except Throttled:
             return _error(429, "TooManyRequestsException", "Rate Exceeded.")
@@ -333,6 +346,14 @@ class LocalAws:
                 function = str(given.get("FunctionName", name))
                 arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}"
                 return {"Ref": function, "Arn": arn}
+            case "AWS::Lambda::Version":
+                function = str(given["FunctionName"])
+                arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}:{VERSION}"
+                return {"Ref": arn, "Version": VERSION}
+            case "AWS::Lambda::Alias":
+                function = f"{given['FunctionName']}:{given['Name']}"
+                arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}"
+                return {"Ref": arn}
             case "AWS::IAM::Role":
                 return {"Ref": name, "Arn": f"arn:aws:iam::{ACCOUNT}:role/{name}"}
             case "AWS::ApiGateway::Stage":

@@ -205,10 +205,10 @@ class Function:
             "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
             "AWS_LAMBDA_FUNCTION_NAME": spec.name,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory),
-            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+            "AWS_LAMBDA_FUNCTION_VERSION": VERSION,
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
             "AWS_LAMBDA_LOG_GROUP_NAME": spec.log_group,
-            "AWS_LAMBDA_LOG_STREAM_NAME": f"[$LATEST]{uuid.uuid4().hex}",
+            "AWS_LAMBDA_LOG_STREAM_NAME": f"[{VERSION}]{uuid.uuid4().hex}",
             "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001",
             # The caller's name in the key tells the sandbox's AWS who calls.
             "AWS_ACCESS_KEY_ID": caller_key(self.key),
@@ -407,6 +407,9 @@ class Function:
         for process in processes:
             process.wait(3)
 
+
+VERSION = "1"
+"""The one published version of each function here, which its alias points to."""
 
 PAYLOAD_LIMIT = 6_291_556
 """Bytes that Lambda takes or gives in one synchronous invocation."""

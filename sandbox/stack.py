@@ -221,7 +221,7 @@ class Stack:
             function = Function(
                 spec,
                 key=key,
-                arn=f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{spec.name}",
+                arn=f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{spec.name}:{spec.alias}",
                 log_folder=self.folder,
                 region=REGION,
                 processes=self._processes,
@@ -233,6 +233,7 @@ class Stack:
         self.aws.serve_functions(
             lambda name, event: by_name[name].invoke(event),
             {function.spec.name: key for key, function in self.functions.items()},
+            {function.spec.name: function.spec.alias for function in self.functions.values()},
         )
 
     def _start_poller(self) -> None:

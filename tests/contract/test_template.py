@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import subprocess
@@ -27,7 +28,7 @@ FUNCTIONS = {
 # What each function may do, and nothing else: DESIGN's table, in IAM's words.
 HOT_PATH = {
     ("ssm:GetParameter", "parameter access-token"),
-    ("lambda:InvokeFunction", "RefreshToken"),
+    ("lambda:InvokeFunction", "function refresh-token:live"),
     ("sqs:SendMessage", "Outbox"),
     ("sqs:SendMessage", "Rejected"),
 }
@@ -47,7 +48,7 @@ ALLOWED = {
     },
     "Deliver": {
         ("ssm:GetParameter", "parameter access-token"),
-        ("lambda:InvokeFunction", "RefreshToken"),
+        ("lambda:InvokeFunction", "function refresh-token:live"),
         ("sqs:ReceiveMessage", "Outbox"),
         ("sqs:DeleteMessage", "Outbox"),
         ("sqs:ChangeMessageVisibility", "Outbox"),
@@ -72,7 +73,7 @@ def deploy(template: Template, **parameters: str) -> Deployment:
     """The template with names that tell which resource they are of."""
 
     def make(logical_id: str, kind: str, properties: Mapping[str, Any]) -> Attributes:
-        attributes = {"RootResourceId": "root", "QueueName": logical_id}
+        attributes = {"RootResourceId": "root", "QueueName": logical_id, "Version": "1"}
         return {"Ref": f"ref:{logical_id}", "Arn": f"arn:{logical_id}", **attributes}
 
     return Deployment(template, stack_name="stack", parameters=parameters, make=make)
@@ -129,7 +130,12 @@ def test_a_role_allows_exactly_what_the_design_says(
     for statement in statements(resources, function, verifying=verifying):
         arn = deployment.resolve(statement["Resource"])
         parameter = re.search(r":ssm:us-east-1:\d+:parameter/stack/(.+)$", arn)
-        target = f"parameter {parameter[1]}" if parameter else arn.split(":", 1)[1]
+        function_arn = re.search(r":function:stack-(.+)$", arn)
+        target = arn.split(":", 1)[1]
+        if parameter:
+            target = f"parameter {parameter[1]}"
+        elif function_arn:
+            target = f"function {function_arn[1]}"
         named.append((statement["Action"], target))
     logs = f"{function}Logs"
     expected = ALLOWED[function] | {("logs:CreateLogStream", logs), ("logs:PutLogEvents", logs)}
@@ -253,7 +259,7 @@ def test_every_function_has_a_role_of_its_own(resources: Mapping[str, Any]) -> N
     trusts = [
         one["Properties"]["AssumeRolePolicyDocument"]["Statement"]
         for one in resources.values()
-        if one["Type"] == "AWS::IAM::Role"
+        if one["Type"] == "AWS::IAM::Role" and one.get("Condition") != "Gradual"
     ]
     assert len(trusts) == len(FUNCTIONS)
     assert all(
@@ -295,7 +301,7 @@ def test_the_environment_is_what_the_settings_read(template: Template) -> None:
 def test_the_template_s_defaults_are_settings_that_can_be_read(deployment: Deployment) -> None:
     for function in deployment.functions.values():
         settings = Settings.from_environ(function.environment)
-        assert settings.refresh_function == "stack-refresh-token"
+        assert settings.refresh_function == "stack-refresh-token:live"
         assert settings.token_parameter == "/stack/access-token"
         assert settings.credentials_secret == "ref:Credentials"
         assert settings.external_id_field == "Bird_Key__c"
@@ -492,6 +498,129 @@ def test_the_gateway_s_own_answers_have_the_shape_of_the_functions(deployment: D
 
 def test_throttling_follows_the_parameters(template: Template) -> None:
     assert deploy(template, ThrottleRate="7", ThrottleBurst="9").throttle == (7.0, 9)
+
+
+# Versions, and how a new one takes over
+
+
+def versions(made: Deployment) -> dict[str, str]:
+    """The published version of each function, by its logical id."""
+    aliases = made.of_type("AWS::Lambda::Alias").values()
+    return {
+        one["Properties"]["FunctionName"]["Ref"]: one["Properties"]["FunctionVersion"][
+            "Fn::GetAtt"
+        ][0]
+        for one in aliases
+    }
+
+
+def test_everything_that_calls_a_function_calls_its_alias(deployment: Deployment) -> None:
+    assert set(versions(deployment)) == set(FUNCTIONS)
+    aliases = {f"{function}Aliaslive" for function in FUNCTIONS}
+    assert set(deployment.of_type("AWS::Lambda::Alias")) == aliases
+    called = []
+    for permission in deployment.of_type("AWS::Lambda::Permission").values():
+        called.append(permission["Properties"]["FunctionName"]["Ref"])
+    for source in deployment.of_type("AWS::Lambda::EventSourceMapping").values():
+        called.append(source["Properties"]["FunctionName"]["Ref"])
+    for rule in deployment.of_type("AWS::Events::Rule").values():
+        called += [target["Arn"]["Ref"] for target in rule["Properties"]["Targets"]]
+    (api,) = deployment.of_type("AWS::ApiGateway::RestApi").values()
+    uris = re.findall(r"\$\{(\w+)\}/invocations", json.dumps(api))
+    assert len(uris) == len(deployment.routes)
+    assert set(called + uris) == aliases
+    (config,) = deployment.of_type("AWS::Lambda::EventInvokeConfig").values()
+    assert config["Properties"]["Qualifier"] == "live", "retries hold for what the schedule calls"
+
+
+def test_another_release_is_a_new_version_of_every_function(template: Template) -> None:
+    first, same, second = (
+        versions(deploy(template, ReleaseSha256=one)) for one in ("a" * 16, "a" * 16, "b" * 16)
+    )
+    assert first == same
+    assert all(first[function] != second[function] for function in FUNCTIONS)
+    made = deploy(template, ReleaseSha256="a" * 16)
+    for function in FUNCTIONS:
+        # Lambda publishes nothing if nothing of the function itself has changed.
+        assert "a" * 16 in made.resolve(made.resources[function]["Properties"]["Description"])
+
+
+def changed(template: Template, **where: str) -> Template:
+    """The template as `sam package` would leave it for other code."""
+    source = copy.deepcopy(dict(template.source))
+    for logical_id, uri in where.items():
+        properties = source["Resources"][logical_id]["Properties"]
+        properties["ContentUri" if "ContentUri" in properties else "CodeUri"] = uri
+    return Template(source=source, folder=template.folder)
+
+
+def test_without_a_release_other_code_in_the_layer_is_a_new_version_all_the_same(
+    template: Template,
+) -> None:
+    before = versions(deploy(template))
+    after = versions(deploy(changed(template, BridgeLayer="s3://bucket/other")))
+    assert all(before[function] != after[function] for function in FUNCTIONS)
+    one = versions(deploy(changed(template, Deliver="s3://bucket/other")))
+    assert {function for function in FUNCTIONS if before[function] != one[function]} == {"Deliver"}
+
+
+def test_a_new_version_takes_over_at_once_unless_it_is_asked_to_come_gradually(
+    template: Template,
+) -> None:
+    plain = deploy(template)
+    assert not [one for one in plain.resources.values() if "CodeDeploy" in one["Type"]]
+    assert not [one for one in plain.resources.values() if "UpdatePolicy" in one]
+    assert "DeploymentRole" not in plain.resources
+
+    for how in template.source["Parameters"]["GradualDeployment"]["AllowedValues"][1:]:
+        made = deploy(template, GradualDeployment=how)
+        groups = made.of_type("AWS::CodeDeploy::DeploymentGroup")
+        assert set(groups) == {f"{function}DeploymentGroup" for function in FUNCTIONS}
+        for name, group in groups.items():
+            said = made.resolve(group["Properties"])
+            assert said["DeploymentConfigName"] == f"CodeDeployDefault.Lambda{how}"
+            assert said["ServiceRoleArn"] == "arn:DeploymentRole"
+            assert said["AlarmConfiguration"] == {
+                "Enabled": True,
+                "Alarms": [{"Name": "ref:ServerErrorAlarm"}, {"Name": "ref:DeliverFailingAlarm"}],
+            }
+            assert "DEPLOYMENT_STOP_ON_ALARM" in said["AutoRollbackConfiguration"]["Events"]
+            alias = made.resources[name.replace("DeploymentGroup", "Aliaslive")]
+            update = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
+            assert update["DeploymentGroupName"] == {"Ref": name}
+
+
+def test_codedeploy_may_move_our_aliases_and_see_our_two_alarms_and_nothing_else(
+    template: Template,
+) -> None:
+    made = deploy(template, GradualDeployment="Canary10Percent10Minutes")
+    role = made.resolve(made.resources["DeploymentRole"]["Properties"])
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "codedeploy.amazonaws.com"}
+    assert "ManagedPolicyArns" not in role
+    allowed = {
+        (action, resource)
+        for policy in role["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        for action in listed(statement["Action"])
+        for resource in listed(statement["Resource"])
+    }
+    functions = [f"arn:{one}{alias}" for one in FUNCTIONS for alias in ("", ":live")]
+    moves = ("lambda:GetAlias", "lambda:UpdateAlias", "lambda:GetProvisionedConcurrencyConfig")
+    watches = ("ServerErrorAlarm", "DeliverFailingAlarm")
+    assert allowed == {(action, arn) for action in moves for arn in functions} | {
+        ("cloudwatch:DescribeAlarms", f"arn:{alarm}") for alarm in watches
+    }
+
+
+def listed(said: Any) -> list[Any]:
+    return said if isinstance(said, list) else [said]
+
+
+def test_the_alarm_on_the_api_names_the_stage_that_there_is(deployment: Deployment) -> None:
+    alarm = deployment.resolve(deployment.resources["ServerErrorAlarm"]["Properties"])
+    where = {one["Name"]: one["Value"] for one in alarm["Dimensions"]}
+    assert where == {"ApiName": "stack", "Stage": deployment.stage}
 
 
 # Parameters and outputs

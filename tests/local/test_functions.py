@@ -31,7 +31,7 @@ def test_a_function_sees_the_template_s_environment_and_what_lambda_sets(stack: 
     assert {name: environ[name] for name in declared} == dict(declared)
     assert environ["LOGIN_URL"] == stack.org_url
     assert environ["AWS_ENDPOINT_URL"] == stack.aws_endpoint
-    assert environ["REFRESH_FUNCTION"] == f"{stack.stack_name}-refresh-token"
+    assert environ["REFRESH_FUNCTION"] == f"{stack.stack_name}-refresh-token:live"
     assert environ["AWS_LAMBDA_FUNCTION_NAME"] == f"{stack.stack_name}-create-lead"
     assert environ["AWS_LAMBDA_LOG_GROUP_NAME"] == f"/{stack.stack_name}/create-lead"
     from_lambda = {
