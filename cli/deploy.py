@@ -100,8 +100,8 @@ def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _quoted(override: str) -> str:
-    """DefaultCompany=Acme Ltd, as the shell leaves it, in the quotes that SAM wants."""
-    found = re.fullmatch(r"(\w+)=([^\"']*\s[^\"']*)", override)
+    """DefaultCompany=Acme Ltd, as the shell leaves it, or DefaultCompany=, with SAM's quotes."""
+    found = re.fullmatch(r"(\w+)=([^\"']*\s[^\"']*|)", override)
     if found and not re.search(r"\s\w+=", found[2]):
         return _pair(found[1], found[2])
     return override

@@ -253,11 +253,10 @@ class Doctor:
         every = self.stack.settings.refresh_minutes
         if self.stack.is_local:
             return good(check, f"`make start` renews the token every {every} minutes.")
-        function = self.stack.client("lambda").get_function_configuration(
-            FunctionName=self.stack.settings.refresh_function
-        )
+        function, _, alias = self.stack.settings.refresh_function.partition(":")
+        called = self.stack.client("lambda").get_alias(FunctionName=function, Name=alias)
         events = self.stack.client("events")
-        names = events.list_rule_names_by_target(TargetArn=function["FunctionArn"])["RuleNames"]
+        names = events.list_rule_names_by_target(TargetArn=called["AliasArn"])["RuleNames"]
         rules = [events.describe_rule(Name=name) for name in names]
         running = [rule for rule in rules if rule.get("State") == "ENABLED"]
         if running:

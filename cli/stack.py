@@ -42,6 +42,9 @@ LOCAL_REGION = "us-east-1"
 
 DEFAULT_NAME = "bird-salesforce"
 
+ALIAS = "live"
+"""What points to the version of each function that runs."""
+
 _CONFIG = Config(
     retries={"mode": "standard", "max_attempts": 5},
     connect_timeout=10,
@@ -203,9 +206,18 @@ def _deployed_stack(session: boto3.Session, *, name: str, region: str) -> Stack:
             "bundle's, or its deployment has not finished.",
             next_step="Deploy it (make deploy), or name another with --stack-name.",
         )
-    configuration = _client(session, "lambda", region, None).get_function_configuration(
-        FunctionName=outputs["RefreshTokenFunction"]
-    )
+    try:
+        configuration = _client(session, "lambda", region, None).get_function_configuration(
+            FunctionName=outputs["RefreshTokenFunction"], Qualifier=ALIAS
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise
+        raise StackNotFound(
+            f"The functions of {name} have no alias {ALIAS}: they are of another version than "
+            "this program.",
+            next_step="Deploy this version: make deploy",
+        ) from error
     environment = configuration.get("Environment", {}).get("Variables", {})
     return Stack(
         name=name,

@@ -140,7 +140,7 @@ def test_the_project_s_own_stages_can_be_read() -> None:
         # The shell has taken the quotes that SAM wants.
         (["--parameter-overrides", "Company=Acme Ltd"], ['Company="Acme Ltd"'], []),
         (["--parameter-overrides", 'Company="Acme Ltd"'], ['Company="Acme Ltd"'], []),
-        (["--parameter-overrides", "Company="], ["Company="], []),
+        (["--parameter-overrides", "Company="], ['Company=""'], []),
     ],
 )
 def test_parameters_are_found_among_the_arguments(

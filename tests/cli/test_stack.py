@@ -45,7 +45,7 @@ def resolved() -> Deployment:
         if kind == "AWS::SQS::Queue":
             name = f"https://sqs.{REGION}.amazonaws.com/123456789012/{logical_id}"
         arn = f"arn:aws:x:{REGION}:123456789012:{name}"
-        return {"Ref": name, "Arn": arn, "QueueName": name}
+        return {"Ref": name, "Arn": arn, "QueueName": name, "Version": "1"}
 
     return Deployment(Template.load(), stack_name=NAME, parameters={}, make=make, region=REGION)
 
@@ -58,7 +58,8 @@ def deploy(*, environment: dict[str, str] | None = None, outputs: Any = None) ->
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("app.py", "")
-    boto3.client("lambda", region_name=REGION).create_function(
+    functions = boto3.client("lambda", region_name=REGION)
+    functions.create_function(
         FunctionName=spec.name,
         Runtime="python3.13",
         Role=role["Role"]["Arn"],
@@ -66,6 +67,8 @@ def deploy(*, environment: dict[str, str] | None = None, outputs: Any = None) ->
         Code={"ZipFile": code.getvalue()},
         Environment={"Variables": dict(spec.environment) if environment is None else environment},
     )
+    version = functions.publish_version(FunctionName=spec.name)["Version"]
+    functions.create_alias(FunctionName=spec.name, Name=spec.alias, FunctionVersion=version)
     key = boto3.client("apigateway", region_name=REGION).create_api_key(name="key", enabled=True)
     said = dict(deployment.outputs if outputs is None else outputs)
     if "ApiKeyId" in said:
@@ -129,6 +132,15 @@ def test_a_stack_of_another_version(account: None) -> None:
         find()
 
 
+def test_a_stack_from_before_there_was_an_alias(account: None) -> None:
+    deploy()
+    boto3.client("lambda", region_name=REGION).delete_alias(
+        FunctionName=f"{NAME}-refresh-token", Name="live"
+    )
+    with pytest.raises(StackNotFound, match="no alias live"):
+        find()
+
+
 def test_no_region_and_no_profile(account: None) -> None:
     with pytest.raises(Problem, match="region") as found:
         find(region=None)
@@ -149,12 +161,12 @@ def test_the_schedule_is_looked_at(account: None) -> None:
     deploy()
     doctor = Doctor(stack=find())
     assert doctor._check_schedule().state is State.BAD
-    function = boto3.client("lambda", region_name=REGION).get_function_configuration(
-        FunctionName=f"{NAME}-refresh-token"
+    alias = boto3.client("lambda", region_name=REGION).get_alias(
+        FunctionName=f"{NAME}-refresh-token", Name="live"
     )
     events = boto3.client("events", region_name=REGION)
     events.put_rule(Name="schedule", ScheduleExpression="rate(45 minutes)", State="ENABLED")
-    events.put_targets(Rule="schedule", Targets=[{"Id": "1", "Arn": function["FunctionArn"]}])
+    events.put_targets(Rule="schedule", Targets=[{"Id": "1", "Arn": alias["AliasArn"]}])
     assert doctor._check_schedule().state is State.GOOD
     events.disable_rule(Name="schedule")
     off = doctor._check_schedule()

@@ -53,9 +53,9 @@ def test_the_context_is_lambda_s(stack: Stack) -> None:
     context = found["context"]
     name = f"{stack.stack_name}-create-lead"
     assert context["function_name"] == name
-    assert context["invoked_function_arn"].endswith(f":function:{name}")
+    assert context["invoked_function_arn"].endswith(f":function:{name}:live")
     assert context["memory_limit_in_mb"] == "512"
-    assert context["function_version"] == "$LATEST"
+    assert context["function_version"] == "1"
     assert len(context["aws_request_id"]) == 36
     assert 18_000 < found["remaining"] <= 20_000
 
@@ -185,6 +185,8 @@ def test_lambda_s_invoke_api_runs_a_function_by_name_or_arn(stack: Stack) -> Non
         assert answer["StatusCode"] == 200
         assert "FunctionError" not in answer
         assert json.loads(answer["Payload"].read()) == {"n": 1}
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.invoke(FunctionName=function.spec.name, Qualifier="tomorrow", Payload=b"{}")
 
 
 def test_lambda_s_invoke_api_tells_what_was_raised(stack: Stack) -> None:
