@@ -7,7 +7,7 @@ import sys
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli import connect_commands, cost, rejected_commands
+from cli import connect_commands, cost, rejected_commands, rollback
 from cli.problem import Problem
 from cli.terminal import Terminal
 
@@ -26,6 +26,7 @@ app.command("doctor")(connect_commands.doctor_command)
 app.command("disconnect")(connect_commands.disconnect_command)
 app.command("flow")(connect_commands.flow_command)
 app.command("cost")(cost.cost_command)
+app.command("rollback")(rollback.rollback_command)
 app.add_typer(rejected_commands.commands, name="rejected")
 
 

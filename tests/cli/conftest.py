@@ -15,7 +15,10 @@ import pytest
 from sandbox.org import Org
 from sandbox.org.sample import CLIENT_ID
 from sandbox.stack import Stack
+from tests.cli.deployed import account
 from tests.cli.program import options_for
+
+__all__ = ["account"]
 
 
 @dataclass

@@ -2,84 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from cli.doctor import Doctor, State
 from cli.problem import Problem, StackNotFound
 from cli.stack import Stack, find_stack, read_samconfig
-from sandbox.template import Attributes, Deployment, Template
+from tests.cli.deployed import NAME, REGION, deploy
 from tests.cli.program import run
-
-REGION = "eu-west-1"
-NAME = "bird-production"
-
-
-@pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """An empty AWS account, and a folder without a samconfig.toml."""
-    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "BIRD_SALESFORCE_STACK"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.chdir(tmp_path)
-    with mock_aws():
-        yield
-
-
-def resolved() -> Deployment:
-    """The template's outputs and environments, as a deployment would have them."""
-
-    def make(logical_id: str, kind: str, properties: Any) -> Attributes:
-        name = str(properties.get("FunctionName") or properties.get("StageName") or logical_id)
-        if kind == "AWS::SQS::Queue":
-            name = f"https://sqs.{REGION}.amazonaws.com/123456789012/{logical_id}"
-        arn = f"arn:aws:x:{REGION}:123456789012:{name}"
-        return {"Ref": name, "Arn": arn, "QueueName": name, "Version": "1"}
-
-    return Deployment(Template.load(), stack_name=NAME, parameters={}, make=make, region=REGION)
-
-
-def deploy(*, environment: dict[str, str] | None = None, outputs: Any = None) -> None:
-    """Put into the account what `sam deploy` would leave, as far as the program looks at it."""
-    deployment = resolved()
-    spec = deployment.functions["RefreshToken"]
-    role = boto3.client("iam").create_role(RoleName="role", AssumeRolePolicyDocument="{}")
-    code = io.BytesIO()
-    with zipfile.ZipFile(code, "w") as archive:
-        archive.writestr("app.py", "")
-    functions = boto3.client("lambda", region_name=REGION)
-    functions.create_function(
-        FunctionName=spec.name,
-        Runtime="python3.13",
-        Role=role["Role"]["Arn"],
-        Handler="app.handler",
-        Code={"ZipFile": code.getvalue()},
-        Environment={"Variables": dict(spec.environment) if environment is None else environment},
-    )
-    version = functions.publish_version(FunctionName=spec.name)["Version"]
-    functions.create_alias(FunctionName=spec.name, Name=spec.alias, FunctionVersion=version)
-    key = boto3.client("apigateway", region_name=REGION).create_api_key(name="key", enabled=True)
-    said = dict(deployment.outputs if outputs is None else outputs)
-    if "ApiKeyId" in said:
-        said["ApiKeyId"] = key["id"]
-    template = {
-        "Resources": {"Nothing": {"Type": "AWS::SQS::Queue"}},
-        "Outputs": {name: {"Value": value} for name, value in said.items()},
-    }
-    boto3.client("cloudformation", region_name=REGION).create_stack(
-        StackName=NAME, TemplateBody=json.dumps(template)
-    )
 
 
 def find(**more: Any) -> Stack:

@@ -734,6 +734,10 @@ def test_the_stages_of_samconfig_only_name_parameters_that_there_are(template: T
     for stage, commands in config.items():
         if stage == "version":
             continue
-        given = commands["deploy"]["parameters"].get("parameter_overrides", "")
-        template.parameters(dict(one.split("=", 1) for one in given.split()))
+        given = dict(
+            one.split("=", 1) for one in commands["deploy"]["parameters"]["parameter_overrides"]
+        )
+        # Else a plain `sam deploy` would keep the release of the last `make deploy`.
+        assert given.pop("ReleaseSha256") == '""'
+        template.parameters(given)
         assert commands["deploy"]["parameters"]["confirm_changeset"] is True

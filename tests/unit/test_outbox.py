@@ -107,6 +107,11 @@ def test_an_envelope_without_what_is_optional_can_be_read() -> None:
     assert (envelope.accepted_at, envelope.replayed, envelope.record.channel) == ("", 0, "none")
 
 
+def test_what_a_later_release_may_write_beside_it_is_ignored() -> None:
+    plain = '{"object": "Lead", "key": "k", "fields": {}'
+    assert Envelope.parse(plain + ', "later": {"a": 1}, "v": 2}') == Envelope.parse(plain + "}")
+
+
 def test_the_reason_of_a_refusal_goes_with_the_record() -> None:
     problem = Refused("Bitte Telefon", code="X", fields=("Phone",), hint="h", existing_id="00Q")
     refused = Envelope.of(record(), request_id="r").refused(problem, attempts=3)

@@ -96,6 +96,11 @@ def test_what_is_no_token_is_as_if_there_were_none(value: str) -> None:
     assert AccessToken.parse(value) is None
 
 
+def test_what_a_later_release_stores_beside_a_token_is_ignored() -> None:
+    value = '{"access_token": "t", "instance_url": "https://x.my.salesforce.com"'
+    assert AccessToken.parse(value + ', "later": []}') == AccessToken.parse(value + "}") is not None
+
+
 def test_a_token_s_age_is_counted_from_when_it_was_issued() -> None:
     token = AccessToken(access_token="t", instance_url=INSTANCE, issued_at="1790236800000")
     assert token.age_seconds(1790236860.0) == 60
