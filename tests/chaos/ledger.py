@@ -49,24 +49,27 @@ class Ledger:
             self.requests += 1
             self.statuses["-"] += 1
 
-    def answer(self, wish: Wish, answer: Answer) -> bool:
-        """Note an answer; says whether it accepts the record."""
+    def answer(self, wish: Wish, answer: Answer) -> int:
+        """Note an answer; says its status, for `errors=inline` the one that it would have had."""
         try:
             said: Any = answer.json()
         except ValueError:
             said = None
         said = said if isinstance(said, dict) else {}
+        status = answer.status
         with self._lock:
             self.requests += 1
-            self.statuses[str(answer.status)] += 1
-            if odd := self._odd(wish, answer.status, said):
+            self.statuses[str(status)] += 1
+            if wish.inline and status == 200:
+                status = _meant(said)
+            if odd := self._odd(wish, status, said):
                 self.oddities.append(f"wish {wish.number}: {odd}")
-            if answer.status not in ACCEPTED:
-                return False
+            if status not in ACCEPTED:
+                return status
             self._accepted[wish.number] = wish
             if record_id := said.get("id"):
                 self._ids.setdefault(wish.number, set()).add(str(record_id))
-            return True
+            return status
 
     def _odd(self, wish: Wish, status: int, said: dict[str, Any]) -> str:
         if len(self.oddities) >= MOST_ODDITIES:
@@ -99,3 +102,11 @@ class Ledger:
         """Accepted wishes that nobody is going to ask for again."""
         with self._lock:
             return [number for number in self._accepted if not self._open[number]]
+
+
+def _meant(said: dict[str, Any]) -> int:
+    """The status that an answer would have had without `errors=inline`."""
+    outcome = said.get("outcome")
+    if outcome == "rejected":
+        return int(said["status"])
+    return {"created": 201, "exists": 200, "queued": 202}[str(outcome)]

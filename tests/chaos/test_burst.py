@@ -27,7 +27,7 @@ def test_a_burst_during_an_outage_is_queued_in_time_and_delivered_in_few_calls()
 
         def ask(wish: Wish) -> tuple[int, float]:
             begun = time.monotonic()
-            answer = stack.request("POST", wish.path, dict(wish.body), headers=wish.headers)
+            answer = stack.request("POST", wish.path, wish.content, headers=wish.headers)
             return answer.status, time.monotonic() - begun
 
         with stack.outage(), ThreadPoolExecutor(CALLERS) as pool:

@@ -8,6 +8,7 @@ function reaches its end alive, so that no step can be forgotten.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -48,16 +49,16 @@ def steps() -> Iterator[int]:
 
 
 def numbered(wish: Wish, number: int, *, text: str = "") -> Wish:
-    return Wish(
+    return replace(
+        wish,
         number=number,
-        path=wish.path,
         headers={"Idempotency-Key": f"wish-{number}"},
         body={**wish.body, "Description": f"#{number}# {text}"},
     )
 
 
 LEAD = Wish(number=0, path="/leads", headers={}, body={"LastName": "Okafor"})
-CASE = Wish(number=0, path="/cases", headers={}, body={"Subject": "Broken"})
+CASE = Wish(number=0, path="/cases", headers={}, body={"Subject": "Broken"}, object="Case")
 
 
 def refused_by_salesforce(stack: Stack) -> None:
@@ -93,14 +94,14 @@ def test_a_caller_whose_function_dies_at_any_step_asks_again_and_is_served_once(
         prepare(stack)
         function.recycle()
         function.doom = lambda step=step: step
-        died = stack.request("POST", asked.path, dict(asked.body), headers=asked.headers)
+        died = stack.request("POST", asked.path, asked.content, headers=asked.headers)
         function.doom = None
         if died.status in ACCEPTED:
             break
         deaths += 1
         assert died.status == 502  # what API Gateway says of a function that died
-        again = stack.request("POST", asked.path, dict(asked.body), headers=asked.headers)
-        assert ledger.answer(asked, again)
+        again = stack.request("POST", asked.path, asked.content, headers=asked.headers)
+        assert ledger.answer(asked, again) in ACCEPTED
         stack.org.trouble.clear()
     else:
         pytest.fail("it always dies")
@@ -128,14 +129,7 @@ def test_a_delivery_that_dies_at_any_step_loses_nothing_and_doubles_nothing(stac
         wishes = [numbered(LEAD, first + n) for n in range(4)]
         wishes.append(numbered(LEAD, first + 4, text=REFUSE_ME))
         unknown = numbered(LEAD, first + 5)
-        wishes.append(
-            Wish(
-                number=unknown.number,
-                path=unknown.path,
-                headers={},
-                body={**unknown.body, "Nope__c": "x"},
-            )
-        )
+        wishes.append(replace(unknown, headers={}, body={**unknown.body, "Nope__c": "x"}))
         for wish in wishes:
             sqs.send_message(QueueUrl=stack.outbox_url, MessageBody=wish.envelope)
             sent.add(wish.number)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 from sandbox.org.org import Org
 from sandbox.org.sample import SALES_USER
@@ -28,8 +29,12 @@ class Wish:
 
     number: int
     path: str
+    """With a query, perhaps."""
     headers: Mapping[str, str]
     body: Mapping[str, Any]
+    object: Literal["Lead", "Case"] = "Lead"
+    as_form: bool = False
+    """Sent as an HTML form is, not as JSON."""
     fate: Fate = "made"
     """`refused`: Salesforce never takes it. `one of a pair`: a duplicate rule takes the first."""
     code: str = ""
@@ -37,8 +42,14 @@ class Wish:
     pair: int = 0
 
     @property
-    def object(self) -> str:
-        return "Lead" if self.path == "/leads" else "Case"
+    def content(self) -> dict[str, Any] | str:
+        """The body as it is sent; `headers` say what it is."""
+        return urlencode(_flat(self.body)) if self.as_form else dict(self.body)
+
+    @property
+    def inline(self) -> bool:
+        """Whether every answer is to have the status 200."""
+        return "errors=inline" in self.path
 
     @property
     def envelope(self) -> str:
@@ -123,8 +134,20 @@ def _wish(number: int, random: Random, owner_id: str) -> Wish:
     }
     case: dict[str, Any] = {"Subject": f"Case {number}", "Description": text}
 
+    inline = "?errors=inline" if random.random() < 0.1 else ""
+    as_form = random.random() < 0.1
+
     def made(path: str, body: Mapping[str, Any], **more: Any) -> Wish:
-        return Wish(number=number, path=path, headers=headers, body=body, **more)
+        more.setdefault("object", "Case" if path == "/cases" else "Lead")
+        content = {"Content-Type": "application/x-www-form-urlencoded"} if as_form else {}
+        return Wish(
+            number=number,
+            path=path + inline,
+            headers={**headers, **content},
+            body=body,
+            as_form=as_form,
+            **more,
+        )
 
     def refused(body: Mapping[str, Any], code: str, path: str = "/leads") -> Wish:
         return made(path, body, fate="refused", code=code)
@@ -132,9 +155,11 @@ def _wish(number: int, random: Random, owner_id: str) -> Wish:
     # Every kind is as likely as its weight says; the order does not matter.
     kinds: tuple[tuple[int, Any], ...] = (
         (30, lambda: made("/leads", lead)),
-        (18, lambda: made("/leads", _bird("whatsapp", number, text))),
+        (12, lambda: made("/leads", _bird("whatsapp", number, text))),
+        (6, lambda: made("/messages", _bird("whatsapp", number, text))),
         (20, lambda: made("/cases", case)),
-        (9, lambda: made("/cases", _bird("viber", number, text))),
+        (5, lambda: made("/cases", _bird("viber", number, text))),
+        (4, lambda: made("/messages", _bird("viber", number, text), object="Case")),
         (4, lambda: made("/cases", _bird("sms", number, text))),
         (4, lambda: made("/leads", {**lead, "OwnerId": owner_id})),
         (3, lambda: made("/cases", {**case, "OwnerId": owner_id})),
@@ -161,6 +186,15 @@ def _wish(number: int, random: Random, owner_id: str) -> Wish:
 
 
 _VALIDATION = "FIELD_CUSTOM_VALIDATION_EXCEPTION"
+
+
+def _flat(body: Mapping[str, Any], within: str = "") -> dict[str, Any]:
+    """As forms say it: bird.channel=whatsapp."""
+    flat: dict[str, Any] = {}
+    for name, value in body.items():
+        inner = isinstance(value, Mapping)
+        flat |= _flat(value, f"{within}{name}.") if inner else {within + name: value}
+    return flat
 
 
 def _phone(number: int) -> str:
