@@ -61,6 +61,8 @@ class Call:
     session: Session
     actor: Rights
     version: str
+    dispatch: Callable[[Call], Answer]
+    """Answers another call: a composite is made of some."""
     raw: bytes = b""
     payload: Any = field(default=_UNSET)
     trouble: Callable[[str], Problem | None] | None = None

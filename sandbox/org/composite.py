@@ -9,12 +9,13 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.org import rest
 from sandbox.org.call import Answer, Call, refusal, split_target
 from sandbox.org.errors import Refused, not_found, refused
 from sandbox.org.saving import Outcome
 from sandbox.org.schema import ObjectType
+from sandbox.org.sobjects import external_id, show
 from sandbox.org.store import Record
+from sandbox.org.versions import check_version
 
 MAX_SUBREQUESTS = 25
 MAX_QUERIES = 5
@@ -154,7 +155,7 @@ def _inner(call: Call, method: str, url: str, headers: dict[str, str], body: Any
     parts, query = split_target(url)
     if parts[:2] != ["services", "data"] or len(parts) < 4 or parts[3:5] == ["composite", "batch"]:
         raise not_found()
-    rest.check_version(parts[2])
+    check_version(parts[2])
     if parts[3:] == ["composite"]:
         raise refused(400, "JSON_PARSER_ERROR", "A composite cannot be part of a composite")
     inner = Call(
@@ -167,10 +168,11 @@ def _inner(call: Call, method: str, url: str, headers: dict[str, str], body: Any
         actor=call.org.access.rights(call.session.user_id),
         version=parts[2],
         trouble=call.trouble,
+        dispatch=call.dispatch,
     )
     if body is not None:
         inner.payload = body
-    return rest.dispatch(inner)
+    return call.dispatch(inner)
 
 
 def _resolve(value: Any, known: dict[str, Any]) -> Any:
@@ -275,7 +277,7 @@ def _told(outcome: Outcome, *, created: bool = False) -> dict[str, Any]:
 
 def _upsert(call: Call, parts: list[str]) -> Answer:
     kind = call.kind(parts[0])
-    column = rest.external_id(call, kind, parts[1])
+    column = external_id(call, kind, parts[1])
     records, all_or_none = _records(call)
     rows = []
     for record in records:
@@ -322,7 +324,7 @@ def _retrieve(call: Call, parts: list[str]) -> Answer:
         except Refused:
             found.append(None)
             continue
-        found.append(rest.show(call, kind, record))
+        found.append(show(call, kind, record))
     return Answer(200, found)
 
 

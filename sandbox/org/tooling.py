@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sandbox.org import ids, rest
+from sandbox.org import ids
 from sandbox.org.call import Answer, Call
 from sandbox.org.errors import KNOWN, Problem, Refused, not_found, refused
+from sandbox.org.results import run_query
 from sandbox.org.schema import Field, ObjectType
 from sandbox.org.store import Record
 
@@ -67,7 +68,7 @@ def _query(call: Call, parts: list[str]) -> Answer:
     if wants_metadata:
         bare = re.sub(r",\s*Metadata\b|\bMetadata\s*,", "", text, flags=re.I)
         call.query = {**call.query, "q": bare}
-    answer = rest.run_query(call, parts, tooling=True)
+    answer = run_query(call, parts, tooling=True)
     if wants_metadata:
         rows = answer.body["records"]
         if len(rows) > 1:

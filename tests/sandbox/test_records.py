@@ -606,6 +606,13 @@ def test_an_upsert_that_only_updates_makes_nothing(admin: Caller, org: Org) -> N
     assert org.records("Lead") == []
 
 
+def test_nothing_is_posted_to_a_key(admin: Caller, org: Org) -> None:
+    answer = admin.call("POST", "/sobjects/Lead/Bird_Key__c/k", lead())
+    assert answer.status == 404
+    assert answer.json()[0]["errorCode"] == "NOT_FOUND"
+    assert org.find("Lead", "k") is None
+
+
 def test_an_upsert_refuses_its_own_key_in_the_body(admin: Caller) -> None:
     answer = admin.call("PATCH", "/sobjects/Lead/Bird_Key__c/k", lead(Bird_Key__c="k"))
     assert problem(answer)[:2] == (400, "INVALID_FIELD")
