@@ -338,6 +338,8 @@ class LocalAws:
                 return self._make_secret(f"{logical_id}-{_random(12)}", given)
             case "AWS::DynamoDB::Table":
                 return self._make_table(name, given)
+            case "AWS::Events::Rule":
+                return self._make_rule(str(given.get("Name", name)), given)
             case "AWS::Logs::LogGroup":
                 group = str(given.get("LogGroupName", name))
                 arn = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{group}:*"
@@ -391,6 +393,12 @@ class LocalAws:
             dynamodb.update_time_to_live(TableName=name, TimeToLiveSpecification=ttl)
         return {"Ref": name, "Arn": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}"}
 
+    def _make_rule(self, name: str, given: Mapping[str, Any]) -> Attributes:
+        events = self.client("events")
+        arn = events.put_rule(Name=name, ScheduleExpression=given["ScheduleExpression"])["RuleArn"]
+        events.put_targets(Rule=name, Targets=given["Targets"])
+        return {"Ref": name, "Arn": arn}
+
     def unmake(self, kind: str, attributes: Attributes) -> None:
         """Take a resource away again: moto's state outlives the endpoint."""
         match kind:
@@ -402,6 +410,14 @@ class LocalAws:
                 )
             case "AWS::DynamoDB::Table":
                 self.client("dynamodb").delete_table(TableName=attributes["Ref"])
+            case "AWS::Events::Rule":
+                self._unmake_rule(attributes["Ref"])
+
+    def _unmake_rule(self, name: str) -> None:
+        events = self.client("events")
+        targets = events.list_targets_by_rule(Rule=name)["Targets"]
+        events.remove_targets(Rule=name, Ids=[one["Id"] for one in targets])
+        events.delete_rule(Name=name)
 
 
 def _random(length: int) -> str:

@@ -21,6 +21,8 @@ SQS_BATCH = 10
 BATCH_BYTES = 6_000_000
 """A batch ends before its event is larger than Lambda takes."""
 IDLE_SECONDS = 0.25
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
+"""How long a throttled function is left alone, longer each time. Lambda does not tell its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,7 @@ class QueueMapping:
         self._invoke = invoke
         self._window = window
         self._visibility = visibility
+        self._hidden_seconds = visibility or 0
         self._stopped = threading.Event()
         self._running = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -65,9 +68,10 @@ class QueueMapping:
 
     def begin(self) -> None:
         """Look at the queue, as Lambda does before it polls one. Raises ClientError."""
-        self._sqs.get_queue_attributes(
+        said = self._sqs.get_queue_attributes(
             QueueUrl=self._queue_url, AttributeNames=["VisibilityTimeout"]
         )
+        self._hidden_seconds = self._visibility or int(said["Attributes"]["VisibilityTimeout"])
 
     # In the background
 
@@ -103,7 +107,7 @@ class QueueMapping:
             if self._stopped.is_set():
                 return
             try:
-                delivery = self.deliver_once(window=self._window)
+                delivery = self.deliver_once(window=self._window, patient=True)
             except Exception as error:
                 if self._stopped.is_set():
                     return
@@ -115,15 +119,20 @@ class QueueMapping:
 
     # Step by step
 
-    def deliver_once(self, *, window: float = 0.0) -> Delivery:
-        """Collect one batch, of what is visible now or within `window` seconds, and deliver it."""
+    def deliver_once(self, *, window: float = 0.0, patient: bool = False) -> Delivery:
+        """Collect one batch, of what is visible now or within `window` seconds, and deliver it.
+
+        A function that is throttled gets it again and again, if `patient`, for as long as the
+        messages are hidden; then they come back by themselves.
+        """
         with self._count:
             self._busy += 1
         try:
             messages = self._collect(window)
             if not messages:
                 return Delivery(received=0, deleted=0)
-            return self._deliver(messages)
+            until = time.monotonic() + (self._hidden_seconds if patient else 0)
+            return self._deliver(messages, until)
         finally:
             with self._count:
                 self._busy -= 1
@@ -165,11 +174,10 @@ class QueueMapping:
                 VisibilityTimeout=0,
             )
 
-    def _deliver(self, messages: list[Mapping[str, Any]]) -> Delivery:
+    def _deliver(self, messages: list[Mapping[str, Any]], until: float) -> Delivery:
         event = json.dumps({"Records": [self._record(one) for one in messages]}).encode()
-        try:
-            outcome = self._invoke(event)
-        except Throttled:
+        outcome = self._invoke_until(event, until)
+        if outcome is None:
             return Delivery(
                 received=len(messages),
                 deleted=0,
@@ -188,6 +196,17 @@ class QueueMapping:
         return Delivery(
             received=len(messages), deleted=len(done), kept=tuple(sorted(kept)), outcome=outcome
         )
+
+    def _invoke_until(self, event: bytes, until: float) -> Outcome | None:
+        """The outcome; None if there was no concurrency for it until then."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return self._invoke(event)
+            except Throttled:
+                if time.monotonic() + pause > until or self._stopped.wait(pause):
+                    return None
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     def _kept(self, outcome: Outcome, ids: set[str]) -> set[str]:
         """Which messages stay, by Lambda's rules: all of them if the answer is not understood."""

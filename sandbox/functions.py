@@ -1,8 +1,9 @@
 """Lambda: every function in processes of its own, with exactly its environment as deployed.
 
 A process serves one invocation at a time and is kept for the next, as in Lambda; up to `processes`
-of them run at once, and further invocations wait for one (with reserved concurrency they are
-refused, as Lambda does). A function that takes longer than its timeout is killed.
+of them run at once, and further invocations wait for one, since this machine has no more. What is
+over the concurrency of the account, or over what is reserved for the function, is refused, as
+Lambda does. A function that takes longer than its timeout is killed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ INIT_SECONDS = 30.0
 
 
 class Throttled(Exception):
-    """All of the function's reserved concurrency is in use."""
+    """The account's concurrency, or what of it is reserved for the function, is in use."""
 
 
 class NoAnswerInTime(Exception):
@@ -53,6 +54,42 @@ class Outcome:
     def json(self) -> Any:
         """The payload, parsed."""
         return json.loads(self.payload)
+
+
+class Concurrency:
+    """How many invocations may run at once: those of an account, or of one function with a part of
+    its own. No `limit`: as many as come.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html
+    """
+
+    def __init__(self, limit: int | None = None) -> None:
+        self.limit = limit
+        self._running = 0
+        self._lock = threading.Lock()
+
+    def take(self) -> bool:
+        """Whether one more invocation may run; then `give_back` has to follow."""
+        with self._lock:
+            if self.limit is not None and self._running >= self.limit:
+                return False
+            self._running += 1
+            return True
+
+    def give_back(self) -> None:
+        """An invocation has ended."""
+        with self._lock:
+            self._running -= 1
+
+    @contextlib.contextmanager
+    def used_up(self, *, but: int = 0) -> Iterator[None]:
+        """Inside the `with` block the account's other functions leave only `but` more to ours."""
+        with self._lock:
+            before, self.limit = self.limit, self._running + but
+        try:
+            yield
+        finally:
+            self.limit = before
 
 
 class _Gone(Exception):
@@ -167,6 +204,7 @@ class Function:
         log_folder: Path,
         region: str,
         processes: int,
+        account: Concurrency | None = None,
         may_log: Callable[[], bool] = lambda: True,
     ) -> None:
         self.spec = spec
@@ -179,7 +217,16 @@ class Function:
         self.processes = (
             processes if spec.reserved_concurrency is None else spec.reserved_concurrency
         )
+        self.concurrency = (
+            account or Concurrency()
+            if spec.reserved_concurrency is None
+            else Concurrency(spec.reserved_concurrency)
+        )
         self.invocations = 0
+        self.errors = 0
+        """How many of them failed."""
+        self.throttles = 0
+        """How many more were refused for want of concurrency."""
         self.crashes = 0
         """How many invocations ended because their process was gone."""
         self.doom: Callable[[], int] | None = None
@@ -228,41 +275,57 @@ class Function:
     ) -> Outcome:
         """Run it once. `patience` is how many seconds the invoker waits, at most.
 
-        Raises Throttled (reserved concurrency in use) and NoAnswerInTime (patience ended).
+        Raises Throttled (no concurrency is left) and NoAnswerInTime (patience ended).
         """
-        request_id = request_id or str(uuid.uuid4())
-        until = None if patience is None else time.time() + patience
-        process = self._take(until)
-        with self._lock:
-            self.invocations += 1
+        if not self.concurrency.take():
+            with self._lock:
+                self.throttles += 1
+            raise Throttled(self.spec.name)
+        goes_on = False
         try:
-            if not process.ready:
-                process.wait_until_ready()
-            deadline = time.time() + self.spec.timeout
-            invocation: dict[str, Any] = {
-                "request_id": request_id,
-                "arn": self.arn,
-                "deadline": deadline,
-                "doom": self.doom() if self.doom else 0,
-            }
-            process.send(json.dumps(invocation).encode(), event)
-        except (_Gone, TimeoutError):
-            self._discard(process)
-            return self._crashed(request_id)
-        if until is not None and until < deadline:
+            request_id = request_id or str(uuid.uuid4())
+            until = None if patience is None else time.time() + patience
+            process = self._take(until)
+            with self._lock:
+                self.invocations += 1
             try:
-                answer = process.receive(until)
-            except TimeoutError as error:
-                # As Lambda does: nobody waits any more, and it goes on.
-                threading.Thread(
-                    target=self._finish, args=(process, deadline, request_id), daemon=True
-                ).start()
-                raise NoAnswerInTime(self.spec.name) from error
-            except _Gone:
+                if not process.ready:
+                    process.wait_until_ready()
+                deadline = time.time() + self.spec.timeout
+                invocation: dict[str, Any] = {
+                    "request_id": request_id,
+                    "arn": self.arn,
+                    "deadline": deadline,
+                    "doom": self.doom() if self.doom else 0,
+                }
+                process.send(json.dumps(invocation).encode(), event)
+            except (_Gone, TimeoutError):
                 self._discard(process)
                 return self._crashed(request_id)
-            return self._done(process, answer, request_id)
-        return self._finish(process, deadline, request_id)
+            if until is not None and until < deadline:
+                try:
+                    answer = process.receive(until)
+                except TimeoutError as error:
+                    goes_on = True
+                    # As Lambda does: nobody waits any more, and it goes on.
+                    threading.Thread(
+                        target=self._finish_alone, args=(process, deadline, request_id), daemon=True
+                    ).start()
+                    raise NoAnswerInTime(self.spec.name) from error
+                except _Gone:
+                    self._discard(process)
+                    return self._crashed(request_id)
+                return self._done(process, answer, request_id)
+            return self._finish(process, deadline, request_id)
+        finally:
+            if not goes_on:
+                self.concurrency.give_back()
+
+    def _finish_alone(self, process: _Process, deadline: float, request_id: str) -> None:
+        try:
+            self._finish(process, deadline, request_id)
+        finally:
+            self.concurrency.give_back()
 
     def _finish(self, process: _Process, deadline: float, request_id: str) -> Outcome:
         try:
@@ -272,7 +335,7 @@ class Function:
             self._discard(process)
             message = f"{request_id} Task timed out after {self.spec.timeout:.2f} seconds"
             self._note(message)
-            return _failure("Sandbox.Timedout", f"RequestId: {message}", request_id)
+            return self._failed("Sandbox.Timedout", f"RequestId: {message}", request_id)
         except _Gone:
             self._discard(process)
             return self._crashed(request_id)
@@ -282,12 +345,15 @@ class Function:
         kind, payload = answer
         self._give_back(process)
         if kind == b"+" and len(payload) > PAYLOAD_LIMIT:
-            return _failure(
+            return self._failed(
                 "Function.ResponseSizeTooLarge",
                 "Response payload size exceeded maximum allowed payload size "
                 f"({PAYLOAD_LIMIT} bytes).",
                 request_id,
             )
+        if kind != b"+":
+            with self._lock:
+                self.errors += 1
         return Outcome(payload=payload, failed=kind != b"+", request_id=request_id)
 
     def _crashed(self, request_id: str) -> Outcome:
@@ -295,7 +361,13 @@ class Function:
             self.crashes += 1
         message = f"RequestId: {request_id} Error: Runtime exited without providing a reason"
         self._note(message)
-        return _failure("Runtime.ExitError", message, request_id)
+        return self._failed("Runtime.ExitError", message, request_id)
+
+    def _failed(self, kind: str, message: str, request_id: str) -> Outcome:
+        with self._lock:
+            self.errors += 1
+        payload = json.dumps({"errorType": kind, "errorMessage": message}).encode()
+        return Outcome(payload=payload, failed=True, request_id=request_id)
 
     def _note(self, message: str) -> None:
         with self.log.open("a", encoding="utf-8") as log:
@@ -310,8 +382,6 @@ class Function:
             if not self._waiting and (process := self._idle_or_new()):
                 self._busy.add(process)
                 return process
-            if self.spec.reserved_concurrency is not None:
-                raise Throttled(self.spec.name)
             # Who waits longest goes first.
             turn = _Turn()
             self._waiting.append(turn)
@@ -418,8 +488,3 @@ PAYLOAD_LIMIT = 6_291_556
 def caller_key(name: str) -> str:
     """The access key id by which the sandbox's AWS recognises a function."""
     return "SANDBOX" + name.upper().replace("_", "")
-
-
-def _failure(kind: str, message: str, request_id: str) -> Outcome:
-    payload = json.dumps({"errorType": kind, "errorMessage": message}).encode()
-    return Outcome(payload=payload, failed=True, request_id=request_id)

@@ -13,7 +13,10 @@ import re
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -38,6 +41,22 @@ _PLAIN = {
 
 Invoke = Callable[[str, bytes, float], Outcome]
 """Function's logical id, event, seconds to wait at most. Raises Throttled, NoAnswerInTime."""
+
+
+Answer = tuple[int, list[tuple[str, str]], bytes]
+"""Status, headers, body."""
+
+
+@dataclass
+class _Visit:
+    """One request, as far as the access log tells of it."""
+
+    arrived: float
+    request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    route: str = "-"
+    key_id: str = "-"
+    said: str = "-"
+    """Which of the gateway's own answers it got."""
 
 
 class TokenBucket:
@@ -75,6 +94,7 @@ class Gateway:
         port: int = 0,
         advertise: str | None = None,
         integration_seconds: float = INTEGRATION_SECONDS,
+        access_log: Path | None = None,
     ) -> None:
         self.stage = deployment.stage
         self.api_id = deployment.resource(*deployment.of_type("AWS::ApiGateway::RestApi"))["Ref"]
@@ -89,6 +109,11 @@ class Gateway:
         rate, burst = deployment.throttle
         self._buckets = {value: TokenBucket(rate=rate, burst=burst) for value in self._keys}
         self._invoke = invoke
+        self._log_format = deployment.access_log_format
+        self._log = access_log
+        self._lock = threading.Lock()
+        self.answered: Counter[int] = Counter()
+        """How often, by status."""
         gateway = self
 
         class Door(Handler):
@@ -105,8 +130,16 @@ class Gateway:
         return f"{self.server.url}/{self.stage}"
 
     def _handle(self, door: Handler) -> None:
-        arrived = time.time()
-        request_id = str(uuid.uuid4())
+        visit = _Visit(arrived=time.time())
+        status, headers, body = self._answer(door, visit)
+        with self._lock:
+            self.answered[status] += 1
+            if self._log_format and self._log:
+                with self._log.open("a", encoding="utf-8") as log:
+                    log.write(self._log_line(self._log_format, door, visit, status) + "\n")
+        door.answer(status, [*headers, ("x-amzn-RequestId", visit.request_id)], body)
+
+    def _answer(self, door: Handler, visit: _Visit) -> Answer:
         body = door.read_body(limit=BODY_LIMIT)
         parts = urlsplit(door.path)
         path = parts.path
@@ -114,16 +147,18 @@ class Gateway:
             path = path[len(self.stage) + 1 :] or "/"
         found = self._find(door.command, path)
         if found is None:
-            return self._say(door, "MISSING_AUTHENTICATION_TOKEN", request_id)
+            return self._say("MISSING_AUTHENTICATION_TOKEN", visit)
         route, raw_parameters = found
+        visit.route = route.path
         key = (door.headers.get("x-api-key") or "").strip()
+        visit.key_id = self._keys.get(key, "-")
         if route.needs_api_key:
             if key not in self._keys:
-                return self._say(door, "INVALID_API_KEY", request_id)
+                return self._say("INVALID_API_KEY", visit)
             if not self._buckets[key].take():
-                return self._say(door, "THROTTLED", request_id)
+                return self._say("THROTTLED", visit)
         if body is None:
-            return self._say(door, "REQUEST_TOO_LARGE", request_id)
+            return self._say("REQUEST_TOO_LARGE", visit)
         event = self._event(
             door,
             route=route,
@@ -131,23 +166,42 @@ class Gateway:
             query=parts.query,
             parameters={name: unquote(value) for name, value in raw_parameters.items()},
             body=body,
-            arrived=arrived,
-            request_id=request_id,
+            arrived=visit.arrived,
+            request_id=visit.request_id,
         )
         payload = json.dumps(event).encode()
         if len(payload) > PAYLOAD_LIMIT:
-            return self._say(door, "REQUEST_TOO_LARGE", request_id)
+            return self._say("REQUEST_TOO_LARGE", visit)
         try:
             outcome = self._invoke(route.function, payload, self.integration_seconds)
         except NoAnswerInTime:
-            return self._say(door, "INTEGRATION_TIMEOUT", request_id)
+            return self._say("INTEGRATION_TIMEOUT", visit)
         except Throttled:
-            return self._say(door, "INTEGRATION_FAILURE", request_id)
+            # Lambda's 429 does not come through: a client sees a 5xx, as for any other failure.
+            return self._say("INTEGRATION_FAILURE", visit)
         response = None if outcome.failed else _read_response(outcome.payload)
-        if response is None:
-            return self._say(door, "INTEGRATION_FAILURE", request_id)
-        status, headers, content = response
-        return door.answer(status, [*headers, ("x-amzn-RequestId", request_id)], content)
+        return response or self._say("INTEGRATION_FAILURE", visit)
+
+    def access_log(self) -> str:
+        """What was logged of the requests so far."""
+        return self._log.read_text(encoding="utf-8") if self._log and self._log.exists() else ""
+
+    def _log_line(self, log_format: str, door: Handler, visit: _Visit, status: int) -> str:
+        """https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-variables-for-access-logging.html"""
+        values = {
+            "requestId": visit.request_id,
+            "requestTime": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(visit.arrived)),
+            "identity.sourceIp": door.client_address[0],
+            "identity.apiKeyId": visit.key_id,
+            "httpMethod": door.command,
+            "resourcePath": visit.route,
+            "status": status,
+            "responseLatency": int(1000 * (time.time() - visit.arrived)),
+            "error.responseType": visit.said,
+        }
+        return re.sub(
+            r"\$context\.([A-Za-z.]*[A-Za-z])", lambda one: str(values[one[1]]), log_format
+        )
 
     def _find(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
         for pattern, route in self._routes:
@@ -155,18 +209,19 @@ class Gateway:
                 return route, match.groupdict()
         return None
 
-    def _say(self, door: Handler, kind: str, request_id: str) -> None:
-        """Answer as the gateway itself, in the template's words if it has some."""
+    def _say(self, kind: str, visit: _Visit) -> Answer:
+        """The gateway's own answer, in the template's words if it has some."""
+        visit.said = kind
         status, message = _PLAIN[kind]
         default = "DEFAULT_4XX" if status < 500 else "DEFAULT_5XX"
         declared = self._responses.get(kind) or self._responses.get(default)
-        headers = {"Content-Type": "application/json", "x-amzn-RequestId": request_id}
+        headers = {"Content-Type": "application/json"}
         text = json.dumps({"message": message})
         if declared:
             status = declared.status or status
             headers |= declared.headers
             text = declared.body or text
-        door.answer(status, list(headers.items()), text.encode())
+        return status, list(headers.items()), text.encode()
 
     def _event(
         self,
@@ -260,7 +315,7 @@ def _pattern(path: str) -> re.Pattern[str]:
     )
 
 
-def _read_response(payload: bytes) -> tuple[int, list[tuple[str, str]], bytes] | None:
+def _read_response(payload: bytes) -> Answer | None:
     """The function's answer as a response; None if API Gateway would call it malformed."""
     try:
         answer = json.loads(payload)

@@ -19,8 +19,9 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -29,9 +30,10 @@ import urllib3
 
 from sandbox.aws import ACCOUNT, REGION, LocalAws
 from sandbox.event_source import Delivery, QueueMapping
-from sandbox.functions import Function, Outcome
+from sandbox.functions import Concurrency, Function, Outcome
 from sandbox.gateway import INTEGRATION_SECONDS, Gateway
 from sandbox.roles import Role
+from sandbox.schedule import Schedule
 from sandbox.template import TEMPLATE, Attributes, Deployment, Template
 
 if TYPE_CHECKING:
@@ -60,6 +62,8 @@ class Stack:
     org                 an org of your own (default: a new sample org)
     login_url           another Salesforce, instead of an org of the stack's own
     processes           how many processes each function may have
+    concurrency         how many invocations the account may have at once (default: any number,
+                        and what finds no process waits for one)
     poll                deliver the outbox in the background (else by `deliver_once` or `drain`)
     window              seconds that the poller waits for a fuller batch
     visibility_seconds  how long a received message is hidden (default: as the template says)
@@ -77,6 +81,7 @@ class Stack:
         login_url: str | None = None,
         stack_name: str | None = None,
         processes: int = 4,
+        concurrency: int | None = None,
         poll: bool = True,
         window: float = 1.0,
         visibility_seconds: int | None = None,
@@ -95,6 +100,7 @@ class Stack:
         self._org = org
         self._login_url = login_url
         self._processes = processes
+        self._concurrency = concurrency
         self._poll = poll
         self._window = window
         self._visibility = visibility_seconds
@@ -141,6 +147,7 @@ class Stack:
             port=self._ports[0],
             advertise=self._advertise,
             integration_seconds=self._integration_seconds,
+            access_log=self.folder / "access.log",
         )
         self.gateway.server.start()
         self._exit.callback(self.gateway.server.stop)
@@ -212,8 +219,13 @@ class Stack:
                 self.client("ssm").delete_parameter(Name=name)
 
     def _start_functions(self) -> None:
+        specs = self.deployment.functions
+        reserved = sum(spec.reserved_concurrency or 0 for spec in specs.values())
+        self.account = Concurrency(
+            None if self._concurrency is None else self._concurrency - reserved
+        )
         self._by_logical_id: dict[str, Function] = {}
-        for logical_id, spec in self.deployment.functions.items():
+        for logical_id, spec in specs.items():
             key = spec.key
             if key in self._folders:
                 spec = replace(spec, folder=self._folders[key])
@@ -225,6 +237,7 @@ class Stack:
                 log_folder=self.folder,
                 region=REGION,
                 processes=self._processes,
+                account=self.account,
                 may_log=partial(role.may_log, spec.log_group, region=REGION, account=ACCOUNT),
             )
             self.functions[key] = self._by_logical_id[logical_id] = function
@@ -375,35 +388,38 @@ class Stack:
     def _invoke_logical(self, logical_id: str, event: bytes, patience: float) -> Outcome:
         return self._by_logical_id[logical_id].invoke(event, patience=patience)
 
+    @cached_property
+    def schedule(self) -> Schedule:
+        """The rule that fires RefreshToken; `aws events disable-rule` reaches it."""
+        (name,) = self.deployment.of_type("AWS::Events::Rule")
+        ((logical_id, seconds),) = self.deployment.schedules.items()
+        made = self.deployment.resource(name)
+        return Schedule(
+            rule=made["Ref"],
+            arn=made["Arn"],
+            seconds=seconds,
+            events=self.client("events"),
+            invoke=self._by_logical_id[logical_id].invoke,
+        )
+
     def tick(self) -> Outcome:
-        """Let the schedule fire now."""
-        (logical_id,) = self.deployment.schedules
-        event = {
-            "version": "0",
-            "id": str(uuid.uuid4()),
-            "detail-type": "Scheduled Event",
-            "source": "aws.events",
-            "account": ACCOUNT,
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "region": REGION,
-            "resources": [f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{self.stack_name}-Schedule"],
-            "detail": {},
-        }
-        return self._by_logical_id[logical_id].invoke(json.dumps(event).encode())
+        """Let the schedule fire now. Raises LookupError if it is off, Throttled."""
+        outcome = self.schedule.fire()
+        if outcome is None:
+            raise LookupError("the rule is disabled or deleted")
+        return outcome
 
     def run_schedule(self) -> None:
         """Fire now, and from now on as often as the template says, until `stop`."""
-        (seconds,) = self.deployment.schedules.values()
         ended = threading.Event()
         self._exit.callback(ended.set)
+        threading.Thread(
+            target=self.schedule.run, args=(ended,), name="schedule", daemon=True
+        ).start()
 
-        def run() -> None:
-            while True:
-                self.tick()
-                if ended.wait(seconds):
-                    return
-
-        threading.Thread(target=run, name="schedule", daemon=True).start()
+    def account_used_up(self, *, but: int = 0) -> AbstractContextManager[None]:
+        """Inside the `with` block the account's other functions leave only `but` more to ours."""
+        return self.account.used_up(but=but)
 
     @contextlib.contextmanager
     def outage(self) -> Iterator[None]:
@@ -448,6 +464,10 @@ class Stack:
     def rejected(self) -> list[dict[str, Any]]:
         """The bodies of all that is in Rejected; it stays there."""
         return [json.loads(body) for body in self.aws.queues.bodies(self.rejected_url)]
+
+    def access_log(self) -> str:
+        """What API Gateway has logged; nothing unless the parameter AccessLogs is on."""
+        return self.gateway.access_log()
 
     def logs(self, name: str) -> str:
         """Everything that a function's processes printed."""

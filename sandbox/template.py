@@ -427,6 +427,13 @@ class Deployment:
         return responses
 
     @cached_property
+    def access_log_format(self) -> str | None:
+        """What the gateway logs of each request, with $context variables in it; None: nothing."""
+        (declared,) = self.of_type("AWS::ApiGateway::Stage").values()
+        setting = self.resolve(declared["Properties"].get("AccessLogSetting", {}))
+        return setting["Format"] if isinstance(setting, dict) and "Format" in setting else None
+
+    @cached_property
     def throttle(self) -> tuple[float, int]:
         """Requests a second, and requests in a burst, of the usage plan."""
         (declared,) = self.of_type("AWS::ApiGateway::UsagePlan").values()

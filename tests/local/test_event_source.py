@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 
+import pytest
+
 from sandbox.stack import Stack
 
 from .conftest import throwaway_stack
@@ -144,3 +146,45 @@ def test_the_schedule_sends_eventbridge_s_event(stack: Stack) -> None:
     assert event["detail-type"] == "Scheduled Event"
     assert event["source"] == "aws.events"
     assert event["detail"] == {}
+
+
+def test_a_rule_that_is_disabled_fires_nothing_until_it_is_enabled() -> None:
+    with throwaway_stack() as stack:
+        events, schedule = stack.client("events"), stack.schedule
+        rules = events.list_rules(NamePrefix=stack.stack_name)["Rules"]
+        assert [one["Name"] for one in rules] == [schedule.rule]
+        events.disable_rule(Name=schedule.rule)
+        assert schedule.fire() is None
+        with pytest.raises(LookupError):
+            stack.tick()
+        assert stack.functions["refresh_token"].invocations == 0
+        events.enable_rule(Name=schedule.rule)
+        assert schedule.fire() is not None
+        events.remove_targets(Rule=schedule.rule, Ids=["RefreshTokenScheduleLambdaTarget"])
+        events.delete_rule(Name=schedule.rule)
+        assert schedule.fire() is None
+
+
+def test_a_throttled_function_gets_its_batch_later(stack: Stack) -> None:
+    send(stack, "a", "b")
+    with stack.account_used_up():
+        delivery = stack.deliver_once()
+    assert (delivery.received, delivery.deleted) == (2, 0)
+    assert stack.waiting() == 2
+    stack.let_time_pass()
+    assert stack.deliver_once().deleted == 2
+
+
+def test_the_poller_waits_for_a_function_that_is_throttled() -> None:
+    with throwaway_stack(poll=True) as stack:
+        deliver = stack.functions["deliver"]
+        with stack.account_used_up():
+            send(stack, "a")
+            until = time.monotonic() + 10
+            while not deliver.throttles and time.monotonic() < until:
+                time.sleep(0.01)
+            assert (deliver.invocations, stack.waiting()) == (0, 1)
+        while stack.waiting() and time.monotonic() < until:
+            time.sleep(0.02)
+        assert deliver.invocations == 1, "the same batch, without waiting for its visibility"
+        assert stack.waiting() == 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.functions import Throttled
+from sandbox.functions import NoAnswerInTime, Throttled
 from sandbox.stack import Stack
 
 from .conftest import throwaway_stack
@@ -175,6 +175,53 @@ def test_reserved_concurrency_refuses_what_is_over_it() -> None:
         with pytest.raises(client.exceptions.TooManyRequestsException):
             client.invoke(FunctionName=function.spec.name, Payload=b"{}")
         thread.join()
+
+
+def test_more_than_the_account_may_run_at_once_is_refused_and_counted() -> None:
+    with throwaway_stack(concurrency=1) as stack:
+        busy = stack.functions["create_lead"]
+        thread = threading.Thread(target=stack.invoke, args=("create_lead", body(sleep=1.5)))
+        thread.start()
+        until = time.monotonic() + 10
+        while not busy.busy and time.monotonic() < until:
+            time.sleep(0.01)
+        with pytest.raises(Throttled):
+            stack.invoke("create_case", {})
+        thread.join()
+        assert not stack.invoke("create_case", {}).failed
+        counted = {name: (one.invocations, one.throttles) for name, one in stack.functions.items()}
+        assert counted["create_lead"] == (1, 0)
+        assert counted["create_case"] == (1, 1)
+
+
+def test_what_is_reserved_for_a_function_is_taken_from_the_others() -> None:
+    reserved = {"ReserveRefreshConcurrency": "on"}
+    with throwaway_stack(concurrency=1, parameters=reserved) as stack:
+        with pytest.raises(Throttled):
+            stack.invoke("create_lead", {})
+        assert not stack.invoke("refresh_token", {}).failed
+
+
+def test_who_no_longer_waits_for_a_function_has_not_ended_it() -> None:
+    with throwaway_stack(concurrency=1) as stack:
+        stack.invoke("create_lead", {})
+        with pytest.raises(NoAnswerInTime):
+            stack.invoke("create_lead", body(sleep=0.5), patience=0.1)
+        with pytest.raises(Throttled):
+            stack.invoke("create_case", {})
+        until = time.monotonic() + 10
+        while stack.functions["create_lead"].busy and time.monotonic() < until:
+            time.sleep(0.02)
+        time.sleep(0.05)
+        assert not stack.invoke("create_case", {}).failed
+
+
+def test_failed_invocations_are_counted(stack: Stack) -> None:
+    function = stack.functions["create_case"]
+    before = function.errors
+    for event in (body(**{"raise": "x"}), body(exit=7), {}):
+        stack.invoke("create_case", event)
+    assert function.errors == before + 2
 
 
 def test_lambda_s_invoke_api_runs_a_function_by_name_or_arn(stack: Stack) -> None:

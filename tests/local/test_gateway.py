@@ -224,6 +224,40 @@ def test_more_than_the_plan_allows_is_throttled() -> None:
         assert refused.headers["Retry-After"] == "2"
 
 
+def test_a_throttled_function_is_told_as_no_answer_and_to_be_repeated(stack: Stack) -> None:
+    with stack.account_used_up():
+        answer = stack.request("POST", "/leads", {})
+    assert answer.status == 502
+    assert problem(answer)["code"] == "NO_ANSWER"
+    assert answer.headers["Retry-After"] == "5"
+    assert stack.request("POST", "/leads", {}).status == 200
+
+
+def test_each_request_is_a_line_of_the_access_log_in_the_template_s_format() -> None:
+    parameters = {"AccessLogs": "on", "ThrottleRate": "1", "ThrottleBurst": "1"}
+    with throwaway_stack(parameters=parameters) as stack:
+        stack.request("GET", "/leads/a?secret=b")
+        stack.request("POST", "/leads", {})
+        stack.request("POST", "/cases", {}, api_key=None)
+        stack.request("GET", "/nowhere")
+        lines = [json.loads(line) for line in stack.access_log().splitlines()]
+        key_id = stack.deployment.resource("ApiKey")["Ref"]
+    said = [(one["method"], one["route"], one["status"], one["error"]) for one in lines]
+    assert said == [
+        ("GET", "/leads/{key}", "200", "-"),
+        ("POST", "/leads", "429", "THROTTLED"),
+        ("POST", "/cases", "403", "INVALID_API_KEY"),
+        ("GET", "-", "404", "MISSING_AUTHENTICATION_TOKEN"),
+    ]
+    assert [one["apiKeyId"] for one in lines] == [key_id, key_id, "-", "-"]
+    assert "secret" not in json.dumps(lines)
+
+
+def test_no_access_log_is_kept_unless_wanted(stack: Stack) -> None:
+    stack.request("GET", "/leads")
+    assert stack.access_log() == ""
+
+
 def test_a_bucket_fills_again_at_its_rate() -> None:
     bucket = TokenBucket(rate=50, burst=1)
     assert bucket.take()
