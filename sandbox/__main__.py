@@ -16,6 +16,8 @@ from sandbox.template import ROOT, TemplateError
 LOCAL = ROOT / ".local"
 PORT = 8700
 STACK_NAME = "bird-salesforce"
+API_KEY = "local-key-of-this-machine"
+"""Twenty characters or more, as API Gateway wants it."""
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -130,7 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
         advertise=options.advertise,
         ports=(options.port, options.port + 1, options.port + 2),
     )
-    stack.api_key = "local-key"
+    stack.api_key = API_KEY
     try:
         stack.start()
     except TemplateError as error:

@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote, unquote_to_bytes, urlsplit
+from xml.sax.saxutils import escape
 
 from sandbox.functions import PAYLOAD_LIMIT, VERSION, Outcome, Throttled, caller_key
 from sandbox.queues import Queues
@@ -36,6 +37,7 @@ _MOTO = threading.Lock()
 """moto's state is one per program and knows no threads: two callers could both win one conditional
 write."""
 
+_CONFIGURATION = re.compile(r"/2015-03-31/functions/([^/]+)/configuration")
 _INVOCATIONS = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 
 Invoke = Callable[[str, bytes], Outcome]
@@ -90,6 +92,9 @@ class LocalAws:
 
         self.server = Server(Door, host=host, port=port, advertise=advertise)
         self._callers: dict[str, str] = {}
+        self._stack_name = ""
+        self._outputs: Callable[[], Mapping[str, str]] = dict
+        self._environments: Callable[[], Mapping[str, Mapping[str, str]]] = dict
         self.roles: dict[str, Role] = {}
         """What each function may do, by its folder's name; who is not in it may do anything."""
         self.denied: Counter[tuple[str, str, str]] = Counter()
@@ -118,6 +123,16 @@ class LocalAws:
         self._invoke = invoke
         self._aliases = aliases
         self._callers = {caller_key(name): name for name in names.values()}
+
+    def serve_stack(
+        self,
+        name: str,
+        outputs: Callable[[], Mapping[str, str]],
+        environments: Callable[[], Mapping[str, Mapping[str, str]]],
+    ) -> None:
+        """Answer CloudFormation's DescribeStacks and Lambda's GetFunctionConfiguration, as far as
+        people and programs ask them what the stack is called and told."""
+        self._stack_name, self._outputs, self._environments = name, outputs, environments
 
     def client(self, service: str, *, function: str = "") -> Any:
         """A boto3 client of this endpoint; with a function's name, under that function's role."""
@@ -215,6 +230,10 @@ class LocalAws:
             return door.answer(*_error(fault.status, fault.code, "the sandbox was told to fail"))
         if found:
             answer = self._invoke_function(unquote(found[1]), door, body)
+        elif configured := _CONFIGURATION.fullmatch(path):
+            answer = self._configuration(unquote(configured[1]))
+        elif service == "cloudformation" and operation == "DescribeStacks":
+            answer = self._describe_stack(parse_qs(body.decode()).get("StackName", [""])[0])
         elif service == "sqs":
             partial = fault is not None and fault.effect == "partial"
             answer = self._sqs(operation, body, partial=partial)
@@ -275,6 +294,42 @@ class LocalAws:
             ("x-amzn-RequestId", str(uuid.uuid4())),
         ]
         return status, headers, json.dumps(answer).encode()
+
+    def _describe_stack(self, name: str) -> tuple[int, list[tuple[str, str]], bytes]:
+        """https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html"""
+        headers = [("Content-Type", "text/xml")]
+        if name != self._stack_name:
+            said = escape(f"Stack with id {name} does not exist")
+            error = f"<Type>Sender</Type><Code>ValidationError</Code><Message>{said}</Message>"
+            text = f"<ErrorResponse><Error>{error}</Error></ErrorResponse>"
+            return 400, headers, text.encode()
+        outputs = "".join(
+            f"<member><OutputKey>{key}</OutputKey><OutputValue>{escape(one)}</OutputValue></member>"
+            for key, one in self._outputs().items()
+        )
+        stack = (
+            f"<StackName>{escape(name)}</StackName><StackStatus>CREATE_COMPLETE</StackStatus>"
+            f"<CreationTime>2026-01-01T00:00:00Z</CreationTime><Outputs>{outputs}</Outputs>"
+        )
+        text = (
+            "<DescribeStacksResponse><DescribeStacksResult>"
+            f"<Stacks><member>{stack}</member></Stacks>"
+            "</DescribeStacksResult></DescribeStacksResponse>"
+        )
+        return 200, headers, text.encode()
+
+    def _configuration(self, name: str) -> tuple[int, list[tuple[str, str]], bytes]:
+        """https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html"""
+        arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
+        environment = self._environments().get(name)
+        if environment is None:
+            return _error(404, "ResourceNotFoundException", f"Function not found: {arn}")
+        said = {
+            "FunctionName": name,
+            "FunctionArn": arn,
+            "Environment": {"Variables": dict(environment)},
+        }
+        return 200, [("Content-Type", "application/json")], json.dumps(said).encode()
 
     def _invoke_function(
         self, name: str, door: Handler, body: bytes
@@ -360,8 +415,23 @@ class LocalAws:
                 return {"Ref": name, "Arn": f"arn:aws:iam::{ACCOUNT}:role/{name}"}
             case "AWS::ApiGateway::Stage":
                 return {"Ref": str(given["StageName"])}
-            case "AWS::ApiGateway::RestApi" | "AWS::ApiGateway::ApiKey":
+            case "AWS::ApiGateway::RestApi":
                 return {"Ref": _random(10).lower()}
+            case "AWS::ApiGateway::ApiKey":
+                wanted = {_camel(key): one for key, one in given.items()}
+                return {"Ref": self.client("apigateway").create_api_key(name=name, **wanted)["id"]}
+            case "AWS::ApiGateway::UsagePlan":
+                return self._make_usage_plan(name, given)
+            case "AWS::ApiGateway::UsagePlanKey":
+                made = self.client("apigateway").create_usage_plan_key(
+                    usagePlanId=given["UsagePlanId"],
+                    keyId=given["KeyId"],
+                    keyType=given["KeyType"],
+                )
+                return {"Ref": made["id"]}
+            case "AWS::SNS::Topic":
+                arn = self.client("sns").create_topic(Name=name)["TopicArn"]
+                return {"Ref": arn, "TopicName": name, "TopicArn": arn}
             case _:
                 return {"Ref": name, "Arn": f"arn:aws:{kind.split('::')[1].lower()}:::{name}"}
 
@@ -399,6 +469,18 @@ class LocalAws:
         events.put_targets(Rule=name, Targets=given["Targets"])
         return {"Ref": name, "Arn": arn}
 
+    def _make_usage_plan(self, name: str, given: Mapping[str, Any]) -> Attributes:
+        plan = self.client("apigateway").create_usage_plan(
+            name=name,
+            description=given["Description"],
+            apiStages=[{_camel(key): one for key, one in a.items()} for a in given["ApiStages"]],
+            throttle={
+                "rateLimit": float(given["Throttle"]["RateLimit"]),
+                "burstLimit": int(given["Throttle"]["BurstLimit"]),
+            },
+        )
+        return {"Ref": plan["id"], "Id": plan["id"]}
+
     def unmake(self, kind: str, attributes: Attributes) -> None:
         """Take a resource away again: moto's state outlives the endpoint."""
         match kind:
@@ -412,6 +494,12 @@ class LocalAws:
                 self.client("dynamodb").delete_table(TableName=attributes["Ref"])
             case "AWS::Events::Rule":
                 self._unmake_rule(attributes["Ref"])
+            case "AWS::ApiGateway::ApiKey":
+                self.client("apigateway").delete_api_key(apiKey=attributes["Ref"])
+            case "AWS::ApiGateway::UsagePlan":
+                self.client("apigateway").delete_usage_plan(usagePlanId=attributes["Ref"])
+            case "AWS::SNS::Topic":
+                self.client("sns").delete_topic(TopicArn=attributes["Ref"])
 
     def _unmake_rule(self, name: str) -> None:
         events = self.client("events")
@@ -422,6 +510,11 @@ class LocalAws:
 
 def _random(length: int) -> str:
     return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(length))
+
+
+def _camel(name: str) -> str:
+    """A property's name in CloudFormation as API Gateway's own API spells it."""
+    return name[0].lower() + name[1:]
 
 
 def _signer(authorization: str) -> tuple[str, str]:

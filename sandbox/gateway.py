@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sandbox.functions import PAYLOAD_LIMIT, NoAnswerInTime, Outcome, Throttled
+from sandbox.keys import Holder, Keys
 from sandbox.server import Handler, Server
 from sandbox.template import Deployment, Route
 
@@ -82,13 +83,13 @@ class TokenBucket:
 
 
 class Gateway:
-    """Serves one deployment. `api_keys` is key by key id."""
+    """Serves one deployment, to the holders of its `keys`."""
 
     def __init__(
         self,
         deployment: Deployment,
         *,
-        api_keys: Mapping[str, str],
+        keys: Keys,
         invoke: Invoke,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -105,9 +106,8 @@ class Gateway:
         self._routes = [(_pattern(route.path), route) for route in deployment.routes]
         # A literal path goes before one with a parameter.
         self._routes.sort(key=lambda one: "{" in one[1].path)
-        self._keys = {value: key_id for key_id, value in api_keys.items()}
-        rate, burst = deployment.throttle
-        self._buckets = {value: TokenBucket(rate=rate, burst=burst) for value in self._keys}
+        self._keys = keys
+        self._buckets: dict[Holder, TokenBucket] = {}
         self._invoke = invoke
         self._log_format = deployment.access_log_format
         self._log = access_log
@@ -151,11 +151,12 @@ class Gateway:
         route, raw_parameters = found
         visit.route = route.path
         key = (door.headers.get("x-api-key") or "").strip()
-        visit.key_id = self._keys.get(key, "-")
+        holder = self._keys.holder(key)
+        visit.key_id = holder.key_id if holder else "-"
         if route.needs_api_key:
-            if key not in self._keys:
+            if holder is None:
                 return self._say("INVALID_API_KEY", visit)
-            if not self._buckets[key].take():
+            if not self._bucket(holder).take():
                 return self._say("THROTTLED", visit)
         if body is None:
             return self._say("REQUEST_TOO_LARGE", visit)
@@ -168,6 +169,7 @@ class Gateway:
             body=body,
             arrived=visit.arrived,
             request_id=visit.request_id,
+            key_id=holder.key_id if holder else None,
         )
         payload = json.dumps(event).encode()
         if len(payload) > PAYLOAD_LIMIT:
@@ -203,6 +205,14 @@ class Gateway:
             r"\$context\.([A-Za-z.]*[A-Za-z])", lambda one: str(values[one[1]]), log_format
         )
 
+    def _bucket(self, holder: Holder) -> TokenBucket:
+        """Each holder has a bucket; one whose plan was changed gets a new, full one."""
+        if holder not in self._buckets:
+            fresh = TokenBucket(rate=holder.rate, burst=holder.burst)
+            # Of two requests at the same moment both have to get the same.
+            return self._buckets.setdefault(holder, fresh)
+        return self._buckets[holder]
+
     def _find(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
         for pattern, route in self._routes:
             if route.method == method and (match := pattern.fullmatch(path)):
@@ -234,6 +244,7 @@ class Gateway:
         body: bytes,
         arrived: float,
         request_id: str,
+        key_id: str | None,
     ) -> dict[str, Any]:
         host = f"{self.api_id}.execute-api.{self.region}.amazonaws.com"
         source_ip = str(door.client_address[0])
@@ -275,7 +286,7 @@ class Gateway:
                     "accessKey": None,
                     "accountId": None,
                     "apiKey": key or None,
-                    "apiKeyId": self._keys.get(key),
+                    "apiKeyId": key_id,
                     "caller": None,
                     "cognitoAuthenticationProvider": None,
                     "cognitoAuthenticationType": None,

@@ -32,6 +32,7 @@ from sandbox.aws import ACCOUNT, REGION, LocalAws
 from sandbox.event_source import Delivery, QueueMapping
 from sandbox.functions import Concurrency, Function, Outcome
 from sandbox.gateway import INTEGRATION_SECONDS, Gateway
+from sandbox.keys import Keys
 from sandbox.roles import Role
 from sandbox.schedule import Schedule
 from sandbox.template import TEMPLATE, Attributes, Deployment, Template
@@ -141,7 +142,7 @@ class Stack:
             self.connect()
         self.gateway = Gateway(
             self.deployment,
-            api_keys={self.deployment.resource("ApiKey")["Ref"]: self.api_key},
+            keys=self._keys(),
             invoke=self._invoke_logical,
             host=self._host,
             port=self._ports[0],
@@ -151,6 +152,7 @@ class Stack:
         )
         self.gateway.server.start()
         self._exit.callback(self.gateway.server.stop)
+        self.aws.serve_stack(self.stack_name, self._outputs, self._configurations)
         self._start_poller()
 
     def stop(self) -> None:
@@ -200,13 +202,18 @@ class Stack:
         }
 
         def make(logical_id: str, kind: str, properties: Mapping[str, Any]) -> Attributes:
+            if kind == "AWS::ApiGateway::ApiKey":
+                properties = {**properties, "Value": self.api_key}
             made = self.aws.make(self.stack_name, logical_id, kind, properties)
             self._made.append((kind, made))
             return made
 
         deployment = Deployment(template, stack_name=self.stack_name, parameters=given, make=make)
         deployment.make_all(
-            "AWS::SQS::Queue", "AWS::SecretsManager::Secret", "AWS::DynamoDB::Table"
+            "AWS::SQS::Queue",
+            "AWS::SecretsManager::Secret",
+            "AWS::DynamoDB::Table",
+            "AWS::ApiGateway::UsagePlanKey",
         )
         return deployment
 
@@ -249,6 +256,15 @@ class Stack:
             {function.spec.name: function.spec.alias for function in self.functions.values()},
         )
 
+    def _keys(self) -> Keys:
+        (api,) = self.deployment.of_type("AWS::ApiGateway::RestApi")
+        return Keys(
+            account=ACCOUNT,
+            region=REGION,
+            api_id=self.deployment.resource(api)["Ref"],
+            stage=self.deployment.stage,
+        )
+
     def _start_poller(self) -> None:
         (source,) = self.deployment.event_sources
         function = self._by_logical_id[source.function]
@@ -265,6 +281,16 @@ class Stack:
         self.poller.begin()
         if self._poll:
             self.poller.start()
+
+    def _outputs(self) -> dict[str, str]:
+        """The stack's outputs, with the API where it really is."""
+        deployed = f"https://{self.gateway.api_id}.execute-api.{REGION}.amazonaws.com/"
+        here = self.gateway.server.url + "/"
+        outputs = self.deployment.outputs
+        return {name: value.replace(deployed, here) for name, value in outputs.items()}
+
+    def _configurations(self) -> dict[str, Mapping[str, str]]:
+        return {one.spec.name: one.spec.environment for one in self.functions.values()}
 
     # Where things are
 
