@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -90,13 +91,28 @@ class Stack:
         return self.output(f"{object_name}sUrl")
 
     def api_key(self) -> str:
-        """The API key's value. Raises what boto3 raises if it may not be read."""
+        """The value of the stack's own API key, or, where that one is disabled or gone since keys
+        were changed, of another that is under its plan. Raises what boto3 raises if it may not be
+        read, Problem if no key is good."""
         if self.local is not None:
             return str(self.local["api_key"])
-        said = self.client("apigateway").get_api_key(
-            apiKey=self.output("ApiKeyId"), includeValue=True
+        client = self.client("apigateway")
+        for key_id in self._api_key_ids(client):
+            with suppress(client.exceptions.NotFoundException):
+                said = client.get_api_key(apiKey=key_id, includeValue=True)
+                if said["enabled"]:
+                    return str(said["value"])
+        raise Problem(
+            "No API key of the stack is enabled.",
+            next_step="Make one: docs/operations.md, The API key.",
         )
-        return str(said["value"])
+
+    def _api_key_ids(self, client: Any) -> Iterator[str]:
+        own = self.output("ApiKeyId")
+        yield own
+        pages = client.get_paginator("get_usage_plan_keys")
+        for page in pages.paginate(usagePlanId=self.output("UsagePlanId")):
+            yield from (one["id"] for one in page["items"] if one["id"] != own)
 
     @property
     def is_local(self) -> bool:

@@ -37,7 +37,7 @@ _MOTO = threading.Lock()
 """moto's state is one per program and knows no threads: two callers could both win one conditional
 write."""
 
-_CONFIGURATION = re.compile(r"/2015-03-31/functions/([^/]+)/configuration")
+_FUNCTION = re.compile(r"/2015-03-31/functions/([^/]+)/(configuration|aliases/([^/]+))")
 _INVOCATIONS = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 
 Invoke = Callable[[str, bytes], Outcome]
@@ -130,8 +130,8 @@ class LocalAws:
         outputs: Callable[[], Mapping[str, str]],
         environments: Callable[[], Mapping[str, Mapping[str, str]]],
     ) -> None:
-        """Answer CloudFormation's DescribeStacks and Lambda's GetFunctionConfiguration, as far as
-        people and programs ask them what the stack is called and told."""
+        """Answer CloudFormation's DescribeStacks, Lambda's GetFunctionConfiguration and GetAlias, as
+        far as people and programs ask them what the stack is called and told."""
         self._stack_name, self._outputs, self._environments = name, outputs, environments
 
     def client(self, service: str, *, function: str = "") -> Any:
@@ -230,8 +230,8 @@ class LocalAws:
             return door.answer(*_error(fault.status, fault.code, "the sandbox was told to fail"))
         if found:
             answer = self._invoke_function(unquote(found[1]), door, body)
-        elif configured := _CONFIGURATION.fullmatch(path):
-            answer = self._configuration(unquote(configured[1]))
+        elif asked := _FUNCTION.fullmatch(path):
+            answer = self._function(unquote(asked[1]), alias=asked[3] or "")
         elif service == "cloudformation" and operation == "DescribeStacks":
             answer = self._describe_stack(parse_qs(body.decode()).get("StackName", [""])[0])
         elif service == "sqs":
@@ -318,17 +318,20 @@ class LocalAws:
         )
         return 200, headers, text.encode()
 
-    def _configuration(self, name: str) -> tuple[int, list[tuple[str, str]], bytes]:
-        """https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html"""
+    def _function(self, name: str, *, alias: str) -> tuple[int, list[tuple[str, str]], bytes]:
+        """https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html or, with
+        an alias, https://docs.aws.amazon.com/lambda/latest/api/API_GetAlias.html"""
         arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
         environment = self._environments().get(name)
         if environment is None:
             return _error(404, "ResourceNotFoundException", f"Function not found: {arn}")
-        said = {
+        said: dict[str, Any] = {
             "FunctionName": name,
             "FunctionArn": arn,
             "Environment": {"Variables": dict(environment)},
         }
+        if alias:
+            said = {"AliasArn": f"{arn}:{alias}", "Name": alias, "FunctionVersion": VERSION}
         return 200, [("Content-Type", "application/json")], json.dumps(said).encode()
 
     def _invoke_function(

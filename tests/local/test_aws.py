@@ -193,3 +193,24 @@ def test_it_is_counted_who_called_what(stack: Stack, sqs: Any) -> None:
     before = stack.aws.calls["-", "sqs.SendMessage"]
     sqs.send_message(QueueUrl=stack.outbox_url, MessageBody="x")
     assert stack.aws.calls["-", "sqs.SendMessage"] == before + 1
+
+
+def test_cloudformation_tells_the_outputs_and_lambda_the_environment(stack: Stack) -> None:
+    (said,) = stack.client("cloudformation").describe_stacks(StackName=stack.stack_name)["Stacks"]
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in said["Outputs"]}
+    assert outputs["LeadsUrl"] == f"{stack.url}/leads"
+    assert outputs["CredentialsSecret"] == stack.secret_id
+    name = outputs["RefreshTokenFunction"]
+    configured = stack.client("lambda").get_function_configuration(FunctionName=name)
+    assert configured["Environment"]["Variables"]["OUTBOX_URL"] == stack.outbox_url
+    alias = stack.client("lambda").get_alias(FunctionName=name, Name="live")
+    assert alias["AliasArn"] == configured["FunctionArn"] + ":live"
+
+
+def test_a_stack_that_is_not_there_is_an_error(stack: Stack) -> None:
+    with pytest.raises(ClientError) as error:
+        stack.client("cloudformation").describe_stacks(StackName="another")
+    assert code(error) == "ValidationError"
+    with pytest.raises(ClientError) as error:
+        stack.client("lambda").get_function_configuration(FunctionName="another")
+    assert code(error) == "ResourceNotFoundException"

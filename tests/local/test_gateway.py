@@ -258,6 +258,61 @@ def test_no_access_log_is_kept_unless_wanted(stack: Stack) -> None:
     assert stack.access_log() == ""
 
 
+def a_new_key(stack: Stack) -> tuple[str, str]:
+    """The id and the value of a key that is under no plan yet."""
+    made = stack.client("apigateway").create_api_key(name="partner", enabled=True)
+    return made["id"], made["value"]
+
+
+def let_in(stack: Stack, key_id: str) -> None:
+    plan = stack.deployment.resource("UsagePlan")["Ref"]
+    stack.client("apigateway").create_usage_plan_key(
+        usagePlanId=plan, keyId=key_id, keyType="API_KEY"
+    )
+
+
+def enable(stack: Stack, key_id: str, value: str) -> None:
+    change = [{"op": "replace", "path": "/enabled", "value": value}]
+    stack.client("apigateway").update_api_key(apiKey=key_id, patchOperations=change)
+
+
+def test_a_key_counts_while_it_is_enabled_and_under_the_plan(stack: Stack) -> None:
+    key_id, value = a_new_key(stack)
+    said = [stack.request("GET", "/leads", api_key=value).status]
+    let_in(stack, key_id)
+    said.append(stack.request("GET", "/leads", api_key=value).status)
+    enable(stack, key_id, "false")
+    said.append(stack.request("GET", "/leads", api_key=value).status)
+    enable(stack, key_id, "true")
+    said.append(stack.request("GET", "/leads", api_key=value).status)
+    stack.client("apigateway").delete_api_key(apiKey=key_id)
+    said.append(stack.request("GET", "/leads", api_key=value).status)
+    assert said == [403, 200, 403, 200, 403]
+    assert stack.request("GET", "/leads").status == 200
+
+
+def test_the_key_s_id_is_in_the_event(stack: Stack) -> None:
+    key_id, value = a_new_key(stack)
+    let_in(stack, key_id)
+    identity = event_of(stack.request("GET", "/leads", api_key=value))["requestContext"]["identity"]
+    assert (identity["apiKeyId"], identity["apiKey"]) == (key_id, value)
+
+
+def test_one_who_is_throttled_slows_nobody_else_down() -> None:
+    limits = {"ThrottleRate": "1", "ThrottleBurst": "3"}
+    with throwaway_stack(parameters=limits) as stack:
+        key_id, value = a_new_key(stack)
+        let_in(stack, key_id)
+        assert 429 in [stack.request("GET", "/leads").status for _ in range(6)]
+        assert stack.request("GET", "/leads", api_key=value).status == 200
+
+
+def test_a_key_of_another_stack_opens_nothing(stack: Stack) -> None:
+    with throwaway_stack() as other:
+        assert other.request("GET", "/leads").status == 200
+        assert stack.request("GET", "/leads", api_key=other.api_key).status == 403
+
+
 def test_a_bucket_fills_again_at_its_rate() -> None:
     bucket = TokenBucket(rate=50, burst=1)
     assert bucket.take()
