@@ -81,7 +81,10 @@ def connect(terminal: Terminal, stack: Stack, wanted: Wanted) -> Connected:
             terminal.say("To connect anew all the same, add --anew.")
             return Connected(identity=identity, token=token, app=_app_of(before), changed=False)
     login_url = _choose_login_url(terminal, stack, wanted, given, stored)
-    app = _choose_app(terminal, stack, wanted, given, stored, login_url=login_url)
+    # Perhaps the secret was changed in Salesforce, and the stored one is why somebody is here.
+    app = _choose_app(
+        terminal, stack, wanted, given, stored, login_url=login_url, may_have_changed=True
+    )
     terminal.say(f"Asking {urlsplit(app.login_url).netloc} whether it knows the app …")
     if wanted.client_credentials:
         done = _by_client_credentials(terminal, connection, stack, http, app)
@@ -217,14 +220,20 @@ def _choose_app(
     stored: dict[str, Any],
     *,
     login_url: str,
+    may_have_changed: bool = False,
 ) -> App:
-    """The app, from what was given, then what is stored, then a person."""
+    """The app, from what was given, then what is stored, then a person.
+
+    `may_have_changed`: where a person is there, the stored secret is offered and not just taken.
+    """
     known = dict(stack.local.get("app", {})) if stack.local else {}
     before = {name: str(stored.get(name) or "") for name in ("client_id", "client_secret")}
     client_id = wanted.client_id or given.get("client_id") or known.get("client_id", "")
     if not client_id:
         client_id = terminal.ask("Consumer key of the app", default=before["client_id"])
     secret = given.get("client_secret", "")
+    if may_have_changed and terminal.interactive and before["client_id"] == client_id and not known:
+        secret = secret or terminal.ask_secret("Consumer secret (hidden; Enter: as it is stored)")
     for source in (before, known):
         if not secret and source.get("client_id") == client_id:
             secret = source.get("client_secret", "")

@@ -130,8 +130,8 @@ class LocalAws:
         outputs: Callable[[], Mapping[str, str]],
         environments: Callable[[], Mapping[str, Mapping[str, str]]],
     ) -> None:
-        """Answer CloudFormation's DescribeStacks, Lambda's GetFunctionConfiguration and GetAlias, as
-        far as people and programs ask them what the stack is called and told."""
+        """Answer DescribeStacks, GetFunctionConfiguration and GetAlias, as far as people and
+        programs ask what the stack is called and told."""
         self._stack_name, self._outputs, self._environments = name, outputs, environments
 
     def client(self, service: str, *, function: str = "") -> Any:
