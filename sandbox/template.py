@@ -12,7 +12,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ class Template:
 
     @classmethod
     def load(cls, path: Path = TEMPLATE) -> Template:
-        return cls(source=read_yaml(path.read_text(encoding="utf-8")), folder=path.parent)
+        return _loaded(path, path.stat().st_mtime_ns)
 
     def parameters(self, given: Mapping[str, str]) -> dict[str, str]:
         """Every parameter's value, held against what the template allows. Raises TemplateError."""
@@ -154,6 +154,12 @@ class Template:
             copy.deepcopy(self._without_local_paths), dict(parameters)
         )
         return result
+
+
+@lru_cache(maxsize=4)
+def _loaded(path: Path, _changed_at: int) -> Template:
+    # Reading it is half of what a stack costs to start. Nobody changes what was read.
+    return Template(source=read_yaml(path.read_text(encoding="utf-8")), folder=path.parent)
 
 
 def _checked(name: str, rule: Mapping[str, Any], value: str) -> str:

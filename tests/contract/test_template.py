@@ -240,6 +240,7 @@ def test_a_firewall_and_access_logs_are_there_on_request(template: Template) -> 
         assert ("AccessLogSetting" in properties) is logged
     log_format = properties["AccessLogSetting"]["Format"]
     assert set(json.loads(log_format)) == {
+        "service",
         "requestId",
         "time",
         "ip",
