@@ -21,7 +21,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from types import CodeType
 from typing import Any
@@ -98,6 +98,8 @@ class Metrics:
         if key not in self.points:
             return [None] * (len(edges) - 1)
         times, values = self.points[key]
+        if times[-1] < edges[-1]:
+            return [None] * (len(edges) - 1)
         places = [bisect_left(times, edge) for edge in edges]
         take: dict[str, Callable[[list[float]], float]] = {"Sum": sum, "Maximum": max}
         return [
@@ -233,11 +235,11 @@ class Alarm:
             topics=tuple(self.properties.get(ACTIONS[after], ())),
         )
 
-    @property
+    @cached_property
     def periods(self) -> int:
         return int(self.properties["EvaluationPeriods"])
 
-    @property
+    @cached_property
     def period_seconds(self) -> int:
         properties = self.properties
         if "Metrics" not in properties:
@@ -251,7 +253,8 @@ class Alarm:
         if self.periods * self.period_seconds > 86_400:
             raise NotImplementedError("alarms over more than a day are evaluated once an hour")
         count = self.periods + self.reading.further_periods
-        edges = [now - number * self.period_seconds for number in range(count + 1)]
+        seconds = self.period_seconds
+        edges = [now - number * seconds for number in range(count + 1)]
         return [None if one is None else self._crosses(one) for one in self._values(metrics, edges)]
 
     def _values(self, metrics: Metrics, edges: Sequence[float]) -> list[float | None]:

@@ -54,6 +54,7 @@ class Seen:
     """How far something has been read already."""
 
     log: int = 0
+    bytes: int = 0
     counts: tuple[int, int, int] = (0, 0, 0)
 
 
@@ -225,6 +226,10 @@ class Timeline:
         """https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html"""
         offset = self.now + MINUTE - 1 - time.time()
         for name, function in self.stack.functions.items():
+            size = function.log.stat().st_size if function.log.exists() else 0
+            if size == self._seen[name].bytes:
+                continue
+            self._seen[name].bytes = size
             for line in self._new_lines(name, function.logs()):
                 if '"_aws"' not in line:
                     continue
