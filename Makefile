@@ -10,6 +10,9 @@ READY := $(VENV)/.ready
 # The SAM CLI has an environment of its own: its pins clash with ours.
 SAM_VENV ?= .venv-sam
 SAM := $(SAM_VENV)/bin/sam
+# So has Checkov.
+CHECKOV_VENV ?= .venv-checkov
+CHECKOV := $(CHECKOV_VENV)/bin/checkov
 PIP := -m pip --disable-pip-version-check -q
 # Most tests wait for something, so there may be more processes than cores.
 JOBS ?= 3
@@ -46,6 +49,13 @@ $(SAM): requirements-sam.txt
 	@"$(SAM_VENV)/bin/python" $(PIP) install --no-deps --require-hashes -r requirements-sam.txt
 	@touch "$@"
 
+$(CHECKOV): requirements-checkov.txt
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found."; exit 2; }
+	@echo "Installing Checkov into $(CHECKOV_VENV)"
+	@"$(PYTHON)" -m venv "$(CHECKOV_VENV)"
+	@"$(CHECKOV_VENV)/bin/python" $(PIP) install --no-deps --require-hashes -r requirements-checkov.txt
+	@touch "$@"
+
 # ── On this machine, without AWS and without Salesforce ─────────────────────────────────────────────
 
 demo: $(READY) ## Plays the whole story against a Salesforce in memory, and ends by itself
@@ -66,12 +76,13 @@ test: $(READY) ## Runs every test, or some: make test ARGS="tests/unit -k key" (
 	@"$(BIN)/python" -m pytest -q -n "$(JOBS)" --dist loadscope \
 	  $(if $(strip $(ARGS)),$(ARGS),--cov --cov-report=term)
 
-check: $(READY) ## Checks format, lint, types and the template
+check: $(READY) $(CHECKOV) ## Checks format, lint, types and the template
 	@"$(BIN)/ruff" format --check .
 	@"$(BIN)/ruff" check .
-	@"$(BIN)/mypy" layers/bridge/bridge sandbox $(wildcard cli bench)
+	@"$(BIN)/mypy" layers/bridge/bridge sandbox $(wildcard cli bench .ci/*.py)
 	@for app in functions/*/app.py; do "$(BIN)/mypy" "$$app" || exit 1; done
 	@"$(BIN)/cfn-lint" template.yaml
+	@"$(BIN)/python" .ci/template_audit.py "$(CHECKOV)"
 	@"$(BIN)/python" -m sandbox.channel_table
 	@if [ -x "$(SAM)" ]; then "$(SAM)" validate --lint --region us-east-1; \
 	  else echo "Not run: sam validate (make build installs the SAM CLI)"; fi
@@ -114,8 +125,8 @@ endif
 
 pins: ## Pins the requirements anew, with hashes, from the *.in files
 	@test -x .venv-pins/bin/uv || { "$(PYTHON)" -m venv .venv-pins && .venv-pins/bin/python $(PIP) install uv==0.13.9; }
-	@for f in requirements-dev requirements-sam; do .venv-pins/bin/uv pip compile -q --no-header \
-	  --universal --python-version 3.11 --generate-hashes "$$f.in" -o "$$f.txt"; done
+	@for f in requirements-dev requirements-sam requirements-checkov; do .venv-pins/bin/uv pip compile -q --no-header \
+	  --universal --python-version 3.11 --generate-hashes "$$f.in" -o "$$f.txt" || exit 1; done
 	@.venv-pins/bin/uv pip compile -q --no-header --python-version 3.13 --generate-hashes \
 	  layers/bridge/requirements.in -o layers/bridge/requirements.txt
 
@@ -124,4 +135,4 @@ sbom: $(READY) ## Writes what is in the layer, with licences, to build/layer.cdx
 
 clean: ## Removes what was built and installed here
 	@rm -rf .aws-sam .local build htmlcov .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
-	@rm -rf .venv .venv-sam .venv-pins
+	@rm -rf .venv .venv-sam .venv-checkov .venv-pins

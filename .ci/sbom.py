@@ -23,10 +23,9 @@ def licence(name: str) -> str:
         said = metadata(name)
     except PackageNotFoundError:
         return "unknown"
-    if expression := said.get("License-Expression"):
-        return str(expression)
-    if named := said.get("License"):
-        return str(named).splitlines()[0]
+    for field in ("License-Expression", "License"):
+        if named := "".join(said.get_all(field, [])):
+            return named.splitlines()[0]
     classifiers = [one for one in said.get_all("Classifier", []) if one.startswith("License ::")]
     return classifiers[0].rsplit(" :: ", 1)[-1] if classifiers else "unknown"
 

@@ -697,7 +697,13 @@ def pins(name: str) -> Iterator[tuple[str, str, bool]]:
 
 
 @pytest.mark.parametrize(
-    "name", ["layers/bridge/requirements.txt", "requirements-dev.txt", "requirements-sam.txt"]
+    "name",
+    [
+        "layers/bridge/requirements.txt",
+        "requirements-checkov.txt",
+        "requirements-dev.txt",
+        "requirements-sam.txt",
+    ],
 )
 def test_every_requirement_is_pinned_with_its_hash(name: str) -> None:
     assert all(hashed for _, _, hashed in pins(name))
