@@ -117,6 +117,16 @@ def test_parameters_that_the_operators_page_names_are_in_the_template() -> None:
         assert re.search(rf"^  {name}:", template, re.MULTILINE), name
 
 
+def test_the_workflow_names_actions_by_commit_and_says_which_release_that_is() -> None:
+    text = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    used = re.findall(r"uses: (.*)", text)
+    assert used
+    for one in used:
+        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one), one
+    # One release of each: a name, a commit.
+    assert len({one.split("@")[0] for one in used}) == len(set(used))
+
+
 def test_the_workflow_runs_targets_that_there_are_and_stores_no_key() -> None:
     text = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
     workflow = yaml.safe_load(text)
