@@ -366,7 +366,7 @@ def with_faults(resources: Rendered) -> Rendered:
         properties = broken[fault.resource]["Properties"]
         for name, value in fault.properties.items():
             if value is None:
-                del properties[name]
+                properties.pop(name, None)  # not there is complained of for `hardened`
             else:
                 properties[name] = value
     return broken
