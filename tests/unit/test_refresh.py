@@ -14,9 +14,10 @@ from urllib.parse import parse_qs
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 from moto import mock_aws
 
+from bridge import wiring
 from bridge.errors import (
     BridgeError,
     CredentialsLost,
@@ -26,6 +27,7 @@ from bridge.errors import (
 )
 from bridge.http import Answer
 from bridge.refresh import (
+    STORE_SECONDS,
     Credentials,
     GrantRefused,
     Lease,
@@ -37,6 +39,7 @@ from bridge.refresh import (
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
 from bridge.tokens import AccessToken
+from tests.conftest import ENVIRON
 from tests.unit.doubles import INSTANCE, Call, Scripted, fault, said
 
 MakeSettings = Callable[..., Settings]
@@ -539,6 +542,61 @@ def test_a_secret_that_takes_no_version_has_a_second_place(rotating: Bench) -> N
     rotating.endpoint.current = "refresh-by-hand"
     rotating.connect(refresh_token="refresh-by-hand")
     assert rotating.run({"refused_generation": 2})["generation"] == 3
+
+
+def test_the_second_place_counts_though_somebody_edits_the_secret(rotating: Bench) -> None:
+    assert rotating.run(secrets=Refusing(rotating.secrets, put_secret_value=9))["refreshed"]
+    rotating.connect(note="by hand")
+    assert rotating.run({"refused_generation": 1})["generation"] == 2
+    assert rotating.stored_refresh_token() == rotating.endpoint.current
+    assert not rotating.endpoint.revoked
+
+
+def test_a_second_place_that_holds_no_token_is_passed_over(rotating: Bench) -> None:
+    version = rotating.secrets.get_secret_value(SecretId="Credentials")["VersionId"]
+    for value in ("junk", json.dumps({"secret_version": version})):
+        rotating.ssm.put_parameter(
+            Name=rotating.settings.pending_parameter, Value=value, Type="String", Overwrite=True
+        )
+        assert rotating.refresher()._vault.credentials().refresh_token == "refresh-1"
+
+
+def test_a_secret_that_hangs_costs_no_rotated_token(
+    rotating: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, late = time.monotonic, [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + late[0])
+    asked: list[str] = []
+
+    class Hanging:
+        get_secret_value = rotating.secrets.get_secret_value
+
+        def put_secret_value(self, **request: Any) -> Any:
+            asked.append("put")
+            late[0] += 7
+            raise ReadTimeoutError(endpoint_url="secretsmanager")
+
+    assert rotating.run(secrets=Hanging())["refreshed"]
+    assert asked == ["put"]
+    value = rotating.ssm.get_parameter(
+        Name=rotating.settings.pending_parameter, WithDecryption=True
+    )["Parameter"]["Value"]
+    assert json.loads(value)["refresh_token"] == rotating.endpoint.current == "refresh-2"
+
+
+def test_the_secret_is_waited_for_less_than_is_kept_back_for_storing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {**ENVIRON, "AWS_DEFAULT_REGION": "eu-west-1"}.items():
+        monkeypatch.setenv(name, value)
+    made = (wiring.settings, wiring.telemetry, wiring.http, wiring.token_refresher)
+    for cached in made:
+        cached.cache_clear()
+    config = wiring.token_refresher()._vault._secrets.meta.config
+    for cached in made:
+        cached.cache_clear()
+    slowest = max(config.connect_timeout, config.read_timeout)
+    assert slowest * config.retries["total_max_attempts"] < STORE_SECONDS - 2
 
 
 def test_a_rotated_token_that_nothing_takes_is_lost_loudly(rotating: Bench) -> None:

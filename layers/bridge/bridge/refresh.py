@@ -48,6 +48,8 @@ STORE_SECONDS = 10.0
 
 GRANT_ATTEMPTS = 4
 STORE_ATTEMPTS = 5
+STORE_PATIENCE_SECONDS = 2.0
+"""A failure that took longer is an outage, not a refusal: the second place is used at once."""
 LEASE_MARGIN_SECONDS = 10
 """The lease outlives the function by this: a killed run is not overtaken while it still sends."""
 
@@ -275,7 +277,12 @@ class Vault:
             default_login_url=self._settings.login_url,
         )
         pending = read_json((self._parameter(self._settings.pending_parameter) or "").encode())
-        if isinstance(pending, dict) and pending.get("secret_version") == credentials.version:
+        if not isinstance(pending, dict) or not pending.get("refresh_token"):
+            return credentials
+        # A person may edit another key of the secret meanwhile: the token tells, not the version.
+        if credentials.version == pending.get("secret_version") or (
+            credentials.refresh_token and _replaceable(credentials) == pending.get("replaces")
+        ):
             return replace(credentials, refresh_token=str(pending["refresh_token"]))
         return credentials
 
@@ -286,6 +293,7 @@ class Vault:
         connected anew meanwhile, and theirs counts. Raises CredentialsLost.
         """
         raw = {**credentials.raw, "refresh_token": refresh_token}
+        started = time.monotonic()
         for attempt in range(STORE_ATTEMPTS):
             try:
                 if self.version() != credentials.version:
@@ -298,7 +306,8 @@ class Vault:
                 )
             except (ClientError, BotoCoreError) as error:
                 failure = error
-                if attempt == 1 and self._store_pending(credentials, refresh_token):
+                slow = time.monotonic() - started > STORE_PATIENCE_SECONDS
+                if (attempt == 1 or slow) and self._store_pending(credentials, refresh_token):
                     return replace(credentials, refresh_token=refresh_token)
                 time.sleep(random.uniform(0.5, 1.0) * 2**attempt / 4)
         if self._store_pending(credentials, refresh_token):
@@ -332,7 +341,11 @@ class Vault:
         )
 
     def _store_pending(self, credentials: Credentials, refresh_token: str) -> bool:
-        value = {"refresh_token": refresh_token, "secret_version": credentials.version}
+        value = {
+            "refresh_token": refresh_token,
+            "secret_version": credentials.version,
+            "replaces": _replaceable(credentials),
+        }
         try:
             self._ssm.put_parameter(
                 Name=self._settings.pending_parameter,
@@ -353,6 +366,12 @@ class Vault:
                 return None
             raise
         return str(said["Parameter"]["Value"])
+
+
+def _replaceable(credentials: Credentials) -> str:
+    """A fingerprint of the refresh token that the secret itself holds."""
+    held = str(credentials.raw.get("refresh_token") or "").strip()
+    return hashlib.sha256(held.encode()).hexdigest()
 
 
 class TokenRefresher:

@@ -101,7 +101,9 @@ def token_refresher() -> TokenRefresher:
     """What refresh_token does its job with."""
     from bridge.refresh import TokenRefresher, Vault
 
-    vault = Vault(secrets=client("secretsmanager"), ssm=client("ssm"), settings=settings())
+    # Short: if Secrets Manager hangs, a rotated refresh token has to be put elsewhere in time.
+    secrets = client("secretsmanager", read_seconds=3, attempts=2)
+    vault = Vault(secrets=secrets, ssm=client("ssm"), settings=settings())
     return TokenRefresher(
         http=http(),
         vault=vault,
@@ -125,13 +127,15 @@ def delivery() -> Delivery:
     )
 
 
-def client(service: str) -> BaseClient:
+def client(service: str, *, read_seconds: float = 10, attempts: int = 3) -> BaseClient:
     """A boto3 client. Only functions off the callers' path come here: boto3 is dear to import."""
     import boto3
     from botocore.config import Config
 
     config = Config(
-        connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3}
+        connect_timeout=3,
+        read_timeout=read_seconds,
+        retries={"mode": "standard", "total_max_attempts": attempts},
     )
     return boto3.client(
         service,
