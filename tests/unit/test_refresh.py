@@ -689,6 +689,18 @@ def test_what_aws_refuses_is_raised_too(bench: Bench) -> None:
     assert bench.lease_is_free()
 
 
+@pytest.mark.parametrize("service", ["ssm", "dynamodb"])
+def test_a_failure_before_anything_was_asked_is_counted_too(
+    bench: Bench, capsys: pytest.CaptureFixture[str], service: str
+) -> None:
+    bench.connect()
+    broken = Refusing(getattr(bench, service), get_parameter=1, put_item=1)
+    with pytest.raises(ClientError):
+        bench.run(**{service: broken})
+    assert "TokenRefreshFailed" in capsys.readouterr().out
+    assert bench.endpoint.calls == []
+
+
 def test_no_answer_may_come_so_late_that_it_could_not_be_stored(bench: Bench) -> None:
     bench.connect()
     bench.run(seconds=60)

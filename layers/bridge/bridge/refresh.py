@@ -50,6 +50,7 @@ GRANT_ATTEMPTS = 4
 STORE_ATTEMPTS = 5
 STORE_PATIENCE_SECONDS = 2.0
 """A failure that took longer is an outage, not a refusal: the second place is used at once."""
+
 LEASE_MARGIN_SECONDS = 10
 """The lease outlives the function by this: a killed run is not overtaken while it still sends."""
 
@@ -403,16 +404,8 @@ class TokenRefresher:
         asked = isinstance(event, dict) and "refused_generation" in event
         refused = event["refused_generation"] if asked else None
         refused = refused if isinstance(refused, int) else None
-        deadline = Deadline.after(seconds)
-        if done := self._not_due(asked=asked, refused=refused):
-            return done
-        lease = Lease(dynamodb=self._dynamodb, table=self._settings.lease_table)
-        if not lease.take(seconds=seconds):
-            return {"busy": True}
         try:
-            if done := self._not_due(asked=asked, refused=refused):
-                return done
-            token = self._refresh(lease, deadline)
+            return self._run_if_due(asked=asked, refused=refused, seconds=seconds)
         except NotConnected as state:
             self._telemetry.event("not_connected", code=state.code)
             self._telemetry.count("TokenNotConnected")
@@ -424,6 +417,18 @@ class TokenRefresher:
             if permanent:
                 self._telemetry.count("TokenRefreshFailedPermanently")
             raise
+
+    def _run_if_due(self, *, asked: bool, refused: int | None, seconds: float) -> dict[str, Any]:
+        deadline = Deadline.after(seconds)
+        if done := self._not_due(asked=asked, refused=refused):
+            return done
+        lease = Lease(dynamodb=self._dynamodb, table=self._settings.lease_table)
+        if not lease.take(seconds=seconds):
+            return {"busy": True}
+        try:
+            if done := self._not_due(asked=asked, refused=refused):
+                return done
+            token = self._refresh(lease, deadline)
         finally:
             lease.release()
         if token is None:
