@@ -90,6 +90,8 @@ def test_a_token_comes_back_as_it_was_stored() -> None:
         "{}",
         '{"access_token": "t"}',
         '{"access_token": "t", "generation": {}}',
+        '{"access_token": "t", "instance_url": "i", "generation": 1e400}',
+        "[" * 100_000,
     ],
 )
 def test_what_is_no_token_is_as_if_there_were_none(value: str) -> None:
@@ -104,7 +106,9 @@ def test_what_a_later_release_stores_beside_a_token_is_ignored() -> None:
 def test_a_token_s_age_is_counted_from_when_it_was_issued() -> None:
     token = AccessToken(access_token="t", instance_url=INSTANCE, issued_at="1790236800000")
     assert token.age_seconds(1790236860.0) == 60
-    assert AccessToken(access_token="t", instance_url=INSTANCE).age_seconds(0) == float("inf")
+    for unknown in ("", "soon", "1" * 400, "1" * 5000):
+        token = AccessToken(access_token="t", instance_url=INSTANCE, issued_at=unknown)
+        assert token.age_seconds(0) == float("inf")
 
 
 # Calls
@@ -261,6 +265,58 @@ def test_while_somebody_else_refreshes_the_newer_token_is_waited_for(
     assert len(pauses) == 3
     assert all(0.5 <= pause <= 1 for pause in pauses)
     assert len(aws.invoked) == 1
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Time that passes while one sleeps, and only then; the pauses so far."""
+    pauses: list[float] = []
+    started = time.monotonic()
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    monkeypatch.setattr(time, "monotonic", lambda: started + sum(pauses))
+    return pauses
+
+
+def test_a_refresh_that_was_killed_is_asked_for_once_more(
+    aws: SmallAws, sessions: Sessions, clock: list[float]
+) -> None:
+    aws.publish("token-1", 1)
+
+    def killed_then_well(payload: Any) -> Any:
+        if len(aws.invoked) == 1:
+            raise AwsError("NO_ANSWER", "broke off")
+        return renews(aws, "token-2")(payload)
+
+    aws.refresh = killed_then_well
+    assert sessions.call(Tries("token-2"), deadline=soon(45)) == "done"
+    assert aws.invoked == [{"refused_generation": 1}] * 2
+    assert 10 <= sum(clock) < 12
+
+
+def test_a_refresh_that_never_comes_is_asked_for_twice_and_no_more(
+    aws: SmallAws, sessions: Sessions, clock: list[float]
+) -> None:
+    aws.publish("token-1", 1)
+    with pytest.raises(TokenPending):
+        sessions.call(Tries(), deadline=soon(45))
+    assert len(aws.invoked) == 2
+    assert 43 < sum(clock) <= 45
+
+
+def test_what_the_second_request_for_a_token_says_counts(
+    aws: SmallAws, sessions: Sessions, clock: list[float]
+) -> None:
+    aws.publish("token-1", 1)
+
+    def busy_then_revoked(payload: Any) -> Any:
+        if len(aws.invoked) == 1:
+            return {"busy": True}
+        return FunctionError("CredentialsRevoked", "run make connect")
+
+    aws.refresh = busy_then_revoked
+    with pytest.raises(CredentialsRevoked):
+        sessions.call(Tries(), deadline=soon(45))
+    assert sum(clock) < 12
 
 
 def test_waiting_ends_before_the_deadline(aws: SmallAws, sessions: Sessions) -> None:

@@ -34,6 +34,10 @@ Result = TypeVar("Result")
 POLL_SECONDS = (0.5, 1.0)
 """How long a caller waits between two looks for a token that somebody else is getting."""
 
+ASK_AGAIN_SECONDS = 10.0
+"""After so long without a newer token RefreshToken is asked once more: whoever was getting one may
+have been killed. Two refreshes at once it cannot cause, since RefreshToken takes its lease."""
+
 REMEMBER_TROUBLE_SECONDS = 5.0
 """How long one environment repeats "a person has to act" before it asks RefreshToken again."""
 
@@ -65,7 +69,7 @@ class AccessToken:
                 id=str(said.get("id") or ""),
                 generation=int(said.get("generation") or 0),
             )
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             return None
 
     def dump(self) -> str:
@@ -85,7 +89,7 @@ class AccessToken:
         """Seconds since Salesforce issued it; endless if it does not say."""
         try:
             return now - int(self.issued_at) / 1000
-        except ValueError:
+        except (ValueError, OverflowError):
             return float("inf")
 
     @property
@@ -162,6 +166,27 @@ class Sessions:
 
         `refused_generation` None: there is no token yet.
         """
+        self._ask_for_newer(refused_generation, deadline)
+        ask_again: float | None = time.monotonic() + ASK_AGAIN_SECONDS
+        while True:
+            token = self._read(deadline)
+            if token is not None and (
+                refused_generation is None or token.generation > refused_generation
+            ):
+                return token
+            pause = random.uniform(*POLL_SECONDS)
+            if deadline.remaining() <= pause:
+                raise TokenPending("a new access token was not ready in time")
+            time.sleep(pause)
+            if ask_again is not None and time.monotonic() >= ask_again:
+                ask_again = None
+                self._ask_for_newer(refused_generation, deadline)
+
+    def _ask_for_newer(self, refused_generation: int | None, deadline: Deadline) -> None:
+        """Invoke RefreshToken. Raises NotSetUp, or TokenPending where there is nothing to wait for.
+
+        Returns if a newer token is there or may be there soon.
+        """
         payload: dict[str, Any] = {"refused_generation": refused_generation}
         try:
             said = self._aws.invoke(self._settings.refresh_function, payload, deadline=deadline)
@@ -180,16 +205,6 @@ class Sessions:
                     "the bundle is not connected to a Salesforce org yet", hint=CONNECT_HINT
                 )
             )
-        while True:
-            token = self._read(deadline)
-            if token is not None and (
-                refused_generation is None or token.generation > refused_generation
-            ):
-                return token
-            pause = random.uniform(*POLL_SECONDS)
-            if deadline.remaining() <= pause:
-                raise TokenPending("a new access token was not ready in time")
-            time.sleep(pause)
 
     def _remember(self, trouble: NotSetUp) -> NotSetUp:
         self._trouble = trouble
