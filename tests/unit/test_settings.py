@@ -145,3 +145,20 @@ def test_credentials_go_to_any_host_over_tls(settings: MakeSettings) -> None:
     assert made.trusts_login("http://127.0.0.1:8080")
     assert not made.trusts_login("http://login.customer.example")
     assert not made.trusts_login("login.customer.example")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://",
+        "https://my domain.my.salesforce.com",
+        "https://login.salesforce.com:port",
+        "https://[",
+        "https://user:word@login.salesforce.com",
+        "https://login.salesforce.com@customer.example",
+    ],
+)
+def test_credentials_go_nowhere_by_an_address_that_is_none(
+    settings: MakeSettings, url: str
+) -> None:
+    assert not settings().trusts_login(url)

@@ -137,19 +137,23 @@ class Settings:
 
         Source of the domains: Salesforce's list of required domains (My Domain URL formats).
         """
-        try:
-            parts = urlsplit(url)
-            host = (parts.hostname or "").lower()
-        except ValueError:
-            return False
-        if parts.username or parts.password or not _HOST.fullmatch(host):
-            return False
-        if parts.scheme not in ("https", "http"):
-            return False
+        scheme, host = _scheme_and_host(url)
         if host in LOOPBACK or host in self.allow_insecure_hosts:
             return True
-        return parts.scheme == "https" and host.endswith(SALESFORCE_DOMAINS)
+        return scheme == "https" and host.endswith(SALESFORCE_DOMAINS)
 
     def trusts_login(self, url: str) -> bool:
         """Whether credentials may be sent there: any https host (a custom domain), or as above."""
-        return self.trusts(url) or url.lower().startswith("https://")
+        return self.trusts(url) or _scheme_and_host(url)[0] == "https"
+
+
+def _scheme_and_host(url: str) -> tuple[str, str]:
+    """Both in lower case; both empty where something cannot be called at that address."""
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").lower(), parts.port
+    except ValueError:
+        return "", ""
+    if parts.username or parts.password or port == 0 or not _HOST.fullmatch(host):
+        return "", ""
+    return (parts.scheme, host) if parts.scheme in ("https", "http") else ("", "")
