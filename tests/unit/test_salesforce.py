@@ -685,7 +685,20 @@ def test_a_query_s_further_pages_are_read(settings: MakeSettings) -> None:
     assert set(found) == {"k-1", "k-2"}
 
 
-@pytest.mark.parametrize("answer", [fault("MALFORMED_QUERY"), Answer(200, {}, b""), said(200, [])])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        fault("MALFORMED_QUERY"),
+        Answer(200, {}, b""),
+        Answer(200, {}, b"[" * 100_000),
+        said(200, []),
+        said(200, {}),
+        said(200, {"records": None}),
+        said(200, {"records": {"Id": "00Q8d00000555Ab"}}),
+        said(200, {"records": ["00Q8d00000555Ab"]}),
+        said(200, {"records": [{KEY: "k-1", "IsDeleted": False}]}),
+    ],
+)
 def test_a_look_up_of_many_that_failed_is_raised(settings: MakeSettings, answer: Answer) -> None:
     with pytest.raises(Unavailable):
         client(Scripted(lambda call: answer), settings()).find_many(

@@ -112,7 +112,7 @@ def read_json(body: bytes) -> Any:
     """The JSON of a body, or None where it is none (HTML, cut off, empty)."""
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -529,9 +529,15 @@ class Salesforce:
                 answer = self._send("GET", path, session=session, deadline=deadline)
                 problem = read_org_problem(answer, key_field=field_name)
                 said = read_json(answer.body)
-                if problem is not None or not isinstance(said, dict):
+                rows = said.get("records") if isinstance(said, dict) else None
+                # Of rows that cannot be read nobody may conclude that the record is not there.
+                if (
+                    problem is not None
+                    or not isinstance(rows, list)
+                    or not all(isinstance(row, dict) and row.get("Id") for row in rows)
+                ):
                     raise _as_lookup(problem)
-                for row in said.get("records") or ():
+                for row in rows:
                     # The org writes the name as it was made, whatever case the parameter has.
                     lower = {name.lower(): value for name, value in row.items()}
                     key = str(lower.get(field_name.lower()))
