@@ -403,6 +403,15 @@ def test_a_replayed_message_is_looked_for_first(stand: Stand) -> None:
     assert len(stand.org.lookups()) == 1
 
 
+def test_a_message_that_sqs_moved_back_from_rejected_is_looked_for_first(stand: Stand) -> None:
+    # SQS's own redrive makes a message that is new, and nothing says that it was replayed.
+    stand.org.put("Lead", "k-1", deleted=True)
+    envelope = Envelope(record=lead("k-1"), accepted_at="2026-09-24")
+    refused = envelope.refused(RowLocked("locked"), attempts=9)
+    assert stand.run(message(refused.dump())) == set()
+    assert stand.org.creates() == []
+
+
 def test_a_new_message_is_not_looked_for(stand: Stand) -> None:
     stand.run(message(lead("k-1"), age=LOOK_FIRST_SECONDS - 5))
     assert stand.org.lookups() == []
@@ -447,6 +456,26 @@ def test_trouble_of_the_whole_org_costs_one_call_and_keeps_everything(
         assert kept == {m["messageId"] for m in wanted}
         assert len(stand.org.calls) == 1
         assert len(stand.sqs.hidden) == 50
+    assert stand.sqs.sent == []
+
+
+@pytest.mark.parametrize("age", [0, LOOK_FIRST_SECONDS + 5])
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        fault("INVALID_TYPE", "sObject type 'Case' is not supported."),
+        fault("INVALID_FIELD", f"No such column '{KEY}' on entity 'Case'."),
+    ],
+)
+def test_what_is_wrong_with_cases_keeps_no_lead_back(
+    stand: Stand, age: float, trouble: Answer
+) -> None:
+    stand.org.trouble = [trouble]
+    cases = [Record(object="Case", key=key, fields={"Subject": "x"}) for key in ("c-1", "c-2")]
+    leads = [lead("k-1"), lead("k-2", OwnerId="0058d00000555AbIAQ")]
+    wanted = [cases[0], leads[0], cases[1], leads[1]]
+    assert stand.run(*(message(record, age=age) for record in wanted)) == {"c-1", "c-2"}
+    assert [row.object for row in stand.org.rows] == ["Lead", "Lead"]
     assert stand.sqs.sent == []
 
 

@@ -67,6 +67,9 @@ DELAYS: tuple[tuple[type[SalesforceProblem], float, float], ...] = (
 of it to all of it). At 15 minutes, so 11 on average, a week's outage costs some 900 of the 1,000
 receives that the queue allows."""
 
+OF_ONE_OBJECT = frozenset({"INVALID_TYPE", "KEY_FIELD_MISSING"})
+"""What is wrong with Leads need not be wrong with Cases: these codes stop their own object only."""
+
 INTERNAL_ERRORS = frozenset({"UNKNOWN_EXCEPTION", "APEX_ERROR"})
 MOST_INTERNAL_ERRORS = 20
 """Calls of an invocation that may end so while the record at fault is searched by halving: two such
@@ -140,14 +143,17 @@ class Delivery:
         last_call = Deadline.after(seconds - LAST_CALL_SECONDS)
         self._internal_errors = 0
         batch = _read(event)
-        try:
-            for group in _grouped(self._skip_what_is_there(batch.items, last_call)):
-                self._deliver(group, last_call)
-        except SalesforceProblem as problem:
-            # The org as a whole: whatever is undecided waits, and no further call is made.
-            for item in batch.items:
-                if not item.outcome:
-                    item.outcome, item.problem = "delayed", problem
+        for items in _by_object(batch.items):
+            try:
+                for group in _grouped(self._skip_what_is_there(items, last_call)):
+                    self._deliver(group, last_call)
+            except SalesforceProblem as problem:
+                if problem.code in OF_ONE_OBJECT:
+                    _wait(items, problem)
+                    continue
+                # The org as a whole: whatever is undecided waits, and no further call is made.
+                _wait(batch.items, problem)
+                break
         self._settle(batch)
         self._tell(batch)
         return {
@@ -165,7 +171,7 @@ class Delivery:
         old = [
             item
             for item in items
-            if item.age_seconds > LOOK_FIRST_SECONDS or item.envelope.replayed
+            if item.age_seconds > LOOK_FIRST_SECONDS or item.envelope.was_rejected
         ]
         found = self._look_up(old, last_call)
         for item in old:
@@ -457,6 +463,21 @@ def _read(event: Any) -> Batch:
             by_key[where] = Item(envelope, [message])
     batch.items = list(by_key.values())
     return batch
+
+
+def _by_object(items: Sequence[Item]) -> list[list[Item]]:
+    """The items of each object, in the order in which the objects came."""
+    objects: dict[ObjectName, list[Item]] = {}
+    for item in items:
+        objects.setdefault(item.record.object, []).append(item)
+    return list(objects.values())
+
+
+def _wait(items: Iterable[Item], problem: SalesforceProblem) -> None:
+    """Let what is undecided wait, for this reason."""
+    for item in items:
+        if not item.outcome:
+            item.outcome, item.problem = "delayed", problem
 
 
 def _grouped(items: Iterable[Item]) -> list[list[Item]]:

@@ -45,6 +45,12 @@ class Envelope:
     reason: Mapping[str, Any] | None = field(repr=False, default=None)
     """Why it was refused: code, message, fields, at, attempts."""
 
+    @property
+    def was_rejected(self) -> bool:
+        """Whether it comes from Rejected: replayed, or moved back by SQS itself (then with its
+        reason, and as a message that is new)."""
+        return self.replayed > 0 or self.reason is not None
+
     @classmethod
     def of(cls, record: Record, *, request_id: str) -> Envelope:
         """The envelope of a request that has just arrived."""
