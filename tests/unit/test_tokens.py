@@ -54,6 +54,16 @@ def sessions(aws: SmallAws, settings: MakeSettings) -> Sessions:
     return Sessions(aws=aws, settings=settings())
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Time that passes while one sleeps, and only then; the pauses so far."""
+    pauses: list[float] = []
+    started = time.monotonic()
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    monkeypatch.setattr(time, "monotonic", lambda: started + sum(pauses))
+    return pauses
+
+
 def soon(seconds: float = 5) -> Deadline:
     return Deadline.after(seconds)
 
@@ -191,6 +201,57 @@ def test_an_instance_that_moved_and_stays_away_is_passing_trouble(
     assert len(aws.invoked) == 1
 
 
+def test_renewals_that_do_not_help_become_rare(
+    aws: SmallAws, sessions: Sessions, clock: list[float]
+) -> None:
+    # A page of maintenance answers with 200, or a redirect, for an hour; each renewal is a login.
+    aws.publish("token-1", 1)
+    aws.refresh = renews(aws, "token-2")
+    tries = Tries(refusal=InstanceMoved)
+    for _ in range(3600):
+        with pytest.raises(Unavailable):
+            sessions.call(tries, deadline=soon())
+        time.sleep(1)
+    assert 55 < len(aws.invoked) < 70
+    # Salesforce is asked all the same, and the first that works makes all good.
+    assert len(tries.seen) >= 3600
+    tries.accepted = ("token-2",)
+    assert sessions.call(tries, deadline=soon()) == "done"
+    tries.accepted = ()
+    aws.invoked.clear()
+    for _ in range(8):
+        time.sleep(10)
+        with pytest.raises(Unavailable):
+            sessions.call(tries, deadline=soon())
+    assert len(aws.invoked) == 4
+
+
+def test_a_moved_instance_does_not_keep_an_expired_session_from_being_renewed(
+    aws: SmallAws, sessions: Sessions
+) -> None:
+    aws.publish("token-1", 1)
+    aws.refresh = renews(aws, "token-2")
+    with pytest.raises(Unavailable):
+        sessions.call(Tries(refusal=InstanceMoved), deadline=soon())
+    aws.refresh = renews(aws, "token-3")
+    assert sessions.call(Tries("token-3"), deadline=soon()) == "done"
+
+
+def test_a_count_that_began_anew_is_no_reason_to_wait(aws: SmallAws, sessions: Sessions) -> None:
+    aws.publish("token-1", 7)
+    sessions.call(Tries("token-1"), deadline=soon())
+    del aws.parameters["/bird-salesforce/access-token"]
+
+    def begin_anew(payload: Any) -> Any:
+        aws.publish("token-2", 1)
+        return {"generation": 1, "refreshed": True}
+
+    aws.refresh = begin_anew
+    started = time.monotonic()
+    assert sessions.call(Tries("token-2"), deadline=soon(3)) == "done"
+    assert time.monotonic() - started < 0.5
+
+
 def test_without_a_token_one_is_got(aws: SmallAws, sessions: Sessions) -> None:
     aws.refresh = renews(aws, "token-1")
     assert sessions.call(Tries("token-1"), deadline=soon()) == "done"
@@ -265,16 +326,6 @@ def test_while_somebody_else_refreshes_the_newer_token_is_waited_for(
     assert len(pauses) == 3
     assert all(0.5 <= pause <= 1 for pause in pauses)
     assert len(aws.invoked) == 1
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Time that passes while one sleeps, and only then; the pauses so far."""
-    pauses: list[float] = []
-    started = time.monotonic()
-    monkeypatch.setattr(time, "sleep", pauses.append)
-    monkeypatch.setattr(time, "monotonic", lambda: started + sum(pauses))
-    return pauses
 
 
 def test_a_refresh_that_was_killed_is_asked_for_once_more(

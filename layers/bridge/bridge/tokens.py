@@ -41,6 +41,10 @@ have been killed. Two refreshes at once it cannot cause, since RefreshToken take
 REMEMBER_TROUBLE_SECONDS = 5.0
 """How long one environment repeats "a person has to act" before it asks RefreshToken again."""
 
+NO_RENEWAL_SECONDS = (5.0, 10.0, 20.0, 40.0, 60.0)
+"""After one, two, ... renewals in a row that did not help, how long one environment does without
+another: each is a login, of which Salesforce allows 3,600 an hour, and maybe a rotation."""
+
 CONNECT_HINT = "Run `make connect` (bird-salesforce connect), which connects the org in one step."
 
 
@@ -107,6 +111,8 @@ class Sessions:
         self._session: Session | None = None
         self._trouble: NotSetUp | None = None
         self._trouble_until = 0.0
+        self._moved_until = 0.0
+        self._vain_renewals = 0
 
     def call(self, attempt: Callable[[Session], Result], *, deadline: Deadline) -> Result:
         """Run `attempt` with a session; a refused one costs one read, a second refusal one refresh.
@@ -116,32 +122,38 @@ class Sessions:
         """
         session = self._current(deadline)
         try:
-            return attempt(session)
-        except SessionRefused:
-            self._session = None
+            result = attempt(session)
+            self._vain_renewals = 0
+            return result
+        except SessionRefused as refused:
+            self._session, refusal = None, refused
         self._repeat_trouble()
         newer = self._read(deadline)
         if newer is not None and newer != session:
             self._session = newer
             try:
                 return attempt(newer)
-            except SessionRefused:
-                self._session, session = None, newer
+            except SessionRefused as refused:
+                self._session, session, refusal = None, newer, refused
+        if isinstance(refusal, InstanceMoved) and time.monotonic() < self._moved_until:
+            raise Unavailable(refusal.message, code=refusal.code) from refusal
         self._session = fresh = self._renew(session.generation, deadline)
         try:
             return attempt(fresh)
         except InstanceMoved as moved:
             self._session = None
+            self._moved_until = time.monotonic() + self._pause_renewals()
             raise Unavailable(moved.message, code=moved.code) from moved
-        except SessionRefused as refusal:
+        except SessionRefused as refused:
             self._session = None
             raise self._remember(
                 FreshSessionRefused(
                     "Salesforce refuses an access token that it issued a moment ago: "
-                    + refusal.message,
-                    hint=refusal.hint,
-                )
-            ) from refusal
+                    + refused.message,
+                    hint=refused.hint,
+                ),
+                seconds=self._pause_renewals(),
+            ) from refused
 
     def _current(self, deadline: Deadline) -> Session:
         if self._session is None:
@@ -166,12 +178,15 @@ class Sessions:
 
         `refused_generation` None: there is no token yet.
         """
-        self._ask_for_newer(refused_generation, deadline)
+        answered = self._ask_for_newer(refused_generation, deadline)
         ask_again: float | None = time.monotonic() + ASK_AGAIN_SECONDS
         while True:
             token = self._read(deadline)
+            # What RefreshToken names is newer even if counting began anew (the parameter was gone).
             if token is not None and (
-                refused_generation is None or token.generation > refused_generation
+                refused_generation is None
+                or token.generation > refused_generation
+                or token.generation == answered
             ):
                 return token
             pause = random.uniform(*POLL_SECONDS)
@@ -180,12 +195,12 @@ class Sessions:
             time.sleep(pause)
             if ask_again is not None and time.monotonic() >= ask_again:
                 ask_again = None
-                self._ask_for_newer(refused_generation, deadline)
+                answered = self._ask_for_newer(refused_generation, deadline)
 
-    def _ask_for_newer(self, refused_generation: int | None, deadline: Deadline) -> None:
+    def _ask_for_newer(self, refused_generation: int | None, deadline: Deadline) -> Any:
         """Invoke RefreshToken. Raises NotSetUp, or TokenPending where there is nothing to wait for.
 
-        Returns if a newer token is there or may be there soon.
+        Answers the generation of the token that is there now, or None if one may be there soon.
         """
         payload: dict[str, Any] = {"refused_generation": refused_generation}
         try:
@@ -205,10 +220,19 @@ class Sessions:
                     "the bundle is not connected to a Salesforce org yet", hint=CONNECT_HINT
                 )
             )
+        return said.get("generation") if isinstance(said, dict) else None
 
-    def _remember(self, trouble: NotSetUp) -> NotSetUp:
+    def _pause_renewals(self) -> float:
+        """How long to do without a renewal, after one more that did not help."""
+        seconds = NO_RENEWAL_SECONDS[min(self._vain_renewals, len(NO_RENEWAL_SECONDS) - 1)]
+        self._vain_renewals += 1
+        return seconds
+
+    def _remember(
+        self, trouble: NotSetUp, *, seconds: float = REMEMBER_TROUBLE_SECONDS
+    ) -> NotSetUp:
         self._trouble = trouble
-        self._trouble_until = time.monotonic() + REMEMBER_TROUBLE_SECONDS
+        self._trouble_until = time.monotonic() + seconds
         return trouble
 
     def _repeat_trouble(self) -> None:
