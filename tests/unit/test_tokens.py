@@ -378,6 +378,23 @@ def test_waiting_ends_before_the_deadline(aws: SmallAws, sessions: Sessions) -> 
     assert time.monotonic() - started < 1
 
 
+def test_a_refresh_that_took_all_the_time_is_what_was_waited_for(
+    aws: SmallAws, sessions: Sessions, clock: list[float]
+) -> None:
+    aws.publish("token-1", 1)
+
+    def hang(payload: Any) -> Any:
+        time.sleep(5)
+        raise AwsError("NO_ANSWER", "did not answer in time")
+
+    aws.refresh = hang
+    reads = aws.reads
+    with pytest.raises(TokenPending) as caught:
+        sessions.call(Tries(), deadline=soon(5))
+    assert caught.value.code == "TOKEN_PENDING"
+    assert aws.reads - reads == 2
+
+
 def test_a_refresh_that_is_not_allowed_is_not_waited_for(aws: SmallAws, sessions: Sessions) -> None:
     aws.broken["lambda"] = AwsError("AccessDeniedException", "x", status=403)
     with pytest.raises(TokenPending) as caught:

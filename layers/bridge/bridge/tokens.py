@@ -181,6 +181,8 @@ class Sessions:
         answered = self._ask_for_newer(refused_generation, deadline)
         ask_again: float | None = time.monotonic() + ASK_AGAIN_SECONDS
         while True:
+            if not deadline.remaining():
+                raise TokenPending("a new access token was not ready in time")
             token = self._read(deadline)
             # What RefreshToken names is newer even if counting began anew (the parameter was gone).
             if token is not None and (
