@@ -21,7 +21,7 @@ STAGE ?= default
 export SAM_CLI_TELEMETRY ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo start test chaos check format bench build invoke deploy destroy connect doctor pins sbom clean
+.PHONY: help setup demo start test chaos check format bench build invoke deploy destroy connect doctor smoke pins sbom clean
 
 help: ## Lists what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -119,6 +119,9 @@ connect: $(READY) ## Connects the deployed stack to Salesforce: one click in a b
 
 doctor: $(READY) ## Looks for what is wrong with the deployed stack and says how to mend it
 	@"$(BIN)/python" -m cli doctor --stack "$(STACK)" $(if $(REGION),--region "$(REGION)") $(ARGS)
+
+smoke: $(READY) ## Sends through the deployed API what a flow would; makes no record (ARGS=--record does)
+	@"$(BIN)/python" -m cli smoke --stack "$(STACK)" $(if $(REGION),--region "$(REGION)") $(ARGS)
 endif
 
 # ── For those who change the project ────────────────────────────────────────────────────────────────

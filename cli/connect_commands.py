@@ -14,7 +14,8 @@ from cli import oauth
 from cli.connect import Wanted
 from cli.credentials import Connection
 from cli.disconnect import disconnect
-from cli.doctor import Doctor, Finding, State
+from cli.doctor import Doctor
+from cli.finding import Finding, State, say_finding
 from cli.flow import ANSWER_KEYS, BIRD_KEYS, FlowStep, flow_step
 from cli.oauth import DEFAULT_CALLBACK, Identity
 from cli.options import (
@@ -259,14 +260,6 @@ def _plan_json(outcome: Outcome) -> dict[str, object]:
     }
 
 
-_MARKS = {
-    State.GOOD: "[bold green]✓[/]",
-    State.BAD: "[bold red]✗[/]",
-    State.NOTE: "[bold yellow]![/]",
-    State.UNKNOWN: "[dim]?[/]",
-}
-
-
 def doctor_command(
     sends: Annotated[
         list[str] | None,
@@ -289,7 +282,7 @@ def doctor_command(
     for finding in Doctor(stack=stack, sends=sends or ()).examine():
         found.append(finding)
         if not as_json:
-            _say_finding(terminal, finding)
+            say_finding(terminal, finding)
     reds = sum(one.state is State.BAD for one in found)
     if as_json:
         terminal.result_json(
@@ -301,17 +294,6 @@ def doctor_command(
         terminal.out.print("\n[bold green]Nothing is red.[/]")
     if reds:
         raise typer.Exit(1)
-
-
-def _say_finding(terminal: Terminal, finding: Finding) -> None:
-    said = escape(finding.said)
-    if finding.state is State.BAD:
-        said = f"[red]{said}[/]"
-    elif finding.state is State.UNKNOWN:
-        said = f"[dim]{said}[/]"
-    terminal.out.print(f"{_MARKS[finding.state]} {said}")
-    if finding.next_step:
-        terminal.out.print(f"  [bold]→[/] {escape(finding.next_step)}")
 
 
 def disconnect_command(

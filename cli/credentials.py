@@ -176,11 +176,6 @@ def _refresh_failed(said: dict[str, Any], stack: Stack) -> RefreshFailed:
     message = str(said.get("errorMessage") or "no reason was given")[:500]
     return RefreshFailed(
         f"RefreshToken could not get an access token: {message}",
-        next_step="Look at its log: "
-        + (
-            f"aws logs tail /{stack.name}/refresh-token --region {stack.region}"
-            if not stack.is_local
-            else "refresh_token.log in the local stack's folder"
-        ),
+        next_step=f"Look at its log: {stack.log_of('refresh-token')}",
         error_type=kind,
     )

@@ -12,12 +12,9 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode, urlsplit
-
-from botocore.exceptions import BotoCoreError, ClientError
 
 from bridge.channels import OBJECTS, table
 from bridge.deadline import Deadline
@@ -30,9 +27,9 @@ from bridge.tokens import AccessToken
 from cli import oauth
 from cli.connect import org_of
 from cli.credentials import Connection
+from cli.finding import Finding, bad, good, guarded, note, unknown
 from cli.org import Org, OrgProblem
 from cli.org_plan import PERMISSION_SET, filled_fields
-from cli.problem import Problem
 from cli.queue import Queue
 from cli.stack import Stack
 
@@ -40,55 +37,6 @@ SOON_SECONDS = 30 * 86_400
 """An end of the refresh token is announced this long before."""
 
 USAGE_WARNING_PERCENT = 80.0
-
-
-class State(StrEnum):
-    """How a check came out."""
-
-    GOOD = "good"
-    BAD = "bad"
-    NOTE = "note"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One line of the screen."""
-
-    check: str
-    """A stable name, for scripts."""
-    state: State
-    said: str
-    next_step: str = ""
-
-    def as_dict(self) -> dict[str, str]:
-        """For `--json`."""
-        return {
-            "check": self.check,
-            "state": self.state.value,
-            "said": self.said,
-            "nextStep": self.next_step,
-        }
-
-
-def good(check: str, said: str) -> Finding:
-    """All is well."""
-    return Finding(check=check, state=State.GOOD, said=said)
-
-
-def bad(check: str, said: str, next_step: str) -> Finding:
-    """Somebody has to act."""
-    return Finding(check=check, state=State.BAD, said=said, next_step=next_step)
-
-
-def note(check: str, said: str, next_step: str = "") -> Finding:
-    """Worth knowing."""
-    return Finding(check=check, state=State.NOTE, said=said, next_step=next_step)
-
-
-def unknown(check: str, said: str, next_step: str = "") -> Finding:
-    """It cannot be seen from here."""
-    return Finding(check=check, state=State.UNKNOWN, said=said, next_step=next_step)
 
 
 @dataclass(kw_only=True)
@@ -133,7 +81,7 @@ class Doctor:
             ("api-key", self._check_api_key),
         ]
         for check, look in checks:
-            yield _guarded(check, look)
+            yield guarded(check, look)
 
     # ── AWS ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -237,16 +185,7 @@ class Doctor:
                 f"The org's address {token.instance_url} is outside Salesforce's domains.",
                 "If it is right, name its host in the parameter AllowInsecureHosts and deploy.",
             )
-        minutes = token.age_seconds(time.time()) / 60
-        every = self.stack.settings.refresh_minutes
-        if minutes > 2 * every + 5:
-            return bad(
-                check,
-                f"The access token is {minutes:.0f} minutes old, though there should be a new one "
-                f"every {every}.",
-                "Look at the schedule below and at RefreshToken's log.",
-            )
-        return good(check, f"The access token is {max(minutes, 0):.0f} minutes old.")
+        return judge_age(check, token, every_minutes=self.stack.settings.refresh_minutes)
 
     def _check_schedule(self) -> Finding:
         check = "schedule"
@@ -560,19 +499,14 @@ class Doctor:
         return bad(check, f"A flow's question does not get through: {reason[:300]}", "See above.")
 
 
-def _guarded(check: str, look: Callable[[], Finding]) -> Finding:
-    """A check that fails in itself is a finding too: red if something is wrong, grey if it is our
-    own rights in AWS that do not reach so far."""
-    try:
-        return look()
-    except Problem as problem:
-        return bad(check, problem.what, problem.next_step)
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        return unknown(
+def judge_age(check: str, token: AccessToken, *, every_minutes: int) -> Finding:
+    """Whether the access token is as young as a schedule of so many minutes leaves it."""
+    minutes = token.age_seconds(time.time()) / 60
+    if minutes > 2 * every_minutes + 5:
+        return bad(
             check,
-            f"Your AWS role may not look at this ({error.operation_name}: {code}).",
-            "Sign in with a role that may.",
+            f"The access token is {minutes:.0f} minutes old, though there should be a new one "
+            f"every {every_minutes}.",
+            "Is the schedule on (bird-salesforce doctor)? What does RefreshToken's log say?",
         )
-    except BotoCoreError as error:
-        return unknown(check, f"AWS cannot be reached: {error}")
+    return good(check, f"The access token is {max(minutes, 0):.0f} minutes old.")

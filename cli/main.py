@@ -7,7 +7,7 @@ import sys
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli import connect_commands, cost, rejected_commands, rollback
+from cli import connect_commands, cost, rejected_commands, rollback, smoke_command
 from cli.problem import Problem
 from cli.terminal import Terminal
 
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.command("connect")(connect_commands.connect_command)
 app.command("setup-org")(connect_commands.setup_org_command)
 app.command("doctor")(connect_commands.doctor_command)
+app.command("smoke")(smoke_command.smoke_command)
 app.command("disconnect")(connect_commands.disconnect_command)
 app.command("flow")(connect_commands.flow_command)
 app.command("cost")(cost.cost_command)

@@ -84,11 +84,16 @@ class Stack:
                 next_step="Deploy this version: make deploy",
             ) from error
 
+    @property
+    def api_url(self) -> str:
+        """The API with its stage: POST {api_url}/leads."""
+        if self.local is not None:
+            return str(self.local["url"])
+        return self.output("LeadsUrl").removesuffix("/leads")
+
     def url(self, object_name: str) -> str:
         """Where a flow makes a Lead or a Case."""
-        if self.local is not None:
-            return f"{self.local['url']}/{object_name.lower()}s"
-        return self.output(f"{object_name}sUrl")
+        return f"{self.api_url}/{object_name.lower()}s"
 
     def api_key(self) -> str:
         """The value of the stack's own API key, or, where that one is disabled or gone since keys
@@ -113,6 +118,12 @@ class Stack:
         pages = client.get_paginator("get_usage_plan_keys")
         for page in pages.paginate(usagePlanId=self.output("UsagePlanId")):
             yield from (one["id"] for one in page["items"] if one["id"] != own)
+
+    def log_of(self, function: str) -> str:
+        """How to see the log of a function, like `create-lead`."""
+        if self.is_local:
+            return f"{function.replace('-', '_')}.log in the local stack's folder"
+        return f"aws logs tail /{self.name}/{function} --region {self.region}"
 
     @property
     def is_local(self) -> bool:

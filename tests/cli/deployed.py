@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from sandbox.template import Attributes, Deployment, Template
+from sandbox.template import TEMPLATE, Attributes, Deployment, Template
 
 REGION = "eu-west-1"
 NAME = "bird-production"
@@ -29,11 +30,13 @@ def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.chdir(tmp_path)
-    with mock_aws():
+    # Functions answer with what a test puts into the queue of `lambda_simple_backends`, if invoked.
+    with mock_aws(config={"lambda": {"use_docker": False}}):
         yield
 
 
-def resolved() -> Deployment:
+@cache
+def resolved(template: Path = TEMPLATE) -> Deployment:
     """The template's outputs and environments, as a deployment would have them."""
 
     def make(logical_id: str, kind: str, properties: Any) -> Attributes:
@@ -43,7 +46,9 @@ def resolved() -> Deployment:
         arn = f"arn:aws:x:{REGION}:123456789012:{name}"
         return {"Ref": name, "Arn": arn, "QueueName": name, "Version": "1"}
 
-    return Deployment(Template.load(), stack_name=NAME, parameters={}, make=make, region=REGION)
+    return Deployment(
+        Template.load(template), stack_name=NAME, parameters={}, make=make, region=REGION
+    )
 
 
 def deploy(*, environment: dict[str, str] | None = None, outputs: Any = None) -> None:

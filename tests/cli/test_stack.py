@@ -8,7 +8,8 @@ from typing import Any
 import boto3
 import pytest
 
-from cli.doctor import Doctor, State
+from cli.doctor import Doctor
+from cli.finding import State
 from cli.problem import Problem, StackNotFound
 from cli.stack import Stack, find_stack, read_samconfig
 from tests.cli.deployed import NAME, REGION, deploy
