@@ -475,7 +475,9 @@ class Doctor:
     def _check_api_key(self) -> Finding:
         """The whole way of a flow's question: gateway, key, function, token, Salesforce."""
         check = "api-key"
-        url = f"{self.stack.url('Lead')}/bird-salesforce-doctor-{uuid.uuid4().hex[:12]}"
+        # Inline: an HTTP error would raise the alarm server-errors.
+        key = f"bird-salesforce-doctor-{uuid.uuid4().hex[:12]}"
+        url = f"{self.stack.url('Lead')}/{key}?errors=inline"
         try:
             answer = self._http.send(
                 "GET",
@@ -487,7 +489,7 @@ class Doctor:
             return bad(check, f"The API does not answer: {error.message}.", "Deploy again.")
         said = read_json(answer.body)
         said = said if isinstance(said, dict) else {}
-        if answer.status == 404 and said.get("outcome") == "unknown":
+        if said.get("outcome") == "unknown":
             return good(check, "A flow's question goes all the way to Salesforce and back.")
         if answer.status == 403:
             return bad(

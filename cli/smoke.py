@@ -60,7 +60,8 @@ FOR_A_PERSON = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """One answer of the API; `status` 0 if there was none, and `trouble` says why."""
+    """One answer of the API. `status` is 0 if there was none, and `trouble` says why; of an answer
+    with `?errors=inline` it is the one in its body."""
 
     asked: str
     """The question, as messages name it: GET /leads/…"""
@@ -68,7 +69,7 @@ class Said:
     milliseconds: float
     body: Mapping[str, Any] = field(repr=False, default_factory=dict)
     is_problem: bool = False
-    """Whether it calls itself `application/problem+json`."""
+    """Whether it calls itself `application/problem+json`, or plain JSON where that was asked."""
     trouble: str = ""
 
     @property
@@ -213,8 +214,9 @@ class Smoke:
         def is_unknown(said: Said) -> bool:
             return (said.status, said.outcome) == (404, "unknown") and said.is_problem
 
-        for number in (1, 2):
-            said = self._ask("GET", path, expected=is_unknown)
+        # First without an HTTP error: a stack that is not connected must not raise server-errors.
+        for number, asked in enumerate((f"{path}?errors=inline", path), start=1):
+            said = self._ask("GET", asked, expected=is_unknown)
             if said.code == NotConnected.code:
                 self.connected = False
                 return note(
@@ -524,15 +526,19 @@ class Smoke:
             )
         except (Unreachable, NoAnswer) as error:
             return Said(asked=asked, status=0, milliseconds=milliseconds(), trouble=error.message)
+        took = milliseconds()
         said = read_json(answer.body)
-        kind = str(answer.headers.get("content-type") or "")
-        return Said(
-            asked=asked,
-            status=answer.status,
-            milliseconds=milliseconds(),
-            body=said if isinstance(said, dict) else {},
-            is_problem=kind.split(";")[0].strip().lower() == "application/problem+json",
-        )
+        said = said if isinstance(said, dict) else {}
+        status = answer.status
+        kind = str(answer.headers.get("content-type") or "").split(";")[0].strip().lower()
+        is_problem = kind == "application/problem+json"
+        if (
+            path.endswith("?errors=inline")
+            and status == 200
+            and isinstance(said.get("status"), int)
+        ):
+            status, is_problem = said["status"], kind == "application/json"
+        return Said(asked=asked, status=status, milliseconds=took, body=said, is_problem=is_problem)
 
     def _may_pass(self, said: Said) -> bool:
         """Whether a deployment, a key or a connection of a moment ago may be the cause."""

@@ -80,6 +80,15 @@ def test_not_connected(ready: Local) -> None:
     assert checks["lead-create"]["state"] == "unknown"
 
 
+def test_looking_raises_no_alarm_that_records_are_not_kept(ready: Local) -> None:
+    before = dict(ready.stack.gateway.answered)
+    _, checks = examine(ready)
+    assert "api-key" in reds(checks)
+    answered = {one for one, n in ready.stack.gateway.answered.items() if n > before.get(one, 0)}
+    assert answered, "the API was asked"
+    assert not [status for status in answered if status >= 500]
+
+
 def test_api_disabled(connected: Local) -> None:
     connected.org.settings.api_enabled = False
     _, checks = examine(connected)
