@@ -37,8 +37,9 @@ from bridge.http import Answer, Http
 from bridge.records import ObjectName, Record
 from bridge.settings import Settings
 
-_ID = r"\b(?=[a-zA-Z]*\d)[a-zA-Z0-9]{15}(?:[a-zA-Z0-9]{3})?\b"
-"""A record id in a text: it holds a digit, which tells it from a long word of some language."""
+_ID = r"(?a)\b(?=[a-zA-Z]*\d)[a-zA-Z0-9]{15}(?:[a-zA-Z0-9]{3})?\b"
+"""A record id in a text: it holds a digit, which tells it from a long word of some language. Only
+ASCII letters can continue it (`(?a)`): Japanese, Chinese and Thai put no space after it."""
 _NEITHER_KNOWN = r"(?s)<[^<>]+>.*<[^<>]+>"
 """`duplicate value found: <unknown> duplicates value on record with id: <unknown>`"""
 _ID_SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
@@ -147,11 +148,9 @@ def _existing_id(entry: Mapping[str, Any], object_name: str | None) -> str | Non
     result = entry.get("duplicateResult") or entry.get("duplicateResut")
     if not isinstance(result, dict):
         return None
-    for match in result.get("matchResults") or ():
-        if not isinstance(match, dict):
-            continue
-        for matched in match.get("matchRecords") or ():
-            record = matched.get("record") if isinstance(matched, dict) else None
+    for match in _dicts(result.get("matchResults")):
+        for matched in _dicts(match.get("matchRecords")):
+            record = matched.get("record")
             if not isinstance(record, dict) or not isinstance(record.get("Id"), str):
                 continue
             attributes = record.get("attributes")
@@ -159,6 +158,10 @@ def _existing_id(entry: Mapping[str, Any], object_name: str | None) -> str | Non
             if object_name is None or (kind or match.get("entityType")) == object_name:
                 return full_id(record["Id"])
     return None
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [part for part in value if isinstance(part, dict)] if isinstance(value, list) else []
 
 
 def judge(faults: Sequence[Fault], *, key_field: str) -> SalesforceProblem:
@@ -223,15 +226,20 @@ def judge(faults: Sequence[Fault], *, key_field: str) -> SalesforceProblem:
 def _names_field(fault: Fault, name: str) -> bool:
     """Whether an entry is about this field, by `fields` or by its API name in the message."""
     wanted = name.lower()
-    if any(f.lower() == wanted for f in fault.fields):
-        return True
-    return re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", fault.message.lower()) is not None
+    return any(f.lower() == wanted for f in fault.fields) or _stands_in(fault.message, name)
+
+
+def _stands_in(message: str, name: str) -> bool:
+    """Whether an API name is in a text. Words of Japanese, Chinese or Thai may touch it."""
+    pattern = rf"(?a)(?<!\w){re.escape(name.lower())}(?!\w)"
+    return re.search(pattern, message.lower()) is not None
 
 
 def derived_at_fault(problem: SalesforceProblem, record: Record) -> frozenset[str]:
     """The derived fields that a refusal is about, if it is about nothing else; else empty.
 
-    `fields` names them; an `INVALID_FIELD` has no `fields` and quotes the name in its message.
+    `fields` names them; an `INVALID_FIELD` has no `fields` and quotes the name in its message. In
+    some languages the quotes are others: then every name that was sent and that is in it counts.
     `LastName` is never given up: a Lead needs one.
     """
     droppable = record.derived - {"LastName"}
@@ -242,6 +250,7 @@ def derived_at_fault(problem: SalesforceProblem, record: Record) -> frozenset[st
     if not named and problem.code == "INVALID_FIELD":
         named = re.findall(r"'(\w+)'", problem.message)
         named = [name for name in named if name.lower() in {f.lower() for f in record.fields}]
+        named = named or [name for name in record.fields if _stands_in(problem.message, name)]
     if named and all(name.lower() in lower for name in named):
         return frozenset(lower[name.lower()] for name in named)
     return frozenset()
