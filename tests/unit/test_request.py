@@ -293,6 +293,30 @@ def test_an_absent_value_is_left_out(value: object) -> None:
     assert "Industry" not in read({"LastName": "Berg", "Industry": value}).record.fields
 
 
+@pytest.mark.parametrize("absent", [None, "", " ", "{{owner}}"])
+@pytest.mark.parametrize("names", [("ownerid", "OwnerId"), ("OwnerId", "ownerid")])
+def test_an_absent_value_does_not_stand_beside_another_spelling(
+    absent: object, names: tuple[str, str]
+) -> None:
+    for said in ({names[0]: absent, names[1]: "005"}, {names[1]: "005", names[0]: absent}):
+        assert read({"LastName": "a", **said}).record.fields[names[1]] == "005"
+    with pytest.raises(BadRequest, match="given twice"):
+        read({names[0]: "005", names[1]: "005"})
+
+
+def test_an_absent_key_or_bird_does_not_stand_beside_another_spelling() -> None:
+    said = read({"Bird_Key__c": "{{key}}", "bird_key__c": "k", "BIRD_KEY__C": None})
+    assert (said.record.key, said.key_source) == ("k", "field")
+    assert read({"bird": None, "Bird": {"channel": "viber"}}).record.channel == "viber"
+    assert read({"Bird": {"channel": "viber"}, "bird": ""}).record.channel == "viber"
+
+
+def test_an_absent_value_of_a_form_is_not_a_second_one() -> None:
+    said = form("LastName=&LastName=Roe&LastName=+&bird.tags=a&bird.tags=&bird.tags=b")
+    assert said.record.fields["LastName"] == "Roe"
+    assert form("bird.text=&bird.text=hello").record.fields["Description"] == "hello"
+
+
 @pytest.mark.parametrize("value", [0, False, "0", "Hi {{name}}", [], {"Ext__c": "7"}])
 def test_a_present_value_is_sent_as_it_is(value: object) -> None:
     assert read({"LastName": "Berg", "Field__c": value}).record.fields["Field__c"] == value

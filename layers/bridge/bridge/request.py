@@ -136,6 +136,10 @@ def read_record(
         lower = name.lower()
         if lower in ("id", "attributes"):
             raise ForbiddenField(f"{name} is Salesforce's to give: leave it out of the body")
+        if is_absent(value):
+            if key_field and lower == key_field and body_key is None:
+                body_key = value  # an unresolved variable is no key, but it is counted
+            continue
         if lower in names:
             raise BadRequest(f"{name} is given twice (field names are compared without case)")
         names.add(lower)
@@ -348,7 +352,9 @@ def _read_form(text: str) -> dict[str, Any]:
         raise BadRequest("the body holds no form fields")
     for name, value in pairs:
         into, key = (bird, name[5:]) if name.lower().startswith("bird.") else (body, name)
-        if key in into:
+        if key in into and not is_absent(into[key]):
+            if is_absent(value):
+                continue
             if into is body:
                 raise BadRequest(f"{name} is given twice")
             value = f"{into[key]},{value}"
