@@ -273,6 +273,8 @@ def slow(*pieces: tuple[float, bytes]) -> Behaviour:
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
+CLOSING = HEAD.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 @pytest.mark.parametrize(
@@ -282,8 +284,23 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
         slow((0.4, HEAD), (2, b"x" * 100)),
         slow((0.4, HEAD + b"x"), (2, b"x" * 99)),
         slow((0, HEAD), *[(0.05, b"x")] * 100),
+        slow((0.4, CLOSING), (2, b"x" * 100)),
+        slow((0.4, CLOSING + b"x"), (0.4, b"x"), (2, b"x" * 98)),
+        slow((0.4, b"HTTP/1.0 200 OK\r\n\r\nx"), (2, b"x")),
+        slow((0, b"HTTP/1.1 200 OK\r\nX-Slow: "), *[(0.05, b"x")] * 100),
+        slow((0, CHUNKED + b"1;slow="), *[(0.05, b"x")] * 100),
     ],
-    ids=["no answer", "late headers and no body", "late headers and half a body", "a drip"],
+    ids=[
+        "no answer",
+        "late headers and no body",
+        "late headers and half a body",
+        "a drip",
+        "late headers that close and no body",
+        "late headers that close and half a body",
+        "late headers of HTTP/1.0",
+        "headers that drip",
+        "a chunk's size that drips",
+    ],
 )
 def test_no_answer_outlasts_the_deadline(serve: Callable[..., Server], behave: Behaviour) -> None:
     server = serve(behave)

@@ -6,12 +6,17 @@ request carries a key that makes a repetition harmless.
 
 from __future__ import annotations
 
+import http.client
+import io
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
@@ -40,6 +45,50 @@ class Answer:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+
+
+class _Incoming(io.RawIOBase):
+    """What arrives on a socket before a deadline.
+
+    A socket's own timeout begins anew with every byte, so that headers or a chunk's size that drip,
+    or an answer of a connection that is closed after it, could outlast any deadline.
+    """
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, deadline: Deadline) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        seconds = self._deadline.remaining()
+        if not seconds:
+            raise TimeoutError("the answer is too slow")
+        self._sock.settimeout(seconds)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer that is read, from its first byte, within the time that the socket has now."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        deadline = Deadline.after(sock.gettimeout() or 0)
+        self.fp = io.BufferedReader(_Incoming(self.fp.detach(), sock, deadline))
+
+
+class _Connection(HTTPConnection):
+    response_class = _Response
+
+
+class _TlsConnection(HTTPSConnection):
+    response_class = _Response
 
 
 class Http:
@@ -112,24 +161,22 @@ class Http:
                 # Loading the certificate authorities is the dear part: once per process.
                 self._tls = self._tls or ssl.create_default_context()
                 pool = urllib3.HTTPSConnectionPool(key[1], key[2], maxsize=1, ssl_context=self._tls)
+                pool.ConnectionCls = _TlsConnection
             else:
                 pool = urllib3.HTTPConnectionPool(key[1], key[2], maxsize=1)
+                pool.ConnectionCls = _Connection
             self._pools[key] = pool
         return pool
 
 
 def _read(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> Answer:
-    """Read the body in pieces, so that an answer that drips cannot outlast the deadline."""
+    """Read the body in pieces, so that an endless one is given up."""
     pieces: list[bytes] = []
     size = 0
     try:
         while True:
-            seconds = deadline.remaining()
-            if size > LONGEST_ANSWER or not seconds:
+            if size > LONGEST_ANSWER or not deadline.remaining():
                 raise NoAnswer("the answer is too long or too slow")
-            sock = getattr(response.connection, "sock", None)
-            if sock is not None:
-                sock.settimeout(seconds)
             if not (piece := response.read1()):
                 break
             pieces.append(piece)
