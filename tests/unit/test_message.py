@@ -171,6 +171,20 @@ def test_a_number_of_another_channel_is_never_a_phone(channel: str) -> None:
     assert not {"Phone", "SuppliedPhone", "Email", "SuppliedEmail"} & fields.keys()
 
 
+@pytest.mark.parametrize(
+    "sender",
+    [
+        "Jean Le <jean@example.fr>",
+        '"a@b" <jean@example.fr>',
+        "<jean@example.fr>",
+        "mailto:jean@example.fr",
+    ],
+)
+def test_an_address_is_found_where_a_mail_program_wrote_a_name_beside_it(sender: str) -> None:
+    assert lead(channel="email", sender=sender)["Email"] == "jean@example.fr"
+    assert case(channel="email", sender=sender)["SuppliedEmail"] == "jean@example.fr"
+
+
 def test_an_address_gives_an_email() -> None:
     assert lead(channel="email", sender="jean@example.fr")["Email"] == "jean@example.fr"
     assert case(channel="email", sender="jean@example.fr")["SuppliedEmail"] == "jean@example.fr"

@@ -19,7 +19,7 @@ from bridge.channels import UNKNOWN, Channel, SenderKind, channel_named
 from bridge.records import ObjectName
 
 _UNRESOLVED = re.compile(r"\s*(?:\{\{(?:(?!\}\}).)*\}\}\s*)+", re.DOTALL)
-_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+")
+_EMAIL = re.compile(r"[^@\s<>]{1,64}@[^@\s<>]+\.[^@\s<>]+")
 _PHONE_PUNCTUATION = re.compile(r"[\s().\-/\u00a0\u2010-\u2015\u200e\u200f\u202a-\u202e]")
 _SCHEME = re.compile(r"[a-z]{2,10}:", re.IGNORECASE)
 _FAMILY_NAME_FIRST = ("CJK UNIFIED", "HIRAGANA", "KATAKANA", "HANGUL")
@@ -169,9 +169,11 @@ class BirdMessage:
     def email(self) -> str:
         """The customer's e-mail address, if known: the sender, where it is one."""
         for said in (self.known_email, self.sender):
+            # Mail programs write `Jane Roe <jane@example.com>` too (RFC 5322).
+            address = said.rpartition("<")[2].removesuffix(">").removeprefix("mailto:")
             # A cut address would be another one.
-            if len(said) <= LENGTHS["Email"] and _EMAIL.fullmatch(said):
-                return said
+            if len(address) <= LENGTHS["Email"] and _EMAIL.fullmatch(address):
+                return address
         return ""
 
     @cached_property
