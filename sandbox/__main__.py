@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import threading
 from pathlib import Path
@@ -13,7 +14,8 @@ from rich.console import Console
 from sandbox.stack import Stack
 from sandbox.template import ROOT, TemplateError
 
-LOCAL = ROOT / ".local"
+LOCAL = Path(os.environ.get("BIRD_SALESFORCE_LOCAL_FILE") or ROOT / ".local" / "stack.json").parent
+"""Where the running stack says what it is called; `bird-salesforce --local` reads it there."""
 PORT = 8700
 STACK_NAME = "bird-salesforce"
 API_KEY = "local-key-of-this-machine"
@@ -79,6 +81,10 @@ def write_files(stack: Stack, folder: Path = LOCAL) -> None:
     (folder / "stack.json").write_text(json.dumps(where, indent=2), encoding="utf-8")
 
 
+def _shown(folder: Path) -> Path:
+    return folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
+
+
 def describe(stack: Stack, console: Console) -> None:
     """Where everything is, and something to try at once."""
     from sandbox.org.sample import ADMIN_PASSWORD, ADMIN_USER
@@ -103,7 +109,7 @@ The local stack is running. Ctrl-C ends it.
                {ADMIN_USER} / {ADMIN_PASSWORD}
   AWS          {stack.aws_endpoint}   AWS_ENDPOINT_URL for the AWS CLI and for boto3
   Logs         {stack.folder}/<function>.log
-  sam local    --env-vars {LOCAL.relative_to(ROOT)}/env.json
+  sam local    --env-vars {_shown(LOCAL)}/env.json
 
 Make a lead:
 

@@ -69,9 +69,12 @@ class World:
         self.org.reset()
         for url in (self.stack.outbox_url, self.stack.rejected_url):
             self.stack.client("sqs").purge_queue(QueueUrl=url)
-        token = self.stack.token()
         if not self.is_connected():
             self.stack.connect()
+            # What was disconnected is remembered for a while.
+            for function in self.stack.functions.values():
+                function.recycle()
+        token = self.stack.token()
         generation = token["generation"] if token else None
         assert not self.stack.invoke("refresh_token", {"refused_generation": generation}).failed
 

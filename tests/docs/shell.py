@@ -15,6 +15,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import termios
 import threading
 import time
 import uuid
@@ -78,7 +79,7 @@ class Shell:
         bash = self._bash
         assert bash.stdin is not None
         assert bash.stdout is not None
-        bash.stdin.write(f"source ./typed.sh </dev/null; echo; echo {end} $?\n")
+        bash.stdin.write(f"source ./typed.sh </dev/null; _came=$?; echo; echo {end} $_came\n")
         bash.stdin.flush()
         watch = threading.Timer(SECONDS, lambda: os.killpg(bash.pid, 9))
         watch.start()
@@ -141,7 +142,7 @@ class Terminal:
         self._program = subprocess.Popen(
             ["bash", "--norc", "--noprofile", "-c", line],
             cwd=folder,
-            env={**environment(folder, environ), "TERM": "dumb"},
+            env={**environment(folder, environ), "TERM": "dumb", "COLUMNS": "2000", "LINES": "50"},
             stdin=worker,
             stdout=worker,
             stderr=worker,
@@ -171,6 +172,14 @@ class Terminal:
             return False
         self.seen += said.decode("utf-8", "replace").replace("\r", "")
         return bool(said)
+
+    def type_hidden(self, line: str) -> None:
+        """Type when the program no longer shows what is typed."""
+        until = time.monotonic() + SECONDS
+        while termios.tcgetattr(self._controller)[3] & termios.ECHO:
+            assert time.monotonic() < until, f"what is typed would be shown: {self.seen}"
+            time.sleep(0.01)
+        self.type(line)
 
     def type(self, line: str) -> None:
         os.write(self._controller, (line + "\n").encode())
