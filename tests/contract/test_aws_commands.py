@@ -15,8 +15,6 @@ from sandbox.template import ROOT
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 EVERYWHERE = {"region", "profile", "query", "output"}
-ONLY_IN_THE_CLI = {("logs", "tail"): {"since", "follow"}}
-"""Commands that are no operation of the API (`aws logs tail help`)."""
 RENAMED = {("sns", "subscribe"): {"notification-endpoint": "endpoint"}}
 """Options that the AWS CLI calls otherwise than the API does."""
 
@@ -48,9 +46,6 @@ def operations(service: str) -> dict[str, set[str]]:
 def test_an_aws_command_in_the_docs_exists_with_its_options(command: str) -> None:
     _, service, name, *words = shlex.split(command)
     options = {word.removeprefix("--").split("=")[0] for word in words if word.startswith("--")}
-    if (service, name) in ONLY_IN_THE_CLI:
-        assert options - EVERYWHERE <= ONLY_IN_THE_CLI[service, name]
-        return
     known = operations(service)
     assert name in known
     renamed = RENAMED.get((service, name), {})

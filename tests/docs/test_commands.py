@@ -21,10 +21,11 @@ import pytest
 import urllib3
 
 from sandbox.__main__ import API_KEY, PORT, write_files
+from sandbox.aws import REGION
 from sandbox.org import OrgServer
 from sandbox.org.sample import ADMIN_USER, CLIENT_ID, CLIENT_SECRET, INTEGRATION_USER
 from sandbox.stack import Stack
-from sandbox.template import ROOT
+from sandbox.template import ROOT, read_yaml
 from tests.bird import bodies
 from tests.bird.test_receive_message import call, write_keys
 from tests.cli.person import Person, administrator
@@ -93,12 +94,68 @@ def the_rule_of_the_schedule(script: Script) -> None:
         assert said["State"] == "DISABLED"
         doctor = program(world, "bird-salesforce doctor")
         assert doctor.status == 1
-        # What doctor says next is a command too.
-        (mend,) = re.findall(r"aws events enable-rule .*", doctor.out)
-        world.shell.must(mend)
+        # What doctor says next is a command too, and the page's own one.
+        (mend,) = re.findall(r"aws events enable-rule --name .* --region .*", doctor.out)
+        page = script.line("aws events enable-rule", {"RULE": rule})
+        assert mend == f"{page} --region {REGION}"
+        world.shell.must(page)
         assert world.stack.schedule.is_on()
     finally:
         world.stack.client("events").enable_rule(Name=rule)
+    script.end()
+
+
+def logged(world: World, group: str, text: str) -> None:
+    """What CloudWatch has of what was printed: a group as the template names it."""
+    logs = world.stack.client("logs")
+    name = f"/{STACK_NAME}/{group}"
+    groups = {world.stack.deployment.resolve(one["Properties"]["LogGroupName"]) for one in GROUPS}
+    assert name in groups
+    with contextlib.suppress(logs.exceptions.ResourceNotFoundException):
+        logs.delete_log_group(logGroupName=name)
+    logs.create_log_group(logGroupName=name)
+    logs.create_log_stream(logGroupName=name, logStreamName="one")
+    now = int(time.time() * 1000)
+    events = [{"timestamp": now, "message": line} for line in text.splitlines() if line]
+    logs.put_log_events(logGroupName=name, logStreamName="one", logEvents=events)
+
+
+GROUPS = [
+    one
+    for one in read_yaml((ROOT / "template.yaml").read_text(encoding="utf-8"))["Resources"].values()
+    if one["Type"] == "AWS::Logs::LogGroup"
+]
+
+
+@follows(OPERATIONS, "refresh-failed")
+def why_a_refresh_failed(script: Script) -> None:
+    world = script.world
+    world.org.oauth.revoke_all()
+    world.org.oauth.expire_sessions()
+    assert world.lead("while-it-is-revoked")["outcome"] == "queued"
+    logged(world, "refresh-token", "another line\n" + world.stack.logs("refresh_token"))
+    said = json.loads(script.type("aws logs filter-log-events"))["events"]
+    assert said and all("token_refresh_failed" in one["message"] for one in said)
+    assert all(json.loads(one["message"])["code"] for one in said)
+    script.end()
+
+
+@follows(OPERATIONS, "server-errors")
+def why_the_api_failed(script: Script) -> None:
+    world = script.world
+    world.stack.aws.fail("sqs", "SendMessage", status=400, code="AccessDenied")
+    with world.stack.outage():
+        assert world.lead("nowhere")["code"] == "NOT_KEPT"
+    logged(world, "create-lead", world.stack.logs("create_lead"))
+    assert "not_kept" in script.type("aws logs filter-log-events")
+    script.end()
+
+
+@follows(OPERATIONS, "deliver-failing")
+def why_deliver_fails(script: Script) -> None:
+    logged(script.world, "deliver", "[ERROR] RuntimeError: no")
+    assert "[ERROR] RuntimeError: no" in script.type("aws logs filter-log-events")
+    script.line("bird-salesforce rollback")  # tests/cli/test_rollback.py
     script.end()
 
 
@@ -718,11 +775,6 @@ def an_org_by_itself(script: Script) -> None:
             org.terminate()
             org.wait(timeout=10)
     script.end()
-
-
-@alone("make demo")
-def demo(world: World, line: str) -> None:
-    assert "All of this happened." in world.shell.must(line)
 
 
 @alone("make invoke FN=create_lead EVENT=events/create_lead.json")

@@ -138,11 +138,11 @@ def the_readme_says_what_the_api_says(one: Table) -> None:
         assert (status, codes(row[1])[0]) in full, row
 
 
-def deployment() -> Deployment:
+def deployment(**parameters: str) -> Deployment:
     def make(logical_id: str, kind: str, properties: Any) -> Attributes:
         return defaultdict(lambda: logical_id)
 
-    return Deployment(Template.load(), stack_name="stack", parameters={}, make=make)
+    return Deployment(Template.load(), stack_name="stack", parameters=parameters, make=make)
 
 
 @holds("docs/api.md", "The API", " | ")
@@ -224,7 +224,7 @@ def the_keys_of_the_table_of_channels(one: Table) -> None:
 
 @holds("docs/operations.md", "Watch", "alarm | who acts")
 def every_alarm_has_a_row(one: Table) -> None:
-    made = deployment()
+    made = deployment(AccessLogs="on")
     declared = {
         made.resolve(alarm["Properties"]["AlarmName"]).removeprefix("stack-")
         for alarm in made.of_type("AWS::CloudWatch::Alarm").values()
