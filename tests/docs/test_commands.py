@@ -486,6 +486,35 @@ def doctor(world: World, line: str) -> None:
     assert "bird-salesforce connect" in said.out, "it does not say what to do"
 
 
+@contextlib.contextmanager
+def delivering(world: World) -> Iterator[None]:
+    """The outbox is delivered all the time, as in AWS."""
+    ended = threading.Event()
+
+    def deliver() -> None:
+        while not ended.wait(0.2):
+            world.stack.deliver_once()
+
+    thread = threading.Thread(target=deliver)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@alone("bird-salesforce smoke", "make smoke ARGS=--record")
+def smoke(world: World, line: str) -> None:
+    line = program_behind(world, line) if line.startswith("make") else line
+    with delivering(world):
+        result = program(world, line)
+    assert result.status == 0, result.out + result.err
+    made = [one["LastName"] for one in world.org.records("Lead")]
+    assert all("Smoke test" in one for one in made)
+    assert len(made) == (2 if "--record" in line else 0)
+
+
 def forget(world: World) -> None:
     """As after a deployment."""
     program(world, "bird-salesforce disconnect --yes")

@@ -21,6 +21,7 @@ MAKE = {
     "invoke": "tests/docs/test_commands.py",
     "doctor": "tests/docs/test_commands.py",
     "connect": "tests/docs/test_commands.py",
+    "smoke": "tests/docs/test_commands.py",
     "test": "CI: it is what runs this",
     "check": "CI",
     "build": "CI",

@@ -51,6 +51,8 @@ ELSEWHERE: dict[Name, str] = {
         "tests/bird/test_channel_table.py"
     ),
     ("docs/api.md", "What comes back", "status | `outcome`"): "tests/docs/test_answers.py",
+    ("docs/operations.md", "After deploying", "it sends | which proves"): "tests/cli/test_smoke.py",
+    ("docs/troubleshooting.md", "After a deployment", "it says | do"): "tests/cli/test_smoke.py",
     ("docs/connect.md", "Later", "you want to | do"): "tests/docs/test_commands.py: its commands",
     ("docs/index.md", "Documentation", "you are | and want to"): "tests/contract/test_docs.py",
     ("sandbox/org/README.md", "Control API", " | "): "tests/sandbox/test_control.py",
