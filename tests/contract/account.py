@@ -520,6 +520,31 @@ class LogGroup(Lesson):
         client("logs").delete_log_group(logGroupName=ref)
 
 
+class MetricFilter(Lesson):
+    kind = "AWS::Logs::MetricFilter"
+
+    @classmethod
+    def put(
+        cls, client: Client, name: str, given: dict[str, Any], before: Attributes
+    ) -> Attributes:
+        name = before.get("Ref", name)
+        counted = []
+        for one in given["MetricTransformations"]:
+            by = {pair["Key"]: pair["Value"] for pair in one["Dimensions"]}
+            counted.append(_camel({**one, "Dimensions": None}) | {"dimensions": by})
+        client("logs").put_metric_filter(
+            filterName=name,
+            logGroupName=given["LogGroupName"],
+            filterPattern=given["FilterPattern"],
+            metricTransformations=counted,
+        )
+        return {"Ref": name}
+
+    @classmethod
+    def remove(cls, client: Client, ref: str, given: dict[str, Any]) -> None:
+        client("logs").delete_metric_filter(filterName=ref, logGroupName=given["LogGroupName"])
+
+
 # The schedule, alarms and deployments
 
 
@@ -753,19 +778,15 @@ class MadeStack:
 
 
 def stages() -> dict[str, dict[str, str]]:
-    """The parameters of each stage in samconfig.toml, by stage."""
+    """What each stage in samconfig.toml sets, by stage; what is empty there is a default."""
     config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
     config.pop("version")
-    return {
-        stage: {
-            name: value.strip('"')
-            for name, _, value in (
-                one.partition("=")
-                for one in commands["deploy"]["parameters"]["parameter_overrides"]
-            )
-        }
-        for stage, commands in config.items()
-    }
+    found = {}
+    for stage, commands in config.items():
+        said = commands["deploy"]["parameters"]["parameter_overrides"]
+        pairs = (one.partition("=") for one in said)
+        found[stage] = {name: value for name, _, value in pairs if value != '""'}
+    return found
 
 
 EVERYTHING = {
@@ -793,9 +814,9 @@ EVERYTHING = {
 PARAMETERS: Mapping[str, Mapping[str, str]] = {
     "defaults": {},
     "everything": EVERYTHING,
-    **{f"stage {name}": parameters for name, parameters in stages().items()},
+    **{name: parameters for name, parameters in stages().items() if parameters},
 }
-"""The sets of parameters that are tried, by what they are."""
+"""The sets of parameters that are tried, by what they are; a stage that sets none has the defaults."""
 
 
 def foreign(parameters: Mapping[str, str]) -> dict[str, str]:

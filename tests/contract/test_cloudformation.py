@@ -53,7 +53,7 @@ class Deployed:
         return self.value(parameter) not in ("", "off", "none")
 
 
-@pytest.fixture(scope="module", params=PARAMETERS, ids=lambda name: name.replace(" ", "-"))
+@pytest.fixture(scope="module", params=PARAMETERS)
 def deployed(request: pytest.FixtureRequest) -> Iterator[Deployed]:
     with account():
         given = foreign(PARAMETERS[request.param])
@@ -420,15 +420,17 @@ def test_every_alarm_tells_the_topic_and_first_deployments_raise_none(deployed: 
         "server-errors",
         "throttled",
         "deliver-failing",
+        *(["turned-away"] if deployed.is_on("AccessLogs") else []),
     }
     topic = [deployed.ids["AlarmTopic"]]
     for name, alarm in alarms.items():
         assert alarm["ActionsEnabled"] is True
         assert alarm["AlarmActions"] == topic, name
-        assert alarm["OKActions"] == topic, name
+        # A schedule has stopped when its metric ceases, so it is the lack of data that is told.
         silent = name == "schedule-stopped"
-        assert alarm["InsufficientDataActions"] == (topic if silent else [])
-        assert alarm["TreatMissingData"] == ("missing" if silent else "notBreaching")
+        assert alarm["OKActions"] == ([] if silent else topic), name
+        assert alarm["InsufficientDataActions"] == (topic if silent else []), name
+        assert alarm["TreatMissingData"] != "breaching", name
         assert "${" not in json.dumps(alarm, default=str)
     assert alarms["outbox-old"]["Threshold"] == float(deployed.value("OutboxAlarmMinutes"))
     assert alarms["api-usage"]["Threshold"] == 80
@@ -437,6 +439,24 @@ def test_every_alarm_tells_the_topic_and_first_deployments_raise_none(deployed: 
     assert alarms["rejected"]["Dimensions"] == [{"Name": "QueueName", "Value": queue}]
     expressions = [one.get("Expression", "") for one in alarms["token-old"]["Metrics"]]
     assert any(deployed.value("RefreshMinutes") in one for one in expressions)
+
+
+def test_what_was_throttled_is_counted_from_the_access_log(deployed: Deployed) -> None:
+    filters = deployed.client("logs").describe_metric_filters()["metricFilters"]
+    if not deployed.is_on("AccessLogs"):
+        assert filters == []
+        return
+    (counts,) = filters
+    assert counts["logGroupName"] == f"/{STACK}/access"
+    (metric,) = counts["metricTransformations"]
+    (alarm,) = deployed.client("cloudwatch").describe_alarms(AlarmNames=[f"{STACK}-turned-away"])[
+        "MetricAlarms"
+    ]
+    assert (metric["metricNamespace"], metric["metricName"]) == (
+        alarm["Namespace"],
+        alarm["MetricName"],
+    )
+    assert set(metric["dimensions"]) == {one["Name"] for one in alarm["Dimensions"]}
 
 
 def test_one_address_is_told_if_one_was_given(deployed: Deployed) -> None:

@@ -1,0 +1,365 @@
+"""The translated template against AWS's own rules: schemas, references, order and limits."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import botocore.session
+import pytest
+import yaml
+from cfnlint.api import lint
+from cfnlint.config import ManualArgs
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
+from openapi_spec_validator import OpenAPIV30SpecValidator
+
+from sandbox.template import ROOT, Template
+from tests.contract.account import ACCOUNT, PARAMETERS, REGION, inlined, translated
+
+STACK = "bird-production"
+LONGEST = 48
+"""Characters of a stack's name; docs/operations.md says so too."""
+
+SETS = pytest.mark.parametrize("parameters", PARAMETERS.values(), ids=[*PARAMETERS])
+
+PSEUDO = {
+    "AWS::AccountId",
+    "AWS::NoValue",
+    "AWS::Partition",
+    "AWS::Region",
+    "AWS::StackId",
+    "AWS::StackName",
+    "AWS::URLSuffix",
+}
+
+
+@cache
+def _of(parameters: frozenset[tuple[str, str]]) -> Mapping[str, Any]:
+    return translated(dict(parameters))
+
+
+def plain(parameters: Mapping[str, str]) -> Mapping[str, Any]:
+    """The translated template; one for each set of parameters."""
+    return _of(frozenset(parameters.items()))
+
+
+def problems(template: Mapping[str, Any]) -> list[str]:
+    """What cfn-lint finds, in its own words."""
+    config = ManualArgs(regions=[REGION])
+    found = lint(json.dumps(template), config=config)
+    return sorted(f"{one.rule.id} {one.message}" for one in found)
+
+
+# The resource schemas
+
+
+def test_the_translated_template_is_what_the_schemas_allow() -> None:
+    assert problems(plain({})) == [
+        # The translator has used both up.
+        "W2001 Parameter ReleaseSha256 not used.",
+        "W7001 Mapping 'ByCodeDeploy' is defined but not used",
+    ]
+
+
+@SETS
+def test_with_every_value_worked_out_it_is_still_what_the_schemas_allow(
+    parameters: Mapping[str, str],
+) -> None:
+    assert problems(inlined(parameters, stack_name="b" * LONGEST)) == []
+
+
+def test_the_schemas_would_see_a_wrong_value() -> None:
+    made = inlined({}, stack_name=STACK)["Resources"]
+    some = {name: made[name] for name in ("Outbox", "Rejected", "Credentials", "RefreshLease")}
+    assert problems({"Resources": some}) == []
+    some["Outbox"]["Properties"]["MessageRetentionPeriod"] = 1209601
+    some["Rejected"]["Properties"]["MesageRetentionPeriod"] = 1
+    some["Credentials"]["Properties"]["Value"] = "x"
+    some["RefreshLease"]["Properties"].pop("KeySchema")
+    assert {one.split()[0] for one in problems({"Resources": some})} >= {"E3002", "E3003", "E3034"}
+
+
+# References
+
+
+def references(value: Any) -> Iterator[tuple[str, str]]:
+    """Every (logical id, attribute) that a value refers to; the attribute is Ref for a Ref."""
+    if isinstance(value, list):
+        for one in value:
+            yield from references(one)
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            if key == "Ref":
+                yield one, "Ref"
+            elif key == "Fn::GetAtt":
+                name, attribute = one.split(".", 1) if isinstance(one, str) else one
+                yield name, attribute
+            elif key == "Fn::Sub":
+                yield from _in_text(one)
+            else:
+                yield from references(one)
+
+
+def _in_text(sub: Any) -> Iterator[tuple[str, str]]:
+    text, given = sub if isinstance(sub, list) else (sub, {})
+    yield from references(given)
+    for name in re.findall(r"\$\{([^!}][^}]*)\}", text):
+        if name not in given:
+            logical_id, _, attribute = name.partition(".")
+            yield logical_id, attribute or "Ref"
+
+
+def depends_on(resource: Mapping[str, Any]) -> set[str]:
+    """What has to be there first: references anywhere, UpdatePolicy too, and DependsOn."""
+    said = resource.get("DependsOn", [])
+    found = {name for name, _ in references(resource)}
+    return found | set([said] if isinstance(said, str) else said)
+
+
+@SETS
+def test_every_reference_names_something_that_there_is(parameters: Mapping[str, str]) -> None:
+    template = plain(parameters)
+    resources = template["Resources"]
+    known = {*resources, *template["Parameters"], *PSEUDO}
+    for part in ("Resources", "Outputs", "Conditions"):
+        for name, attribute in references(template[part]):
+            assert name in known, f"{part} refer to {name}"
+            if attribute == "Ref":
+                continue
+            kind = resources[name]["Type"]
+            schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, kind)
+            assert attribute in schema.get_atts, f"{kind} has no {attribute}"
+    for resource in resources.values():
+        assert depends_on(resource) <= known
+        assert resource.get("Condition", "Gradual") in template["Conditions"]
+
+
+@SETS
+def test_what_a_condition_leaves_out_nobody_else_refers_to(parameters: Mapping[str, str]) -> None:
+    template = inlined(parameters, stack_name=STACK)
+    for name, resource in template["Resources"].items():
+        assert depends_on(resource) <= set(template["Resources"]), name
+    for name, _ in references(template["Outputs"]):
+        assert name in template["Resources"]
+
+
+def order(resources: Mapping[str, Any]) -> list[str]:
+    """The resources, each after what it depends on. Fails with the circle if there is one."""
+    done: list[str] = []
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join((*path[path.index(name) :], name))
+        if name not in done:
+            for one in sorted(depends_on(resources[name]) & resources.keys()):
+                visit(one, (*path, name))
+            done.append(name)
+
+    for name in resources:
+        visit(name, ())
+    return done
+
+
+@SETS
+def test_there_is_an_order_in_which_it_can_be_deployed(parameters: Mapping[str, str]) -> None:
+    # With every condition true at once, which is stricter than any deployment.
+    for resources in (
+        plain(parameters)["Resources"],
+        inlined(parameters, stack_name=STACK)["Resources"],
+    ):
+        assert len(order(resources)) == len(resources)
+
+
+def test_a_circle_would_be_seen_through_an_update_policy_too() -> None:
+    resources = json.loads(json.dumps(plain(PARAMETERS["everything"])["Resources"]))
+    group = resources["DeliverDeploymentGroup"]
+    group["DependsOn"] = "DeliverAliaslive"
+    with pytest.raises(AssertionError, match=r"DeliverAliaslive -> .*DeliverDeploymentGroup"):
+        order(resources)
+
+
+@SETS
+def test_nothing_runs_before_it_may(parameters: Mapping[str, str]) -> None:
+    resources = inlined(parameters, stack_name=STACK)["Resources"]
+    place = {name: number for number, name in enumerate(order(resources))}
+    kinds = {name: one["Type"] for name, one in resources.items()}
+    for name, kind in kinds.items():
+        if kind == "AWS::Lambda::Alias":
+            function = name.removesuffix("Aliaslive")
+            assert place[f"{function}Role"] < place[function] < place[name]
+            assert place[f"{function}Logs"] < place[function]
+        if kind == "AWS::CodeDeploy::DeploymentGroup":
+            assert place[name] < place[name.replace("DeploymentGroup", "Aliaslive")]
+    # The first record may come the moment that the stage is there.
+    (deployment,) = (one for one, kind in kinds.items() if kind == "AWS::ApiGateway::Deployment")
+    assert place["BirdApi"] < place[deployment] < place["BirdApiv1Stage"] < place["UsagePlan"]
+    aliases = [place[one] for one, kind in kinds.items() if kind == "AWS::Lambda::Alias"]
+    needed = [place[f"{one}Aliaslive"] for one in ("CreateLead", "CreateCase", "ReceiveMessage")]
+    assert len(aliases) == 5
+    assert max(needed) < place["BirdApi"]
+
+
+# The API's body
+
+
+def body(parameters: Mapping[str, str]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = inlined(parameters, stack_name=STACK)["Resources"]["BirdApi"][
+        "Properties"
+    ]["Body"]
+    return found
+
+
+OURS = re.compile(
+    re.escape(f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/")
+    + r"\$\{(CreateLead|CreateCase|ReceiveMessage)Aliaslive\}/invocations"
+)
+
+
+@SETS
+def test_the_body_is_openapi_in_which_every_operation_leads_to_an_alias(
+    parameters: Mapping[str, str],
+) -> None:
+    said = body(parameters)
+    # SAM declares neither answers nor parameters, and API Gateway does not ask for them.
+    undeclared = r"\{\} (has less than 1 property|should be non-empty)|Path parameter 'key' .*"
+    for one in OpenAPIV30SpecValidator(dict(said)).iter_errors():
+        assert re.fullmatch(undeclared, one.message.splitlines()[0])
+    scheme = said["components"]["securitySchemes"]["api_key"]
+    assert (scheme["type"], scheme["name"], scheme["in"]) == ("apiKey", "x-api-key", "header")
+    for path, methods in said["paths"].items():
+        for method, operation in methods.items():
+            integration = operation["x-amazon-apigateway-integration"]
+            assert integration["type"] == "aws_proxy", (method, path)
+            assert integration["httpMethod"] == "POST"
+            assert OURS.fullmatch(integration["uri"]["Fn::Sub"])
+            keyed = {"api_key": []} in operation.get("security", [])
+            assert keyed is (path != "/webhooks/bird"), (method, path)
+
+
+def test_api_gateway_knows_every_kind_of_answer_that_is_set() -> None:
+    model = botocore.session.get_session().get_service_model("apigateway")
+    kinds = model.shape_for("GatewayResponseType").enum
+    set_here = body({})["x-amazon-apigateway-gateway-responses"]
+    assert set(set_here) <= set(kinds)
+    assert {"INVALID_API_KEY", "THROTTLED", "DEFAULT_4XX", "DEFAULT_5XX"} <= set(set_here)
+
+
+@SETS
+def test_who_may_call_the_api_is_said_in_the_body(parameters: Mapping[str, str]) -> None:
+    policy = body(parameters)["x-amazon-apigateway-policy"]
+    assert policy["Version"] == "2012-10-17"
+    everybody, *others = policy["Statement"]
+    assert everybody["Effect"] == "Allow"
+    assert [one["Effect"] for one in others] == (
+        ["Deny"] if parameters.get("AllowedAddresses") else []
+    )
+    for one in policy["Statement"]:
+        assert (one["Action"], one["Principal"]) == ("execute-api:Invoke", "*")
+        assert one["Resource"] == "execute-api:/*"
+
+
+# Limits
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+
+
+@SETS
+def test_the_template_is_within_cloudformation_s_limits(parameters: Mapping[str, str]) -> None:
+    template = plain(parameters)
+    assert len(json.dumps(template).encode()) < 1_000_000
+    assert len(template["Parameters"]) <= 200
+    assert len(template["Outputs"]) <= 200
+    assert len(template["Resources"]) <= 500
+    assert len(template["Mappings"]) <= 200
+    assert len(template["Description"].encode()) <= 1024
+    for name, parameter in template["Parameters"].items():
+        assert len(name) <= 255
+        assert len(parameter["Description"]) <= 4000
+        assert len(str(parameter["Default"]).encode()) <= 4096
+    for name, output in template["Outputs"].items():
+        assert len(name) <= 255
+        assert len(output.get("Description", "").encode()) <= 1024
+        assert re.fullmatch("[A-Za-z0-9]+", name)
+    assert all(re.fullmatch("[A-Za-z0-9]{1,255}", name) for name in template["Resources"])
+
+
+def test_what_sam_deploys_is_too_large_to_be_sent_without_a_bucket() -> None:
+    written_out = yaml.safe_dump(dict(Template.load().source))
+    assert 51_200 < len(written_out.encode()) < 1_000_000
+    config = (ROOT / "samconfig.toml").read_text(encoding="utf-8")
+    assert config.count("resolve_s3 = true") == 3, "package and both stages bring a bucket"
+
+
+@SETS
+def test_the_longest_name_of_a_stack_is_the_one_that_is_documented(
+    parameters: Mapping[str, str],
+) -> None:
+    def beyond(length: int) -> list[str]:
+        return too_long(inlined(parameters, stack_name="b" * length)["Resources"])
+
+    assert beyond(LONGEST) == []
+    assert beyond(LONGEST + 1) == ["ReceiveMessage.FunctionName has 65 characters of 64"]
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert f"{LONGEST} characters" in page
+
+
+MOST = {
+    # The schemas do not say all of these; the services' API references do.
+    ("AWS::ApiGateway::ApiKey", "Description"): 1024,
+    ("AWS::ApiGateway::RestApi", "Name"): 1024,
+    ("AWS::ApiGateway::UsagePlan", "Description"): 1024,
+    ("AWS::CloudWatch::Alarm", "AlarmDescription"): 1024,
+    ("AWS::CloudWatch::Alarm", "AlarmName"): 255,
+    ("AWS::CloudWatch::Dashboard", "DashboardName"): 255,
+    ("AWS::IAM::Role", "Description"): 1000,
+    ("AWS::Lambda::Function", "Description"): 256,
+    ("AWS::Lambda::Function", "FunctionName"): 64,
+    ("AWS::Lambda::LayerVersion", "LayerName"): 140,
+    ("AWS::Logs::LogGroup", "LogGroupName"): 512,
+    ("AWS::SNS::Topic", "DisplayName"): 100,
+    ("AWS::SecretsManager::Secret", "Description"): 2048,
+}
+
+
+def too_long(resources: Mapping[str, Any]) -> list[str]:
+    """What is longer than its service allows."""
+    found = []
+    for name, resource in resources.items():
+        for (kind, key), most in MOST.items():
+            text = resource.get("Properties", {}).get(key, "")
+            if resource["Type"] == kind and len(text) > most:
+                found.append(f"{name}.{key} has {len(text)} characters of {most}")
+    return found
+
+
+def test_every_name_that_is_made_of_the_stack_s_is_held_against_a_limit() -> None:
+    stack = "b" * LONGEST
+    for name, resource in inlined(PARAMETERS["everything"], stack_name=stack)["Resources"].items():
+        for key, value in resource.get("Properties", {}).items():
+            if isinstance(value, str) and stack in value and key.endswith(("Name", "Description")):
+                assert (resource["Type"], key) in MOST, f"{name}.{key}"
+
+
+def test_two_stacks_names_cannot_meet_in_a_name_that_is_made_of_them() -> None:
+    marker = "bird"
+    ends: dict[str, list[str]] = {}
+    for resource in inlined(PARAMETERS["everything"], stack_name=marker)["Resources"].values():
+        for key, value in resource.get("Properties", {}).items():
+            if key.endswith("Name") and isinstance(value, str) and value.startswith(marker):
+                ends.setdefault(f"{resource['Type']} {key}", []).append(value[len(marker) :])
+    assert {"-create-lead", "-deliver"} <= set(ends["AWS::Lambda::Function FunctionName"])
+    for kind, suffixes in ends.items():
+        for one in suffixes:
+            others = [other for other in suffixes if other is not one]
+            assert not [other for other in others if other.endswith(one)], f"{kind} {one}"
+
+
+def test_a_function_s_environment_is_small_enough() -> None:
+    resources = inlined(PARAMETERS["everything"], stack_name="b" * LONGEST)["Resources"]
+    arn = len(f"arn:aws:secretsmanager:ap-southeast-2:{ACCOUNT}:secret:") + 255
+    for name in ("CreateLead", "Deliver"):
+        variables = resources[name]["Properties"]["Environment"]["Variables"]
+        size = sum(len(key) + max(len(str(one)), 4) for key, one in variables.items())
+        references_ = sum(isinstance(one, dict) for one in variables.values())
+        assert size + references_ * arn < 4096, "Lambda takes 4 KB"
