@@ -816,7 +816,7 @@ PARAMETERS: Mapping[str, Mapping[str, str]] = {
     "everything": EVERYTHING,
     **{name: parameters for name, parameters in stages().items() if parameters},
 }
-"""The sets of parameters that are tried, by what they are; a stage that sets none has the defaults."""
+"""The sets of parameters that are tried. A stage that sets none has the defaults."""
 
 
 def foreign(parameters: Mapping[str, str]) -> dict[str, str]:
