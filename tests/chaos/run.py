@@ -180,7 +180,6 @@ class Run:
         stack = self._stack
         self._callers.pause()
         self._weather.calm()
-        self._renew_token()
         stack.poller.pause()
         until = time.monotonic() + 30
         while any(function.busy for function in stack.functions.values()):
@@ -203,21 +202,10 @@ class Run:
         stack.poller.start()
         self._callers.resume()
 
-    def _renew_token(self) -> None:
-        """Somebody else is refused, too, and has the token renewed.
-
-        Deliver asks for that once and then waits 45 seconds for what a killed refresh does not
-        bring; where nobody calls any more, the whole suite would wait with it.
-        """
-        token = self._stack.token()
-        generation = token["generation"] if token else None
-        self._stack.invoke("refresh_token", {"refused_generation": generation})
-
     # The end
 
     def _drain(self) -> None:
         """Let time pass until nothing waits any more."""
-        self._renew_token()
         until = time.monotonic() + self._plan.patience_seconds
         bodies = self._stack.aws.queues.bodies
         while bodies(self._stack.outbox_url):
