@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -31,7 +31,8 @@ from cli.finding import Finding, bad, good, guarded, note, unknown
 from cli.org import Org, OrgProblem
 from cli.org_plan import PERMISSION_SET, filled_fields
 from cli.queue import Queue
-from cli.stack import Stack
+from cli.rollback import FUNCTIONS, read_release
+from cli.stack import ALIAS, Stack
 
 SOON_SECONDS = 30 * 86_400
 """An end of the refresh token is announced this long before."""
@@ -57,6 +58,7 @@ class Doctor:
         self._connection = Connection(self.stack)
         checks: list[tuple[str, Callable[[], Finding]]] = [
             ("stack", self._check_stack),
+            ("versions", self._check_versions),
             ("secret", self._check_secret),
             ("refresh-token", self._check_refresh_token),
             ("access-token", self._check_access_token),
@@ -89,6 +91,46 @@ class Doctor:
         stack = self.stack
         where = "on this machine" if stack.is_local else f"in {stack.region}"
         return good("stack", f"The stack {stack.name} is {where}.")
+
+    def _check_versions(self) -> Finding:
+        """What runs is a published version; what was deployed last is the function itself."""
+        check = "versions"
+        if self.stack.is_local:
+            return good(check, "`make start` runs what is in this folder.")
+        client = self.stack.client("lambda")
+        releases: dict[str, list[str]] = {}
+        deployed, changed = "", set()
+        for function in FUNCTIONS:
+            name = self.stack.output(f"{function}Function")
+            latest = client.get_function_configuration(FunctionName=name)
+            live = client.get_function_configuration(FunctionName=name, Qualifier=ALIAS)
+            releases.setdefault(read_release(live.get("Description", "")), []).append(function)
+            deployed = read_release(latest.get("Description", ""))
+            changed |= _differing(*(_environment(one) for one in (live, latest)))
+        if len(releases) > 1:
+            said = "; ".join(f"{one or 'none'}: {', '.join(of)}" for one, of in releases.items())
+            return bad(
+                check,
+                f"The functions run several releases ({said}).",
+                "A deployment is under way, or broke off. Deploy again: make deploy. Or go back: "
+                f"bird-salesforce rollback {self.stack.options()}",
+            )
+        (running,) = releases
+        if running != deployed:
+            return note(
+                check,
+                f"Release {running or 'none'} runs, not {deployed or 'the one'} that was deployed "
+                "last: somebody went back to it.",
+                "With whatever mends the later one: make deploy",
+            )
+        if changed:
+            return bad(
+                check,
+                "Parameters were changed without publishing new versions, so the functions still "
+                f"run with the earlier ones ({', '.join(sorted(changed))}).",
+                "Deploy with them: make deploy",
+            )
+        return good(check, "Every function runs what was deployed last.")
 
     def _connect(self, more: str = "") -> str:
         return f"bird-salesforce connect {more}{self.stack.options()}"
@@ -499,6 +541,16 @@ class Doctor:
             )
         reason = str(said.get("message") or said.get("detail") or f"HTTP {answer.status}")
         return bad(check, f"A flow's question does not get through: {reason[:300]}", "See above.")
+
+
+def _environment(configuration: Mapping[str, Any]) -> Mapping[str, str]:
+    found: Mapping[str, str] = configuration.get("Environment", {}).get("Variables", {})
+    return found
+
+
+def _differing(one: Mapping[str, str], other: Mapping[str, str]) -> set[str]:
+    """The names of what is not the same in both."""
+    return {name for name in {*one, *other} if one.get(name) != other.get(name)}
 
 
 def judge_age(check: str, token: AccessToken, *, every_minutes: int) -> Finding:

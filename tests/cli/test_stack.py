@@ -12,7 +12,7 @@ from cli.doctor import Doctor
 from cli.finding import State
 from cli.problem import Problem, StackNotFound
 from cli.stack import Stack, find_stack, read_samconfig
-from tests.cli.deployed import NAME, REGION, deploy
+from tests.cli.deployed import NAME, REGION, deploy, release
 from tests.cli.program import run
 
 
@@ -106,6 +106,48 @@ def test_the_schedule_is_looked_at(account: None) -> None:
     off = doctor._check_schedule()
     assert off.state is State.BAD
     assert "enable-rule --name schedule" in off.next_step
+
+
+def test_what_was_deployed_last_runs(account: None) -> None:
+    deploy()
+    release("a" * 16)
+    assert Doctor(stack=find())._check_versions().state is State.GOOD
+
+
+def test_parameters_that_were_changed_without_publishing_are_red(account: None) -> None:
+    deploy()
+    release("a" * 16)
+    client = boto3.client("lambda", region_name=REGION)
+    name = f"{NAME}-create-case"
+    before = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    client.update_function_configuration(
+        FunctionName=name, Environment={"Variables": {**before, "DEFAULT_COMPANY": "Acme Ltd"}}
+    )
+    found = Doctor(stack=find())._check_versions()
+    assert found.state is State.BAD
+    assert "DEFAULT_COMPANY" in found.said
+    assert "Acme" not in found.said, "a value is nobody's business"
+    assert "make deploy" in found.next_step
+
+
+def test_an_earlier_release_is_worth_knowing_and_not_red(account: None) -> None:
+    deploy()
+    for one in ("a" * 16, "b" * 16):
+        release(one)
+    assert run("rollback", "--yes", "--stack", NAME, "--region", REGION).status == 0
+    found = Doctor(stack=find())._check_versions()
+    assert found.state is State.NOTE
+    assert "a" * 16 in found.said
+
+
+def test_functions_of_several_releases_are_red(account: None) -> None:
+    deploy()
+    release("a" * 16)
+    release("b" * 16, functions=["CreateLead"])
+    found = Doctor(stack=find())._check_versions()
+    assert found.state is State.BAD
+    assert f"{'b' * 16}: CreateLead" in found.said
+    assert "rollback" in found.next_step
 
 
 def test_flow_prints_the_deployed_address_and_how_to_see_the_key(account: None) -> None:
