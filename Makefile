@@ -21,7 +21,7 @@ STAGE ?= default
 export SAM_CLI_TELEMETRY ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo start test chaos check format bench build invoke deploy destroy connect doctor smoke pins sbom clean
+.PHONY: help setup demo start test chaos fuzz check format bench build invoke deploy destroy connect doctor smoke pins sbom clean
 
 help: ## Lists what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,6 +94,11 @@ format: $(READY) ## Formats the code and mends what lint can mend
 ifneq ($(wildcard tests/chaos),)
 chaos: $(READY) ## Runs the long chaos suite and prints its counts
 	@CHAOS=long "$(BIN)/python" -m pytest -q -s tests/chaos $(ARGS)
+endif
+
+ifneq ($(wildcard tests/fuzz),)
+fuzz: $(READY) ## Fuzzes every door for MINUTES=1 each, or one: make fuzz TARGET=sqs_batch MINUTES=10
+	@"$(BIN)/python" -m tests.fuzz.long "$(or $(MINUTES),1)" $(TARGET)
 endif
 
 ifneq ($(wildcard bench),)

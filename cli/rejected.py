@@ -6,7 +6,6 @@ Rejected. Dying in between leaves it in both, which its key makes harmless.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -20,6 +19,7 @@ from bridge.outbox import Envelope, UnreadableEnvelope
 from bridge.records import stored_key
 from cli.problem import Problem
 from cli.queue import Message, Queue, Stopped, Sweep
+from cli.terminal import written
 
 Advance = Callable[[int], None]
 
@@ -299,7 +299,7 @@ def export_line(rejection: Rejection) -> str:
     if rejection.envelope is not None:
         said["values"] = dict(rejection.envelope.record.fields)
         said["channel"] = rejection.envelope.record.channel
-    return json.dumps(said, ensure_ascii=False)
+    return written(said)
 
 
 def _rfc3339(milliseconds: int) -> str:

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
 from cli.options import (
@@ -28,7 +27,7 @@ from cli.problem import Cancelled, Problem
 from cli.queue import Queue
 from cli.rejected import Choice, Listing, Moved, Rejection, drop, export_line, read_all, replay
 from cli.stack import Stack
-from cli.terminal import Terminal
+from cli.terminal import Terminal, shown
 
 commands = typer.Typer(
     help="What Salesforce refused: look at it, bring it back, or throw it away.",
@@ -327,15 +326,15 @@ def _table(rejections: list[Rejection]) -> Table:
     table.add_column("Refused", no_wrap=True)
     table.add_column("Tries", justify="right")
     for one in rejections:
-        why = f"[red]{escape(one.code)}[/] {escape(one.message[:300])}"
+        why = f"[red]{shown(one.code)}[/] {shown(one.message[:300])}"
         if one.fields:
-            why += f" [dim]({escape(', '.join(one.fields))})[/]"
+            why += f" [dim]({shown(', '.join(one.fields))})[/]"
         table.add_row(
-            escape(one.key or one.message_id),
+            shown(one.key or one.message_id),
             one.object or "?",
             why,
-            _short(one.accepted_at),
-            _short(one.at),
+            shown(_short(one.accepted_at)),
+            shown(_short(one.at)),
             str(one.attempts) + (f" [dim]+{one.replayed} replayed[/]" if one.replayed else ""),
         )
     return table
@@ -343,22 +342,22 @@ def _table(rejections: list[Rejection]) -> Table:
 
 def _show(terminal: Terminal, one: Rejection) -> None:
     out = terminal.out
-    out.rule(f"[bold]{escape(one.object or 'Message')} {escape(one.key or one.message_id)}[/]")
-    out.print(f"[bold]Why[/]       [red]{escape(one.code)}[/] {escape(one.message)}")
+    out.rule(f"[bold]{shown(one.object or 'Message')} {shown(one.key or one.message_id)}[/]")
+    out.print(f"[bold]Why[/]       [red]{shown(one.code)}[/] {shown(one.message)}")
     if one.fields:
-        out.print(f"[bold]Fields[/]    {escape(', '.join(one.fields))}")
+        out.print(f"[bold]Fields[/]    {shown(', '.join(one.fields))}")
     if one.hint:
-        out.print(f"[bold]Next[/]      {escape(one.hint)}")
-    out.print(f"[bold]Accepted[/]  {_short(one.accepted_at)}")
+        out.print(f"[bold]Next[/]      {shown(one.hint)}")
+    out.print(f"[bold]Accepted[/]  {shown(_short(one.accepted_at))}")
     out.print(
-        f"[bold]Refused[/]   {_short(one.at)}, tried {one.attempts} times, "
+        f"[bold]Refused[/]   {shown(_short(one.at))}, tried {one.attempts} times, "
         f"replayed {one.replayed} times"
     )
     if one.envelope is not None:
         out.print("[bold]Values[/]")
         for name, value in one.envelope.record.fields.items():
             filled = " [dim](filled in)[/]" if name in one.envelope.record.derived else ""
-            out.print(f"  {escape(name)}: {escape(str(value))}{filled}")
+            out.print(f"  {shown(name)}: {shown(str(value))}{filled}")
     out.print()
 
 

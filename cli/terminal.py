@@ -6,7 +6,9 @@ Salesforce and to Secrets Manager, and nowhere else.
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +32,25 @@ Advance = Callable[[int], None]
 """Tells a progress bar how many more are done."""
 
 
+def written(value: Any, *, encoding: str | None = None, indent: int | None = None) -> str:
+    """JSON as people read it, or escaped where the encoding (default UTF-8) cannot say it.
+
+    Half a character, which any JSON can hold, has no encoding.
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    try:
+        text.encode(encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent)
+    return text
+
+
+def shown(text: str) -> str:
+    """Somebody else's text for rich, with what a terminal would obey made visible."""
+    visible = re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", lambda c: f"\\x{ord(c[0]):02x}", text)
+    return escape(visible)
+
+
 class Terminal:
     """A person at a terminal, or a script in its place.
 
@@ -37,6 +58,10 @@ class Terminal:
     """
 
     def __init__(self, *, interactive: bool | None = None) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                # What cannot be written there is shown escaped, and ends no list half-way.
+                stream.reconfigure(errors="backslashreplace")
         self.out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
         self.err = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
         self.interactive = sys.stdin.isatty() if interactive is None else interactive
@@ -65,7 +90,7 @@ class Terminal:
 
     def result_json(self, value: Any) -> None:
         """The result for a script."""
-        sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(written(value, encoding=sys.stdout.encoding, indent=2) + "\n")
 
     @contextmanager
     def progress(self, label: str, *, total: int | None) -> Iterator[Advance]:

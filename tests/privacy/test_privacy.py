@@ -189,7 +189,8 @@ class Drive:
         sqs, outbox = self.stack.client("sqs"), self.stack.outbox_url
         fields = {"LastName": "Zqx", "Company": "c", "Description": "zqxtext", "Phone": NUMBER}
         for number, change in enumerate(({}, {"Email": "zqx"}, {"Zqx__c": 1}, {"OwnerId": "zqx"})):
-            said = {"v": 1, "object": "Lead", "channel": "sms", "key": f"k{number}"}
+            channel = f"zqx {NUMBER}" if number % 2 else "sms"
+            said = {"v": 1, "object": "Lead", "channel": channel, "key": f"k{number}"}
             body = json.dumps({**said, "fields": {**fields, **change}})
             sqs.send_message(QueueUrl=outbox, MessageBody=body)
         for body in ("zqx", '{"zqx": 1}', '{"object": "Lead", "key": 1, "fields": "zqx"}'):
@@ -218,9 +219,12 @@ class Drive:
         for trouble in (
             {"status": 500, "body": f"<html>zqx {NUMBER}</html>"},
             {"status": 400, "body": "zqx"},
+            {"status": 400, "body": {"error": "zqx error", "error_description": f"zqx {NUMBER}"}},
+            {"status": 400, "body": {"error": "invalid_grant", "error_description": "zqx"}},
+            {"status": 403, "body": [{"errorCode": "ZQX", "message": f"zqx {NUMBER}"}]},
             {"mangle": "garbage"},
         ):
-            org.trouble.add(area="oauth", times=1, **trouble)
+            org.trouble.add(area="oauth", times=9, **trouble)
             self.renew()
             org.trouble.clear()
         for service, operation in (("ssm", "PutParameter"), ("dynamodb", "PutItem")):

@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from bridge.catalogue import GRANT_FAILURES, MEANINGS, Kind, grant_failure, meaning_of
+from bridge.catalogue import (
+    GRANT_DESCRIPTIONS,
+    GRANT_FAILURES,
+    MEANINGS,
+    Kind,
+    grant_failure,
+    meaning_of,
+    told_of_grant,
+)
 from bridge.errors import (
     DuplicatesDetected,
     InstanceMoved,
@@ -442,3 +450,26 @@ def test_whoever_must_connect_again_is_told_the_command() -> None:
     )
     assert "make connect" in grant_failure("something_new", "", 400).hint
     assert all(failure.hint.endswith(".") for failure in GRANT_FAILURES.values())
+
+
+@pytest.mark.parametrize(
+    ("error", "description", "told"),
+    [
+        ("invalid_grant", "Inactive user ", ("invalid_grant", "inactive user")),
+        ("unknown_error", "retry your request", ("unknown_error", "retry your request")),
+        ("invalid_grant", "Anna Berg may not log in", ("invalid_grant", "")),
+        ("INVALID_GRANT", "", ("invalid_grant", "")),
+        ("Anna Berg", "inactive user", ("other_error", "inactive user")),
+        ("x" * 41, "", ("other_error", "")),
+        ("", "", ("other_error", "")),
+        ("grün", "", ("other_error", "")),
+    ],
+)
+def test_of_an_oauth_error_only_what_is_known_is_told(
+    error: str, description: str, told: tuple[str, str]
+) -> None:
+    assert told_of_grant(error, description) == told
+
+
+def test_every_description_that_is_judged_may_be_told() -> None:
+    assert {words for _, words in GRANT_FAILURES} - {""} <= GRANT_DESCRIPTIONS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.channels import LENGTHS, UNKNOWN, Channel, channel_named, table
+from bridge.channels import LENGTHS, UNKNOWN, Channel, channel_named, reported, table
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,18 @@ def test_a_sender_without_a_number_is_never_taken_for_a_phone(name: str) -> None
 def test_whatsapp_becomes_a_lead_and_viber_a_case() -> None:
     assert channel_named("whatsapp").object == "Lead"
     assert channel_named("viber").object == "Case"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("whatsapp", "whatsapp"),
+        ("unknown", "unknown"),
+        ("none", "none"),
+        ("WhatsApp", "other"),
+        ("+4915112345678", "other"),
+        ("", "other"),
+    ],
+)
+def test_only_a_name_of_the_table_is_reported(name: str, told: str) -> None:
+    assert reported(name) == told

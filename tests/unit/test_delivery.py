@@ -21,6 +21,7 @@ from bridge.delivery import (
     delay_seconds,
 )
 from bridge.errors import (
+    BadRequest,
     CredentialsRevoked,
     KeyFieldMissing,
     LimitExceeded,
@@ -695,3 +696,77 @@ def test_what_became_of_the_records_is_counted(
         ("RecordsCreated", 6),
     ):
         assert f'"{metric}":[{float(count)}]' in out
+
+
+# What SQS would never send, and what this bundle would never write
+
+
+@pytest.mark.parametrize(
+    "event",
+    [None, [], "x", 7, {"Records": 7}, {"Records": {"a": 1}}, {"Records": [7]}, {"Records": [{}]}],
+)
+def test_what_is_no_sqs_event_is_refused_before_anything_is_done(stand: Stand, event: Any) -> None:
+    good = message(lead())
+    with pytest.raises(BadRequest):
+        stand.delivery.run(event, seconds=120)
+    with pytest.raises(BadRequest):
+        stand.delivery.run({"Records": [good, {"body": good["body"]}]}, seconds=120)
+    assert not stand.org.calls and not stand.sqs.sent
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"derived": [1, "a"]},
+        {"derived": {"a": 1}},
+        {"key": ""},
+        {"key": " "},
+        {"fields": {"attributes": {"type": "User"}}},
+        {"fields": {"a": json.loads("[" * 300 + "]" * 300)}},
+    ],
+    ids=str,
+)
+def test_a_forged_envelope_goes_to_rejected_as_it_came(stand: Stand, more: Any) -> None:
+    body = json.dumps({"object": "Lead", "key": "forged", "fields": {"LastName": "x"}, **more})
+    stand.org.rules = [lambda values, crowd: refusal("STRING_TOO_LONG", "Title")]
+    assert stand.run(message(body, message_id="forged"), message(lead())) == set()
+    assert json.loads(stand.sqs.sent[0])["unreadable"] == body
+    assert len(stand.sqs.sent) == 2
+
+
+@pytest.mark.parametrize("number", ["9" * 400, "-" + "9" * 400, "9" * 5000, float("inf"), "x", []])
+def test_an_odd_number_of_sqs_s_keeps_no_message_from_being_delivered(
+    stand: Stand, number: Any
+) -> None:
+    names = ("SentTimestamp", "ApproximateReceiveCount")
+    odd = {**message(lead()), "attributes": dict.fromkeys(names, number)}
+    assert stand.run(odd, message(lead("k-2"))) == set()
+    stand.org.trouble = [NoAnswer("broke off")]
+    assert stand.run(odd) == {"k-1"}
+
+
+def test_a_refusal_without_end_reaches_rejected(stand: Stand) -> None:
+    said_of_it = refusal("X" * 10**6, *["f" * 10**5] * 200, message="m" * 10**6)
+    stand.org.rules = [lambda values, crowd: said_of_it]
+    large = message("ש" * 400_000, message_id="large")
+    assert stand.run(message(lead()), large) == set()
+    assert len(stand.sqs.sent) == 2
+
+
+def test_a_forged_envelope_too_large_with_its_reason_goes_as_it_came(stand: Stand) -> None:
+    stand.org.rules = [lambda values, crowd: refusal("STRING_TOO_LONG", "Title")]
+    record = {"object": "Lead", "key": "k", "fields": {"LastName": "ש" * 400_000}}
+    body = json.dumps(record, ensure_ascii=False)
+    assert stand.run(message(body, message_id="k")) == set()
+    assert stand.sqs.sent == [body]
+
+
+def test_only_a_channel_of_the_table_becomes_a_metric_s_dimension(
+    stand: Stand, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, channel in enumerate(("whatsapp", "none", "anna@example.com", "+491512345")):
+        record = {"object": "Lead", "key": f"k-{number}", "fields": {"LastName": "x"}}
+        stand.run(message(json.dumps({**record, "channel": channel}), message_id=f"k-{number}"))
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    channels = [line["channel"] for line in said if "channel" in line]
+    assert channels == ["whatsapp", "none", "other", "other"]

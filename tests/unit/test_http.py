@@ -407,3 +407,9 @@ def test_a_tls_fault_after_the_request_was_sent_repeats_nothing(
     with pytest.raises(NoAnswer):
         send(Http(), server.url)
     assert len(server.requests) == 1
+
+
+def test_an_address_that_cannot_be_read_is_unreachable() -> None:
+    for url in ("https://[::1/x", "https://acme.example:x/", "https://acme.example:99999/"):
+        with pytest.raises(Unreachable):
+            send(Http(), url)

@@ -44,7 +44,7 @@ def record(**fields: Any) -> Record:
 @given(
     fields=st.dictionaries(texts, values, max_size=5),
     derived=st.frozensets(texts, max_size=3),
-    key=texts,
+    key=texts.filter(str.strip),
     request_id=st.text(),
     replayed=st.integers(0, 9),
 )
@@ -85,6 +85,10 @@ def test_the_event_file_is_an_envelope_as_it_is_written(event: Callable[[str], A
         '{"object": "Lead", "key": "k", "fields": []}',
         '{"object": "Lead", "key": "k", "fields": {}, "derived": 7}',
         '{"object": "Lead", "key": "k", "fields": {}, "derived": [[]]}',
+        '{"object": "Lead", "key": "k", "fields": {}, "derived": ["a", 1]}',
+        '{"object": "Lead", "key": " ", "fields": {}}',
+        '{"object": "Lead", "key": "k", "fields": {"attributes": {"type": "User"}}}',
+        '{"object": "Lead", "key": "k", "fields": {"a": ' + "[" * 300 + "]" * 300 + "}}",
         '{"object": "Lead", "key": "k", "fields": {}, "replayed": "often"}',
         '{"object": "Lead", "key": "k", "fields": {}, "replayed": 1e999}',
         "[" * 100_000,

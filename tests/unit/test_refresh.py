@@ -14,10 +14,11 @@ from urllib.parse import parse_qs
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from moto import mock_aws
 
 from bridge import wiring
+from bridge.aws import AwsError
 from bridge.errors import (
     BridgeError,
     CredentialsLost,
@@ -495,7 +496,7 @@ def test_a_lease_that_was_lost_meanwhile_publishes_nothing(rotating: Bench) -> N
 
 
 def test_a_rotated_token_is_stored_before_the_access_token_is_published(rotating: Bench) -> None:
-    with pytest.raises(ClientError):
+    with pytest.raises(AwsError, match="put_parameter"):
         rotating.run(ssm=Refusing(rotating.ssm, put_parameter=9))
     assert rotating.token() is None
     assert rotating.stored_refresh_token() == rotating.endpoint.current == "refresh-2"
@@ -684,9 +685,21 @@ def test_trouble_that_stays_is_raised_for_the_alarm(bench: Bench) -> None:
 
 def test_what_aws_refuses_is_raised_too(bench: Bench) -> None:
     bench.connect()
-    with pytest.raises(ClientError):
-        bench.run(secrets=Refusing(bench.secrets, get_secret_value=1))
+    for broken in ({"secrets": Refusing(bench.secrets, get_secret_value=1)}, {"ssm": Down()}):
+        with pytest.raises(AwsError) as caught:
+            bench.run(**broken)
+        assert caught.value.code in ("LimitExceededException", "EndpointConnectionError")
     assert bench.lease_is_free()
+
+
+class Down:
+    """An AWS that cannot be reached."""
+
+    def __getattr__(self, name: str) -> Any:
+        def fail(**request: Any) -> Any:
+            raise EndpointConnectionError(endpoint_url="https://ssm.example")
+
+        return fail
 
 
 @pytest.mark.parametrize("service", ["ssm", "dynamodb"])
@@ -695,7 +708,7 @@ def test_a_failure_before_anything_was_asked_is_counted_too(
 ) -> None:
     bench.connect()
     broken = Refusing(getattr(bench, service), get_parameter=1, put_item=1)
-    with pytest.raises(ClientError):
+    with pytest.raises(AwsError):
         bench.run(**{service: broken})
     assert "TokenRefreshFailed" in capsys.readouterr().out
     assert bench.endpoint.calls == []
@@ -810,3 +823,78 @@ def test_twenty_at_once_refresh_once(rotating: Bench, monkeypatch: pytest.Monkey
     assert rotating.endpoint.issued == 1
     assert not rotating.endpoint.revoked
     assert rotating.stored_refresh_token() == rotating.endpoint.current
+
+
+# What nobody should have stored, and what Salesforce has never answered
+
+
+@pytest.mark.parametrize("odd", [{"a": 1}, ["a"], 7, True, "two\nlines", "\ud83d", "żeton"])
+def test_what_is_no_refresh_token_never_takes_the_place_of_one(rotating: Bench, odd: Any) -> None:
+    rotating.endpoint.rotation = False
+    rotating.endpoint.more = {"refresh_token": odd}
+    assert rotating.run()["refreshed"]
+    assert rotating.stored_refresh_token() == "refresh-1"
+
+
+@pytest.mark.parametrize("odd", [{"a": 1}, ["a"], 7, True, "two\nlines", "\ud83d", " "])
+def test_what_is_no_access_token_is_not_published(bench: Bench, odd: Any) -> None:
+    bench.connect()
+    bench.endpoint.more = {"access_token": odd}
+    with pytest.raises(Unavailable):
+        bench.run()
+    assert bench.token() is None and bench.lease_is_free()
+
+
+@pytest.mark.parametrize("odd", [7, {}, ["x"], "\ud83d"])
+def test_an_answer_of_odd_parts_is_read_without_them(odd: Any) -> None:
+    body = {"access_token": "new", "instance_url": odd, "scope": odd, "id": odd, "issued_at": odd}
+    grant = read_grant(said(200, body), credentials=CREDENTIALS, previous=OLD, now=NOW)
+    assert (grant.token.instance_url, grant.token.scope, grant.token.id) == (INSTANCE, "api", "")
+    signature = {**body, "signature": odd or 7}
+    with pytest.raises(SignatureMismatch):
+        read_grant(said(200, signature), credentials=CREDENTIALS, previous=OLD, now=NOW)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        "\ud83d",
+        secret(client_id="\ud83d"),
+        secret(refresh_token="\ud83d"),
+        '{"note": ' + "[" * 300 + "]" * 300 + secret()[1:].join((", ", "")),
+    ],
+)
+def test_a_secret_that_could_not_be_sent_or_written_back_is_not_connected(text: str) -> None:
+    with pytest.raises(NotConnected):
+        parse(text)
+
+
+@pytest.mark.parametrize("url", ["https://[::1", "https://login.example.org:x", "https://a b"])
+def test_a_login_url_that_cannot_be_asked_is_named_and_not_asked(bench: Bench, url: str) -> None:
+    bench.connect(login_url=url)
+    with pytest.raises(CredentialsRevoked) as caught:
+        bench.run()
+    assert caught.value.code == "UNTRUSTED_LOGIN_URL"
+    assert url not in str(caught.value) and not bench.endpoint.calls
+
+
+def test_of_what_the_token_endpoint_says_only_what_is_known_is_told(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.connect()
+    rest = said(403, [{"errorCode": "Anna", "message": "Anna Berg has no calls left"}])
+    for trouble in (
+        oauth("invalid_grant", "Anna Berg may not log in from here"),
+        oauth("Anna Berg", "inactive user"),
+        oauth("unknown_error", "Anna Berg"),
+        rest,
+    ):
+        bench.endpoint.trouble = [trouble] * 9
+        with pytest.raises(BridgeError) as caught:
+            bench.run()
+        error: BaseException | None = caught.value
+        while error is not None:
+            assert "Anna" not in str(error) and "anna" not in getattr(error, "code", "")
+            error = error.__cause__
+    assert "Anna" not in capsys.readouterr().out

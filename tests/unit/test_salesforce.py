@@ -40,6 +40,7 @@ from bridge.salesforce import (
     read_created,
     read_created_case,
     read_found,
+    read_org_problem,
     soql_text,
 )
 from bridge.settings import Settings
@@ -759,3 +760,92 @@ def test_a_query_s_literal_is_safe_in_its_url(settings: MakeSettings) -> None:
     client(org, settings()).find("Lead", "a'&b.x", session=SESSION, deadline=soon())
     (soql,) = parse_qs(urlsplit(org.calls[0].url).query)["q"]
     assert soql.endswith("= 'a\\'&b.x' LIMIT 1")
+
+
+# Answers that Salesforce has never given
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"id": "00Q8d0000000001AAA", "x": ' + b"[" * 300 + b"]" * 300 + b"}",
+        b'{"id": ' + b"9" * 5000 + b"}",
+        b'{"id": ""}',
+        b'{"id": "short"}',
+        b'{"id": "00Q8d0000000001AA/"}',
+    ],
+)
+def test_a_success_without_an_id_that_is_one_is_no_answer(body: bytes) -> None:
+    answer = Answer(201, {}, body)
+    attempt = read_created(answer, key_field=KEY, object_name="Lead")
+    assert attempt.created is None and type(attempt.problem) is NoAnswer
+    many = [{"success": True, **(json.loads(body) if len(body) < 40 else {})}]
+    (attempt,) = as_list(read_collection(said(200, many), key_field=KEY, records=[lead()]))
+    assert attempt.created is None and type(attempt.problem) is NoAnswer
+
+
+def as_list(read: list[Attempt] | SalesforceProblem) -> list[Attempt]:
+    assert isinstance(read, list)
+    return read
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        said(200, {"records": [{"Id": None}]}),
+        said(200, {"records": [7]}),
+        said(200, {"Id": "x"}),
+        said(300, ["/services/data/v68.0/sobjects/Lead/x"]),
+        said(300, [{}]),
+    ],
+)
+def test_a_record_that_was_found_without_an_id_is_neither_there_nor_not(answer: Answer) -> None:
+    with pytest.raises(SalesforceProblem) as caught:
+        read_found(answer, key_field=KEY)
+    assert not isinstance(caught.value, Refused)
+
+
+@pytest.mark.parametrize("digits", ["9" * 400, "9" * 5000])
+def test_usage_in_digits_without_end_is_not_read(digits: str) -> None:
+    assert read_api_usage({"Sforce-Limit-Info": f"api-usage={digits}/1"}) is None
+    assert read_api_usage({"Sforce-Limit-Info": f"api-usage=1/{digits}"}) is None
+
+
+def test_an_error_without_end_is_cut() -> None:
+    entry = {"errorCode": "X" * 10**5, "message": "m" * 10**5, "fields": ["f" * 10**4] * 200}
+    others = [{"errorCode": "Y", "message": str(n), "fields": [str(n)]} for n in range(5000)]
+    problem = read_org_problem(said(400, [entry, *others]), key_field=KEY)
+    assert problem is not None
+    assert len(problem.code) <= 100 and len(problem.message) <= 10_000
+    assert len(problem.fields) <= 100 and all(len(name) <= 100 for name in problem.fields)
+
+
+@pytest.mark.parametrize("odd", [7, {}, "x", [7], [None], {"a": {}}])
+def test_an_error_of_odd_parts_is_still_a_refusal(odd: Any) -> None:
+    entry = {"errorCode": "STRING_TOO_LONG", "message": odd, "fields": odd, "duplicateResult": odd}
+    problem = read_org_problem(said(400, [entry]), key_field=KEY)
+    assert type(problem) is Refused and problem.existing_id is None
+
+
+@pytest.mark.parametrize(
+    "said_of_rows",
+    [
+        {"records": 7},
+        {"records": None},
+        {"records": [7]},
+        {"records": [{KEY: "k-1"}]},
+        {"records": [], "nextRecordsUrl": 7},
+        {"records": [], "nextRecordsUrl": "@elsewhere.example/services/data/v68.0/query/x"},
+        {"records": [], "nextRecordsUrl": ".elsewhere.example/services/data/v68.0/query/x"},
+        {"records": [], "nextRecordsUrl": "/services/data/v68.0/query/for-ever"},
+    ],
+)
+def test_a_look_up_of_many_reads_only_what_it_knows_and_ends(
+    settings: MakeSettings, said_of_rows: Any
+) -> None:
+    http = Scripted(lambda call: said(200, said_of_rows))
+    with pytest.raises(Unavailable):
+        client(http, settings()).find_many("Lead", ["k-1"], session=SESSION, deadline=soon())
+    assert len(http.calls) <= 20
+    assert all(urlsplit(call.url).hostname == "acme.my.salesforce.com" for call in http.calls)

@@ -131,6 +131,14 @@ def test_tokens_go_to_salesforce_and_to_this_machine(settings: MakeSettings, url
         "ftp://acme.my.salesforce.com",
         "acme.my.salesforce.com",
         "https://[::1",
+        "https://acme.my.salesforce.com:x",
+        "https://acme.my.salesforce.com:99999",
+        "https://acme.my.salesforce.com\n",
+        "https:\n//acme.my.salesforce.com",
+        "https://acme.my.salesforce.com?a=",
+        "https://acme.my.salesforce.com#a",
+        "https://\ud83d.my.salesforce.com",
+        "https:acme.my.salesforce.com",
         "https://",
         "",
     ],
@@ -145,6 +153,8 @@ def test_credentials_go_to_any_host_over_tls(settings: MakeSettings) -> None:
     assert made.trusts_login("http://127.0.0.1:8080")
     assert not made.trusts_login("http://login.customer.example")
     assert not made.trusts_login("login.customer.example")
+    for odd in ("https://", "https://[::1", "https://login.customer.example:x", "https://a b.c"):
+        assert not made.trusts_login(odd)
 
 
 @pytest.mark.parametrize(

@@ -115,3 +115,39 @@ def test_counters_and_measures_are_metrics(heard: Heard) -> None:
     assert said[1]["RecordsCreated"] == [7.0] and said[1]["channel"] == "viber"
     assert "ApiUsage" not in said[2] and said[3]["ApiUsage"] == [50.0]
     assert said[4]["TokenAge"] == [60.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("", ""),
+        ("STRING_TOO_LONG", "STRING_TOO_LONG"),
+        ("Bird_Key__c", "Bird_Key__c"),
+        ("r-1.2:3", "r-1.2:3"),
+        ("Anna Berg is no e-mail", "other"),
+        ("anna@example.com", "other"),
+        ("Małgorzata", "other"),
+        ("two\nlines", "other"),
+        ("\ud83d", "other"),
+        ("A" * 101, "other"),
+    ],
+)
+def test_only_what_looks_like_a_name_is_told_as_one(heard: Heard, text: str, shown: str) -> None:
+    problem = Refused("m", code=text or None, fields=(text,))
+
+    def say(telemetry: Telemetry) -> None:
+        telemetry.alarm("a", error=problem, key=text)
+        telemetry.record(
+            "rejected",
+            object_name="Lead",
+            channel="sms",
+            key="k",
+            code=text,
+            fields=(text,),
+            milliseconds=1,
+            salesforce_request_id=text,
+        )
+
+    alarm, record = heard(say)
+    assert alarm["fields"] == record["fields"] == [shown]
+    assert alarm["key"] == record["code"] == record["salesforce_request_id"] == shown

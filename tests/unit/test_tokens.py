@@ -101,11 +101,21 @@ def test_a_token_comes_back_as_it_was_stored() -> None:
         '{"access_token": "t"}',
         '{"access_token": "t", "generation": {}}',
         '{"access_token": "t", "instance_url": "i", "generation": 1e400}',
+        '{"access_token": 7, "instance_url": "https://acme.my.salesforce.com"}',
+        '{"access_token": "two\\r\\nlines", "instance_url": "https://acme.my.salesforce.com"}',
+        '{"access_token": "t", "instance_url": {}}',
+        '{"access_token": "t", "instance_url": "i", "generation": ' + "9" * 4300 + "}",
         "[" * 100_000,
     ],
 )
 def test_what_is_no_token_is_as_if_there_were_none(value: str) -> None:
     assert AccessToken.parse(value) is None
+
+
+@pytest.mark.parametrize("odd", ["9" * 400, "9" * 5000, "x"])
+def test_a_token_of_no_known_time_is_older_than_any(odd: str) -> None:
+    token = AccessToken(access_token="t", instance_url=INSTANCE, issued_at=odd)
+    assert token.age_seconds(0) == float("inf")
 
 
 def test_what_a_later_release_stores_beside_a_token_is_ignored() -> None:

@@ -323,6 +323,31 @@ GRANT_FAILURES: dict[tuple[str, str], GrantFailure] = {
 }
 
 
+GRANT_DESCRIPTIONS = frozenset(words for _, words in GRANT_FAILURES if words) | {
+    "retry your request",
+    "user is not admin approved to access this app",
+    "client identifier invalid",
+    "invalid client credentials",
+    "grant type not supported",
+    "authentication failure",
+}
+"""What Salesforce is known to say with an OAuth error: no other text of it reaches a log."""
+
+OTHER_ERROR = "other_error"
+
+
+def told_of_grant(error: str, description: str) -> tuple[str, str]:
+    """An OAuth error's code and description as an operator may be told them.
+
+    The code if it has the shape of one, else OTHER_ERROR; the description if it is a known one.
+    """
+    words = description.strip().lower()
+    code = error.strip().lower()
+    plain = code.replace("_", "")
+    shaped = len(code) <= 40 and plain.isascii() and plain.isalpha()
+    return code if shaped else OTHER_ERROR, words if words in GRANT_DESCRIPTIONS else ""
+
+
 def grant_failure(error: str, description: str, status: int) -> GrantFailure:
     """Judge an OAuth error answer; an unlisted one is permanent only if it is a named 4xx."""
     words = description.strip().lower()

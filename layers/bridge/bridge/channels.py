@@ -25,6 +25,9 @@ PATH = Path(__file__).with_name("channels.json")
 UNKNOWN = "unknown"
 """The table's entry for a channel that it does not name."""
 
+NONE = "none"
+"""Of a record that no message was named for."""
+
 OBJECTS: tuple[ObjectName, ...] = ("Lead", "Case")
 
 LENGTHS = {
@@ -118,6 +121,15 @@ def channel_named(name: str) -> Channel:
     if key not in channels:
         key = plain(re.split(r"[\s:._/-]", name.strip(), maxsplit=1)[0])
     return channels.get(key, channels[UNKNOWN])
+
+
+def reported(name: str) -> str:
+    """A channel's name as it may stand in a log and be a metric's dimension: one of the table,
+    `none`, or `other` for anything else. What waited in a queue may have been written by anybody.
+    """
+    if name == NONE or any(name == channel.name for channel in table().values()):
+        return name
+    return "other"
 
 
 def plain(name: str) -> str:

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from bridge.channels import reported
 from bridge.deadline import Deadline
 from bridge.errors import (
+    BadRequest,
     DuplicatesDetected,
     KeyTaken,
     LimitExceeded,
@@ -77,6 +79,8 @@ records among 200 are found with it."""
 
 SQS_BATCH = 10
 SQS_BATCH_BYTES = 1_000_000
+LONGEST_MESSAGE = 1024 * 1024
+"""Bytes of a body that SQS takes."""
 
 
 @dataclass
@@ -138,7 +142,7 @@ class Delivery:
         """Deliver an SQS event's messages; answers which of them SQS has to keep.
 
         `seconds` is what is left of the invocation. The answer is a partial batch response
-        (`batchItemFailures`).
+        (`batchItemFailures`). Raises BadRequest for what is no SQS event: nothing was done then.
         """
         last_call = Deadline.after(seconds - LAST_CALL_SECONDS)
         self._internal_errors = 0
@@ -332,8 +336,11 @@ class Delivery:
                 item.outcome = "rejected"
             if item.outcome == "rejected":
                 assert problem is not None
-                refused = item.envelope.refused(problem, attempts=item.attempts)
-                to_reject.append((refused.dump(), item.messages))
+                refused = item.envelope.refused(problem, attempts=item.attempts).dump()
+                if len(refused) > LONGEST_MESSAGE:
+                    # Not ours, if it was so long: it goes as it came, which SQS took once.
+                    refused = item.messages[0]["body"]
+                to_reject.append((refused, item.messages))
             elif item.outcome not in ("created", "exists", "deleted"):
                 item.outcome = "delayed"
                 delayed.append(item)
@@ -398,17 +405,17 @@ class Delivery:
                 self._telemetry.warn("delivery_delayed", code=problem.code)
         counts: dict[tuple[str, str, str], int] = {}
         for item in batch.items:
-            outcome = item.outcome
+            outcome, channel = item.outcome, reported(item.record.channel)
             if outcome == "rejected" and isinstance(item.problem, DuplicatesDetected):
                 outcome = "duplicate"
-            where = (outcome, item.record.object, item.record.channel)
+            where = (outcome, item.record.object, channel)
             counts[where] = counts.get(where, 0) + 1
             if outcome in ("rejected", "duplicate", "deleted"):
                 self._telemetry.event(
                     "record",
                     outcome=item.outcome,
                     object=item.record.object,
-                    channel=item.record.channel,
+                    channel=channel,
                     key=item.record.key,
                     code=getattr(item.problem, "code", ""),
                     fields=getattr(item.problem, "fields", ()),
@@ -442,18 +449,27 @@ def delay_seconds(problem: SalesforceProblem | None, *, attempts: int) -> int:
     """How long a message waits before it is tried again: doubled each time, jittered, bounded."""
     kind = type(problem) if problem is not None else SalesforceProblem
     first, longest = next((f, most) for known, f, most in DELAYS if issubclass(kind, known))
-    delay = min(longest, first * 2 ** min(attempts - 1, 20))
+    delay = min(longest, first * 2 ** min(max(attempts - 1, 0), 20))
     return max(1, int(random.uniform(delay / 2, delay)))
 
 
 def _read(event: Any) -> Batch:
-    """The messages of an SQS event; those with the same object and key are one item."""
+    """The messages of an SQS event; those with the same object and key are one item.
+
+    Raises BadRequest where a message has no id: SQS could not be told to keep it.
+    """
+    messages = event.get("Records") or [] if isinstance(event, dict) else None
+    if not isinstance(messages, list):
+        raise BadRequest("the event is no SQS event")
+    for message in messages:
+        if not isinstance(message, dict) or not isinstance(message.get("messageId"), str):
+            raise BadRequest("a message of the event has no id")
     batch = Batch()
     by_key: dict[tuple[str, str], Item] = {}
-    for message in event.get("Records") or ():
+    for message in messages:
         try:
-            envelope = Envelope.parse(message["body"])
-        except (UnreadableEnvelope, KeyError):
+            envelope = Envelope.parse(message.get("body"))
+        except UnreadableEnvelope:
             batch.unreadable.append(message)
             continue
         where = (envelope.record.object, envelope.record.key)
@@ -495,7 +511,7 @@ def _sqs_batches(
     some: list[tuple[str, list[Mapping[str, Any]]]] = []
     size = 0
     for body in bodies:
-        cost = len(body[0].encode())
+        cost = len(body[0].encode(errors="replace"))
         if some and (len(some) == SQS_BATCH or size + cost > SQS_BATCH_BYTES):
             yield some
             some, size = [], 0
@@ -510,7 +526,8 @@ def _wrapped(message: Mapping[str, Any]) -> str:
 
     If that is more than SQS takes it goes as it came, which SQS took once.
     """
-    body = str(message.get("body", ""))
+    body = message.get("body")
+    body = body if isinstance(body, str) else json.dumps(body)
     reason = {"code": "UNREADABLE_MESSAGE", "message": "no envelope", "at": now()}
     wrapped = json.dumps({"v": 1, "unreadable": body, "reason": reason})
     return wrapped if len(wrapped) <= SQS_BATCH_BYTES else body
@@ -519,11 +536,11 @@ def _wrapped(message: Mapping[str, Any]) -> str:
 def _attribute(message: Mapping[str, Any], name: str, default: int) -> int:
     try:
         return int(message["attributes"][name])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return default
 
 
 def _age_seconds(message: Mapping[str, Any]) -> float:
     """Seconds since the message was sent to the outbox."""
     sent = _attribute(message, "SentTimestamp", 0)
-    return time.time() - sent / 1000 if sent else 0.0
+    return time.time() - sent / 1000 if 0 < sent < 10**15 else 0.0

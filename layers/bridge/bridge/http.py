@@ -118,7 +118,10 @@ class Http:
         scheme, rest = url.split("://", 1)
         host, _, path = rest.partition("/")
         # In lower case: https in capitals must not become plain http.
-        pool = self._pool(scheme.lower(), host)
+        try:
+            pool = self._pool(scheme.lower(), host)
+        except ValueError as error:
+            raise Unreachable("the address cannot be read") from error
         for attempt in (1, 2):
             seconds = deadline.remaining()
             if seconds <= 0 and attempt == 1:

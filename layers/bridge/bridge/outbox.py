@@ -13,9 +13,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bridge.aws import Aws, AwsError
+from bridge.channels import NONE, OBJECTS
 from bridge.deadline import Deadline
 from bridge.errors import NotKept, RequestTooLarge, SalesforceProblem
 from bridge.records import Record
+from bridge.salesforce import LONGEST_NAME, MOST_FIELDS, read_json
 from bridge.settings import Settings
 
 LONGEST_ENVELOPE = 900 * 1024
@@ -57,37 +59,40 @@ class Envelope:
         return cls(record=record, accepted_at=now(), request_id=request_id)
 
     @classmethod
-    def parse(cls, body: str) -> Envelope:
+    def parse(cls, body: object) -> Envelope:
         """Read a message. Raises UnreadableEnvelope."""
-        try:
-            said = json.loads(body)
-            reason = said.get("reason")
-            if said["object"] not in ("Lead", "Case"):
-                raise UnreadableEnvelope("the envelope's object is neither Lead nor Case")
-            if not isinstance(said["fields"], dict) or not isinstance(said["key"], str):
-                raise UnreadableEnvelope("the envelope's fields or key have the wrong type")
-            return cls(
-                record=Record(
-                    object=said["object"],
-                    key=said["key"],
-                    fields=said["fields"],
-                    derived=frozenset(said.get("derived") or ()),
-                    channel=str(said.get("channel") or "none"),
-                ),
-                accepted_at=str(said.get("acceptedAt") or ""),
-                request_id=str(said.get("requestId") or ""),
-                replayed=int(said.get("replayed") or 0),
-                reason=reason if isinstance(reason, dict) else None,
-            )
-        except (
-            ValueError,
-            TypeError,
-            KeyError,
-            AttributeError,
-            OverflowError,
-            RecursionError,
-        ) as error:
-            raise UnreadableEnvelope("the message is no envelope of this bundle") from error
+        said = read_json(body) if isinstance(body, str) else None
+        if not isinstance(said, dict) or said.get("object") not in OBJECTS:
+            raise UnreadableEnvelope("the message is no envelope of this bundle")
+        key, fields = said.get("key"), said.get("fields")
+        derived, replayed = said.get("derived") or [], said.get("replayed") or 0
+        if not isinstance(key, str) or not key.strip():
+            raise UnreadableEnvelope("the envelope has no key, so nothing would be found by it")
+        if not isinstance(fields, dict) or "attributes" in fields:
+            raise UnreadableEnvelope("the envelope's fields are none that a caller may send")
+        if not isinstance(derived, list) or not all(isinstance(name, str) for name in derived):
+            raise UnreadableEnvelope("the envelope's derived fields have no names")
+        if not isinstance(replayed, int):
+            raise UnreadableEnvelope("the envelope does not say how often it was replayed")
+
+        def text(name: str) -> str:
+            found = said.get(name)
+            return found if isinstance(found, str) else ""
+
+        reason = said.get("reason")
+        return cls(
+            record=Record(
+                object=said["object"],
+                key=key,
+                fields=fields,
+                derived=frozenset(derived),
+                channel=text("channel") or NONE,
+            ),
+            accepted_at=text("acceptedAt"),
+            request_id=text("requestId"),
+            replayed=replayed,
+            reason=reason if isinstance(reason, dict) else None,
+        )
 
     def dump(self) -> str:
         """The message's body: ASCII, whatever the fields hold."""
@@ -112,9 +117,9 @@ class Envelope:
         return replace(
             self,
             reason={
-                "code": problem.code,
+                "code": problem.code[:LONGEST_NAME],
                 "message": problem.message[:LONGEST_REASON],
-                "fields": list(problem.fields)[:100],
+                "fields": [name[:LONGEST_NAME] for name in problem.fields[:MOST_FIELDS]],
                 "hint": problem.hint,
                 "existingId": problem.existing_id,
                 "at": now(),

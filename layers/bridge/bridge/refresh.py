@@ -22,7 +22,8 @@ from urllib.parse import parse_qs, urlencode
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from bridge.catalogue import GrantFailure, grant_failure
+from bridge.aws import AwsError
+from bridge.catalogue import MEANINGS, OTHER_ERROR, GrantFailure, grant_failure, told_of_grant
 from bridge.deadline import Deadline
 from bridge.errors import (
     BridgeError,
@@ -35,7 +36,7 @@ from bridge.http import Answer, Http
 from bridge.salesforce import read_faults, read_json
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
-from bridge.tokens import CONNECT_HINT, AccessToken
+from bridge.tokens import CONNECT_HINT, AccessToken, is_token
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -77,13 +78,14 @@ class Credentials:
     @classmethod
     def parse(cls, text: str, *, version: str, default_login_url: str) -> Credentials:
         """Read the secret's JSON. Raises NotConnected if it does not hold what a grant needs."""
-        said = read_json(text.encode()) if text else None
+        said = read_json(text)
         if not isinstance(said, dict):
             raise NotConnected("the secret is empty", hint=CONNECT_HINT)
 
         def value(name: str) -> str:
             found = said.get(name)
-            return found.strip() if isinstance(found, str) else ""
+            # Half a character can be sent to nobody: a secret with one was not written by anybody.
+            return found.strip() if isinstance(found, str) and _is_whole(found) else ""
 
         refresh_token = value("refresh_token")
         grant = "refresh_token"
@@ -129,10 +131,14 @@ class Grant:
 
 
 class GrantRefused(BridgeError):
-    """Salesforce refused a token request; `failure` says whether for good."""
+    """Salesforce refused a token request; `failure` says whether for good.
+
+    `description` is Salesforce's own where it is a known one, else empty.
+    """
 
     def __init__(self, error: str, description: str, failure: GrantFailure) -> None:
-        super().__init__(f"{error}: {description}")
+        self.said = f"{error} ({description})" if description else error
+        super().__init__(self.said)
         self.error = error
         self.description = description
         self.failure = failure
@@ -150,17 +156,15 @@ def read_grant(
     if answer.status == 200 and not isinstance(said, dict):
         pairs = parse_qs(answer.body.decode("utf-8", "replace"))
         said = {name: values[0] for name, values in pairs.items()}
-    if isinstance(said, dict) and said.get("access_token") and answer.status < 300:
+    if isinstance(said, dict) and is_token(said.get("access_token")) and answer.status < 300:
         return _accept(said, credentials=credentials, previous=previous, now=now)
     if isinstance(said, dict) and isinstance(said.get("error"), str):
-        error = said["error"]
-        description = str(said.get("error_description") or "")
+        error, description = told_of_grant(said["error"], _text(said, "error_description"))
         raise GrantRefused(error, description, grant_failure(error, description, answer.status))
     faults = read_faults(said, status=answer.status)
     if faults:
-        raise GrantRefused(
-            faults[0].code, faults[0].message, GrantFailure(False, "It is tried again.")
-        )
+        code = faults[0].code if faults[0].code in MEANINGS else OTHER_ERROR
+        raise GrantRefused(code, "", GrantFailure(False, "It is tried again."))
     raise Unavailable(
         f"the token endpoint answers with HTTP {answer.status} and no token",
         code=f"HTTP_{answer.status}",
@@ -170,28 +174,44 @@ def read_grant(
 def _accept(
     said: Mapping[str, Any], *, credentials: Credentials, previous: AccessToken | None, now: float
 ) -> Grant:
-    identity, issued_at = str(said.get("id") or ""), str(said.get("issued_at") or "")
+    identity, issued_at = _text(said, "id"), _text(said, "issued_at")
     signature = said.get("signature")
     if signature and credentials.client_secret:
         expected = hmac.digest(
             credentials.client_secret.encode(), (identity + issued_at).encode(), hashlib.sha256
         )
-        if not hmac.compare_digest(base64.b64encode(expected), str(signature).encode()):
+        given = _text(said, "signature").encode()
+        if not hmac.compare_digest(base64.b64encode(expected), given):
             raise SignatureMismatch("the token answer's signature does not fit the consumer secret")
-    instance_url = str(said.get("instance_url") or "").rstrip("/")
+    instance_url = _text(said, "instance_url").rstrip("/")
     if not instance_url:
         instance_url = previous.instance_url if previous else credentials.login_url
+    refresh_token = _text(said, "refresh_token").strip()
     return Grant(
         token=AccessToken(
-            access_token=str(said["access_token"]),
+            access_token=said["access_token"],
             instance_url=instance_url,
             issued_at=issued_at or str(int(now * 1000)),
-            scope=str(said.get("scope") or (previous.scope if previous else "")),
+            scope=_text(said, "scope") or (previous.scope if previous else ""),
             id=identity,
             generation=(previous.generation if previous else 0) + 1,
         ),
-        refresh_token=str(said.get("refresh_token") or ""),
+        # What is no token must not take the place of one that is.
+        refresh_token=refresh_token if is_token(refresh_token) else "",
     )
+
+
+def _text(said: Mapping[str, Any], name: str) -> str:
+    value = said.get(name)
+    return value if isinstance(value, str) and _is_whole(value) else ""
+
+
+def _is_whole(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Lease:
@@ -277,14 +297,14 @@ class Vault:
             version=said["VersionId"],
             default_login_url=self._settings.login_url,
         )
-        pending = read_json((self._parameter(self._settings.pending_parameter) or "").encode())
-        if not isinstance(pending, dict) or not pending.get("refresh_token"):
+        pending = read_json(self._parameter(self._settings.pending_parameter) or "")
+        if not isinstance(pending, dict) or not is_token(pending.get("refresh_token")):
             return credentials
         # A person may edit another key of the secret meanwhile: the token tells, not the version.
         if credentials.version == pending.get("secret_version") or (
             credentials.refresh_token and _replaceable(credentials) == pending.get("replaces")
         ):
-            return replace(credentials, refresh_token=str(pending["refresh_token"]))
+            return replace(credentials, refresh_token=pending["refresh_token"])
         return credentials
 
     def store_refresh_token(self, credentials: Credentials, refresh_token: str) -> Credentials:
@@ -372,7 +392,7 @@ class Vault:
 def _replaceable(credentials: Credentials) -> str:
     """A fingerprint of the refresh token that the secret itself holds."""
     held = str(credentials.raw.get("refresh_token") or "").strip()
-    return hashlib.sha256(held.encode()).hexdigest()
+    return hashlib.sha256(held.encode(errors="replace")).hexdigest()
 
 
 class TokenRefresher:
@@ -399,7 +419,7 @@ class TokenRefresher:
         `seconds` is what is left of the invocation. Answers `generation` and `refreshed`; or `busy`
         if another run has the lease; or `connected: false` if there are no credentials, which is a
         state and no error. Raises what the alarm should see: CredentialsRevoked, CredentialsLost,
-        Unavailable.
+        Unavailable, AwsError.
         """
         asked = isinstance(event, dict) and "refused_generation" in event
         refused = event["refused_generation"] if asked else None
@@ -410,13 +430,20 @@ class TokenRefresher:
             self._telemetry.event("not_connected", code=state.code)
             self._telemetry.count("TokenNotConnected")
             return {"connected": False}
-        except (BridgeError, ClientError, BotoCoreError) as error:
-            permanent = isinstance(error, (CredentialsRevoked, CredentialsLost, SignatureMismatch))
-            self._telemetry.alarm("token_refresh_failed", error=error, permanent=permanent)
-            self._telemetry.count("TokenRefreshFailed")
-            if permanent:
-                self._telemetry.count("TokenRefreshFailedPermanently")
+        except BridgeError as error:
+            self._tell_failure(error)
             raise
+        except (ClientError, BotoCoreError) as error:
+            trouble = _of_aws(error)
+            self._tell_failure(trouble)
+            raise trouble from error
+
+    def _tell_failure(self, error: BridgeError) -> None:
+        permanent = isinstance(error, (CredentialsRevoked, CredentialsLost, SignatureMismatch))
+        self._telemetry.alarm("token_refresh_failed", error=error, permanent=permanent)
+        self._telemetry.count("TokenRefreshFailed")
+        if permanent:
+            self._telemetry.count("TokenRefreshFailedPermanently")
 
     def _run_if_due(self, *, asked: bool, refused: int | None, seconds: float) -> dict[str, Any]:
         deadline = Deadline.after(seconds)
@@ -490,7 +517,7 @@ class TokenRefresher:
         """Ask Salesforce, again where it is passing. None: other credentials are stored now."""
         if not self._settings.trusts_login(credentials.login_url):
             raise CredentialsRevoked(
-                f"the login URL {credentials.login_url} is not https; " + CONNECT_HINT,
+                "the login URL in the secret is not https; " + CONNECT_HINT,
                 code="UNTRUSTED_LOGIN_URL",
             )
         for attempt in range(GRANT_ATTEMPTS):
@@ -513,12 +540,12 @@ class TokenRefresher:
                     if self._vault.credentials() != credentials:
                         return None
                     raise CredentialsRevoked(
-                        "Salesforce refuses the credentials: "
-                        f"{refusal.description or refusal.error}. {refusal.failure.hint}",
+                        f"Salesforce refuses the credentials: {refusal.said}. "
+                        + refusal.failure.hint,
                         code=refusal.error,
                     ) from refusal
                 trouble: BridgeError = Unavailable(
-                    f"the token endpoint says {refusal.description or refusal.error}",
+                    f"the token endpoint says {refusal.said}",
                     code=refusal.error,
                 )
             except SignatureMismatch:
@@ -532,6 +559,14 @@ class TokenRefresher:
             if self._vault.credentials() != credentials:
                 return None
         raise trouble
+
+
+def _of_aws(error: ClientError | BotoCoreError) -> AwsError:
+    """An error of boto3's as one of ours: which call of AWS failed, and its code."""
+    if isinstance(error, ClientError):
+        code = str(error.response.get("Error", {}).get("Code") or "Unknown")
+        return AwsError(code, f"AWS refused {error.operation_name}")
+    return AwsError(type(error).__name__, "AWS could not be reached")
 
 
 def _sooner(deadline: Deadline, seconds: float) -> Deadline:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from bridge.channels import OBJECTS
+from bridge.channels import NONE, OBJECTS
 from bridge.errors import BadRequest, ForbiddenField
 from bridge.message import BirdMessage, cut, is_absent
 from bridge.records import ObjectName, Record, made_up_key, stored_key
@@ -173,7 +173,7 @@ def read_record(
             key=key,
             fields={**explicit, **derived},
             derived=frozenset(derived),
-            channel=message.channel.name if message else "none",
+            channel=message.channel.name if message else NONE,
         ),
         key_source=key_source,
         unresolved_keys=unresolved,

@@ -43,10 +43,21 @@ ASCII letters can continue it (`(?a)`): Japanese, Chinese and Thai put no space 
 _NEITHER_KNOWN = r"(?s)<[^<>]+>.*<[^<>]+>"
 """`duplicate value found: <unknown> duplicates value on record with id: <unknown>`"""
 _ID_SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
-_USAGE = re.compile(r"(?:^|;\s*)api-usage=(\d+)/(\d+)")
+_USAGE = re.compile(r"(?:^|;\s*)api-usage=([0-9]{1,12})/([0-9]{1,12})(?![0-9])")
+_NEXT_PAGE = r"/services/data/[A-Za-z0-9_./-]+"
 _LIKE_A_FILE = re.compile(r"\.[a-z0-9]{0,10}$")
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _TRIGGER_TROUBLE = ("UNABLE_TO_LOCK_ROW", "QUERY_TIMEOUT")
+DEEPEST_ANSWER = 50
+"""Levels of nesting in an answer; a duplicate rule's has nine."""
+LONGEST_MESSAGE = 10_000
+"""Characters of a message that are read: what is shown, queued and searched has an end."""
+MOST_FAULTS = 1000
+MOST_FIELDS = 100
+LONGEST_NAME = 100
+"""Characters of an error code or of a field's name."""
+MOST_PAGES = 20
+"""Of the answer to a look-up: each is of hundreds of rows, and 200 keys are asked for."""
 KEY_FIELD_HINT = (
     "Salesforce administrator: make the field {field} (Text 100, External ID, Unique) on Lead and "
     "Case, and give the integration user read and edit access to it: run `make connect` "
@@ -109,12 +120,30 @@ def full_id(record_id: str) -> str:
     return record_id + suffix
 
 
-def read_json(body: bytes) -> Any:
-    """The JSON of a body, or None where it is none (HTML, cut off, empty)."""
+def read_json(body: bytes | str) -> Any:
+    """The JSON of a body, or None where it is none (HTML, cut off, empty) or nested without end."""
     try:
-        return json.loads(body)
+        said = json.loads(body)
     except (ValueError, RecursionError):
         return None
+    level = [said]
+    for _ in range(DEEPEST_ANSWER):
+        level = [
+            inner
+            for value in level
+            if isinstance(value, (dict, list))
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return said
+    return None
+
+
+def read_id(value: Any) -> str | None:
+    """A record id in its 18-character form; None where it is none."""
+    if isinstance(value, str) and len(value) in (15, 18) and value.isascii() and value.isalnum():
+        return full_id(value)
+    return None
 
 
 def read_faults(said: Any, *, status: int, object_name: str | None = None) -> tuple[Fault, ...]:
@@ -123,7 +152,7 @@ def read_faults(said: Any, *, status: int, object_name: str | None = None) -> tu
     `errorCode` in most resources, `statusCode` in collections. `duplicateResult` was spelled
     `duplicateResut` by older versions; an existing id counts only if it is of the same object.
     """
-    entries = said if isinstance(said, list) else [said]
+    entries = said[:MOST_FAULTS] if isinstance(said, list) else [said]
     faults = []
     for entry in entries:
         if not isinstance(entry, dict):
@@ -131,17 +160,22 @@ def read_faults(said: Any, *, status: int, object_name: str | None = None) -> tu
         code = entry.get("errorCode") or entry.get("statusCode")
         if not isinstance(code, str):
             continue
-        fields = entry.get("fields")
+        message, fields = entry.get("message"), entry.get("fields")
         faults.append(
             Fault(
-                code=code,
-                message=str(entry.get("message") or ""),
-                fields=tuple(str(f) for f in fields) if isinstance(fields, list) else (),
+                code=code[:LONGEST_NAME],
+                message=message[:LONGEST_MESSAGE] if isinstance(message, str) else "",
+                fields=_names(fields),
                 status=status,
                 existing_id=_existing_id(entry, object_name),
             )
         )
     return tuple(faults)
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    names = value[:MOST_FIELDS] if isinstance(value, list) else ()
+    return tuple(name[:LONGEST_NAME] for name in names if isinstance(name, str))
 
 
 def _existing_id(entry: Mapping[str, Any], object_name: str | None) -> str | None:
@@ -156,7 +190,7 @@ def _existing_id(entry: Mapping[str, Any], object_name: str | None) -> str | Non
             attributes = record.get("attributes")
             kind = attributes.get("type") if isinstance(attributes, dict) else None
             if object_name is None or (kind or match.get("entityType")) == object_name:
-                return full_id(record["Id"])
+                return read_id(record["Id"])
     return None
 
 
@@ -214,9 +248,9 @@ def judge(faults: Sequence[Fault], *, key_field: str) -> SalesforceProblem:
             first = chosen[0]
             shown = faults if issubclass(problem, Refused) else chosen
             return problem(
-                "; ".join(dict.fromkeys(f.message or f.code for f in shown)),
+                "; ".join(dict.fromkeys(f.message or f.code for f in shown))[:LONGEST_MESSAGE],
                 code=first.code,
-                fields=tuple(dict.fromkeys(name for f in shown for name in f.fields)),
+                fields=tuple(dict.fromkeys(n for f in shown for n in f.fields))[:MOST_FIELDS],
                 hint=meaning_of(first.code, first.status).hint,
                 existing_id=next((f.existing_id for f in chosen if f.existing_id), None),
             )
@@ -287,8 +321,9 @@ def read_created(answer: Answer, *, key_field: str, object_name: ObjectName) -> 
     """The answer to a single create: 201 with `id` (some versions and proxies say 200)."""
     said = read_json(answer.body)
     problem = read_org_problem(answer, key_field=key_field)
-    if problem is None and isinstance(said, dict) and isinstance(said.get("id"), str):
-        return Attempt(created=Found(full_id(said["id"])))
+    record_id = read_id(said.get("id")) if isinstance(said, dict) else None
+    if problem is None and record_id:
+        return Attempt(created=Found(record_id))
     if isinstance(problem, Refused):
         faults = read_faults(said, status=answer.status, object_name=object_name)
         problem = judge(faults, key_field=key_field)
@@ -336,14 +371,15 @@ def read_found(answer: Answer, *, key_field: str) -> Found | None:
     said = read_json(answer.body)
     if answer.status == 200 and isinstance(said, dict):
         rows = said.get("records", [said])
-        if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
-            for row in rows:
-                if isinstance(row.get("Id"), str):
-                    return _found(row)
-            if "records" in said:
-                return None
-    if answer.status == 300 and isinstance(said, list) and said:
-        return Found(full_id(str(said[0]).rsplit("/", 1)[-1]))
+        if rows == []:
+            return None
+        found = _found(rows[0]) if isinstance(rows, list) else None
+        if found:
+            return found
+    if answer.status == 300 and isinstance(said, list) and said and isinstance(said[0], str):
+        record_id = read_id(said[0].rsplit("/", 1)[-1])
+        if record_id:
+            return Found(record_id)
     faults = read_faults(said, status=answer.status)
     if answer.status == 404 and faults and all(f.code == "NOT_FOUND" for f in faults):
         problem = judge(faults, key_field=key_field)
@@ -362,11 +398,14 @@ def _as_lookup(problem: SalesforceProblem | None) -> SalesforceProblem:
     return problem
 
 
-def _found(row: Mapping[str, Any]) -> Found:
+def _found(row: Any) -> Found | None:
+    record_id = read_id(row.get("Id")) if isinstance(row, dict) else None
+    if record_id is None:
+        return None
     number = row.get("CaseNumber")
     return Found(
-        full_id(str(row["Id"])),
-        str(number) if number is not None else None,
+        record_id,
+        number[:LONGEST_NAME] if isinstance(number, str) else None,
         deleted=row.get("IsDeleted") is True,
     )
 
@@ -389,8 +428,9 @@ def read_collection(
 
 def _read_one(entry: Any, *, key_field: str, object_name: ObjectName) -> Attempt:
     if isinstance(entry, dict):
-        if entry.get("success") is True and isinstance(entry.get("id"), str):
-            return Attempt(created=Found(full_id(entry["id"])))
+        record_id = read_id(entry.get("id"))
+        if entry.get("success") is True and record_id:
+            return Attempt(created=Found(record_id))
         faults = read_faults(entry.get("errors"), status=400, object_name=object_name)
         if faults:
             return Attempt(problem=judge(faults, key_field=key_field))
@@ -534,25 +574,30 @@ class Salesforce:
                 f"WHERE {field_name} IN ({','.join(soql_text(key) for key in some)})"
             )
             path = f"{self._base}/queryAll?q={_quoted(soql)}"
-            while path:
+            for page in range(1, MOST_PAGES + 1):
                 answer = self._send("GET", path, session=session, deadline=deadline)
                 problem = read_org_problem(answer, key_field=field_name)
                 said = read_json(answer.body)
                 rows = said.get("records") if isinstance(said, dict) else None
-                # Of rows that cannot be read nobody may conclude that the record is not there.
-                if (
-                    problem is not None
-                    or not isinstance(rows, list)
-                    or not all(isinstance(row, dict) and row.get("Id") for row in rows)
-                ):
+                if problem is not None or not isinstance(rows, list):
                     raise _as_lookup(problem)
                 for row in rows:
+                    # Of rows that cannot be read nobody may conclude that the record is not there.
+                    there = _found(row)
+                    if there is None:
+                        raise _as_lookup(None)
                     # The org writes the name as it was made, whatever case the parameter has.
                     lower = {name.lower(): value for name, value in row.items()}
                     key = str(lower.get(field_name.lower()))
                     if key not in found or found[key].deleted:
-                        found[key] = _found(row)
-                path = str(said.get("nextRecordsUrl") or "")
+                        found[key] = there
+                path = said.get("nextRecordsUrl")
+                if not path:
+                    break
+                # It goes after the instance's host: anything else could lead to another one.
+                again = isinstance(path, str) and re.fullmatch(_NEXT_PAGE, path)
+                if not again or page == MOST_PAGES:
+                    raise _as_lookup(None)
         return found
 
     def record_url(self, record_id: str, session: Session) -> str:

@@ -24,6 +24,7 @@ SIGNATURE_SCHEMES = ("none", "messagebird-jwt", "bird", "standard-webhooks")
 _RULE_ID = re.compile(r"01Q[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?")
 _API_VERSION = re.compile(r"v\d{2,3}\.0")
 _HOST = re.compile(r"[a-z0-9.:-]+")
+_URL = re.compile(r"(?i:https?)://[!-~]+")
 _FIELD_NAME = re.compile(r"[A-Za-z]\w*")
 
 
@@ -148,7 +149,12 @@ class Settings:
 
 
 def _scheme_and_host(url: str) -> tuple[str, str]:
-    """Both in lower case; both empty where something cannot be called at that address."""
+    """Both in lower case; both empty where something cannot be called at that address as it stands.
+
+    `urlsplit` alone passes over line breaks, and looks at a port only when it is asked for it.
+    """
+    if not _URL.fullmatch(url):
+        return "", ""
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").lower(), parts.port
@@ -156,4 +162,6 @@ def _scheme_and_host(url: str) -> tuple[str, str]:
         return "", ""
     if parts.username or parts.password or port == 0 or not _HOST.fullmatch(host):
         return "", ""
-    return (parts.scheme, host) if parts.scheme in ("https", "http") else ("", "")
+    if parts.query or parts.fragment:
+        return "", ""  # a path could not be put after it
+    return parts.scheme, host

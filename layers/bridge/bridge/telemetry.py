@@ -53,6 +53,22 @@ LOGGED = frozenset(
 )
 """Names that may be logged. `key` is the key as stored, `fields` are API names, never values."""
 
+LONGEST_NAME = 100
+
+
+def told(text: str) -> str:
+    """A code, a name or an id as it may be logged; `other` for what does not look like one.
+
+    Salesforce gives error codes, names of fields and ids of requests: a sentence in their place
+    could hold anything.
+    """
+    plain = text.translate(_BETWEEN)
+    shaped = len(text) <= LONGEST_NAME and plain.isascii() and plain.isalnum()
+    return text if shaped or not text else "other"
+
+
+_BETWEEN = str.maketrans("", "", "_-.:+")
+
 OUTCOME_METRICS = {
     "created": "RecordsCreated",
     "exists": "RecordsExisting",
@@ -137,11 +153,11 @@ class Telemetry:
             "object": object_name,
             "channel": channel,
             "key": key,
-            "code": code,
-            "fields": list(fields),
+            "code": told(code),
+            "fields": [told(name) for name in fields],
             "milliseconds": round(milliseconds, 1),
             "api_calls": api_calls,
-            "salesforce_request_id": salesforce_request_id,
+            "salesforce_request_id": told(salesforce_request_id),
             "function_request_id": self._function_request_id,
             metric: 1,
         }
@@ -189,7 +205,7 @@ class Telemetry:
             self._emit({}, {"TokenAge": ("Seconds", seconds)})
 
     def _allowed(self, said: dict[str, Any]) -> dict[str, Any]:
-        kept = {name: value for name, value in said.items() if name in LOGGED}
+        kept = {name: _shaped(value) for name, value in said.items() if name in LOGGED}
         kept["function_request_id"] = self._function_request_id
         return kept
 
@@ -203,6 +219,12 @@ class Telemetry:
         for name, (unit, value) in metrics.items():
             emitter.add_metric(name, unit, value)
         emitter.flush_metrics()
+
+
+def _shaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return told(value)
+    return [_shaped(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def _directive(

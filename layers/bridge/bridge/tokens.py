@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from bridge.errors import (
     Unavailable,
     named,
 )
-from bridge.salesforce import Session
+from bridge.salesforce import Session, read_json
 from bridge.settings import Settings
 
 Result = TypeVar("Result")
@@ -48,6 +49,11 @@ another: each is a login, of which Salesforce allows 3,600 an hour, and maybe a 
 CONNECT_HINT = "Run `make connect` (bird-salesforce connect), which connects the org in one step."
 
 
+def is_token(value: Any) -> bool:
+    """Whether a value can be a token: visible ASCII (RFC 6749, appendix A), fit for a header."""
+    return isinstance(value, str) and re.fullmatch(r"[!-~]+", value) is not None
+
+
 @dataclass(frozen=True, kw_only=True)
 class AccessToken:
     """The value in the SecureString. `issued_at` is milliseconds since the epoch, as a string."""
@@ -63,18 +69,27 @@ class AccessToken:
     @classmethod
     def parse(cls, value: str) -> AccessToken | None:
         """Read a stored value; None if it is not one (then it is as if there were none)."""
-        try:
-            said = json.loads(value)
-            return cls(
-                access_token=said["access_token"],
-                instance_url=str(said["instance_url"]).rstrip("/"),
-                issued_at=str(said.get("issued_at") or ""),
-                scope=str(said.get("scope") or ""),
-                id=str(said.get("id") or ""),
-                generation=int(said.get("generation") or 0),
-            )
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+        said = read_json(value)
+        if not isinstance(said, dict) or not is_token(said.get("access_token")):
             return None
+        generation = said.get("generation", 0)
+        if not isinstance(said.get("instance_url"), str) or not isinstance(generation, int):
+            return None
+        if not 0 <= generation < 2**53:
+            return None  # nobody counted so far
+
+        def text(name: str) -> str:
+            found = said.get(name)
+            return found if isinstance(found, str) else ""
+
+        return cls(
+            access_token=said["access_token"],
+            instance_url=text("instance_url").rstrip("/"),
+            issued_at=text("issued_at"),
+            scope=text("scope"),
+            id=text("id"),
+            generation=generation,
+        )
 
     def dump(self) -> str:
         """The value to store."""
