@@ -169,7 +169,7 @@ def test_an_outage_that_hangs_costs_two_callers_their_wait() -> None:
     with Stack(poll=False, parameters={"ResponseBudgetSeconds": "3"}, processes=1) as stack:
         # A token is there and the function warm, else a busy machine's first request waits as well.
         assert not stack.tick().failed
-        assert stack.request("POST", "/leads", BODY).status == 201
+        assert any(stack.request("POST", "/leads", BODY).status == 201 for _ in range(5))
         stack.org.trouble.add(area="rest", silence="before")
         waits = []
         for _ in range(4):
