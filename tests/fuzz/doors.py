@@ -16,13 +16,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from bridge import channels
 from bridge.api import RecordApi
 from bridge.aws import FunctionError
+from bridge.catalogue import GRANT_DESCRIPTIONS
 from bridge.creation import RecordCreator
 from bridge.deadline import Deadline
 from bridge.delivery import Delivery
@@ -37,7 +38,7 @@ from bridge.signatures import SignatureGate, SigningKeys
 from bridge.telemetry import Telemetry
 from bridge.tokens import Sessions
 from tests.conftest import ENVIRON
-from tests.unit.doubles import KEY, Call, Scripted, SmallAws
+from tests.unit.doubles import INSTANCE, KEY, Call, Scripted, SmallAws
 
 BUDGET_SECONDS = 2.0
 """Of create_*, here."""
@@ -192,6 +193,8 @@ class MadeUp(Scripted):
         call = Call(method, url, headers, asked.get("body"), bool(asked.get("repeatable")), 0.0)
         self.calls.append(call)
         assert "://" in url and not re.search(r"[\x00-\x20]", url), "no such URL can be asked"
+        if "Authorization" in headers:
+            assert urlsplit(url).hostname == urlsplit(INSTANCE).hostname, "a token goes elsewhere"
         for name, value in headers.items():
             (name + value).encode("latin-1")
             assert not set("\r\n") & set(name + value), "one header would be two"
@@ -595,6 +598,13 @@ def refresh(
         for name in ("access_token", "refresh_token"):
             token = grant.get(name)
             assert not (isinstance(token, str) and len(token) > 12 and token in texts)
+    for _, answer in org.given:
+        said = _json(answer.body)
+        for name in ("error", "error_description"):
+            words = said.get(name) if isinstance(said, dict) else None
+            if isinstance(words, str) and words.lower().strip() not in GRANT_DESCRIPTIONS:
+                plain = re.fullmatch(r"[A-Za-z_]*", words.strip())
+                assert plain or words not in texts, f"{words!r} is raised, and logged with it"
     return store
 
 
