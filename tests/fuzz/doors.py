@@ -581,7 +581,7 @@ def refresh(
         assert re.fullmatch(r"https?://[a-zA-Z0-9.:\[\]-]+[\x21-\x7e]*", said["instance_url"])
         assert isinstance(said["generation"], int)
     # A new refresh token is text of Salesforce's, and nothing else in the secret has changed.
-    rotated = [grant["refresh_token"] for grant in grants if _new_token(grant)]
+    rotated = [_stripped(grant) for grant in grants if _new_token(grant)]
     if store.secret != secret:
         was, now = json.loads(secret or "null"), json.loads(store.secret or "null")
         assert now.pop("refresh_token") in rotated
@@ -623,16 +623,20 @@ def _granted(call: Call, answer: Answer) -> dict[str, Any] | None:
         said = {name: values[0] for name, values in pairs.items()}
     if answer.status not in range(200, 300) or not isinstance(said, dict):
         return None
-    said = {name: v.strip() if isinstance(v, str) else v for name, v in said.items()}
     token = said.get("access_token")
     if not isinstance(token, str) or not SAYABLE.fullmatch(token):
         return None
     return {**said, "sent": call.body or b""}
 
 
+def _stripped(grant: Mapping[str, Any]) -> Any:
+    token = grant.get("refresh_token")
+    return token.strip() if isinstance(token, str) else token
+
+
 def _new_token(grant: Mapping[str, Any]) -> bool:
     """Whether it brought another refresh token than the one that was sent."""
-    token = grant.get("refresh_token")
+    token = _stripped(grant)
     if not isinstance(token, str) or not SAYABLE.fullmatch(token):
         return False
     sent = parse_qs(grant["sent"].decode()).get("refresh_token", [""])
