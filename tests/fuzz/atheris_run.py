@@ -1,4 +1,5 @@
-"""`python -m tests.fuzz.atheris_run TARGET FOLDER [options of libFuzzer]`: fuzz one target.
+"""`python -m tests.fuzz.atheris_run TARGET FOLDER [options of libFuzzer]`: fuzz one target; or play
+inputs again, if files are named after the folder.
 
 What it finds is left in FOLDER, and so is what it has learned, for the next time.
 
@@ -100,9 +101,9 @@ def main() -> None:
         "-max_len=8000",
         "-rss_limit_mb=4000",
         *options,
-        str(grown),
-        str(CORPUS / name),
     ]
+    if all(option.startswith("-") for option in options):
+        arguments += [str(grown), str(CORPUS / name)]  # else these inputs are played, once
     # Standard output is the functions' log; the fuzzer speaks on standard error.
     sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "bird-salesforce")
