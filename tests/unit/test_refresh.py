@@ -126,6 +126,7 @@ def test_a_signature_that_does_not_fit_is_not_accepted(change: dict[str, str]) -
         said(200, {"access_token": ""}),
         said(200, {"access_token": None}),
         said(500, {"access_token": "x"}),
+        said(101, {"access_token": "x"}),
         Answer(302, {}, b""),
         Answer(503, {}, b"<html>"),
         Answer(400, {}, b""),

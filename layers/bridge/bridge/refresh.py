@@ -156,7 +156,8 @@ def read_grant(
     if answer.status == 200 and not isinstance(said, dict):
         pairs = parse_qs(answer.body.decode("utf-8", "replace"))
         said = {name: values[0] for name, values in pairs.items()}
-    if isinstance(said, dict) and is_token(said.get("access_token")) and answer.status < 300:
+    success = 200 <= answer.status < 300
+    if success and isinstance(said, dict) and is_token(said.get("access_token")):
         return _accept(said, credentials=credentials, previous=previous, now=now)
     if isinstance(said, dict) and isinstance(said.get("error"), str):
         error, description = told_of_grant(said["error"], _text(said, "error_description"))
