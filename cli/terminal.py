@@ -35,9 +35,11 @@ Advance = Callable[[int], None]
 def written(value: Any, *, encoding: str | None = None, indent: int | None = None) -> str:
     """JSON as people read it, or escaped where the encoding (default UTF-8) cannot say it.
 
-    Half a character, which any JSON can hold, has no encoding.
+    Half a character, which any JSON can hold, has no encoding. JSON itself escapes only the first
+    of the characters that a terminal obeys.
     """
     text = json.dumps(value, indent=indent, ensure_ascii=False)
+    text = re.sub(r"[\x7f-\x9f]", lambda c: f"\\u{ord(c[0]):04x}", text)
     try:
         text.encode(encoding or "utf-8")
     except UnicodeEncodeError:

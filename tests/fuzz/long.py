@@ -30,7 +30,8 @@ def fuzz(name: str, minutes: float) -> bool:
             [*program, f"-max_total_time={int(minutes * 60)}", "-print_final_stats=1"],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'layers/bridge'}"},
-            stderr=out,
+            stdout=out,
+            stderr=subprocess.STDOUT,
             check=False,
         )
     said = log.read_text(encoding="utf-8", errors="replace")
