@@ -19,8 +19,9 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from bridge.deadline import Deadline
 from bridge.errors import NoAnswer, Unavailable, Unreachable
-from bridge.http import Http
+from bridge.http import Answer, Http
 from bridge.refresh import Credentials, Grant, GrantRefused, SignatureMismatch, read_grant
+from bridge.salesforce import read_json
 from bridge.settings import LOOPBACK
 from cli.problem import Problem
 
@@ -235,6 +236,12 @@ class SignInFailed(Problem):
             what += f" ({detail})"
         super().__init__(what, next_step=explanation.next_step)
         self.reason = reason
+
+
+def _description(answer: Answer) -> str:
+    said = read_json(answer.body)
+    words = said.get("error_description") if isinstance(said, dict) else None
+    return words if isinstance(words, str) else ""
 
 
 def failure(error: str, description: str) -> SignInFailed:
@@ -454,7 +461,8 @@ def _grant(http: Http, app: App, form: dict[str, str]) -> Grant:
     try:
         return read_grant(answer, credentials=app.credentials(), previous=None, now=time.time())
     except GrantRefused as refusal:
-        raise failure(refusal.error, refusal.description) from refusal
+        # A person at a terminal may read what no log may hold: Salesforce's own words.
+        raise failure(refusal.error, _description(answer)) from refusal
     except SignatureMismatch as error:
         raise SignInFailed("bad_signature") from error
     except Unavailable as error:

@@ -27,6 +27,7 @@ MAKE = {
     "build": "CI",
     "sbom": "CI",
     "chaos": "CI runs its short form by `make test`; the long one takes 20 minutes",
+    "fuzz": "takes minutes; `make test` runs each target for seconds",
     "bench": "takes minutes and needs a quiet machine; tests/bench holds its counts",
     "format": "changes the files that it is run on; `make check` says whether it is needed",
     "deploy": "needs an AWS account; CI does it for staging and production where there is one",
