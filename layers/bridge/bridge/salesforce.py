@@ -126,6 +126,13 @@ def read_json(body: bytes | str) -> Any:
         said = json.loads(body)
     except (ValueError, RecursionError):
         return None
+    # Nothing is nested deeper than it has brackets: the usual answer is not walked through.
+    if isinstance(body, str):
+        brackets = body.count("{") + body.count("[")
+    else:
+        brackets = body.count(b"{") + body.count(b"[")
+    if brackets < DEEPEST_ANSWER:
+        return said
     level = [said]
     for _ in range(DEEPEST_ANSWER):
         level = [
