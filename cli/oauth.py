@@ -21,7 +21,7 @@ from bridge.deadline import Deadline
 from bridge.errors import NoAnswer, Unavailable, Unreachable
 from bridge.http import Answer, Http
 from bridge.refresh import Credentials, Grant, GrantRefused, SignatureMismatch, read_grant
-from bridge.salesforce import read_json
+from bridge.salesforce import read_json, read_text
 from bridge.settings import LOOPBACK
 from cli.problem import Problem
 
@@ -240,8 +240,7 @@ class SignInFailed(Problem):
 
 def _description(answer: Answer) -> str:
     said = read_json(answer.body)
-    words = said.get("error_description") if isinstance(said, dict) else None
-    return words if isinstance(words, str) else ""
+    return read_text(said, "error_description") if isinstance(said, dict) else ""
 
 
 def failure(error: str, description: str) -> SignInFailed:

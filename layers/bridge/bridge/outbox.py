@@ -17,7 +17,7 @@ from bridge.channels import NONE, OBJECTS
 from bridge.deadline import Deadline
 from bridge.errors import NotKept, RequestTooLarge, SalesforceProblem
 from bridge.records import Record
-from bridge.salesforce import LONGEST_NAME, MOST_FIELDS, read_json
+from bridge.salesforce import LONGEST_NAME, MOST_FIELDS, read_json, read_text
 from bridge.settings import Settings
 
 LONGEST_ENVELOPE = 900 * 1024
@@ -74,11 +74,6 @@ class Envelope:
             raise UnreadableEnvelope("the envelope's derived fields have no names")
         if not isinstance(replayed, int):
             raise UnreadableEnvelope("the envelope does not say how often it was replayed")
-
-        def text(name: str) -> str:
-            found = said.get(name)
-            return found if isinstance(found, str) else ""
-
         reason = said.get("reason")
         return cls(
             record=Record(
@@ -86,10 +81,10 @@ class Envelope:
                 key=key,
                 fields=fields,
                 derived=frozenset(derived),
-                channel=text("channel") or NONE,
+                channel=read_text(said, "channel") or NONE,
             ),
-            accepted_at=text("acceptedAt"),
-            request_id=text("requestId"),
+            accepted_at=read_text(said, "acceptedAt"),
+            request_id=read_text(said, "requestId"),
             replayed=replayed,
             reason=reason if isinstance(reason, dict) else None,
         )

@@ -33,7 +33,7 @@ from bridge.errors import (
     Unavailable,
 )
 from bridge.http import Answer, Http
-from bridge.salesforce import read_faults, read_json
+from bridge.salesforce import read_faults, read_json, read_text
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
 from bridge.tokens import CONNECT_HINT, AccessToken, is_token
@@ -83,9 +83,8 @@ class Credentials:
             raise NotConnected("the secret is empty", hint=CONNECT_HINT)
 
         def value(name: str) -> str:
-            found = said.get(name)
             # Half a character can be sent to nobody: a secret with one was not written by anybody.
-            return found.strip() if isinstance(found, str) and _is_whole(found) else ""
+            return _text(said, name).strip()
 
         refresh_token = value("refresh_token")
         grant = "refresh_token"
@@ -203,8 +202,8 @@ def _accept(
 
 
 def _text(said: Mapping[str, Any], name: str) -> str:
-    value = said.get(name)
-    return value if isinstance(value, str) and _is_whole(value) else ""
+    text = read_text(said, name)
+    return text if _is_whole(text) else ""
 
 
 def _is_whole(text: str) -> bool:

@@ -146,6 +146,12 @@ def read_json(body: bytes | str) -> Any:
     return None
 
 
+def read_text(said: Mapping[str, Any], name: str) -> str:
+    """The text under a name; empty where there is none, or something else."""
+    found = said.get(name)
+    return found if isinstance(found, str) else ""
+
+
 def read_id(value: Any) -> str | None:
     """A record id in its 18-character form; None where it is none."""
     if isinstance(value, str) and len(value) in (15, 18) and value.isascii() and value.isalnum():

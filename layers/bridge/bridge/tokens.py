@@ -27,7 +27,7 @@ from bridge.errors import (
     Unavailable,
     named,
 )
-from bridge.salesforce import Session, read_json
+from bridge.salesforce import Session, read_json, read_text
 from bridge.settings import Settings
 
 Result = TypeVar("Result")
@@ -77,17 +77,12 @@ class AccessToken:
             return None
         if not 0 <= generation < 2**53:
             return None  # nobody counted so far
-
-        def text(name: str) -> str:
-            found = said.get(name)
-            return found if isinstance(found, str) else ""
-
         return cls(
             access_token=said["access_token"],
-            instance_url=text("instance_url").rstrip("/"),
-            issued_at=text("issued_at"),
-            scope=text("scope"),
-            id=text("id"),
+            instance_url=read_text(said, "instance_url").rstrip("/"),
+            issued_at=read_text(said, "issued_at"),
+            scope=read_text(said, "scope"),
+            id=read_text(said, "id"),
             generation=generation,
         )
 
