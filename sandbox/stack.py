@@ -214,6 +214,7 @@ class Stack:
             "AWS::SecretsManager::Secret",
             "AWS::DynamoDB::Table",
             "AWS::ApiGateway::UsagePlanKey",
+            "AWS::Events::Rule",
         )
         return deployment
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sandbox.aws import REGION
 from sandbox.org.sample import INTEGRATION_USER
 from tests.cli.conftest import Local
 from tests.cli.program import Result, run
@@ -39,6 +40,19 @@ def test_a_healthy_stack_has_no_red(connected: Local) -> None:
     greens = {name for name, one in checks.items() if one["state"] == "good"}
     assert {"secret", "refresh-token", "access-token", "salesforce", "api", "api-key"} <= greens
     assert {"lead-create", "lead-key", "case-create", "case-key", "api-usage"} <= greens
+
+
+def test_the_local_stack_reached_as_a_deployed_one_has_no_red_either(
+    connected: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", connected.stack.aws_endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+    where = ("--stack-name", connected.stack.stack_name, "--region", REGION)
+    said = run("doctor", "--json", *where).json()
+    checks = {one["check"]: one for one in said["checks"]}
+    assert reds(checks) == set()
+    assert "45 minutes" in checks["schedule"]["said"]
 
 
 def test_what_the_rights_do_not_show_is_grey(connected: Local) -> None:

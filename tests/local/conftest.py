@@ -26,7 +26,7 @@ def throwaway_stack(**options: object) -> Stack:
     return Stack(**{**settings, **options})  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     with throwaway_stack() as stack:
         yield stack
