@@ -68,10 +68,15 @@ class Stack:
     """Another AWS than Amazon's: the local stack's."""
     local: Mapping[str, Any] | None = field(repr=False, default=None)
     """The local stack's file; None for a stack in AWS."""
+    _clients: dict[str, BaseClient] = field(init=False, repr=False, default_factory=dict)
 
     def client(self, service: str) -> BaseClient:
         """A boto3 client for this stack's region and account."""
-        return _client(self.session, service, self.region, self.endpoint_url)
+        if service not in self._clients:
+            self._clients[service] = _client(
+                self.session, service, self.region, endpoint_url=self.endpoint_url
+            )
+        return self._clients[service]
 
     def output(self, name: str) -> str:
         """An output of the template. Raises StackNotFound if the stack is of another version."""
@@ -137,9 +142,8 @@ class Stack:
         return f"--stack-name {self.name} --region {self.region}"
 
 
-@cache
 def _client(
-    session: boto3.Session, service: str, region: str, endpoint_url: str | None
+    session: boto3.Session, service: str, region: str, *, endpoint_url: str | None = None
 ) -> BaseClient:
     return session.client(service, region_name=region, endpoint_url=endpoint_url, config=_CONFIG)
 
@@ -214,7 +218,7 @@ def read_samconfig(folder: Path) -> dict[str, str]:
 
 
 def _deployed_stack(session: boto3.Session, *, name: str, region: str) -> Stack:
-    cloudformation = _client(session, "cloudformation", region, None)
+    cloudformation = _client(session, "cloudformation", region)
     try:
         said = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
@@ -234,7 +238,7 @@ def _deployed_stack(session: boto3.Session, *, name: str, region: str) -> Stack:
             next_step="Deploy it (make deploy), or name another with --stack-name.",
         )
     try:
-        configuration = _client(session, "lambda", region, None).get_function_configuration(
+        configuration = _client(session, "lambda", region).get_function_configuration(
             FunctionName=outputs["RefreshTokenFunction"], Qualifier=ALIAS
         )
     except ClientError as error:
