@@ -109,13 +109,17 @@ class Saver:
             raise refused(400, "JSON_PARSER_ERROR", "The value provided for the record is invalid")
         values: Record = {}
         blocked: list[str] = []
+        unlinked: list[Problem] = []
         for name, value in body.items():
             if name == "attributes":
                 continue
             if isinstance(value, dict):
-                pair = self._foreign_key(kind, name, value)
-                if pair is not None:
-                    values[pair[0]] = pair[1]
+                linked = self._foreign_key(kind, name, value, actor)
+                if isinstance(linked, Problem):
+                    unlinked.append(linked)
+                    continue
+                if linked is not None:
+                    values[linked[0]] = linked[1]
                     continue
             item = kind.field(name)
             if item is None or not actor.may_read(kind, item):
@@ -139,21 +143,25 @@ class Saver:
                     400, "JSON_PARSER_ERROR", f"{error} at [line:1, column:{_column(body, name)}]"
                 ) from error
         if not blocked:
-            return values, []
+            return values, unlinked
         return values, [
+            *unlinked,
             Problem(
                 "INVALID_FIELD_FOR_INSERT_UPDATE",
                 f"Unable to create/update fields: {', '.join(blocked)}. Please check the security "
                 "settings of this field and verify that it is read/write for your profile or "
                 "permission set.",
                 tuple(blocked),
-            )
+            ),
         ]
 
     def _foreign_key(
-        self, kind: ObjectType, name: str, value: dict[str, Any]
-    ) -> tuple[str, str] | None:
-        """``{"Account": {"Number__c": "7"}}`` names a parent by its external id."""
+        self, kind: ObjectType, name: str, value: dict[str, Any], actor: Rights
+    ) -> tuple[str, str] | Problem | None:
+        """``{"Account": {"Number__c": "7"}}`` names a parent by its external id.
+
+        One that is not there is the record's problem, not the call's. None: it is no such link.
+        """
         item = kind.relationship(name)
         if item is None:
             return None
@@ -164,14 +172,16 @@ class Saver:
                 column = parent.field(key)
                 if column is None or not column.external_id or len(keys) != 1:
                     continue
+                if not actor.may_read(parent, column):
+                    continue
                 found = self._org.store[target].ids_with(column.name, wanted)
                 if len(found) == 1:
                     return item.name, found[0]
-                raise refused(
-                    400,
+                return Problem(
                     "INVALID_FIELD",
                     f"Foreign key external ID: {wanted} not found for field {column.name} in "
                     f"entity {target}",
+                    (),
                 )
         return None
 

@@ -138,6 +138,43 @@ def test_an_org_that_needs_a_person_refuses_no_record(change: Any, words: str) -
         assert "NotSetUp" in stack.logs("create_lead")
 
 
+CHILD = {"Subject": "s", "Parent": {"Bird_Key__c": "nobody"}}
+
+
+def test_a_link_to_a_record_that_is_not_there_is_refused_alone(stack: Stack) -> None:
+    stack.org.add_field("Account", "Ext__c", external_id=True, visible_to=(INTEGRATION_USER,))
+    try:
+        other = {"Subject": "s", "Account": {"Ext__c": "x"}}
+        for body, name in ((CHILD, "Parent.Bird_Key__c"), (other, "Account.Ext__c")):
+            answer = stack.request("POST", "/cases", body)
+            said = answer.json()
+            assert (answer.status, said["code"]) == (422, "INVALID_FIELD")
+            assert (said["fields"], said["kept"]) == (name, True)
+        later = {"Prefer": "respond-async"}
+        for body in (CHILD, {"Subject": "good"}, other):
+            assert stack.request("POST", "/cases", body, headers=later).status == 202
+        stack.drain()
+    finally:
+        stack.org.remove_field("Account", "Ext__c")
+    assert [case["Subject"] for case in stack.org.records("Case")] == ["good"]
+    fields = [one["reason"]["fields"] for one in stack.rejected()]
+    assert sorted(fields) == sorted([["Parent.Bird_Key__c"], ["Account.Ext__c"]] * 2)
+
+
+@pytest.mark.parametrize("how", ["missing", "hidden"])
+def test_a_link_by_our_field_waits_where_that_is_not_there(how: str) -> None:
+    with Stack(poll=False, processes=1) as stack:
+        if how == "missing":
+            stack.org.remove_field("Case", "Bird_Key__c")
+        else:
+            stack.org.hide_field("Case", "Bird_Key__c", user=INTEGRATION_USER)
+        answer = stack.request("POST", "/cases", CHILD)
+        assert answer.status == 202
+        assert "Bird_Key__c" in answer.json()["message"]
+        stack.deliver_once()
+        assert stack.rejected() == [] and stack.waiting() == 1
+
+
 def test_a_renamed_domain_is_asked_for_once(stack: Stack) -> None:
     stack.request("POST", "/leads", BODY)
     stack.org.trouble.add(

@@ -635,6 +635,38 @@ def test_a_field_that_is_no_external_id_finds_nothing(caller: Caller) -> None:
     )
 
 
+# --- links by key -------------------------------------------------------------------------
+
+NOT_LINKED = "Foreign key external ID: nobody not found for field Bird_Key__c in entity Case"
+
+
+def test_a_record_is_linked_by_the_key_of_another(caller: Caller, org: Org) -> None:
+    parent = caller.create("Case", Subject="first", Bird_Key__c="k-1").json()["id"]
+    child = caller.create("Case", Subject="s", Parent={"Bird_Key__c": "k-1"}).json()["id"]
+    assert [r.get("ParentId") for r in org.records("Case") if r["Id"] == child] == [parent]
+
+
+def test_a_link_to_a_key_that_nobody_has_refuses_the_record(caller: Caller) -> None:
+    answer = caller.create("Case", Subject="s", Parent={"Bird_Key__c": "nobody"})
+    assert problem(answer) == (400, "INVALID_FIELD", NOT_LINKED, [])
+
+
+def test_a_link_to_a_key_that_nobody_has_spares_the_others_of_its_call(caller: Caller) -> None:
+    bad = {"Subject": "s", "Parent": {"Bird_Key__c": "nobody"}}
+    answer = caller.collection({"type": "Case", "Subject": "good"}, {"type": "Case", **bad})
+    assert [one["success"] for one in answer] == [True, False]
+    assert answer[1]["errors"] == [
+        {"statusCode": "INVALID_FIELD", "message": NOT_LINKED, "fields": []}
+    ]
+
+
+def test_nobody_is_linked_by_a_field_that_is_hidden(caller: Caller, org: Org) -> None:
+    org.create("Case", {"Bird_Key__c": "k-1"})
+    org.hide_field("Case", "Bird_Key__c", user=sample.INTEGRATION_USER)
+    answer = caller.create("Case", Subject="s", Parent={"Bird_Key__c": "k-1"})
+    assert problem(answer)[:2] == (400, "INVALID_FIELD")
+
+
 # --- the door -----------------------------------------------------------------------------
 
 

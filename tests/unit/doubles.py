@@ -107,6 +107,7 @@ class SmallOrg(Scripted):
 
     `trouble` is what happens to the next calls instead of an answer: an Answer, an exception, or
     None for nothing. `lost` counts down the creates that are done and then not answered.
+    `key_field` None: nothing can be found by it.
     """
 
     def __init__(self) -> None:
@@ -116,6 +117,7 @@ class SmallOrg(Scripted):
         self.whole_call: Callable[[list[dict[str, Any]]], Answer | None] = lambda records: None
         self.trouble: list[Answer | Exception | None] = []
         self.lost = 0
+        self.key_field: str | None = KEY
         self.tokens = {"token-1"}
 
     def creates(self) -> list[Call]:
@@ -183,7 +185,10 @@ class SmallOrg(Scripted):
             return said(200, {"compositeResponse": parts})
         if rest in ("query", "queryAll"):
             return self._query(parse_qs(urlsplit(url).query)["q"][0], deleted=rest == "queryAll")
-        _, object_name, _, key = rest.split("/")
+        _, object_name, asked, key = rest.split("/")
+        if asked != self.key_field:
+            text = f"Provided external ID field does not exist or is not accessible: {asked}"
+            return fault("NOT_FOUND", text, status=404)
         row = self._find(object_name, unquote(key))
         if row is None or not row.visible:
             return fault("NOT_FOUND", "The requested resource does not exist", status=404)
@@ -209,6 +214,8 @@ class SmallOrg(Scripted):
 
     def _query(self, soql: str, *, deleted: bool) -> Answer:
         object_name = soql.split(" FROM ")[1].split(" ")[0]
+        if self.key_field is None:
+            return fault("INVALID_FIELD", f"No such column '{KEY}' on entity '{object_name}'")
         rows = [
             {**self._shown(row), KEY: row.fields[KEY], "IsDeleted": row.deleted}
             for row in self.rows

@@ -14,6 +14,7 @@ from bridge.creation import Breaker, Created, Queued, RecordCreator, Rejected
 from bridge.deadline import Deadline
 from bridge.errors import (
     DuplicatesDetected,
+    KeyFieldMissing,
     NoAnswer,
     NotKept,
     OrgNotReady,
@@ -23,7 +24,7 @@ from bridge.errors import (
 )
 from bridge.http import Answer
 from bridge.outbox import Envelope, Queues
-from bridge.records import Record
+from bridge.records import ObjectName, Record
 from bridge.salesforce import Salesforce
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
@@ -295,6 +296,38 @@ def test_what_cannot_be_asked_is_raised(stand: Stand) -> None:
     stand.org.trouble = [fault("API_DISABLED_FOR_ORG", status=403)]
     with pytest.raises(OrgNotReady):
         stand.creator.find("Lead", ["k-1"], deadline=Deadline.after(5))
+
+
+# A link to another record by its key
+
+
+def linked(object_name: ObjectName) -> Record:
+    fields = {"LastName": "Berg", "Subject": "s", "Parent": {KEY: "nobody"}}
+    return Record(object=object_name, key="k-1", fields=fields)
+
+
+NOT_LINKED = f"Foreign key external ID: nobody not found for field {KEY} in entity Case"
+
+
+@pytest.mark.parametrize("name", ["Lead", "Case"])
+def test_a_link_to_a_record_that_is_not_there_is_refused_once_our_field_is_seen(
+    stand: Stand, name: ObjectName
+) -> None:
+    stand.org.rules = [refuses("INVALID_FIELD", message=NOT_LINKED)]
+    outcome = stand.create(linked(name))
+    assert isinstance(outcome, Rejected)
+    assert outcome.problem.fields == (f"Parent.{KEY}",)
+    assert (len(stand.rejected), stand.outbox) == (1, [])
+    assert len(stand.org.calls) == (2 if name == "Lead" else 1)
+
+
+@pytest.mark.parametrize("name", ["Lead", "Case"])
+def test_a_link_by_our_field_where_it_is_missing_waits(stand: Stand, name: ObjectName) -> None:
+    stand.org.rules = [refuses("INVALID_FIELD", message=f"No such column '{KEY}' on …")]
+    stand.org.key_field = None
+    outcome = stand.create(linked(name))
+    assert isinstance(outcome, Queued) and isinstance(outcome.why, KeyFieldMissing)
+    assert (stand.rejected, len(stand.outbox)) == ([], 1)
 
 
 # The breaker

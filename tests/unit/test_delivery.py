@@ -385,6 +385,54 @@ def test_another_unique_field_is_a_refusal(stand: Stand) -> None:
     assert len(stand.sqs.sent) == 1
 
 
+# A link to another record by its key
+
+
+def linked(key: str) -> Record:
+    return lead(key, Parent={KEY: "nobody"})
+
+
+def whole_or_alone(whole: bool) -> Callable[[SmallOrg], None]:
+    """Refuse links, either the call that holds one or only the record itself."""
+    message = f"Foreign key external ID: nobody not found for field {KEY} in entity Lead"
+
+    def apply(org: SmallOrg) -> None:
+        def call(records: list[dict[str, Any]]) -> Answer | None:
+            holds = any("Parent" in record for record in records)
+            return fault("INVALID_FIELD", message) if holds else None
+
+        def rule(values: dict[str, Any], crowd: int) -> dict[str, Any] | None:
+            return refusal("INVALID_FIELD", message=message) if "Parent" in values else None
+
+        if whole:
+            org.whole_call = call
+        else:
+            org.rules = [rule]
+
+    return apply
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["the whole call", "the record"])
+def test_a_link_to_a_record_that_is_not_there_is_rejected_alone(stand: Stand, whole: bool) -> None:
+    whole_or_alone(whole)(stand.org)
+    assert stand.run(*messages(20), message(linked("bad"))) == set()
+    assert len(stand.org.rows) == 20
+    (kept,) = stand.sqs.rejected()
+    assert kept.record.key == "bad" and kept.reason is not None
+    assert kept.reason["fields"] == [f"Parent.{KEY}"]
+
+
+def test_while_our_field_is_missing_a_link_by_it_waits_like_all_others(stand: Stand) -> None:
+    def whole_call(records: list[dict[str, Any]]) -> Answer | None:
+        return fault("INVALID_FIELD", f"No such column '{KEY}' on sobject of type Lead")
+
+    stand.org.whole_call, stand.org.key_field = whole_call, None
+    batch = [message(linked(f"k-{i:03}")) for i in range(40)]
+    assert len(stand.run(*batch)) == 40
+    assert stand.sqs.sent == []
+    assert len(stand.org.calls) <= 10
+
+
 # Deleted, old, replayed
 
 

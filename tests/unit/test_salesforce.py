@@ -198,6 +198,44 @@ def test_a_missing_key_field_is_the_org_s_fault_and_not_the_record_s(
     assert KEY in problem.hint
 
 
+def linked(**fields: Any) -> Record:
+    return Record(object="Case", key="k-1", fields={"Subject": "s", **fields})
+
+
+NOT_LINKED = "Foreign key external ID: nobody not found for field {} in entity Case"
+
+
+@pytest.mark.parametrize("message", [NOT_LINKED, "“nobody” fehlt ({})", "Caseの{}にはありません"])
+@pytest.mark.parametrize("key", [KEY, KEY.lower(), "Ext__c"])
+def test_a_link_by_key_may_be_what_is_refused_and_is_named(message: str, key: str) -> None:
+    answer = fault("INVALID_FIELD", message.format(key), fields=[])
+    record = linked(Parent={key: "nobody", "attributes": {"type": "Case"}})
+    problem = read_created(answer, key_field=KEY, object_name="Case", records=[record]).problem
+    assert type(problem) is Refused
+    assert problem.fields == (f"Parent.{key}",)
+
+
+def test_of_two_links_by_the_same_field_the_one_is_named_whose_key_is_quoted() -> None:
+    answer = fault("INVALID_FIELD", NOT_LINKED.format("Ext__c"))
+    record = linked(Account={"Ext__c": "acme"}, Parent={"Ext__c": "nobody"})
+    problem = read_created(answer, key_field=KEY, object_name="Case", records=[record]).problem
+    assert problem is not None and problem.fields == ("Parent.Ext__c",)
+
+
+def test_a_link_by_another_field_leaves_a_missing_key_field_what_it_is() -> None:
+    answer = fault("INVALID_FIELD", f"No such column '{KEY}' on sobject of type Case")
+    record = linked(Account={"Ext__c": "acme"}, Parent="not a link")
+    problem = read_created(answer, key_field=KEY, object_name="Case", records=[record]).problem
+    assert isinstance(problem, KeyFieldMissing)
+
+
+def test_no_right_to_set_the_key_is_the_org_s_fault_whatever_the_record_links_to() -> None:
+    answer = fault("INVALID_FIELD_FOR_INSERT_UPDATE", "Kein Zugriff", fields=[KEY])
+    record = linked(Parent={KEY: "nobody"})
+    problem = read_created(answer, key_field=KEY, object_name="Case", records=[record]).problem
+    assert isinstance(problem, KeyFieldMissing)
+
+
 def test_without_a_key_field_nothing_is_about_it() -> None:
     answer = fault("DUPLICATE_VALUE", "duplicate value found: <unknown> … <unknown>")
     assert type(read_created(answer, key_field="", object_name="Lead").problem) is Refused

@@ -177,8 +177,10 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "INVALID_FIELD": Meaning(
         Kind.REFUSED,
-        "No such field, or the integration user may not see it. In the flow: check the field's "
-        "API name (custom ones end in __c). Administrator: field-level security of that field.",
+        "No such field, or the integration user may not see it; or a link by key, like "
+        "Account.Number__c, names a record that is not there. In the flow: check the field's API "
+        "name (custom ones end in __c) or the link's key. Administrator: field-level security of "
+        "that field.",
     ),
     "INVALID_FIELD_FOR_INSERT_UPDATE": Meaning(
         Kind.REFUSED,

@@ -33,6 +33,18 @@ class Record:
         """Whether the caller chose an owner, so that no assignment rule may move the record."""
         return any(name.lower() == "ownerid" for name in self.fields)
 
+    @property
+    def links(self) -> list[tuple[str, str, str]]:
+        """Other records that it names by a key of theirs: `{"Account": {"Number__c": "7"}}` is
+        (Account, Number__c, 7)."""
+        return [
+            (name, key, str(value))
+            for name, other in self.fields.items()
+            if isinstance(other, Mapping)
+            for key, value in other.items()
+            if key != "attributes"
+        ]
+
     def without(self, names: frozenset[str]) -> Record:
         """The same record less these fields."""
         kept = {name: value for name, value in self.fields.items() if name not in names}

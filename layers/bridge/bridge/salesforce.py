@@ -14,7 +14,7 @@ import json
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -211,19 +211,29 @@ def _dicts(value: Any) -> list[dict[str, Any]]:
     return [part for part in value if isinstance(part, dict)] if isinstance(value, list) else []
 
 
-def judge(faults: Sequence[Fault], *, key_field: str) -> SalesforceProblem:
+def judge(
+    faults: Sequence[Fault], *, key_field: str, records: Sequence[Record] = ()
+) -> SalesforceProblem:
     """What the entries of one error answer mean together, as the problem to raise or to keep.
 
     The session and the org's set-up come before the record: they would refuse any record. Our own
     key in the unique index comes before other refusals: then the record is there.
+
+    `records` are those that were sent. Where one of them names another record by that one's key,
+    an INVALID_FIELD about the key's field may mean that there is no such record (`Foreign key
+    external ID: 7 not found for field Bird_Key__c in entity Case`) as well as that the field is
+    missing: it is taken for a refusal, and the look-up by key that follows any refusal tells.
     """
     # Only an error needs the catalogue: a cold start that makes its record does without it.
     from bridge.catalogue import Kind, meaning_of
 
     by_kind: dict[Kind, list[Fault]] = {}
+    judged: list[Fault] = []
     for fault in faults:
         kind = meaning_of(fault.code, fault.status).kind
-        if key_field and _names_field(fault, key_field):
+        if fault.code == "INVALID_FIELD" and (links := _links_named(fault, records)):
+            fault = replace(fault, fields=links)
+        elif key_field and _names_field(fault, key_field):
             if fault.code in ("INVALID_FIELD", "INVALID_FIELD_FOR_INSERT_UPDATE", "NOT_FOUND"):
                 return KeyFieldMissing(
                     f"the field {key_field} is missing or hidden from the integration user",
@@ -242,6 +252,7 @@ def judge(faults: Sequence[Fault], *, key_field: str) -> SalesforceProblem:
             return KeyTaken(fault.message, fields=(key_field,))
         if kind is Kind.TRIGGER and any(word in fault.message for word in _TRIGGER_TROUBLE):
             kind = Kind.LOCKED
+        judged.append(fault)
         by_kind.setdefault(kind, []).append(fault)
 
     problems: tuple[tuple[Kind, type[SalesforceProblem]], ...] = (
@@ -259,7 +270,7 @@ def judge(faults: Sequence[Fault], *, key_field: str) -> SalesforceProblem:
         if kind in by_kind:
             chosen = by_kind[kind]
             first = chosen[0]
-            shown = faults if issubclass(problem, Refused) else chosen
+            shown = judged if issubclass(problem, Refused) else chosen
             return problem(
                 "; ".join(dict.fromkeys(f.message or f.code for f in shown))[:LONGEST_MESSAGE],
                 code=first.code,
@@ -268,6 +279,20 @@ def judge(faults: Sequence[Fault], *, key_field: str) -> SalesforceProblem:
                 existing_id=next((f.existing_id for f in chosen if f.existing_id), None),
             )
     return NoAnswer("Salesforce's answer could not be read")
+
+
+def _links_named(fault: Fault, records: Sequence[Record]) -> tuple[str, ...]:
+    """The links by key, like Account.Number__c, that an entry without `fields` is about.
+
+    Of several by fields of the same name it is the one whose key the message quotes.
+    """
+    if fault.fields:
+        return ()
+    links = [
+        link for record in records for link in record.links if _stands_in(fault.message, link[1])
+    ]
+    quoted = [link for link in links if link[2] in fault.message]
+    return tuple(dict.fromkeys(f"{name}.{key}" for name, key, _ in quoted or links))
 
 
 def _names_field(fault: Fault, name: str) -> bool:
@@ -303,11 +328,13 @@ def derived_at_fault(problem: SalesforceProblem, record: Record) -> frozenset[st
     return frozenset()
 
 
-def read_org_problem(answer: Answer, *, key_field: str) -> SalesforceProblem | None:
+def read_org_problem(
+    answer: Answer, *, key_field: str, records: Sequence[Record] = ()
+) -> SalesforceProblem | None:
     """What an answer says about the call as a whole, if it is anything but a success.
 
-    A redirect or a web page where JSON was due means that the instance URL has moved (My Domain
-    rename); a web page with a 5xx is maintenance.
+    `records` are those that were sent, if any. A redirect or a web page where JSON was due means
+    that the instance URL has moved (My Domain rename); a web page with a 5xx is maintenance.
     """
     status = answer.status
     if 200 <= status < 300:
@@ -317,7 +344,7 @@ def read_org_problem(answer: Answer, *, key_field: str) -> SalesforceProblem | N
     said = read_json(answer.body)
     faults = read_faults(said, status=status)
     if faults:
-        problem = judge(faults, key_field=key_field)
+        problem = judge(faults, key_field=key_field, records=records)
         if isinstance(problem, SessionRefused) and "REST API" in problem.message:
             # A session of the wrong kind: renewing brings the same one (a short cut by the
             # product's name; without it the fresh token's refusal says so).
@@ -330,20 +357,25 @@ def read_org_problem(answer: Answer, *, key_field: str) -> SalesforceProblem | N
     return Unavailable(f"Salesforce answers with HTTP {status}", code=f"HTTP_{status}")
 
 
-def read_created(answer: Answer, *, key_field: str, object_name: ObjectName) -> Attempt:
-    """The answer to a single create: 201 with `id` (some versions and proxies say 200)."""
+def read_created(
+    answer: Answer, *, key_field: str, object_name: ObjectName, records: Sequence[Record] = ()
+) -> Attempt:
+    """The answer to a single create: 201 with `id` (some versions and proxies say 200).
+
+    `records` is the one that was sent.
+    """
     said = read_json(answer.body)
-    problem = read_org_problem(answer, key_field=key_field)
+    problem = read_org_problem(answer, key_field=key_field, records=records)
     record_id = read_id(said.get("id")) if isinstance(said, dict) else None
     if problem is None and record_id:
         return Attempt(created=Found(record_id))
     if isinstance(problem, Refused):
         faults = read_faults(said, status=answer.status, object_name=object_name)
-        problem = judge(faults, key_field=key_field)
+        problem = judge(faults, key_field=key_field, records=records)
     return Attempt(problem=problem or NoAnswer("Salesforce's answer could not be read"))
 
 
-def read_created_case(answer: Answer, *, key_field: str) -> Attempt:
+def read_created_case(answer: Answer, *, key_field: str, records: Sequence[Record] = ()) -> Attempt:
     """The answer to the composite of POST and GET: both parts are judged by their own status."""
     problem = read_org_problem(answer, key_field=key_field)
     if problem is not None:
@@ -357,7 +389,9 @@ def read_created_case(answer: Answer, *, key_field: str) -> Attempt:
     }
     if "create" not in by_name:
         return Attempt(problem=NoAnswer("Salesforce's answer could not be read"))
-    made = read_created(_part(by_name["create"]), key_field=key_field, object_name="Case")
+    made = read_created(
+        _part(by_name["create"]), key_field=key_field, object_name="Case", records=records
+    )
     looked = _part(by_name["find"]) if "find" in by_name else None
     try:
         found = read_found(looked, key_field=key_field) if looked else None
@@ -427,26 +461,26 @@ def read_collection(
     answer: Answer, *, key_field: str, records: Sequence[Record]
 ) -> list[Attempt] | SalesforceProblem:
     """The answer to a create of many: how each fared, in order, or why the whole call failed."""
-    problem = read_org_problem(answer, key_field=key_field)
+    problem = read_org_problem(answer, key_field=key_field, records=records)
     if problem is not None:
         return problem
     said = read_json(answer.body)
     if not isinstance(said, list) or len(said) != len(records):
         return NoAnswer("Salesforce's answer could not be read")
     return [
-        _read_one(entry, key_field=key_field, object_name=record.object)
+        _read_one(entry, key_field=key_field, record=record)
         for entry, record in zip(said, records, strict=True)
     ]
 
 
-def _read_one(entry: Any, *, key_field: str, object_name: ObjectName) -> Attempt:
+def _read_one(entry: Any, *, key_field: str, record: Record) -> Attempt:
     if isinstance(entry, dict):
         record_id = read_id(entry.get("id"))
         if entry.get("success") is True and record_id:
             return Attempt(created=Found(record_id))
-        faults = read_faults(entry.get("errors"), status=400, object_name=object_name)
+        faults = read_faults(entry.get("errors"), status=400, object_name=record.object)
         if faults:
-            return Attempt(problem=judge(faults, key_field=key_field))
+            return Attempt(problem=judge(faults, key_field=key_field, records=(record,)))
     return Attempt(problem=NoAnswer("Salesforce's answer could not be read"))
 
 
@@ -511,9 +545,14 @@ class Salesforce:
             "POST", path, session=session, deadline=deadline, body=body, headers=headers
         )
         if record.object == "Case":
-            attempt = read_created_case(answer, key_field=self._key_field)
+            attempt = read_created_case(answer, key_field=self._key_field, records=(record,))
         else:
-            attempt = read_created(answer, key_field=self._key_field, object_name=record.object)
+            attempt = read_created(
+                answer,
+                key_field=self._key_field,
+                object_name=record.object,
+                records=(record,),
+            )
         if attempt.problem is not None and not isinstance(attempt.problem, Refused):
             raise attempt.problem
         return attempt
