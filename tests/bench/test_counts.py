@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from sandbox.stack import Stack
+from tests.conftest import PATIENT
 
 ROOT = Path(__file__).parents[2]
 RECORDS = 40
@@ -67,7 +68,7 @@ def body() -> Any:
 @pytest.fixture
 def stack() -> Iterator[Stack]:
     """A connected stack with warm functions, one process each, and all counts at zero."""
-    with Stack(poll=False, processes=1) as stack:
+    with Stack(poll=False, processes=1, parameters=PATIENT) as stack:
         stack.tick()
         for path in ("/leads", "/cases"):
             assert stack.request("POST", path, body()).status == 201
@@ -111,7 +112,7 @@ def test_a_token_that_the_schedule_renewed_costs_one_read_and_one_repeated_call(
 
 def test_callers_who_are_refused_together_share_one_refresh() -> None:
     callers = 4
-    with Stack(poll=False, processes=callers) as stack:
+    with Stack(poll=False, processes=callers, parameters=PATIENT) as stack:
         stack.tick()
         with ThreadPoolExecutor(callers) as pool:
 

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from sandbox.stack import Stack
+from tests.conftest import PATIENT
 
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Stack]:
     """One stack a module; the outbox is delivered only when a test says so."""
-    fast = {"ThrottleRate": "10000", "ThrottleBurst": "5000"}
+    fast = {**PATIENT, "ThrottleRate": "10000", "ThrottleBurst": "5000"}
     with Stack(poll=False, processes=2, parameters=fast) as stack:
         stack.tick()
         yield stack

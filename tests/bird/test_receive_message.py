@@ -14,6 +14,7 @@ from sandbox.stack import Answer, Stack
 from tests.bird import bodies
 from tests.bird.conftest import clean, made, only
 from tests.bird.test_signatures import KEY, bird, jwt
+from tests.conftest import PATIENT
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
@@ -163,7 +164,8 @@ def test_a_plain_body_that_looks_a_little_like_one_goes_to_salesforce_as_it_is(
 @pytest.fixture(scope="module")
 def signing() -> Iterator[Stack]:
     """A stack whose requests have to be signed as Bird's webhook subscriptions are."""
-    with Stack(poll=False, processes=1, parameters={"SignatureScheme": "bird"}) as stack:
+    parameters = {**PATIENT, "SignatureScheme": "bird"}
+    with Stack(poll=False, processes=1, parameters=parameters) as stack:
         stack.tick()
         yield stack
 

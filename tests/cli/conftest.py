@@ -17,6 +17,7 @@ from sandbox.org.sample import CLIENT_ID
 from sandbox.stack import Stack
 from tests.cli.deployed import account
 from tests.cli.program import options_for
+from tests.conftest import PATIENT
 
 __all__ = ["account"]
 
@@ -73,9 +74,7 @@ def free_port() -> int:
 
 def local_stack(org: Org, folder: Path) -> Iterator[Local]:
     """A running stack with this org, and the program's options for it."""
-    # A busy machine starts a function slowly; here nothing hangs on the usual budget.
-    patient = {"ResponseBudgetSeconds": "18"}
-    with Stack(org=org, connected=False, poll=False, parameters=patient) as stack:
+    with Stack(org=org, connected=False, poll=False, parameters=PATIENT) as stack:
         callback = f"http://localhost:{free_port()}/callback"
         app = org.oauth.apps[CLIENT_ID]
         app.callbacks = (callback, *app.callbacks)

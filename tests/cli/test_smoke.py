@@ -29,6 +29,7 @@ from sandbox.template import ROOT, TEMPLATE
 from tests.cli.conftest import Local, free_port
 from tests.cli.deployed import NAME, REGION, deploy, resolved
 from tests.cli.program import Result, options_for, run
+from tests.conftest import PATIENT
 
 CHECKS = {
     "lead-lookup",
@@ -344,8 +345,7 @@ def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Local,
             target.mkdir()
             shutil.copy(source / "app.py", target / "real.py")
             (target / "app.py").write_text(BREAKABLE)
-    patient = {"ResponseBudgetSeconds": "18"}
-    with Stack(folders=folders, poll=False, parameters=patient) as stack:
+    with Stack(folders=folders, poll=False, parameters=PATIENT) as stack:
         stack.invoke("refresh_token", {"refused_generation": None})
         local = Local(stack, options_for(stack, tmp_path_factory.mktemp("files")), "")
         assert reds(smoke(local)[1]) == set()

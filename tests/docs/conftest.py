@@ -14,6 +14,7 @@ from sandbox.aws import REGION
 from sandbox.org import Org
 from sandbox.org.sample import CLIENT_ID
 from sandbox.stack import Stack
+from tests.conftest import PATIENT
 from tests.docs.shell import Shell
 
 STACK_NAME = "bird-salesforce"
@@ -101,8 +102,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    patient = {"ResponseBudgetSeconds": "18"}  # a busy machine starts a function slowly
-    with Stack(poll=False, stack_name=STACK_NAME, parameters=patient) as stack:
+    with Stack(poll=False, stack_name=STACK_NAME, parameters=PATIENT) as stack:
         stack.tick()
         yield World(stack, tmp_path_factory.mktemp("reader"))
 

@@ -30,6 +30,7 @@ from tests.bird import bodies
 from tests.bird.test_receive_message import call, write_keys
 from tests.cli.person import Person, administrator
 from tests.cli.program import running
+from tests.conftest import PATIENT
 from tests.docs.conftest import STACK_NAME, World
 from tests.docs.pages import PAGES, Fence, commands, fences
 from tests.docs.reader import (
@@ -234,7 +235,7 @@ def change_the_api_key(script: Script) -> None:
 def change_the_signing_keys(script: Script) -> None:
     world = script.world
     old, new = "old-0f3a6d1c9b", "new-7e2b4c8a5d"
-    signing = {"SignatureScheme": "bird"}
+    signing = {**PATIENT, "SignatureScheme": "bird"}
     with Stack(
         stack_name=STACK_NAME, connected=False, poll=False, processes=1, parameters=signing
     ) as stack:

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 import pytest
 
 from sandbox.stack import Stack
+from tests.conftest import PATIENT
 
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Stack]:
     """One connected stack a module; the outbox is delivered only when a test says so."""
-    with Stack(poll=False) as stack:
+    with Stack(poll=False, parameters=PATIENT) as stack:
         stack.tick()
         yield stack
 

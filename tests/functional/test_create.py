@@ -11,6 +11,7 @@ import pytest
 
 from sandbox.org.sample import INTEGRATION_USER
 from sandbox.stack import Answer, Stack
+from tests.conftest import PATIENT
 
 WHATSAPP = {
     "bird": {
@@ -242,24 +243,26 @@ def test_after_a_lost_answer_the_next_call_finds_the_record(
     assert stack.rejected() == []
 
 
-def test_a_create_whose_answer_never_comes_is_sent_once_and_answered_in_time(stack: Stack) -> None:
-    stack.org.trouble.add(area="rest", method="POST", silence="after")
-    started = time.monotonic()
+def test_a_create_whose_answer_never_comes_is_sent_once_and_answered_in_time() -> None:
+    with Stack(poll=False, parameters={"ResponseBudgetSeconds": "4"}, processes=1) as stack:
+        assert not stack.tick().failed
+        stack.org.trouble.add(area="rest", method="POST", silence="after")
+        started = time.monotonic()
 
-    answer = post(stack, "/leads", WHATSAPP)
+        answer = post(stack, "/leads", WHATSAPP)
 
-    assert time.monotonic() - started < 8.5
-    assert answer.status == 202
-    assert stack.org.journal.counts["POST /sobjects/Lead"] == 1
-    assert len(stack.org.records("Lead")) == 1
-    stack.org.trouble.clear()
-    stack.drain()
-    assert len(stack.org.records("Lead")) == 1
+        assert time.monotonic() - started < 8  # and more only where the machine stands still
+        assert answer.status == 202
+        assert stack.org.journal.counts["POST /sobjects/Lead"] == 1
+        assert len(stack.org.records("Lead")) == 1
+        stack.org.trouble.clear()
+        stack.drain()
+        assert len(stack.org.records("Lead")) == 1
 
 
 @pytest.mark.parametrize("why", ["restricted", "hidden"])
 def test_a_field_of_ours_that_the_org_refuses_costs_no_lead(why: str) -> None:
-    with Stack(poll=False, processes=1) as stack:
+    with Stack(poll=False, processes=1, parameters=PATIENT) as stack:
         if why == "restricted":
             stack.org.change_field("Lead", "LeadSource", restricted=True)
         else:
@@ -275,7 +278,7 @@ def test_a_field_of_ours_that_the_org_refuses_costs_no_lead(why: str) -> None:
 
 
 def test_a_record_that_its_creator_may_not_see_exists_all_the_same() -> None:
-    with Stack(poll=False, processes=1) as stack:
+    with Stack(poll=False, processes=1, parameters=PATIENT) as stack:
         hide_what_is_assigned(stack)
         first = post(stack, "/leads", WHATSAPP)
         assert first.status == 201
@@ -363,7 +366,8 @@ def test_answers_are_flat(stack: Stack) -> None:
 def test_the_assignment_header_follows_the_parameter_and_an_own_owner(
     name: str, setting: str, owner: str | None, sent: str | None
 ) -> None:
-    with Stack(poll=False, parameters={f"{name}AssignmentRule": setting}, processes=1) as stack:
+    parameters = {**PATIENT, f"{name}AssignmentRule": setting}
+    with Stack(poll=False, parameters=parameters, processes=1) as stack:
         body: dict[str, Any] = {"LastName": "A"} if name == "Lead" else {"Subject": "s"}
         if owner:
             body["OwnerId"] = stack.org.query("SELECT Id FROM User LIMIT 1")[0]["Id"]
@@ -378,7 +382,7 @@ def test_the_assignment_header_follows_the_parameter_and_an_own_owner(
 
 
 def test_without_a_key_field_every_call_makes_a_record() -> None:
-    with Stack(poll=False, parameters={"ExternalIdField": ""}, processes=1) as stack:
+    with Stack(poll=False, parameters={**PATIENT, "ExternalIdField": ""}, processes=1) as stack:
         first, second = (post(stack, "/cases", VIBER) for _ in range(2))
         assert (first.status, second.status) == (201, 201)
         assert first.json()["number"] != second.json()["number"]
@@ -387,7 +391,9 @@ def test_without_a_key_field_every_call_makes_a_record() -> None:
 
 
 def test_duplicates_are_allowed_by_parameter_where_the_rule_only_alerts() -> None:
-    with Stack(poll=False, parameters={"DuplicateRecords": "allow"}, processes=1) as stack:
+    with Stack(
+        poll=False, parameters={**PATIENT, "DuplicateRecords": "allow"}, processes=1
+    ) as stack:
         stack.org.set_duplicate_rule("Lead", action="alert")
         for message_id in ("1", "2"):
             body = {"bird": {**WHATSAPP["bird"], "messageId": message_id}}

@@ -14,6 +14,7 @@ import pytest
 
 from sandbox.org.sample import CLIENT_ID, CLIENT_SECRET, INTEGRATION_USER
 from sandbox.stack import Stack
+from tests.conftest import PATIENT
 
 
 def stored(stack: Stack) -> dict[str, Any]:
@@ -36,7 +37,7 @@ def refuse(stack: Stack) -> Any:
 
 @contextmanager
 def rotating() -> Iterator[Stack]:
-    with Stack(poll=False) as stack:
+    with Stack(poll=False, parameters=PATIENT) as stack:
         stack.org.oauth.apps[CLIENT_ID].rotation = True
         yield stack
 
@@ -65,7 +66,7 @@ def test_a_newer_token_ends_the_matter(stack: Stack) -> None:
 
 @pytest.mark.parametrize("rotation", [False, True])
 def test_twenty_at_once_cost_one_refresh_and_leave_the_org_connected(rotation: bool) -> None:
-    with Stack(poll=False, processes=20) as stack:
+    with Stack(poll=False, processes=20, parameters=PATIENT) as stack:
         stack.org.oauth.apps[CLIENT_ID].rotation = rotation
         stack.org.settings.put(refresh_seconds=0.5)
         stack.tick()
@@ -222,7 +223,7 @@ def test_revoked_credentials_cost_no_lead_and_the_answer_names_the_command(stack
 
 
 def test_after_invalid_grant_the_secret_is_read_again() -> None:
-    with Stack(poll=False) as stack:
+    with Stack(poll=False, parameters=PATIENT) as stack:
         stack.tick()
         good = secret(stack)["refresh_token"]
         stack.connect(refresh_token="5Aep861stale")
@@ -254,7 +255,7 @@ def test_credentials_written_during_a_refresh_are_not_overwritten() -> None:
 
 
 def test_client_credentials_need_no_refresh_token() -> None:
-    with Stack(poll=False, connected=False) as stack:
+    with Stack(poll=False, connected=False, parameters=PATIENT) as stack:
         stack.org.oauth.apps[CLIENT_ID].run_as = INTEGRATION_USER
         stack.client("secretsmanager").put_secret_value(
             SecretId=stack.secret_id,

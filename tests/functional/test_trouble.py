@@ -10,6 +10,7 @@ import pytest
 
 from sandbox.org.sample import INTEGRATION_USER
 from sandbox.stack import Stack
+from tests.conftest import PATIENT
 
 BODY = {"LastName": "Okafor"}
 
@@ -89,7 +90,7 @@ def test_many_refused_at_once_cost_one_refresh(stack: Stack) -> None:
 
 
 def test_before_connect_records_wait_and_the_answer_names_the_command() -> None:
-    with Stack(poll=False, connected=False, processes=1) as stack:
+    with Stack(poll=False, connected=False, processes=1, parameters=PATIENT) as stack:
         answer = stack.request("POST", "/leads", BODY)
         assert answer.status == 202
         assert "make connect" in answer.json()["message"]
@@ -129,7 +130,7 @@ SET_UP: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize("change, words", SET_UP.values(), ids=SET_UP)
 def test_an_org_that_needs_a_person_refuses_no_record(change: Any, words: str) -> None:
-    with Stack(poll=False, processes=1) as stack:
+    with Stack(poll=False, processes=1, parameters=PATIENT) as stack:
         change(stack.org)
         answer = stack.request("POST", "/leads", BODY)
         assert answer.status == 202
@@ -163,7 +164,7 @@ def test_a_link_to_a_record_that_is_not_there_is_refused_alone(stack: Stack) -> 
 
 @pytest.mark.parametrize("how", ["missing", "hidden"])
 def test_a_link_by_our_field_waits_where_that_is_not_there(how: str) -> None:
-    with Stack(poll=False, processes=1) as stack:
+    with Stack(poll=False, processes=1, parameters=PATIENT) as stack:
         if how == "missing":
             stack.org.remove_field("Case", "Bird_Key__c")
         else:

@@ -22,6 +22,7 @@ from sandbox.org.sample import CLIENT_ID
 from sandbox.roles import Role, Statement
 from sandbox.stack import Answer, Stack
 from sandbox.template import Deployment, Template, TemplateError
+from tests.conftest import PATIENT
 
 SIGNING_KEY = "a signing key for tests only"
 
@@ -29,7 +30,8 @@ SIGNING_KEY = "a signing key for tests only"
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """Every statement is in force: requests have to be signed, refresh tokens rotate."""
-    with Stack(poll=False, parameters={"SignatureScheme": "standard-webhooks"}) as made:
+    parameters = {**PATIENT, "SignatureScheme": "standard-webhooks"}
+    with Stack(poll=False, parameters=parameters) as made:
         made.org.oauth.apps[CLIENT_ID].rotation = True
         keys = made.deployment.resource("SigningKeys")["Ref"]
         encoded = base64.b64encode(SIGNING_KEY.encode()).decode()

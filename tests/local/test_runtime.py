@@ -24,6 +24,7 @@ import urllib3
 
 from sandbox.stack import Stack
 from sandbox.template import ROOT
+from tests.conftest import PATIENT
 
 MACHINE = {"x86_64": "x86_64", "aarch64": "arm64"}.get(platform.machine(), "none")
 FOUND = sorted(ROOT.glob(f".venv-sam/lib/*/site-packages/samcli/local/rapid/*-rie-{MACHINE}"))
@@ -37,7 +38,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def connected() -> Iterator[Stack]:
-    with Stack(poll=False) as stack:
+    with Stack(poll=False, parameters=PATIENT) as stack:
         stack.tick()
         yield stack
 

@@ -23,6 +23,7 @@ from sandbox.functions import Outcome
 from sandbox.org.sample import CLIENT_ID, CLIENT_SECRET
 from sandbox.stack import Answer, Stack
 from sandbox.template import ROOT
+from tests.conftest import PATIENT
 
 MARK = "zqx"
 """In every personal text, in whatever case."""
@@ -276,7 +277,7 @@ class Drive:
 def driven(request: pytest.FixtureRequest) -> Iterator[Drive]:
     """A stack at a log level that has been through everything; at INFO with signatures."""
     scheme = "standard-webhooks" if request.param == "INFO" else "none"
-    parameters = {"LogLevel": request.param, "SignatureScheme": scheme}
+    parameters = {**PATIENT, "LogLevel": request.param, "SignatureScheme": scheme}
     with Stack(poll=False, processes=1, parameters=parameters) as stack:
         keys = stack.deployment.resource("SigningKeys")["Ref"]
         stack.client("secretsmanager").put_secret_value(
@@ -342,7 +343,8 @@ def test_one_line_that_tells_of_an_event_is_found(tmp_path: Path, line: str) -> 
         source = (folder / "app.py").read_text(encoding="utf-8")
         (folder / "app.py").write_text(source.replace("    return ", line + "    return ", 1))
         folders[name] = folder
-    with Stack(poll=False, processes=1, folders=folders, parameters={"LogLevel": "DEBUG"}) as stack:
+    parameters = {**PATIENT, "LogLevel": "DEBUG"}
+    with Stack(poll=False, processes=1, folders=folders, parameters=parameters) as stack:
         drive = Drive(stack)
         drive.post("/leads", drive.new())
         drive.post("/cases", drive.new(), prefer="respond-async")
