@@ -14,6 +14,8 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -273,19 +275,34 @@ class Drive:
         return [text[max(at - 200, 0) : at + 80] for at in places]
 
 
-@pytest.fixture(scope="module", params=["DEBUG", "INFO", "ERROR"])
-def driven(request: pytest.FixtureRequest) -> Iterator[Drive]:
-    """A stack at a log level that has been through everything; at INFO with signatures."""
-    scheme = "standard-webhooks" if request.param == "INFO" else "none"
-    parameters = {**PATIENT, "LogLevel": request.param, "SignatureScheme": scheme}
+LEVELS = {"DEBUG": "none", "INFO": "standard-webhooks", "ERROR": "none"}
+"""Log levels, and whether requests have to be signed there."""
+
+
+@contextmanager
+def ready(level: str, scheme: str) -> Iterator[Drive]:
+    parameters = {**PATIENT, "LogLevel": level, "SignatureScheme": scheme}
     with Stack(poll=False, processes=1, parameters=parameters) as stack:
         keys = stack.deployment.resource("SigningKeys")["Ref"]
         stack.client("secretsmanager").put_secret_value(
             SecretId=keys, SecretString=json.dumps({"keys": [SIGNING_KEY]})
         )
-        drive = Drive(stack)
-        drive.everything()
-        yield drive
+        yield Drive(stack)
+
+
+@pytest.fixture(scope="module")
+def drives() -> Iterator[dict[str, Drive]]:
+    """A stack at each log level that has been through everything, all at once: much is waiting."""
+    with ExitStack() as stacks, ThreadPoolExecutor(len(LEVELS)) as pool:
+        made = {level: stacks.enter_context(ready(level, LEVELS[level])) for level in LEVELS}
+        for done in [pool.submit(drive.everything) for drive in made.values()]:
+            done.result()
+        yield made
+
+
+@pytest.fixture(params=LEVELS)
+def driven(request: pytest.FixtureRequest, drives: dict[str, Drive]) -> Drive:
+    return drives[request.param]
 
 
 @pytest.mark.slow
