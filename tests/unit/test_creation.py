@@ -158,6 +158,20 @@ def test_a_case_s_refusal_is_looked_up_in_the_same_round_trip(stand: Stand) -> N
     assert len(stand.org.calls) == 1
 
 
+@pytest.mark.parametrize(
+    "code", ["UNABLE_TO_LOCK_ROW", "REQUEST_LIMIT_EXCEEDED", "STORAGE_LIMIT_EXCEEDED"]
+)
+def test_a_case_that_the_round_trip_found_is_there_whatever_kept_the_insert(
+    stand: Stand, code: str
+) -> None:
+    row = stand.org.put("Case", "k-1")
+    stand.org.rules = [refuses(code)]
+    outcome = stand.create(case())
+    assert isinstance(outcome, Created) and not outcome.new
+    assert outcome.found.id == row.id and outcome.found.number
+    assert stand.outbox == [] and len(stand.org.calls) == 1
+
+
 @pytest.mark.parametrize("record", [lead(), case()], ids=["lead", "case"])
 def test_a_record_that_its_maker_cannot_see_is_known_by_the_id_in_the_message(
     stand: Stand, record: Record

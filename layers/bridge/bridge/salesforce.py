@@ -553,7 +553,9 @@ class Salesforce:
                 object_name=record.object,
                 records=(record,),
             )
-        if attempt.problem is not None and not isinstance(attempt.problem, Refused):
+        refused = attempt.problem is None or isinstance(attempt.problem, Refused)
+        if not refused and not attempt.found:
+            assert attempt.problem is not None
             raise attempt.problem
         return attempt
 
