@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.channels import LENGTHS, UNKNOWN, Channel, channel_named, reported, table
+from bridge.channels import LENGTHS, UNKNOWN, Channel, channel_named, read_table, reported, table
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,19 @@ from bridge.channels import LENGTHS, UNKNOWN, Channel, channel_named, reported, 
 )
 def test_a_channel_is_found_by_any_of_its_names(called: str, name: str) -> None:
     assert channel_named(called).name == name
+
+
+def test_a_label_without_an_ascii_letter_is_nobody_s_channel() -> None:
+    """The name of no channel at all would otherwise be this one's."""
+    entry = {"object": "Lead", "sender": "id"}
+    said = {
+        "fields": {"Lead": {"LastName": "lastName"}, "Case": {}},
+        "channels": {
+            "viber": {**entry, "label": "Вайбер"},
+            "unknown": {**entry, "label": "Bird"},
+        },
+    }
+    assert sorted(read_table(said)) == ["bird", "unknown", "viber"]
 
 
 EVERY_LINE = sorted(set(table().values()), key=lambda channel: channel.name)

@@ -106,7 +106,9 @@ def read_table(said: Mapping[str, Any]) -> dict[str, Channel]:
             values=entry.get("values") or {},
         )
         for alias in (name, channel.label, *channel.aliases):
-            named[plain(alias)] = channel
+            # A label may have no ASCII letter: nobody is found by it, or whoever names no channel.
+            if key := plain(alias):
+                named[key] = channel
     return named
 
 
