@@ -160,6 +160,26 @@ def test_a_parameter_that_is_not_there_is_none() -> None:
     assert len(http.calls) == 1
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        said(200, {}),
+        said(200, {"Parameter": None}),
+        said(200, {"Parameter": {"Name": "/a/b"}}),
+        said(200, {"Parameter": {"Value": None}, "MessageId": None}),
+        Answer(200, {}, b"[" * 100_000),
+    ],
+    ids=["empty", "null", "no value", "null value", "nested without end"],
+)
+def test_an_answer_without_what_was_asked_for_is_aws_s_trouble(answer: Answer) -> None:
+    aws, http = made(lambda call: answer)
+    with pytest.raises(AwsError):
+        aws.get_parameter("/a/b", deadline=soon())
+    with pytest.raises(AwsError):
+        aws.send_message("https://q", "body", deadline=soon())
+    assert len(http.calls) == 2
+
+
 def test_a_message_is_sent_to_its_queue() -> None:
     aws, http = made(lambda call: said(200, {"MessageId": "m-1"}))
     url = "https://sqs.eu-west-1.amazonaws.com/123456789012/Outbox"

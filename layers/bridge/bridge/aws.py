@@ -136,7 +136,11 @@ class Aws:
             if error.code == "ParameterNotFound":
                 return None
             raise
-        return str(answer["Parameter"]["Value"])
+        parameter = answer.get("Parameter")
+        value = parameter.get("Value") if isinstance(parameter, dict) else None
+        if not isinstance(value, str):
+            raise AwsError("UNREADABLE_ANSWER", "SSM answered without a value")
+        return value
 
     def get_secret(self, secret_id: str, *, deadline: Deadline) -> str | None:
         """The text of a Secrets Manager secret; None while it has no value. Raises AwsError."""
@@ -164,7 +168,11 @@ class Aws:
             {"QueueUrl": queue_url, "MessageBody": body},
             deadline=deadline,
         )
-        return str(answer.get("MessageId", ""))
+        message_id = answer.get("MessageId")
+        if not isinstance(message_id, str) or not message_id:
+            # Whoever answers so is not SQS, and has kept nothing that can be relied on.
+            raise AwsError("UNREADABLE_ANSWER", "SQS answered without a message id")
+        return message_id
 
     def invoke(self, function: str, payload: Mapping[str, Any], *, deadline: Deadline) -> Any:
         """Run a function once and wait for its answer. Raises AwsError, FunctionError.
@@ -237,7 +245,7 @@ class Aws:
 def _read_json(body: bytes) -> Any:
     try:
         return json.loads(body) if body else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
