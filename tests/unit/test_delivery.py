@@ -631,6 +631,17 @@ def test_nothing_is_acknowledged_that_rejected_did_not_take(stand: Stand) -> Non
     assert stand.run(*messages(4), message("?", message_id="bad")) == {"k-001", "k-002", "bad"}
 
 
+@pytest.mark.parametrize("call", ["send_message_batch", "change_message_visibility_batch"])
+def test_an_answer_of_sqs_that_cannot_be_read_undoes_nothing(stand: Stand, call: str) -> None:
+    def garbled(**request: Any) -> Any:
+        raise AttributeError("'list' object has no attribute 'get'")  # boto3's, of such an answer
+
+    setattr(stand.sqs, call, garbled)
+    stand.org.rules = [against("k-001"), against("k-002", code="UNABLE_TO_LOCK_ROW")]
+    kept = stand.run(*messages(4))
+    assert kept == ({"k-001", "k-002"} if call == "send_message_batch" else {"k-002"})
+
+
 def test_rejected_gets_ten_at_a_time_and_no_more_bytes_than_a_call_takes(stand: Stand) -> None:
     stand.org.rules = [lambda values, crowd: refusal("STRING_TOO_LONG")]
     assert stand.run(*messages(35)) == set()

@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from bridge.channels import reported
 from bridge.deadline import Deadline
 from bridge.errors import (
@@ -361,7 +359,7 @@ class Delivery:
                     QueueUrl=self._settings.rejected_url, Entries=entries
                 )
                 sent = {int(entry["Id"]) for entry in said.get("Successful", ())}
-            except (ClientError, BotoCoreError) as error:
+            except Exception as error:  # boto3 raises anything where an answer cannot be read
                 self._telemetry.alarm("rejected_unreachable", error=error, count=len(some))
                 sent = set()
             for i, (_, messages) in enumerate(some):
@@ -385,7 +383,7 @@ class Delivery:
                     QueueUrl=self._settings.outbox_url,
                     Entries=[{"Id": str(i), **entry} for i, entry in enumerate(some)],
                 )
-            except (ClientError, BotoCoreError) as error:
+            except Exception as error:  # as above; what is done must not be undone by this
                 self._telemetry.alarm("outbox_delay_failed", error=error, count=len(some))
                 return
 
