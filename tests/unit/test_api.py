@@ -154,6 +154,13 @@ def test_what_cannot_be_read_is_400_and_kept_nowhere(
     assert leads.org.calls == [] and leads.aws.queues == {}
 
 
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"])
+def test_only_a_post_makes_a_record(leads: Stand, method: str) -> None:
+    status, said = leads.answer(post({"LastName": "Berg"}, httpMethod=method))
+    assert (status, said["code"], said["kept"]) == (404, "NO_SUCH_ROUTE", False)
+    assert leads.org.calls == [] and leads.aws.queues == {}
+
+
 def test_a_record_too_large_to_queue_is_400(leads: Stand) -> None:
     status, said = leads.answer(post({"LastName": "x", "Description": "😀" * 100_000}))
     assert (status, said["code"]) == (400, "REQUEST_TOO_LARGE")

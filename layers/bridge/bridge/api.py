@@ -21,6 +21,7 @@ from bridge.errors import (
     DuplicatesDetected,
     Ignored,
     KeyFieldMissing,
+    NoSuchRoute,
     NotKept,
     NotSetUp,
     SalesforceProblem,
@@ -111,6 +112,9 @@ class RecordApi:
         try:
             request = HttpRequest.from_event(event)
             inline = request.errors_inline
+            if request.method not in ("GET", "POST"):
+                # No route leads here by another one: a HEAD or a DELETE must not make a record.
+                raise NoSuchRoute("there is nothing at this method: GET and POST are taken")
             deadline = answer_by(
                 requested_at_ms=request.requested_at_ms,
                 budget_seconds=self._settings.response_budget_seconds,

@@ -2,6 +2,7 @@
 
 BridgeError
 ├── BadRequest              400  the caller's request cannot be read; nothing is kept
+│   ├── NoSuchRoute         404  a method that no route has
 │   ├── ForbiddenField      400  `Id` or `attributes` came from the caller
 │   └── RequestTooLarge     400  what could not be queued is not accepted
 ├── Unsigned                401  the request's signature is missing, wrong or too old
@@ -44,6 +45,14 @@ class BadRequest(BridgeError):
     status = 400
     title = "The request cannot be read"
     code = "BAD_REQUEST"
+
+
+class NoSuchRoute(BadRequest):
+    """The method is none of the API's; the gateway says the same where it knows its routes."""
+
+    status = 404
+    title = "Not Found"
+    code = "NO_SUCH_ROUTE"
 
 
 class ForbiddenField(BadRequest):
