@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge import channels
 from bridge.errors import BadRequest, ForbiddenField
 from bridge.records import ObjectName, stored_key
 from bridge.request import HttpRequest, RecordRequest, read_record
@@ -346,6 +347,19 @@ def test_a_lead_gets_the_default_company_and_a_case_does_not(settings: MakeSetti
     assert "Company" not in read({"Subject": "x"}, object_name="Case").record.fields
     without = read({"LastName": "x"}, settings=settings(DEFAULT_COMPANY=" "))
     assert "Company" not in without.record.fields
+
+
+@pytest.mark.parametrize("name", ["Company", "company"])
+def test_a_company_of_the_channel_s_own_comes_before_the_default(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    said = json.loads(channels.PATH.read_text(encoding="utf-8"))
+    said["channels"]["viber"]["values"] = {"Lead": {name: "A caller on Viber"}}
+    table = channels.read_table(said)
+    monkeypatch.setattr(channels, "table", lambda: table)
+    fields = read({"bird": {"channel": "viber"}}).record.fields
+    assert [v for n, v in fields.items() if n.lower() == "company"] == ["A caller on Viber"]
+    assert read({"bird": {"channel": "sms"}}).record.fields["Company"] == "Individual"
 
 
 def test_a_field_may_be_called_almost_like_bird() -> None:

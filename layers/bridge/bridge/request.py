@@ -162,7 +162,9 @@ def read_record(
     )
     given = {name.lower() for name in explicit}
     filled = dict(message.fields(object_name)) if message else {}
-    if object_name == "Lead" and settings.default_company:
+    # A channel's own Company, in the table, says more than the parameter for all of them.
+    named = any(name.lower() == "company" for name in filled)
+    if object_name == "Lead" and settings.default_company and not named:
         filled["Company"] = cut(settings.default_company, 255)
     if "lastname" in given:
         filled.pop("FirstName", None)  # never a half of one name with a half of another
