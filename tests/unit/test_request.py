@@ -107,6 +107,13 @@ def test_headers_are_read_in_any_case_and_from_the_many_valued_ones() -> None:
     assert [r.respond_async for r in (one, many, none, odd)] == [True, True, False, False]
 
 
+def test_the_query_is_read_from_the_many_valued_one_too() -> None:
+    many = {"multiValueQueryStringParameters": {"errors": ["x", "inline"], "key": ["a/b"]}}
+    for absent in (None, {}, {"errors": None}):
+        asked = request({}, queryStringParameters=absent, **many)
+        assert asked.errors_inline and asked.asked_keys() == [stored_key("a/b")]
+
+
 @pytest.mark.parametrize(
     ("prefer", "wanted"),
     [

@@ -60,8 +60,10 @@ class HttpRequest:
         key = path.get("key") if isinstance(path, dict) else None
         return cls(
             method=str(event.get("httpMethod") or "POST").upper(),
-            headers={name.lower(): value for name, value in _headers(event)},
-            query=dict(_texts(event.get("queryStringParameters"))),
+            headers={
+                name.lower(): value for name, value in _pairs(event, "headers", "multiValueHeaders")
+            },
+            query=dict(_pairs(event, "queryStringParameters", "multiValueQueryStringParameters")),
             path_key=key if isinstance(key, str) else None,
             raw_body=event.get("body"),
             base64_encoded=bool(event.get("isBase64Encoded")),
@@ -250,11 +252,11 @@ def _present(value: Any) -> Any:
     return value
 
 
-def _headers(event: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The headers; if there are none, the last of several in `multiValueHeaders`."""
-    if event.get("headers"):
-        return _texts(event["headers"])
-    several = event.get("multiValueHeaders")
+def _pairs(event: Mapping[str, Any], single: str, multiple: str) -> list[tuple[str, str]]:
+    """Headers or query; if there are none, the last value of each in the event's other form."""
+    if pairs := _texts(event.get(single)):
+        return pairs
+    several = event.get(multiple)
     if not isinstance(several, dict):
         return []
     return _texts({n: v[-1] for n, v in several.items() if isinstance(v, list) and v})
