@@ -223,6 +223,10 @@ def test_a_secret_that_lacks_something_is_not_connected(text: str, missing: str)
     assert "make connect" in caught.value.hint
 
 
+def test_a_secret_that_an_editor_marked_is_read() -> None:
+    assert parse("\ufeff" + secret()).refresh_token == "refresh-1"
+
+
 def test_nothing_secret_is_in_the_repr() -> None:
     text = repr(parse(secret()))
     assert "s3cret" not in text and "refresh-1" not in text

@@ -78,7 +78,8 @@ class Credentials:
     @classmethod
     def parse(cls, text: str, *, version: str, default_login_url: str) -> Credentials:
         """Read the secret's JSON. Raises NotConnected if it does not hold what a grant needs."""
-        said = read_json(text)
+        # A file that some editors wrote, and that a person stored whole, begins with this mark.
+        said = read_json(text.removeprefix("\ufeff"))
         if not isinstance(said, dict):
             raise NotConnected("the secret is empty", hint=CONNECT_HINT)
 
