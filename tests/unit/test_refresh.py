@@ -590,6 +590,20 @@ def test_a_secret_that_hangs_costs_no_rotated_token(
     assert json.loads(value)["refresh_token"] == rotating.endpoint.current == "refresh-2"
 
 
+@pytest.mark.parametrize(
+    "put", [lambda **_: {}, lambda **_: int("no number")], ids=["nothing said", "unreadable"]
+)
+def test_a_secret_that_answers_nothing_readable_costs_no_rotated_token(
+    rotating: Bench, put: Callable[..., Any]
+) -> None:
+    class Garbling:
+        get_secret_value = rotating.secrets.get_secret_value
+        put_secret_value = staticmethod(put)
+
+    assert rotating.run(secrets=Garbling())["refreshed"]
+    assert rotating.refresher()._vault.credentials().refresh_token == "refresh-2"
+
+
 def test_the_secret_is_waited_for_less_than_is_kept_back_for_storing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -52,6 +52,10 @@ STORE_ATTEMPTS = 5
 STORE_PATIENCE_SECONDS = 2.0
 """A failure that took longer is an outage, not a refusal: the second place is used at once."""
 
+AWS_TROUBLE = (ClientError, BotoCoreError, AttributeError, LookupError, ValueError)
+"""What a boto3 call may end in: of an answer that cannot be read boto3 raises what it stumbles
+over, and of one that lacks something we do. A rotated refresh token must outlive that too."""
+
 LEASE_MARGIN_SECONDS = 10
 """The lease outlives the function by this: a killed run is not overtaken while it still sends."""
 
@@ -326,7 +330,7 @@ class Vault:
                 return replace(
                     credentials, refresh_token=refresh_token, version=said["VersionId"], raw=raw
                 )
-            except (ClientError, BotoCoreError) as error:
+            except AWS_TROUBLE as error:
                 failure = error
                 slow = time.monotonic() - started > STORE_PATIENCE_SECONDS
                 if (attempt == 1 or slow) and self._store_pending(credentials, refresh_token):
@@ -376,7 +380,7 @@ class Vault:
                 Overwrite=True,
                 **self._key,
             )
-        except (ClientError, BotoCoreError):
+        except AWS_TROUBLE:
             return False
         return True
 
