@@ -14,6 +14,8 @@ import yaml
 
 from bridge import catalogue, signatures
 from bridge.catalogue import Kind
+from bridge.errors import KeyFieldMissing
+from bridge.salesforce import ABOUT_AN_ID, ABOUT_RIGHTS, NO_RIGHT, NO_RULE
 from bridge.shapes import read_shape
 from sandbox import stack as sandbox_stack
 from sandbox.channel_table import check
@@ -298,6 +300,15 @@ def every_code_means_what_the_page_says(one: Table) -> None:
     for code, meaning in catalogue.MEANINGS.items():
         assert rows[code][1] == RECORD[meaning.kind], code
         assert rows[code][2].lower() == meaning.hint.lower(), code
+
+
+@holds("docs/troubleshooting.md", "Records", "code of ours | when")
+def every_code_of_ours_is_looked_into_after_the_codes_that_are_named(one: Table) -> None:
+    rows = {codes(row[0])[0]: codes(row[1]) for row in one.rows}
+    assert set(rows) == {KeyFieldMissing.code, NO_RIGHT, NO_RULE}
+    named = {code for code in rows[NO_RIGHT] if code.isupper()}
+    assert named == set(ABOUT_RIGHTS)
+    assert {code for code in rows[NO_RULE] if code.isupper()} == set(ABOUT_AN_ID)
 
 
 @holds("docs/troubleshooting.md", "Flows", "the step gets | means")

@@ -116,6 +116,14 @@ SET_UP: dict[str, tuple[Any, str]] = {
         lambda org: org.hide_field("Lead", "Bird_Key__c", user=INTEGRATION_USER),
         "Bird_Key__c",
     ),
+    "the user may not create": (
+        lambda org: org.set_object_rights("Lead", "Read", user=INTEGRATION_USER),
+        "may not create a Lead",
+    ),
+    "the user may not even see": (
+        lambda org: org.set_object_rights("Lead", user=INTEGRATION_USER),
+        "give Create and Read on Lead",
+    ),
     "sessions are not for REST": (
         lambda org: org.settings.put(session_valid_for_rest=False),
         "REST API",
@@ -137,6 +145,24 @@ def test_an_org_that_needs_a_person_refuses_no_record(change: Any, words: str) -
         assert words in answer.json()["message"]
         assert stack.rejected() == [] and stack.waiting() == 1
         assert "NotSetUp" in stack.logs("create_lead")
+        stack.deliver_once()
+        assert stack.rejected() == [] and stack.waiting() == 1
+
+
+@pytest.mark.parametrize("name", ["Lead", "Case"])
+def test_an_assignment_rule_that_is_not_there_refuses_no_record(name: str) -> None:
+    wrong = {f"{name}AssignmentRule": "01Q000000000001AAA"}
+    with Stack(poll=False, processes=1, parameters=wrong) as stack:
+        body: dict[str, Any] = {"LastName": "Okafor"} if name == "Lead" else {"Subject": "s"}
+        path = f"/{name.lower()}s"
+        answer = stack.request("POST", path, body)
+        assert answer.status == 202
+        assert f"{name}AssignmentRule" in answer.json()["message"]
+        stack.deliver_once()
+        assert stack.rejected() == [] and stack.waiting() == 1
+        assert "NO_SUCH_ASSIGNMENT_RULE" in stack.logs("deliver")
+        own = stack.org.query("SELECT Id FROM User LIMIT 1")[0]["Id"]
+        assert stack.request("POST", path, {**body, "OwnerId": own}).status == 201
 
 
 CHILD = {"Subject": "s", "Parent": {"Bird_Key__c": "nobody"}}

@@ -107,7 +107,7 @@ class SmallOrg(Scripted):
 
     `trouble` is what happens to the next calls instead of an answer: an Answer, an exception, or
     None for nothing. `lost` counts down the creates that are done and then not answered.
-    `key_field` None: nothing can be found by it.
+    `key_field` None: nothing can be found by it. `createable` is what an object says of itself.
     """
 
     def __init__(self) -> None:
@@ -118,6 +118,7 @@ class SmallOrg(Scripted):
         self.trouble: list[Answer | Exception | None] = []
         self.lost = 0
         self.key_field: str | None = KEY
+        self.createable: dict[str, object] = {}
         self.tokens = {"token-1"}
 
     def creates(self) -> list[Call]:
@@ -125,7 +126,13 @@ class SmallOrg(Scripted):
         return [call for call in self.calls if call.method == "POST"]
 
     def lookups(self) -> list[Call]:
-        return [call for call in self.calls if call.method == "GET"]
+        """The calls that look for records."""
+        return [call for call in self.calls if call.method == "GET" and call not in self.asked()]
+
+    def asked(self) -> list[Call]:
+        """The calls that ask what may be done with an object."""
+        ends = ("/sobjects/Lead", "/sobjects/Case")
+        return [c for c in self.calls if c.method == "GET" and c.path.endswith(ends)]
 
     def put(
         self, object_name: str, key: str, *, deleted: bool = False, visible: bool = True
@@ -185,6 +192,9 @@ class SmallOrg(Scripted):
             return said(200, {"compositeResponse": parts})
         if rest in ("query", "queryAll"):
             return self._query(parse_qs(urlsplit(url).query)["q"][0], deleted=rest == "queryAll")
+        if rest in ("sobjects/Lead", "sobjects/Case"):
+            about = {"createable": self.createable.get(rest[9:], True)}
+            return said(200, {"objectDescribe": about, "recentItems": []})
         _, object_name, asked, key = rest.split("/")
         if asked != self.key_field:
             text = f"Provided external ID field does not exist or is not accessible: {asked}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,11 +26,11 @@ from bridge.errors import (
 from bridge.http import Answer
 from bridge.outbox import Envelope, Queues
 from bridge.records import ObjectName, Record
-from bridge.salesforce import Salesforce
+from bridge.salesforce import REMEMBER_RIGHTS_SECONDS, Salesforce
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
 from bridge.tokens import Sessions
-from tests.unit.doubles import KEY, Rule, SmallAws, SmallOrg, fault, key_taken, refusal
+from tests.unit.doubles import KEY, Rule, SmallAws, SmallOrg, fault, key_taken, refusal, said
 
 MakeSettings = Callable[..., Settings]
 
@@ -342,6 +343,118 @@ def test_a_link_by_our_field_where_it_is_missing_waits(stand: Stand, name: Objec
     outcome = stand.create(linked(name))
     assert isinstance(outcome, Queued) and isinstance(outcome.why, KeyFieldMissing)
     assert (stand.rejected, len(stand.outbox)) == ([], 1)
+
+
+# A refusal that is the org's fault
+
+NO_RIGHTS = [
+    refuses("INSUFFICIENT_ACCESS"),
+    refuses("INSUFFICIENT_ACCESS_OR_READONLY"),
+    refuses("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY"),
+    refuses("INVALID_FIELD_FOR_INSERT_UPDATE", "LastName", "Company"),
+]
+RULE = "01Q8d00000555Ab"
+
+
+@pytest.mark.parametrize("rule", NO_RIGHTS)
+@pytest.mark.parametrize("record", [lead(), case()], ids=["lead", "case"])
+def test_without_the_right_to_create_records_wait_and_none_is_refused(
+    stand: Stand, record: Record, rule: Rule
+) -> None:
+    stand.org.rules = [rule]
+    stand.org.createable[record.object] = False
+    for key in ("k-1", "k-2", "k-3"):
+        outcome = stand.create(replace(record, key=key))
+        assert isinstance(outcome, Queued) and isinstance(outcome.why, OrgNotReady)
+        assert outcome.why.code == "NO_RIGHT_TO_CREATE"
+        assert record.object in outcome.why.message and "setup-org" in outcome.why.hint
+    assert (len(stand.outbox), stand.rejected) == (3, [])
+    assert len(stand.org.asked()) == 1
+
+
+@pytest.mark.parametrize("said", [True, None, "no"])
+@pytest.mark.parametrize("rule", NO_RIGHTS)
+def test_with_the_right_to_create_such_a_refusal_is_the_record_s(
+    stand: Stand, rule: Rule, said: object
+) -> None:
+    stand.org.rules = [rule]
+    stand.org.createable["Lead"] = said
+    for key in ("k-1", "k-2"):
+        assert isinstance(stand.create(lead(key)), Rejected)
+    assert len(stand.org.asked()) == 1
+
+
+def test_what_may_be_done_is_asked_again_after_some_minutes(
+    stand: Stand, clock: list[float]
+) -> None:
+    stand.org.rules = [refuses("INSUFFICIENT_ACCESS")]
+    stand.create(lead("k-1"))
+    stand.org.createable["Lead"] = False
+    clock[0] += REMEMBER_RIGHTS_SECONDS + 1
+    assert isinstance(stand.create(lead("k-2")), Queued)
+
+
+@pytest.mark.parametrize(
+    "answer, outcome, code",
+    [
+        (fault("NOT_FOUND", status=404), Queued, "NO_RIGHT_TO_CREATE"),
+        (fault("INVALID_TYPE"), Queued, "NO_RIGHT_TO_CREATE"),
+        (fault("INSUFFICIENT_ACCESS", status=403), Rejected, "INSUFFICIENT_ACCESS"),
+        (said(200, ["?"]), Rejected, "INSUFFICIENT_ACCESS"),
+        (Answer(503, {}, b""), Queued, "HTTP_503"),
+        (fault("API_DISABLED_FOR_ORG", status=403), Queued, "API_DISABLED_FOR_ORG"),
+    ],
+)
+def test_what_the_question_for_the_right_may_come_back_with(
+    stand: Stand, answer: Answer, outcome: type, code: str
+) -> None:
+    stand.org.rules = [refuses("INSUFFICIENT_ACCESS")]
+    stand.org.trouble = [None, None, answer]
+    found = stand.create(lead())
+    assert isinstance(found, outcome)
+    assert (found.why if isinstance(found, Queued) else found.problem).code == code
+
+
+@pytest.mark.parametrize("code", ["STRING_TOO_LONG", "DUPLICATES_DETECTED", "MALFORMED_ID"])
+def test_other_refusals_ask_for_no_right(stand: Stand, code: str) -> None:
+    stand.org.rules = [refuses(code)]
+    assert isinstance(stand.create(lead()), Rejected)
+    assert stand.org.asked() == []
+
+
+@pytest.mark.parametrize(
+    "code", ["INVALID_CROSS_REFERENCE_KEY", "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY"]
+)
+def test_an_id_that_leads_nowhere_is_the_rule_s_where_the_record_has_none(
+    settings: MakeSettings, code: str
+) -> None:
+    stand = Stand(settings(LEAD_ASSIGNMENT=RULE))
+    stand.org.rules = [refuses(code)]
+    outcome = stand.create(lead(Description="some words", NumberOfEmployees=7))
+    assert isinstance(outcome, Queued) and isinstance(outcome.why, OrgNotReady)
+    assert outcome.why.code == "NO_SUCH_ASSIGNMENT_RULE"
+    assert "LeadAssignmentRule" in outcome.why.hint
+
+
+@pytest.mark.parametrize(
+    "rule, fields, named",
+    [
+        ("default", {}, ()),
+        ("off", {}, ()),
+        (RULE, {"OwnerId": "0058d00000555Ab"}, ()),
+        (RULE, {"recordtypeid": "x"}, ()),
+        (RULE, {"Region__c": "a018d00000555Ab"}, ()),
+        (RULE, {"Region__c": " a018d00000555AbEAM "}, ()),
+        (RULE, {"Region__r": {"Code__c": "7"}}, ()),
+        (RULE, {}, ("Region__c",)),
+    ],
+)
+def test_an_id_that_may_be_the_record_s_is_the_record_s(
+    settings: MakeSettings, rule: str, fields: dict[str, Any], named: tuple[str, ...]
+) -> None:
+    stand = Stand(settings(LEAD_ASSIGNMENT=rule))
+    stand.org.rules = [refuses("INVALID_CROSS_REFERENCE_KEY", *named)]
+    assert isinstance(stand.create(lead(**fields)), Rejected)
 
 
 # The breaker

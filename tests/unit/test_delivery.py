@@ -433,6 +433,81 @@ def test_while_our_field_is_missing_a_link_by_it_waits_like_all_others(stand: St
     assert len(stand.org.calls) <= 10
 
 
+# A refusal that is the org's fault
+
+RULE = "01Q8d00000555Ab"
+CASE = Record(object="Case", key="c-1", fields={"Subject": "x"})
+
+
+def leads_only(rule: Rule) -> Rule:
+    return lambda values, crowd: rule(values, crowd) if "LastName" in values else None
+
+
+def of_the_call(code: str) -> Callable[[list[dict[str, Any]]], Answer | None]:
+    """Refuse any call of leads as a whole."""
+    return lambda records: fault(code, status=403) if "LastName" in records[0] else None
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["the whole call", "each record"])
+def test_without_the_right_to_create_leads_they_wait_and_cases_go(
+    stand: Stand, whole: bool
+) -> None:
+    code = "INSUFFICIENT_ACCESS"
+    if whole:
+        stand.org.whole_call = of_the_call(code)
+    else:
+        stand.org.rules = [leads_only(lambda values, crowd: refusal(code))]
+    stand.org.createable["Lead"] = False
+    kept = stand.run(*messages(200), message(CASE))
+    assert (len(kept), stand.sqs.sent) == (200, [])
+    assert [row.object for row in stand.org.rows] == ["Case"]
+    assert len(stand.org.asked()) == 1
+    assert len(stand.org.calls) <= 12
+
+
+def test_with_the_right_to_create_only_the_record_at_fault_is_rejected(stand: Stand) -> None:
+    stand.org.rules = [against("k-003", "k-007", code="INSUFFICIENT_ACCESS_OR_READONLY")]
+    assert stand.run(*messages(10)) == set()
+    assert [e.record.key for e in stand.sqs.rejected()] == ["k-003", "k-007"]
+    assert len(stand.org.asked()) == 1
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["the whole call", "each record"])
+def test_a_rule_that_is_not_there_makes_those_wait_that_go_by_it(
+    settings: MakeSettings, whole: bool
+) -> None:
+    stand = Stand(settings(LEAD_ASSIGNMENT=RULE))
+    code = "INVALID_CROSS_REFERENCE_KEY"
+
+    def by_the_rule(records: list[dict[str, Any]]) -> Answer | None:
+        bad = "LastName" in records[0] and "OwnerId" not in records[0]
+        return fault(code) if bad else None
+
+    if whole:
+        stand.org.whole_call = by_the_rule
+    else:
+        stand.org.rules = [
+            lambda values, crowd: refusal(code) if by_the_rule([values]) is not None else None
+        ]
+    owned = [message(lead(f"o-{i}", OwnerId="0058d00000555Ab")) for i in range(3)]
+    kept = stand.run(*messages(100), *owned, message(CASE))
+    assert (len(kept), stand.sqs.sent) == (100, [])
+    assert len(stand.org.rows) == 4
+    assert len(stand.org.calls) <= 12
+
+
+def test_where_the_rule_works_an_id_that_leads_nowhere_is_a_refusal(
+    settings: MakeSettings,
+) -> None:
+    stand = Stand(settings(LEAD_ASSIGNMENT=RULE))
+    code = "INVALID_CROSS_REFERENCE_KEY"
+    stand.org.rules = [
+        lambda values, crowd: refusal(code) if values["LastName"] == "k-003" else None
+    ]
+    assert stand.run(*messages(10)) == set()
+    assert [e.record.key for e in stand.sqs.rejected()] == ["k-003"]
+
+
 # Deleted, old, replayed
 
 

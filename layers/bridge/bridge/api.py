@@ -24,6 +24,7 @@ from bridge.errors import (
     NoSuchRoute,
     NotKept,
     NotSetUp,
+    OrgNotReady,
     SalesforceProblem,
     Unavailable,
     Unsigned,
@@ -325,7 +326,8 @@ def _queued_message(why: SalesforceProblem | None, record: Record, *, can_be_ask
     if why is None:
         return "The record is queued, as asked; Salesforce gets it shortly." + after
     if isinstance(why, NotSetUp):
-        kind = "the external-id field" if isinstance(why, KeyFieldMissing) else "the connection"
+        kind = "the org" if isinstance(why, OrgNotReady) else "the connection"
+        kind = "the external-id field" if isinstance(why, KeyFieldMissing) else kind
         return (
             f"The record is safe in the outbox, but {kind} needs a person: {_sentence(why)} "
             "It is delivered by itself after that."

@@ -24,6 +24,7 @@ from bridge.errors import (
     KeyTaken,
     LimitExceeded,
     NotSetUp,
+    OrgNotReady,
     Refused,
     RowLocked,
     SalesforceProblem,
@@ -32,7 +33,16 @@ from bridge.errors import (
 )
 from bridge.outbox import Envelope, UnreadableEnvelope, now
 from bridge.records import ObjectName, Record
-from bridge.salesforce import Attempt, Found, Salesforce, Session, derived_at_fault
+from bridge.salesforce import (
+    ABOUT_THE_ORG,
+    NO_RIGHT,
+    NO_RULE,
+    Attempt,
+    Found,
+    Salesforce,
+    Session,
+    derived_at_fault,
+)
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
 from bridge.tokens import Sessions
@@ -67,7 +77,7 @@ DELAYS: tuple[tuple[type[SalesforceProblem], float, float], ...] = (
 of it to all of it). At 15 minutes, so 11 on average, a week's outage costs some 900 of the 1,000
 receives that the queue allows."""
 
-OF_ONE_OBJECT = frozenset({"INVALID_TYPE", "KEY_FIELD_MISSING"})
+OF_ONE_OBJECT = frozenset({"INVALID_TYPE", "KEY_FIELD_MISSING", NO_RIGHT})
 """What is wrong with Leads need not be wrong with Cases: these codes stop their own object only."""
 
 INTERNAL_ERRORS = frozenset({"UNKNOWN_EXCEPTION", "APEX_ERROR"})
@@ -148,7 +158,13 @@ class Delivery:
         for items in _by_object(batch.items):
             try:
                 for group in _grouped(self._skip_what_is_there(items, last_call)):
-                    self._deliver(group, last_call)
+                    try:
+                        self._deliver(group, last_call)
+                    except OrgNotReady as problem:
+                        if problem.code != NO_RULE:
+                            raise
+                        # Records with an owner of their own are sent without the rule.
+                        _wait(group, problem)
             except SalesforceProblem as problem:
                 if problem.code in OF_ONE_OBJECT:
                     _wait(items, problem)
@@ -253,7 +269,12 @@ class Delivery:
             else:
                 item.problem = problem
                 refused.append(item)
-        self._judge(refused, last_call)
+        made = any(attempt.created for attempt in answer)
+        self._judge(refused, last_call, rule_works=made)
+        if len(items) == 1 and getattr(items[0].problem, "code", "") in (NO_RIGHT, NO_RULE):
+            # Alone it is known for sure, and would be the same for each of the others.
+            assert items[0].problem is not None
+            raise items[0].problem
         if again:
             self._halve(again, last_call) if len(again) > 1 else self._send(again, last_call)
 
@@ -268,8 +289,11 @@ class Delivery:
             if half:
                 self._send(half, last_call)
 
-    def _judge(self, refused: list[Item], last_call: Deadline) -> None:
-        """No refusal is final before a look-up by key; then without our own fields once more."""
+    def _judge(self, refused: list[Item], last_call: Deadline, *, rule_works: bool) -> None:
+        """No refusal is final before a look-up by key; then without our own fields once more.
+
+        `rule_works`: a record of the same call was made, and by the same assignment rule.
+        """
         found: dict[tuple[ObjectName, str], Found] = {}
         if refused and self._settings.external_id_field:
             found = self._look_up(refused, last_call)
@@ -296,7 +320,10 @@ class Delivery:
                 item.stripped, item.problem = True, None
                 once_more.append(item)
             else:
-                item.outcome = "rejected"
+                org = self._org_at_fault(problem, item.record, last_call)
+                if org is not None and org.code == NO_RULE and rule_works:
+                    org = None
+                item.outcome, item.problem = ("delayed", org) if org else ("rejected", problem)
         for group in _grouped(once_more):
             self._deliver(group, last_call)
 
@@ -304,6 +331,18 @@ class Delivery:
         self, name: ObjectName, keys: Sequence[str], session: Session, deadline: Deadline
     ) -> dict[str, Found]:
         return self._salesforce.find_many(name, keys, session=session, deadline=deadline)
+
+    def _org_at_fault(
+        self, problem: SalesforceProblem, record: Record, last_call: Deadline
+    ) -> OrgNotReady | None:
+        if not isinstance(problem, Refused) or not problem.code.startswith(ABOUT_THE_ORG):
+            return None
+        return self._call(
+            lambda session, deadline: self._salesforce.org_at_fault(
+                problem, record, session=session, deadline=deadline
+            ),
+            last_call,
+        )
 
     def _create_many(
         self, records: Sequence[Record], session: Session, deadline: Deadline

@@ -12,6 +12,7 @@ from typing import Any, Literal
 ObjectName = Literal["Lead", "Case"]
 
 _PLAIN_KEY = re.compile(r"[a-z0-9._-]{1,100}")
+_LIKE_AN_ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,16 @@ class Record:
     def has_owner(self) -> bool:
         """Whether the caller chose an owner, so that no assignment rule may move the record."""
         return any(name.lower() == "ownerid" for name in self.fields)
+
+    @property
+    def may_hold_ids(self) -> bool:
+        """Whether a value may be the id of another record, or stand for one."""
+        return any(
+            isinstance(value, Mapping)
+            or name.lower().endswith("id")
+            or (isinstance(value, str) and _LIKE_AN_ID.fullmatch(value.strip()) is not None)
+            for name, value in self.fields.items()
+        )
 
     @property
     def links(self) -> list[tuple[str, str, str]]:

@@ -64,6 +64,29 @@ KEY_FIELD_HINT = (
     "(bird-salesforce setup-org does both), or deploy the folder salesforce/."
 )
 
+ABOUT_RIGHTS = (
+    "INSUFFICIENT_ACCESS",
+    "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",
+    "INVALID_FIELD_FOR_INSERT_UPDATE",
+)
+"""How the codes begin by which a user without the right to create an object may be refused."""
+ABOUT_AN_ID = ("INVALID_CROSS_REFERENCE_KEY", "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY")
+"""Codes about an id that leads nowhere. An id that is none is MALFORMED_ID."""
+ABOUT_THE_ORG = ABOUT_RIGHTS + ABOUT_AN_ID
+REMEMBER_RIGHTS_SECONDS = 300.0
+NO_RIGHT = "NO_RIGHT_TO_CREATE"
+NO_RIGHT_HINT = (
+    "Salesforce administrator: give the integration user Create and Read on {object}: run "
+    "`make connect` (bird-salesforce setup-org does it), or deploy the folder salesforce/ and "
+    "assign its permission set."
+)
+NO_RULE = "NO_SUCH_ASSIGNMENT_RULE"
+NO_RULE_HINT = (
+    "Deploy with another {object}AssignmentRule: default, off, or the id of a rule of this org "
+    "(Setup, {object} Assignment Rules). If the id is right, an automation of the org sets one "
+    "that is not."
+)
+
 
 @dataclass(frozen=True)
 class Session:
@@ -436,6 +459,23 @@ def read_found(answer: Answer, *, key_field: str) -> Found | None:
     raise _as_lookup(read_org_problem(answer, key_field=key_field))
 
 
+def read_createable(answer: Answer) -> bool:
+    """Whether the user may create an object, from its basic information; True if it does not say.
+
+    An object that the user cannot see at all is one that they may not create. Raises what concerns
+    the call as a whole. Source: sObject Basic Information.
+    """
+    problem = read_org_problem(answer, key_field="")
+    if problem is not None:
+        if problem.code in ("NOT_FOUND", "INVALID_TYPE"):
+            return False
+        if not isinstance(problem, Refused):
+            raise problem
+    said = read_json(answer.body)
+    described = said.get("objectDescribe") if isinstance(said, dict) else None
+    return not (isinstance(described, dict) and described.get("createable") is False)
+
+
 def _as_lookup(problem: SalesforceProblem | None) -> SalesforceProblem:
     """A look-up that Salesforce refuses says nothing about the record: it only failed."""
     if problem is None:
@@ -519,6 +559,8 @@ class Salesforce:
         self._settings = settings
         self._base = f"/services/data/{settings.api_version}"
         self._key_field = settings.external_id_field
+        self._createable: dict[ObjectName, tuple[bool, float]] = {}
+        """Whether an object may be created, and until when that is remembered."""
         self.measured = Measured()
 
     def take_measurements(self) -> Measured:
@@ -653,6 +695,48 @@ class Salesforce:
                 if not again or page == MOST_PAGES:
                     raise _as_lookup(None)
         return found
+
+    def org_at_fault(
+        self, problem: Refused, record: Record, *, session: Session, deadline: Deadline
+    ) -> OrgNotReady | None:
+        """What has to be set right in the org or the deployment, where a refusal is not about the
+        record: the next one would be refused as well.
+
+        A refusal for want of rights is one, if the user may not create this object at all: that is
+        asked, and remembered for some minutes. So is one for an id that leads nowhere, if the
+        record has none: then the only id that was sent is the assignment rule's.
+        """
+        if problem.code.startswith(ABOUT_RIGHTS) and not self._may_create(
+            record.object, session=session, deadline=deadline
+        ):
+            return OrgNotReady(
+                f"the integration user may not create a {record.object}",
+                code=NO_RIGHT,
+                hint=NO_RIGHT_HINT.format(object=record.object),
+            )
+        if (
+            problem.code in ABOUT_AN_ID
+            and not problem.fields
+            and self._settings.assignment(record.object) not in ("default", "off")
+            and not record.may_hold_ids
+        ):
+            return OrgNotReady(
+                f"Salesforce refuses an id, and the only one that was sent with this "
+                f"{record.object} is the assignment rule's",
+                code=NO_RULE,
+                hint=NO_RULE_HINT.format(object=record.object),
+            )
+        return None
+
+    def _may_create(self, object_name: ObjectName, *, session: Session, deadline: Deadline) -> bool:
+        createable, until = self._createable.get(object_name, (True, 0.0))
+        if time.monotonic() >= until:
+            path = f"{self._base}/sobjects/{object_name}"
+            answer = self._send("GET", path, session=session, deadline=deadline)
+            createable = read_createable(answer)
+            until = time.monotonic() + REMEMBER_RIGHTS_SECONDS
+            self._createable[object_name] = createable, until
+        return createable
 
     def record_url(self, record_id: str, session: Session) -> str:
         """Where a person looks at the record; Salesforce leads on to the right page."""
