@@ -287,6 +287,27 @@ def test_a_signature_that_does_not_fit_is_not_believed(stack: Stack) -> None:
     assert stored(stack) == before
 
 
+def test_a_refresh_token_in_an_answer_that_is_not_signed_costs_no_connection(
+    stack: Stack,
+) -> None:
+    before, held = stored(stack), secret(stack)
+    said = {
+        "access_token": "00Dxx!forged",
+        "refresh_token": "5Aep861forged",
+        "id": before["id"],
+        "issued_at": "1760000000000",
+        "instance_url": stack.org.instance_url,
+        "signature": base64.b64encode(b"0" * 32).decode(),
+    }
+    stack.org.trouble.add(area="oauth", status=200, body=said, times=1)
+    assert refuse(stack).json()["errorType"] == "SignatureMismatch"
+    assert (stored(stack), secret(stack)) == (before, held)
+
+    # Salesforce knows no such token; the one before is still good.
+    assert refuse(stack).json()["refreshed"]
+    assert stack.request("POST", "/leads", {"LastName": "A"}).status == 201
+
+
 def test_a_token_is_never_sent_to_a_host_that_is_not_salesforces(stack: Stack) -> None:
     before = stored(stack)
     said = {"access_token": "00Dxx!t", "instance_url": "https://salesforce.com.evil.example"}

@@ -566,11 +566,8 @@ def refresh(
     assert store.lease is None, "the lease is not given back"
     telemetry.check()
     signs = _signs(secret)
-    grants = [
-        grant
-        for grant in (_granted(call, answer) for call, answer in org.given)
-        if grant and not (signs and grant.get("signature"))
-    ]
+    answered = [grant for grant in (_granted(call, answer) for call, answer in org.given) if grant]
+    grants = [grant for grant in answered if not (signs and grant.get("signature"))]
 
     published = store.parameters.get(token_name)
     if published != stored:
@@ -588,7 +585,13 @@ def refresh(
         was.pop("refresh_token", None)
         assert json.dumps(now) == json.dumps(was)
     if store.parameters.get(pending_name) != pending:
-        assert json.loads(store.parameters[pending_name])["refresh_token"] in rotated
+        now, sent = json.loads(store.parameters[pending_name]), _held(secret, pending)
+        if "trusted" in now:
+            # The answer's signature did not fit: its token is kept beside the one before.
+            assert now["refresh_token"] in [_stripped(one) for one in answered if _new_token(one)]
+            assert now["trusted"] in sent
+        else:
+            assert now["refresh_token"] in (*rotated, *sent)
     if rotated and not isinstance(raised, CredentialsLost):
         held = [_json(store.secret), _json(store.parameters.get(pending_name))]
         tokens = [one.get("refresh_token") for one in held if isinstance(one, dict)]
@@ -606,6 +609,13 @@ def refresh(
                 plain = re.fullmatch(r"[A-Za-z_]*", words.strip())
                 assert plain or words not in texts, f"{words!r} is raised, and logged with it"
     return store
+
+
+def _held(secret: str | None, pending: str | None) -> list[Any]:
+    """The refresh tokens that were there before."""
+    said = [one for one in (_json(secret), _json(pending)) if isinstance(one, dict)]
+    tokens = [one.get(name) for one in said for name in ("refresh_token", "trusted")]
+    return [one.strip() for one in tokens if isinstance(one, str)]
 
 
 def _signs(secret: str | None) -> bool:

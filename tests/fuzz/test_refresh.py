@@ -129,6 +129,7 @@ pendings = st.fixed_dictionaries(
     {},
     optional={
         "refresh_token": tokens | values,
+        "trusted": st.just("refresh-0") | tokens | values,
         "secret_version": st.just("v1") | values,
         "replaces": texts,
     },

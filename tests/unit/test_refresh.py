@@ -9,6 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -791,6 +792,98 @@ def test_a_wrong_signature_is_no_token(bench: Bench) -> None:
     with pytest.raises(SignatureMismatch):
         bench.run()
     assert bench.token() is None
+
+
+def pending(bench: Bench) -> Any:
+    said = bench.ssm.get_parameter(Name=bench.settings.pending_parameter, WithDecryption=True)
+    return json.loads(said["Parameter"]["Value"])
+
+
+def nothing_is_pending(bench: Bench) -> bool:
+    with suppress(bench.ssm.exceptions.ParameterNotFound):
+        return not pending(bench)
+    return True
+
+
+def mismatch(bench: Bench, **more: Any) -> None:
+    bench.endpoint.more = {"signature": "AAAA", **more}
+    with pytest.raises(SignatureMismatch):
+        bench.run({"refused_generation": None})
+    bench.endpoint.more = {}
+
+
+def test_a_rotated_token_whose_answer_is_not_signed_right_is_kept_and_nothing_published(
+    rotating: Bench,
+) -> None:
+    for _ in range(3):
+        mismatch(rotating)
+        assert rotating.token() is None
+        assert rotating.stored_refresh_token() == "refresh-1"
+        assert pending(rotating)["refresh_token"] == rotating.endpoint.current
+        assert pending(rotating)["trusted"] == "refresh-1"
+    assert not rotating.endpoint.revoked
+    # Somebody sets the consumer secret right.
+    rotating.connect(note="mended")
+    assert rotating.run()["refreshed"]
+    assert not rotating.endpoint.revoked
+    assert rotating.stored_refresh_token() == rotating.endpoint.current
+    assert rotating.run({"refused_generation": 1})["refreshed"]
+
+
+def test_a_token_of_somebody_between_us_is_given_up_for_the_one_before(bench: Bench) -> None:
+    bench.connect()
+    mismatch(bench, refresh_token="forged-1")
+    bench.endpoint.trouble = [said(200, signed(signature="AAAA", refresh_token="forged-2"))]
+    with pytest.raises(SignatureMismatch):
+        bench.run()
+    assert pending(bench)["refresh_token"] == "forged-2"
+    bench.endpoint.trouble = [oauth("invalid_grant", "expired access/refresh token")]
+    assert bench.run()["refreshed"]
+    assert "forged" not in json.dumps(pending(bench))
+    assert not bench.endpoint.revoked
+
+
+@pytest.mark.parametrize(
+    ("error", "description"),
+    [
+        ("invalid_client", "invalid client credentials"),
+        ("invalid_grant", "inactive user"),
+        ("invalid_grant", "ip restricted or invalid login hours"),
+    ],
+)
+def test_a_refusal_that_is_not_about_the_token_gives_none_up(
+    rotating: Bench, error: str, description: str
+) -> None:
+    mismatch(rotating)
+    rotating.endpoint.trouble = [oauth(error, description)]
+    with pytest.raises(CredentialsRevoked):
+        rotating.run()
+    assert rotating.run()["refreshed"]
+    assert not rotating.endpoint.revoked
+
+
+def test_of_an_answer_for_another_user_nothing_is_kept(rotating: Bench) -> None:
+    rotating.run()
+    mismatch_of = {"id": "https://login.salesforce.com/id/00Dother/005other"}
+    rotating.endpoint.more = {"signature": "AAAA", **mismatch_of}
+    with pytest.raises(SignatureMismatch):
+        rotating.run({"refused_generation": 1})
+    assert nothing_is_pending(rotating)
+
+
+def test_without_rotation_a_wrong_signature_leaves_nothing_behind(bench: Bench) -> None:
+    bench.connect()
+    mismatch(bench)
+    mismatch(bench, refresh_token="refresh-1")
+    assert nothing_is_pending(bench)
+
+
+def test_an_unsigned_token_of_before_connect_is_not_used_after_it(rotating: Bench) -> None:
+    mismatch(rotating)
+    rotating.endpoint.current = "refresh-new"
+    rotating.connect(refresh_token="refresh-new")
+    assert rotating.run()["refreshed"]
+    assert not rotating.endpoint.revoked
 
 
 def test_a_token_for_another_host_is_not_published(bench: Bench) -> None:

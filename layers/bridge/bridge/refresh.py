@@ -61,9 +61,17 @@ LEASE_MARGIN_SECONDS = 10
 
 
 class SignatureMismatch(Unavailable):
-    """The token answer's signature does not fit: it was not made with our consumer secret."""
+    """The token answer's signature does not fit: it was not made with our consumer secret.
+
+    `refresh_token` is a new one that the answer held, if it was for the same user as before: that
+    one may be the only one left (docs/adr/0025-an-unsigned-refresh-token-is-kept.md).
+    """
 
     code = "SIGNATURE_MISMATCH"
+
+    def __init__(self, message: str, *, refresh_token: str = "") -> None:
+        super().__init__(message)
+        self.refresh_token = refresh_token
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +83,9 @@ class Credentials:
     client_secret: str = field(repr=False)
     refresh_token: str = field(repr=False, default="")
     grant: str = "refresh_token"
+    trusted_token: str = field(repr=False, default="")
+    """Where `refresh_token` came in an answer whose signature did not fit: the last one before it
+    that did not."""
     version: str = ""
     raw: Mapping[str, Any] = field(repr=False, default_factory=dict)
     """The whole JSON, so that keys we do not know survive a rewrite."""
@@ -147,6 +158,12 @@ class GrantRefused(BridgeError):
         self.description = description
         self.failure = failure
 
+    @property
+    def is_about_the_token(self) -> bool:
+        """Whether it is the refresh token that is refused, not the app, the user or the place."""
+        expired = self.description in ("", "expired access/refresh token")
+        return self.error == "invalid_grant" and expired
+
 
 def read_grant(
     answer: Answer, *, credentials: Credentials, previous: AccessToken | None, now: float
@@ -180,6 +197,9 @@ def _accept(
     said: Mapping[str, Any], *, credentials: Credentials, previous: AccessToken | None, now: float
 ) -> Grant:
     identity, issued_at = _text(said, "id"), _text(said, "issued_at")
+    refresh_token = _text(said, "refresh_token").strip()
+    # What is no token must not take the place of one that is.
+    refresh_token = refresh_token if is_token(refresh_token) else ""
     signature = said.get("signature")
     if signature and credentials.client_secret:
         expected = hmac.digest(
@@ -187,11 +207,14 @@ def _accept(
         )
         given = _text(said, "signature").encode()
         if not hmac.compare_digest(base64.b64encode(expected), given):
-            raise SignatureMismatch("the token answer's signature does not fit the consumer secret")
+            ours = not previous or not previous.id or previous.id == identity
+            raise SignatureMismatch(
+                "the token answer's signature does not fit the consumer secret",
+                refresh_token=refresh_token if ours else "",
+            )
     instance_url = _text(said, "instance_url").rstrip("/")
     if not instance_url:
         instance_url = previous.instance_url if previous else credentials.login_url
-    refresh_token = _text(said, "refresh_token").strip()
     return Grant(
         token=AccessToken(
             access_token=said["access_token"],
@@ -201,8 +224,7 @@ def _accept(
             id=identity,
             generation=(previous.generation if previous else 0) + 1,
         ),
-        # What is no token must not take the place of one that is.
-        refresh_token=refresh_token if is_token(refresh_token) else "",
+        refresh_token=refresh_token,
     )
 
 
@@ -309,7 +331,12 @@ class Vault:
         if credentials.version == pending.get("secret_version") or (
             credentials.refresh_token and _replaceable(credentials) == pending.get("replaces")
         ):
-            return replace(credentials, refresh_token=pending["refresh_token"])
+            trusted = read_text(pending, "trusted")
+            return replace(
+                credentials,
+                refresh_token=pending["refresh_token"],
+                trusted_token=trusted if is_token(trusted) else "",
+            )
         return credentials
 
     def store_refresh_token(self, credentials: Credentials, refresh_token: str) -> Credentials:
@@ -342,6 +369,18 @@ class Vault:
             "Salesforce rotated the refresh token and it could be stored nowhere. " + CONNECT_HINT
         ) from failure
 
+    def keep_unsigned(self, credentials: Credentials, refresh_token: str) -> None:
+        """Write a refresh token whose answer's signature did not fit, beside the last trusted one.
+
+        Only to the pending parameter: the secret keeps what it has.
+        """
+        trusted = credentials.trusted_token or credentials.refresh_token
+        self._store_pending(credentials, refresh_token, trusted=trusted)
+
+    def trust_again(self, credentials: Credentials) -> bool:
+        """Go back to the last trusted refresh token; False if that could not be written."""
+        return self._store_pending(credentials, credentials.trusted_token)
+
     def version(self) -> str:
         """The id of the secret's current version."""
         said = self._secrets.get_secret_value(SecretId=self._settings.credentials_secret)
@@ -366,12 +405,16 @@ class Vault:
             **tier,
         )
 
-    def _store_pending(self, credentials: Credentials, refresh_token: str) -> bool:
+    def _store_pending(
+        self, credentials: Credentials, refresh_token: str, *, trusted: str = ""
+    ) -> bool:
         value = {
             "refresh_token": refresh_token,
             "secret_version": credentials.version,
             "replaces": _replaceable(credentials),
         }
+        if trusted:
+            value["trusted"] = trusted
         try:
             self._ssm.put_parameter(
                 Name=self._settings.pending_parameter,
@@ -544,6 +587,9 @@ class TokenRefresher:
                 if refusal.failure.permanent:
                     if self._vault.credentials() != credentials:
                         return None
+                    unproven = credentials.trusted_token and refusal.is_about_the_token
+                    if unproven and self._vault.trust_again(credentials):
+                        return None  # it was none of ours: the one before may still be good
                     raise CredentialsRevoked(
                         f"Salesforce refuses the credentials: {refusal.said}. "
                         + refusal.failure.hint,
@@ -553,7 +599,10 @@ class TokenRefresher:
                     f"the token endpoint says {refusal.said}",
                     code=refusal.error,
                 )
-            except SignatureMismatch:
+            except SignatureMismatch as mismatch:
+                rotated = mismatch.refresh_token
+                if rotated and rotated != credentials.refresh_token:
+                    self._vault.keep_unsigned(credentials, rotated)
                 raise
             except Unavailable as error:
                 trouble = error
