@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import gzip
 import socket
 import ssl
 import struct
@@ -326,6 +327,41 @@ def test_after_a_broken_answer_the_next_request_has_a_connection_of_its_own(
     assert server.connections == 2
 
 
+def test_an_answer_whose_length_is_told_is_whole_when_it_is_there(
+    serve: Callable[..., Server],
+) -> None:
+    long = bytes(range(256)) * 1_000
+    server = serve(answer(b"HTTP/1.1 200 OK\r\nContent-Length: 256000\r\n\r\n" + long))
+    http = Http()
+    assert [send(http, server.url).body == long for _ in range(2)] == [True, True]
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_compressed_answer_is_read_to_its_end(serve: Callable[..., Server], members: int) -> None:
+    text = bytes(range(256)) * 1_000
+    body = b"".join(gzip.compress(text) for _ in range(members))
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
+    server = serve(answer(head.encode() + body))
+    http = Http()
+    assert [send(http, server.url).body == text * members for _ in range(2)] == [True, True]
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_an_answer_may_be_as_long_as_the_longest_and_no_longer(
+    serve: Callable[..., Server], over: int
+) -> None:
+    size = http_module.LONGEST_ANSWER + over
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode()
+    server = serve(answer(head + b"x" * size))
+    if over:
+        with pytest.raises(NoAnswer, match="too long"):
+            send(Http(), server.url, seconds=30)
+    else:
+        assert len(send(Http(), server.url, seconds=30).body) == size
+
+
 def test_an_endless_answer_is_given_up(serve: Callable[..., Server]) -> None:
     def flood(connection: socket.socket, number: int) -> bool:
         connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
@@ -380,6 +416,7 @@ def test_https_is_spoken_whatever_the_case_of_the_scheme(
     http = Http()
     assert send(http, server.url).body == b"ok"
     assert send(http, server.url.replace("https", "HTTPS")).body == b"ok"
+    assert send(http, server.url.replace("localhost", "LOCALHOST")).body == b"ok"
     assert server.connections == 1
 
 

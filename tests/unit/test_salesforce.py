@@ -301,6 +301,14 @@ TAKEN = (
 INVALID = (400, [{"errorCode": "FIELD_CUSTOM_VALIDATION_EXCEPTION", "message": "no", "fields": []}])
 
 
+def deep(levels: int) -> Any:
+    """A list in a list in a list …"""
+    value: Any = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
 def test_a_created_case_has_its_number() -> None:
     attempt = read_created_case(composite(CREATED, FOUND), key_field=KEY)
     assert attempt.created == Found(full_id("5008d00000555Ab"), "00001026")
@@ -314,6 +322,9 @@ def test_a_created_case_has_its_number() -> None:
         (400, [{"errorCode": "PROCESSING_HALTED", "message": "x"}]),
         (200, {"Id": "5008d00000777Ab", "CaseNumber": "00009999"}),
         (200, None),
+        (200, "<html>"),
+        (300, ["/services/data/v68.0/sobjects/Case/5008d00000777Ab"]),
+        ("200", FOUND[1]),
         None,
     ],
 )
@@ -354,6 +365,10 @@ def test_a_composite_with_a_name_that_is_none_has_no_answer() -> None:
             SessionRefused,
         ),
         (composite((503, "<html>"), MISSING), Unavailable),
+        (composite((201, "<html>"), MISSING), NoAnswer),
+        (composite((201, None), FOUND), NoAnswer),
+        (composite(("201", CREATED[1]), FOUND), Unavailable),  # type: ignore[arg-type]
+        (composite((201, {**CREATED[1], "errors": deep(60)}), FOUND), NoAnswer),
         (said(200, {"compositeResponse": []}), NoAnswer),
         (said(200, {"compositeResponse": ["x", {"referenceId": "find"}]}), NoAnswer),
         (said(200, {"compositeResponse": [{"referenceId": "create"}]}), Unavailable),

@@ -90,6 +90,29 @@ def test_a_record_is_one_line_with_its_metrics(heard: Heard, outcome: str) -> No
     assert set(line) - ours - measured <= LOGGED
 
 
+@pytest.mark.parametrize("turn", [0, 1, 2])
+def test_a_line_s_metrics_are_its_own_whatever_was_told_before(heard: Heard, turn: int) -> None:
+    calls: list[dict[str, Any]] = [{}, {"api_calls": 2}, {"api_calls": 1, "usage_percent": 0.0}]
+
+    def say(telemetry: Telemetry) -> None:
+        for outcome in ("created", "exists"):
+            for call in calls[turn:] + calls[:turn]:
+                telemetry.record(
+                    outcome, object_name="Case", channel="sms", key="k", milliseconds=1, **call
+                )
+
+    said = heard(say)
+    assert len(said) == 6
+    for line in said:
+        declared = {
+            metric["Name"]
+            for directive in line["_aws"]["CloudWatchMetrics"]
+            for metric in directive["Metrics"]
+        }
+        metrics = {*OUTCOME_METRICS.values(), "SalesforceLatency", "SalesforceCalls", "ApiUsage"}
+        assert declared == metrics & set(line)
+
+
 def test_a_record_without_a_call_measures_no_salesforce(heard: Heard) -> None:
     (line,) = heard(
         lambda telemetry: telemetry.record(

@@ -12,7 +12,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 import urllib3
@@ -74,13 +74,23 @@ class _Incoming(io.RawIOBase):
         super().close()
 
 
+class _Timed:
+    """As much of a socket as an answer uses, read within the time that the socket has now."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def makefile(self, mode: Literal["rb"]) -> io.BufferedReader:
+        deadline = Deadline.after(self._sock.gettimeout() or 0)
+        raw = self._sock.makefile(mode, buffering=0)
+        return io.BufferedReader(_Incoming(raw, self._sock, deadline))
+
+
 class _Response(http.client.HTTPResponse):
     """An answer that is read, from its first byte, within the time that the socket has now."""
 
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
-        super().__init__(sock, *args, **options)
-        deadline = Deadline.after(sock.gettimeout() or 0)
-        self.fp = io.BufferedReader(_Incoming(self.fp.detach(), sock, deadline))
+        super().__init__(cast(socket.socket, _Timed(sock)), *args, **options)
 
 
 class _Connection(HTTPConnection):
@@ -96,6 +106,7 @@ class Http:
 
     def __init__(self) -> None:
         self._pools: dict[tuple[str, str, int | None], urllib3.HTTPConnectionPool] = {}
+        self._as_written: dict[tuple[str, str], urllib3.HTTPConnectionPool] = {}
         self._tls: ssl.SSLContext | None = None
 
     def send(
@@ -156,6 +167,8 @@ class Http:
         raise AssertionError("unreachable: the second attempt returns or raises")
 
     def _pool(self, scheme: str, host: str) -> urllib3.HTTPConnectionPool:
+        if (scheme, host) in self._as_written:
+            return self._as_written[scheme, host]
         parts = urlsplit(f"{scheme}://{host}")
         key = (scheme, parts.hostname or "", parts.port)
         pool = self._pools.get(key)
@@ -169,6 +182,7 @@ class Http:
                 pool = urllib3.HTTPConnectionPool(key[1], key[2], maxsize=1)
                 pool.ConnectionCls = _Connection
             self._pools[key] = pool
+        self._as_written[scheme, host] = pool
         return pool
 
 
@@ -177,13 +191,13 @@ def _read(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> Answer:
     pieces: list[bytes] = []
     size = 0
     try:
-        while True:
-            if size > LONGEST_ANSWER or not deadline.remaining():
-                raise NoAnswer("the answer is too long or too slow")
-            if not (piece := response.read1()):
-                break
+        while piece := response.read1():
             pieces.append(piece)
             size += len(piece)
+            if size > LONGEST_ANSWER or not deadline.remaining():
+                raise NoAnswer("the answer is too long or too slow")
+            if response.length_remaining == 0:
+                break  # what is whole need not be asked once more whether it has ended
         if getattr(response, "length_remaining", None):
             raise ProtocolError("the answer is cut off")
     except BaseException:

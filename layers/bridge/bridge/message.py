@@ -80,11 +80,13 @@ class BirdMessage:
         def text(*names: str) -> str:
             for name in names:
                 value = lower.get(name)
-                if value is None:
-                    continue
-                for part in _flat(value) if isinstance(value, list) else (value,):
-                    if said := _as_text(part):
-                        return said
+                if isinstance(value, str):
+                    if not is_absent(value):
+                        return value
+                elif value is not None:
+                    for part in _flat(value):
+                        if said := _as_text(part):
+                            return said
             return ""
 
         def identifier(*names: str) -> str:
@@ -289,6 +291,8 @@ def as_e164(sender: str) -> str:
     Bird gives numbers in international form, with or without the plus. An alphanumeric sender or a
     short code is no phone number of a person. Why no library of numbering plans: docs/adr/0010.
     """
+    if _is_number(bare := sender.removeprefix("+")):
+        return "+" + bare  # most senders
     plain = _SCHEME.sub("", sender, count=1).strip()
     international = plain.lstrip("\u200e\u202a ").startswith(("+", "00"))
     if international:
@@ -297,9 +301,12 @@ def as_e164(sender: str) -> str:
     digits = plain.removeprefix("+")
     if digits == plain and plain.startswith("00"):
         digits = plain[2:]
-    if digits.isascii() and digits.isdigit() and 7 <= len(digits) <= 15 and digits[0] != "0":
-        return "+" + digits
-    return ""
+    return "+" + digits if _is_number(digits) else ""
+
+
+def _is_number(digits: str) -> bool:
+    plain = digits.isascii() and digits.isdigit()
+    return plain and 7 <= len(digits) <= 15 and digits[0] != "0"
 
 
 def cut(text: str, length: int) -> str:
@@ -331,6 +338,8 @@ def _as_text(value: Any) -> str:
 
 def _as_id(value: Any) -> str:
     """An id as it came; of a list the first that is no variable."""
+    if isinstance(value, str):
+        return value.strip()
     found = [str(part).strip() for part in _flat(value) if isinstance(part, (str, int, float))]
     resolved = [part for part in found if part and "{{" not in part]
     return (resolved or found or [""])[0]

@@ -32,7 +32,7 @@ class Record:
     @property
     def has_owner(self) -> bool:
         """Whether the caller chose an owner, so that no assignment rule may move the record."""
-        return any(name.lower() == "ownerid" for name in self.fields)
+        return "ownerid" in map(str.lower, self.fields)
 
     @property
     def may_hold_ids(self) -> bool:

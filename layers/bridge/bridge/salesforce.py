@@ -359,12 +359,23 @@ def read_org_problem(
     `records` are those that were sent, if any. A redirect or a web page where JSON was due means
     that the instance URL has moved (My Domain rename); a web page with a 5xx is maintenance.
     """
-    status = answer.status
+    if 200 <= answer.status < 300:
+        return _web_page(answer)
+    return _org_problem(answer.status, read_json(answer.body), key_field=key_field, records=records)
+
+
+def _web_page(answer: Answer) -> InstanceMoved | None:
+    if 200 <= answer.status < 300 and answer.body.lstrip()[:1] == b"<":
+        return InstanceMoved("the instance URL answers with a web page")
+    return None
+
+
+def _org_problem(
+    status: int, said: Any, *, key_field: str, records: Sequence[Record] = ()
+) -> SalesforceProblem | None:
+    """The same of what is read already: the JSON of an answer, or of one part of a composite's."""
     if 200 <= status < 300:
-        if answer.body.lstrip()[:1] == b"<":
-            return InstanceMoved("the instance URL answers with a web page")
         return None
-    said = read_json(answer.body)
     faults = read_faults(said, status=status)
     if faults:
         problem = judge(faults, key_field=key_field, records=records)
@@ -387,13 +398,23 @@ def read_created(
 
     `records` is the one that was sent.
     """
+    if moved := _web_page(answer):
+        return Attempt(problem=moved)
     said = read_json(answer.body)
-    problem = read_org_problem(answer, key_field=key_field, records=records)
+    return _created(
+        answer.status, said, key_field=key_field, object_name=object_name, records=records
+    )
+
+
+def _created(
+    status: int, said: Any, *, key_field: str, object_name: ObjectName, records: Sequence[Record]
+) -> Attempt:
+    problem = _org_problem(status, said, key_field=key_field, records=records)
     record_id = read_id(said.get("id")) if isinstance(said, dict) else None
     if problem is None and record_id:
         return Attempt(created=Found(record_id))
     if isinstance(problem, Refused):
-        faults = read_faults(said, status=answer.status, object_name=object_name)
+        faults = read_faults(said, status=status, object_name=object_name)
         problem = judge(faults, key_field=key_field, records=records)
     return Attempt(problem=problem or NoAnswer("Salesforce's answer could not be read"))
 
@@ -412,25 +433,31 @@ def read_created_case(answer: Answer, *, key_field: str, records: Sequence[Recor
     }
     if "create" not in by_name:
         return Attempt(problem=NoAnswer("Salesforce's answer could not be read"))
-    made = read_created(
-        _part(by_name["create"]), key_field=key_field, object_name="Case", records=records
+    create, find = by_name["create"], by_name.get("find")
+    made = _created(
+        _status(create),
+        create.get("body"),
+        key_field=key_field,
+        object_name="Case",
+        records=records,
     )
-    looked = _part(by_name["find"]) if "find" in by_name else None
     try:
-        found = read_found(looked, key_field=key_field) if looked else None
+        found = (
+            None
+            if find is None
+            else _looked_up(_status(find), find.get("body"), key_field=key_field)
+        )
     except SalesforceProblem:
         return made  # an unreadable look-up takes nothing away from what the POST said
     if made.created:
         number = found.number if found and found.id == made.created.id else None
         return Attempt(created=Found(made.created.id, number))
-    return Attempt(problem=made.problem, found=found or (False if looked else None))
+    return Attempt(problem=made.problem, found=found or (None if find is None else False))
 
 
-def _part(part: Mapping[str, Any]) -> Answer:
+def _status(part: Mapping[str, Any]) -> int:
     status = part.get("httpStatusCode")
-    return Answer(
-        status if isinstance(status, int) else 500, {}, json.dumps(part.get("body")).encode()
-    )
+    return status if isinstance(status, int) else 500
 
 
 def read_found(answer: Answer, *, key_field: str) -> Found | None:
@@ -438,25 +465,30 @@ def read_found(answer: Answer, *, key_field: str) -> Found | None:
 
     300 means that the field is not unique and several records have the key: the first one counts.
     """
-    said = read_json(answer.body)
-    if answer.status == 200 and isinstance(said, dict):
+    if moved := _web_page(answer):
+        raise moved
+    return _looked_up(answer.status, read_json(answer.body), key_field=key_field)
+
+
+def _looked_up(status: int, said: Any, *, key_field: str) -> Found | None:
+    if status == 200 and isinstance(said, dict):
         rows = said.get("records", [said])
         if rows == []:
             return None
         found = _found(rows[0]) if isinstance(rows, list) else None
         if found:
             return found
-    if answer.status == 300 and isinstance(said, list) and said and isinstance(said[0], str):
+    if status == 300 and isinstance(said, list) and said and isinstance(said[0], str):
         record_id = read_id(said[0].rsplit("/", 1)[-1])
         if record_id:
             return Found(record_id)
-    faults = read_faults(said, status=answer.status)
-    if answer.status == 404 and faults and all(f.code == "NOT_FOUND" for f in faults):
+    faults = read_faults(said, status=status)
+    if status == 404 and faults and all(f.code == "NOT_FOUND" for f in faults):
         problem = judge(faults, key_field=key_field)
         if isinstance(problem, KeyFieldMissing):
             raise problem
         return None
-    raise _as_lookup(read_org_problem(answer, key_field=key_field))
+    raise _as_lookup(_org_problem(status, said, key_field=key_field))
 
 
 def read_createable(answer: Answer) -> bool:
