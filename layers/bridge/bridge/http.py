@@ -34,6 +34,9 @@ CONNECT_SECONDS = 3.0
 NEVER_SENT = (NewConnectionError, ConnectTimeoutError)
 """What urllib3 raises before a byte of the request is out: repeating it is always safe."""
 
+NEVER_AGAIN = urllib3.Retry.from_int(False)
+"""Of itself urllib3 repeats nothing and follows nothing: what may be sent twice is decided here."""
+
 LONGEST_ANSWER = 16 * 1024 * 1024
 """Bytes: more than any answer we ask for, so that none fills the memory."""
 
@@ -146,7 +149,7 @@ class Http:
                     "/" + path,
                     body=body,
                     headers=headers,
-                    retries=False,
+                    retries=NEVER_AGAIN,
                     redirect=False,
                     preload_content=False,
                     assert_same_host=False,
