@@ -216,6 +216,17 @@ def test_what_salesforce_cannot_take_now_waits(stand: Stand, trouble: Any) -> No
     assert len(stand.org.calls) == 1
 
 
+def test_the_id_that_the_unique_index_named_is_enough_where_nobody_can_be_asked(
+    stand: Stand,
+) -> None:
+    row = stand.org.put("Lead", "k-1")
+    stand.org.trouble = [None, Answer(503, {}, b"")]
+    outcome = stand.create(lead())
+    assert isinstance(outcome, Created) and not outcome.new
+    assert outcome.found.id == row.id
+    assert stand.outbox == []
+
+
 def test_a_look_up_that_fails_decides_nothing(stand: Stand) -> None:
     stand.org.rules = [refuses("STRING_TOO_LONG")]
     stand.org.trouble = [None, Answer(503, {}, b"")]

@@ -211,9 +211,14 @@ class RecordCreator:
             return None
         found = attempt.found
         if found is None:
-            found = self._salesforce.find(
-                record.object, record.key, session=session, deadline=deadline
-            )
+            try:
+                found = self._salesforce.find(
+                    record.object, record.key, session=session, deadline=deadline
+                )
+            except Unavailable:
+                # Where nobody can be asked, the id that the unique index named is enough.
+                if not (isinstance(attempt.problem, KeyTaken) and attempt.problem.existing_id):
+                    raise
         if found:
             return found
         if isinstance(attempt.problem, KeyTaken):
