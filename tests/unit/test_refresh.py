@@ -426,6 +426,32 @@ def test_a_long_token_is_published_too(bench: Bench) -> None:
     assert token is not None and len(token.access_token) == 5000
 
 
+@pytest.mark.parametrize(
+    ("code", "tiers"), [("ValidationException", [None, "Advanced"]), ("AccessDenied", [None])]
+)
+def test_a_parameter_that_a_longer_token_made_an_advanced_one_stays_one(
+    bench: Bench, code: str, tiers: list[str | None]
+) -> None:
+    asked: list[str | None] = []
+
+    class Advanced:
+        get_parameter = bench.ssm.get_parameter
+
+        def put_parameter(self, **request: Any) -> Any:
+            asked.append(request.get("Tier"))
+            if asked[-1] is None:
+                raise ClientError({"Error": {"Code": code}}, "PutParameter")
+            return bench.ssm.put_parameter(**request)
+
+    bench.connect()
+    if code == "AccessDenied":
+        with pytest.raises(AwsError):
+            bench.run(ssm=Advanced())
+    else:
+        assert bench.run(ssm=Advanced())["refreshed"] and bench.token() is not None
+    assert asked == tiers
+
+
 def test_the_schedule_skips_a_young_token_and_renews_an_old_one(bench: Bench) -> None:
     bench.connect()
     bench.run()

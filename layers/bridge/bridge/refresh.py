@@ -394,16 +394,24 @@ class Vault:
     def publish(self, token: AccessToken) -> None:
         """Make an access token the one that everybody uses."""
         value = token.dump()
-        # A standard parameter holds 4 KB; a JWT-formatted access token may need more.
-        tier = {"Tier": "Advanced"} if len(value) > 4096 else {}
-        self._ssm.put_parameter(
-            Name=self._settings.token_parameter,
-            Value=value,
-            Type="SecureString",
-            Overwrite=True,
+        asked = {
+            "Name": self._settings.token_parameter,
+            "Value": value,
+            "Type": "SecureString",
+            "Overwrite": True,
             **self._key,
-            **tier,
-        )
+        }
+        # A standard parameter holds 4 KB; a JWT-formatted access token may need more.
+        if len(value) > 4096:
+            asked["Tier"] = "Advanced"
+        try:
+            self._ssm.put_parameter(**asked)
+        except ClientError as error:
+            # One that a longer token made an advanced one cannot be made a standard one again
+            # (Systems Manager, "Managing parameter tiers"; that it is refused so is unconfirmed).
+            if error.response["Error"]["Code"] != "ValidationException" or "Tier" in asked:
+                raise
+            self._ssm.put_parameter(**asked, Tier="Advanced")
 
     def _store_pending(
         self, credentials: Credentials, refresh_token: str, *, trusted: str = ""
