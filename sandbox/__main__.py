@@ -22,6 +22,13 @@ API_KEY = "local-key-of-this-machine"
 """Twenty characters or more, as API Gateway wants it."""
 
 
+def _first_of_four_ports(text: str) -> int:
+    port = int(text)
+    if not 0 < port <= 65_532:
+        raise argparse.ArgumentTypeError(f"{port} is not a number from 1 to 65532")
+    return port
+
+
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
@@ -35,7 +42,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--port",
-        type=int,
+        type=_first_of_four_ports,
         default=PORT,
         help=f"of the API; AWS, Salesforce and its controls get the next three (default {PORT})",
     )

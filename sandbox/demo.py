@@ -6,6 +6,7 @@ by itself, with exit code 0 only if everything that it says really happened.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import threading
 import time
@@ -276,6 +277,9 @@ def replay(stack: Stack) -> int:
 
 def main(arguments: list[str]) -> int:
     """Play it; 0 if all of it was true. With --stay everything runs on until Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="make demo")
+    parser.add_argument("--stay", action="store_true", help="leave everything on until Ctrl-C")
+    options = parser.parse_args(arguments)
     console.print("Bird → Salesforce, on this machine: no AWS account, no Salesforce org needed.")
     # A busy machine starts a function slowly; what is shown here does not hang on the usual budget.
     stack = Stack(window=0.2, parameters={"ResponseBudgetSeconds": "18"})
@@ -283,7 +287,7 @@ def main(arguments: list[str]) -> int:
         stack.start()
         Demo(stack).play()
         heading("All of this happened.")
-        if "--stay" in arguments:
+        if options.stay:
             say(f"Salesforce's page: {stack.org_url}   Ctrl-C ends it.")
             with suppress(KeyboardInterrupt):
                 threading.Event().wait()

@@ -50,3 +50,26 @@ def test_help_names_every_target() -> None:
         ["make", "-C", str(ROOT), "help"], capture_output=True, text=True, timeout=30, check=True
     )
     assert targets <= set(re.findall(r"^  make ([a-z-]+)", done.stdout, re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ("called", "said"),
+    [
+        ("sandbox.demo --stays", "unrecognized arguments: --stays"),
+        ("sandbox --port 99999", "99999 is not a number from 1 to 65532"),
+        ("sandbox.invoke create_lead events/nope.json", "cannot be read as JSON"),
+        ("tests.fuzz.long 1 nope", "nope is none of"),
+        ("tests.fuzz.long soon", "invalid float value: 'soon'"),
+    ],
+)
+def test_what_is_called_wrongly_says_so_and_does_nothing(called: str, said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *called.split()],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert said in done.stdout + done.stderr and "Traceback" not in done.stderr

@@ -5,6 +5,7 @@ python -m tests.fuzz.long MINUTES [TARGET…]
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import subprocess
@@ -58,8 +59,13 @@ def _crashes(folder: Path) -> set[Path]:
 
 def main() -> int:
     """0 if nothing was found."""
-    minutes, *names = sys.argv[1:]
-    found = [name for name in names or TARGETS if not fuzz(name, float(minutes))]
+    parser = argparse.ArgumentParser(prog="make fuzz")
+    parser.add_argument("minutes", type=float, metavar="MINUTES")
+    parser.add_argument("names", nargs="*", metavar="TARGET")
+    asked = parser.parse_args()
+    if unknown := ", ".join(set(asked.names) - set(TARGETS)):
+        parser.error(f"{unknown} is none of {', '.join(TARGETS)}")
+    found = [name for name in asked.names or TARGETS if not fuzz(name, asked.minutes)]
     print(f"What was learned and what crashed is in {FOLDER.relative_to(ROOT)}/")
     return 1 if found else 0
 
