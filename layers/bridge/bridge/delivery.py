@@ -99,12 +99,13 @@ class Item:
     messages: list[Mapping[str, Any]]
     outcome: str = ""
     problem: SalesforceProblem | None = None
-    stripped: bool = False
-    """Whether the fields that we filled were already left out once."""
+    stripped: Record | None = None
+    """The record without the fields that we filled and Salesforce refused: left out once only, and
+    only on the way to Salesforce. If it is refused all the same, Rejected gets the whole."""
 
     @property
     def record(self) -> Record:
-        return self.envelope.record
+        return self.stripped or self.envelope.record
 
     @property
     def age_seconds(self) -> float:
@@ -316,8 +317,7 @@ class Delivery:
                     "derived_fields_dropped", fields=sorted(dropped), object=item.record.object
                 )
                 self._telemetry.count("DerivedFieldsDropped")
-                item.envelope = item.envelope.with_record(item.record.without(dropped))
-                item.stripped, item.problem = True, None
+                item.stripped, item.problem = item.record.without(dropped), None
                 once_more.append(item)
             else:
                 org = self._org_at_fault(problem, item.record, last_call)

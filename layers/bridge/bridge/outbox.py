@@ -122,10 +122,6 @@ class Envelope:
             },
         )
 
-    def with_record(self, record: Record) -> Envelope:
-        """The same for a record whose own fields were left out."""
-        return replace(self, record=record)
-
     def again(self) -> Envelope:
         """The same on its way back from Rejected to the outbox."""
         return replace(self, reason=None, replayed=self.replayed + 1)
