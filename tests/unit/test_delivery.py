@@ -772,6 +772,21 @@ def test_a_delay_grows_with_jitter_up_to_a_bound(
     assert delay_seconds(problem, attempts=0) >= 1
 
 
+@pytest.mark.parametrize(
+    ("said", "shortest"),
+    [("7200", 7200), (" 40 ", 40), ("999999", 21_600), ("-5", 1), ("Wed, 21 Oct 2026", 1), ("", 1)],
+)
+@pytest.mark.parametrize(
+    "body", [b"", b'[{"errorCode":"SERVER_UNAVAILABLE","message":"x"}]'], ids=["bare", "coded"]
+)
+def test_whoever_asks_to_be_left_alone_is(
+    stand: Stand, body: bytes, said: str, shortest: int
+) -> None:
+    stand.org.trouble = [Answer(503, {"Retry-After": said}, body)]
+    assert len(stand.run(*messages(2))) == 2
+    assert all(shortest <= seconds <= max(shortest, 20) for seconds in stand.sqs.hidden.values())
+
+
 def test_a_week_s_outage_does_not_use_up_the_receives() -> None:
     """The queue moves a message to Rejected after 1,000 receives, with its old age."""
     random.seed(7)

@@ -487,7 +487,8 @@ def delay_seconds(problem: SalesforceProblem | None, *, attempts: int) -> int:
     kind = type(problem) if problem is not None else SalesforceProblem
     first, longest = next((f, most) for known, f, most in DELAYS if issubclass(kind, known))
     delay = min(longest, first * 2 ** min(max(attempts - 1, 0), 20))
-    return max(1, int(random.uniform(delay / 2, delay)))
+    asked = min(problem.retry_after_seconds, LONGEST_DELAY_SECONDS) if problem is not None else 0
+    return max(1, asked, int(random.uniform(delay / 2, delay)))
 
 
 def _read(event: Any) -> Batch:

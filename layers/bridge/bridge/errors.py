@@ -105,6 +105,8 @@ class SalesforceProblem(BridgeError):
     """
 
     code = "UNKNOWN"
+    retry_after_seconds = 0
+    """How long whoever answered asks to be left alone (`Retry-After`)."""
 
     def __init__(
         self,

@@ -567,6 +567,15 @@ def read_api_usage(headers: Mapping[str, str]) -> float | None:
     return 100 * int(match[1]) / int(match[2])
 
 
+def read_retry_after(headers: Mapping[str, str]) -> int:
+    """Seconds of `Retry-After`; 0 where there is none, or a date.
+
+    Salesforce is not known to send one; what stands in front of it may.
+    """
+    said = (headers.get("Retry-After") or "").strip()
+    return int(said) if said.isascii() and said.isdigit() and len(said) <= 9 else 0
+
+
 def soql_text(value: str) -> str:
     """A string literal of SOQL, quoted and escaped."""
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
@@ -674,7 +683,10 @@ class Salesforce:
             body=body,
             headers=self.insert_headers(records[0]),
         )
-        return read_collection(answer, key_field=self._key_field, records=records)
+        fared = read_collection(answer, key_field=self._key_field, records=records)
+        if isinstance(fared, SalesforceProblem):
+            fared.retry_after_seconds = read_retry_after(answer.headers)
+        return fared
 
     def collection_entry(self, record: Record) -> bytes:
         """One record as it stands in a collection's body."""
