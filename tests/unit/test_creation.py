@@ -408,7 +408,9 @@ def test_what_may_be_done_is_asked_again_after_some_minutes(
 @pytest.mark.parametrize(
     "answer, outcome, code",
     [
-        (fault("NOT_FOUND", status=404), Queued, "NO_RIGHT_TO_CREATE"),
+        (fault("NOT_FOUND", status=404), Rejected, "INSUFFICIENT_ACCESS"),
+        (Answer(404, {}, b"<html>"), Rejected, "INSUFFICIENT_ACCESS"),
+        (fault("METHOD_NOT_ALLOWED", status=405), Rejected, "INSUFFICIENT_ACCESS"),
         (fault("INVALID_TYPE"), Queued, "NO_RIGHT_TO_CREATE"),
         (fault("INSUFFICIENT_ACCESS", status=403), Rejected, "INSUFFICIENT_ACCESS"),
         (said(200, ["?"]), Rejected, "INSUFFICIENT_ACCESS"),

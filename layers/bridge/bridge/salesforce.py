@@ -494,12 +494,15 @@ def _looked_up(status: int, said: Any, *, key_field: str) -> Found | None:
 def read_createable(answer: Answer) -> bool:
     """Whether the user may create an object, from its basic information; True if it does not say.
 
-    An object that the user cannot see at all is one that they may not create. Raises what concerns
-    the call as a whole. Source: sObject Basic Information.
+    The refusal that led to this question came from the object, so that one that is not there is no
+    answer: whatever stands between may let creates through and not this. Raises what concerns the
+    call as a whole. Source: sObject Basic Information.
     """
+    if answer.status in (404, 405):
+        return True
     problem = read_org_problem(answer, key_field="")
     if problem is not None:
-        if problem.code in ("NOT_FOUND", "INVALID_TYPE"):
+        if problem.code == "INVALID_TYPE":
             return False
         if not isinstance(problem, Refused):
             raise problem
