@@ -80,6 +80,14 @@ receives that the queue allows."""
 OF_ONE_OBJECT = frozenset({"INVALID_TYPE", "KEY_FIELD_MISSING", NO_RIGHT})
 """What is wrong with Leads need not be wrong with Cases: these codes stop their own object only."""
 
+MANY_IN_A_ROW = 4
+"""After so many records that were refused alone, one after the other, the next are sent alone at
+once: a crowd of such records would be refused as well, and cost as many calls more."""
+
+LOOKED_UP_TOGETHER = 20
+"""So many records in a row that were refused alone are looked up in one call. Where time runs out,
+no more of them are undecided."""
+
 INTERNAL_ERRORS = frozenset({"UNKNOWN_EXCEPTION", "APEX_ERROR"})
 MOST_INTERNAL_ERRORS = 20
 """Calls of an invocation that may end so while the record at fault is searched by halving: two such
@@ -146,6 +154,9 @@ class Delivery:
         self._settings = settings
         self._telemetry = telemetry
         self._internal_errors = 0
+        self._in_a_row = 0
+        self._unjudged: list[Item] = []
+        """Refused alone, in a row with others, and not looked up yet."""
 
     def run(self, event: Any, *, seconds: float) -> dict[str, Any]:
         """Deliver an SQS event's messages; answers which of them SQS has to keep.
@@ -159,6 +170,7 @@ class Delivery:
         for items in _by_object(batch.items):
             try:
                 for group in _grouped(self._skip_what_is_there(items, last_call)):
+                    self._in_a_row, self._unjudged = 0, []
                     try:
                         self._deliver(group, last_call)
                     except OrgNotReady as problem:
@@ -217,6 +229,7 @@ class Delivery:
         """Send one group in calls that are not too many records nor too many bytes."""
         for some in self._chunks(items):
             self._send(some, last_call)
+        self._judge_the_row(last_call)
 
     def _chunks(self, items: Sequence[Item]) -> Iterable[list[Item]]:
         chunk: list[Item] = []
@@ -234,7 +247,14 @@ class Delivery:
         if chunk:
             yield chunk
 
-    def _send(self, items: list[Item], last_call: Deadline) -> None:
+    def _send(self, items: Sequence[Item], last_call: Deadline) -> None:
+        """Send these in one call; or alone, as long as one after the other is refused alone."""
+        rest = list(items)
+        while len(rest) > 1 and self._in_a_row >= MANY_IN_A_ROW:
+            self._try([rest.pop(0)], last_call)
+        self._try(rest, last_call)
+
+    def _try(self, items: list[Item], last_call: Deadline) -> None:
         """Send these in one call and judge each; halve where a crowd may have been the reason."""
         records = [item.record for item in items]
         try:
@@ -271,11 +291,20 @@ class Delivery:
                 item.problem = problem
                 refused.append(item)
         made = any(attempt.created for attempt in answer)
-        self._judge(refused, last_call, rule_works=made)
-        if len(items) == 1 and getattr(items[0].problem, "code", "") in (NO_RIGHT, NO_RULE):
-            # Alone it is known for sure, and would be the same for each of the others.
-            assert items[0].problem is not None
-            raise items[0].problem
+        if made:
+            self._in_a_row = 0
+        elif refused and len(items) == 1:
+            self._in_a_row += 1
+        if self._in_a_row > 1 and len(items) == 1:
+            self._unjudged += refused
+            if len(self._unjudged) >= LOOKED_UP_TOGETHER:
+                self._judge_the_row(last_call)
+        else:
+            self._judge(refused, last_call, rule_works=made)
+            if len(items) == 1 and getattr(items[0].problem, "code", "") in (NO_RIGHT, NO_RULE):
+                # Alone it is known for sure, and would be the same for each of the others.
+                assert items[0].problem is not None
+                raise items[0].problem
         if again:
             self._halve(again, last_call) if len(again) > 1 else self._send(again, last_call)
 
@@ -285,10 +314,17 @@ class Delivery:
         return self._internal_errors <= MOST_INTERNAL_ERRORS
 
     def _halve(self, items: list[Item], last_call: Deadline) -> None:
+        """Send each half, those with the same fields together: they come from the same flow, and an
+        unknown field is in all of its records."""
+        items = sorted(items, key=lambda item: sorted(item.record.fields))
         middle = (len(items) + 1) // 2
         for half in (items[:middle], items[middle:]):
             if half:
                 self._send(half, last_call)
+
+    def _judge_the_row(self, last_call: Deadline) -> None:
+        refused, self._unjudged = self._unjudged, []
+        self._judge(refused, last_call, rule_works=False)
 
     def _judge(self, refused: list[Item], last_call: Deadline, *, rule_works: bool) -> None:
         """No refusal is final before a look-up by key; then without our own fields once more.
