@@ -23,6 +23,7 @@ MAKE = {
     "connect": "tests/docs/test_commands.py",
     "smoke": "tests/docs/test_commands.py",
     "test": "CI: it is what runs this",
+    "coverage": "CI",
     "check": "CI",
     "build": "CI",
     "sbom": "CI",
