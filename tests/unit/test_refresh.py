@@ -760,6 +760,46 @@ def test_a_failure_before_anything_was_asked_is_counted_too(
     assert bench.endpoint.calls == []
 
 
+class Garbling:
+    """An AWS client one of whose operations answers with what is no answer of AWS."""
+
+    def __init__(self, client: Any, operation: str) -> None:
+        self._client = client
+        self._operation = operation
+
+    def __getattr__(self, name: str) -> Any:
+        if name != self._operation:
+            return getattr(self._client, name)
+
+        def garble(**request: Any) -> Any:
+            raise AttributeError("'list' object has no attribute 'get'")  # boto3's, of a list
+
+        return garble
+
+
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [("ssm", "get_parameter"), ("secrets", "get_secret_value"), ("dynamodb", "put_item")],
+)
+def test_an_answer_of_aws_that_cannot_be_read_is_a_failure_that_is_counted(
+    bench: Bench, capsys: pytest.CaptureFixture[str], service: str, operation: str
+) -> None:
+    bench.connect()
+    with pytest.raises(AwsError) as caught:
+        bench.run(**{service: Garbling(getattr(bench, service), operation)})
+    assert caught.value.code == "UNREADABLE_ANSWER"
+    assert "TokenRefreshFailed" in capsys.readouterr().out
+    assert bench.endpoint.calls == []
+
+
+def test_a_lease_whose_return_is_answered_by_nothing_readable_fails_no_refresh(
+    bench: Bench,
+) -> None:
+    bench.connect()
+    assert bench.run(dynamodb=Garbling(bench.dynamodb, "delete_item"))["refreshed"]
+    assert bench.token() is not None
+
+
 def test_no_answer_may_come_so_late_that_it_could_not_be_stored(bench: Bench) -> None:
     bench.connect()
     bench.run(seconds=60)

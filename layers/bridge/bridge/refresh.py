@@ -277,7 +277,7 @@ class Lease:
                 ConditionExpression="owner_id = :owner",
                 ExpressionAttributeValues={":owner": {"S": self._owner}},
             )
-        except (ClientError, BotoCoreError):
+        except AWS_TROUBLE:
             return
 
     def _put_if(self, condition: str, values: Mapping[str, Any], *, expires_at: int) -> bool:
@@ -489,7 +489,7 @@ class TokenRefresher:
         except BridgeError as error:
             self._tell_failure(error)
             raise
-        except (ClientError, BotoCoreError) as error:
+        except AWS_TROUBLE as error:
             trouble = _of_aws(error)
             self._tell_failure(trouble)
             raise trouble from error
@@ -623,12 +623,14 @@ class TokenRefresher:
         raise trouble
 
 
-def _of_aws(error: ClientError | BotoCoreError) -> AwsError:
-    """An error of boto3's as one of ours: which call of AWS failed, and its code."""
+def _of_aws(error: Exception) -> AwsError:
+    """What a call of AWS ended in as an error of ours: which call failed, and its code."""
     if isinstance(error, ClientError):
         code = str(error.response.get("Error", {}).get("Code") or "Unknown")
         return AwsError(code, f"AWS refused {error.operation_name}")
-    return AwsError(type(error).__name__, "AWS could not be reached")
+    if isinstance(error, BotoCoreError):
+        return AwsError(type(error).__name__, "AWS could not be reached")
+    return AwsError("UNREADABLE_ANSWER", "an answer of AWS could not be read")
 
 
 def _sooner(deadline: Deadline, seconds: float) -> Deadline:
