@@ -189,6 +189,40 @@ def test_all_messages_of_one_key_are_settled_by_one_record(stand: Stand) -> None
     assert stand.run(*others) == {"m-0", "m-1", "m-2", "m-3"}
 
 
+def corrected() -> tuple[dict[str, Any], dict[str, Any]]:
+    """A record with a title too long, and its repetition with a shorter one."""
+    return (
+        message(lead("k-1", Title="long"), message_id="wrong"),
+        message(lead("k-1", Title="short"), message_id="right"),
+    )
+
+
+def test_a_corrected_repetition_is_tried_where_the_first_is_refused(stand: Stand) -> None:
+    stand.org.rules = [
+        lambda values, crowd: (
+            refusal("STRING_TOO_LONG", "Title") if values["Title"] == "long" else None
+        )
+    ]
+    wrong, right = corrected()
+    assert stand.run(wrong, right) == {"right"}
+    assert stand.sqs.hidden == {"handle of right": 1}
+    (refused,) = stand.sqs.rejected()
+    assert refused.record.fields["Title"] == "long"
+    assert stand.run(right) == set()
+    assert [row.fields["Title"] for row in stand.org.rows] == ["short"]
+
+
+def test_a_corrected_repetition_is_settled_by_the_record_that_is_there(stand: Stand) -> None:
+    assert stand.run(*corrected()) == set()
+    assert len(stand.org.rows) == 1
+
+
+def test_a_corrected_repetition_waits_with_the_first(stand: Stand) -> None:
+    stand.org.trouble = [Answer(503, {}, b"")]
+    assert stand.run(*corrected()) == {"wrong", "right"}
+    assert set(stand.sqs.hidden) == {"handle of wrong", "handle of right"}
+
+
 def test_the_same_key_of_two_objects_is_two_records(stand: Stand) -> None:
     case = Record(object="Case", key="k-1", fields={"Subject": "x"})
     assert stand.run(message(lead("k-1")), message(case, message_id="c")) == set()

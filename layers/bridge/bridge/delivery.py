@@ -105,6 +105,9 @@ class Item:
 
     envelope: Envelope
     messages: list[Mapping[str, Any]]
+    others: list[Mapping[str, Any]] = field(default_factory=list)
+    """Messages with the same key and other values: a repetition that somebody has corrected. A
+    record that is there settles them as well; where it is refused they are tried themselves."""
     outcome: str = ""
     problem: SalesforceProblem | None = None
     stripped: Record | None = None
@@ -402,7 +405,7 @@ class Delivery:
         to_reject: list[tuple[str, list[Mapping[str, Any]]]] = []
         for message in batch.unreadable:
             to_reject.append((_wrapped(message), [message]))
-        delayed: list[Item] = []
+        later: list[tuple[Mapping[str, Any], int]] = []
         for item in batch.items:
             problem = item.problem
             if item.outcome == "delayed" and item.age_seconds > GIVE_UP_SECONDS:
@@ -414,13 +417,14 @@ class Delivery:
                     # Not ours, if it was so long: it goes as it came, which SQS took once.
                     refused = item.messages[0]["body"]
                 to_reject.append((refused, item.messages))
+                later += [(message, 1) for message in item.others]
             elif item.outcome not in ("created", "exists", "deleted"):
                 item.outcome = "delayed"
-                delayed.append(item)
+                seconds = delay_seconds(problem, attempts=item.attempts)
+                later += [(message, seconds) for message in (*item.messages, *item.others)]
         batch.not_done += self._reject(to_reject)
-        self._delay(delayed)
-        for item in delayed:
-            batch.not_done += item.messages
+        self._delay(later)
+        batch.not_done += [message for message, _ in later]
 
     def _reject(
         self, bodies: Sequence[tuple[str, list[Mapping[str, Any]]]]
@@ -442,15 +446,13 @@ class Delivery:
                     failed += messages
         return failed
 
-    def _delay(self, items: Sequence[Item]) -> None:
-        """Hide what waits for a while that grows; if that fails, the visibility timeout does it."""
-        entries: list[dict[str, Any]] = []
-        for item in items:
-            seconds = delay_seconds(item.problem, attempts=item.attempts)
-            for message in item.messages:
-                handle = message.get("receiptHandle")
-                if handle:
-                    entries.append({"ReceiptHandle": handle, "VisibilityTimeout": seconds})
+    def _delay(self, later: Iterable[tuple[Mapping[str, Any], int]]) -> None:
+        """Hide each message for so many seconds; if that fails, the visibility timeout does it."""
+        entries = [
+            {"ReceiptHandle": handle, "VisibilityTimeout": seconds}
+            for message, seconds in later
+            if (handle := message.get("receiptHandle"))
+        ]
         for start in range(0, len(entries), SQS_BATCH):
             some = entries[start : start + SQS_BATCH]
             try:
@@ -528,7 +530,7 @@ def delay_seconds(problem: SalesforceProblem | None, *, attempts: int) -> int:
 
 
 def _read(event: Any) -> Batch:
-    """The messages of an SQS event; those with the same object and key are one item.
+    """The messages of an SQS event; those with the same object and key are one item, the first's.
 
     Raises BadRequest where a message has no id: SQS could not be told to keep it.
     """
@@ -547,10 +549,13 @@ def _read(event: Any) -> Batch:
             batch.unreadable.append(message)
             continue
         where = (envelope.record.object, envelope.record.key)
-        if where in by_key:
-            by_key[where].messages.append(message)
-        else:
+        item = by_key.get(where)
+        if item is None:
             by_key[where] = Item(envelope, [message])
+        elif item.envelope.record == envelope.record:
+            item.messages.append(message)
+        else:
+            item.others.append(message)
     batch.items = list(by_key.values())
     return batch
 
