@@ -296,6 +296,14 @@ def test_some_fields_are_not_a_caller_s_to_set(name: str) -> None:
         read({"LastName": "Berg", name: "00Q8d00000555AbEAM"})
 
 
+@pytest.mark.parametrize("name", ["Id", "attributes"])
+@pytest.mark.parametrize("absent", [None, "", "{{contact.id}}"])
+def test_where_they_are_absent_they_are_left_out(name: str, absent: object) -> None:
+    assert (
+        set(read({"LastName": "Berg", name: absent}).record.fields) & {"Id", "attributes"} == set()
+    )
+
+
 @pytest.mark.parametrize("value", [None, "", " ", "{{contact.industry}}", {}, {"a": "{{x}}"}])
 def test_an_absent_value_is_left_out(value: object) -> None:
     assert "Industry" not in read({"LastName": "Berg", "Industry": value}).record.fields

@@ -136,12 +136,12 @@ def read_record(
     body_key: Any = None
     for name, value in body.items():
         lower = name.lower()
-        if lower in ("id", "attributes"):
-            raise ForbiddenField(f"{name} is Salesforce's to give: leave it out of the body")
         if is_absent(value):
             if key_field and lower == key_field and body_key is None:
                 body_key = value  # an unresolved variable is no key, but it is counted
             continue
+        if lower in ("id", "attributes"):
+            raise ForbiddenField(f"{name} is Salesforce's to give: leave it out of the body")
         if lower in names:
             raise BadRequest(f"{name} is given twice (field names are compared without case)")
         names.add(lower)
