@@ -9,6 +9,7 @@ import signal
 import stat
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -300,7 +301,7 @@ def test_large_records_are_sent_in_several_calls(stack: Stack, local: list[str])
     for n in range(10):
         envelope = Envelope.parse(refused(f"key-{n}"))
         record = Record(object="Lead", key=f"key-{n}", fields={"Description": "x" * 250_000})
-        bodies.append(envelope.with_record(record).dump())
+        bodies.append(replace(envelope, record=record).dump())
     for body in bodies:
         fill(stack, [body])
     assert run("rejected", "replay", "--all", *local).status == 0
