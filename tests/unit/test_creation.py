@@ -414,18 +414,27 @@ def test_what_may_be_done_is_asked_again_after_some_minutes(
         (fault("INVALID_TYPE"), Queued, "NO_RIGHT_TO_CREATE"),
         (fault("INSUFFICIENT_ACCESS", status=403), Rejected, "INSUFFICIENT_ACCESS"),
         (said(200, ["?"]), Rejected, "INSUFFICIENT_ACCESS"),
-        (Answer(503, {}, b""), Queued, "HTTP_503"),
+        (Answer(503, {}, b""), Rejected, "INSUFFICIENT_ACCESS"),
+        (NoAnswer("broke off"), Rejected, "INSUFFICIENT_ACCESS"),
         (fault("API_DISABLED_FOR_ORG", status=403), Queued, "API_DISABLED_FOR_ORG"),
     ],
 )
 def test_what_the_question_for_the_right_may_come_back_with(
-    stand: Stand, answer: Answer, outcome: type, code: str
+    stand: Stand, answer: Answer | Exception, outcome: type, code: str
 ) -> None:
     stand.org.rules = [refuses("INSUFFICIENT_ACCESS")]
     stand.org.trouble = [None, None, answer]
     found = stand.create(lead())
     assert isinstance(found, outcome)
     assert (found.why if isinstance(found, Queued) else found.problem).code == code
+
+
+def test_a_question_for_the_right_without_an_answer_is_put_again(stand: Stand) -> None:
+    stand.org.rules = [refuses("INSUFFICIENT_ACCESS")]
+    stand.org.createable["Lead"] = False
+    stand.org.trouble = [None, None, Answer(503, {}, b"")]
+    assert isinstance(stand.create(lead("k-1")), Rejected)
+    assert isinstance(stand.create(lead("k-2")), Queued)
 
 
 @pytest.mark.parametrize("code", ["STRING_TOO_LONG", "DUPLICATES_DETECTED", "MALFORMED_ID"])

@@ -779,8 +779,11 @@ class Salesforce:
         createable, until = self._createable.get(object_name, (True, 0.0))
         if time.monotonic() >= until:
             path = f"{self._base}/sobjects/{object_name}"
-            answer = self._send("GET", path, session=session, deadline=deadline)
-            createable = read_createable(answer)
+            try:
+                answer = self._send("GET", path, session=session, deadline=deadline)
+                createable = read_createable(answer)
+            except Unavailable:
+                return True  # who cannot be asked does not say otherwise: the refusal stands
             until = time.monotonic() + REMEMBER_RIGHTS_SECONDS
             self._createable[object_name] = createable, until
         return createable
