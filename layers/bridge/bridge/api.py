@@ -20,11 +20,9 @@ from bridge.errors import (
     BridgeError,
     DuplicatesDetected,
     Ignored,
-    KeyFieldMissing,
     NoSuchRoute,
     NotKept,
     NotSetUp,
-    OrgNotReady,
     SalesforceProblem,
     Unavailable,
     Unsigned,
@@ -326,10 +324,8 @@ def _queued_message(why: SalesforceProblem | None, record: Record, *, can_be_ask
     if why is None:
         return "The record is queued, as asked; Salesforce gets it shortly." + after
     if isinstance(why, NotSetUp):
-        kind = "the org" if isinstance(why, OrgNotReady) else "the connection"
-        kind = "the external-id field" if isinstance(why, KeyFieldMissing) else kind
         return (
-            f"The record is safe in the outbox, but {kind} needs a person: {_sentence(why)} "
+            f"The record is safe in the outbox, but {why.subject} needs a person: {_sentence(why)} "
             "It is delivered by itself after that."
         )
     return f"Salesforce cannot take the record now ({why.code}); it is delivered later." + after

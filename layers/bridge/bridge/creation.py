@@ -179,24 +179,22 @@ class RecordCreator:
             found = self._settle(record, attempt, session, deadline)
             if found is not None:
                 return self._made(found, session, new=False)
-            assert attempt.problem is not None
-            dropped = derived_at_fault(attempt.problem, record)
+            refusal = attempt.problem
+            assert refusal is not None
+            dropped = derived_at_fault(refusal, record)
             if stripped or not dropped:
-                raise self._at_fault(attempt.problem, record, session, deadline)
+                # It may show what is wrong with the org: then it is not the record that is refused.
+                raise (
+                    self._salesforce.org_at_fault(
+                        refusal, record, session=session, deadline=deadline
+                    )
+                    or refusal
+                )
             self._telemetry.warn(
                 "derived_fields_dropped", fields=sorted(dropped), object=record.object
             )
             self._telemetry.count("DerivedFieldsDropped")
             record, stripped = record.without(dropped), True
-
-    def _at_fault(
-        self, problem: SalesforceProblem, record: Record, session: Session, deadline: Deadline
-    ) -> SalesforceProblem:
-        """The refusal, or what it shows of the org: then it is not the record that is refused."""
-        if not isinstance(problem, Refused):
-            return problem
-        org = self._salesforce.org_at_fault(problem, record, session=session, deadline=deadline)
-        return org or problem
 
     def _settle(
         self, record: Record, attempt: Attempt, session: Session, deadline: Deadline

@@ -374,7 +374,7 @@ class Delivery:
     def _org_at_fault(
         self, problem: SalesforceProblem, record: Record, last_call: Deadline
     ) -> OrgNotReady | None:
-        if not isinstance(problem, Refused) or not problem.code.startswith(ABOUT_THE_ORG):
+        if not problem.code.startswith(ABOUT_THE_ORG):
             return None
         return self._call(
             lambda session, deadline: self._salesforce.org_at_fault(

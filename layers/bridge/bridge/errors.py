@@ -204,6 +204,8 @@ class NotSetUp(SalesforceProblem):
 
     status = 202
     code = "NOT_SET_UP"
+    subject = "the connection"
+    """What needs the person."""
 
 
 class NotConnected(NotSetUp):
@@ -234,12 +236,14 @@ class KeyFieldMissing(NotSetUp):
     """The external-id field does not exist, or the integration user may not see or set it."""
 
     code = "KEY_FIELD_MISSING"
+    subject = "the external-id field"
 
 
 class OrgNotReady(NotSetUp):
     """The org as a whole does not take records: API off, object hidden, storage full …"""
 
     code = "ORG_NOT_READY"
+    subject = "the org"
 
 
 class NotKept(BridgeError):

@@ -744,7 +744,7 @@ class Salesforce:
         return found
 
     def org_at_fault(
-        self, problem: Refused, record: Record, *, session: Session, deadline: Deadline
+        self, problem: SalesforceProblem, record: Record, *, session: Session, deadline: Deadline
     ) -> OrgNotReady | None:
         """What has to be set right in the org or the deployment, where a refusal is not about the
         record: the next one would be refused as well.
