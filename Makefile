@@ -16,7 +16,7 @@ CHECKOV := $(CHECKOV_VENV)/bin/checkov
 PIP := -m pip --disable-pip-version-check -q
 # Most tests wait for something, so there may be more processes than cores.
 JOBS ?= 3
-COVERAGE_TESTS = tests/unit tests/functional tests/bird tests/fuzz
+COVERAGE_TESTS = tests/unit tests/functional tests/slow/fuzz
 STACK ?= bird-salesforce
 STAGE ?= default
 export SAM_CLI_TELEMETRY ?= 0
@@ -84,11 +84,11 @@ coverage: $(READY) ## Runs the tests of bridge and shows which of its lines none
 check: $(READY) $(CHECKOV) ## Checks format, lint, types and the template
 	@"$(BIN)/ruff" format --check .
 	@"$(BIN)/ruff" check .
-	@"$(BIN)/mypy" layers/bridge/bridge sandbox $(wildcard cli bench .ci/*.py)
+	@"$(BIN)/mypy" layers/bridge/bridge sandbox tools $(wildcard cli bench .ci/*.py)
 	@for app in functions/*/app.py; do "$(BIN)/mypy" "$$app" || exit 1; done
 	@"$(BIN)/cfn-lint" template.yaml
 	@"$(BIN)/python" .ci/template_audit.py "$(CHECKOV)"
-	@"$(BIN)/python" -m sandbox.channel_table
+	@"$(BIN)/python" -m tools.channel_table
 	@if [ -x "$(SAM)" ]; then "$(SAM)" validate --lint --region us-east-1; \
 	  else echo "Not run: sam validate (make build installs the SAM CLI)"; fi
 
@@ -96,14 +96,14 @@ format: $(READY) ## Formats the code and mends what lint can mend
 	@"$(BIN)/ruff" check --fix-only --quiet .
 	@"$(BIN)/ruff" format .
 
-ifneq ($(wildcard tests/chaos),)
+ifneq ($(wildcard tests/slow/chaos),)
 chaos: $(READY) ## Runs the long chaos suite and prints its counts
-	@CHAOS=long "$(BIN)/python" -m pytest -q -s tests/chaos $(ARGS)
+	@CHAOS=long "$(BIN)/python" -m pytest -q -s tests/slow/chaos $(ARGS)
 endif
 
-ifneq ($(wildcard tests/fuzz),)
+ifneq ($(wildcard tests/slow/fuzz),)
 fuzz: $(READY) ## Fuzzes every door for MINUTES=1 each, or one: make fuzz TARGET=sqs_batch MINUTES=10
-	@"$(BIN)/python" -m tests.fuzz.long "$(or $(MINUTES),1)" $(TARGET)
+	@"$(BIN)/python" -m tests.slow.fuzz.long "$(or $(MINUTES),1)" $(TARGET)
 endif
 
 ifneq ($(wildcard bench),)
@@ -114,11 +114,11 @@ endif
 # ── In AWS ──────────────────────────────────────────────────────────────────────────────────────────
 
 build: $(READY) $(SAM) ## Builds what is deployed, into .aws-sam (no Docker needed)
-	@"$(BIN)/python" -m sandbox.channel_table
+	@"$(BIN)/python" -m tools.channel_table
 	@PYTHON="$(abspath $(BIN)/python)" "$(SAM)" build --config-env "$(STAGE)"
 
 deploy: build ## Deploys into your AWS account, after showing what will change (STAGE=staging for another)
-	@"$(BIN)/python" -m cli.deploy --sam "$(SAM)" --stage "$(STAGE)" -- $(ARGS)
+	@"$(BIN)/python" -m cli.deployment.deploy --sam "$(SAM)" --stage "$(STAGE)" -- $(ARGS)
 
 destroy: $(SAM) ## Deletes the deployed stack, after asking; docs/operations.md says what stays
 	@"$(SAM)" delete --config-env "$(STAGE)" $(ARGS)

@@ -36,7 +36,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from sandbox.template import TEMPLATE, Deployment, Template, TemplateError  # noqa: E402
+from tools.template import TEMPLATE, Deployment, Template, TemplateError  # noqa: E402
 
 TIMEOUT_SECONDS = 300
 

@@ -16,7 +16,7 @@ from typing import Any
 from bench import cold, deliver, emulator, report, saturation, sizes, waits, warm
 from bench.layer import copy_layer
 from bench.other_side import OtherSide
-from sandbox.template import ROOT
+from tools.template import ROOT
 
 
 def main() -> None:

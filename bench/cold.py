@@ -13,7 +13,7 @@ from typing import Any
 from bench import child
 from bench.layer import copy_layer, function_folder
 from bench.other_side import OtherSide
-from sandbox.template import ROOT
+from tools.template import ROOT
 
 EVENTS = {
     "create_lead": ("create_lead.json", '"statusCode": 201'),

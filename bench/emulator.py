@@ -26,7 +26,7 @@ import urllib3
 from bench.cold import EVENTS, fresh_event
 from bench.layer import copy_layer, function_folder
 from bench.other_side import OtherSide
-from sandbox.template import ROOT
+from tools.template import ROOT
 
 MACHINE = {"x86_64": "x86_64", "aarch64": "arm64"}.get(platform.machine(), "none")
 CLIENTS = ROOT / ".local/bench/awslambdaric-3.13"

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from sandbox.template import ROOT
+from tools.template import ROOT
 
 PACKAGES = ("aws_lambda_powertools", "jmespath", "typing_extensions", "urllib3")
 """layers/bridge/requirements.txt."""

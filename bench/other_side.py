@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from bench.wire import Wire
-from sandbox.template import ROOT
+from tools.template import ROOT
 
 if TYPE_CHECKING:
     from sandbox.stack import Stack
@@ -175,9 +175,9 @@ class _Commands:
 
 def main(round_trip_seconds: float) -> None:
     """Serve until standard input ends."""
+    from sandbox.org.http.server import OrgServer
     from sandbox.org.org import Org
     from sandbox.org.sample import CLIENT_ID, CLIENT_SECRET, INTEGRATION_USER
-    from sandbox.org.server import OrgServer
     from sandbox.stack import Stack
 
     with contextlib.ExitStack() as exits:

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from sandbox.template import ROOT
+from tools.template import ROOT
 
 BUILT = ROOT / ".aws-sam/build"
 

@@ -7,7 +7,10 @@ import sys
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli import connect_commands, cost, rejected_commands, rollback, smoke_command
+from cli import cost, rollback
+from cli.commands import connect as connect_commands
+from cli.commands import rejected as rejected_commands
+from cli.commands import smoke as smoke_command
 from cli.problem import Problem
 from cli.terminal import Terminal
 

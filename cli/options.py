@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.stack import LOCAL_FILE, Stack, find_stack
+from cli.deployment.stack import LOCAL_FILE, Stack, find_stack
 
 _AWS = "Which deployment"
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.deployment.stack import ALIAS, Stack
 from cli.options import (
     DEFAULT_LOCAL_FILE,
     Json,
@@ -27,7 +28,6 @@ from cli.options import (
     stack_of,
 )
 from cli.problem import Problem
-from cli.stack import ALIAS, Stack
 from cli.terminal import Terminal
 
 FUNCTIONS = ("CreateLead", "CreateCase", "ReceiveMessage", "RefreshToken", "Deliver")

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from sandbox.stack import Stack
-from sandbox.template import ROOT, TemplateError
+from tools.template import ROOT, TemplateError
 
 LOCAL = Path(os.environ.get("BIRD_SALESFORCE_LOCAL_FILE") or ROOT / ".local" / "stack.json").parent
 """Where the running stack says what it is called; `bird-salesforce --local` reads it there."""

@@ -17,11 +17,11 @@ from urllib.parse import urlencode
 
 from rich.console import Console
 
-from cli import rejected
-from cli.queue import Queue
+from cli.rejected import records as rejected
+from cli.rejected.queue import Queue
 from sandbox import player
 from sandbox.stack import Answer, Stack
-from sandbox.template import ROOT
+from tools.template import ROOT
 
 console = Console(soft_wrap=True, highlight=False, markup=False)
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from sandbox.__main__ import LOCAL
 from sandbox.stack import Stack
-from sandbox.template import ROOT
+from tools.template import ROOT
 
 
 def running() -> dict[str, Any] | None:

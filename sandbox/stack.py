@@ -28,18 +28,18 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3
 
-from sandbox.aws import ACCOUNT, REGION, LocalAws
-from sandbox.event_source import Delivery, QueueMapping
-from sandbox.functions import Concurrency, Function, Outcome
-from sandbox.gateway import INTEGRATION_SECONDS, Gateway
-from sandbox.keys import Keys
-from sandbox.roles import Role
-from sandbox.schedule import Schedule
-from sandbox.template import TEMPLATE, Attributes, Deployment, Template
+from sandbox.aws.endpoint import ACCOUNT, REGION, LocalAws
+from sandbox.aws.event_source import Delivery, QueueMapping
+from sandbox.aws.functions import Concurrency, Function, Outcome
+from sandbox.aws.gateway import INTEGRATION_SECONDS, Gateway
+from sandbox.aws.keys import Keys
+from sandbox.aws.roles import Role
+from sandbox.aws.schedule import Schedule
+from tools.template import TEMPLATE, Attributes, Deployment, Template
 
 if TYPE_CHECKING:
+    from sandbox.org.http.server import OrgServer
     from sandbox.org.org import Org
-    from sandbox.org.server import OrgServer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,8 +174,8 @@ class Stack:
     def _start_org(self) -> OrgServer | None:
         if self._login_url is not None:
             return None
+        from sandbox.org.http.server import OrgServer
         from sandbox.org.org import Org
-        from sandbox.org.server import OrgServer
 
         port = self._ports[2]
         public_url = ""

@@ -3,7 +3,7 @@
 from typing import Any
 
 from bridge import wiring
-from bridge.api import LambdaContext
+from bridge.api.record_api import LambdaContext
 
 
 def handler(event: Any, context: LambdaContext) -> dict[str, Any]:

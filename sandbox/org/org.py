@@ -1,6 +1,6 @@
 """One Salesforce org in memory: the object model behind both front doors.
 
-In process, `Org` is used as it is. Over HTTP, `sandbox.org.server.OrgServer` serves the same
+In process, `Org` is used as it is. Over HTTP, `sandbox.org.http.server.OrgServer` serves the same
 object. One lock guards every change, so a commit is seen whole or not at all.
 """
 
@@ -12,15 +12,19 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
-from sandbox.org import ids
-from sandbox.org.access import SYSTEM, AccessBook, Rights
-from sandbox.org.clock import Clock
+from sandbox.org.data import ids
+from sandbox.org.data.clock import Clock
+from sandbox.org.data.ids import IdMaker
+from sandbox.org.data.schema import Field, ObjectType
+from sandbox.org.data.settings import Settings
+from sandbox.org.data.standard import OBJECT_PERMISSIONS, standard_schema
+from sandbox.org.data.store import Record, Store
 from sandbox.org.errors import Refused, not_found
-from sandbox.org.ids import IdMaker
 from sandbox.org.journal import Journal
-from sandbox.org.oauth import OAuth
-from sandbox.org.query import QueryRun
-from sandbox.org.rules import (
+from sandbox.org.oauth.oauth import OAuth
+from sandbox.org.query.query import QueryRun
+from sandbox.org.rules.access import SYSTEM, AccessBook, Rights
+from sandbox.org.rules.rules import (
     AssignmentRule,
     BeforeTrigger,
     Condition,
@@ -28,11 +32,7 @@ from sandbox.org.rules import (
     Rules,
     ValidationRule,
 )
-from sandbox.org.saving import SaveOptions, Saver, raise_for
-from sandbox.org.schema import Field, ObjectType
-from sandbox.org.settings import Settings
-from sandbox.org.standard import OBJECT_PERMISSIONS, standard_schema
-from sandbox.org.store import Record, Store
+from sandbox.org.rules.saving import SaveOptions, Saver, raise_for
 from sandbox.org.trouble import Trouble
 from sandbox.org.usage import Usage
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.org.oauth import App
-from sandbox.org.standard import OBJECT_PERMISSIONS, SYSTEM_PERMISSIONS
+from sandbox.org.data.standard import OBJECT_PERMISSIONS, SYSTEM_PERMISSIONS
+from sandbox.org.oauth.oauth import App
 
 if TYPE_CHECKING:
     from sandbox.org.org import Org

@@ -14,7 +14,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from sandbox.template import TEMPLATE, Attributes, Deployment, Template
+from tools.template import TEMPLATE, Attributes, Deployment, Template
 
 REGION = "eu-west-1"
 NAME = "bird-production"

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import urllib3
 
-from cli.oauth import EXPLANATIONS
+from cli.connect.oauth import EXPLANATIONS
 from sandbox.org.sample import CLIENT_ID, CLIENT_SECRET, INTEGRATION_USER
 from tests.cli.conftest import Local
 from tests.cli.person import Person, Seen

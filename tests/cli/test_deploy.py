@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.deploy import Stage, release_sha256, split
+from cli.deployment.deploy import Stage, release_sha256, split
 from cli.problem import Problem
-from sandbox.template import ROOT
+from tools.template import ROOT
 
 SAMCONFIG = """
 version = 0.1
@@ -47,7 +47,11 @@ def config(tmp_path: Path) -> Path:
 @pytest.fixture
 def built(tmp_path: Path) -> Path:
     folder = tmp_path / "build"
-    for name in ("template.yaml", "CreateLead/app.py", "BridgeLayer/python/bridge/api.py"):
+    for name in (
+        "template.yaml",
+        "CreateLead/app.py",
+        "BridgeLayer/python/bridge/api/record_api.py",
+    ):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
@@ -62,7 +66,7 @@ def test_the_same_build_with_the_same_parameters_is_the_same_release(built: Path
 
 
 @pytest.mark.parametrize(
-    "name", ["template.yaml", "CreateLead/app.py", "BridgeLayer/python/bridge/api.py"]
+    "name", ["template.yaml", "CreateLead/app.py", "BridgeLayer/python/bridge/api/record_api.py"]
 )
 def test_whatever_changes_in_the_build_is_another_release(built: Path, name: str) -> None:
     before = release_sha256(built, [])
@@ -164,7 +168,7 @@ def deploy(
     keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
     own = [f"--sam={sam}", f"--config={config}", f"--built={built}"]
     run = subprocess.run(
-        [sys.executable, "-m", "cli.deploy", *own, "--", *arguments],
+        [sys.executable, "-m", "cli.deployment.deploy", *own, "--", *arguments],
         cwd=ROOT,
         env={**os.environ, **nowhere, **keys, **environ},
         text=True,
@@ -210,5 +214,5 @@ def test_what_was_deployed_is_tried_and_its_failure_is_the_deployment_s(
 def test_the_makefile_deploys_this_way() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     recipe = makefile.split("\ndeploy:")[1].split("\n\n")[0]
-    assert "-m cli.deploy" in recipe
+    assert "-m cli.deployment.deploy" in recipe
     assert "sam deploy" not in recipe

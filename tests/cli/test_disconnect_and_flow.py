@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bridge.channels import table
+from bridge.bird.channels import table
 from tests.cli.conftest import Local
 from tests.cli.program import run
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.catalogue import MEANINGS
-from cli.oauth import _CODES, _WORDS, DEFAULT_CALLBACK, EXPLANATIONS
+from bridge.salesforce.error_codes import MEANINGS
+from cli.connect.oauth import _CODES, _WORDS, DEFAULT_CALLBACK, EXPLANATIONS
 from tests.cli.program import run
 
 DOCS = Path(__file__).parents[2] / "docs"

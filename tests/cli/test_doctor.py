@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.aws import REGION
+from sandbox.aws.endpoint import REGION
 from sandbox.org.sample import INTEGRATION_USER
 from tests.cli.conftest import Local
 from tests.cli.program import Result, run

@@ -10,9 +10,10 @@ from xml.etree import ElementTree
 import pytest
 
 from bridge.http import Http
-from bridge.salesforce import Session
-from cli.org import Org as View
-from cli.org_plan import (
+from bridge.salesforce.client import Session
+from cli.deployment.stack import find_stack
+from cli.org.client import Org as View
+from cli.org.plan import (
     OBJECT_RIGHTS,
     PERMISSION_SET,
     PERMISSION_SET_DESCRIPTION,
@@ -21,11 +22,10 @@ from cli.org_plan import (
     filled_fields,
     key_metadata,
 )
-from cli.stack import find_stack
 from sandbox.org import Org, OrgServer
 from sandbox.org.sample import ADMIN_USER, CLIENT_ID
-from sandbox.template import Template
 from tests.cli.conftest import Local
+from tools.template import Template
 
 PROJECT = Path(__file__).parents[2] / "salesforce"
 SOURCE = PROJECT / "force-app" / "main" / "default"

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
+from bridge.delivery.outbox import Envelope
 from bridge.errors import Refused
-from bridge.outbox import Envelope
 from bridge.records import Record
-from cli.queue import Queue
-from cli.rejected import Choice, read_all, replay
+from cli.rejected.queue import Queue
+from cli.rejected.records import Choice, read_all, replay
 from sandbox.stack import Stack
 from tests.cli.program import Result, options_for, run
 

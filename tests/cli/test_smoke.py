@@ -17,19 +17,19 @@ import boto3
 import pytest
 from moto.awslambda_simple.models import lambda_simple_backends
 
-from bridge.api import problem_reply, unknown_reply
+from bridge.api.record_api import problem_reply, unknown_reply
 from bridge.errors import BadRequest, NotKept, Unsigned
-from sandbox.aws import ACCOUNT
-from sandbox.functions import Outcome
-from sandbox.gateway import Gateway
-from sandbox.keys import Holder, Keys
+from sandbox.aws.endpoint import ACCOUNT
+from sandbox.aws.functions import Outcome
+from sandbox.aws.gateway import Gateway
+from sandbox.aws.keys import Holder, Keys
 from sandbox.org.sample import INTEGRATION_USER
 from sandbox.stack import Stack
-from sandbox.template import ROOT, TEMPLATE
 from tests.cli.conftest import Local, free_port
 from tests.cli.deployed import NAME, REGION, deploy, resolved
 from tests.cli.program import Result, options_for, run
 from tests.conftest import PATIENT
+from tools.template import ROOT, TEMPLATE
 
 CHECKS = {
     "lead-lookup",

@@ -8,10 +8,10 @@ from typing import Any
 import boto3
 import pytest
 
-from cli.doctor import Doctor
-from cli.finding import State
+from cli.checks.doctor import Doctor
+from cli.checks.finding import State
+from cli.deployment.stack import Stack, find_stack, read_samconfig
 from cli.problem import Problem, StackNotFound
-from cli.stack import Stack, find_stack, read_samconfig
 from tests.cli.deployed import NAME, REGION, deploy, release
 from tests.cli.program import run
 

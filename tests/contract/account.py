@@ -22,7 +22,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.cloudformation import parsing
 
-from sandbox.template import ROOT, Attributes, Deployment, Template
+from tools.template import ROOT, Attributes, Deployment, Template
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"

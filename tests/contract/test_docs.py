@@ -12,7 +12,7 @@ import typer.main
 import yaml
 
 from cli.main import app
-from sandbox.template import ROOT
+from tools.template import ROOT
 
 PAGES = sorted(
     [

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-from sandbox.template import Template
 from tests.contract.account import (
     EVERYTHING,
     REGION,
@@ -24,6 +23,7 @@ from tests.contract.account import (
     account,
     inlined,
 )
+from tools.template import Template
 
 STACK = "bird-production"
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sandbox.template import ROOT
 from tests.contract.account import ELSEWHERE, EVERYTHING, REGION, MadeStack, account, translated
+from tools.template import ROOT
 
 STACK = "bird-production"
 

@@ -15,7 +15,7 @@ import pytest
 
 from bridge.errors import MisconfiguredEnvironment
 from bridge.settings import Settings
-from sandbox.template import ROOT, Attributes, Deployment, Template, TemplateError
+from tools.template import ROOT, Attributes, Deployment, Template, TemplateError
 
 FUNCTIONS = {
     "CreateLead": "create_lead",

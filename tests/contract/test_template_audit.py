@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.template import ROOT, Template, TemplateError
+from tools.template import ROOT, Template, TemplateError
 
 PROGRAM = ROOT / ".ci" / "template_audit.py"
 

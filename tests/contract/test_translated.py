@@ -16,8 +16,8 @@ from cfnlint.config import ManualArgs
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from openapi_spec_validator import OpenAPIV30SpecValidator
 
-from sandbox.template import ROOT, Template
 from tests.contract.account import ACCOUNT, PARAMETERS, REGION, inlined, translated
+from tools.template import ROOT, Template
 
 STACK = "bird-production"
 LONGEST = 48

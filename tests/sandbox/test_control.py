@@ -15,7 +15,7 @@ import pytest
 import urllib3
 
 from sandbox.org import Org, OrgServer, sample
-from sandbox.org.settings import Settings
+from sandbox.org.data.settings import Settings
 
 from .conftest import Caller, lead
 

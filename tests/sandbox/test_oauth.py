@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 
 from sandbox.org import Org, OrgServer, sample
-from sandbox.org.oauth import App
+from sandbox.org.oauth.oauth import App
 
 from .conftest import Caller
 

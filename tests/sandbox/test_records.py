@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from sandbox.org import Org, sample
-from sandbox.org.ids import normalise, to_18
-from sandbox.org.rules import Condition
+from sandbox.org.data.ids import normalise, to_18
+from sandbox.org.rules.rules import Condition
 
 from .conftest import Caller, lead
 

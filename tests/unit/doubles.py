@@ -15,8 +15,8 @@ from bridge.aws import Aws, AwsError, AwsIdentity, FunctionError
 from bridge.deadline import Deadline
 from bridge.errors import NoAnswer
 from bridge.http import Answer, Http
-from bridge.salesforce import full_id
-from bridge.tokens import AccessToken
+from bridge.oauth.sessions import AccessToken
+from bridge.salesforce.client import full_id
 
 INSTANCE = "https://acme.my.salesforce.com"
 KEY = "Bird_Key__c"

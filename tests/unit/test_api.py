@@ -12,17 +12,17 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from bridge.api import RecordApi
+from bridge.api.record_api import RecordApi
 from bridge.aws import AwsError
-from bridge.creation import RecordCreator
+from bridge.delivery.creation import RecordCreator
+from bridge.delivery.outbox import Queues
 from bridge.errors import NoAnswer
 from bridge.http import Answer
-from bridge.outbox import Queues
+from bridge.oauth.sessions import Sessions
 from bridge.records import ObjectName
-from bridge.salesforce import Salesforce, full_id
+from bridge.salesforce.client import Salesforce, full_id
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
-from bridge.tokens import Sessions
 from tests.conftest import ENVIRON
 from tests.unit.doubles import KEY, SmallAws, SmallOrg, fault, refusal
 

@@ -7,15 +7,6 @@ from typing import Any
 
 import pytest
 
-from bridge.catalogue import (
-    GRANT_DESCRIPTIONS,
-    GRANT_FAILURES,
-    MEANINGS,
-    Kind,
-    grant_failure,
-    meaning_of,
-    told_of_grant,
-)
 from bridge.errors import (
     DuplicatesDetected,
     InstanceMoved,
@@ -31,7 +22,16 @@ from bridge.errors import (
     Unavailable,
 )
 from bridge.http import Answer
-from bridge.salesforce import read_created, read_org_problem
+from bridge.salesforce.client import read_created, read_org_problem
+from bridge.salesforce.error_codes import (
+    GRANT_DESCRIPTIONS,
+    GRANT_FAILURES,
+    MEANINGS,
+    Kind,
+    grant_failure,
+    meaning_of,
+    told_of_grant,
+)
 
 KEY = "Bird_Key__c"
 AGAIN = True

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.channels import LENGTHS, UNKNOWN, Channel, channel_named, read_table, reported, table
+from bridge.bird.channels import (
+    LENGTHS,
+    UNKNOWN,
+    Channel,
+    channel_named,
+    read_table,
+    reported,
+    table,
+)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from bridge.aws import AwsError
-from bridge.creation import Breaker, Created, Queued, RecordCreator, Rejected
 from bridge.deadline import Deadline
+from bridge.delivery.creation import Breaker, Created, Queued, RecordCreator, Rejected
+from bridge.delivery.outbox import Envelope, Queues
 from bridge.errors import (
     DuplicatesDetected,
     KeyFieldMissing,
@@ -24,12 +25,11 @@ from bridge.errors import (
     Unavailable,
 )
 from bridge.http import Answer
-from bridge.outbox import Envelope, Queues
+from bridge.oauth.sessions import Sessions
 from bridge.records import ObjectName, Record
-from bridge.salesforce import REMEMBER_RIGHTS_SECONDS, Salesforce
+from bridge.salesforce.client import REMEMBER_RIGHTS_SECONDS, Salesforce
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
-from bridge.tokens import Sessions
 from tests.unit.doubles import KEY, Rule, SmallAws, SmallOrg, fault, key_taken, refusal, said
 
 MakeSettings = Callable[..., Settings]

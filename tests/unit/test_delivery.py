@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from bridge.delivery import (
+from bridge.delivery.deliver import (
     DELAYS,
     GIVE_UP_SECONDS,
     LOOK_FIRST_SECONDS,
@@ -20,6 +20,7 @@ from bridge.delivery import (
     Delivery,
     delay_seconds,
 )
+from bridge.delivery.outbox import LONGEST_ENVELOPE, Envelope
 from bridge.errors import (
     BadRequest,
     CredentialsRevoked,
@@ -31,12 +32,11 @@ from bridge.errors import (
     Unavailable,
 )
 from bridge.http import Answer
-from bridge.outbox import LONGEST_ENVELOPE, Envelope
+from bridge.oauth.sessions import Sessions
 from bridge.records import ObjectName, Record
-from bridge.salesforce import Salesforce
+from bridge.salesforce.client import Salesforce
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
-from bridge.tokens import Sessions
 from tests.unit.doubles import KEY, Rule, SmallAws, SmallOrg, fault, key_taken, refusal, said
 
 MakeSettings = Callable[..., Settings]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.channels import LENGTHS
-from bridge.message import BirdMessage, as_e164, cut, is_absent
+from bridge.bird.channels import LENGTHS
+from bridge.bird.message import BirdMessage, as_e164, cut, is_absent
 from bridge.records import ObjectName
 
 

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from bridge.aws import AwsError
 from bridge.deadline import Deadline
-from bridge.errors import NotKept, Refused, RequestTooLarge
-from bridge.outbox import (
+from bridge.delivery.outbox import (
     LONGEST_ENVELOPE,
     Envelope,
     Queues,
     UnreadableEnvelope,
     sealed,
 )
+from bridge.errors import NotKept, Refused, RequestTooLarge
 from bridge.records import Record
 from bridge.settings import Settings
 from tests.unit.doubles import SmallAws

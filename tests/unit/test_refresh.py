@@ -28,7 +28,7 @@ from bridge.errors import (
     Unavailable,
 )
 from bridge.http import Answer
-from bridge.refresh import (
+from bridge.oauth.refresher import (
     STORE_SECONDS,
     Credentials,
     GrantRefused,
@@ -38,9 +38,9 @@ from bridge.refresh import (
     Vault,
     read_grant,
 )
+from bridge.oauth.sessions import AccessToken
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
-from bridge.tokens import AccessToken
 from tests.conftest import ENVIRON
 from tests.unit.doubles import INSTANCE, Call, Scripted, fault, said
 

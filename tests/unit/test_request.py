@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge import channels
+from bridge.api.request import HttpRequest, RecordRequest, read_record
+from bridge.bird import channels
 from bridge.errors import BadRequest, ForbiddenField
 from bridge.records import ObjectName, stored_key
-from bridge.request import HttpRequest, RecordRequest, read_record
 from bridge.settings import Settings
 from tests.conftest import ENVIRON
 

@@ -28,7 +28,7 @@ from bridge.errors import (
 )
 from bridge.http import Answer
 from bridge.records import ObjectName, Record
-from bridge.salesforce import (
+from bridge.salesforce.client import (
     Attempt,
     Found,
     Salesforce,

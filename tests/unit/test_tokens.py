@@ -21,9 +21,9 @@ from bridge.errors import (
     TokenPending,
     Unavailable,
 )
-from bridge.salesforce import Session
+from bridge.oauth.sessions import AccessToken, Sessions
+from bridge.salesforce.client import Session
 from bridge.settings import Settings
-from bridge.tokens import AccessToken, Sessions
 from tests.unit.doubles import INSTANCE, SmallAws
 
 MakeSettings = Callable[..., Settings]

@@ -6,23 +6,23 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING
 
-from bridge.api import RecordApi
+from bridge.api.record_api import RecordApi
 from bridge.aws import Aws, AwsIdentity
-from bridge.creation import RecordCreator
+from bridge.delivery.creation import RecordCreator
+from bridge.delivery.outbox import Queues
 from bridge.http import Http
-from bridge.outbox import Queues
+from bridge.oauth.sessions import Sessions
 from bridge.records import ObjectName
-from bridge.salesforce import Salesforce
+from bridge.salesforce.client import Salesforce
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
-from bridge.tokens import Sessions
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
-    from bridge.delivery import Delivery
-    from bridge.refresh import TokenRefresher
-    from bridge.signatures import SignatureGate
+    from bridge.api.signatures import SignatureGate
+    from bridge.delivery.deliver import Delivery
+    from bridge.oauth.refresher import TokenRefresher
 
 
 @cache
@@ -77,7 +77,7 @@ def message_api() -> RecordApi:
 @cache
 def signature_gate() -> SignatureGate:
     """What lets in only what Bird signed, where the deployer wants that."""
-    from bridge.signatures import SignatureGate, SigningKeys
+    from bridge.api.signatures import SignatureGate, SigningKeys
 
     keys = SigningKeys(aws=aws(), settings=settings())
     return SignatureGate(keys=keys, settings=settings())
@@ -99,7 +99,7 @@ def _api(object_name: ObjectName | None, gate: SignatureGate | None) -> RecordAp
 @cache
 def token_refresher() -> TokenRefresher:
     """What refresh_token does its job with."""
-    from bridge.refresh import TokenRefresher, Vault
+    from bridge.oauth.refresher import TokenRefresher, Vault
 
     # Short: if Secrets Manager hangs, a rotated refresh token has to be put elsewhere in time.
     secrets = client("secretsmanager", read_seconds=3, attempts=2)
@@ -116,7 +116,7 @@ def token_refresher() -> TokenRefresher:
 @cache
 def delivery() -> Delivery:
     """What deliver does its job with."""
-    from bridge.delivery import Delivery
+    from bridge.delivery.deliver import Delivery
 
     return Delivery(
         salesforce=salesforce(),

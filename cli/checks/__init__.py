@@ -1,0 +1,1 @@
+"""Checks of a deployment and of an org."""

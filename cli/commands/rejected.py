@@ -1,0 +1,375 @@
+"""`bird-salesforce rejected …`: the words around `cli.rejected.records`."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+
+from cli.deployment.stack import Stack
+from cli.options import (
+    DEFAULT_LOCAL_FILE,
+    Json,
+    Local,
+    LocalFile,
+    ObjectChoice,
+    Profile,
+    Region,
+    StackName,
+    Yes,
+    stack_of,
+)
+from cli.problem import Cancelled, Problem
+from cli.rejected.queue import Queue
+from cli.rejected.records import (
+    Choice,
+    Listing,
+    Moved,
+    Rejection,
+    drop,
+    export_line,
+    read_all,
+    replay,
+)
+from cli.terminal import Terminal, shown
+
+commands = typer.Typer(
+    help="What Salesforce refused: look at it, bring it back, or throw it away.",
+    no_args_is_help=True,
+)
+
+Keys = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY]...", help="Keys, as the flow sent them or as they are listed."),
+]
+Every = Annotated[bool, typer.Option("--all", help="All of them.")]
+ObjectName = Annotated[
+    ObjectChoice | None,
+    typer.Option("--object", case_sensitive=False, help="Only leads, or only cases."),
+]
+
+
+@commands.command("list")
+def list_command(
+    object_name: ObjectName = None,
+    limit: Annotated[
+        int, typer.Option(min=0, help="Lines of the table; 0 is all. JSON always has all.")
+    ] = 100,
+    as_json: Json = False,
+    stack_name: StackName = None,
+    region: Region = None,
+    profile: Profile = None,
+    local: Local = False,
+    local_file: LocalFile = DEFAULT_LOCAL_FILE,
+) -> None:
+    """List what is in Rejected and why. Nothing is changed, and everything stays visible."""
+    terminal = Terminal()
+    stack = stack_of(stack_name, region, profile, local, local_file)
+    choice = Choice(every=True, object=object_name.value if object_name else "")
+    listing = _read(terminal, stack, choice)
+    if as_json:
+        terminal.result_json([one.as_dict() for one in listing.rejections])
+        return
+    if not listing.rejections:
+        if listing.held_elsewhere:
+            return
+        terminal.good("Nothing is rejected.")
+        return
+    terminal.out.print(_table(listing.rejections[: limit or None]))
+    if limit and len(listing.rejections) > limit:
+        terminal.say(
+            f"… and {len(listing.rejections) - limit:,} more (--limit 0 shows all of them)."
+        )
+    terminal.say(f"{len(listing.rejections):,} rejected: {_by_code(listing.rejections)}.")
+    terminal.say(
+        "When the reason is mended: "
+        f"bird-salesforce rejected replay --all {stack.options()}   (or keys instead of --all)"
+    )
+
+
+@commands.command("show")
+def show_command(
+    keys: Keys = None,
+    every: Every = False,
+    object_name: ObjectName = None,
+    as_json: Json = False,
+    stack_name: StackName = None,
+    region: Region = None,
+    profile: Profile = None,
+    local: Local = False,
+    local_file: LocalFile = DEFAULT_LOCAL_FILE,
+) -> None:
+    """Show rejected records whole: the reason, what to do, and the values that were sent.
+
+    The values are a customer's: mind who reads your screen.
+    """
+    terminal = Terminal()
+    choice = _choice(keys, every, object_name)
+    stack = stack_of(stack_name, region, profile, local, local_file)
+    listing = _read(terminal, stack, choice, keep_envelopes=True)
+    if as_json:
+        terminal.result_json(
+            [
+                {
+                    **one.as_dict(),
+                    "values": dict(one.envelope.record.fields) if one.envelope else None,
+                }
+                for one in listing.rejections
+            ]
+        )
+    else:
+        for one in listing.rejections:
+            _show(terminal, one)
+    _say_missing(choice, listing.rejections)
+
+
+@commands.command("export")
+def export_command(
+    file: Annotated[Path, typer.Argument(help="A new file; one JSON object a line.")],
+    keys: Annotated[list[str] | None, typer.Argument(metavar="[KEY]...")] = None,
+    every: Every = False,
+    object_name: ObjectName = None,
+    stack_name: StackName = None,
+    region: Region = None,
+    profile: Profile = None,
+    local: Local = False,
+    local_file: LocalFile = DEFAULT_LOCAL_FILE,
+) -> None:
+    """Write rejected records with their values into a file that only you can read.
+
+    The queue keeps them: this is a copy, for longer than the queue's 14 days or for a spreadsheet.
+    """
+    terminal = Terminal()
+    choice = _choice(keys, every or not keys, object_name)
+    stack = stack_of(stack_name, region, profile, local, local_file)
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise Problem(
+            f"{file} cannot be made: {error.strerror}.", next_step="Name a file that is not there."
+        ) from error
+    with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+        listing = _read(terminal, stack, choice, keep_envelopes=True)
+        for one in listing.rejections:
+            out.write(export_line(one) + "\n")
+    terminal.good(f"{len(listing.rejections):,} records are in {file}. It holds personal data.")
+    _say_missing(choice, listing.rejections)
+
+
+@commands.command("replay")
+def replay_command(
+    keys: Keys = None,
+    every: Every = False,
+    object_name: ObjectName = None,
+    as_json: Json = False,
+    stack_name: StackName = None,
+    region: Region = None,
+    profile: Profile = None,
+    local: Local = False,
+    local_file: LocalFile = DEFAULT_LOCAL_FILE,
+) -> None:
+    """Send rejected records to Salesforce again, by way of the outbox.
+
+    Each is in the outbox before it leaves Rejected, so stopping this at any moment loses nothing.
+    A record that is in Salesforce already is not made twice: it has the same key.
+    """
+    terminal = Terminal()
+    choice = _choice(keys, every, object_name)
+    stack = stack_of(stack_name, region, profile, local, local_file)
+    rejected, outbox = _queues(stack)
+    total = rejected.counts().visible
+    with terminal.progress("Replaying", total=total if choice.every else None) as advance:
+        moved = replay(rejected, outbox, choice, advance=advance)
+    if as_json:
+        terminal.result_json(
+            {
+                "replayed": moved.done,
+                "failed": sum(moved.failed.values()),
+                "unreadable": moved.unreadable,
+                "cameBack": moved.came_back,
+                "stopped": moved.stopped,
+            }
+        )
+    if moved.done:
+        terminal.good(
+            f"{moved.done:,} sent to the outbox. Deliver takes them to Salesforce within seconds; "
+            "what it refuses again comes back here."
+        )
+    if moved.in_both:
+        terminal.note(
+            f"{moved.in_both:,} of them could not be deleted here and will be shown again. "
+            "Replaying them again is harmless: they have the same key."
+        )
+    if moved.came_back:
+        terminal.note(
+            f"{moved.came_back:,} were refused again meanwhile. See why: bird-salesforce rejected "
+            f"list {stack.options()}"
+        )
+    if moved.unreadable:
+        terminal.note(
+            f"{moved.unreadable:,} are no records of this bundle and stay here (rejected list)."
+        )
+    _end(terminal, moved, choice, none="Nothing to replay.")
+
+
+@commands.command("drop")
+def drop_command(
+    keys: Keys = None,
+    every: Every = False,
+    object_name: ObjectName = None,
+    yes: Yes = False,
+    as_json: Json = False,
+    stack_name: StackName = None,
+    region: Region = None,
+    profile: Profile = None,
+    local: Local = False,
+    local_file: LocalFile = DEFAULT_LOCAL_FILE,
+) -> None:
+    """Throw rejected records away for good."""
+    terminal = Terminal()
+    choice = _choice(keys, every, object_name)
+    stack = stack_of(stack_name, region, profile, local, local_file)
+    listing = _read(terminal, stack, choice)
+    if not listing.rejections:
+        _end(terminal, Moved(), choice, none="Nothing to drop.")
+        return
+    if not as_json:
+        terminal.err.print(_table(listing.rejections[:10]))
+    terminal.must_confirm(
+        f"Throw {len(listing.rejections):,} away for good ({_by_code(listing.rejections)})?",
+        yes=yes,
+    )
+    rejected, _ = _queues(stack)
+    with terminal.progress("Dropping", total=len(listing.rejections)) as advance:
+        moved = drop(rejected, {one.message_id for one in listing.rejections}, advance=advance)
+    if as_json:
+        terminal.result_json({"dropped": moved.done, "failed": sum(moved.failed.values())})
+    terminal.good(f"{moved.done:,} dropped.")
+    _end(terminal, moved, choice, none="Nothing to drop.")
+
+
+def _choice(keys: list[str] | None, every: bool, object_name: ObjectChoice | None) -> Choice:
+    return Choice.of(keys or (), every=every, object_name=object_name.value if object_name else "")
+
+
+def _queues(stack: Stack) -> tuple[Queue, Queue]:
+    sqs = stack.client("sqs")
+    listen = {"listen_seconds": 0} if stack.is_local else {}
+    return (
+        Queue(sqs, stack.settings.rejected_url, **listen),
+        Queue(sqs, stack.settings.outbox_url, **listen),
+    )
+
+
+def _read(
+    terminal: Terminal, stack: Stack, choice: Choice, *, keep_envelopes: bool = False
+) -> Listing:
+    rejected, _ = _queues(stack)
+    with terminal.progress("Reading", total=rejected.counts().visible) as advance:
+        listing = read_all(rejected, choice, advance=advance, keep_envelopes=keep_envelopes)
+    if listing.stopped:
+        raise Cancelled("Stopped. Nothing was changed.")
+    if listing.held_elsewhere:
+        terminal.note(
+            f"{listing.held_elsewhere:,} more are in another reader's hands just now and are not "
+            "shown; they come back within minutes."
+        )
+    if listing.not_given_back:
+        terminal.note(
+            f"{listing.not_given_back:,} could not be made visible again at once; they come back "
+            "by themselves within minutes."
+        )
+    return listing
+
+
+def _end(terminal: Terminal, moved: Moved, choice: Choice, *, none: str) -> None:
+    """The last words and the exit status of a replay or a drop."""
+    failed = sum(moved.failed.values())
+    if moved.error:
+        raise Problem(
+            f"SQS failed after {moved.done:,}: {moved.error}",
+            next_step="Nothing is lost. Repeat the command.",
+        )
+    if failed:
+        codes = ", ".join(f"{count:,} {code}" for code, count in moved.failed.most_common())
+        raise Problem(
+            f"{failed:,} could not be moved ({codes}) and stay in Rejected.",
+            next_step="Repeat the command.",
+        )
+    if moved.stopped:
+        raise Cancelled(f"Stopped after {moved.done:,}; the others are still in Rejected.")
+    if not moved.done and not moved.came_back and not moved.unreadable:
+        if choice.keys:
+            raise _not_there(choice.keys)
+        terminal.good(none)
+
+
+def _not_there(keys: frozenset[str]) -> Problem:
+    return Problem(
+        "None of these keys is in Rejected.",
+        next_step="See what is there: bird-salesforce rejected list",
+    )
+
+
+def _say_missing(choice: Choice, found: list[Rejection]) -> None:
+    if choice.keys and not found:
+        raise _not_there(choice.keys)
+
+
+def _by_code(rejections: list[Rejection]) -> str:
+    counted = Counter(one.code for one in rejections)
+    return ", ".join(f"{count:,} {code}" for code, count in counted.most_common())
+
+
+def _table(rejections: list[Rejection]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    table.add_column("Key", overflow="fold", max_width=34)
+    table.add_column("Object")
+    table.add_column("Why", overflow="fold")
+    table.add_column("Accepted", no_wrap=True)
+    table.add_column("Refused", no_wrap=True)
+    table.add_column("Tries", justify="right")
+    for one in rejections:
+        why = f"[red]{shown(one.code)}[/] {shown(one.message[:300])}"
+        if one.fields:
+            why += f" [dim]({shown(', '.join(one.fields))})[/]"
+        table.add_row(
+            shown(one.key or one.message_id),
+            one.object or "?",
+            why,
+            shown(_short(one.accepted_at)),
+            shown(_short(one.at)),
+            str(one.attempts) + (f" [dim]+{one.replayed} replayed[/]" if one.replayed else ""),
+        )
+    return table
+
+
+def _show(terminal: Terminal, one: Rejection) -> None:
+    out = terminal.out
+    out.rule(f"[bold]{shown(one.object or 'Message')} {shown(one.key or one.message_id)}[/]")
+    out.print(f"[bold]Why[/]       [red]{shown(one.code)}[/] {shown(one.message)}")
+    if one.fields:
+        out.print(f"[bold]Fields[/]    {shown(', '.join(one.fields))}")
+    if one.hint:
+        out.print(f"[bold]Next[/]      {shown(one.hint)}")
+    out.print(f"[bold]Accepted[/]  {shown(_short(one.accepted_at))}")
+    out.print(
+        f"[bold]Refused[/]   {shown(_short(one.at))}, tried {one.attempts} times, "
+        f"replayed {one.replayed} times"
+    )
+    if one.envelope is not None:
+        out.print("[bold]Values[/]")
+        for name, value in one.envelope.record.fields.items():
+            filled = " [dim](filled in)[/]" if name in one.envelope.record.derived else ""
+            out.print(f"  {shown(name)}: {shown(str(value))}{filled}")
+    out.print()
+
+
+def _short(moment: str) -> str:
+    """`2026-11-24 06:40:12Z` of an RFC 3339 time in UTC."""
+    return moment[:19].replace("T", " ") + "Z" if moment else "–"

@@ -1,0 +1,1 @@
+"""Connecting to Salesforce: sign-in, credentials."""

@@ -1,0 +1,304 @@
+"""The deployment that a command works on: what CloudFormation says of it, or the local stack's
+file.
+
+The settings are read where the functions get them, from RefreshToken's own environment, so that
+what the program checks is what runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    NoRegionError,
+    ProfileNotFound,
+)
+
+from bridge.errors import MisconfiguredEnvironment
+from bridge.settings import Settings
+from cli.problem import Problem, StackNotFound
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+LOCAL_FILE = PROJECT / ".local" / "stack.json"
+"""Where `make start` writes what the local stack is called."""
+
+LOCAL_REGION = "us-east-1"
+
+DEFAULT_NAME = "bird-salesforce"
+
+ALIAS = "live"
+"""What points to the version of each function that runs."""
+
+_CONFIG = Config(
+    retries={"mode": "standard", "max_attempts": 5},
+    connect_timeout=10,
+    # RefreshToken may take its 60 s.
+    read_timeout=75,
+    max_pool_connections=16,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """One deployment, and the way to its parts."""
+
+    name: str
+    region: str
+    outputs: Mapping[str, str]
+    settings: Settings
+    session: boto3.Session = field(repr=False)
+    endpoint_url: str | None = None
+    """Another AWS than Amazon's: the local stack's."""
+    local: Mapping[str, Any] | None = field(repr=False, default=None)
+    """The local stack's file; None for a stack in AWS."""
+    _clients: dict[str, BaseClient] = field(init=False, repr=False, default_factory=dict)
+
+    def client(self, service: str) -> BaseClient:
+        """A boto3 client for this stack's region and account."""
+        if service not in self._clients:
+            self._clients[service] = _client(
+                self.session, service, self.region, endpoint_url=self.endpoint_url
+            )
+        return self._clients[service]
+
+    def output(self, name: str) -> str:
+        """An output of the template. Raises StackNotFound if the stack is of another version."""
+        try:
+            return self.outputs[name]
+        except KeyError as error:
+            raise StackNotFound(
+                f"The stack {self.name} has no output {name}: it was deployed from another "
+                "template, or its deployment has not finished.",
+                next_step="Deploy this version: make deploy",
+            ) from error
+
+    @property
+    def api_url(self) -> str:
+        """The API with its stage: POST {api_url}/leads."""
+        if self.local is not None:
+            return str(self.local["url"])
+        return self.output("LeadsUrl").removesuffix("/leads")
+
+    def url(self, object_name: str) -> str:
+        """Where a flow makes a Lead or a Case."""
+        return f"{self.api_url}/{object_name.lower()}s"
+
+    def api_key(self) -> str:
+        """The value of the stack's own API key, or, where that one is disabled or gone since keys
+        were changed, of another that is under its plan. Raises what boto3 raises if it may not be
+        read, Problem if no key is good."""
+        if self.local is not None:
+            return str(self.local["api_key"])
+        client = self.client("apigateway")
+        for key_id in self._api_key_ids(client):
+            with suppress(client.exceptions.NotFoundException):
+                said = client.get_api_key(apiKey=key_id, includeValue=True)
+                if said["enabled"]:
+                    return str(said["value"])
+        raise Problem(
+            "No API key of the stack is enabled.",
+            next_step="Make one: docs/operations.md, The API key.",
+        )
+
+    def _api_key_ids(self, client: Any) -> Iterator[str]:
+        own = self.output("ApiKeyId")
+        yield own
+        pages = client.get_paginator("get_usage_plan_keys")
+        for page in pages.paginate(usagePlanId=self.output("UsagePlanId")):
+            yield from (one["id"] for one in page["items"] if one["id"] != own)
+
+    def log_of(self, function: str) -> str:
+        """How to see the log of a function, like `create-lead`."""
+        if self.is_local:
+            return f"{function.replace('-', '_')}.log in the local stack's folder"
+        return f"aws logs tail /{self.name}/{function} --region {self.region}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it runs on this machine."""
+        return self.local is not None
+
+    def options(self) -> str:
+        """The options that lead a command to this very stack, for messages that name commands."""
+        if self.is_local:
+            return "--local"  # the file has its default name, or its variable is set
+        return f"--stack-name {self.name} --region {self.region}"
+
+
+def _client(
+    session: boto3.Session, service: str, region: str, *, endpoint_url: str | None = None
+) -> BaseClient:
+    return session.client(service, region_name=region, endpoint_url=endpoint_url, config=_CONFIG)
+
+
+def find_stack(
+    *,
+    name: str | None,
+    region: str | None,
+    profile: str | None,
+    local: Path | None,
+    folder: Path | None = None,
+) -> Stack:
+    """The stack that the options name; what they leave open is in `samconfig.toml`.
+
+    With `local`, the local stack's file, the rest does not matter. Raises StackNotFound, Problem.
+    """
+    if local is not None:
+        return _local_stack(local)
+    configured = read_samconfig(folder or Path.cwd()) or read_samconfig(PROJECT)
+    name = name or os.environ.get("BIRD_SALESFORCE_STACK") or configured.get("stack_name")
+    name = name or DEFAULT_NAME
+    try:
+        session = boto3.Session(profile_name=profile or configured.get("profile"))
+        region = region or session.region_name or configured.get("region")
+        if not region:
+            raise NoRegionError
+        return _deployed_stack(session, name=name, region=region)
+    except ProfileNotFound as error:
+        raise Problem(
+            f"There is no AWS profile {profile or configured.get('profile')}.",
+            next_step="Look at `aws configure list-profiles`, then give one with --profile.",
+        ) from error
+    except NoRegionError as error:
+        raise Problem(
+            "No AWS region is configured.",
+            next_step="Give it with --region, for example --region eu-west-1, or set AWS_REGION.",
+        ) from error
+    except NoCredentialsError as error:
+        raise Problem(
+            "There are no AWS credentials on this machine.",
+            next_step="Sign in (aws configure, or aws sso login), or for the local stack add "
+            "--local.",
+        ) from error
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        raise StackNotFound(
+            f"AWS does not let us look at the stack {name} in {region} ({code}).",
+            next_step="Sign in with a role that may read CloudFormation stacks and the functions' "
+            "configuration, or name another with --profile.",
+        ) from error
+    except BotoCoreError as error:
+        raise StackNotFound(
+            f"AWS cannot be asked for the stack {name} in {region}: {error}",
+            next_step="Check the network and the AWS sign-in (aws sts get-caller-identity).",
+        ) from error
+
+
+def read_samconfig(folder: Path) -> dict[str, str]:
+    """`stack_name`, `region` and `profile` of the default stage, as `sam deploy` would use them."""
+    try:
+        said = tomllib.loads((folder / "samconfig.toml").read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError):
+        return {}
+    stage = said.get("default", {})
+    found: dict[str, str] = {}
+    for command in ("global", "deploy"):
+        parameters = stage.get(command, {}).get("parameters", {})
+        for key in ("stack_name", "region", "profile"):
+            if isinstance(parameters.get(key), str):
+                found[key] = parameters[key]
+    return found
+
+
+def _deployed_stack(session: boto3.Session, *, name: str, region: str) -> Stack:
+    cloudformation = _client(session, "cloudformation", region)
+    try:
+        said = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+    except ClientError as error:
+        # CloudFormation has one code for this and for a misspelt name: ValidationError.
+        if error.response["Error"]["Code"] != "ValidationError":
+            raise
+        raise StackNotFound(
+            f"There is no stack {name} in {region}.",
+            next_step="Deploy it first (make deploy), or name it: --stack-name and --region. For "
+            "the stack on this machine (make start) add --local.",
+        ) from error
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in said.get("Outputs", [])}
+    if "RefreshTokenFunction" not in outputs:
+        raise StackNotFound(
+            f"The stack {name} in {region} ({said.get('StackStatus', 'unknown')}) is not this "
+            "bundle's, or its deployment has not finished.",
+            next_step="Deploy it (make deploy), or name another with --stack-name.",
+        )
+    try:
+        configuration = _client(session, "lambda", region).get_function_configuration(
+            FunctionName=outputs["RefreshTokenFunction"], Qualifier=ALIAS
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise
+        raise StackNotFound(
+            f"The functions of {name} have no alias {ALIAS}: they are of another version than "
+            "this program.",
+            next_step="Deploy this version: make deploy",
+        ) from error
+    environment = configuration.get("Environment", {}).get("Variables", {})
+    return Stack(
+        name=name,
+        region=region,
+        outputs=outputs,
+        settings=_settings(environment),
+        session=session,
+    )
+
+
+def _local_stack(path: Path) -> Stack:
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        # Beside it lies what `sam local` gives the functions, by their logical ids.
+        environment = json.loads(path.with_name("env.json").read_text(encoding="utf-8"))[
+            "RefreshToken"
+        ]
+    except OSError as error:
+        raise StackNotFound(
+            f"There is no local stack: {path} is not there.",
+            next_step="Start it in another terminal: make start",
+        ) from error
+    except (ValueError, KeyError) as error:
+        raise StackNotFound(
+            f"{path} is not what the local stack writes.", next_step="Start it anew: make start"
+        ) from error
+    region = said.get("region", LOCAL_REGION)
+    return Stack(
+        name=said["stack_name"],
+        region=region,
+        outputs=said["outputs"],
+        settings=_settings(environment),
+        session=_local_session(region),
+        endpoint_url=said["aws_endpoint"],
+        local=said,
+    )
+
+
+@cache
+def _local_session(region: str) -> boto3.Session:
+    return boto3.Session(
+        aws_access_key_id="local", aws_secret_access_key="local", region_name=region
+    )
+
+
+def _settings(environment: Mapping[str, str]) -> Settings:
+    try:
+        return Settings.from_environ(environment)
+    except MisconfiguredEnvironment as error:
+        raise StackNotFound(
+            f"The deployed functions are of another version than this program: {error}",
+            next_step="Deploy this version: make deploy",
+        ) from error

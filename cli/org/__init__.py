@@ -1,0 +1,1 @@
+"""The Salesforce org as an administrator sets it up."""

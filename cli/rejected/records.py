@@ -1,0 +1,312 @@
+"""What Salesforce refused: looked at, brought back to the outbox, or thrown away.
+
+A replay never holds a record in its hands only: it is in the outbox before it is deleted from
+Rejected. Dying in between leaves it in both, which its key makes harmless.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from bridge.delivery.outbox import Envelope, UnreadableEnvelope
+from bridge.records import stored_key
+from cli.problem import Problem
+from cli.rejected.queue import Message, Queue, Stopped, Sweep
+from cli.terminal import written
+
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejection:
+    """One message of Rejected, without the record's values."""
+
+    message_id: str
+    key: str
+    """As stored in Salesforce; empty if the message is no envelope."""
+    object: str
+    code: str
+    message: str
+    fields: tuple[str, ...]
+    accepted_at: str
+    at: str
+    """When Salesforce refused it; empty if nobody wrote a reason."""
+    attempts: int
+    replayed: int
+    hint: str
+    envelope: Envelope | None = field(repr=False, default=None)
+
+    @classmethod
+    def read(cls, message: Message, *, keep_envelope: bool = False) -> Rejection:
+        """What a message says. One that SQS moved by itself has no reason; one that is no envelope
+        has nothing but its id."""
+        sent = _rfc3339(message.sent_ms)
+        try:
+            envelope = Envelope.parse(message.body)
+        except UnreadableEnvelope:
+            return cls(
+                message_id=message.id,
+                key="",
+                object="",
+                code="UNREADABLE",
+                message="The message was not written by this bundle.",
+                fields=(),
+                accepted_at="",
+                at=sent,
+                attempts=0,
+                replayed=0,
+                hint="Look at it in the SQS console, then: rejected drop " + message.id,
+            )
+        reason = envelope.reason
+        if reason is None:
+            return cls(
+                message_id=message.id,
+                key=envelope.record.key,
+                object=envelope.record.object,
+                code="NOT_DELIVERED",
+                message="SQS moved it here after it had been received too often.",
+                fields=(),
+                accepted_at=envelope.accepted_at,
+                at="",
+                attempts=0,
+                replayed=envelope.replayed,
+                hint="Deliver failed on it each time: look into its log, then replay it.",
+                envelope=envelope if keep_envelope else None,
+            )
+        fields = reason.get("fields")
+        return cls(
+            message_id=message.id,
+            key=envelope.record.key,
+            object=envelope.record.object,
+            code=str(reason.get("code") or "UNKNOWN"),
+            message=str(reason.get("message") or ""),
+            fields=tuple(str(f) for f in fields) if isinstance(fields, list) else (),
+            accepted_at=envelope.accepted_at,
+            at=str(reason.get("at") or ""),
+            attempts=_whole(reason.get("attempts")),
+            replayed=envelope.replayed,
+            hint=str(reason.get("hint") or ""),
+            envelope=envelope if keep_envelope else None,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`; without the record's values."""
+        return {
+            "key": self.key,
+            "object": self.object,
+            "code": self.code,
+            "message": self.message,
+            "fields": list(self.fields),
+            "acceptedAt": self.accepted_at,
+            "at": self.at,
+            "attempts": self.attempts,
+            "replayed": self.replayed,
+            "hint": self.hint,
+            "messageId": self.message_id,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which rejected records a command is about: keys, or all of them; of one object or of both."""
+
+    keys: frozenset[str] = frozenset()
+    every: bool = False
+    object: str = ""
+
+    @classmethod
+    def of(cls, keys: Iterable[str], *, every: bool, object_name: str = "") -> Choice:
+        """Raises Problem unless exactly one of keys and `every` is given.
+
+        A key may be given as the flow sent it or as it is stored, and a message by its id.
+        """
+        given = [key.strip() for key in keys if key.strip()]
+        if every == bool(given):
+            raise Problem(
+                "Say which records: their keys, or --all."
+                if not every
+                else "Give keys or --all, not both.",
+                next_step="See what is there: bird-salesforce rejected list",
+            )
+        both = {*given, *(stored_key(key) for key in given)}
+        return cls(keys=frozenset(both), every=every, object=object_name)
+
+    def covers(self, rejection: Rejection) -> bool:
+        """Whether this one is meant."""
+        if self.object and rejection.object != self.object:
+            return False
+        return self.every or rejection.key in self.keys or rejection.message_id in self.keys
+
+
+@dataclass(kw_only=True)
+class Listing:
+    """What `list` found."""
+
+    rejections: list[Rejection]
+    held_elsewhere: int
+    """Messages that another reader had in its hands at the time."""
+    not_given_back: int
+    stopped: bool = False
+
+
+def read_all(
+    queue: Queue,
+    choice: Choice,
+    *,
+    advance: Advance = lambda count: None,
+    keep_envelopes: bool = False,
+) -> Listing:
+    """Every message of Rejected that the choice covers, once; all of them stay visible.
+
+    Sorted by the time they were accepted. `stopped` if Ctrl-C ended it early.
+    """
+    sweep = queue.sweep()
+    found: list[Rejection] = []
+    lock = threading.Lock()
+
+    def look(messages: list[Message]) -> Iterable[str]:
+        read = [Rejection.read(one, keep_envelope=keep_envelopes) for one in messages]
+        with lock:
+            found.extend(one for one in read if choice.covers(one))
+            advance(len(messages))
+        sweep.keep_only_receipts_of(messages)
+        return ()
+
+    stopped = False
+    try:
+        sweep.run(look)
+    except Stopped:
+        stopped = True
+    finally:
+        failed = sweep.close()
+    found.sort(key=lambda one: (one.accepted_at or one.at, one.key))
+    return Listing(
+        rejections=found,
+        held_elsewhere=sweep.counts.hidden,
+        not_given_back=failed,
+        stopped=stopped,
+    )
+
+
+@dataclass(kw_only=True)
+class Moved:
+    """What became of a replay or a drop."""
+
+    done: int = 0
+    """Replayed, or dropped."""
+    failed: Counter[str] = field(default_factory=Counter)
+    """By SQS's code: those that could not be sent, and stay in Rejected."""
+    in_both: int = 0
+    """Sent to the outbox, but not deleted from Rejected; harmless, they have the same key."""
+    unreadable: int = 0
+    came_back: int = 0
+    """Refused anew while the replay was running; they stay in Rejected."""
+    stopped: bool = False
+    error: str = ""
+    """Why the whole run ended early."""
+
+
+def replay(
+    rejected: Queue, outbox: Queue, choice: Choice, *, advance: Advance = lambda count: None
+) -> Moved:
+    """Send every record that the choice covers to the outbox, then delete it from Rejected.
+
+    What Deliver puts back into Rejected meanwhile is left there, so that a replay ends.
+    """
+    sweep = rejected.sweep()
+    moved = Moved()
+    lock = threading.Lock()
+    sent: set[tuple[str, str, int]] = set()
+
+    def move(messages: list[Message]) -> Iterable[str]:
+        going: list[tuple[Message, Envelope]] = []
+        with lock:
+            for message in messages:
+                rejection = Rejection.read(message, keep_envelope=True)
+                if not choice.covers(rejection):
+                    continue
+                envelope = rejection.envelope
+                if envelope is None:
+                    moved.unreadable += 1
+                    continue
+                this = (rejection.object, rejection.key, envelope.replayed)
+                if message.sent_ms >= sweep.started_ms and this in sent:
+                    moved.came_back += 1
+                    continue
+                going.append((message, envelope.again()))
+            sent.update((e.record.object, e.record.key, e.replayed) for _, e in going)
+        sweep.keep_only_receipts_of(messages)
+        if not going:
+            return ()
+        failures = outbox.send([envelope.dump() for _, envelope in going])
+        arrived = [
+            message for (message, _), failure in zip(going, failures, strict=True) if not failure
+        ]
+        left = set(rejected.delete(arrived))
+        with lock:
+            moved.failed.update(failure for failure in failures if failure)
+            moved.in_both += len(left)
+            moved.done += len(arrived)
+            advance(len(arrived))
+        return [one.id for one in arrived if one.id not in left]
+
+    _run(sweep, move, moved)
+    return moved
+
+
+def drop(rejected: Queue, message_ids: set[str], *, advance: Advance = lambda count: None) -> Moved:
+    """Delete these messages for good."""
+    sweep = rejected.sweep()
+    moved = Moved()
+    lock = threading.Lock()
+
+    def remove(messages: list[Message]) -> Iterable[str]:
+        doomed = [one for one in messages if one.id in message_ids]
+        left = set(rejected.delete(doomed)) if doomed else set()
+        sweep.keep_only_receipts_of(messages)
+        with lock:
+            moved.done += len(doomed) - len(left)
+            moved.failed.update("NotDeleted" for _ in left)
+            advance(len(doomed))
+        return [one.id for one in doomed if one.id not in left]
+
+    _run(sweep, remove, moved)
+    return moved
+
+
+def _run(sweep: Sweep, work: Callable[[list[Message]], Iterable[str]], moved: Moved) -> None:
+    """Sweep to the end, and note in `moved` what ended it early."""
+    try:
+        sweep.run(work)
+    except Stopped:
+        moved.stopped = True
+    except (ClientError, BotoCoreError) as error:
+        moved.error = str(error)
+    finally:
+        sweep.close()
+
+
+def export_line(rejection: Rejection) -> str:
+    """One rejected record with its values, as a line of JSON."""
+    said = rejection.as_dict()
+    if rejection.envelope is not None:
+        said["values"] = dict(rejection.envelope.record.fields)
+        said["channel"] = rejection.envelope.record.channel
+    return written(said)
+
+
+def _rfc3339(milliseconds: int) -> str:
+    if not milliseconds:
+        return ""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,1 @@
+"""HTTP: what comes in over API Gateway, and the replies."""

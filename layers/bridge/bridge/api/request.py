@@ -1,0 +1,389 @@
+"""From an API Gateway event to a record: what a caller may send, read once and at the door.
+
+Any key that is a Salesforce field name goes to Salesforce as it is; `bird` says where the message
+came from. Field names are compared without case, as Salesforce does.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from bridge.bird.channels import NONE, OBJECTS
+from bridge.bird.message import BirdMessage, cut, is_absent
+from bridge.errors import BadRequest, ForbiddenField
+from bridge.records import ObjectName, Record, made_up_key, stored_key
+from bridge.settings import Settings
+
+DEEPEST = 20
+"""Levels of nesting in a body; a Salesforce field needs two (a relationship by external id)."""
+
+SHAPE_MARKS = frozenset(
+    {"channelId", "conversation", "data", "message", "originator", "receiver", "service"}
+)
+"""Keys of which each of Bird's own bodies has at least one (`shapes.py`): no look without any."""
+
+_TEXT_BEGINS = re.compile(r'"text"\s*:\s*"')
+_MORE_KEYS = re.compile(r'"\s{0,9},\s{0,9}"\w{1,80}"\s{0,9}:')
+_SURROGATE = "[\ud800-\udfff]"
+"""No compiled pattern: that takes 4 ms, and next to no body needs it."""
+
+
+@dataclass(frozen=True)
+class HttpRequest:
+    """The parts of a proxy event that matter. Header names are lower case."""
+
+    method: str
+    headers: Mapping[str, str] = field(repr=False)
+    query: Mapping[str, str] = field(repr=False)
+    path_key: str | None = field(repr=False)
+    raw_body: object = field(repr=False)
+    base64_encoded: bool = False
+    gateway_request_id: str = ""
+    requested_at_ms: object = None
+
+    @classmethod
+    def from_event(cls, event: Any) -> HttpRequest:
+        """Read a REST API proxy event (payload version 1.0). Raises BadRequest."""
+        if not isinstance(event, dict):
+            raise BadRequest("the event is no API Gateway proxy event")
+        context = event.get("requestContext")
+        context = context if isinstance(context, dict) else {}
+        path = event.get("pathParameters")
+        key = path.get("key") if isinstance(path, dict) else None
+        return cls(
+            method=str(event.get("httpMethod") or "POST").upper(),
+            headers={
+                name.lower(): value for name, value in _pairs(event, "headers", "multiValueHeaders")
+            },
+            query=dict(_pairs(event, "queryStringParameters", "multiValueQueryStringParameters")),
+            path_key=key if isinstance(key, str) else None,
+            raw_body=event.get("body"),
+            base64_encoded=bool(event.get("isBase64Encoded")),
+            gateway_request_id=str(context.get("requestId") or ""),
+            requested_at_ms=context.get("requestTimeEpoch"),
+        )
+
+    @property
+    def body(self) -> str:
+        """The body as text. Raises BadRequest, so late that `errors_inline` is known by then."""
+        if self.raw_body is None:
+            return ""
+        if not isinstance(self.raw_body, str):
+            raise BadRequest("the event's body is not text")
+        if not self.base64_encoded:
+            return self.raw_body
+        try:
+            return base64.b64decode(self.raw_body, validate=True).decode("utf-8")
+        except (binascii.Error, ValueError) as error:
+            raise BadRequest("the body is not base64-encoded UTF-8") from error
+
+    @property
+    def errors_inline(self) -> bool:
+        """`?errors=inline`: answer 200 whatever happened."""
+        return self.query.get("errors", "").strip().lower() == "inline"
+
+    @property
+    def respond_async(self) -> bool:
+        """`Prefer: respond-async` (RFC 7240): queue it at once."""
+        preferences = self.headers.get("prefer", "").lower().split(",")
+        return any(p.split(";")[0].strip() == "respond-async" for p in preferences)
+
+    def asked_keys(self) -> list[str]:
+        """The stored forms of the key in a GET's path or query, most likely first.
+
+        Whether a path parameter arrives percent-decoded is the gateway's affair, so both readings
+        are tried. Raises BadRequest if there is no key.
+        """
+        raw = self.path_key if self.path_key is not None else self.query.get("key")
+        if raw is None or not raw.strip():
+            raise BadRequest("say which record: GET /leads/{key}, or /leads?key= where it has a /")
+        readings = [raw] if self.path_key is None else [raw, unquote(raw)]
+        return list(dict.fromkeys(stored_key(reading) for reading in readings))
+
+
+@dataclass(frozen=True)
+class RecordRequest:
+    """What a POST asks for."""
+
+    record: Record
+    key_source: str
+    """Where the idempotency key came from: header, field, message, webhook or made_up."""
+    unresolved_keys: int
+    """How many sources held an unresolved variable instead of a key."""
+
+
+def read_record(
+    request: HttpRequest, object_name: ObjectName | None, *, settings: Settings
+) -> RecordRequest:
+    """The record that a request describes. `object_name` None: what its channel's messages become,
+    unless it says which. Raises BadRequest, ForbiddenField, Ignored."""
+    body = _read_object(request)
+    message = _read_shape(body, request)
+    if message is not None:
+        body = {}  # it is Bird's own, and no field of it is Salesforce's
+    key_field = settings.external_id_field.lower()
+    explicit: dict[str, Any] = {}
+    names: set[str] = set()
+    bird: Any = None
+    body_key: Any = None
+    for name, value in body.items():
+        lower = name.lower()
+        if is_absent(value):
+            if key_field and lower == key_field and body_key is None:
+                body_key = value  # an unresolved variable is no key, but it is counted
+            continue
+        if lower in ("id", "attributes"):
+            raise ForbiddenField(f"{name} is Salesforce's to give: leave it out of the body")
+        if lower in names:
+            raise BadRequest(f"{name} is given twice (field names are compared without case)")
+        names.add(lower)
+        if lower == "bird":
+            bird = value
+        elif key_field and lower == key_field:
+            body_key = value
+        else:
+            value = _present(value)
+            if value is not None:
+                explicit[name] = value
+
+    message = message or _read_bird(bird, request)
+    object_name = object_name or _chosen_object(request, message)
+    key, key_source, unresolved = _choose_key(
+        ("header", request.headers.get("idempotency-key")),
+        ("field", body_key),
+        ("message", message.message_id if message else None),
+        ("webhook", request.headers.get("webhook-id") if message else None),
+    )
+    given = {name.lower() for name in explicit}
+    filled = dict(message.fields(object_name)) if message else {}
+    # A channel's own Company, in the table, says more than the parameter for all of them.
+    named = any(name.lower() == "company" for name in filled)
+    if object_name == "Lead" and settings.default_company and not named:
+        filled["Company"] = cut(settings.default_company, 255)
+    if "lastname" in given:
+        filled.pop("FirstName", None)  # never a half of one name with a half of another
+    derived = {name: value for name, value in filled.items() if name.lower() not in given}
+    return RecordRequest(
+        record=Record(
+            object=object_name,
+            key=key,
+            fields={**explicit, **derived},
+            derived=frozenset(derived),
+            channel=message.channel.name if message else NONE,
+        ),
+        key_source=key_source,
+        unresolved_keys=unresolved,
+    )
+
+
+def _choose_key(*sources: tuple[str, Any]) -> tuple[str, str, int]:
+    """The first source that holds a key. An unresolved variable would be everybody's key: it is
+    none, wherever in the text it stands."""
+    unresolved = 0
+    for source, value in sources:
+        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+            continue
+        text = str(value)
+        if not text.strip():
+            continue
+        if "{{" in text or "}}" in text:
+            unresolved += 1
+            continue
+        return stored_key(text), source, unresolved
+    return made_up_key(), "made_up", unresolved
+
+
+def _read_shape(body: Mapping[str, Any], request: HttpRequest) -> BirdMessage | None:
+    """The message of a body that is one of Bird's own. Raises Ignored."""
+    if SHAPE_MARKS.isdisjoint(body) or "bird" in body:
+        return None
+    # Most flows send fields or `bird`: they need not pay for the import.
+    from bridge.bird.webhooks import read_shape
+
+    return read_shape(body, channel=request.query.get("channel", ""))
+
+
+def _chosen_object(request: HttpRequest, message: BirdMessage | None) -> ObjectName:
+    """What to make where the address does not say: as the query says, as the flow says, or as the
+    table of channels does. Raises BadRequest."""
+    for said in (request.query.get("object", ""), message.object if message else ""):
+        if is_absent(said):
+            continue
+        for name in OBJECTS:
+            if said.strip().lower() == name.lower():
+                return name
+        raise BadRequest("object is neither Lead nor Case")
+    if message is None:
+        raise BadRequest(
+            "nothing says whether this is a Lead or a Case: send bird.channel, add ?object=Lead or "
+            "?object=Case, or post to /leads or /cases"
+        )
+    return message.channel.object
+
+
+def _read_bird(bird: Any, request: HttpRequest) -> BirdMessage | None:
+    if isinstance(bird, str) and not is_absent(bird):
+        try:
+            bird = _without_lone_surrogates(json.loads(bird, strict=False))
+        except (ValueError, RecursionError) as error:
+            raise BadRequest("bird is text that is not JSON; send an object") from error
+    if is_absent(bird):
+        return None
+    if not isinstance(bird, dict):
+        raise BadRequest('bird is not an object; send {"bird": {"channel": …}}')
+    return _read_shape(bird, request) or BirdMessage.parse(bird)
+
+
+def _present(value: Any) -> Any:
+    """A value without the absent parts of it; None if nothing is left."""
+    if is_absent(value):
+        return None
+    if isinstance(value, dict):
+        kept = {n: p for n, v in value.items() if (p := _present(v)) is not None}
+        return kept or None
+    return value
+
+
+def _pairs(event: Mapping[str, Any], single: str, multiple: str) -> list[tuple[str, str]]:
+    """Headers or query; if there are none, the last value of each in the event's other form."""
+    if pairs := _texts(event.get(single)):
+        return pairs
+    several = event.get(multiple)
+    if not isinstance(several, dict):
+        return []
+    return _texts({n: v[-1] for n, v in several.items() if isinstance(v, list) and v})
+
+
+def _texts(values: Any) -> list[tuple[str, str]]:
+    if not isinstance(values, dict):
+        return []
+    return [(str(name), value) for name, value in values.items() if isinstance(value, str)]
+
+
+def _read_object(request: HttpRequest) -> dict[str, Any]:
+    """The body as an object: JSON unless it says that it is a form. Raises BadRequest."""
+    text = _whole_characters(request.body.removeprefix("\ufeff"))
+    if not text.strip():
+        if not SHAPE_MARKS.isdisjoint(request.query) or "payload" in request.query:
+            # "Forward to URL" with the method GET says everything in the query.
+            return dict(_without_lone_surrogates(request.query))
+        raise BadRequest("the body is empty; send a JSON object")
+    content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if content_type == "application/x-www-form-urlencoded" and not text.lstrip().startswith("{"):
+        return _read_form(text)  # JSON under this type is what curl sends by default
+    try:
+        try:
+            body = _DECODE(text)
+        except json.JSONDecodeError:
+            if (mended := _with_last_text_escaped(text)) is None:
+                raise
+            body = _DECODE(mended)
+        depth_of(body)
+    except RecursionError as error:
+        raise BadRequest("the body is nested too deeply") from error
+    except ValueError as error:
+        where = ""
+        if isinstance(error, json.JSONDecodeError):
+            where = f" (line {error.lineno}, column {error.colno})"
+        raise BadRequest(f"the body is not JSON{where}") from error
+    if not isinstance(body, dict):
+        raise BadRequest('the body is JSON but not an object; send {"LastName": …}')
+    if "\\u" in text:
+        return dict(_without_lone_surrogates(body))
+    return dict(body)
+
+
+def _with_last_text_escaped(text: str) -> str | None:
+    """A broken body whose last value is `text`, with the quotes in that text escaped; else None.
+
+    The body of a legacy Flow Builder step is free text: whether it escapes a variable's quotes is
+    not documented. Where `text` comes last there is one way only to read them.
+    """
+    begin = _TEXT_BEGINS.search(text)
+    rest = text.rstrip(" \t\r\n}")
+    if begin is None or not rest.endswith('"') or len(rest) <= begin.end():
+        return None
+    words = rest[begin.end() : -1]
+    if _MORE_KEYS.search(words):
+        return None
+    words = words.replace("\\", "\\\\").replace('"', '\\"')
+    return text[: begin.end()] + words + text[len(rest) - 1 :]
+
+
+def depth_of(value: Any, level: int = 1) -> None:
+    """Raises BadRequest where a body is nested deeper than anything Salesforce takes."""
+    if level > DEEPEST:
+        raise BadRequest("the body is nested too deeply")
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for part in inner:
+        if isinstance(part, (dict, list)):
+            depth_of(part, level + 1)
+
+
+def _no_constant(name: str) -> Any:
+    raise BadRequest(f"{name} is no JSON number")
+
+
+def _finite_number(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise BadRequest("a number is larger than any that Salesforce takes")
+    return number
+
+
+# Not strict: a flow puts a customer's text, line breaks and all, between two quotes.
+_DECODE = json.JSONDecoder(
+    parse_constant=_no_constant, parse_float=_finite_number, strict=False
+).decode
+
+
+def _read_form(text: str) -> dict[str, Any]:
+    """Form pairs; `bird.channel=whatsapp` is the key `channel` of the object `bird`."""
+    body: dict[str, Any] = {}
+    bird: dict[str, Any] = {}
+    try:
+        pairs = parse_qsl(text.strip(), keep_blank_values=True, max_num_fields=1000)
+    except ValueError as error:
+        raise BadRequest("the form has too many fields") from error
+    if not pairs:
+        raise BadRequest("the body holds no form fields")
+    for name, value in pairs:
+        into, key = (bird, name[5:]) if name.lower().startswith("bird.") else (body, name)
+        if key in into and not is_absent(into[key]):
+            if is_absent(value):
+                continue
+            if into is body:
+                raise BadRequest(f"{name} is given twice")
+            value = f"{into[key]},{value}"
+        into[key] = value
+    if bird:
+        body["bird"] = bird
+    return body
+
+
+def _whole_characters(text: str) -> str:
+    """A text with half characters replaced."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return re.sub(_SURROGATE, "\ufffd", text)
+    return text
+
+
+def _without_lone_surrogates(value: Any) -> Any:
+    """The same with half characters replaced: they are no text and no system takes them."""
+    if isinstance(value, str):
+        return _whole_characters(value)
+    if isinstance(value, dict):
+        return {_without_lone_surrogates(k): _without_lone_surrogates(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_without_lone_surrogates(part) for part in value]
+    return value

@@ -1,0 +1,358 @@
+"""Whether a request was signed by Bird: three schemes, one answer to every failure.
+
+Optional, beside the API key, and the only authentication of the webhook's own route. Only functions
+that verify import this module, and only they may read the signing keys.
+
+| parameter SignatureScheme | headers | signed with it |
+|---|---|---|
+| `messagebird-jwt` | `MessageBird-Signature-JWT` | address and body, as hashes in a JWT |
+| `bird` | `messagebird-signature`, `messagebird-request-timestamp` | time, address, body |
+| `standard-webhooks` | `webhook-id`, `webhook-timestamp`, `webhook-signature` | id, time, body |
+
+Sources: the SDKs of MessageBird (Go, Python, PHP, Node: the rules they share; three of the four
+allow a clock to be 1 s off), docs.bird.com "Verifying a webhook subscription", the specification
+of Standard Webhooks. Whether Flow Builder's HTTP steps are signed is documented nowhere: optional.
+
+A JWT's verifier of our own: docs/adr/0011.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice, permutations
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from bridge.api.request import HttpRequest
+from bridge.aws import Aws, AwsError
+from bridge.deadline import Deadline
+from bridge.errors import NotKept, Unsigned
+from bridge.settings import Settings
+
+WEBHOOK_ROUTE = "/webhooks/bird"
+"""The route whose only authentication is the signature."""
+
+KEYED_ROUTE = "/messages"
+"""The route of the same function that API Gateway lets nobody in to without an API key."""
+
+JWT_LEEWAY_SECONDS = 1
+BIRD_PAST_SECONDS = 24 * 3600
+"""Bird repeats an unanswered webhook for 8 hours *with its first timestamp*; a shorter window has
+lost real messages elsewhere. The idempotency key makes a replay harmless."""
+BIRD_FUTURE_SECONDS = 300
+STANDARD_TOLERANCE_SECONDS = 300
+
+KEYS_LIFETIME_SECONDS = 300.0
+"""How long signing keys are kept in memory: a new one is used everywhere after that."""
+
+SHORTEST_KEY = 8
+"""Characters; a shorter one is a mistake of writing the secret, and is taken for none."""
+
+_SIGNATURE_HEADERS = ("messagebird-signature-jwt", "messagebird-signature", "webhook-signature")
+_HASHES = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
+
+
+@dataclass(frozen=True)
+class Signed:
+    """What a signature covers. `addresses`: the same URL in every way Bird may have written it."""
+
+    headers: Mapping[str, str] = field(repr=False)
+    addresses: tuple[str, ...] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+def verify(scheme: str, signed: Signed, *, keys: Sequence[str], now: float) -> None:
+    """Raises Unsigned unless one of the keys signed exactly this, at a time that is acceptable."""
+    if not keys:
+        raise Unsigned("no_signing_key")
+    if scheme == "messagebird-jwt":
+        verify_jwt(signed, keys=keys, now=now)
+    elif scheme == "bird":
+        verify_bird(signed, keys=keys, now=now)
+    elif scheme == "standard-webhooks":
+        verify_standard_webhook(signed, keys=keys, now=now)
+    else:
+        raise Unsigned("no_scheme")
+
+
+def verify_jwt(signed: Signed, *, keys: Sequence[str], now: float) -> None:
+    """MessageBird-Signature-JWT. Raises Unsigned.
+
+    The account's signing key is used as it is written. `payload_hash` is there if and only if the
+    body is not empty; the method is not covered.
+    """
+    token = signed.headers.get("messagebird-signature-jwt", "").strip()
+    parts = token.split(".")
+    if len(parts) != 3:
+        raise Unsigned("missing")
+    header, claims = _json_part(parts[0]), _json_part(parts[1])
+    algorithm = _HASHES.get(str(header.get("alg")))
+    if algorithm is None or "crit" in header:
+        raise Unsigned("algorithm")
+    covered = f"{parts[0]}.{parts[1]}".encode("ascii", "replace")
+    expected = [hmac.digest(key.encode(), covered, algorithm) for key in keys]
+    if not _any_equal(expected, [_base64url(parts[2])]):
+        raise Unsigned("signature")
+    not_before, expires = claims.get("nbf"), claims.get("exp")
+    if not isinstance(not_before, (int, float)) or not isinstance(expires, (int, float)):
+        raise Unsigned("claims")
+    if claims.get("iss") != "MessageBird" or not claims.get("jti"):
+        raise Unsigned("claims")
+    if not_before > now + JWT_LEEWAY_SECONDS:
+        raise Unsigned("too_early")
+    if expires <= now - JWT_LEEWAY_SECONDS:
+        raise Unsigned("too_late")
+    addresses = [hashlib.sha256(_bytes(url)).hexdigest().encode() for url in signed.addresses]
+    if not _any_equal(addresses, [_bytes(str(claims.get("url_hash") or ""))]):
+        raise Unsigned("address")
+    said = claims.get("payload_hash")
+    if (said is not None) != bool(signed.body):
+        raise Unsigned("payload")
+    if said is not None:
+        payload = hashlib.sha256(signed.body).hexdigest().encode()
+        if not _any_equal([payload], [_bytes(str(said))]):
+            raise Unsigned("payload")
+
+
+def verify_bird(signed: Signed, *, keys: Sequence[str], now: float) -> None:
+    """The signature of Bird's webhook subscriptions. Raises Unsigned.
+
+    The address is the one that was registered, query and all, and the body's hash goes in as its
+    32 raw bytes.
+    """
+    said = _base64(signed.headers.get("messagebird-signature", "").strip())
+    stamp = signed.headers.get("messagebird-request-timestamp", "").strip()
+    if not said:
+        raise Unsigned("missing")
+    at = _seconds(stamp)
+    if at < now - BIRD_PAST_SECONDS:
+        raise Unsigned("too_late")
+    if at > now + BIRD_FUTURE_SECONDS:
+        raise Unsigned("too_early")
+    body = hashlib.sha256(signed.body).digest()
+    expected = [
+        hmac.digest(key.encode(), _bytes(f"{stamp}\n{url}\n") + body, "sha256")
+        for key in keys
+        for url in signed.addresses
+    ]
+    if not _any_equal(expected, [said]):
+        raise Unsigned("signature")
+
+
+def verify_standard_webhook(signed: Signed, *, keys: Sequence[str], now: float) -> None:
+    """Standard Webhooks, as Bird's platform of 2026 signs. Raises Unsigned.
+
+    While a secret is being changed there is a signature of each; other versions than v1 are passed
+    over. https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+    """
+    webhook_id = signed.headers.get("webhook-id", "").strip()
+    stamp = signed.headers.get("webhook-timestamp", "").strip()
+    said = [
+        _base64(entry[3:])
+        for entry in signed.headers.get("webhook-signature", "").split()
+        if entry.startswith("v1,")
+    ]
+    if not webhook_id or not any(said):
+        raise Unsigned("missing")
+    at = _seconds(stamp)
+    if at < now - STANDARD_TOLERANCE_SECONDS:
+        raise Unsigned("too_late")
+    if at > now + STANDARD_TOLERANCE_SECONDS:
+        raise Unsigned("too_early")
+    covered = _bytes(f"{webhook_id}.{stamp}.") + signed.body
+    secrets = [_base64(key.removeprefix("whsec_")) for key in keys]
+    expected = [hmac.digest(secret, covered, "sha256") for secret in secrets if secret]
+    if not _any_equal(expected, [one for one in said if one]):
+        raise Unsigned("signature")
+
+
+class SigningKeys:
+    """The keys of the second secret, kept in memory for a while.
+
+    The secret holds `{"keys": ["…", "…"]}` (two while one is being replaced), `{"key": "…"}`, or
+    the bare key. It is made without a value: until somebody writes one, nothing is let in.
+    """
+
+    def __init__(self, *, aws: Aws, settings: Settings) -> None:
+        self._aws = aws
+        self._secret = settings.signing_secret
+        self._keys: tuple[str, ...] = ()
+        self._read_at = float("-inf")
+
+    def current(self, *, deadline: Deadline) -> tuple[str, ...]:
+        """The keys. Raises NotKept where they cannot be read and none are remembered."""
+        if time.monotonic() - self._read_at < KEYS_LIFETIME_SECONDS:
+            return self._keys
+        try:
+            value = self._aws.get_secret(self._secret, deadline=deadline)
+        except AwsError as error:
+            if self._keys:
+                return self._keys  # better the old ones for a moment than nobody let in
+            raise NotKept("the signing keys cannot be read") from error
+        self._keys = read_keys(value or "")
+        # No key yet: somebody may be about to write one.
+        self._read_at = time.monotonic() if self._keys else float("-inf")
+        return self._keys
+
+
+def read_keys(value: str) -> tuple[str, ...]:
+    """The keys in a secret's value; none where there is nothing that could be one."""
+    try:
+        said = json.loads(value)
+    except ValueError:
+        said = value
+    if not isinstance(said, (dict, list, str)):
+        said = value  # a bare key of digits
+    if isinstance(said, dict):
+        said = said.get("keys") or said.get("key")
+    found = said if isinstance(said, list) else [said]
+    return tuple(
+        key.strip() for key in found if isinstance(key, str) and len(key.strip()) >= SHORTEST_KEY
+    )
+
+
+class SignatureGate:
+    """Lets a request in, or raises Unsigned."""
+
+    def __init__(self, *, keys: SigningKeys, settings: Settings) -> None:
+        self._scheme = settings.signature_scheme
+        self._webhook_url = settings.webhook_url
+        self._keys = keys
+
+    def check(self, event: Mapping[str, Any], request: HttpRequest, *, deadline: Deadline) -> None:
+        """Raises Unsigned, or NotKept where the keys cannot be read.
+
+        With no scheme, only the routes that need an API key are open; whatever else leads here
+        (the webhook's own route) is closed.
+        """
+        if self._scheme == "none":
+            if event.get("resource") != KEYED_ROUTE:
+                raise Unsigned("no_scheme")
+            return
+        signed = Signed(
+            headers=request.headers,
+            addresses=addresses_of(event, webhook_url=self._webhook_url),
+            body=body_of(event),
+        )
+        # A request without any signature must not cost a call to AWS.
+        if not any(name in request.headers for name in _SIGNATURE_HEADERS):
+            raise Unsigned("missing")
+        verify(self._scheme, signed, keys=self._keys.current(deadline=deadline), now=time.time())
+
+
+def body_of(event: Mapping[str, Any]) -> bytes:
+    """The body's raw bytes. Raises Unsigned where there are none to be had."""
+    body = event.get("body")
+    if body is None:
+        return b""
+    if not isinstance(body, str):
+        raise Unsigned("payload")
+    if not event.get("isBase64Encoded"):
+        return body.encode("utf-8", "surrogatepass")
+    decoded = _base64(body)
+    if body and not decoded:
+        raise Unsigned("payload")
+    return decoded
+
+
+def addresses_of(event: Mapping[str, Any], *, webhook_url: str) -> tuple[str, ...]:
+    """The address that Bird called, in every way it may have been written.
+
+    A REST API's event has lost the query's order and encoding, so up to three parameters are tried
+    in every order and both usual encodings; with more, configure WebhookUrl with its query. What
+    is configured is taken as it stands for the webhook's route, and its beginning for the others.
+    """
+    context = event.get("requestContext")
+    context = context if isinstance(context, dict) else {}
+    resource = str(event.get("resource") or "")
+    if resource == WEBHOOK_ROUTE and "?" in webhook_url:
+        return (webhook_url,)
+    path = str(context.get("path") or event.get("path") or "")
+    base = f"https://{context.get('domainName') or ''}{path}"
+    front = webhook_url.partition("?")[0]
+    if resource == WEBHOOK_ROUTE and webhook_url:
+        base = webhook_url
+    elif front.endswith(WEBHOOK_ROUTE):
+        base = front.removesuffix(WEBHOOK_ROUTE) + resource
+    pairs = list(_query_pairs(event))
+    if not pairs:
+        return (base,)
+    orders: Iterable[tuple[tuple[str, str], ...]] = (
+        permutations(pairs) if len(pairs) <= 3 else (tuple(pairs), tuple(sorted(pairs)))
+    )
+    written = (
+        "&".join(f"{encode(name)}={encode(value)}" for name, value in order)
+        for order in orders
+        for encode in (_plus, _percent)
+    )
+    return tuple(dict.fromkeys(f"{base}?{query}" for query in islice(written, 12)))
+
+
+def _query_pairs(event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    many = event.get("multiValueQueryStringParameters")
+    if not isinstance(many, dict):
+        single = event.get("queryStringParameters")
+        many = {k: [v] for k, v in single.items()} if isinstance(single, dict) else {}
+    for name, values in many.items():
+        for value in values if isinstance(values, list) else ():
+            yield str(name), str(value)
+
+
+def _plus(text: str) -> str:
+    return quote_plus(text, errors="surrogatepass")
+
+
+def _percent(text: str) -> str:
+    return quote(text, safe="", errors="surrogatepass")
+
+
+def _bytes(text: str) -> bytes:
+    """UTF-8 of any text: half a character in a made-up request is a wrong signature, no fault."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _any_equal(expected: Sequence[bytes], said: Sequence[bytes]) -> bool:
+    """Whether any of these is one of those, in a time that does not tell how nearly."""
+    equal = False
+    for one in expected:
+        for other in said:
+            equal |= hmac.compare_digest(one, other)
+    return equal
+
+
+def _seconds(stamp: str) -> int:
+    if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 12):
+        raise Unsigned("timestamp")
+    return int(stamp)
+
+
+def _base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _base64url(text: str) -> bytes:
+    """Base64url without padding, as JWTs have it (RFC 7515); empty if it is none."""
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _json_part(text: str) -> Mapping[str, Any]:
+    try:
+        said = json.loads(_base64url(text))
+    except (ValueError, RecursionError):
+        said = None
+    if not isinstance(said, dict):
+        raise Unsigned("token")
+    return said

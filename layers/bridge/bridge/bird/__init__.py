@@ -1,0 +1,1 @@
+"""Bird's messages: their shapes, channels and people."""

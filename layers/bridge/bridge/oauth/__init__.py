@@ -1,0 +1,1 @@
+"""Access tokens: using one, and renewing it."""

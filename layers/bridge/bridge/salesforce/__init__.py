@@ -1,0 +1,1 @@
+"""REST client and response parsing."""

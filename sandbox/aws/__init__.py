@@ -1,0 +1,1 @@
+"""The AWS stand-in: queues, roles, functions, API Gateway, schedule, event source."""

@@ -1,0 +1,544 @@
+"""AWS on this machine, behind one endpoint: moto's server, our own queues and our own Lambda.
+
+moto keeps parameters, secrets and tables, `queues` the queues; Lambda's Invoke API leads to
+the stack's function processes. The resources are those that template.yaml declares, and a function
+may do what its role there allows (`roles`). On request the endpoint misbehaves (`fail`), and it
+counts who called what (`calls`).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import secrets
+import string
+import sys
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, unquote, unquote_to_bytes, urlsplit
+from xml.sax.saxutils import escape
+
+from sandbox.aws.functions import PAYLOAD_LIMIT, VERSION, Outcome, Throttled, caller_key
+from sandbox.aws.queues import Queues
+from sandbox.aws.roles import Role, action_of, resource_of
+from sandbox.http_server import Handler, Server
+from tools.template import Attributes
+
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+
+_MOTO = threading.Lock()
+"""moto's state is one per program and knows no threads: two callers could both win one conditional
+write."""
+
+_FUNCTION = re.compile(r"/2015-03-31/functions/([^/]+)/(configuration|aliases/([^/]+))")
+_INVOCATIONS = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
+
+Invoke = Callable[[str, bytes], Outcome]
+"""Function name and event. Raises LookupError for an unknown function, Throttled."""
+
+
+@dataclass
+class Fault:
+    """What the endpoint does wrong, for the next `times` calls that fit."""
+
+    service: str
+    operation: str | None
+    times: int
+    status: int
+    code: str
+    effect: str
+    seconds: float
+    seen: int = 0
+
+    def fits(self, service: str, operation: str) -> bool:
+        return (
+            self.seen < self.times
+            and self.service == service
+            and self.operation in (None, operation)
+        )
+
+
+class LocalAws:
+    """The endpoint. `url` is what AWS_ENDPOINT_URL has to be."""
+
+    def __init__(
+        self, *, host: str = "127.0.0.1", port: int = 0, advertise: str | None = None
+    ) -> None:
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+        self._app = DomainDispatcherApplication(create_backend_app)
+        self._invoke: Invoke | None = None
+        self._aliases: Mapping[str, str] = {}
+        self._faults: list[Fault] = []
+        self._faults_lock = threading.Lock()
+        self._clients: dict[tuple[str, str], Any] = {}
+        self.calls: Counter[tuple[str, str]] = Counter()
+        """How often, by (who, service.Operation): a function by its folder's name, else "-"."""
+        self.queues = Queues(region=REGION, account=ACCOUNT, base_url=lambda: self.url)
+        aws = self
+
+        class Door(Handler):
+            def handle_any(self) -> None:
+                aws._handle(self)
+
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = handle_any
+
+        self.server = Server(Door, host=host, port=port, advertise=advertise)
+        self._callers: dict[str, str] = {}
+        self._stack_name = ""
+        self._outputs: Callable[[], Mapping[str, str]] = dict
+        self._environments: Callable[[], Mapping[str, Mapping[str, str]]] = dict
+        self.roles: dict[str, Role] = {}
+        """What each function may do, by its folder's name; who is not in it may do anything."""
+        self.denied: Counter[tuple[str, str, str]] = Counter()
+        """How often something was not allowed, by (who, action, ARN)."""
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    def start(self) -> LocalAws:
+        self.server.start()
+        return self
+
+    def stop(self) -> None:
+        for client in self._clients.values():
+            client.close()
+        self.server.stop()
+
+    def serve_functions(
+        self, invoke: Invoke, names: Mapping[str, str], aliases: Mapping[str, str]
+    ) -> None:
+        """Answer Lambda's Invoke API by `invoke`.
+
+        `names` are folders' names, `aliases` the one alias of each function, by function name.
+        """
+        self._invoke = invoke
+        self._aliases = aliases
+        self._callers = {caller_key(name): name for name in names.values()}
+
+    def serve_stack(
+        self,
+        name: str,
+        outputs: Callable[[], Mapping[str, str]],
+        environments: Callable[[], Mapping[str, Mapping[str, str]]],
+    ) -> None:
+        """Answer DescribeStacks, GetFunctionConfiguration and GetAlias, as far as people and
+        programs ask what the stack is called and told."""
+        self._stack_name, self._outputs, self._environments = name, outputs, environments
+
+    def client(self, service: str, *, function: str = "") -> Any:
+        """A boto3 client of this endpoint; with a function's name, under that function's role."""
+        if (service, function) not in self._clients:
+            import boto3
+            from botocore.config import Config
+
+            self._clients[service, function] = boto3.client(
+                service,
+                endpoint_url=self.url,
+                region_name=REGION,
+                aws_access_key_id=caller_key(function),
+                aws_secret_access_key="sandbox",
+                config=Config(max_pool_connections=32, retries={"max_attempts": 2}),
+            )
+        return self._clients[service, function]
+
+    # Trouble
+
+    def fail(
+        self,
+        service: str,
+        operation: str | None = None,
+        *,
+        times: int = 1_000_000_000,
+        status: int = 503,
+        code: str = "ServiceUnavailable",
+        effect: str = "refuse",
+        seconds: float = 0.0,
+    ) -> Fault:
+        """Make the next `times` calls go wrong, until `heal`.
+
+        `effect` is "refuse" (answer with `status` and `code`), "drop" (close the connection without
+        doing anything), "drop_after" (do it, then close the connection without an answer), "delay"
+        (do it `seconds` late) or "partial" (every other entry of an SQS batch fails).
+        """
+        if effect not in ("refuse", "drop", "drop_after", "delay", "partial"):
+            raise ValueError(f"no such effect: {effect}")
+        fault = Fault(service, operation, times, status, code, effect, seconds)
+        with self._faults_lock:
+            self._faults.append(fault)
+        return fault
+
+    def heal(self) -> None:
+        """End all trouble."""
+        with self._faults_lock:
+            self._faults.clear()
+
+    def _fault_for(self, service: str, operation: str) -> Fault | None:
+        if not self._faults:
+            return None
+        with self._faults_lock:
+            for fault in self._faults:
+                if fault.fits(service, operation):
+                    fault.seen += 1
+                    return fault
+        return None
+
+    # Serving
+
+    def _allowed(
+        self, who: str, service: str, operation: str, body: bytes, *, function: str
+    ) -> bool:
+        role = self.roles.get(who)
+        if role is None:
+            return True
+        action = action_of(service, operation)
+        resource = resource_of(service, body, function=function, region=REGION, account=ACCOUNT)
+        if role.allows(action, resource):
+            return True
+        self.denied[who, action, resource] += 1
+        return False
+
+    def _handle(self, door: Handler) -> None:
+        body = door.read_body(limit=64 * 1024 * 1024) or b""
+        caller, service = _signer(door.headers.get("Authorization", ""))
+        path = urlsplit(door.path).path
+        found = _INVOCATIONS.fullmatch(path)
+        if found:
+            service, operation = "lambda", "Invoke"
+        else:
+            operation = _operation(door, body)
+        who = self._callers.get(caller, "-")
+        self.calls[who, f"{service}.{operation}"] += 1
+        if not self._allowed(who, service, operation, body, function=found[1] if found else ""):
+            return door.answer(
+                *_error(400, "AccessDeniedException", f"{who} may not {service}:{operation}")
+            )
+        fault = self._fault_for(service, operation)
+        if fault and fault.effect == "delay":
+            time.sleep(fault.seconds)
+        elif fault and fault.effect == "drop":
+            return door.hang_up()
+        elif fault and fault.effect == "refuse":
+            return door.answer(*_error(fault.status, fault.code, "the sandbox was told to fail"))
+        if found:
+            answer = self._invoke_function(unquote(found[1]), door, body)
+        elif asked := _FUNCTION.fullmatch(path):
+            answer = self._function(unquote(asked[1]), alias=asked[3] or "")
+        elif service == "cloudformation" and operation == "DescribeStacks":
+            answer = self._describe_stack(parse_qs(body.decode()).get("StackName", [""])[0])
+        elif service == "sqs":
+            partial = fault is not None and fault.effect == "partial"
+            answer = self._sqs(operation, body, partial=partial)
+        else:
+            answer = self._moto(door, body)
+        if fault and fault.effect == "drop_after":
+            return door.hang_up()
+        return door.answer(*answer)
+
+    def _moto(self, door: Handler, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        parts = urlsplit(door.path)
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": door.command,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": unquote_to_bytes(parts.path).decode("latin-1"),
+            "QUERY_STRING": parts.query,
+            "RAW_URI": door.path,
+            "REQUEST_URI": door.path,
+            "SERVER_NAME": self.server.host,
+            "SERVER_PORT": str(self.server.port),
+            "SERVER_PROTOCOL": door.request_version,
+            "REMOTE_ADDR": door.client_address[0],
+            "CONTENT_TYPE": door.headers.get("Content-Type", ""),
+            "CONTENT_LENGTH": str(len(body)),
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(body),
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+        }
+        for name, value in door.headers.items():
+            key = name.upper().replace("-", "_")
+            if key not in ("CONTENT_TYPE", "CONTENT_LENGTH", "TRANSFER_ENCODING"):
+                environ[f"HTTP_{key}"] = value
+        said: list[Any] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], _: Any = None) -> None:
+            said[:] = [int(status.split()[0]), headers]
+
+        with _MOTO:
+            content = b"".join(self._app(environ, start_response))
+        status, headers = said
+        skipped = ("content-length", "connection", "transfer-encoding", "server", "date")
+        return status, [(k, v) for k, v in headers if k.lower() not in skipped], content
+
+    def _sqs(
+        self, operation: str, body: bytes, *, partial: bool
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        try:
+            asked = json.loads(body)
+        except ValueError:
+            return _error(400, "SerializationException", "The body is not JSON.")
+        status, answer = self.queues.handle(operation, asked, partial=partial)
+        headers = [
+            ("Content-Type", "application/x-amz-json-1.0"),
+            ("x-amzn-RequestId", str(uuid.uuid4())),
+        ]
+        return status, headers, json.dumps(answer).encode()
+
+    def _describe_stack(self, name: str) -> tuple[int, list[tuple[str, str]], bytes]:
+        """https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html"""
+        headers = [("Content-Type", "text/xml")]
+        if name != self._stack_name:
+            said = escape(f"Stack with id {name} does not exist")
+            error = f"<Type>Sender</Type><Code>ValidationError</Code><Message>{said}</Message>"
+            text = f"<ErrorResponse><Error>{error}</Error></ErrorResponse>"
+            return 400, headers, text.encode()
+        outputs = "".join(
+            f"<member><OutputKey>{key}</OutputKey><OutputValue>{escape(one)}</OutputValue></member>"
+            for key, one in self._outputs().items()
+        )
+        stack = (
+            f"<StackName>{escape(name)}</StackName><StackStatus>CREATE_COMPLETE</StackStatus>"
+            f"<CreationTime>2026-01-01T00:00:00Z</CreationTime><Outputs>{outputs}</Outputs>"
+        )
+        text = (
+            "<DescribeStacksResponse><DescribeStacksResult>"
+            f"<Stacks><member>{stack}</member></Stacks>"
+            "</DescribeStacksResult></DescribeStacksResponse>"
+        )
+        return 200, headers, text.encode()
+
+    def _function(self, name: str, *, alias: str) -> tuple[int, list[tuple[str, str]], bytes]:
+        """https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html or, with
+        an alias, https://docs.aws.amazon.com/lambda/latest/api/API_GetAlias.html"""
+        arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
+        environment = self._environments().get(name)
+        if environment is None:
+            return _error(404, "ResourceNotFoundException", f"Function not found: {arn}")
+        said: dict[str, Any] = {
+            "FunctionName": name,
+            "FunctionArn": arn,
+            "Environment": {"Variables": dict(environment)},
+        }
+        if alias:
+            said = {"AliasArn": f"{arn}:{alias}", "Name": alias, "FunctionVersion": VERSION}
+        return 200, [("Content-Type", "application/json")], json.dumps(said).encode()
+
+    def _invoke_function(
+        self, name: str, door: Handler, body: bytes
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        """https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html"""
+        # A name, a whole ARN or part of one, with a version or an alias behind it or beside it.
+        if ":function:" in name:
+            name = name.split(":function:")[1]
+        name, _, qualifier = name.partition(":")
+        asked = parse_qs(urlsplit(door.path).query).get("Qualifier", [""])[0]
+        qualifier = qualifier or asked or "$LATEST"
+        how = door.headers.get("X-Amz-Invocation-Type", "RequestResponse")
+        if len(body) > PAYLOAD_LIMIT:
+            return _error(413, "RequestTooLargeException", "The request payload is too large.")
+        try:
+            json.loads(body or b"{}")
+        except ValueError:
+            return _error(
+                400, "InvalidRequestContentException", "Could not parse request body into json"
+            )
+        if self._invoke is None:
+            return _error(404, "ResourceNotFoundException", f"Function not found: {name}")
+        # What runs is the same whatever it is called by: one version was published.
+        executed = "$LATEST" if qualifier == "$LATEST" else VERSION
+        headers = [
+            ("Content-Type", "application/json"),
+            ("X-Amz-Executed-Version", executed),
+            ("x-amzn-RequestId", str(uuid.uuid4())),
+        ]
+        try:
+            if qualifier not in ("$LATEST", VERSION, self._aliases.get(name)):
+                raise LookupError(qualifier)
+            if how == "DryRun":
+                return 204, headers, b""
+            if how == "Event":
+                threading.Thread(
+                    target=self._invoke, args=(name, body or b"{}"), daemon=True
+                ).start()
+                return 202, headers, b""
+            outcome = self._invoke(name, body or b"{}")
+        except LookupError:
+            arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}:{qualifier}"
+            return _error(404, "ResourceNotFoundException", f"Function not found: {arn}")
+        except Throttled:
+            return _error(429, "TooManyRequestsException", "Rate Exceeded.")
+        if outcome.failed:
+            headers.append(("X-Amz-Function-Error", "Unhandled"))
+        return 200, headers, outcome.payload
+
+    # Resources
+
+    def make(
+        self, stack_name: str, logical_id: str, kind: str, given: Mapping[str, Any]
+    ) -> Attributes:
+        """Make what template.yaml declares; tells what Ref and GetAtt give for it."""
+        name = f"{stack_name}-{logical_id}-{_random(12)}"
+        match kind:
+            case "AWS::SQS::Queue":
+                return self._make_queue(name, given)
+            case "AWS::SecretsManager::Secret":
+                return self._make_secret(f"{logical_id}-{_random(12)}", given)
+            case "AWS::DynamoDB::Table":
+                return self._make_table(name, given)
+            case "AWS::Events::Rule":
+                return self._make_rule(str(given.get("Name", name)), given)
+            case "AWS::Logs::LogGroup":
+                group = str(given.get("LogGroupName", name))
+                arn = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{group}:*"
+                return {"Ref": group, "Arn": arn}
+            case "AWS::Lambda::Function":
+                function = str(given.get("FunctionName", name))
+                arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}"
+                return {"Ref": function, "Arn": arn}
+            case "AWS::Lambda::Version":
+                function = str(given["FunctionName"])
+                arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}:{VERSION}"
+                return {"Ref": arn, "Version": VERSION}
+            case "AWS::Lambda::Alias":
+                function = f"{given['FunctionName']}:{given['Name']}"
+                arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}"
+                return {"Ref": arn}
+            case "AWS::IAM::Role":
+                return {"Ref": name, "Arn": f"arn:aws:iam::{ACCOUNT}:role/{name}"}
+            case "AWS::ApiGateway::Stage":
+                return {"Ref": str(given["StageName"])}
+            case "AWS::ApiGateway::RestApi":
+                return {"Ref": _random(10).lower()}
+            case "AWS::ApiGateway::ApiKey":
+                wanted = {_camel(key): one for key, one in given.items()}
+                return {"Ref": self.client("apigateway").create_api_key(name=name, **wanted)["id"]}
+            case "AWS::ApiGateway::UsagePlan":
+                return self._make_usage_plan(name, given)
+            case "AWS::ApiGateway::UsagePlanKey":
+                made = self.client("apigateway").create_usage_plan_key(
+                    usagePlanId=given["UsagePlanId"],
+                    keyId=given["KeyId"],
+                    keyType=given["KeyType"],
+                )
+                return {"Ref": made["id"]}
+            case "AWS::SNS::Topic":
+                arn = self.client("sns").create_topic(Name=name)["TopicArn"]
+                return {"Ref": arn, "TopicName": name, "TopicArn": arn}
+            case _:
+                return {"Ref": name, "Arn": f"arn:aws:{kind.split('::')[1].lower()}:::{name}"}
+
+    def _make_queue(self, name: str, given: Mapping[str, Any]) -> Attributes:
+        attributes = {
+            key: json.dumps(value) if isinstance(value, dict) else str(value)
+            for key, value in given.items()
+            if key not in ("Tags", "QueueName", "SqsManagedSseEnabled")
+        }
+        sqs = self.client("sqs")
+        name = str(given.get("QueueName", name))
+        url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+        return {
+            "Ref": url,
+            "QueueName": name,
+            "Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}",
+        }
+
+    def _make_secret(self, name: str, given: Mapping[str, Any]) -> Attributes:
+        value = {key: given[key] for key in ("SecretString", "Description") if key in given}
+        arn = self.client("secretsmanager").create_secret(Name=name, **value)["ARN"]
+        return {"Ref": arn, "Id": arn, "Arn": arn}
+
+    def _make_table(self, name: str, given: Mapping[str, Any]) -> Attributes:
+        dynamodb = self.client("dynamodb")
+        wanted = ("AttributeDefinitions", "KeySchema", "BillingMode")
+        dynamodb.create_table(TableName=name, **{key: given[key] for key in wanted if key in given})
+        if ttl := given.get("TimeToLiveSpecification"):
+            dynamodb.update_time_to_live(TableName=name, TimeToLiveSpecification=ttl)
+        return {"Ref": name, "Arn": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}"}
+
+    def _make_rule(self, name: str, given: Mapping[str, Any]) -> Attributes:
+        events = self.client("events")
+        arn = events.put_rule(Name=name, ScheduleExpression=given["ScheduleExpression"])["RuleArn"]
+        events.put_targets(Rule=name, Targets=given["Targets"])
+        return {"Ref": name, "Arn": arn}
+
+    def _make_usage_plan(self, name: str, given: Mapping[str, Any]) -> Attributes:
+        plan = self.client("apigateway").create_usage_plan(
+            name=name,
+            description=given["Description"],
+            apiStages=[{_camel(key): one for key, one in a.items()} for a in given["ApiStages"]],
+            throttle={
+                "rateLimit": float(given["Throttle"]["RateLimit"]),
+                "burstLimit": int(given["Throttle"]["BurstLimit"]),
+            },
+        )
+        return {"Ref": plan["id"], "Id": plan["id"]}
+
+    def unmake(self, kind: str, attributes: Attributes) -> None:
+        """Take a resource away again: moto's state outlives the endpoint."""
+        match kind:
+            case "AWS::SQS::Queue":
+                self.client("sqs").delete_queue(QueueUrl=attributes["Ref"])
+            case "AWS::SecretsManager::Secret":
+                self.client("secretsmanager").delete_secret(
+                    SecretId=attributes["Ref"], ForceDeleteWithoutRecovery=True
+                )
+            case "AWS::DynamoDB::Table":
+                self.client("dynamodb").delete_table(TableName=attributes["Ref"])
+            case "AWS::Events::Rule":
+                self._unmake_rule(attributes["Ref"])
+            case "AWS::ApiGateway::ApiKey":
+                self.client("apigateway").delete_api_key(apiKey=attributes["Ref"])
+            case "AWS::ApiGateway::UsagePlan":
+                self.client("apigateway").delete_usage_plan(usagePlanId=attributes["Ref"])
+            case "AWS::SNS::Topic":
+                self.client("sns").delete_topic(TopicArn=attributes["Ref"])
+
+    def _unmake_rule(self, name: str) -> None:
+        events = self.client("events")
+        targets = events.list_targets_by_rule(Rule=name)["Targets"]
+        events.remove_targets(Rule=name, Ids=[one["Id"] for one in targets])
+        events.delete_rule(Name=name)
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(length))
+
+
+def _camel(name: str) -> str:
+    """A property's name in CloudFormation as API Gateway's own API spells it."""
+    return name[0].lower() + name[1:]
+
+
+def _signer(authorization: str) -> tuple[str, str]:
+    """The access key id and the service of a signed request."""
+    found = re.search(r"Credential=([^/]+)/\d+/[^/]+/([^/]+)/", authorization)
+    return (found[1], found[2]) if found else ("", "")
+
+
+def _operation(door: Handler, body: bytes) -> str:
+    target = door.headers.get("X-Amz-Target", "")
+    if target:
+        return target.rsplit(".", 1)[-1]
+    if b"Action=" in body:
+        return parse_qs(body.decode("latin-1")).get("Action", [""])[0]
+    return f"{door.command} {urlsplit(door.path).path}"
+
+
+def _error(status: int, code: str, message: str) -> tuple[int, list[tuple[str, str]], bytes]:
+    headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", code)]
+    body = {"__type": code, "message": message, "Message": message, "Type": "User"}
+    return status, headers, json.dumps(body).encode()
+
+
+__all__ = ["ACCOUNT", "REGION", "Fault", "LocalAws"]

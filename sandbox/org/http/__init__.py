@@ -1,0 +1,1 @@
+"""The org over HTTP: server, pages, control."""

@@ -1,0 +1,170 @@
+"""Pages for people: what came in, as it comes in, and one record in full.
+
+Everything on them was written by a stranger on the other end of a phone, so it is escaped: by
+Jinja here, by ``textContent`` in the script.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, Response, abort, make_response, render_template
+from werkzeug.wrappers import Response as AnyResponse
+
+from sandbox.org.data import ids
+from sandbox.org.data.schema import SYSTEM_FIELDS, Field, ObjectType
+from sandbox.org.data.store import Record
+from sandbox.org.org import KEY_FIELD
+
+if TYPE_CHECKING:
+    from sandbox.org.org import Org
+
+SHOWN = 100
+_HOMES = {
+    "Lead": ("Company", "Phone", "Email", "LeadSource"),
+    "Case": ("Subject", "SuppliedPhone", "SuppliedEmail", "Origin"),
+}
+
+
+def printable(value: Any) -> str:
+    """Text that can be sent as UTF-8, whatever somebody typed."""
+    return str(value).encode("utf-8", "replace").decode()
+
+
+def summary(org: Org, kind: ObjectType, record: Record) -> dict[str, Any]:
+    """What the live page says about one record."""
+    lead = kind.name == "Lead"
+    name = record.get("Name") if lead else record.get("SuppliedName")
+    owner = org.store["User"].live.get(record.get("OwnerId", "")) or org.store["Group"].live.get(
+        record.get("OwnerId", ""), {}
+    )
+    contact = [record.get(f) for f in (_HOMES[kind.name][1], _HOMES[kind.name][2])]
+    return {
+        "id": record["Id"],
+        "object": kind.name,
+        "number": record.get("CaseNumber", ""),
+        "name": printable(name or ""),
+        "about": printable(record.get("Company" if lead else "Subject") or ""),
+        "source": printable(record.get("LeadSource" if lead else "Origin") or ""),
+        "contact": printable(" · ".join(str(c) for c in contact if c)),
+        "key": printable(record.get(KEY_FIELD) or ""),
+        "status": printable(record.get("Status") or ""),
+        "owner": printable(owner.get("Name") or ""),
+        "time": record["CreatedDate"],
+    }
+
+
+def _name_of(org: Org, record_id: str) -> str:
+    """The name behind the id of a user or queue."""
+    kind = org.schema.by_id(record_id)
+    if kind is None or kind.name not in ("User", "Group"):
+        return ""
+    return printable(org.store[kind.name].live.get(record_id, {}).get("Name", ""))
+
+
+def _written_by_org(item: Field) -> bool:
+    return item.name in SYSTEM_FIELDS or item.name == "OwnerId"
+
+
+def feed(org: Org) -> dict[str, Any]:
+    """The newest leads and cases, newest first, with the counts."""
+    body: dict[str, Any] = {"connected": any(not a.revoked for a in org.oauth.approvals.values())}
+    with org.lock:
+        for name, key in (("Lead", "leads"), ("Case", "cases")):
+            table = org.store[name]
+            newest = []
+            for record in reversed(table.live.values()):
+                newest.append(summary(org, table.kind, record))
+                if len(newest) == SHOWN:
+                    break
+            body[key] = newest
+            body[f"{key}_count"] = len(table.live)
+        body["calls"] = org.usage.used()
+        body["budget"] = org.settings.daily_requests
+        body["faults"] = len(org.trouble.faults())
+    return body
+
+
+def render(template: str, *, status: int = 200, **values: Any) -> AnyResponse:
+    """A page that loads nothing from elsewhere and runs no script but its own.
+
+    There is no ``form-action``: the consent form ends in a redirect to the app.
+    """
+    nonce = secrets.token_urlsafe(16)
+    answer = make_response(render_template(template, nonce=nonce, **values), status)
+    answer.headers["Cache-Control"] = "no-store"
+    answer.headers["Content-Security-Policy"] = (
+        f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
+        "connect-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
+    )
+    return answer
+
+
+def blueprint(org: Org) -> Blueprint:
+    routes = Blueprint("pages", __name__)
+
+    @routes.get("/")
+    def home() -> AnyResponse:
+        return render("home.html", org_name=org.name, feed=feed(org))
+
+    @routes.get("/<record_id>")
+    def record_page(record_id: str) -> AnyResponse:
+        if not re.fullmatch(r"[0-9A-Za-z]{15}(?:[0-9A-Za-z]{3})?", record_id):
+            abort(404)
+        return _record(record_id)
+
+    @routes.get("/lightning/r/<record_id>/view")
+    @routes.get("/lightning/r/<object_name>/<record_id>/view")
+    def lightning(record_id: str, object_name: str = "") -> AnyResponse:
+        return _record(record_id)
+
+    @routes.get("/favicon.ico")
+    def icon() -> Response:
+        return Response(status=204)
+
+    def _record(record_id: str) -> AnyResponse:
+        full = ids.normalise(record_id)
+        kind = org.schema.by_id(full) if full else None
+        with org.lock:
+            record = org.store[kind.name].any(full) if kind and full else None
+            if kind is None or record is None or kind.setup:
+                return render(
+                    "message.html",
+                    status=404,
+                    title="No such record",
+                    text="There is no record with this id. It may have been forgotten by a reset.",
+                )
+            rows = []
+            # What the sender gave comes first, what the org wrote by itself last.
+            for item in sorted(kind.fields.values(), key=_written_by_org):
+                value = org.shown(kind, item, record, "v68.0")
+                if value is None or item.type == "address":
+                    continue
+                if isinstance(value, bool):
+                    value = "Yes" if value else "No"
+                linked = item.type == "reference" and str(value)[:3] in ("00Q", "500", "003", "001")
+                rows.append(
+                    {
+                        "label": item.label,
+                        "name": item.name,
+                        "value": printable(value),
+                        "link": f"/{value}" if linked else "",
+                        "who": _name_of(org, value) if item.type == "reference" else "",
+                    }
+                )
+            return render(
+                "record.html",
+                org_name=org.name,
+                object=kind.name,
+                title=printable(
+                    record.get("CaseNumber") or record.get("Name") or record.get("Subject") or full
+                ),
+                about=printable(record.get("Subject") or record.get("Company") or ""),
+                deleted=record.get("IsDeleted"),
+                id=full,
+                rows=rows,
+            )
+
+    return routes

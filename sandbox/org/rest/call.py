@@ -1,0 +1,171 @@
+"""One REST call on its way through the org, and its answer.
+
+A composite or batch makes several of them out of one HTTP request.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import parse_qsl, unquote
+
+from sandbox.org.data.schema import ObjectType
+from sandbox.org.errors import Problem, Refused, not_found, refused
+from sandbox.org.oauth.oauth import Session
+from sandbox.org.rules.access import Rights
+from sandbox.org.rules.saving import SaveOptions
+
+if TYPE_CHECKING:
+    from sandbox.org.org import Org
+
+_UNSET: Any = object()
+
+
+@dataclass(slots=True)
+class Answer:
+    """Status and body. A `body` of None is an empty one; text goes out as it is."""
+
+    status: int
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    content_type: str = "application/json;charset=UTF-8"
+
+    def encoded(self) -> bytes:
+        if self.body is None and self.status in (200, 204):
+            return b""
+        if isinstance(self.body, bytes):
+            return self.body
+        if isinstance(self.body, str) and not self.content_type.startswith("application/json"):
+            return self.body.encode("utf-8", "replace")
+        # ASCII only, so that a lone surrogate somebody sent goes back as it came.
+        return json.dumps(self.body, separators=(",", ":")).encode()
+
+
+def refusal(error: Refused) -> Answer:
+    """The array of problems that a refused call answers."""
+    return Answer(error.status, [problem.as_rest() for problem in error.problems])
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """A call that passed authentication. `parts` are the path's segments after the version."""
+
+    org: Org
+    method: str
+    parts: list[str]
+    query: dict[str, str]
+    headers: Mapping[str, str]
+    session: Session
+    actor: Rights
+    version: str
+    dispatch: Callable[[Call], Answer]
+    """Answers another call: a composite is made of some."""
+    raw: bytes = b""
+    payload: Any = field(default=_UNSET)
+    trouble: Callable[[str], Problem | None] | None = None
+
+    def json(self) -> Any:
+        """The body; raises `Refused` with JSON_PARSER_ERROR or UNSUPPORTED_MEDIA_TYPE."""
+        if self.payload is _UNSET:
+            kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if kind not in ("", "application/json"):
+                raise refused(415, "UNSUPPORTED_MEDIA_TYPE", "Unsupported Media Type")
+            self.payload = read_json(self.raw)
+        return self.payload
+
+    def object(self) -> dict[str, Any]:
+        """The body, which must be a JSON object; raises `Refused`."""
+        body = self.json()
+        if not isinstance(body, dict):
+            raise refused(400, "JSON_PARSER_ERROR", "The body must be a JSON object")
+        return body
+
+    def kind(self, name: str) -> ObjectType:
+        """An object that exists and that the user may know of; raises `Refused`."""
+        found = self.org.schema.find(name)
+        known = found is not None and (
+            self.actor.may_object(found, "Read") or self.actor.may_object(found, "Create")
+        )
+        if found is None or found.tooling or not known:
+            raise not_found()
+        return found
+
+    def allow(self, *methods: str) -> None:
+        """Raises `Refused` with METHOD_NOT_ALLOWED for any other method."""
+        if self.method not in methods:
+            raise refused(
+                405,
+                "METHOD_NOT_ALLOWED",
+                f"HTTP Method '{self.method}' not allowed. Allowed are {','.join(methods)}",
+            )
+
+    def options(self, *, all_or_none: bool = False) -> SaveOptions:
+        """What the call's own headers ask for."""
+        wanted = self.headers.get("sforce-auto-assign", "").strip()
+        auto: bool | str = {"": True, "TRUE": True, "FALSE": False}.get(wanted.upper(), wanted)
+        rule = self.headers.get("sforce-duplicate-rule-header", "")
+        switches = dict(re.findall(r"(\w+)\s*=\s*(\w+)", rule.lower()))
+        return SaveOptions(
+            auto_assign=auto,
+            allow_duplicates=switches.get("allowsave") == "true",
+            record_details=switches.get("includerecorddetails") == "true",
+            version=self.version,
+            all_or_none=all_or_none,
+            trouble=self.trouble,
+        )
+
+
+def split_target(target: str) -> tuple[list[str], dict[str, str]]:
+    """A request target as decoded path segments and query; ``%2F`` stays inside its segment."""
+    path, _, query = target.partition("?")
+    parts = [unquote(part) for part in path.split("/") if part]
+    return parts, dict(parse_qsl(query, keep_blank_values=True))
+
+
+def read_json(raw: bytes) -> Any:
+    """Raises `Refused` with JSON_PARSER_ERROR, worded as Salesforce's parser does."""
+    if not raw.strip():
+        raise refused(
+            400,
+            "JSON_PARSER_ERROR",
+            "The HTTP entity body is required, but this request has no entity body.",
+        )
+    try:
+        return json.loads(raw.decode("utf-8-sig"), parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        byte = raw[error.start]
+        raise refused(
+            400,
+            "JSON_PARSER_ERROR",
+            f"Invalid UTF-8 start byte 0x{byte:02x} at [line:1, column:{error.start + 1}]",
+        ) from error
+    except json.JSONDecodeError as error:
+        raise refused(400, "JSON_PARSER_ERROR", _parser_words(error)) from error
+    except RecursionError as error:
+        raise refused(400, "JSON_PARSER_ERROR", "The body is nested too deeply") from error
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise json.JSONDecodeError(f"Non-standard token '{name}'", name, 0)
+
+
+def _parser_words(error: json.JSONDecodeError) -> str:
+    where = f"at [line:{error.lineno}, column:{error.colno}]"
+    if error.pos >= len(error.doc):
+        return f"Unexpected end-of-input: was expecting closing marker {where}"
+    if error.msg.startswith("Non-standard"):
+        return f"{error.msg}: enable JsonParser.Feature.ALLOW_NON_NUMERIC_NUMBERS to allow {where}"
+    char = error.doc[error.pos]
+    expecting = (
+        "double-quote to start field name"
+        if "property name" in error.msg or "trailing comma" in error.msg
+        else "comma to separate entries"
+        if "delimiter" in error.msg
+        else "a valid value (number, String, array, object, 'true', 'false' or 'null')"
+    )
+    return (
+        f"Unexpected character ('{char}' (code {ord(char)})): was expecting {expecting}\n {where}"
+    )

@@ -1,0 +1,143 @@
+"""The REST API: from a request to an answer, without any network.
+
+`serve` is the whole of it; the HTTP server and the in-process door both end here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from sandbox.org.errors import KNOWN, Problem, Refused, bad_session, not_found, refused
+from sandbox.org.oauth.oauth import Session
+from sandbox.org.query import search
+from sandbox.org.query.results import query
+from sandbox.org.rest import composite, tooling
+from sandbox.org.rest.call import Answer, Call, refusal, split_target
+from sandbox.org.rest.sobjects import sobjects
+from sandbox.org.rest.versions import check_version, versions
+
+if TYPE_CHECKING:
+    from sandbox.org.org import Org
+
+
+def serve(
+    org: Org,
+    method: str,
+    target: str,
+    headers: Mapping[str, str],
+    raw: bytes = b"",
+    *,
+    trouble: Callable[[str], Problem | None] | None = None,
+) -> Answer:
+    """Answer one HTTP request under ``/services/data``. Header names are in lower case."""
+    parts, query = split_target(target)
+    parts = parts[2:]
+    app_name = ""
+    try:
+        if not parts:
+            return Answer(200, versions())
+        check_version(parts[0])
+        session = authenticate(org, headers)
+        app_name = session.app_name
+        with org.lock:
+            actor = org.access.rights(session.user_id)
+        call = Call(
+            org=org,
+            method=method,
+            parts=parts[1:],
+            query=query,
+            headers=headers,
+            session=session,
+            actor=actor,
+            version=parts[0],
+            raw=raw,
+            trouble=trouble,
+            dispatch=dispatch,
+        )
+        authorise(call)
+        org.usage.take(app_name, composite.cost(call))
+        with org.lock:
+            answer = dispatch(call)
+    except Refused as error:
+        answer = refusal(error)
+    limits = org.usage.header(app_name) if app_name else None
+    if limits is not None:
+        answer.headers["Sforce-Limit-Info"] = limits
+    return answer
+
+
+def authenticate(org: Org, headers: Mapping[str, str]) -> Session:
+    """The session behind a bearer token; raises `Refused` with INVALID_SESSION_ID."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() not in ("bearer", "oauth"):
+        raise bad_session()
+    with org.lock:
+        session = org.oauth.session(token.strip())
+    if session is None:
+        raise bad_session()
+    if not session.for_rest or not org.settings.session_valid_for_rest:
+        raise refused(
+            401, "INVALID_SESSION_ID", "This session is not valid for use with the REST API"
+        )
+    return session
+
+
+def authorise(call: Call) -> None:
+    """Whether org and user let anybody use the API at all; raises `Refused`."""
+    code = None
+    if not call.org.settings.api_enabled:
+        code = "API_DISABLED_FOR_ORG"
+    elif not call.actor.may("PermissionsApiEnabled"):
+        code = "API_CURRENTLY_DISABLED"
+    if code is not None:
+        raise refused(KNOWN[code][0], code, KNOWN[code][1])
+
+
+def dispatch(call: Call) -> Answer:
+    """Find the resource and answer; raises `Refused`. Called under the org's lock."""
+    parts = call.parts
+    if not parts:
+        call.allow("GET", "HEAD")
+        names = ("composite", "limits", "parameterizedSearch", "query", "queryAll", "search")
+        more = ("sobjects", "tooling")
+        return Answer(200, {n: f"/services/data/{call.version}/{n}" for n in (*names, *more)})
+    resource = _RESOURCES.get(parts[0])
+    if resource is None:
+        raise not_found()
+    return resource(call)
+
+
+def limits(call: Call) -> Answer:
+    call.allow("GET", "HEAD")
+    if not call.actor.may("PermissionsViewSetup"):
+        # That the right is needed is known; how its lack is answered is not confirmed.
+        status, message = KNOWN["INSUFFICIENT_ACCESS"]
+        raise refused(status, "INSUFFICIENT_ACCESS", message)
+    budget = call.org.settings.daily_requests
+    left = max(0, budget - call.org.usage.used())
+    stored = 10 if call.org.settings.storage_full else 1024
+    return Answer(
+        200,
+        {
+            "DailyApiRequests": {"Max": budget, "Remaining": left},
+            "DailyAsyncApexExecutions": {"Max": 250_000, "Remaining": 250_000},
+            "DailyBulkApiBatches": {"Max": 15_000, "Remaining": 15_000},
+            "DailyBulkV2QueryJobs": {"Max": 10_000, "Remaining": 10_000},
+            "DataStorageMB": {"Max": 1024, "Remaining": 0 if stored == 10 else 1000},
+            "FileStorageMB": {"Max": 1024, "Remaining": 1000},
+            "SingleEmail": {"Max": 5_000, "Remaining": 5_000},
+        },
+    )
+
+
+_RESOURCES: dict[str, Callable[[Call], Answer]] = {
+    "sobjects": sobjects,
+    "query": query,
+    "queryAll": query,
+    "limits": limits,
+    "composite": composite.serve,
+    "tooling": tooling.serve,
+    "parameterizedSearch": search.parameterized,
+    "search": search.sosl,
+}

@@ -1,0 +1,160 @@
+"""Who may do what: object rights, field-level security and sharing, worked out from records.
+
+Profiles, permission sets, their object and field permissions and their assignments are ordinary
+records (a profile's rights hang on the permission set that it owns, as in Salesforce), so what a
+client creates over REST is enforced from the next call on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from sandbox.org.data.schema import Field, ObjectType
+from sandbox.org.data.standard import OBJECT_PERMISSIONS, SYSTEM_PERMISSIONS
+from sandbox.org.data.store import Record, Store
+
+# Setup objects that every user of the API may read [K].
+_OPEN_SETUP = frozenset({"User", "Group", "Organization", "Profile", "UserLicense"})
+
+_WRITES: Mapping[str, str] = {
+    "User": "PermissionsManageUsers",
+    "Group": "PermissionsCustomizeApplication",
+    "PermissionSet": "PermissionsManageProfilesPermissionsets",
+    "ObjectPermissions": "PermissionsManageProfilesPermissionsets",
+    "FieldPermissions": "PermissionsManageProfilesPermissionsets",
+    "PermissionSetAssignment": "PermissionsAssignPermissionSets",
+    "PermissionSetLicenseAssign": "PermissionsAssignPermissionSets",
+    "CustomField": "PermissionsCustomizeApplication",
+}
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What one user may do. `everything` is the org itself, which no rule stops."""
+
+    user_id: str
+    objects: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    readable: frozenset[str] = frozenset()
+    editable: frozenset[str] = frozenset()
+    permissions: frozenset[str] = frozenset()
+    everything: bool = False
+
+    def may(self, permission: str) -> bool:
+        """A system permission by its API name, e.g. ``PermissionsApiEnabled``."""
+        return self.everything or permission in self.permissions
+
+    def may_object(self, kind: ObjectType, action: str) -> bool:
+        """`action` is one of Create, Read, Edit, Delete, ViewAllRecords, ModifyAllRecords."""
+        if self.everything:
+            return True
+        if kind.setup:
+            return self._may_setup(kind, action)
+        name = _parent(kind)
+        granted = self.objects.get(name, frozenset())
+        if action == "Read" and "PermissionsViewAllData" in self.permissions:
+            return True
+        return f"Permissions{action}" in granted
+
+    def _may_setup(self, kind: ObjectType, action: str) -> bool:
+        if action in ("Read", "ViewAllRecords"):
+            return kind.name in _OPEN_SETUP or "PermissionsViewSetup" in self.permissions
+        needed = _WRITES.get(kind.name)
+        return needed is not None and needed in self.permissions
+
+    def may_read(self, kind: ObjectType, item: Field) -> bool:
+        return (
+            self.everything
+            or kind.setup
+            or not item.permissionable
+            or f"{kind.name}.{item.name}" in self.readable
+        )
+
+    def may_edit(self, kind: ObjectType, item: Field) -> bool:
+        return (
+            self.everything
+            or kind.setup
+            or not item.permissionable
+            or f"{kind.name}.{item.name}" in self.editable
+        )
+
+    def sees(self, kind: ObjectType, record: Record, private: Collection[str]) -> bool:
+        """Whether sharing shows this record to the user (object rights apart)."""
+        if self.everything or kind.name not in private:
+            return True
+        if record.get("OwnerId") == self.user_id or "PermissionsViewAllData" in self.permissions:
+            return True
+        granted = self.objects.get(kind.name, frozenset())
+        return "PermissionsViewAllRecords" in granted or "PermissionsModifyAllRecords" in granted
+
+
+def _parent(kind: ObjectType) -> str:
+    """Objects without rights of their own follow their parent's."""
+    if kind.name == "CaseComment":
+        return "Case"
+    if kind.name in ("ContentVersion", "ContentDocument", "ContentDocumentLink"):
+        return "ContentVersion"
+    return kind.name
+
+
+SYSTEM = Rights(user_id="", everything=True)
+
+
+class AccessBook:
+    """Works rights out once per user and keeps them until a Setup record changes."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._kept: dict[str, Rights] = {}
+        self._version = -1
+
+    def rights(self, user_id: str) -> Rights:
+        if self._version != self._store.version:
+            self._kept.clear()
+            self._version = self._store.version
+        found = self._kept.get(user_id)
+        if found is None:
+            found = self._kept[user_id] = self._work_out(user_id)
+        return found
+
+    def _work_out(self, user_id: str) -> Rights:
+        store = self._store
+        user = store["User"].live.get(user_id)
+        if user is None:
+            return Rights(user_id)
+        profile_id = user.get("ProfileId")
+        profile = store["Profile"].live.get(profile_id or "", {})
+        assigned = {
+            row["PermissionSetId"]
+            for row in store["PermissionSetAssignment"].live.values()
+            if row["AssigneeId"] == user_id
+        }
+        sets = [
+            row
+            for row in store["PermissionSet"].live.values()
+            if row["Id"] in assigned or (profile_id and row.get("ProfileId") == profile_id)
+        ]
+        set_ids = {row["Id"] for row in sets}
+        objects: dict[str, set[str]] = {}
+        for row in store["ObjectPermissions"].live.values():
+            if row["ParentId"] in set_ids:
+                granted = objects.setdefault(row["SobjectType"], set())
+                granted.update(name for name in OBJECT_PERMISSIONS if row.get(name))
+        readable, editable = set(), set()
+        for row in store["FieldPermissions"].live.values():
+            if row["ParentId"] in set_ids:
+                if row.get("PermissionsRead"):
+                    readable.add(row["Field"])
+                if row.get("PermissionsEdit"):
+                    editable.add(row["Field"])
+        return Rights(
+            user_id,
+            {name: frozenset(granted) for name, granted in objects.items()},
+            frozenset(readable),
+            frozenset(editable),
+            frozenset(
+                name
+                for name in SYSTEM_PERMISSIONS
+                if profile.get(name) or any(row.get(name) for row in sets)
+            ),
+        )

@@ -1,0 +1,121 @@
+"""Finding duplicates and telling about them, in the body that Salesforce answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sandbox.org.data.schema import ObjectType
+from sandbox.org.data.store import Record
+from sandbox.org.errors import Problem
+from sandbox.org.rules.access import Rights
+from sandbox.org.rules.rules import DuplicateRule, match_key
+
+if TYPE_CHECKING:
+    from sandbox.org.org import Org
+
+
+def duplicate_problem(
+    org: Org,
+    kind: ObjectType,
+    record: Record,
+    actor: Rights,
+    *,
+    allow_save: bool,
+    details: bool,
+    version: str,
+) -> Problem | None:
+    """The first duplicate rule that stops `record`, or None.
+
+    `allow_save` passes alert rules, never blocking ones.
+    """
+    for rule in org.rules.duplicates:
+        if rule.object != kind.name or (allow_save and rule.action == "alert"):
+            continue
+        found = _matches(org, rule, record)
+        if found:
+            body = _result(org, rule, found, actor, details=details, version=version)
+            key = org.settings.duplicate_result_key
+            return Problem("DUPLICATES_DETECTED", rule.message, None, {key: body})
+    return None
+
+
+def _matches(org: Org, rule: DuplicateRule, record: Record) -> list[tuple[ObjectType, Record]]:
+    found: list[tuple[ObjectType, Record]] = []
+    for name in rule.match_objects or (rule.object,):
+        table = org.store[name]
+        ids: dict[str, None] = {}
+        for field_name in rule.fields:
+            if record.get(field_name) is None or table.kind.field(field_name) is None:
+                continue
+            if not table.has_index(field_name):
+                table.index_by(field_name, match_key)
+            ids.update(dict.fromkeys(table.ids_with(field_name, record[field_name])))
+        ids.pop(record.get("Id", ""), None)
+        found.extend((table.kind, table.live[record_id]) for record_id in ids)
+    return found
+
+
+def _result(
+    org: Org,
+    rule: DuplicateRule,
+    found: list[tuple[ObjectType, Record]],
+    actor: Rights,
+    *,
+    details: bool,
+    version: str,
+) -> dict[str, Any]:
+    """What the rule found, as far as this user may see it."""
+    results = []
+    for name in rule.match_objects or (rule.object,):
+        visible = [
+            (kind, match)
+            for kind, match in found
+            if kind.name == name
+            and actor.may_object(kind, "Read")
+            and actor.sees(kind, match, org.settings.private)
+        ]
+        if not visible and name != rule.object:
+            continue
+        results.append(
+            {
+                "entityType": name,
+                "errors": [],
+                "matchEngine": "ExactMatchEngine",
+                "matchRecords": [
+                    {
+                        "additionalInformation": [],
+                        "fieldDiffs": [],
+                        "matchConfidence": 100.0,
+                        "record": _shown(kind, match, actor, details=details, version=version),
+                    }
+                    for kind, match in visible
+                ],
+                "rule": rule.matching_rule,
+                "size": len(visible),
+                "success": True,
+            }
+        )
+    return {
+        "allowSave": rule.action == "alert",
+        "duplicateRule": rule.name,
+        "duplicateRuleEntityType": rule.object,
+        "errorMessage": rule.message,
+        "matchResults": results,
+    }
+
+
+def _shown(
+    kind: ObjectType, match: Record, actor: Rights, *, details: bool, version: str
+) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "attributes": {
+            "type": kind.name,
+            "url": f"/services/data/{version}/sobjects/{kind.name}/{match['Id']}",
+        },
+        "Id": match["Id"],
+    }
+    if details:
+        for item in kind.fields.values():
+            if item.name in match and item.type != "address" and actor.may_read(kind, item):
+                body[item.name] = match[item.name]
+    return body

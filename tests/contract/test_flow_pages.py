@@ -1,0 +1,74 @@
+"""docs/flows.md: what is to be pasted works, with and without the variables."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from sandbox.stack import Stack
+from tests.functional.bird.conftest import only
+from tools.template import ROOT
+
+PAGE = (ROOT / "docs" / "flows.md").read_text(encoding="utf-8")
+PAGES = re.findall(
+    r"### (.+? → .+?)\n.*?\| URL \| `https://YOUR-API-ADDRESS/v1(/\S+)` \|(.*?)```json\n(.*?)```",
+    PAGE,
+    re.DOTALL,
+)
+VALUES = {
+    "messageId": "m-1",
+    "conversationId": "c-1",
+    "sender": "447700900142",
+    "contact.displayName": "Noor van Dijk",
+    "payload": 'Where is "my" order?\nIt was due {yesterday}.',
+    "channel": "viber",
+}
+
+
+def test_there_is_a_page_for_every_channel_that_was_promised() -> None:
+    assert [title for title, *_ in PAGES] == [
+        "WhatsApp → Lead",
+        "Viber → Case",
+        "SMS → Lead",
+        "SMS → Case",
+        "Any channel → what its channel becomes",
+    ]
+
+
+@pytest.mark.parametrize("title", [title for title, *_ in PAGES])
+@pytest.mark.parametrize("known", ["all", "none", "only the text"])
+def test_what_is_pasted_makes_the_record(stack: Stack, title: str, known: str) -> None:
+    path, body = next((path, body) for found, path, _, body in PAGES if found == title)
+    names = {"all": list(VALUES), "none": [], "only the text": ["payload"]}[known]
+    for name in names:
+        body = body.replace("{{" + name + "}}", VALUES[name])
+    answer = stack.request("POST", path, body, headers={"content-type": "application/json"})
+    assert answer.json()["outcome"] == "created", answer.body
+    record = only(stack, answer.json()["object"])
+    if "payload" in names:
+        assert record["Description"] == VALUES["payload"], "quotes that nobody escaped"
+    assert "{{" not in json.dumps({name: str(value) for name, value in record.items()})
+
+
+@pytest.mark.parametrize("title", [title for title, *_ in PAGES])
+def test_the_variables_to_fetch_are_keys_of_the_answers(stack: Stack, title: str) -> None:
+    path, rows = next((path, rows) for found, path, rows, _ in PAGES if found == title)
+    to_fetch = set(re.findall(r"variable \| `(\w+)`", rows))
+    viber = {"bird": {"channel": "viber", "messageId": "m-2"}}
+    created = stack.request("POST", path, viber).json()
+    refused = stack.request(
+        "POST", path, {"bird": {"channel": "viber", "messageId": "m-3"}, "Nothing__c": 1}
+    ).json()
+    keys = set(created) | set(refused) | {"number"}
+    assert to_fetch <= keys
+    assert all(isinstance(value, str | int | bool) for value in created.values()), "flat"
+
+
+def test_every_flow_file_and_placeholder_is_explained() -> None:
+    for flow in (ROOT / "flows").glob("*.json"):
+        assert f"`flows/{flow.name}`" in PAGE
+        for placeholder in re.findall(r"YOUR-[A-Z-]+", flow.read_text(encoding="utf-8")):
+            assert f"`{placeholder}`" in PAGE
+    assert "import not tested against a live account" in PAGE

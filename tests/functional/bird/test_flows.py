@@ -1,0 +1,312 @@
+"""Every shipped flow, played on the local stack with every kind of message: record and reply."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.player import Customer, FlowError, Inbound, Run, Workspace, load, play
+from sandbox.stack import Stack
+from tests.functional.bird.conftest import made, only
+from tools.template import ROOT
+
+FLOWS = sorted((ROOT / "flows").glob("*.json"))
+LABEL = "Modelled on exported flows; import not tested against a live account."
+PHONE = "+447700900142"
+OBJECT = {path.stem: path.stem.rsplit("-", 1)[1].capitalize() for path in FLOWS}
+LABELS = {"whatsapp": "WhatsApp", "viber": "Viber", "sms": "SMS", "handover": "WhatsApp"}
+
+MESSAGES = {
+    "a text": "Do you deliver the oak table (180 | 90) to Utrecht? 😊",
+    "quotes and breaks": 'He said "yes"\nand \\ then {left}',
+    "right to left": "هل توصلون إلى أوتريخت؟",
+    "nothing but a picture": "",
+    "very long": "word " * 3000,
+    "a link": "https://media.example.com/1",
+}
+CUSTOMERS = {
+    "known": Customer("Noor van Dijk", email="noor@example.org"),
+    "an emoji": Customer("🏁"),
+    "nameless": Customer(""),
+    "without a phone": Customer("Malek & Sons", ("instagramid", "17841400008460056")),
+}
+
+
+def names(path: Path) -> str:
+    return path.stem
+
+
+def run(stack: Stack, flow: Path, inbound: Inbound | None = None, **workspace: Any) -> Run:
+    replacements = {"https://YOUR-API-ADDRESS/v1": stack.url, "YOUR-API-KEY": stack.api_key}
+    done = play(
+        load(flow, replacements),
+        inbound or Inbound(MESSAGES["a text"], CUSTOMERS["known"]),
+        workspace=Workspace(**workspace),
+    )
+    assert not done.failed_at, done.failed_at
+    return done
+
+
+def understandable(text: str) -> bool:
+    """What a customer reads holds no code, no variable and nothing of our own words."""
+    return (
+        text.startswith("Thank you")
+        and not re.search(r"[{}<>_=]|null|None|empty|undefined", text)
+        and not re.search(r"(?i)salesforce|lead|outcome|error|queue|reject|http|bot\b", text)
+        and len(text) < 320
+    )
+
+
+def sent_to(done: Run) -> str:
+    (reply,) = done.replies
+    assert understandable(reply.text), reply.text
+    return reply.channel_id
+
+
+def text_of(done: Run) -> str:
+    (reply,) = done.replies
+    return reply.text
+
+
+@contextlib.contextmanager
+def refusing(stack: Stack) -> Iterator[None]:
+    """A validation rule that no record passes."""
+    for kind in ("Lead", "Case"):
+        stack.org.add_validation_rule(
+            kind, name="Nothing_today", error_when=lambda _: True, message="Not on Sundays."
+        )
+    try:
+        yield
+    finally:
+        stack.org.clear_rules()
+
+
+# What is in the files
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=names)
+def test_a_flow_says_where_it_comes_from(flow: Path) -> None:
+    definition = json.loads(flow.read_text(encoding="utf-8"))["definition"]
+    assert LABEL in definition["steps"][definition["startAt"]]["comment"]
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=names)
+def test_every_step_is_reached_and_leads_somewhere(flow: Path) -> None:
+    definition = json.loads(flow.read_text(encoding="utf-8"))["definition"]
+    steps = definition["steps"]
+    reached, left = set(), [definition["startAt"]]
+    while left:
+        name = left.pop()
+        if name in reached:
+            continue
+        reached.add(name)
+        step = steps[name]
+        assert re.fullmatch(r"[A-Za-z]+_\w{4}", name)
+        nexts = [one["next"] for one in step.get("conditionals", [])]
+        nexts += [step[key] for key in ("next", "default") if key in step]
+        assert nexts or step["type"] == "terminate", f"{name} ends nowhere"
+        left += nexts
+    assert reached == set(steps)
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=names)
+def test_a_flow_holds_only_steps_and_keys_that_were_seen_in_exports(flow: Path) -> None:
+    whole = json.loads(flow.read_text(encoding="utf-8"))
+    assert set(whole) == {"name", "trigger", "definition"}
+    for step in whole["definition"]["steps"].values():
+        assert set(step) <= {
+            *("type", "comment", "parameters", "catch", "next", "conditionals", "default")
+        }
+        if step["type"] == "httpRequest":
+            assert set(step["parameters"]) == {
+                *("body", "contentType", "followRedirect", "headers"),
+                *("method", "timeoutSeconds", "url"),
+            }
+            assert step["parameters"]["timeoutSeconds"] == 10, "Bird's default"
+
+
+# Salesforce is there
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=names)
+@pytest.mark.parametrize("customer", CUSTOMERS)
+@pytest.mark.parametrize("message", MESSAGES)
+def test_any_message_of_any_customer_ends_in_the_right_record(
+    stack: Stack, flow: Path, customer: str, message: str
+) -> None:
+    who = CUSTOMERS[customer]
+    done = run(stack, flow, Inbound(MESSAGES[message], who))
+    assert sent_to(done) != "YOUR-SMS-CHANNEL-ID" or flow.stem.startswith("sms")
+    record = only(stack, OBJECT[flow.stem])
+    label = LABELS[flow.stem.split("-")[0]]
+    phone = PHONE if who.known_phone else None
+    if OBJECT[flow.stem] == "Lead":
+        expected = {"known": "van Dijk", "without a phone": "& Sons"}.get(customer, PHONE)
+        assert (record["LastName"], record["LeadSource"]) == (expected, label)
+        assert (record["Company"], record.get("Phone")) == ("Individual", phone)
+        assert record.get("Email") == who.email
+    else:
+        expected = {"known": "Noor van Dijk", "without a phone": "Malek & Sons"}.get(
+            customer, PHONE
+        )
+        assert (record["SuppliedName"], record["Origin"]) == (expected, label)
+        assert record.get("SuppliedPhone") == phone
+        assert record["Subject"].startswith(label)
+        assert record["CaseNumber"] in text_of(done)
+    assert (record.get("Description") or "").rstrip().endswith(MESSAGES[message].rstrip())
+    assert not done.comments
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=names)
+def test_a_flow_that_runs_twice_makes_one_record(stack: Stack, flow: Path) -> None:
+    inbound = Inbound("Hello", CUSTOMERS["known"], conversation_id="2e9f4b1c-7a3d-4e58-9c06")
+    first, second = run(stack, flow, inbound), run(stack, flow, inbound)
+    assert [one.requests[0].said["outcome"] for one in (first, second)] == ["created", "exists"]
+    assert text_of(first) == text_of(second), "the same number"
+    only(stack, OBJECT[flow.stem])
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=names)
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_flow_goes_without_the_contact_and_without_variables(
+    stack: Stack, flow: Path, keeps: bool
+) -> None:
+    done = run(stack, flow, keeps_unresolved=keeps, knows_contact=False)
+    sent_to(done)
+    record = only(stack, OBJECT[flow.stem])
+    assert record.get("LastName", record.get("SuppliedName")) in ("van Dijk", "Noor van Dijk")
+    assert "{{" not in json.dumps({k: str(v) for k, v in record.items()})
+
+
+# Salesforce is not there, or refuses
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=names)
+@pytest.mark.parametrize("message", MESSAGES)
+def test_while_salesforce_is_down_the_customer_is_thanked_and_the_record_comes_later(
+    stack: Stack, flow: Path, message: str
+) -> None:
+    with stack.outage():
+        done = run(stack, flow, Inbound(MESSAGES[message], CUSTOMERS["known"]))
+        assert done.requests[0].said["outcome"] == "queued"
+        sent_to(done)
+        assert not made(stack, OBJECT[flow.stem])
+    stack.drain()
+    only(stack, OBJECT[flow.stem])
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=names)
+@pytest.mark.parametrize("fails", [True, False])
+def test_when_salesforce_refuses_the_customer_is_thanked_and_the_colleagues_told(
+    stack: Stack, flow: Path, fails: bool
+) -> None:
+    with refusing(stack):
+        done = run(stack, flow, status_fails_step=fails)
+    sent_to(done)
+    (comment,) = done.comments
+    assert "Not on Sundays." in comment
+    assert len(stack.rejected()) == 1
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=names)
+@pytest.mark.parametrize("fails", [True, False])
+def test_when_the_api_does_not_let_the_flow_in_a_person_takes_over(
+    stack: Stack, flow: Path, fails: bool
+) -> None:
+    wrong = load(
+        flow, {"https://YOUR-API-ADDRESS/v1": stack.url, "YOUR-API-KEY": "not-the-key-0123456789"}
+    )
+    done = play(wrong, Inbound("Hello"), workspace=Workspace(status_fails_step=fails))
+    assert done.requests[0].status == 403
+    assert done.routed_to_agent
+    sent_to(done)
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=names)
+def test_when_there_is_no_api_at_all_a_person_takes_over(flow: Path) -> None:
+    nowhere = load(flow, {"https://YOUR-API-ADDRESS/v1": "http://127.0.0.1:9"})
+    done = play(nowhere, Inbound("Hello"))
+    assert (done.requests[0].status, done.routed_to_agent, done.failed_at) == (0, True, "")
+    sent_to(done)
+
+
+# The reply cannot be delivered
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=names)
+@pytest.mark.parametrize("state", ["up", "down", "refusing"])
+def test_a_reply_that_cannot_be_delivered_goes_by_sms_or_to_a_person(
+    stack: Stack, flow: Path, state: str
+) -> None:
+    own = json.loads(flow.read_text(encoding="utf-8"))["trigger"]["data"]["channelId"]
+    with {"up": contextlib.nullcontext, "down": stack.outage}.get(state, lambda: refusing(stack))():
+        done = run(stack, flow, broken_channels=frozenset({own}))
+    if own == "YOUR-SMS-CHANNEL-ID":
+        assert done.routed_to_agent and not done.replies
+    else:
+        assert sent_to(done) == "YOUR-SMS-CHANNEL-ID"
+        assert done.replies[0].to == PHONE
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=names)
+def test_without_a_phone_or_an_sms_channel_a_person_takes_over(stack: Stack, flow: Path) -> None:
+    own = json.loads(flow.read_text(encoding="utf-8"))["trigger"]["data"]["channelId"]
+    for who, broken in (
+        (CUSTOMERS["without a phone"], {own}),
+        (CUSTOMERS["known"], {own, "YOUR-SMS-CHANNEL-ID"}),
+    ):
+        done = run(stack, flow, Inbound("Hello", who), broken_channels=frozenset(broken))
+        assert done.routed_to_agent and not done.replies
+
+
+# The AI agent
+
+
+@pytest.mark.parametrize("status", ["resolved", "abandoned", "takeover"])
+def test_what_the_agent_settled_becomes_no_case(stack: Stack, status: str) -> None:
+    done = run(stack, ROOT / "flows" / "handover-to-case.json", agent_status=status)
+    assert not done.requests and not done.replies
+    assert done.closed is (status != "takeover")
+
+
+@pytest.mark.parametrize("status", ["handover", "error"])
+def test_what_the_agent_handed_over_becomes_an_urgent_case_and_a_person_s(
+    stack: Stack, status: str
+) -> None:
+    done = run(stack, ROOT / "flows" / "handover-to-case.json", agent_status=status)
+    assert done.routed_to_agent
+    case = only(stack, "Case")
+    assert case["Priority"] == "High"
+    assert case["Description"].startswith("Handed over by the AI agent: The customer asked")
+
+
+# The player itself
+
+
+def test_a_broken_flow_is_told_from_a_failed_step() -> None:
+    flow = load(FLOWS[0], {})
+    for change in (
+        {"startAt": "nowhere_0000"},
+        {"startAt": "a", "steps": {"a": {"type": "teleport", "parameters": {}}}},
+        {
+            "startAt": "a",
+            "steps": {"a": {"type": "conditional", "conditionals": [], "default": "a"}},
+        },
+    ):
+        with pytest.raises(FlowError):
+            play({**flow, "definition": {**flow["definition"], **change}}, Inbound("Hello"))
+
+
+def test_a_failing_step_without_a_catch_ends_the_run() -> None:
+    flow = load(FLOWS[0], {})
+    start = flow["definition"]["startAt"]
+    del flow["definition"]["steps"][start]["catch"]
+    done = play(flow, Inbound("Hello"), workspace=replace(Workspace(), knows_contact=False))
+    assert (done.failed_at, done.steps) == (start, [start])

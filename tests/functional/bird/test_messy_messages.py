@@ -1,0 +1,82 @@
+"""300 messy messages: whatever people are called and write, the record can be read and is saved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bridge.api.request import HttpRequest, RecordRequest, read_record
+from bridge.bird.channels import LENGTHS
+from bridge.bird.message import SOURCES, BirdMessage
+from bridge.records import ObjectName
+from bridge.settings import Settings
+from sandbox.stack import Stack
+from tests.functional.bird.conftest import made
+from tests.unit.messy import messages
+
+BODIES = messages(300, seed=20260924)
+NEVER_EMPTY: dict[ObjectName, tuple[str, ...]] = {
+    "Lead": ("LastName", "Company", "LeadSource"),
+    "Case": ("Subject", "Origin", "SuppliedName"),
+}
+
+
+def units(text: str) -> int:
+    """The length as Salesforce counts it."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def asked(body: Any, kind: ObjectName, settings: Settings) -> RecordRequest:
+    event = {"httpMethod": "POST", "headers": {}, "body": json.dumps(body)}
+    return read_record(HttpRequest.from_event(event), kind, settings=settings)
+
+
+@pytest.mark.parametrize("kind", ["Lead", "Case"])
+def test_what_has_to_be_there_is_and_says_something(
+    settings: Callable[..., Settings], kind: ObjectName
+) -> None:
+    for body in BODIES:
+        fields = asked(body, kind, settings()).record.fields
+        for name in NEVER_EMPTY[kind]:
+            value = fields[name]
+            assert value.strip(), (name, body)
+            assert "{{" not in value and "}}" not in value, (name, value)
+            assert value.isprintable() or all(ord(c) >= 32 for c in value), (name, value)
+        for name, value in fields.items():
+            assert 0 < units(value) <= LENGTHS[name], (name, units(value))
+            value.encode("utf-8")  # no half characters
+
+
+@pytest.mark.parametrize("kind", ["Lead", "Case"])
+def test_nothing_is_invented(settings: Callable[..., Settings], kind: ObjectName) -> None:
+    for body in BODIES:
+        fields = asked(body, kind, settings()).record.fields
+        said = json.dumps(body, ensure_ascii=False)
+        for name in ("Phone", "SuppliedPhone"):
+            digits = [c for c in fields.get(name, "") if c.isdigit()]
+            assert "".join(digits) in "".join(c for c in said if c.isdigit()) or "(0)" in said
+        for name in ("Email", "SuppliedEmail"):
+            assert fields.get(name, "") in said
+
+
+def test_all_of_them_are_saved_once_each_and_again_never(stack: Stack) -> None:
+    for body in BODIES:
+        for status in (201, 200) if BODIES.index(body) % 10 == 0 else (201,):
+            answer = stack.request("POST", "/messages", json.dumps(body).encode())
+            assert answer.status == status, (answer.body, body)
+    leads, cases = made(stack, "Lead"), made(stack, "Case")
+    assert len(leads) + len(cases) == len(BODIES)
+    assert leads and cases
+    assert all(one["LastName"] and one["Company"] and one["LeadSource"] for one in leads)
+    assert all(one["Subject"] and one["Origin"] for one in cases)
+    assert not stack.rejected() and not stack.waiting()
+
+
+def test_every_source_of_the_table_is_a_text() -> None:
+    for body in BODIES:
+        if "bird" in body:
+            message = BirdMessage.parse(body["bird"])
+            assert all(isinstance(read(message), str) for read in SOURCES.values())

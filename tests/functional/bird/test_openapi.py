@@ -1,0 +1,185 @@
+"""docs/openapi.yaml against template, code and answers; and schemathesis against the stack."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import yaml
+from openapi_schema_validator import OAS31Validator
+from openapi_spec_validator import validate
+
+from sandbox.stack import Answer, Stack
+from tests.unit import bodies
+from tools.template import ROOT, Attributes, Deployment, Template
+
+DESCRIPTION: dict[str, Any] = yaml.safe_load(
+    (ROOT / "docs" / "openapi.yaml").read_text(encoding="utf-8")
+)
+OPERATIONS = {
+    (method.upper(), path): operation
+    for path, methods in DESCRIPTION["paths"].items()
+    for method, operation in methods.items()
+}
+
+
+@pytest.fixture(scope="module")
+def deployment() -> Deployment:
+    def make(logical_id: str, kind: str, properties: Mapping[str, Any]) -> Attributes:
+        return {"Ref": logical_id, "Arn": f"arn:{logical_id}", "RootResourceId": "root"}
+
+    return Deployment(Template.load(), stack_name="stack", parameters={}, make=make)
+
+
+def resolved(part: Any) -> Any:
+    while isinstance(part, dict) and "$ref" in part:
+        found: Any = DESCRIPTION
+        for name in part["$ref"].removeprefix("#/").split("/"):
+            found = found[name]
+        part = found
+    return part
+
+
+def fits(method: str, path: str, answer: Answer) -> None:
+    """Fails unless the answer is one that the description allows for this operation."""
+    responses = OPERATIONS[method, path]["responses"]
+    assert str(answer.status) in responses, f"{method} {path}: {answer.status} is not described"
+    response = resolved(responses[str(answer.status)])
+    content_type = answer.headers["Content-Type"].split(";")[0]
+    assert content_type in response["content"], f"{answer.status}: {content_type}"
+    for name in response.get("headers", {}):
+        assert name in answer.headers
+    schema = {
+        **response["content"][content_type]["schema"],
+        "components": DESCRIPTION["components"],
+    }
+    OAS31Validator(schema).validate(answer.json())
+
+
+def test_the_description_is_one() -> None:
+    validate(DESCRIPTION)
+    assert DESCRIPTION["openapi"].startswith("3.1")
+
+
+def test_it_describes_the_routes_that_are_deployed(deployment: Deployment) -> None:
+    assert set(OPERATIONS) == {(one.method, one.path) for one in deployment.routes}
+    for one in deployment.routes:
+        security = OPERATIONS[one.method, one.path].get("security", DESCRIPTION["security"])
+        assert (security == [{"apiKey": []}]) is one.needs_api_key
+
+
+def test_the_gateway_s_own_answers_are_described(deployment: Deployment) -> None:
+    described = {int(s) for one in OPERATIONS.values() for s in one["responses"]}
+    schema = {
+        **DESCRIPTION["components"]["schemas"]["Problem"],
+        "components": DESCRIPTION["components"],
+    }
+    for kind, response in deployment.gateway_responses.items():
+        assert response.status in described, kind
+        assert response.body is not None
+        OAS31Validator(schema).validate(json.loads(response.body))
+
+
+def test_what_bird_may_hold_is_what_is_read_of_it() -> None:
+    source = (ROOT / "layers/bridge/bridge/bird/message.py").read_text(encoding="utf-8")
+    parse = source[source.index("def parse(") : source.index("def fields(")]
+    read = set(re.findall(r'(?:text|identifier|lower\.get)\(\s*"(\w+)"', parse)) - {"name"}
+    described = DESCRIPTION["components"]["schemas"]["Bird"]["properties"]
+    assert {name.lower() for name in described} == read
+
+
+def test_every_outcome_is_described_and_explained() -> None:
+    schemas = DESCRIPTION["components"]["schemas"]
+    described = {
+        outcome
+        for schema in schemas.values()
+        if "outcome" in schema.get("properties", {})
+        for outcome in (
+            schema["properties"]["outcome"].get("enum")
+            or [schema["properties"]["outcome"]["const"]]
+        )
+    }
+    assert described == {"created", "exists", "queued", "ignored", "rejected", "unknown"}
+    for page in ("api.md", "flows.md"):
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        missing = [outcome for outcome in described - {"unknown"} if f"`{outcome}`" not in text]
+        assert not missing, f"{page} does not explain {missing}"
+
+
+def test_every_kind_of_answer_is_as_described(stack: Stack) -> None:
+    message = {"bird": {"channel": "viber", "messageId": "m-1", "sender": "+447700900142"}}
+
+    def seen(method: str, path: str, *, status: int, **more: Any) -> Any:
+        answer = stack.request(method, path, **more)
+        assert answer.status == status, answer.body
+        fits(method, re.sub(r"\?.*", "", path).replace("/m-1", "/{key}"), answer)
+        return answer.json()
+
+    assert "number" in seen("POST", "/cases", body=message, status=201)
+    seen("POST", "/cases", body=message, status=200)
+    seen("GET", "/cases/m-1", status=200)
+    seen("GET", "/cases?key=m-1", status=200)
+    seen("GET", "/leads/m-1", status=404)
+    seen("GET", "/leads/m-1?errors=inline", status=200)
+    seen("GET", "/leads", status=400)
+    seen("POST", "/leads", body=message, headers={"prefer": "respond-async"}, status=202)
+    seen("POST", "/messages", body=bodies.v1(direction="sent"), status=200)
+    seen("POST", "/messages", body={"LastName": "x"}, status=400)
+    seen("POST", "/messages?errors=inline", body={"LastName": "x"}, status=200)
+    seen("GET", "/messages", status=400)
+    seen("POST", "/webhooks/bird", body=bodies.channels(), status=401)
+    seen("GET", "/webhooks/bird", status=401)
+    seen("POST", "/leads", body={"Company": "x"}, status=422)
+    seen("POST", "/leads", body=message, api_key=None, status=403)
+    seen("POST", "/leads", body=b"x" * (10 * 1024 * 1024 + 1), status=413)
+    stack.org.set_duplicate_rule("Lead")
+    one = {"LastName": "Twin", "Company": "C", "Email": "twin@example.org"}
+    seen("POST", "/leads", body=one, status=201)
+    seen("POST", "/leads", body=one, status=409)
+    with stack.outage():
+        seen("GET", "/leads/m-1", status=503)
+        stack.aws.fail("sqs", "SendMessage", status=400, code="AccessDenied")
+        seen("POST", "/leads", body=one, status=503)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("mode", ["POSITIVE", "NEGATIVE"])
+def test_schemathesis_finds_no_answer_that_is_not_described(stack: Stack, mode: str) -> None:
+    from hypothesis import HealthCheck, Phase, given, settings
+    from schemathesis import GenerationMode, openapi
+    from schemathesis.checks import not_a_server_error
+    from schemathesis.specs.openapi import checks
+
+    tried = []
+    for found in openapi.from_dict(DESCRIPTION).get_all_operations():
+        operation = found.ok()
+
+        @settings(
+            max_examples=20,
+            deadline=None,
+            database=None,
+            derandomize=True,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(GenerationMode[mode]))
+        def call(case: Any) -> None:
+            headers = {"x-api-key": stack.api_key}
+            response = case.call(base_url=stack.url, headers=headers, timeout=20)
+            case.validate_response(
+                response,
+                checks=[
+                    not_a_server_error,
+                    checks.content_type_conformance,
+                    checks.response_headers_conformance,
+                    checks.response_schema_conformance,
+                    checks.status_code_conformance,
+                ],
+            )
+
+        call()
+        tried.append(operation.label)
+    assert len(tried) == len(OPERATIONS)

@@ -1,0 +1,299 @@
+"""POST /messages, the route of webhooks, and raw bodies at /leads and /cases: through the stack."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from sandbox.stack import Answer, Stack
+from tests.conftest import PATIENT
+from tests.functional.bird.conftest import clean, made, only
+from tests.unit import bodies
+from tests.unit.test_signatures import KEY, bird, jwt
+
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+def post(stack: Stack, path: str, body: Any, **more: Any) -> Answer:
+    return stack.request("POST", path, body, **more)
+
+
+# The channel decides
+
+
+def test_whatsapp_becomes_a_lead_and_a_repeated_message_the_same_one(stack: Stack) -> None:
+    answer = post(stack, "/messages", bodies.channels())
+    assert (answer.status, answer.json()["object"]) == (201, "Lead")
+    lead = only(stack, "Lead")
+    assert (lead["FirstName"], lead["LastName"]) == ("Noor", "van Dijk")
+    assert (lead["Company"], lead["LeadSource"]) == ("Individual", "WhatsApp")
+    again = post(stack, "/messages", bodies.channels())
+    assert (again.status, again.json()["outcome"]) == (200, "exists")
+    assert again.json()["id"] == answer.json()["id"]
+
+
+def test_viber_becomes_a_case_with_its_number(stack: Stack) -> None:
+    answer = post(stack, "/messages", bodies.channels(event="viber.inbound"))
+    assert (answer.status, answer.json()["object"]) == (201, "Case")
+    case = only(stack, "Case")
+    assert answer.json()["number"] == case["CaseNumber"]
+    assert (case["Origin"], case["SuppliedPhone"]) == ("Viber", "+447700900142")
+    assert case["Subject"] == "Viber: Do you deliver?"
+
+
+@pytest.mark.parametrize(
+    ("path", "bird", "object_name"),
+    [
+        ("/messages?object=Case", {"channel": "whatsapp"}, "Case"),
+        ("/messages?object=lead", {"channel": "viber"}, "Lead"),
+        ("/messages", {"channel": "whatsapp", "object": "Case"}, "Case"),
+        ("/messages?object=Lead", {"channel": "viber", "object": "Case"}, "Lead"),
+        ("/messages", {"channel": "viber", "object": "{{x}}"}, "Case"),
+        ("/messages", {}, "Lead"),
+    ],
+)
+def test_the_flow_may_say_otherwise(
+    stack: Stack, path: str, bird: dict[str, str], object_name: str
+) -> None:
+    answer = post(stack, path, {"bird": bird})
+    assert (answer.status, answer.json()["object"]) == (201, object_name)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/messages", {"LastName": "Okafor"}),
+        ("/messages?object=Contact", {"bird": {"channel": "sms"}}),
+        ("/messages", {"bird": {"channel": "sms", "object": "Contact"}}),
+    ],
+)
+def test_what_to_make_has_to_be_clear(stack: Stack, path: str, body: dict[str, Any]) -> None:
+    answer = post(stack, path, body)
+    assert (answer.status, answer.json()["kept"]) == (400, False)
+    assert "Lead" in answer.json()["detail"]
+
+
+def test_plain_fields_are_sent_as_they_are_once_the_query_names_the_object(stack: Stack) -> None:
+    answer = post(stack, "/messages?object=Lead", {"LastName": "Okafor", "Rating": "Hot"})
+    assert answer.status == 201
+    assert only(stack, "Lead")["Rating"] == "Hot"
+
+
+# Raw bodies, everywhere
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        bodies.v1(),
+        bodies.channels(),
+        bodies.conversation(),
+        bodies.event_2026(),
+        bodies.sms_guide(),
+        bodies.sms_2022(),
+    ],
+    ids=["v1", "channels", "conversation", "2026", "sms guide", "sms 2022"],
+)
+@pytest.mark.parametrize("path", ["/leads", "/cases", "/messages"])
+def test_a_body_forwarded_whole_makes_a_record(stack: Stack, path: str, body: Any) -> None:
+    answer = post(stack, path, body)
+    assert answer.status == 201, answer.body
+    assert len(made(stack, answer.json()["object"])) == 1
+
+
+def test_a_body_forwarded_inside_bird_leaves_room_for_fields(stack: Stack) -> None:
+    answer = post(stack, "/leads", {"Rating": "Hot", "bird": bodies.v1()})
+    assert answer.status == 201
+    lead = only(stack, "Lead")
+    assert (lead["Rating"], lead["LeadSource"]) == ("Hot", "WhatsApp")
+
+
+def test_an_sms_comes_as_json_as_a_form_or_in_the_query(stack: Stack) -> None:
+    sms = bodies.sms_2022()
+    form = urlencode(sms)
+    answers = [
+        post(stack, "/messages", sms),
+        post(stack, "/messages", form, headers=FORM),
+        stack.request("POST", f"/messages?{form}"),
+        stack.request("GET", f"/messages?{form}"),
+    ]
+    assert [one.status for one in answers] == [201, 200, 200, 200]
+    assert len({one.json()["id"] for one in answers}) == 1, "the same message has the same key"
+    assert only(stack, "Lead")["Phone"] == "+447700900142"
+    guide = stack.request("GET", "/messages?" + urlencode(bodies.sms_guide("a+b & c")))
+    assert guide.status == 201
+    assert {one["Description"] for one in made(stack, "Lead")} == {"INFO", "a+b & c"}
+
+
+@pytest.mark.parametrize("path", ["/leads", "/cases", "/messages"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        bodies.v1(direction="sent"),
+        bodies.channels(event="whatsapp.outbound", direction="outgoing"),
+        bodies.conversation(initiatingParticipant={"type": "flow"}),
+        bodies.event_2026("whatsapp.delivered"),
+    ],
+    ids=["v1", "channels", "conversation", "2026"],
+)
+def test_what_no_customer_sent_is_answered_200_and_makes_nothing(
+    stack: Stack, path: str, body: Any
+) -> None:
+    answer = post(stack, path, body)
+    assert (answer.status, answer.json()["outcome"]) == (200, "ignored")
+    assert all(isinstance(value, str) for value in answer.json().values()), "flat"
+    assert not made(stack, "Lead") and not made(stack, "Case")
+
+
+def test_a_plain_body_that_looks_a_little_like_one_goes_to_salesforce_as_it_is(
+    stack: Stack,
+) -> None:
+    answer = post(stack, "/cases", {"type": "Problem", "sender": "x", "body": "y"})
+    assert (answer.status, answer.json()["kept"]) == (422, True)
+    assert "sender" in answer.json()["detail"] or "body" in answer.json()["detail"]
+
+
+# Signatures
+
+
+@pytest.fixture(scope="module")
+def signing() -> Iterator[Stack]:
+    """A stack whose requests have to be signed as Bird's webhook subscriptions are."""
+    parameters = {**PATIENT, "SignatureScheme": "bird"}
+    with Stack(poll=False, processes=1, parameters=parameters) as stack:
+        stack.tick()
+        yield stack
+
+
+@pytest.fixture
+def signed(signing: Stack) -> Stack:
+    clean(signing)
+    write_keys(signing, KEY)
+    return signing
+
+
+def write_keys(stack: Stack, *keys: str) -> None:
+    stack.client("secretsmanager").put_secret_value(
+        SecretId=stack.deployment.resource("SigningKeys")["Ref"],
+        SecretString=json.dumps({"keys": list(keys)}),
+    )
+
+
+def address(stack: Stack, path: str) -> str:
+    """The URL that API Gateway's event tells: the sandbox's gateway has a domain name too."""
+    gateway = stack.gateway
+    host = f"{gateway.api_id}.execute-api.{gateway.region}.amazonaws.com"
+    return f"https://{host}/{gateway.stage}{path}"
+
+
+def call(
+    stack: Stack, path: str, body: Any, *, key: str = KEY, at: float | None = None, **more: Any
+) -> Answer:
+    raw = json.dumps(body).encode()
+    headers = bird(key=key, at=at or time.time(), url=address(stack, path), body=raw)
+    headers["content-type"] = "application/json"
+    return stack.request("POST", path, raw, headers=headers, **more)
+
+
+def test_a_signed_webhook_needs_no_api_key(signed: Stack) -> None:
+    answer = call(signed, "/webhooks/bird", bodies.channels(), api_key=None)
+    assert answer.status == 201, answer.body
+    assert only(signed, "Lead")["LastName"] == "van Dijk"
+
+
+def test_a_webhook_repeated_eight_hours_later_is_the_same_record(signed: Stack) -> None:
+    first = call(signed, "/webhooks/bird", bodies.channels(), api_key=None)
+    late = time.time() - 8 * 3600
+    again = call(signed, "/webhooks/bird", bodies.channels(), api_key=None, at=late)
+    assert (first.status, again.status) == (201, 200)
+
+
+def test_the_query_is_covered_and_obeyed(signed: Stack) -> None:
+    answer = call(signed, "/webhooks/bird?object=Case", bodies.channels(), api_key=None)
+    assert (answer.status, answer.json()["object"]) == (201, "Case")
+
+
+def test_every_failure_gets_the_same_answer(signed: Stack) -> None:
+    body = bodies.channels()
+    raw = json.dumps(body).encode()
+    url = address(signed, "/webhooks/bird")
+    now = time.time()
+    attempts = {
+        "no signature": {},
+        "another key": bird(key="not-the-key-at-all", at=now, url=url, body=raw),
+        "too late": bird(at=now - 25 * 3600, url=url, body=raw),
+        "another body": bird(at=now, url=url, body=raw + b" "),
+        "another address": bird(at=now, url=url + "?x=1", body=raw),
+        "another scheme": jwt(url=url, body=raw, nbf=int(now), exp=int(now) + 60),
+    }
+    answers = {
+        name: signed.request("POST", "/webhooks/bird?errors=inline", raw, headers=headers)
+        if name == "no signature"
+        else signed.request("POST", "/webhooks/bird", raw, headers=headers)
+        for name, headers in attempts.items()
+    }
+    assert {one.status for one in answers.values()} == {401}
+    assert len({one.body for one in answers.values()}) == 1
+    assert not made(signed, "Lead")
+    log = signed.logs("receive_message")
+    assert all(f'"{reason}"' in log for reason in ("missing", "signature", "too_late"))
+
+
+@pytest.mark.parametrize("path", ["/leads", "/cases", "/messages"])
+def test_every_route_that_makes_a_record_has_to_be_signed(signed: Stack, path: str) -> None:
+    body = bodies.channels()
+    assert post(signed, path, body).status == 401
+    assert call(signed, path, body, api_key=None).status == 403, "and the key is needed as before"
+    answer = call(signed, path, body)
+    assert answer.status == 201
+    if path == "/leads":
+        assert signed.request("GET", f"/leads/{answer.json()['key']}").status == 200, "but looking"
+
+
+def test_a_get_that_makes_a_record_has_to_be_signed_too(signed: Stack) -> None:
+    query = urlencode({"originator": "447700900142", "payload": "INFO"})
+    path = f"/webhooks/bird?{query}"
+    assert signed.request("GET", path, api_key=None).status == 401
+    headers = bird(at=time.time(), url=address(signed, path), body=b"")
+    assert signed.request("GET", path, headers=headers, api_key=None).status == 201
+
+
+def test_create_reads_the_token_and_the_signing_keys_and_nothing_else(signed: Stack) -> None:
+    signed.functions["create_lead"].recycle()
+    signed.aws.calls.clear()
+    assert call(signed, "/leads", bodies.channels()).status == 201
+    asked = {operation for (who, operation) in signed.aws.calls if who == "create_lead"}
+    assert asked == {"secretsmanager.GetSecretValue", "ssm.GetParameter"}
+
+
+def test_without_a_signing_key_nothing_is_let_in_and_with_one_at_once(signed: Stack) -> None:
+    write_keys(signed)
+    signed.functions["receive_message"].recycle()
+    assert call(signed, "/webhooks/bird", bodies.channels(), api_key=None).status == 401
+    write_keys(signed, KEY)
+    assert call(signed, "/webhooks/bird", bodies.channels(), api_key=None).status == 201
+
+
+def test_signing_keys_that_cannot_be_read_are_503_and_the_next_call_succeeds(
+    signed: Stack,
+) -> None:
+    signed.functions["receive_message"].recycle()
+    signed.aws.fail("secretsmanager", "GetSecretValue", status=400, code="InternalServiceError")
+    answer = call(signed, "/webhooks/bird", bodies.channels(), api_key=None)
+    assert (answer.status, answer.json()["kept"]) == (503, False)
+    assert answer.headers["Retry-After"]
+    signed.aws.heal()
+    assert call(signed, "/webhooks/bird", bodies.channels(), api_key=None).status == 201
+
+
+def test_with_no_scheme_the_webhook_is_closed_whatever_is_sent(stack: Stack) -> None:
+    for headers in ({}, bird(at=time.time(), url=address(stack, "/webhooks/bird"), body=b"{}")):
+        assert stack.request("POST", "/webhooks/bird", b"{}", headers=headers).status == 401
+    stack.aws.calls.clear()
+    assert post(stack, "/leads", bodies.channels()).status == 201
+    assert not any("secretsmanager" in operation for _, operation in stack.aws.calls)

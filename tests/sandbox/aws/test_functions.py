@@ -1,0 +1,273 @@
+"""The local Lambda: processes of their own, the template's environment, timeouts, crashes."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from sandbox.aws.functions import NoAnswerInTime, Throttled
+from sandbox.stack import Stack
+
+from .conftest import throwaway_stack
+
+
+def body(**what: Any) -> dict[str, Any]:
+    return {"body": json.dumps(what)}
+
+
+def seen(stack: Stack, name: str = "create_lead") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(stack.invoke(name, {}).json()["body"])
+    return found
+
+
+def test_a_function_sees_the_template_s_environment_and_what_lambda_sets(stack: Stack) -> None:
+    environ = seen(stack)["environ"]
+    declared = stack.deployment.functions["CreateLead"].environment
+    assert {name: environ[name] for name in declared} == dict(declared)
+    assert environ["LOGIN_URL"] == stack.org_url
+    assert environ["AWS_ENDPOINT_URL"] == stack.aws_endpoint
+    assert environ["REFRESH_FUNCTION"] == f"{stack.stack_name}-refresh-token:live"
+    assert environ["AWS_LAMBDA_FUNCTION_NAME"] == f"{stack.stack_name}-create-lead"
+    assert environ["AWS_LAMBDA_LOG_GROUP_NAME"] == f"/{stack.stack_name}/create-lead"
+    from_lambda = {
+        name for name in environ if name.startswith(("AWS_", "LAMBDA_", "COVERAGE_", "LC_"))
+    }
+    others = set(environ) - set(declared) - from_lambda
+    assert others == {"_HANDLER", "LANG", "TZ", "PATH"}, "nothing of this machine's gets in"
+
+
+def test_a_function_finds_its_code_and_the_layer_and_nothing_of_the_sandbox(stack: Stack) -> None:
+    path = seen(stack)["path"]
+    assert path[0].endswith("throwaway")
+    assert path[1].endswith("layers/bridge")
+    assert not [one for one in path if one.endswith("/sandbox")]
+
+
+def test_the_context_is_lambda_s(stack: Stack) -> None:
+    found = seen(stack)
+    context = found["context"]
+    name = f"{stack.stack_name}-create-lead"
+    assert context["function_name"] == name
+    assert context["invoked_function_arn"].endswith(f":function:{name}:live")
+    assert context["memory_limit_in_mb"] == "512"
+    assert context["function_version"] == "1"
+    assert len(context["aws_request_id"]) == 36
+    assert 18_000 < found["remaining"] <= 20_000
+
+
+def test_functions_are_processes_of_their_own(stack: Stack) -> None:
+    pids = {seen(stack, name)["pid"] for name in ("create_lead", "create_case", "refresh_token")}
+    assert len(pids | {os.getpid()}) == 4
+
+
+def test_a_process_is_kept_for_the_next_event_until_it_is_recycled(stack: Stack) -> None:
+    first = seen(stack)["pid"]
+    assert seen(stack)["pid"] == first
+    stack.functions["create_lead"].recycle()
+    assert seen(stack)["pid"] != first
+
+
+def test_what_is_raised_is_told_as_lambda_tells_it(stack: Stack) -> None:
+    outcome = stack.invoke("create_lead", body(**{"raise": "no such luck"}))
+    assert outcome.failed
+    said = outcome.json()
+    assert said["errorType"] == "ValueError"
+    assert said["errorMessage"] == "no such luck"
+    assert "handler" in said["stackTrace"][0]
+    assert "no such luck" in stack.logs("create_lead")
+
+
+def test_a_process_that_ends_is_an_error_and_the_next_event_gets_a_new_one(stack: Stack) -> None:
+    outcome = stack.invoke("create_lead", body(exit=7))
+    assert outcome.failed
+    assert outcome.json()["errorType"] == "Runtime.ExitError"
+    assert seen(stack)["pid"]
+
+
+def test_a_process_can_be_killed_in_the_middle(stack: Stack) -> None:
+    outcomes = []
+    thread = threading.Thread(
+        target=lambda: outcomes.append(stack.invoke("create_lead", body(sleep=30)))
+    )
+    thread.start()
+    until = time.monotonic() + 20
+    while not stack.functions["create_lead"].busy and time.monotonic() < until:
+        time.sleep(0.01)
+    time.sleep(0.2)
+    assert stack.kill("create_lead") == 1
+    thread.join(timeout=10)
+    assert outcomes[0].failed
+    assert outcomes[0].json()["errorType"] == "Runtime.ExitError"
+
+
+def test_an_answer_that_is_no_json_is_an_error(stack: Stack, tmp_path: Any) -> None:
+    (tmp_path / "app.py").write_text("def handler(event, context):\n    return {1, 2}\n")
+    with throwaway_stack(folders={"create_lead": tmp_path}) as other:
+        outcome = other.invoke("create_lead", {})
+        assert outcome.failed
+        assert outcome.json()["errorType"] == "Runtime.MarshalError"
+
+
+def test_code_that_cannot_be_loaded_is_an_error_at_every_event(tmp_path: Any) -> None:
+    (tmp_path / "app.py").write_text("import nowhere_at_all\n")
+    with throwaway_stack(folders={"create_lead": tmp_path}) as stack:
+        for _ in range(2):
+            outcome = stack.invoke("create_lead", {})
+            assert outcome.failed
+            assert outcome.json()["errorType"] == "Runtime.ImportModuleError"
+            assert "nowhere_at_all" in outcome.json()["errorMessage"]
+
+
+def test_a_function_is_killed_at_its_timeout(tmp_path: Any) -> None:
+    import shutil
+
+    from tools.template import TEMPLATE
+
+    text = TEMPLATE.read_text(encoding="utf-8").replace("Timeout: 20", "Timeout: 1")
+    changed = tmp_path / "template.yaml"
+    changed.write_text(text, encoding="utf-8")
+    shutil.copytree(TEMPLATE.parent / "functions", tmp_path / "functions")
+    with throwaway_stack(template=changed) as stack:
+        stack.invoke("create_lead", {})
+        began = time.monotonic()
+        outcome = stack.invoke("create_lead", body(sleep=20))
+        assert 0.9 < time.monotonic() - began < 4
+        assert outcome.failed
+        assert outcome.json()["errorType"] == "Sandbox.Timedout"
+        assert "timed out after 1.00 seconds" in outcome.json()["errorMessage"]
+        assert not stack.invoke("create_lead", {}).failed
+
+
+def test_only_so_many_run_at_once_and_the_others_wait_their_turn() -> None:
+    with throwaway_stack(processes=2) as stack:
+        stack.invoke("create_lead", {})
+        pids: list[int] = []
+
+        def one() -> None:
+            outcome = stack.invoke("create_lead", {})
+            pids.append(json.loads(outcome.json()["body"])["pid"])
+
+        threads = [threading.Thread(target=one) for _ in range(40)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(pids) == 40
+        assert len(set(pids)) <= 2
+
+
+def test_reserved_concurrency_refuses_what_is_over_it() -> None:
+    with throwaway_stack(parameters={"ReserveRefreshConcurrency": "on"}) as stack:
+        function = stack.functions["refresh_token"]
+        thread = threading.Thread(target=stack.invoke, args=("refresh_token", body(sleep=5)))
+        thread.start()
+        until = time.monotonic() + 10
+        while not function.busy and time.monotonic() < until:
+            time.sleep(0.01)
+        with pytest.raises(Throttled):
+            stack.invoke("refresh_token", {})
+        client = stack.client("lambda")
+        with pytest.raises(client.exceptions.TooManyRequestsException):
+            client.invoke(FunctionName=function.spec.name, Payload=b"{}")
+        thread.join()
+
+
+def test_more_than_the_account_may_run_at_once_is_refused_and_counted() -> None:
+    with throwaway_stack(concurrency=1) as stack:
+        busy = stack.functions["create_lead"]
+        thread = threading.Thread(target=stack.invoke, args=("create_lead", body(sleep=1.5)))
+        thread.start()
+        until = time.monotonic() + 10
+        while not busy.busy and time.monotonic() < until:
+            time.sleep(0.01)
+        with pytest.raises(Throttled):
+            stack.invoke("create_case", {})
+        thread.join()
+        assert not stack.invoke("create_case", {}).failed
+        counted = {name: (one.invocations, one.throttles) for name, one in stack.functions.items()}
+        assert counted["create_lead"] == (1, 0)
+        assert counted["create_case"] == (1, 1)
+
+
+def test_what_is_reserved_for_a_function_is_taken_from_the_others() -> None:
+    reserved = {"ReserveRefreshConcurrency": "on"}
+    with throwaway_stack(concurrency=1, parameters=reserved) as stack:
+        with pytest.raises(Throttled):
+            stack.invoke("create_lead", {})
+        assert not stack.invoke("refresh_token", {}).failed
+
+
+def test_who_no_longer_waits_for_a_function_has_not_ended_it() -> None:
+    with throwaway_stack(concurrency=1) as stack:
+        stack.invoke("create_lead", {})
+        with pytest.raises(NoAnswerInTime):
+            stack.invoke("create_lead", body(sleep=0.5), patience=0.1)
+        with pytest.raises(Throttled):
+            stack.invoke("create_case", {})
+        until = time.monotonic() + 10
+        while stack.functions["create_lead"].busy and time.monotonic() < until:
+            time.sleep(0.02)
+        time.sleep(0.05)
+        assert not stack.invoke("create_case", {}).failed
+
+
+def test_failed_invocations_are_counted(stack: Stack) -> None:
+    function = stack.functions["create_case"]
+    before = function.errors
+    for event in (body(**{"raise": "x"}), body(exit=7), {}):
+        stack.invoke("create_case", event)
+    assert function.errors == before + 2
+
+
+def test_lambda_s_invoke_api_runs_a_function_by_name_or_arn(stack: Stack) -> None:
+    client = stack.client("lambda")
+    function = stack.functions["refresh_token"]
+    for name in (function.spec.name, function.arn, f"{function.spec.name}:live"):
+        answer = client.invoke(FunctionName=name, Payload=json.dumps(body(answer={"n": 1})))
+        assert answer["StatusCode"] == 200
+        assert "FunctionError" not in answer
+        assert json.loads(answer["Payload"].read()) == {"n": 1}
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.invoke(FunctionName=function.spec.name, Qualifier="tomorrow", Payload=b"{}")
+
+
+def test_lambda_s_invoke_api_tells_what_was_raised(stack: Stack) -> None:
+    answer = stack.client("lambda").invoke(
+        FunctionName=stack.functions["refresh_token"].spec.name,
+        Payload=json.dumps(body(**{"raise": "gone"})),
+    )
+    assert answer["FunctionError"] == "Unhandled"
+    assert json.loads(answer["Payload"].read())["errorMessage"] == "gone"
+
+
+def test_lambda_s_invoke_api_does_not_know_other_functions(stack: Stack) -> None:
+    client = stack.client("lambda")
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.invoke(FunctionName="somebody-else", Payload=b"{}")
+
+
+def test_an_invocation_costs_next_to_nothing(stack: Stack) -> None:
+    function = stack.functions["create_case"]
+    event = json.dumps(body(answer=None)).encode()
+    function.invoke(event)
+    times = []
+    for _ in range(200):
+        began = time.perf_counter()
+        function.invoke(event)
+        times.append(time.perf_counter() - began)
+    assert sorted(times)[100] < 0.001, "the median of an invocation, in seconds"
+
+
+def test_stopping_leaves_no_process_behind() -> None:
+    with throwaway_stack() as stack:
+        pids = [seen(stack, name)["pid"] for name in ("create_lead", "create_case")]
+        folder = stack.folder
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert not folder.exists()

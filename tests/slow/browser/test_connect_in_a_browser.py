@@ -1,0 +1,160 @@
+"""`connect` with a person's own tool: the pages are clicked through in Chromium.
+
+SCREENSHOTS=folder keeps a picture of each last page.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from cli.connect.oauth import EXPLANATIONS
+from sandbox.org.sample import (
+    ADMIN_PASSWORD,
+    ADMIN_USER,
+    INTEGRATION_PASSWORD,
+    INTEGRATION_USER,
+)
+from tests.cli.conftest import Local
+from tests.cli.program import running
+
+Tab = Any
+"""A Playwright page."""
+
+
+def connect(local: Local, *more: str) -> tuple[str, ...]:
+    return ("connect", *local.options, "--callback", local.callback, *more)
+
+
+def log_in(
+    tab: Tab, username: str = INTEGRATION_USER, password: str = INTEGRATION_PASSWORD
+) -> None:
+    tab.get_by_label("User name").fill(username)
+    tab.get_by_label("Password").fill(password)
+    tab.get_by_role("button", name="Log in").click()
+
+
+def allow(tab: Tab) -> None:
+    tab.get_by_role("button", name="Allow").click()
+
+
+def picture(tab: Tab, name: str) -> None:
+    folder = os.environ.get("SCREENSHOTS")
+    if folder:
+        tab.screenshot(path=str(Path(folder) / f"{name}.png"))
+
+
+def test_log_in_and_allow_and_the_stack_is_connected(local: Local, tab: Tab) -> None:
+    with running(*connect(local)) as program:
+        tab.goto(program.address())
+        picture(tab, "1-login")
+        log_in(tab)
+        picture(tab, "2-consent")
+        allow(tab)
+        tab.get_by_role("heading", name="Connected").wait_for()
+        picture(tab, "3-connected")
+        assert "code=" not in tab.url
+        assert program.result().status == 0
+    answer = local.stack.request("POST", "/leads", {"LastName": "Okafor", "Company": "Shop"})
+    assert answer.status == 201
+
+
+def test_the_pages_load_nothing_else_and_log_no_error(local: Local, tab: Tab) -> None:
+    said: list[str] = []
+    asked: list[str] = []
+    tab.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    with running(*connect(local)) as program:
+        tab.goto(program.address())
+        log_in(tab)
+        tab.on("request", lambda request: asked.append(request.url))
+        allow(tab)
+        tab.get_by_role("heading", name="Connected").wait_for()
+        program.result()
+    # Whether a browser asks for a picture of the site is its own affair.
+    assert [one for one in said if "favicon" not in one and "404" not in one] == []
+    hosts = ("http://localhost:", "http://127.0.0.1:")
+    assert all(one.startswith(hosts) for one in asked)
+
+
+def test_denying_is_said_on_the_page_and_in_the_terminal(local: Local, tab: Tab) -> None:
+    with running(*connect(local)) as program:
+        tab.goto(program.address())
+        log_in(tab)
+        tab.get_by_role("button", name="Deny").click()
+        tab.get_by_role("heading", name="Not connected").wait_for()
+        picture(tab, "4-denied")
+        assert EXPLANATIONS["denied"].what in tab.inner_text("main")
+        result = program.result()
+    assert result.status == 1
+    assert EXPLANATIONS["denied"].what in result.err
+    assert not local.secret().get("refresh_token")
+
+
+def test_a_wrong_password_can_be_tried_again(local: Local, tab: Tab) -> None:
+    with running(*connect(local)) as program:
+        tab.goto(program.address())
+        log_in(tab, password="wrong")
+        tab.get_by_role("alert").wait_for()
+        picture(tab, "5-wrong-password")
+        assert not local.secret().get("refresh_token")
+        log_in(tab)
+        allow(tab)
+        tab.get_by_role("heading", name="Connected").wait_for()
+        assert program.result().status == 0
+
+
+def test_a_closed_tab_ends_the_program_with_words(local: Local, tab: Tab) -> None:
+    with running(*connect(local, "--wait", "3")) as program:
+        tab.goto(program.address())
+        tab.close()
+        result = program.result()
+    assert result.status == 1
+    assert EXPLANATIONS["no_answer"].what in result.err
+    assert not local.secret().get("refresh_token")
+
+
+def test_a_forged_state_connects_nothing_and_disturbs_nobody(local: Local, tab: Tab) -> None:
+    with running(*connect(local)) as program:
+        address = program.address()
+        tab.goto(f"{local.callback}?code=aPrxForged&state=forged")
+        tab.get_by_role("heading", name="Not this sign-in").wait_for()
+        picture(tab, "6-forged")
+        assert not local.secret().get("refresh_token")
+        tab.goto(address)
+        log_in(tab)
+        allow(tab)
+        tab.get_by_role("heading", name="Connected").wait_for()
+        assert program.result().status == 0
+
+
+def test_connect_and_set_up_in_one_browser(bare: Local, tab: Tab) -> None:
+    with running(*connect(bare, "--setup-org", "--yes", "--test-lead")) as program:
+        tab.goto(program.address(1))
+        log_in(tab)
+        allow(tab)
+        tab.get_by_role("heading", name="Connected").wait_for()
+        # The browser knows the integration user by now, and asks for a name all the same.
+        tab.goto(program.address(2))
+        log_in(tab, ADMIN_USER, ADMIN_PASSWORD)
+        allow(tab)
+        tab.get_by_role("heading", name="Signed in").wait_for()
+        picture(tab, "7-administrator")
+        result = program.result()
+    assert result.status == 0, result.err
+    assert bare.org.schema["Lead"].field("Bird_Key__c") is not None
+
+
+def test_the_last_page_suits_a_small_screen_and_a_dark_one(local: Local, tab: Tab) -> None:
+    tab.set_viewport_size({"width": 360, "height": 640})
+    tab.emulate_media(color_scheme="dark")
+    with running(*connect(local)) as program:
+        tab.goto(program.address())
+        log_in(tab)
+        tab.get_by_role("button", name="Deny").click()
+        tab.get_by_role("heading", name="Not connected").wait_for()
+        picture(tab, "8-small-dark")
+        width = tab.evaluate("document.documentElement.scrollWidth")
+        program.result()
+    assert width <= 360

@@ -1,0 +1,193 @@
+"""Where everything is, and whether it is where it was promised to be."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sandbox.org.org import Org
+from sandbox.stack import Stack
+from tests.slow.chaos.ledger import Ledger
+from tests.slow.chaos.wishes import Wish, mark_of
+
+MOST_SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whereabouts:
+    """Wishes by number, in each of the places where one may be."""
+
+    waiting: Counter[int]
+    rejected: Mapping[int, list[Mapping[str, Any]]]
+    """With the envelopes."""
+    live: Mapping[int, list[str]]
+    """With the ids of their records."""
+    deleted: Mapping[int, list[str]]
+    keys_twice: Mapping[str, list[str]]
+    unreadable: int = 0
+
+    @property
+    def kept(self) -> set[int]:
+        """All that is in one of the places."""
+        return {*self.waiting, *self.rejected, *self.live, *self.deleted}
+
+    def twice(self) -> list[int]:
+        """Wishes of which more than one record was ever made."""
+        records: Counter[int] = Counter()
+        for place in (self.live, self.deleted):
+            for number, ids in place.items():
+                records[number] += len(ids)
+        return sorted(number for number, count in records.items() if count > 1)
+
+
+def look_around(org: Org, *, outbox: list[str], rejected: list[str]) -> Whereabouts:
+    """Read the org; the queues' bodies must have been read before it, the outbox first.
+
+    A message only ever moves from the outbox to Rejected or to the org, so what is missed in one
+    place is found in the next.
+    """
+    waiting: Counter[int] = Counter()
+    refused: dict[int, list[Mapping[str, Any]]] = {}
+    unreadable = 0
+    for body in outbox:
+        number = mark_of(json.loads(body)["fields"])
+        if number is None:
+            unreadable += 1
+        else:
+            waiting[number] += 1
+    for body in rejected:
+        envelope = json.loads(body)
+        number = mark_of(envelope.get("fields") or {})
+        if number is None:
+            unreadable += 1
+        else:
+            refused.setdefault(number, []).append(envelope)
+    live: dict[int, list[str]] = {}
+    deleted: dict[int, list[str]] = {}
+    with org.lock:
+        for name in ("Lead", "Case"):
+            table = org.store[name]
+            for place, records in ((live, table.live), (deleted, table.deleted)):
+                for record in records.values():
+                    number = mark_of(record)
+                    if number is None:
+                        unreadable += 1
+                    else:
+                        place.setdefault(number, []).append(record["Id"])
+        keys_twice = org.keys_twice()
+    return Whereabouts(
+        waiting=waiting,
+        rejected=refused,
+        live=live,
+        deleted=deleted,
+        keys_twice=keys_twice,
+        unreadable=unreadable,
+    )
+
+
+def look_around_stack(stack: Stack) -> Whereabouts:
+    """Read a stack's queues and its org, in the order that misses nothing."""
+    outbox = stack.aws.queues.bodies(stack.outbox_url)
+    rejected = stack.aws.queues.bodies(stack.rejected_url)
+    return look_around(stack.org, outbox=outbox, rejected=rejected)
+
+
+@dataclass
+class Findings:
+    """What is wrong. Empty lists are what this suite wants."""
+
+    lost: set[int] = field(default_factory=set)
+    twice: set[int] = field(default_factory=set)
+    others: list[str] = field(default_factory=list)
+
+    @property
+    def all(self) -> list[str]:
+        """One line for each kind of thing that is wrong."""
+        said = list(self.others)
+        for name, numbers in (("lost", self.lost), ("made twice", self.twice)):
+            if numbers:
+                said.append(f"{len(numbers)} {name}: wishes {_some(numbers)}")
+        return said
+
+    def check_promises(self, seen: Whereabouts, accepted: Mapping[int, Any]) -> None:
+        """Every accepted wish is somewhere, and none was made twice. Holds at every moment.
+
+        `accepted` was read from the ledger before the places were looked at.
+        """
+        self.lost |= set(accepted) - seen.kept
+        self.twice |= set(seen.twice())
+        if seen.keys_twice:
+            self._note(f"{len(seen.keys_twice)} keys belong to several records")
+        if seen.unreadable:
+            self._note(f"{seen.unreadable} records or messages without a mark")
+
+    def check_end(
+        self,
+        ledger: Ledger,
+        seen: Whereabouts,
+        *,
+        removed: set[int],
+        aged: set[int],
+    ) -> None:
+        """After all trouble: what is good is in Salesforce, what is refused is kept with a reason.
+
+        `removed` are wishes whose record somebody deleted, `aged` those whose messages grew too
+        old to be delivered.
+        """
+        accepted = ledger.accepted()
+        self.check_promises(seen, accepted)
+        if seen.waiting:
+            self._note(f"{len(seen.waiting)} still wait")
+        for number, wish in accepted.items():
+            if problem := _wrong(wish, number, seen, removed=removed, aged=aged):
+                self._note(problem)
+        for number, ids in ledger.ids().items():
+            there = {*seen.live.get(number, ()), *seen.deleted.get(number, ())}
+            if not ids <= there:
+                self._note(f"wish {number}: a caller was told an id that no record of it has")
+        pairs: dict[int, list[int]] = {}
+        for number, wish in accepted.items():
+            if wish.fate == "one of a pair":
+                pairs.setdefault(wish.pair, []).append(number)
+        for numbers in pairs.values():
+            if not any(number in seen.live or number in removed for number in numbers):
+                self._note(f"wishes {_some(numbers)}: each is refused as a duplicate of another")
+        self.others += ledger.oddities
+
+    def _note(self, problem: str) -> None:
+        if problem not in self.others and len(self.others) < 30:
+            self.others.append(problem)
+
+
+def _wrong(wish: Wish, number: int, seen: Whereabouts, *, removed: set[int], aged: set[int]) -> str:
+    """What is wrong with an accepted wish at the end; empty if nothing is."""
+    reasons = [one.get("reason") or {} for one in seen.rejected.get(number, ())]
+    codes = {str(reason.get("code")) for reason in reasons}
+    if any(not reason.get("code") or not reason.get("at") for reason in reasons):
+        return f"wish {number}: in Rejected without a reason"
+    if number in removed:
+        return f"wish {number}: deleted, and brought back" if number in seen.live else ""
+    if wish.fate == "refused":
+        if number in seen.live:
+            return f"wish {number}: Salesforce should have refused it"
+        if number not in aged and codes != {wish.code}:
+            return f"wish {number}: refused with {_some(codes)}, not {wish.code}"
+        return ""
+    if wish.fate == "one of a pair":
+        if number in seen.live or number in aged or codes == {"DUPLICATES_DETECTED"}:
+            return ""
+        return f"wish {number}: neither made nor refused as a duplicate, but {_some(codes)}"
+    if reasons and number not in aged:
+        return f"wish {number}: good, and condemned with {_some(codes)}"
+    if number not in seen.live:
+        return f"wish {number}: good, and not in Salesforce"
+    return ""
+
+
+def _some(things: Any) -> str:
+    shown = sorted(things)
+    more = f" and {len(shown) - MOST_SHOWN} more" if len(shown) > MOST_SHOWN else ""
+    return ", ".join(str(one) for one in shown[:MOST_SHOWN]) + more

@@ -1,0 +1,442 @@
+"""The bundle's two ways into Salesforce in one process, with trouble at each of their calls.
+
+The other side is the sandbox's: its org without the network, its queues without HTTP. What happens
+to each call is drawn by hypothesis, which then makes a failing story short.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from botocore.exceptions import ClientError, ConnectionClosedError
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from bridge.aws import Aws, AwsError
+from bridge.deadline import Deadline
+from bridge.delivery.creation import RecordCreator
+from bridge.delivery.deliver import Delivery
+from bridge.delivery.outbox import Envelope, Queues
+from bridge.errors import NoAnswer, NotKept, Unreachable
+from bridge.http import Answer, Http
+from bridge.oauth.sessions import AccessToken, Sessions
+from bridge.records import ObjectName, Record
+from bridge.salesforce.client import Salesforce
+from bridge.settings import Settings
+from bridge.telemetry import Telemetry
+from sandbox.aws.queues import Queues as Sqs
+from sandbox.org.errors import Problem
+from sandbox.org.org import Org
+from sandbox.org.rest import rest
+from sandbox.org.sample import CLIENT_ID, INTEGRATION_USER
+from sandbox.org.trouble import Fault
+from tests.conftest import ENVIRON
+from tests.slow.chaos.audit import Whereabouts, look_around
+from tests.slow.chaos.wishes import REFUSE_ME, set_rules
+from tests.unit.doubles import IDENTITY
+
+HTML = b"<html><body>maintenance</body></html>"
+OUTBOX, REJECTED = "http://localhost/1/Outbox", "http://localhost/1/Rejected"
+
+TROUBLES = (
+    "none",
+    "never sent",
+    "refused",
+    "answer lost",
+    "done, and said to have failed",
+    "half of it",
+    "session expired",
+    "dies before",
+    "dies after",
+)
+REFUSED_KINDS = ("refused by a rule", "unknown field", "unreadable value")
+KINDS = ("lead", "case", "owned lead", *REFUSED_KINDS)
+
+
+class Killed(BaseException):
+    """SIGKILL: no code of the bundle may catch it."""
+
+
+class Fate:
+    """What happens to the next calls, whoever makes them; after those all is well."""
+
+    def __init__(self) -> None:
+        self._left: list[str] = []
+
+    def set(self, troubles: list[str]) -> None:
+        self._left = list(troubles)
+
+    def next(self) -> str:
+        trouble = self._left.pop(0) if self._left else "none"
+        if trouble == "dies before":
+            raise Killed
+        return trouble
+
+
+class OrgDoor(Http):
+    """The way to an org in this process."""
+
+    def __init__(self, org: Org, fate: Fate) -> None:
+        super().__init__()
+        self._org = org
+        self._fate = fate
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        deadline: Deadline,
+        repeatable: bool = False,
+    ) -> Answer:
+        trouble = self._fate.next()
+        if trouble == "never sent":
+            raise Unreachable("nobody listens")
+        if trouble == "refused":
+            return Answer(503, {}, HTML)
+        half = trouble == "half of it"
+        if trouble == "session expired":
+            self._org.oauth.expire_sessions()
+        every_other = itertools.cycle((False, True))
+        lock = Fault(error="UNABLE_TO_LOCK_ROW").problem()
+
+        def locked(name: str) -> Problem | None:
+            return lock if next(every_other) else None
+
+        target = "/" + url.split("://", 1)[1].partition("/")[2]
+        lower = {name.lower(): value for name, value in headers.items()}
+        answer = rest.serve(
+            self._org, method, target, lower, body or b"", trouble=locked if half else None
+        )
+        if trouble == "dies after":
+            raise Killed
+        if trouble == "answer lost":
+            raise NoAnswer("the connection was reset")
+        if trouble == "done, and said to have failed":
+            return Answer(503, {}, HTML)
+        return Answer(answer.status, answer.headers, answer.encoded())
+
+
+class SqsDoor:
+    """The two operations of boto3's client that Deliver calls."""
+
+    def __init__(self, sqs: Sqs, fate: Fate) -> None:
+        self._sqs = sqs
+        self._fate = fate
+
+    def send_message_batch(self, **asked: Any) -> dict[str, Any]:
+        return self._call("SendMessageBatch", asked)
+
+    def change_message_visibility_batch(self, **asked: Any) -> dict[str, Any]:
+        return self._call("ChangeMessageVisibilityBatch", asked)
+
+    def _call(self, operation: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+        trouble = self._fate.next()
+        if trouble == "never sent":
+            raise ConnectionClosedError(endpoint_url=OUTBOX)
+        if trouble == "refused":
+            raise ClientError({"Error": {"Code": "ServiceUnavailable"}}, operation)
+        status, answer = self._sqs.handle(operation, asked, partial=trouble == "half of it")
+        if trouble == "dies after":
+            raise Killed
+        if trouble in ("answer lost", "done, and said to have failed"):
+            raise ConnectionClosedError(endpoint_url=OUTBOX)
+        if status != 200:
+            raise ClientError({"Error": {"Code": answer["__type"]}}, operation)
+        return answer
+
+
+class AwsDoor(Aws):
+    """A parameter with the access token, the outbox, and RefreshToken."""
+
+    def __init__(self, org: Org, sqs: Sqs, fate: Fate) -> None:
+        super().__init__(http=Http(), identity=IDENTITY)
+        self._org = org
+        self._sqs = sqs
+        self._fate = fate
+        self._token: AccessToken | None = None
+
+    def get_parameter(self, name: str, *, deadline: Deadline) -> str | None:
+        self._trouble()
+        return self._token.dump() if self._token else None
+
+    def send_message(self, queue_url: str, body: str, *, deadline: Deadline) -> str:
+        lost = self._trouble()
+        status, answer = self._sqs.handle(
+            "SendMessage", {"QueueUrl": queue_url, "MessageBody": body}
+        )
+        assert status == 200
+        if lost == "dies after":
+            raise Killed
+        if lost:
+            raise AwsError("NoAnswer", "the connection was reset")
+        return str(answer["MessageId"])
+
+    def invoke(self, function: str, payload: Mapping[str, Any], *, deadline: Deadline) -> Any:
+        lost = self._trouble()
+        generation = self._token.generation if self._token else 0
+        made = self._org.oauth.approve(CLIENT_ID, INTEGRATION_USER, "api", "refresh_token")
+        self._token = AccessToken(
+            access_token=made["access_token"],
+            instance_url=made["instance_url"],
+            generation=generation + 1,
+        )
+        if lost:
+            raise AwsError("NoAnswer", "the connection was reset", status=400)
+        return {"generation": generation + 1, "refreshed": True}
+
+    def _trouble(self) -> str:
+        """Raise what happens before; answer what happens after the work is done."""
+        trouble = self._fate.next()
+        if trouble in ("never sent", "refused"):
+            raise AwsError("ServiceUnavailable", "not now", status=400)
+        after = ("answer lost", "done, and said to have failed", "dies after")
+        return trouble if trouble in after else ""
+
+
+troubles = st.lists(st.sampled_from(TROUBLES), max_size=8)
+
+
+class Story(RuleBasedStateMachine):
+    """Callers ask, messages are delivered in any order and any number of times, all may fail."""
+
+    held = Bundle("held")
+    """Messages that some delivery has received and not looked at yet."""
+
+    changed: ClassVar[Mapping[str, str]] = {}
+    """Variables of the functions' environment that differ from the template's."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.org = Org.sample()
+        set_rules(self.org)
+        self.org.clear_duplicate_rule("Lead")
+        self.fate = Fate()
+        self.sqs = Sqs(region="eu-west-1", account="1", base_url=lambda: "http://localhost")
+        for name in ("Outbox", "Rejected"):
+            self.sqs.handle("CreateQueue", {"QueueName": name, "Attributes": {}})
+        self.settings = Settings.from_environ(
+            {**ENVIRON, "OUTBOX_URL": OUTBOX, "REJECTED_URL": REJECTED, **self.changed}
+        )
+        self.kinds: dict[int, str] = {}
+        self.accepted: set[int] = set()
+        self.removed: set[int] = set()
+        self.in_hand: list[list[dict[str, Any]]] = []
+        self.aws = AwsDoor(self.org, self.sqs, self.fate)
+        self.new_environment()
+
+    @rule()
+    def new_environment(self) -> None:
+        """Lambda ends one and begins another: nothing is in memory."""
+        telemetry, http = Telemetry(), OrgDoor(self.org, self.fate)
+        salesforce = Salesforce(http=http, settings=self.settings)
+        sessions = Sessions(aws=self.aws, settings=self.settings)
+        self.creator = RecordCreator(
+            salesforce=salesforce,
+            sessions=sessions,
+            queues=Queues(aws=self.aws, settings=self.settings),
+            settings=self.settings,
+            telemetry=telemetry,
+        )
+        self.delivery = Delivery(
+            salesforce=salesforce,
+            sessions=sessions,
+            sqs=SqsDoor(self.sqs, self.fate),
+            settings=self.settings,
+            telemetry=telemetry,
+        )
+
+    # Callers
+
+    @rule(kind=st.sampled_from(KINDS), troubles=troubles, at_once=st.booleans())
+    def ask(self, kind: str, troubles: list[str], at_once: bool) -> None:
+        number = len(self.kinds) + 1
+        self.kinds[number] = kind
+        self._ask(number, troubles, at_once=at_once)
+
+    @precondition(lambda self: self.kinds)
+    @rule(data=st.data(), troubles=troubles)
+    def ask_again(self, data: st.DataObject, troubles: list[str]) -> None:
+        number = data.draw(st.sampled_from(sorted(self.kinds)))
+        if number not in self.removed:  # a key lasts as long as its record
+            self._ask(number, troubles, at_once=True)
+
+    def _ask(self, number: int, troubles: list[str], *, at_once: bool) -> None:
+        self.fate.set(troubles)
+        try:
+            self.creator.create(
+                self._record(number),
+                request_id="r",
+                deadline=Deadline.after(8),
+                at_once=at_once,
+            )
+        except NotKept:
+            return
+        except Killed:
+            self.new_environment()
+            return
+        finally:
+            self.fate.set([])
+        self.accepted.add(number)
+
+    def _record(self, number: int) -> Record:
+        kind = self.kinds[number]
+        name: ObjectName = "Case" if kind == "case" else "Lead"
+        fields: dict[str, Any] = {"Description": f"#{number}#"}
+        fields |= {"Subject": "s"} if name == "Case" else {"LastName": "L", "Company": "C"}
+        if kind == "owned lead":
+            fields["OwnerId"] = self.org.settings.default_case_owner
+        if kind == "refused by a rule":
+            fields["Description"] += REFUSE_ME
+        if kind == "unknown field":
+            fields["Nope__c"] = 1
+        if kind == "unreadable value":
+            fields["NumberOfEmployees"] = "many"
+        return Record(object=name, key=f"wish-{number}", fields=fields)
+
+    # The outbox
+
+    @rule(target=held, most=st.integers(1, 30))
+    def receive(self, most: int) -> list[dict[str, Any]]:
+        """SQS may hand out what somebody else is still at work on."""
+        self.sqs.let_time_pass(OUTBOX)
+        messages: list[dict[str, Any]] = []
+        while len(messages) < most:
+            asked = {
+                "QueueUrl": OUTBOX,
+                "MaxNumberOfMessages": min(10, most - len(messages)),
+                "MessageSystemAttributeNames": ["All"],
+            }
+            some = self.sqs.handle("ReceiveMessage", asked)[1].get("Messages", [])
+            if not some:
+                break
+            messages += [
+                {
+                    "messageId": one["MessageId"],
+                    "receiptHandle": one["ReceiptHandle"],
+                    "body": one["Body"],
+                    "attributes": one["Attributes"],
+                }
+                for one in some
+            ]
+        self.in_hand.append(messages)
+        return messages
+
+    @rule(messages=consumes(held), troubles=troubles, acknowledged=st.booleans())
+    def deliver(
+        self, messages: list[dict[str, Any]], troubles: list[str], acknowledged: bool
+    ) -> None:
+        """Not acknowledged: done, and then SQS was not told."""
+        self.in_hand.remove(messages)
+        self.fate.set(troubles)
+        try:
+            answer = self.delivery.run({"Records": messages}, seconds=120)
+        except Killed:
+            self.new_environment()
+            return
+        finally:
+            self.fate.set([])
+        kept = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+        if acknowledged:
+            for message in messages:
+                if message["messageId"] not in kept:
+                    asked = {"QueueUrl": OUTBOX, "ReceiptHandle": message["receiptHandle"]}
+                    self.sqs.handle("DeleteMessage", asked)
+
+    # Time and people
+
+    @rule()
+    def ten_minutes_pass(self) -> None:
+        self.sqs.age(OUTBOX, 660)
+
+    @rule()
+    def sessions_expire(self) -> None:
+        self.org.oauth.expire_sessions()
+
+    @rule(most=st.sampled_from((0, 1, 3)))
+    def a_trigger_takes_so_many(self, most: int) -> None:
+        self.org.settings.put(trigger_limits={"Lead": most, "Case": most} if most else {})
+
+    @precondition(lambda self: self.org.store["Lead"].live)
+    @rule(data=st.data())
+    def somebody_deletes_a_lead(self, data: st.DataObject) -> None:
+        """Ten minutes after it came, and nobody is at work on it."""
+        live = self.look().live
+        busy = {
+            number
+            for messages in self.in_hand
+            for message in messages
+            for number in self.kinds
+            if f'"wish-{number}"' in message["body"]
+        }
+        free = sorted(n for n in live if n not in busy and self.kinds[n] != "case")
+        if free:
+            number = data.draw(st.sampled_from(free))
+            self.sqs.age(OUTBOX, 660)
+            self.org.delete("Lead", live[number][0])
+            self.removed.add(number)
+
+    @rule()
+    def rejected_is_replayed(self) -> None:
+        """Sent first, then deleted; a message that is in the outbox and in Rejected is in order."""
+        queue = self.sqs.queue(REJECTED)
+        for message in list(queue.messages.values()):
+            body = Envelope.parse(message.body).again().dump()
+            self.sqs.handle("SendMessage", {"QueueUrl": OUTBOX, "MessageBody": body})
+            queue.drop(message)
+
+    # What always holds
+
+    def look(self) -> Whereabouts:
+        return look_around(
+            self.org, outbox=self.sqs.bodies(OUTBOX), rejected=self.sqs.bodies(REJECTED)
+        )
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        assert self.accepted <= self.look().kept
+
+    @invariant()
+    def nothing_is_made_twice(self) -> None:
+        seen = self.look()
+        assert seen.twice() == [] and not seen.keys_twice
+
+    @invariant()
+    def nobody_is_condemned_for_others(self) -> None:
+        for number, envelopes in self.look().rejected.items():
+            assert self.kinds[number] in REFUSED_KINDS, json.dumps(envelopes)
+
+    def teardown(self) -> None:
+        """After all trouble everything good is in Salesforce, all else in Rejected."""
+        if not hasattr(self, "org"):
+            return
+        self.org.settings.put(trigger_limits={})
+        self.new_environment()
+        for _ in range(20):
+            if not self.sqs.bodies(OUTBOX):
+                break
+            self.deliver_all()
+        seen = self.look()
+        assert not seen.waiting
+        for number in self.accepted - self.removed:
+            place = seen.rejected if self.kinds[number] in REFUSED_KINDS else seen.live
+            assert number in place, f"{self.kinds[number]} {number}"
+        for number in self.removed:
+            assert number not in seen.live, f"{number} was brought back"
+        self.nothing_is_made_twice()
+
+    def deliver_all(self) -> None:
+        self.deliver(self.receive(200), [], True)

@@ -1,0 +1,192 @@
+"""Each function killed between any two of its steps: nothing is lost, nothing made twice.
+
+A step is an answer that has come from AWS or Salesforce: between two answers nothing changes that
+anybody else could see. Each test begins with a kill after the first one and goes on until the
+function reaches its end alive, so that no step can be forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from sandbox.org.sample import CLIENT_ID
+from sandbox.stack import Stack
+from tests.slow.chaos.audit import Findings, look_around_stack
+from tests.slow.chaos.credentials import CredentialsWatch
+from tests.slow.chaos.ledger import ACCEPTED, Ledger
+from tests.slow.chaos.wishes import REFUSE_ME, Wish, set_rules
+
+MOST_STEPS = 40
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with Stack(poll=False, processes=1) as stack:
+        set_rules(stack.org)
+        stack.org.oauth.apps[CLIENT_ID].rotation = True
+        yield stack
+
+
+@pytest.fixture(autouse=True)
+def _quiet(stack: Stack) -> Iterator[None]:
+    stack.org.trouble.clear()
+    stack.org.forget_records()
+    for url in (stack.outbox_url, stack.rejected_url):
+        stack.client("sqs").purge_queue(QueueUrl=url)
+    assert not stack.tick().failed
+    yield
+    for function in stack.functions.values():
+        function.doom = None
+    stack.aws.heal()
+
+
+def steps() -> Iterator[int]:
+    """After how many steps to die: after each answer, never after a request alone."""
+    return iter(range(2, 2 * MOST_STEPS, 2))
+
+
+def numbered(wish: Wish, number: int, *, text: str = "") -> Wish:
+    return replace(
+        wish,
+        number=number,
+        headers={"Idempotency-Key": f"wish-{number}"},
+        body={**wish.body, "Description": f"#{number}# {text}"},
+    )
+
+
+LEAD = Wish(number=0, path="/leads", headers={}, body={"LastName": "Okafor"})
+CASE = Wish(number=0, path="/cases", headers={}, body={"Subject": "Broken"}, object="Case")
+
+
+def refused_by_salesforce(stack: Stack) -> None:
+    """The record is kept in Rejected: the look-up before that is a step too."""
+
+
+def cold_and_expired(stack: Stack) -> None:
+    stack.org.oauth.expire_sessions()
+
+
+def locked(stack: Stack) -> None:
+    stack.org.trouble.add(area="rest", error="UNABLE_TO_LOCK_ROW")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    "name, wish, text, prepare",
+    [
+        ("create_lead", LEAD, "", cold_and_expired),
+        ("create_lead", LEAD, REFUSE_ME, refused_by_salesforce),
+        ("create_case", CASE, "", locked),
+    ],
+    ids=["a lead with an expired session", "a lead that is refused", "a case on locked rows"],
+)
+def test_a_caller_whose_function_dies_at_any_step_asks_again_and_is_served_once(
+    stack: Stack, name: str, wish: Wish, text: str, prepare: Callable[[Stack], None]
+) -> None:
+    function, ledger, findings = stack.functions[name], Ledger(), Findings()
+    deaths = 0
+    for number, step in enumerate(steps(), 1):
+        asked = numbered(wish, number, text=text)
+        prepare(stack)
+        function.recycle()
+        function.doom = lambda step=step: step
+        died = stack.request("POST", asked.path, asked.content, headers=asked.headers)
+        function.doom = None
+        if died.status in ACCEPTED:
+            break
+        deaths += 1
+        assert died.status == 502  # what API Gateway says of a function that died
+        again = stack.request("POST", asked.path, asked.content, headers=asked.headers)
+        assert ledger.answer(asked, again) in ACCEPTED
+        stack.org.trouble.clear()
+    else:
+        pytest.fail("it always dies")
+
+    stack.org.trouble.clear()
+    assert deaths >= 2
+    stack.drain()
+    seen = look_around_stack(stack)
+    findings.check_promises(seen, ledger.accepted())
+    assert findings.all == []
+    assert len(ledger.accepted()) == deaths
+    place = seen.rejected if text else seen.live
+    assert set(ledger.accepted()) <= set(place)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_delivery_that_dies_at_any_step_loses_nothing_and_doubles_nothing(stack: Stack) -> None:
+    """With everything in it: an expired session, a look-up, halving, locks and a refusal."""
+    sqs, function = stack.client("sqs"), stack.functions["deliver"]
+    deaths = 0
+    sent: set[int] = set()
+    for round_number, step in enumerate(steps()):
+        first = 1 + round_number * 6
+        wishes = [numbered(LEAD, first + n) for n in range(4)]
+        wishes.append(numbered(LEAD, first + 4, text=REFUSE_ME))
+        unknown = numbered(LEAD, first + 5)
+        wishes.append(replace(unknown, headers={}, body={**unknown.body, "Nope__c": "x"}))
+        for wish in wishes:
+            sqs.send_message(QueueUrl=stack.outbox_url, MessageBody=wish.envelope)
+            sent.add(wish.number)
+        stack.age_outbox(660)
+        stack.org.oauth.expire_sessions()
+        stack.org.trouble.add(area="rest", error="UNABLE_TO_LOCK_ROW", share=0.3, times=2)
+        function.recycle()
+        function.doom = lambda step=step: step
+        crashes = function.crashes
+        stack.let_time_pass()
+        stack.deliver_once()
+        function.doom = None
+        stack.org.trouble.clear()
+        seen = look_around_stack(stack)
+        assert sent <= seen.kept, f"lost after step {step}: {sorted(sent - seen.kept)}"
+        assert seen.twice() == [] and not seen.keys_twice, f"twice after step {step}"
+        if function.crashes == crashes:
+            break
+        deaths += 1
+        stack.drain()
+    else:
+        pytest.fail("it always dies")
+
+    assert deaths >= 8
+    stack.drain()
+    seen = look_around_stack(stack)
+    good = {number for number in sent if number % 6 not in (5, 0)}
+    assert set(seen.live) == good
+    assert set(seen.rejected) == sent - good
+    assert seen.twice() == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_refresh_that_dies_at_any_step_disconnects_in_one_window_only(stack: Stack) -> None:
+    watch, deaths = kill_refreshes(stack)
+
+    assert watch.violations == []
+    assert deaths >= 10
+    assert 1 <= watch.in_the_window <= 2
+    assert not stack.tick().failed
+    assert stack.request("POST", "/leads", {"LastName": "Okafor"}).status == 201
+
+
+def kill_refreshes(stack: Stack) -> tuple[CredentialsWatch, int]:
+    """Kill RefreshToken after each of its steps, up to the first violation that the watch sees."""
+    watch, function = CredentialsWatch(stack), stack.functions["refresh_token"]
+    assert not stack.tick().failed
+    for deaths, step in enumerate(steps()):
+        token = stack.token()
+        function.recycle()
+        watch.doom = lambda step=step: step  # type: ignore[misc]
+        outcome = stack.invoke(
+            "refresh_token", {"refused_generation": token["generation"] if token else None}
+        )
+        watch.doom = lambda: 0
+        watch.look()
+        if watch.violations or not outcome.failed:
+            return watch, deaths
+    raise AssertionError("it always dies")

@@ -1,0 +1,653 @@
+"""Each function behind its door, with the other side in memory and what must hold whatever comes.
+
+Hypothesis (`test_*.py`) and atheris (`targets.py`) bring what comes in; here is what is made of it
+and what is then looked at. Waiting costs no time: `Clock` counts it instead, so that "never beyond
+the budget" is told exactly.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from bridge.api.record_api import RecordApi
+from bridge.api.signatures import SignatureGate, SigningKeys
+from bridge.aws import FunctionError
+from bridge.bird import channels
+from bridge.deadline import Deadline
+from bridge.delivery.creation import RecordCreator
+from bridge.delivery.deliver import Delivery
+from bridge.delivery.outbox import Queues
+from bridge.errors import BadRequest, BridgeError, CredentialsLost, NoAnswer, Unreachable
+from bridge.http import Answer
+from bridge.oauth.refresher import TokenRefresher, Vault
+from bridge.oauth.sessions import Sessions
+from bridge.records import ObjectName
+from bridge.salesforce.client import Salesforce
+from bridge.salesforce.error_codes import GRANT_DESCRIPTIONS
+from bridge.settings import Settings
+from bridge.telemetry import Telemetry
+from tests.conftest import ENVIRON
+from tests.unit.doubles import INSTANCE, KEY, Call, Scripted, SmallAws
+
+BUDGET_SECONDS = 2.0
+"""Of create_*, here."""
+
+LOGGABLE = re.compile(r"[A-Za-z0-9_.:+-]{0,100}")
+"""What a text in a log line looks like: a name, a code, an id or a key. No sentence, no person."""
+
+ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
+SAYABLE = re.compile(r"[\x21-\x7e]+")
+"""What a token consists of (RFC 6749, appendix A: VSCHAR), less the space."""
+
+
+class Clock:
+    """Time that passes by being waited for: `sleep` and slow answers move it on."""
+
+    def __init__(self) -> None:
+        self.waited = 0.0
+
+    def wait(self, seconds: float) -> None:
+        self.waited += max(0.0, seconds)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        really, slept = time.monotonic, time.sleep
+        time.monotonic = lambda: really() + self.waited  # type: ignore[assignment]
+        time.sleep = self.wait  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            time.monotonic, time.sleep = really, slept  # type: ignore[assignment]
+
+
+class Ear:
+    """Stands where Powertools' logger does and keeps what it is told."""
+
+    def __init__(self, lines: list[tuple[str, Mapping[str, Any]]]) -> None:
+        self._lines = lines
+
+    def info(self, name: str, *, extra: Mapping[str, Any]) -> None:
+        self._lines.append((name, extra))
+
+    warning = error = info
+
+
+class Listening(Telemetry):
+    """Remembers every line, and the faults of ours that were answered as 503."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[tuple[str, Mapping[str, Any]]] = []
+        self.written = io.StringIO()
+        self.faults: list[BaseException] = []
+
+    @cached_property
+    def _logger(self) -> Any:
+        return Ear(self.lines)
+
+    def alarm(self, name: str, *, error: BaseException, **said: Any) -> None:
+        super().alarm(name, error=error, **said)
+        if name in ("unexpected_error", "telemetry_failed"):
+            self.faults.append(error)
+
+    @contextlib.contextmanager
+    def heard(self) -> Iterator[None]:
+        """What is written to stdout meanwhile (metrics, and a record's line) is kept too."""
+        with contextlib.redirect_stdout(self.written):
+            yield
+
+    def check(self) -> None:
+        """Nothing in a log or a metric but names, codes, ids and numbers."""
+        known = {channel.name for channel in channels.table().values()} | {"none", "other"}
+        told = [extra for _, extra in self.lines]
+        told += [json.loads(line) for line in self.written.getvalue().splitlines()]
+        for line in told:
+            for text in _texts_in(line):
+                assert LOGGABLE.fullmatch(text), f"{text!r} is in a log line"
+            assert line.get("channel", "none") in known, line
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield str(name)
+            yield from _texts_in(inner)
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for inner in value:
+            yield from _texts_in(inner)
+
+
+def told_by(error: BaseException | None) -> str:
+    """The texts of an exception and of all that it came from, where they are ours."""
+    texts = []
+    while error is not None:
+        if isinstance(error, BridgeError):
+            texts.append(str(error))
+        error = error.__cause__
+    return "\n".join(texts)
+
+
+@dataclass
+class Context:
+    """Lambda's."""
+
+    aws_request_id: str = "request-1"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 20_000
+
+
+class Keyed(SmallAws):
+    """AWS with a signing key, and a RefreshToken that brings a new token each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generation = 1
+        self.publish("token-1", 1)
+        self.refresh = self._refresh
+
+    def get_secret(self, secret_id: str, *, deadline: Any) -> str:
+        return '{"keys": ["a key that nobody else knows"]}'
+
+    def _refresh(self, payload: Any) -> Any:
+        self.generation += 1
+        if self.generation > 3:
+            return FunctionError("Unavailable", "not now")
+        self.publish("token-1", self.generation)
+        return {"generation": self.generation, "refreshed": True}
+
+
+@dataclass(frozen=True)
+class Happening:
+    """What the other side does with a call: an answer or an exception, after some time."""
+
+    what: Answer | Exception
+    seconds: float = 0.0
+
+
+class MadeUp(Scripted):
+    """Does what a list says, then for ever what stands last in it. Knows what it answered."""
+
+    def __init__(self, happens: list[Happening], *, clock: Clock | None = None) -> None:
+        super().__init__(lambda call: Answer(500, {}, b""))
+        self._left = list(happens)
+        self._clock = clock
+        self.given: list[tuple[Call, Answer]] = []
+
+    def send(self, method: str, url: str, **asked: Any) -> Answer:
+        deadline: Deadline = asked["deadline"]
+        headers: Mapping[str, str] = asked["headers"]
+        call = Call(method, url, headers, asked.get("body"), bool(asked.get("repeatable")), 0.0)
+        self.calls.append(call)
+        assert "://" in url and not re.search(r"[\x00-\x20]", url), "no such URL can be asked"
+        if "Authorization" in headers:
+            assert urlsplit(url).hostname == urlsplit(INSTANCE).hostname, "a token goes elsewhere"
+        for name, value in headers.items():
+            (name + value).encode("latin-1")
+            assert not set("\r\n") & set(name + value), "one header would be two"
+        if not deadline.remaining():
+            raise Unreachable("no time was left to send the request")
+        happens = self._left.pop(0) if len(self._left) > 1 else self._left[0]
+        if self._clock is not None:
+            left = deadline.remaining()
+            self._clock.wait(min(happens.seconds, left))
+            if happens.seconds > left:
+                raise NoAnswer("did not answer in time")
+        if isinstance(happens.what, Exception):
+            raise happens.what
+        self.given.append((call, happens.what))
+        return happens.what
+
+
+# create_*
+
+
+class Stand:
+    """One function's API between made-up events and made-up answers."""
+
+    def __init__(
+        self, object_name: ObjectName | None, org: Scripted, *, scheme: str = "none"
+    ) -> None:
+        changed = {"SIGNATURE_SCHEME": scheme, "RESPONSE_BUDGET_SECONDS": str(BUDGET_SECONDS)}
+        settings = Settings.from_environ({**ENVIRON, **changed})
+        self.settings = settings
+        self.aws = Keyed()
+        self.telemetry = Listening()
+        gate = None
+        if scheme != "none" or object_name is None:
+            keys = SigningKeys(aws=self.aws, settings=settings)
+            gate = SignatureGate(keys=keys, settings=settings)
+        creator = RecordCreator(
+            salesforce=Salesforce(http=org, settings=settings),
+            sessions=Sessions(aws=self.aws, settings=settings),
+            queues=Queues(aws=self.aws, settings=settings),
+            settings=settings,
+            telemetry=self.telemetry,
+        )
+        self.api = RecordApi(
+            object_name, creator=creator, settings=settings, telemetry=self.telemetry, gate=gate
+        )
+
+    def answer(self, event: Any) -> tuple[int, dict[str, Any]]:
+        """The answer to an event, looked at: its shape, its time, what was logged on the way."""
+        started = time.monotonic()
+        with self.telemetry.heard():
+            reply = self.api.answer(event, Context())
+        assert time.monotonic() - started < BUDGET_SECONDS + 1.5
+        if self.telemetry.faults:
+            raise self.telemetry.faults[0]
+        self.telemetry.check()
+        assert set(reply) == {"statusCode", "headers", "body", "isBase64Encoded"}
+        for name, value in reply["headers"].items():
+            assert not set("\r\n") & set(name + value)
+        said = json.loads(reply["body"])
+        assert all(isinstance(value, (str, int, bool)) for value in said.values())
+        assert "Traceback" not in reply["body"]
+        body = json.dumps(reply, ensure_ascii=False, allow_nan=False)
+        assert len(body.encode("utf-8", "surrogatepass")) < 1_000_000, "Lambda takes 6 MB"
+        return int(reply["statusCode"]), said
+
+    def kept(self) -> int:
+        """How many records are in one of the queues."""
+        return sum(len(bodies) for bodies in self.aws.queues.values())
+
+
+# deliver
+
+
+class Rejected:
+    """SQS for Deliver: takes what goes to Rejected, unless that fails."""
+
+    def __init__(self, *, failing: Callable[[int], bool] = lambda number: False) -> None:
+        self.sent: list[str] = []
+        self._failing = failing
+        self._number = 0
+
+    def send_message_batch(self, *, QueueUrl: str, Entries: list[dict[str, str]]) -> Any:
+        assert QueueUrl == ENVIRON["REJECTED_URL"]
+        assert 0 < len(Entries) <= 10
+        bodies = [entry["MessageBody"] for entry in Entries]
+        assert sum(len(body.encode()) for body in bodies) <= 1024 * 1024, "SQS refuses the call"
+        answer: dict[str, list[dict[str, str]]] = {"Successful": [], "Failed": []}
+        for entry in Entries:
+            self._number += 1
+            fails = self._failing(self._number)
+            answer["Failed" if fails else "Successful"].append({"Id": entry["Id"]})
+            if not fails:
+                self.sent.append(entry["MessageBody"])
+        return answer
+
+    def change_message_visibility_batch(
+        self, *, QueueUrl: str, Entries: list[dict[str, Any]]
+    ) -> Any:
+        assert QueueUrl == ENVIRON["OUTBOX_URL"]
+        assert 0 < len(Entries) <= 10
+        for entry in Entries:
+            assert 0 < entry["VisibilityTimeout"] <= 43_200
+        return {}
+
+
+DELIVER_SECONDS = 120.0
+
+
+def deliver(
+    event: Any,
+    org: MadeUp,
+    *,
+    clock: Clock,
+    failing: Callable[[int], bool] = lambda number: False,
+) -> Rejected:
+    """Have Deliver work on an event, and account for each of its messages.
+
+    Each is reported back, or in Rejected as it was, or done because Salesforce said so.
+    """
+    settings = Settings.from_environ(ENVIRON)
+    telemetry = Listening()
+    sqs = Rejected(failing=failing)
+    delivery = Delivery(
+        salesforce=Salesforce(http=org, settings=settings),
+        sessions=Sessions(aws=Keyed(), settings=settings),
+        sqs=sqs,
+        settings=settings,
+        telemetry=telemetry,
+    )
+    before = json.dumps(event, default=repr)
+    with clock.running(), telemetry.heard():
+        try:
+            answer = delivery.run(event, seconds=DELIVER_SECONDS)
+        except BadRequest as error:
+            # What SQS never sends: it keeps all of it.
+            assert not _is_sqs_event(event), "SQS could have sent this"
+            assert not sqs.sent and not org.calls
+            assert LOGGABLE.fullmatch(str(error).replace(" ", ""))
+            return sqs
+    assert _is_sqs_event(event)
+    assert json.dumps(event, default=repr) == before
+    assert clock.waited < DELIVER_SECONDS
+    assert len(org.calls) < 40 * (len(event.get("Records") or ()) + 1), "calls without end"
+    telemetry.check()
+    assert set(answer) == {"batchItemFailures"}
+    kept = [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+    messages = event.get("Records") or ()
+    assert set(kept) <= {message["messageId"] for message in messages}
+    assert len(set(kept)) == len(kept)
+    for message in messages:
+        if message["messageId"] not in kept:
+            body = message.get("body")
+            assert _is_in(sqs.sent, body) or _is_done(org, body), f"{body!r} is lost"
+    return sqs
+
+
+def _is_sqs_event(event: Any) -> bool:
+    """What SQS sends has messages, each with an id."""
+    records = event.get("Records") or [] if isinstance(event, dict) else None
+    return isinstance(records, list) and all(
+        isinstance(message, dict) and isinstance(message.get("messageId"), str)
+        for message in records
+    )
+
+
+def _is_in(sent: Iterable[str], body: Any) -> bool:
+    """Whether one of these holds that body: as it came, or the record that is in it."""
+    read = _json(body)
+    for other in sent:
+        if other == body:
+            return True
+        said = _json(other)
+        if not isinstance(said, dict):
+            continue
+        if said.get("unreadable") == str("" if body is None else body):
+            return True
+        if isinstance(read, dict) and "fields" in said and "reason" in said:
+            same = all(said[name] == read.get(name) for name in ("object", "key"))
+            missing = dict(read.get("fields") or {})
+            for name, value in said["fields"].items():
+                same = same and json.dumps(missing.pop(name, None)) == json.dumps(value)
+            if same and set(missing) <= set(read.get("derived") or ()):
+                return True
+            # Another message of the same key stands for both.
+            if same or (said["object"] == read.get("object") and said["key"] == read.get("key")):
+                return True
+    return False
+
+
+def _is_done(org: MadeUp, body: Any) -> bool:
+    """Whether Salesforce said that this record is there, in one of its answers."""
+    read = _json(body)
+    if not isinstance(read, dict):
+        return False
+    name = read.get("object")
+    # Half a character is sent as a question mark.
+    key = str(read.get("key")).encode(errors="replace").decode()
+    for call, answer in org.given:
+        said = _json(answer.body)
+        if call.method == "POST":
+            records = call.json()["records"]
+            places = [
+                place
+                for place, record in enumerate(records)
+                if record[KEY] == key and record["attributes"] == {"type": name}
+            ]
+            if not places:
+                continue
+            if isinstance(said, list) and len(said) == len(records) and 200 <= answer.status < 300:
+                entry = said[places[0]]
+                if isinstance(entry, dict) and entry.get("success") is True:
+                    return ID.fullmatch(str(entry.get("id"))) is not None
+                entry_text = json.dumps(entry)
+            else:
+                entry_text = json.dumps(said) if len(records) == 1 else ""
+            if KEY.lower() in entry_text.lower() and "DUPLICATE" in entry_text:
+                return True
+        elif isinstance(said, dict) and answer.status < 300 and f" {name} " in _asked(call):
+            rows = said.get("records")
+            for row in rows if isinstance(rows, list) else ():
+                if not isinstance(row, dict):
+                    continue
+                lower = {column.lower(): value for column, value in row.items()}
+                if lower.get(KEY.lower()) == key and ID.fullmatch(str(row.get("Id"))):
+                    return True
+    return False
+
+
+def _asked(call: Call) -> str:
+    # Further pages of an answer have an address that says nothing.
+    return call.url.replace("%20", " ") if "q=" in call.url else " Lead Case "
+
+
+def _json(text: Any) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+# refresh_token
+
+
+def aws_error(code: str, operation: str) -> ClientError:
+    """What boto3 raises when AWS refuses."""
+    return ClientError({"Error": {"Code": code, "Message": "no"}}, operation)
+
+
+@dataclass
+class AwsStore:
+    """Secrets Manager, Parameter Store and DynamoDB, as far as RefreshToken uses them.
+
+    `failing` says for each call, counted from 1, whether AWS refuses it.
+    """
+
+    secret: str | None
+    parameters: dict[str, str]
+    failing: Callable[[int, str], Exception | None] = lambda number, operation: None
+    version: int = 1
+    lease: dict[str, Any] | None = None
+    calls: int = 0
+    wrote: list[str] = field(default_factory=list)
+
+    def _called(self, operation: str) -> None:
+        self.calls += 1
+        error = self.failing(self.calls, operation)
+        if error is not None:
+            raise error
+
+    def get_secret_value(self, *, SecretId: str) -> dict[str, Any]:
+        self._called("GetSecretValue")
+        if self.secret is None:
+            raise aws_error("ResourceNotFoundException", "GetSecretValue")
+        return {"SecretString": self.secret, "VersionId": f"v{self.version}"}
+
+    def put_secret_value(self, *, SecretId: str, SecretString: str) -> dict[str, Any]:
+        self._called("PutSecretValue")
+        self.wrote.append("secret")
+        self.secret = SecretString
+        self.version += 1
+        return {"VersionId": f"v{self.version}"}
+
+    def get_parameter(self, *, Name: str, WithDecryption: bool) -> dict[str, Any]:
+        self._called("GetParameter")
+        assert WithDecryption
+        if Name not in self.parameters:
+            raise aws_error("ParameterNotFound", "GetParameter")
+        return {"Parameter": {"Value": self.parameters[Name]}}
+
+    def put_parameter(self, *, Name: str, Value: str, Type: str, **more: Any) -> None:
+        self._called("PutParameter")
+        assert Type == "SecureString"
+        self.wrote.append(Name)
+        self.parameters[Name] = Value
+
+    def put_item(self, *, Item: dict[str, Any], ConditionExpression: str, **more: Any) -> None:
+        self._called("PutItem")
+        values = more["ExpressionAttributeValues"]
+        there, owner = self.lease, values[":owner"]["S"]
+        free = there is None or there["owner_id"]["S"] == owner
+        if ConditionExpression.startswith("owner_id") and there is None:
+            free = False
+        if not free:
+            raise aws_error("ConditionalCheckFailedException", "PutItem")
+        self.lease = Item
+
+    def delete_item(self, *, ExpressionAttributeValues: dict[str, Any], **more: Any) -> None:
+        self._called("DeleteItem")
+        if self.lease and self.lease["owner_id"] == ExpressionAttributeValues[":owner"]:
+            self.lease = None
+
+
+def no_failure(number: int, operation: str) -> Exception | None:
+    """AWS takes every call."""
+    return None
+
+
+def failing_at(numbers: Iterable[int]) -> Callable[[int, str], Exception | None]:
+    """AWS refuses these calls, or cannot be reached."""
+    chosen = frozenset(numbers)
+
+    def fails(number: int, operation: str) -> Exception | None:
+        if number not in chosen or operation == "DeleteItem":
+            return None
+        if number % 2:
+            return aws_error("LimitExceededException", operation)
+        return EndpointConnectionError(endpoint_url="https://aws.example")
+
+    return fails
+
+
+REFRESH_SECONDS = 60.0
+
+
+def refresh(
+    event: Any,
+    *,
+    secret: str | None,
+    stored: str | None,
+    pending: str | None,
+    org: MadeUp,
+    clock: Clock,
+    failing: Callable[[int, str], Exception | None] = no_failure,
+) -> AwsStore:
+    """Have RefreshToken work on an event, and see that it kept and published what it may."""
+    settings = Settings.from_environ(ENVIRON)
+    telemetry = Listening()
+    token_name, pending_name = settings.token_parameter, settings.pending_parameter
+    named = {token_name: stored, pending_name: pending}
+    parameters = {name: value for name, value in named.items() if value is not None}
+    store = AwsStore(secret, dict(parameters), failing)
+    refresher = TokenRefresher(
+        http=org,
+        vault=Vault(secrets=store, ssm=store, settings=settings),
+        dynamodb=store,
+        settings=settings,
+        telemetry=telemetry,
+    )
+    raised: BridgeError | None = None
+    with clock.running(), telemetry.heard():
+        try:
+            answer = refresher.run(event, seconds=REFRESH_SECONDS)
+        except BridgeError as error:
+            raised = error
+        else:
+            assert answer.keys() in ({"generation", "refreshed"}, {"busy"}, {"connected"}), answer
+            json.dumps(answer, allow_nan=False)
+    assert clock.waited <= REFRESH_SECONDS
+    assert store.lease is None, "the lease is not given back"
+    telemetry.check()
+    signs = _signs(secret)
+    answered = [grant for grant in (_granted(call, answer) for call, answer in org.given) if grant]
+    grants = [grant for grant in answered if not (signs and grant.get("signature"))]
+
+    published = store.parameters.get(token_name)
+    if published != stored:
+        said = json.loads(published or "null")
+        assert said["access_token"] in [grant["access_token"] for grant in grants]
+        assert SAYABLE.fullmatch(said["access_token"])
+        assert settings.trusts(said["instance_url"])
+        assert re.fullmatch(r"https?://[a-zA-Z0-9.:\[\]-]+[\x21-\x7e]*", said["instance_url"])
+        assert isinstance(said["generation"], int)
+    # A new refresh token is text of Salesforce's, and nothing else in the secret has changed.
+    rotated = [_stripped(grant) for grant in grants if _new_token(grant)]
+    if store.secret != secret:
+        was, now = json.loads(secret or "null"), json.loads(store.secret or "null")
+        assert now.pop("refresh_token") in rotated
+        was.pop("refresh_token", None)
+        assert json.dumps(now) == json.dumps(was)
+    if store.parameters.get(pending_name) != pending:
+        now, sent = json.loads(store.parameters[pending_name]), _held(secret, pending)
+        if "trusted" in now:
+            # The answer's signature did not fit: its token is kept beside the one before.
+            assert now["refresh_token"] in [_stripped(one) for one in answered if _new_token(one)]
+            assert now["trusted"] in sent
+        else:
+            assert now["refresh_token"] in (*rotated, *sent)
+    if rotated and not isinstance(raised, CredentialsLost):
+        held = [_json(store.secret), _json(store.parameters.get(pending_name))]
+        tokens = [one.get("refresh_token") for one in held if isinstance(one, dict)]
+        assert rotated[-1] in tokens, "the refresh token that Salesforce gave last is lost"
+    texts = told_by(raised)
+    for grant in grants:
+        for name in ("access_token", "refresh_token"):
+            token = grant.get(name)
+            assert not (isinstance(token, str) and len(token) > 12 and token in texts)
+    for _, answer in org.given:
+        said = _json(answer.body)
+        for name in ("error", "error_description"):
+            words = said.get(name) if isinstance(said, dict) else None
+            if isinstance(words, str) and words.lower().strip() not in GRANT_DESCRIPTIONS:
+                plain = re.fullmatch(r"[A-Za-z_]*", words.strip())
+                assert plain or words not in texts, f"{words!r} is raised, and logged with it"
+    return store
+
+
+def _held(secret: str | None, pending: str | None) -> list[Any]:
+    """The refresh tokens that were there before."""
+    said = [one for one in (_json(secret), _json(pending)) if isinstance(one, dict)]
+    tokens = [one.get(name) for one in said for name in ("refresh_token", "trusted")]
+    return [one.strip() for one in tokens if isinstance(one, str)]
+
+
+def _signs(secret: str | None) -> bool:
+    """Whether a signature can be looked at: nobody here has the key to make one that fits."""
+    said = _json(secret)
+    key = said.get("client_secret") if isinstance(said, dict) else None
+    return isinstance(key, str) and bool(key.strip()) and key.isascii()
+
+
+def _granted(call: Call, answer: Answer) -> dict[str, Any] | None:
+    """The token answer that this is, if it can be believed (but for its signature)."""
+    said = _json(answer.body)
+    if answer.status == 200 and not isinstance(said, dict):
+        pairs = parse_qs(answer.body.decode("utf-8", "replace"))
+        said = {name: values[0] for name, values in pairs.items()}
+    if answer.status not in range(200, 300) or not isinstance(said, dict):
+        return None
+    token = said.get("access_token")
+    if not isinstance(token, str) or not SAYABLE.fullmatch(token):
+        return None
+    return {**said, "sent": call.body or b""}
+
+
+def _stripped(grant: Mapping[str, Any]) -> Any:
+    token = grant.get("refresh_token")
+    return token.strip() if isinstance(token, str) else token
+
+
+def _new_token(grant: Mapping[str, Any]) -> bool:
+    """Whether it brought another refresh token than the one that was sent."""
+    token = _stripped(grant)
+    if not isinstance(token, str) or not SAYABLE.fullmatch(token):
+        return False
+    sent = parse_qs(grant["sent"].decode()).get("refresh_token", [""])
+    return token != sent[0]

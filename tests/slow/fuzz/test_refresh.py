@@ -1,0 +1,205 @@
+"""Whatever is stored and whatever Salesforce's token endpoint says: the connection stays.
+
+Nothing is published but Salesforce's own token for Salesforce's own host; a new refresh token is
+kept; the rest of the secret stays as it was; the lease is given back; what is raised is one of
+`bridge.errors`, for the alarms go by its name.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+from hypothesis import example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from bridge.errors import NoAnswer, Unreachable
+from bridge.http import Answer
+from tests.slow.fuzz.doors import Clock, Happening, MadeUp, failing_at, refresh
+from tests.slow.fuzz.made_up import FUZZ, answers, texts, values
+
+INSTANCE = "https://acme.my.salesforce.com"
+tokens = st.sampled_from(
+    [
+        "00D8d!AQ.token",
+        "refresh-1",
+        "refresh-2",
+        "refresh-0",
+        " refresh-3 ",
+        "two\r\nlines",
+        "żeton",
+    ]
+)
+urls = st.sampled_from(
+    [
+        INSTANCE,
+        INSTANCE + "/",
+        "https://acme.my.salesforce.com:8443",
+        "https://evil.example",
+        "https:\n//acme.my.salesforce.com",
+        "https://acme.my.salesforce.com:x",
+        "https://acme.my.salesforce.com:99999",
+        "https://acme.my.salesforce.com?a=",
+        "https://[::1",
+        "http://127.0.0.1:9",
+        "http://acme.my.salesforce.com",
+        "https://\ud83d.my.salesforce.com",
+    ]
+)
+grants = st.fixed_dictionaries(
+    {"access_token": tokens | values},
+    optional={
+        "refresh_token": tokens | values,
+        "instance_url": urls | values,
+        "issued_at": st.sampled_from(["1790236800000", "9" * 400]) | values,
+        "id": texts | values,
+        "scope": values,
+        "signature": texts | values,
+    },
+)
+refusals = st.fixed_dictionaries(
+    {
+        "error": st.sampled_from(
+            [
+                "invalid_grant",
+                "unknown_error",
+                "invalid_client_id",
+                "rate_limit_exceeded",
+                "Anna B.",
+            ]
+        )
+        | values
+    },
+    optional={
+        "error_description": st.sampled_from(
+            [
+                "expired access/refresh token",
+                "token request is already being processed",
+                "Anna Berg may not log in from Amsterdam",
+            ]
+        )
+        | values
+    },
+)
+
+
+def form(grant: dict[str, Any]) -> bytes:
+    return urlencode({name: str(value) for name, value in grant.items()}, errors="replace").encode()
+
+
+answered = st.builds(
+    Answer,
+    st.sampled_from([200, 200, 200, 400, 403, 503]),
+    st.just({}),
+    grants.map(lambda said: json.dumps(said).encode())
+    | refusals.map(lambda said: json.dumps(said).encode())
+    | grants.map(form),
+)
+happenings = st.builds(
+    Happening,
+    answered | answers | st.sampled_from([NoAnswer("broke off"), Unreachable("no connection")]),
+    st.just(0.0) | st.floats(0, 20),
+)
+
+secrets = st.fixed_dictionaries(
+    {"client_id": st.just("client"), "refresh_token": st.just("refresh-0")},
+    optional={
+        "login_url": urls,
+        "client_secret": st.sampled_from(["", "s3cret", "\ud83d"]),
+        "note": values,
+    },
+)
+odd_secrets = st.dictionaries(
+    st.sampled_from(["login_url", "client_id", "client_secret", "refresh_token", "grant"]),
+    values | urls | st.just("client_credentials"),
+)
+stored_tokens = st.fixed_dictionaries(
+    {},
+    optional={
+        "access_token": tokens | values,
+        "instance_url": urls | values,
+        "issued_at": st.sampled_from(["1", "9" * 400, "9" * 5000]) | values,
+        "generation": st.integers() | st.just(int("9" * 4299)) | values,
+        "scope": values,
+    },
+)
+pendings = st.fixed_dictionaries(
+    {},
+    optional={
+        "refresh_token": tokens | values,
+        "trusted": st.just("refresh-0") | tokens | values,
+        "secret_version": st.just("v1") | values,
+        "replaces": texts,
+    },
+)
+events = st.sampled_from([{"source": "aws.events"}, {"refused_generation": None}]) | (
+    st.fixed_dictionaries({"refused_generation": st.integers() | values}) | values
+)
+
+
+def text(said: st.SearchStrategy[Any]) -> st.SearchStrategy[str | None]:
+    return st.none() | said.map(json.dumps) | values.map(json.dumps) | texts | st.just("[" * 5000)
+
+
+@FUZZ
+@given(
+    event=events,
+    secret=secrets.map(json.dumps) | odd_secrets.map(json.dumps) | text(values),
+    stored=text(stored_tokens),
+    pending=text(pendings),
+    happens=st.lists(happenings, min_size=1, max_size=5),
+    failing=st.just(set()) | st.sets(st.integers(1, 25), max_size=3),
+)
+def test_nothing_costs_the_connection(
+    event: Any,
+    secret: str | None,
+    stored: str | None,
+    pending: str | None,
+    happens: list[Happening],
+    failing: set[int],
+) -> None:
+    clock = Clock()
+    refresh(
+        event,
+        secret=secret,
+        stored=stored,
+        pending=pending,
+        org=MadeUp(happens, clock=clock),
+        clock=clock,
+        failing=failing_at(failing),
+    )
+
+
+@FUZZ
+@given(
+    happens=st.lists(st.builds(Happening, answered), min_size=1, max_size=4),
+    failing=st.sets(st.integers(1, 25), max_size=6),
+)
+@example([Happening(Answer(200, {}, b'{"access_token": "a", "refresh_token": {"b": 1}}'))], set())
+def test_what_salesforce_rotated_is_kept_whatever_aws_refuses(
+    happens: list[Happening], failing: set[int]
+) -> None:
+    clock = Clock()
+    refresh(
+        {"refused_generation": None},
+        secret=json.dumps({"client_id": "client", "refresh_token": "refresh-0"}),
+        stored=None,
+        pending=None,
+        org=MadeUp(happens, clock=clock),
+        clock=clock,
+        failing=failing_at(failing),
+    )
+
+
+@hypothesis_settings(FUZZ, max_examples=50)
+@given(url=urls | texts)
+def test_credentials_are_sent_where_the_secret_says_or_nowhere(url: str) -> None:
+    clock = Clock()
+    grant = json.dumps({"access_token": "a", "instance_url": INSTANCE}).encode()
+    org = MadeUp([Happening(Answer(200, {}, grant))], clock=clock)
+    secret = {"client_id": "client", "refresh_token": "refresh-0", "login_url": url}
+    refresh(None, secret=json.dumps(secret), stored=None, pending=None, org=org, clock=clock)
+    for call in org.calls:
+        assert call.url.startswith(("https://", "http://127.0.0.1:9/"))

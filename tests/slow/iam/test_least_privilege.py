@@ -1,0 +1,349 @@
+"""Each role allows all of its function's work, and no statement in it is there for nothing.
+
+The sandbox enforces the policies of the translated template (`sandbox/aws/roles.py`) in every test.
+Here each function does the whole of its work under its role; then again with one statement less,
+and something has to be missing: the work is only done if everything that it checks is there.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from sandbox.aws.roles import Role, Statement
+from sandbox.org.sample import CLIENT_ID
+from sandbox.stack import Answer, Stack
+from tests.conftest import PATIENT
+from tools.template import Deployment, Template, TemplateError
+
+SIGNING_KEY = "a signing key for tests only"
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """Every statement is in force: requests have to be signed, refresh tokens rotate."""
+    parameters = {**PATIENT, "SignatureScheme": "standard-webhooks"}
+    with Stack(poll=False, parameters=parameters) as made:
+        made.org.oauth.apps[CLIENT_ID].rotation = True
+        keys = made.deployment.resource("SigningKeys")["Ref"]
+        encoded = base64.b64encode(SIGNING_KEY.encode()).decode()
+        made.client("secretsmanager").put_secret_value(
+            SecretId=keys, SecretString=json.dumps({"keys": [encoded]})
+        )
+        made.tick()
+        yield made
+
+
+def signed_post(stack: Stack, path: str, body: Any) -> Answer:
+    """A request as Bird signs it (Standard Webhooks)."""
+    raw = json.dumps(body)
+    stamp = str(int(time.time()))
+    message_id = f"msg_{time.time_ns()}"  # it is the key too, without another one
+    covered = f"{message_id}.{stamp}.{raw}".encode()
+    signature = base64.b64encode(hmac.digest(SIGNING_KEY.encode(), covered, hashlib.sha256))
+    headers = {
+        "content-type": "application/json",
+        "webhook-id": message_id,
+        "webhook-timestamp": stamp,
+        "webhook-signature": f"v1,{signature.decode()}",
+    }
+    return stack.request("POST", path, raw, headers=headers)
+
+
+# The whole of each function's work
+
+
+def create(stack: Stack, name: str, path: str, good: Any, bad: Any) -> None:
+    """Make a record, also with a token that has ended; keep one for later, and one refused."""
+    begin(stack, name)
+    assert signed_post(stack, path, good).status == 201
+    stack.org.oauth.expire_sessions()
+    assert signed_post(stack, path, good).status == 201
+    with stack.outage():
+        assert signed_post(stack, path, good).status == 202
+    assert stack.waiting() == 1
+    assert signed_post(stack, path, bad).status == 422
+    assert len(stack.rejected()) == 1
+    assert '"outcome": "created"' in stack.logs(name)
+
+
+def create_lead(stack: Stack) -> None:
+    create(stack, "create_lead", "/leads", {"LastName": "Okafor"}, {"Company": "nameless"})
+
+
+def create_case(stack: Stack) -> None:
+    create(stack, "create_case", "/cases", {"Subject": "s"}, {"Origin": "x" * 300})
+
+
+def receive_message(stack: Stack) -> None:
+    sender = {"bird": {"channel": "whatsapp", "sender": "+4915123456789", "displayName": "A"}}
+    create(stack, "receive_message", "/messages", sender, {**sender, "Origin": 1, "Email": "no"})
+
+
+def refresh_token(stack: Stack) -> None:
+    """Renew a token and keep the rotated refresh token, also where the secret cannot take it."""
+    begin(stack, "refresh_token")
+    before = stack.credentials()["refresh_token"]
+    renew(stack)
+    kept = stack.credentials()["refresh_token"]
+    assert kept != before
+    # The lease was given back: the next one need not wait.
+    stack.aws.fail("secretsmanager", "PutSecretValue", status=400, code="LimitExceededException")
+    renew(stack)
+    assert stack.credentials()["refresh_token"] == kept
+    stack.aws.heal()
+    renew(stack)
+    assert stack.org.connected(stack.credentials()["refresh_token"])
+    assert "token_refreshed" in stack.logs("refresh_token")
+
+
+def renew(stack: Stack) -> None:
+    token = stack.token()
+    assert token is not None
+    answer = stack.invoke("refresh_token", {"refused_generation": token["generation"]})
+    assert not answer.failed, answer.payload
+    assert answer.json() == {"generation": token["generation"] + 1, "refreshed": True}
+
+
+def deliver(stack: Stack) -> None:
+    """Take a batch, make what can be made, reject, delay, and need a new token for it."""
+    begin(stack, "deliver")
+    stack.poller.begin()
+    queue(stack, {"LastName": "Okafor", "Company": "Individual"}, {"Company": "nameless"})
+    stack.org.oauth.expire_sessions()
+    assert stack.deliver_once().deleted == 2
+    assert stack.waiting() == 0
+    assert len(stack.rejected()) == 1
+    assert len(stack.org.records("Lead")) == 1
+    queue(stack, {"LastName": "later", "Company": "Individual"})
+    with stack.outage():
+        stack.deliver_once()
+    # Delayed by Deliver itself, by less than the queue's own 740 s.
+    (message,) = stack.aws.queues.queue(stack.outbox_url).messages.values()
+    assert message.visible_at < time.time() + 300
+    assert '"message":"delivery"' in stack.logs("deliver").replace('": "', '":"')
+
+
+def queue(stack: Stack, *bodies: Any) -> None:
+    for number, fields in enumerate(bodies):
+        key = f"k{number}-{time.time_ns()}"
+        said = {"v": 1, "object": "Lead", "key": key, "channel": "none", "fields": fields}
+        stack.client("sqs").send_message(QueueUrl=stack.outbox_url, MessageBody=json.dumps(said))
+
+
+WORK: dict[str, Callable[[Stack], None]] = {
+    "create_lead": create_lead,
+    "create_case": create_case,
+    "receive_message": receive_message,
+    "refresh_token": refresh_token,
+    "deliver": deliver,
+}
+LOGICAL_IDS = {
+    "create_lead": "CreateLead",
+    "create_case": "CreateCase",
+    "receive_message": "ReceiveMessage",
+    "refresh_token": "RefreshToken",
+    "deliver": "Deliver",
+}
+
+
+def begin(stack: Stack, name: str) -> None:
+    """Empty queues, no faults, no records, and a cold function whose log is empty."""
+    stack.aws.heal()
+    stack.org.reset()
+    for url in (stack.outbox_url, stack.rejected_url):
+        stack.client("sqs").purge_queue(QueueUrl=url)
+    stack.functions[name].recycle()
+    stack.functions[name].log.unlink(missing_ok=True)
+    stack.aws.denied.clear()
+
+
+def mend(stack: Stack) -> None:
+    """Connect anew: work that was denied half way may have lost the refresh token."""
+    stack.aws.heal()
+    lease = stack.deployment.resource("RefreshLease")["Ref"]
+    stack.client("dynamodb").delete_item(TableName=lease, Key={"name": {"S": "refresh"}})
+    stack.connect()
+    stack.org.oauth.expire_sessions()
+    token = stack.token()
+    stack.invoke("refresh_token", {"refused_generation": token["generation"] if token else None})
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_a_function_can_do_all_of_its_work_under_its_role(stack: Stack, name: str) -> None:
+    mend(stack)
+
+    WORK[name](stack)
+
+    assert not {call: n for call, n in stack.aws.denied.items() if call[0] == name}
+
+
+def all_statements() -> Iterator[tuple[str, int, str]]:
+    deployment = deploy(SignatureScheme="standard-webhooks")
+    for name, logical_id in LOGICAL_IDS.items():
+        for number, statement in enumerate(Role.of(deployment, logical_id).statements):
+            resource = statement.resources[0].split(":", 5)[-1]
+            yield name, number, f"{name}, {statement.actions[0]} on {resource}"
+
+
+def deploy(**parameters: str) -> Deployment:
+    def make(logical_id: str, kind: str, properties: Any) -> dict[str, str]:
+        arn = f"arn:aws:x:us-east-1:1:{logical_id}"
+        return {"Ref": logical_id, "Arn": arn, "RootResourceId": "root"}
+
+    return Deployment(Template.load(), stack_name="s", parameters=parameters, make=make)
+
+
+STATEMENTS = list(all_statements())
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [one[:2] for one in STATEMENTS], ids=[one[2] for one in STATEMENTS]
+)
+def test_with_one_statement_less_the_work_is_not_done(stack: Stack, name: str, number: int) -> None:
+    role = stack.aws.roles[name]
+    mend(stack)
+
+    with role.without(role.statements[number]), pytest.raises((AssertionError, ClientError)):
+        WORK[name](stack)
+
+
+# What must not be reached
+
+
+def of_resource(stack: Stack, logical_id: str) -> str:
+    return stack.deployment.resource(logical_id)["Ref"]
+
+
+FORBIDDEN: dict[str, tuple[str, Callable[[Any, Stack], Any]]] = {
+    "the refresh token": (
+        "secretsmanager",
+        lambda c, s: c.get_secret_value(SecretId=s.secret_id),
+    ),
+    "writing the refresh token": (
+        "secretsmanager",
+        lambda c, s: c.put_secret_value(SecretId=s.secret_id, SecretString="{}"),
+    ),
+    "the pending refresh token": (
+        "ssm",
+        lambda c, s: c.get_parameter(Name=s.pending_parameter, WithDecryption=True),
+    ),
+    "writing the access token": (
+        "ssm",
+        lambda c, s: c.put_parameter(Name=s.token_parameter, Value="x", Overwrite=True),
+    ),
+    "another stack's access token": (
+        "ssm",
+        lambda c, s: c.get_parameter(Name=f"/{s.stack_name}x/access-token"),
+    ),
+    "parameters by path": ("ssm", lambda c, s: c.get_parameters_by_path(Path="/")),
+    "the lease": (
+        "dynamodb",
+        lambda c, s: c.get_item(
+            TableName=of_resource(s, "RefreshLease"), Key={"name": {"S": "refresh"}}
+        ),
+    ),
+    "another queue": (
+        "sqs",
+        lambda c, s: c.send_message(QueueUrl=s.outbox_url + "x", MessageBody="m"),
+    ),
+    "reading what was rejected": ("sqs", lambda c, s: c.receive_message(QueueUrl=s.rejected_url)),
+    "emptying the outbox": ("sqs", lambda c, s: c.purge_queue(QueueUrl=s.outbox_url)),
+    "another function": (
+        "lambda",
+        lambda c, s: c.invoke(FunctionName=s.functions["deliver"].spec.name, Payload=b"{}"),
+    ),
+    "making queues": ("sqs", lambda c, s: c.create_queue(QueueName="mine")),
+}
+
+# What a function may do all the same, besides what nobody may.
+ALLOWED = {
+    "refresh_token": {
+        "the refresh token",
+        "writing the refresh token",
+        "the pending refresh token",
+        "writing the access token",
+    },
+}
+
+
+@pytest.mark.parametrize("name", WORK)
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_what_is_not_a_function_s_own_is_denied_to_it(stack: Stack, name: str, what: str) -> None:
+    service, call = FORBIDDEN[what]
+    client = stack.client(service, function=name)
+
+    if what in ALLOWED.get(name, ()):
+        pytest.skip("this is its job")
+    with pytest.raises(ClientError) as denied:
+        call(client, stack)
+
+    assert denied.value.response["Error"]["Code"] == "AccessDeniedException"
+
+
+@pytest.mark.parametrize("name", ["create_lead", "create_case", "receive_message"])
+def test_who_answers_requests_cannot_take_from_the_outbox(stack: Stack, name: str) -> None:
+    client = stack.client("sqs", function=name)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client.receive_message(QueueUrl=stack.outbox_url)
+
+
+def test_deliver_cannot_put_anything_back_into_its_own_source(stack: Stack) -> None:
+    client = stack.client("sqs", function="deliver")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client.send_message(QueueUrl=stack.outbox_url, MessageBody="again")
+
+
+def test_signing_keys_are_denied_where_nothing_is_verified() -> None:
+    with Stack(poll=False, processes=1) as plain:
+        client = plain.client("secretsmanager", function="create_lead")
+        with pytest.raises(ClientError, match="AccessDenied"):
+            client.get_secret_value(SecretId=of_resource(plain, "SigningKeys"))
+
+
+# The evaluator itself
+
+
+def test_a_star_is_any_run_of_characters_and_everything_else_is_itself() -> None:
+    statement = Statement.parse({"Effect": "Allow", "Action": "a:B", "Resource": "arn:x/*"})
+    assert statement.allows("a:b", "arn:x/y/z", {})
+    assert not statement.allows("a:b", "arn:y/z", {})
+    assert not statement.allows("a:c", "arn:x/y", {})
+    dotted = Statement.parse({"Effect": "Allow", "Action": "a:B", "Resource": "arn:a.b"})
+    assert not dotted.allows("a:B", "arn:aXb", {})
+
+
+def test_a_condition_has_to_hold() -> None:
+    said = {
+        "Effect": "Allow",
+        "Action": "kms:Decrypt",
+        "Resource": "arn:k",
+        "Condition": {"StringEquals": {"kms:ViaService": "ssm.us-east-1.amazonaws.com"}},
+    }
+    statement = Statement.parse(said)
+    assert statement.allows(
+        "kms:Decrypt", "arn:k", {"kms:ViaService": "ssm.us-east-1.amazonaws.com"}
+    )
+    assert not statement.allows("kms:Decrypt", "arn:k", {})
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"Effect": "Deny", "Action": "a:B", "Resource": "*"},
+        {"Effect": "Allow", "NotAction": "a:B", "Resource": "*"},
+        {"Effect": "Allow", "Action": "a:B", "Resource": {"Ref": "X"}},
+        {"Effect": "Allow", "Action": "a:B", "Resource": "*", "Condition": {"Bool": {}}},
+    ],
+)
+def test_a_statement_that_is_not_understood_is_an_error(said: Any) -> None:
+    with pytest.raises((TemplateError, KeyError)):
+        Statement.parse(said)

@@ -1,0 +1,133 @@
+"""The table of channels: what a deployer may write, and what is said of a mistake."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.bird import channels
+from bridge.bird.channels import PATH, read_table
+from bridge.bird.message import SOURCES, BirdMessage
+from tools.channel_table import check
+from tools.template import ROOT
+
+TEXT = PATH.read_text(encoding="utf-8")
+
+
+def line_of(part: str, text: str) -> int:
+    return text[: text.index(part)].count("\n") + 1
+
+
+def test_the_table_that_is_shipped_is_right() -> None:
+    assert check(TEXT) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"sender": "phone"}', '"sender": "telephone"}', "sender is 'telephone'"),
+        ('"object": "Case"', '"object": "Contact"', "object is 'Contact'"),
+        ('"label": "Viber"', '"label": ""', "label"),
+        ('"label": "Viber"', '"label": " Viber"', "label"),
+        ('"label": "Viber"', '"label": "{{channel}}"', "label"),
+        ('"label": "Viber"', '"label": "WhatsApp"', "is a name of whatsapp already"),
+        ('"label": "Viber"', '"name": "Viber"', "'name' is none of"),
+        ('"aliases": ["facebook"', '"aliases": ["sms"', "is a name of sms already"),
+        ('"aliases": ["facebook"', '"aliases": [7', "aliases is a list of texts"),
+        ('"aliases": ["facebook"', '"aliases": ["微信"', "no ASCII letter"),
+        ('"telegram"', '"line"', "was given before"),
+        ('"unknown"', '"others"', "there is no channel 'unknown'"),
+        ('"Phone": "phone"', '"Phone": "telephone"', "'telephone', not one of"),
+        ('"Phone": "phone"', '"Phone": {"from": "phone", "length": 0}', "length is a number"),
+        ('"Phone": "phone"', '"Phone": {"from": "phone", "cut": 9}', '"from" and "length"'),
+        ('"Phone": "phone"', '"Id": "phone"', "no field that may be filled"),
+        ('"Phone": "phone"', '"Mobile Phone": "phone"', "no field that may be filled"),
+        ('"Phone": "phone"', '"Phone": null', "None"),
+        ('"LastName": "lastName",', "", "a Lead needs LastName"),
+        ('"Lead": {', '"Leads": {', "is not Lead or Case"),
+        ('"channels": {', '"channel": {', "neither"),
+        ('"label": "Viber",', '"label": "Viber"', "not JSON"),
+        ('"label": "Viber"', '"label": "Viber", "values": {"Case": {"X__c": null}}', "a value is"),
+        ('"label": "Viber"', '"label": "Viber", "values": {"Case": {"X__c": "{{x}}"}}', "resolves"),
+        ('"label": "Viber"', '"label": "Viber", "values": {"Account": {}}', "for Lead or Case"),
+        ('"label": "Viber"', '"label": "Viber", "fields": {"Lead": {"LastName": null}}', "needs"),
+        ('"label": "Viber"', '"label": "Viber", "fields": []', "fields is an object"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(old: str, new: str, said: str) -> None:
+    spoilt = TEXT.replace(old, new, 1)
+    assert spoilt != TEXT
+    faults = check(spoilt)
+    assert any(said in fault.text for fault in faults), faults
+    elsewhere = ("a Lead needs LastName", "not JSON", "there is no", "neither", "was given")
+    if not said.startswith(elsewhere):
+        assert line_of(old, TEXT) in {fault.line for fault in faults}, faults
+
+
+@pytest.mark.parametrize("text", ["", "[]", "7", "{", "null", '{"fields": [], "channels": 7}'])
+def test_what_is_no_table_at_all_is_told_so(text: str) -> None:
+    assert check(text)
+
+
+def test_tabs_do_not_confuse_the_lines() -> None:
+    spoilt = TEXT.replace("  ", "\t").replace('"object": "Case"', '"object": "X"', 1)
+    assert {fault.line for fault in check(spoilt)} == {line_of('"object": "Case"', TEXT)}
+
+
+def test_the_check_fails_with_file_line_and_reason(tmp_path: Path) -> None:
+    path = tmp_path / "channels.json"
+    path.write_text(TEXT.replace('"object": "Case"', '"object": "X"', 1), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.channel_table", str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1
+    line = line_of('"object": "Case"', TEXT)
+    assert re.search(rf"channels\.json:{line}: viber: object is 'X'", done.stderr), done.stderr
+
+
+def test_a_deployer_chooses_fields_and_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: dict[str, Any] = json.loads(TEXT)
+    said["fields"]["Lead"]["Bird_Conversation__c"] = "conversationId"
+    said["fields"]["Lead"]["Bird_Tags__c"] = {"from": "tags", "length": 5}
+    said["channels"]["viber"]["fields"] = {"Lead": {"MobilePhone": "phone", "Phone": None}}
+    said["channels"]["viber"]["values"] = {"Lead": {"Rating": "Hot", "Vip__c": True}}
+    assert check(json.dumps(said)) == []
+    monkeypatch.setattr(channels, "table", lambda: read_table(said))
+    bird = {
+        "channel": "viber",
+        "sender": "+447700900142",
+        "conversationId": "c-1",
+        "tags": ["a", "b", "cd"],
+    }
+    assert BirdMessage.parse(bird).fields("Lead") == {
+        "LastName": "+447700900142",
+        "MobilePhone": "+447700900142",
+        "LeadSource": "Viber",
+        "Bird_Conversation__c": "c-1",
+        "Bird_Tags__c": "a;b;c",
+        "Rating": "Hot",
+        "Vip__c": True,
+    }
+    whatsapp = BirdMessage.parse({**bird, "channel": "whatsapp"}).fields("Lead")
+    assert "Phone" in whatsapp and "Rating" not in whatsapp
+
+
+def test_the_page_for_deployers_names_every_source_and_channel() -> None:
+    page = (ROOT / "docs" / "flows.md").read_text(encoding="utf-8")
+    for source in SOURCES:
+        assert f"`{source}`" in page
+    for name, entry in json.loads(TEXT)["channels"].items():
+        if name != "unknown":
+            row = f"| {entry['label']} | {entry['object']} | {entry['sender']} |"
+            assert row in page

@@ -1,0 +1,360 @@
+"""Bird's own bodies are recognised, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bridge.api.request import SHAPE_MARKS
+from bridge.bird.message import BirdMessage
+from bridge.bird.webhooks import read_shape
+from bridge.errors import Ignored
+from tests.unit import bodies
+
+PHONE = "+447700900142"
+
+
+def read(body: dict[str, Any], **more: str) -> BirdMessage:
+    message = read_shape(body, **more)
+    assert message is not None, "not recognised"
+    assert not SHAPE_MARKS.isdisjoint(body), "the door would not even look"
+    return message
+
+
+def lead(body: dict[str, Any], **more: str) -> dict[str, Any]:
+    return read(body, **more).fields("Lead")
+
+
+EVERY = {
+    "v1": bodies.v1(),
+    "v1 as in the quick start": bodies.without(
+        bodies.without(
+            bodies.without(bodies.without(bodies.v1(platform=None), "contact"), "message", "from"),
+            "message",
+            "to",
+        ),
+        "conversation",
+        "status",
+    ),
+    "v1 message alone": bodies.v1()["message"],
+    "channels": bodies.channels(),
+    "channels message alone": bodies.channels()["payload"],
+    "conversation": bodies.conversation(),
+    "2026": bodies.event_2026(),
+    "sms of the guide": bodies.sms_guide(),
+    "sms of 2022": bodies.sms_2022(),
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_shape_is_recognised_and_becomes_a_record_with_a_name(name: str) -> None:
+    message = read(EVERY[name])
+    assert message.fields("Lead")["LastName"]
+    assert message.fields("Case")["Subject"]
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("field", ["LastName", "company", "Description", "Vip__c", "OwnerId"])
+def test_beside_a_salesforce_field_no_body_is_a_shape(name: str, field: str) -> None:
+    assert read_shape({**EVERY[name], field: "x"}) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"type": "Problem", "sender": PHONE, "body": "Hello"},
+        {"type": "message.created", "sender": PHONE, "body": "Hello"},
+        {"type": "message.created", "message": "Hello"},
+        {"type": "whatsapp.received", "data": {}},
+        {"type": "Electrical", "timestamp": "now", "data": {}},
+        {"type": "Problem", "sender": PHONE, "receiver": PHONE, "body": "Hello"},
+        {"sender": PHONE, "body": "Hello"},
+        {"sender": {"x": 1}, "receiver": PHONE, "body": "Hello"},
+        {"originator": PHONE},
+        {"originator": PHONE, "payload": {"text": "Hello"}},
+        {"service": "channels", "payload": {}},
+        {"service": "repairs", "event": "x.inbound", "payload": {}},
+        {"Service": "channels", "Event": "sms.inbound", "Payload": {}},
+        {"channelId": "c", "sender": PHONE, "body": {"type": "text"}},
+        {"channelId": "c", "content": {"text": "Hello"}},
+        {"message": "Hello", "conversation": "c", "data": "d"},
+        {},
+    ],
+)
+def test_a_body_with_only_some_of_the_keys_is_a_plain_one(body: dict[str, Any]) -> None:
+    assert read_shape(body) is None
+
+
+NOT_FROM_A_CUSTOMER = {
+    "v1 sent by us": bodies.v1(direction="sent"),
+    "v1 status": {**bodies.v1(), "type": "message.updated"},
+    "v1 conversation": {**bodies.v1(), "type": "conversation.created"},
+    "v1 message alone, sent": bodies.v1(direction="sent")["message"],
+    "channels outbound": bodies.channels(event="whatsapp.outbound", direction="outgoing"),
+    "channels interaction": bodies.channels(event="whatsapp.interaction"),
+    "channels channel": {"service": "channels", "event": "channel.created", "payload": {"id": "c"}},
+    "channels from a connector": bodies.channels(sender={"connector": {"id": "c"}}),
+    "channels going out": bodies.channels(direction="outgoing"),
+    "conversation deleted": bodies.conversation(event="conversation.deleted"),
+    "conversation updated": bodies.conversation(event="conversation.updated"),
+    "conversation by an agent": bodies.conversation(initiatingParticipant={"type": "user"}),
+    "conversation answered by a bot": bodies.conversation(
+        event="conversation.updated",
+        lastMessage={"preview": {"text": "Hi"}, "sender": {"type": "bot"}},
+    ),
+    "conversation by a flow": bodies.conversation(
+        lastMessage={"preview": {"text": "Hi"}, "sender": {"type": "flow"}}
+    ),
+    "conversation without a customer": bodies.conversation(featuredParticipants=[]),
+    "2026 delivered": bodies.event_2026("whatsapp.delivered"),
+    "2026 of a kind nobody knows": bodies.event_2026("voice.call.ended"),
+    "2026 outbound": bodies.event_2026(direction="outbound"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_FROM_A_CUSTOMER)
+def test_what_no_customer_sent_is_ignored(name: str) -> None:
+    with pytest.raises(Ignored):
+        read_shape(NOT_FROM_A_CUSTOMER[name])
+
+
+# What is read of them
+
+
+def test_a_legacy_message_tells_sender_ids_and_words() -> None:
+    message = read(bodies.v1())
+    assert (message.channel.name, message.phone) == ("whatsapp", PHONE)
+    assert message.message_id == "7a6b5c4d3e2f1a0b9c8d7e6f5a4b3c2d"
+    assert message.conversation_id == "9d8c7b6a5f4e4d3c2b1a0f9e8d7c6b5a"
+    assert message.fields("Lead") == {
+        "LastName": PHONE,  # the display name is just the number
+        "Phone": PHONE,
+        "LeadSource": "WhatsApp",
+        "Description": "Do you deliver?",
+    }
+
+
+def test_the_number_of_a_contact_is_a_phone_only_where_senders_are_phones() -> None:
+    telegram = bodies.v1(platform="telegram", contact={"customDetails": {"userId": 550018842}})
+    fields = lead(bodies.without(telegram, "message", "from"))
+    assert "Phone" not in fields
+    assert fields["LastName"] == "550018842"
+    sms = bodies.without(bodies.v1(platform="sms"), "message", "from")
+    assert lead(sms)["Phone"] == PHONE
+
+
+def test_the_query_names_the_channel_that_a_body_does_not() -> None:
+    body = bodies.channels()["payload"]
+    assert read(body).channel.name == "unknown"
+    assert read(body, channel="rcs").channel.name == "rcs"
+    assert read(bodies.v1(), channel="rcs").channel.name == "whatsapp", "the body knows better"
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "description"),
+    [
+        ("text", {"text": "a | b"}, "a | b"),
+        ("image", {"image": {"url": "https://m.example/1"}}, "Image: https://m.example/1"),
+        (
+            "video",
+            {"video": {"url": "https://m.example/1", "caption": "Look"}},
+            "Look\nVideo: https://m.example/1",
+        ),
+        ("audio", {"audio": {"url": "https://m.example/1"}}, "Audio: https://m.example/1"),
+        ("file", {"file": {"url": "https://m.example/1"}}, "File: https://m.example/1"),
+        (
+            "location",
+            {"location": {"latitude": 52.1, "longitude": 5.0}},
+            "Location: 52.1, 5",
+        ),
+        (
+            "whatsappSticker",
+            {"whatsappSticker": {"link": "https://m.example/1"}},
+            "Sticker: https://m.example/1",
+        ),
+        ("interactive", {"interactive": {"reply": {"id": "yes"}}}, "Button: yes"),
+        (
+            "email",
+            {"email": {"subject": "Table", "content": {"text": "Is it oak?"}}},
+            "Table\nIs it oak?",
+        ),
+        ("hsm", {"hsm": {"x": 1}}, "A message of the type hsm"),
+        ("text", {}, None),
+    ],
+)
+def test_a_legacy_message_of_any_type_becomes_readable(
+    kind: str, content: dict[str, Any], description: str | None
+) -> None:
+    assert lead(bodies.v1(content, kind=kind)).get("Description") == description
+
+
+@pytest.mark.parametrize(
+    ("body", "description"),
+    [
+        (
+            {
+                "type": "text",
+                "text": {
+                    "text": "Yes, please",
+                    "actions": [{"type": "postback", "postback": {"text": "x", "payload": "YES"}}],
+                },
+            },
+            "Yes, please\nButton: YES",
+        ),
+        (
+            {
+                "type": "image",
+                "image": {
+                    "images": [
+                        {"mediaUrl": "https://m.example/1", "altText": "our kitchen"},
+                        {"mediaUrl": "https://m.example/2"},
+                    ],
+                    "text": "Fits?",
+                },
+            },
+            "Fits?\nImage (our kitchen): https://m.example/1\nImage: https://m.example/2",
+        ),
+        (
+            {
+                "type": "file",
+                "file": {
+                    "files": [
+                        {"contentType": "application/pdf", "mediaUrl": "https://m.example/1"},
+                        {"contentType": "audio/ogg", "mediaUrl": "https://m.example/2"},
+                        {"contentType": "video/mp4", "mediaUrl": "https://m.example/3"},
+                        {"contentType": "image/webp", "mediaUrl": "https://m.example/4"},
+                        {"mediaUrl": "https://m.example/5", "filename": "offer.xlsx"},
+                    ]
+                },
+            },
+            "Document: https://m.example/1\nAudio: https://m.example/2\n"
+            "Video: https://m.example/3\nSticker: https://m.example/4\n"
+            "Document (offer.xlsx): https://m.example/5",
+        ),
+        (
+            {
+                "type": "location",
+                "location": {
+                    "coordinates": {"latitude": 52.09, "longitude": 5.12},
+                    "location": {"address": "Oudegracht 1, Utrecht", "label": "Home"},
+                },
+            },
+            "Location: Home · Oudegracht 1, Utrecht · 52.09, 5.12",
+        ),
+        ({"type": "list", "list": {"items": []}}, "A message of the type list"),
+    ],
+)
+def test_a_message_of_bird_of_any_type_becomes_readable(
+    body: dict[str, Any], description: str
+) -> None:
+    assert lead(bodies.channels(body))["Description"] == description
+
+
+@pytest.mark.parametrize(
+    ("event", "key", "value", "channel", "phone", "email"),
+    [
+        ("whatsapp.inbound", "phonenumber", PHONE, "whatsapp", PHONE, ""),
+        ("viber.inbound", "phonenumber", PHONE, "viber", PHONE, ""),
+        ("email.inbound", "emailaddress", "a@example.org", "email", "", "a@example.org"),
+        ("facebook.inbound", "facebookid-1648", "27612960145", "messenger", "", ""),
+        ("instagram.inbound", "instagramid", "17841400008", "instagram", "", ""),
+        ("apple.inbound", "applebc-77", "urn:mbid:AQAA", "apple", "", ""),
+        ("pigeon.inbound", "pigeonid", "44770090014", "unknown", "", ""),
+    ],
+)
+def test_what_a_sender_is_says_the_identifier_s_key(
+    event: str, key: str, value: str, channel: str, phone: str, email: str
+) -> None:
+    message = read(bodies.channels(event=event, key=key, value=value, name=None))
+    assert message.channel.name == channel
+    assert (message.phone, message.email) == (phone, email)
+    assert message.fields("Lead")["LastName"] == (phone or value), "kept as it is"
+
+
+@pytest.mark.parametrize(
+    ("key", "channel"),
+    [("facebookid-1648", "messenger"), ("applebc-77", "apple"), ("emailaddress", "email")],
+)
+def test_a_conversation_s_channel_is_told_by_its_identifier(key: str, channel: str) -> None:
+    body = bodies.conversation()
+    body["payload"]["featuredParticipants"][1]["contact"]["identifierKey"] = key
+    assert read(body).channel.name == channel
+
+
+def test_a_conversation_is_one_record_however_often_it_is_told_of() -> None:
+    created = read(bodies.conversation())
+    updated = read(
+        bodies.conversation(
+            event="conversation.updated",
+            lastMessage={"preview": {"text": "And when?"}, "sender": {"type": "contact"}},
+        )
+    )
+    assert created.message_id == updated.message_id == "2e9f4b1c-7a3d-4e58-9c06-b5d81f3a7e24"
+    assert created.fields("Case")["SuppliedName"] == PHONE, "the customer, not the agent"
+
+
+def test_an_event_of_2026_does_without_a_phone() -> None:
+    fields = lead(bodies.event_2026(**{"from": {"bsuid": "GB.447700900142", "username": "noor"}}))
+    assert "Phone" not in fields
+    assert fields["LastName"] == "noor"
+    assert "Phone" not in lead(bodies.event_2026(**{"from": {"bsuid": "447700900142"}}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "channel", "expected"),
+    [
+        ("sms.received", {"sms_id": "sms_1", "from": PHONE, "text": "STOP"}, "sms", "STOP"),
+        (
+            "email.received",
+            {"from": "a@example.org", "subject": "Table", "text": ..., "inbound_message_id": "r"},
+            "email",
+            "Table",
+        ),
+        (
+            "email_mailbox.message_received",
+            {"from": "a@example.org", "subject": "Table", "text": ...},
+            "email",
+            "Table",
+        ),
+        ("amb.received", {}, "apple", "Do you deliver?"),
+        (
+            "whatsapp.received",
+            {"text": ..., "image": {"url": "https://m.example/1", "caption": "Look"}},
+            "whatsapp",
+            "Look\nImage: https://m.example/1",
+        ),
+        ("whatsapp.received", {"text": ..., "contact_cards": [{}]}, "whatsapp", "Contact card"),
+        ("whatsapp.received", {"text": ..., "unsupported": {}}, "whatsapp", "Unsupported message"),
+        (
+            "whatsapp.received",
+            {"text": ..., "interactive_reply": {"id": "YES", "title": "Yes"}},
+            "whatsapp",
+            "Yes\nButton: YES",
+        ),
+        (
+            "whatsapp.received",
+            {"text": ..., "location": {"name": "Home", "latitude": 1.5, "longitude": 2.5}},
+            "whatsapp",
+            "Location: Home · 1.5, 2.5",
+        ),
+    ],
+)
+def test_an_event_of_2026_of_any_type_becomes_readable(
+    kind: str, data: dict[str, Any], channel: str, expected: str
+) -> None:
+    message = read(bodies.event_2026(kind, **data))
+    assert message.channel.name == channel
+    assert message.fields("Lead")["Description"] == expected
+
+
+def test_an_sms_with_a_date_has_a_key_and_one_without_has_none() -> None:
+    one, again = read(bodies.sms_2022()), read(bodies.sms_2022())
+    assert one.message_id and one.message_id == again.message_id
+    assert read(bodies.sms_2022("other")).message_id != one.message_id
+    assert read(bodies.sms_guide()).message_id == ""
+    assert read({**bodies.sms_guide(), "id": "m-1"}).message_id == "m-1"
+
+
+def test_tags_are_texts_or_have_names() -> None:
+    assert read(bodies.channels(tags=["a", {"name": "b"}, 7, {}])).tags == ("a", "b")

@@ -1,0 +1,433 @@
+"""Three ways to sign, each tried with vectors of our own: right, wrong in every part, and late."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from bridge.api.request import HttpRequest
+from bridge.api.signatures import (
+    SignatureGate,
+    Signed,
+    SigningKeys,
+    addresses_of,
+    body_of,
+    read_keys,
+    verify,
+)
+from bridge.aws import AwsError
+from bridge.deadline import Deadline
+from bridge.errors import NotKept, Unsigned
+from bridge.settings import Settings
+
+KEY = "3b1c8e5f7a92d46b08c1e3f5a7b9d2c4"
+URL = "https://api.example.com/v1/webhooks/bird?object=Case"
+BODY = '{"text":"a & b \\u0026 c — ü"}'.encode()
+NOW = 1_790_236_800.0
+
+
+def jwt_part(said: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(said).encode()).rstrip(b"=").decode()
+
+
+def jwt(
+    *, key: str = KEY, alg: str = "HS256", body: bytes = BODY, url: str = URL, **claims: Any
+) -> dict[str, str]:
+    said: dict[str, Any] = {
+        "iss": "MessageBird",
+        "nbf": int(NOW),
+        "exp": int(NOW) + 60,
+        "jti": "f7b63c86-c3af-4260-89e6-f27f7764cf8c",
+        "url_hash": hashlib.sha256(url.encode()).hexdigest(),
+    }
+    if body:
+        said["payload_hash"] = hashlib.sha256(body).hexdigest()
+    said.update(claims)
+    said = {name: value for name, value in said.items() if value is not None}
+    covered = f"{jwt_part({'alg': alg, 'typ': 'JWT'})}.{jwt_part(said)}"
+    digest = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}.get(alg, "sha256")
+    mac = hmac.digest(key.encode(), covered.encode(), digest)
+    return {
+        "messagebird-signature-jwt": covered
+        + "."
+        + base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
+    }
+
+
+def bird(
+    *, key: str = KEY, at: float = NOW, url: str = URL, body: bytes = BODY, raw: bool = True
+) -> dict[str, str]:
+    digest = hashlib.sha256(body)
+    hashed = digest.digest() if raw else digest.hexdigest().encode()
+    mac = hmac.digest(key.encode(), f"{int(at)}\n{url}\n".encode() + hashed, "sha256")
+    return {
+        "messagebird-signature": base64.b64encode(mac).decode(),
+        "messagebird-request-timestamp": str(int(at)),
+    }
+
+
+SECRET = "whsec_" + base64.b64encode(b"0123456789abcdefghijklmn").decode()
+
+
+def standard(
+    *, key: str = SECRET, at: float = NOW, body: bytes = BODY, webhook_id: str = "msg_1"
+) -> dict[str, str]:
+    secret = base64.b64decode(key.removeprefix("whsec_"))
+    mac = hmac.digest(secret, f"{webhook_id}.{int(at)}.".encode() + body, "sha256")
+    return {
+        "webhook-id": webhook_id,
+        "webhook-timestamp": str(int(at)),
+        "webhook-signature": "v1," + base64.b64encode(mac).decode(),
+    }
+
+
+Sign = Callable[..., dict[str, str]]
+SCHEMES: dict[str, tuple[Sign, str]] = {
+    "messagebird-jwt": (jwt, KEY),
+    "bird": (bird, KEY),
+    "standard-webhooks": (standard, SECRET),
+}
+
+
+def accepts(
+    scheme: str,
+    headers: Mapping[str, str],
+    *,
+    keys: tuple[str, ...] | None = None,
+    body: bytes = BODY,
+    urls: tuple[str, ...] = (URL,),
+    now: float = NOW,
+) -> bool:
+    used = (SCHEMES[scheme][1],) if keys is None else keys
+    try:
+        verify(scheme, Signed(headers, urls, body), keys=used, now=now)
+    except Unsigned:
+        return False
+    return True
+
+
+# Every scheme
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_what_was_signed_is_let_in(scheme: str) -> None:
+    assert accepts(scheme, SCHEMES[scheme][0]())
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_signature_by_any_of_two_keys_is_good(scheme: str) -> None:
+    sign, key = SCHEMES[scheme]
+    other = "whsec_" + base64.b64encode(b"another-secret-entirely!").decode()
+    assert accepts(scheme, sign(), keys=(other, key))
+    assert accepts(scheme, sign(), keys=(key, other))
+    assert not accepts(scheme, sign(), keys=(other,))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_one_changed_byte_of_the_body_is_noticed(scheme: str) -> None:
+    headers = SCHEMES[scheme][0]()
+    assert not accepts(scheme, headers, body=BODY.replace(b"a", b"b"))
+    assert not accepts(scheme, headers, body=BODY + b" ")
+    assert not accepts(scheme, headers, body=json.dumps(json.loads(BODY)).encode()), "re-serialised"
+    assert not accepts(scheme, headers, body=b"")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_without_a_key_nothing_is_let_in(scheme: str) -> None:
+    assert not accepts(scheme, SCHEMES[scheme][0](), keys=())
+    empty = {"messagebird-jwt": jwt(key=""), "bird": bird(key=""), "standard-webhooks": {}}
+    assert not accepts(scheme, empty[scheme])
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("spoilt", ["", " ", "x", "é", "....", "v1,", "v1,x", "a.b.c", "\x00"])
+def test_a_spoilt_header_is_refused_and_never_an_error(scheme: str, spoilt: str) -> None:
+    headers = SCHEMES[scheme][0]()
+    for name in headers:
+        assert not accepts(scheme, {**headers, name: spoilt})
+        assert not accepts(scheme, {k: v for k, v in headers.items() if k != name})
+
+
+def test_a_scheme_that_nobody_knows_lets_nothing_in() -> None:
+    assert not accepts("none", jwt(), keys=(KEY,))
+
+
+# MessageBird-Signature-JWT
+
+
+@pytest.mark.parametrize("alg", ["HS256", "HS384", "HS512"])
+def test_three_algorithms_are_known(alg: str) -> None:
+    assert accepts("messagebird-jwt", jwt(alg=alg))
+
+
+@pytest.mark.parametrize("alg", ["none", "None", "HS1", "RS256", ""])
+def test_no_other_algorithm_is(alg: str) -> None:
+    assert not accepts("messagebird-jwt", jwt(alg=alg))
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"iss": "Somebody"},
+        {"iss": None},
+        {"nbf": None},
+        {"exp": None},
+        {"nbf": "soon"},
+        {"jti": None},
+        {"jti": ""},
+        {"url_hash": None},
+        {"url_hash": hashlib.sha256(b"https://elsewhere.example").hexdigest()},
+        {"url_hash": hashlib.sha256(URL.encode()).hexdigest().upper()},
+        {"payload_hash": None},
+        {"payload_hash": ""},
+    ],
+)
+def test_every_claim_counts(claims: dict[str, Any]) -> None:
+    assert not accepts("messagebird-jwt", jwt(**claims))
+
+
+def test_a_payload_hash_is_there_if_and_only_if_there_is_a_body() -> None:
+    assert accepts("messagebird-jwt", jwt(body=b""), body=b"")
+    assert not accepts("messagebird-jwt", jwt(), body=b"")
+    assert not accepts("messagebird-jwt", jwt(body=b""))
+
+
+@pytest.mark.parametrize(
+    ("now", "good"), [(-2, False), (-1, True), (0, True), (60, True), (61, False), (3600, False)]
+)
+def test_a_token_lives_from_nbf_to_exp_and_a_second(now: int, good: bool) -> None:
+    assert accepts("messagebird-jwt", jwt(), now=NOW + now) is good
+
+
+def test_the_header_may_not_ask_for_what_we_do_not_know() -> None:
+    token = jwt()["messagebird-signature-jwt"].split(".")
+    header = jwt_part({"alg": "HS256", "crit": ["x"]})
+    mac = hmac.digest(KEY.encode(), f"{header}.{token[1]}".encode(), "sha256")
+    signature = base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
+    assert not accepts(
+        "messagebird-jwt", {"messagebird-signature-jwt": f"{header}.{token[1]}.{signature}"}
+    )
+
+
+# Bird's webhook subscriptions
+
+
+def test_the_hash_goes_in_as_raw_bytes_and_not_as_hex() -> None:
+    assert not accepts("bird", bird(raw=False))
+
+
+def test_the_address_is_covered_with_its_query() -> None:
+    assert not accepts("bird", bird(), urls=(URL + "&x=1",))
+    assert accepts("bird", bird(), urls=("https://other.example", URL)), "any way to write it"
+
+
+@pytest.mark.parametrize(
+    ("age", "good"),
+    [(0, True), (8 * 3600, True), (24 * 3600, True), (24 * 3600 + 1, False), (-301, False)],
+)
+def test_a_webhook_repeated_for_hours_with_its_first_timestamp_is_let_in(
+    age: int, good: bool
+) -> None:
+    assert accepts("bird", bird(at=NOW - age)) is good
+
+
+# Standard Webhooks
+
+
+def test_of_several_signatures_one_has_to_fit_and_other_versions_are_passed_over() -> None:
+    headers = standard()
+    fits = headers["webhook-signature"]
+    wrong = "v1," + base64.b64encode(b"0" * 32).decode()
+    for entries, good in ((f"{wrong} {fits}", True), (f"v1a,xx {fits}", True), (wrong, False)):
+        assert accepts("standard-webhooks", {**headers, "webhook-signature": entries}) is good
+    assert not accepts(
+        "standard-webhooks", {**headers, "webhook-signature": fits.replace("v1,", "v2,")}
+    )
+
+
+@pytest.mark.parametrize("changed", [{"webhook-id": "msg_2"}, {"webhook-timestamp": "1790236801"}])
+def test_id_and_time_are_covered(changed: dict[str, str]) -> None:
+    assert not accepts("standard-webhooks", {**standard(), **changed})
+
+
+@pytest.mark.parametrize(("age", "good"), [(300, True), (301, False), (-300, True), (-301, False)])
+def test_five_minutes_either_way_are_tolerated(age: int, good: bool) -> None:
+    assert accepts("standard-webhooks", standard(at=NOW - age)) is good
+
+
+def test_a_secret_that_is_no_base64_lets_nothing_in() -> None:
+    assert not accepts("standard-webhooks", standard(), keys=("whsec_§§§",))
+
+
+def test_the_vector_of_the_specification() -> None:
+    # From the README of standard-webhooks, and every one of its libraries.
+    headers = {
+        "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        "webhook-timestamp": "1614265330",
+        "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+    }
+    assert accepts(
+        "standard-webhooks",
+        headers,
+        keys=("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",),
+        body=b'{"test": 2432232314}',
+        now=1614265330,
+    )
+
+
+# The address and the body
+
+
+def event(query: dict[str, list[str]] | None = None, **more: Any) -> dict[str, Any]:
+    return {
+        "resource": "/webhooks/bird",
+        "path": "/webhooks/bird",
+        "multiValueQueryStringParameters": query,
+        "requestContext": {"path": "/v1/webhooks/bird", "domainName": "api.example.com"},
+        **more,
+    }
+
+
+BASE = "https://api.example.com/v1/webhooks/bird"
+
+
+def test_without_a_query_there_is_one_way_to_write_the_address() -> None:
+    assert addresses_of(event(), webhook_url="") == (BASE,)
+
+
+@pytest.mark.parametrize(
+    "query", ["b=2&a=1", "a=1&b=2", "b=two+words&a=%26", "b=two%20words&a=%26"]
+)
+def test_the_order_and_the_encoding_that_were_lost_are_tried(query: str) -> None:
+    from urllib.parse import parse_qs
+
+    found = addresses_of(event(parse_qs(query)), webhook_url="")
+    assert f"{BASE}?{query}" in found
+    assert len(found) <= 12
+
+
+def test_with_many_parameters_not_every_order_is_tried() -> None:
+    assert len(addresses_of(event({c: ["1"] for c in "abcdefgh"}), webhook_url="")) <= 12
+
+
+def test_a_configured_address_is_taken_as_it_stands() -> None:
+    given = "https://hooks.example.org/in/webhooks/bird?z=1&a=%7e"
+    assert addresses_of(event({"a": ["~"], "z": ["1"]}), webhook_url=given) == (given,)
+    leads = event(resource="/leads", requestContext={"path": "/v1/leads", "domainName": "x"})
+    assert addresses_of(leads, webhook_url=given) == ("https://hooks.example.org/in/leads",)
+    assert addresses_of(leads, webhook_url="https://proxy.example/bird") == ("https://x/v1/leads",)
+
+
+def test_the_body_is_taken_as_it_came() -> None:
+    assert body_of({"body": None}) == b""
+    assert body_of({"body": "ü"}) == "ü".encode()
+    assert body_of({"body": base64.b64encode(b"\xff\x00").decode(), "isBase64Encoded": True}) == (
+        b"\xff\x00"
+    )
+    for spoilt in ({"body": 7}, {"body": "§", "isBase64Encoded": True}):
+        with pytest.raises(Unsigned):
+            body_of(spoilt)
+
+
+# The keys and the gate
+
+
+class Vault:
+    """Answers GetSecretValue from a script: a text, None, or an error."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.asked = 0
+
+    def get_secret(self, secret_id: str, *, deadline: Deadline) -> str | None:
+        self.asked += 1
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer  # type: ignore[no-any-return]
+
+
+def signing_keys(vault: Vault, settings: Callable[..., Settings]) -> SigningKeys:
+    return SigningKeys(aws=vault, settings=settings(SIGNING_SECRET="arn:x"))  # type: ignore[arg-type]
+
+
+SOON = Deadline.after(60)
+
+
+@pytest.mark.parametrize(
+    ("value", "keys"),
+    [
+        (f'{{"keys": ["{KEY}", " {SECRET} "]}}', (KEY, SECRET)),
+        (f'{{"key": "{KEY}"}}', (KEY,)),
+        (f'["{KEY}"]', (KEY,)),
+        (KEY, (KEY,)),
+        (f"{KEY}\n", (KEY,)),
+        ('{"keys": ["", 7, null, "short"]}', ()),
+        ('{"signing": "x"}', ()),
+        ("{}", ()),
+        ("", ()),
+        ("1234567890", ("1234567890",)),
+    ],
+)
+def test_the_secret_may_be_written_in_several_ways(value: str, keys: tuple[str, ...]) -> None:
+    assert read_keys(value) == keys
+
+
+def test_the_keys_are_read_once_and_remembered(settings: Callable[..., Settings]) -> None:
+    vault = Vault(KEY)
+    keys = signing_keys(vault, settings)
+    assert keys.current(deadline=SOON) == keys.current(deadline=SOON) == (KEY,)
+    assert vault.asked == 1
+
+
+def test_while_there_is_no_key_it_is_looked_for_each_time(
+    settings: Callable[..., Settings],
+) -> None:
+    keys = signing_keys(Vault(None, "", KEY), settings)
+    assert [keys.current(deadline=SOON) for _ in range(3)] == [(), (), (KEY,)]
+
+
+def test_keys_that_cannot_be_read_are_no_refusal(settings: Callable[..., Settings]) -> None:
+    keys = signing_keys(Vault(AwsError("ServiceUnavailable", "x", status=503)), settings)
+    with pytest.raises(NotKept):
+        keys.current(deadline=SOON)
+
+
+def test_old_keys_serve_on_while_new_ones_cannot_be_read(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault = Vault(KEY, AwsError("ServiceUnavailable", "x", status=503))
+    keys = signing_keys(vault, settings)
+    keys.current(deadline=SOON)
+    at = __import__("time").monotonic() + 301
+    monkeypatch.setattr("time.monotonic", lambda: at)
+    assert keys.current(deadline=SOON) == (KEY,)
+    assert vault.asked == 2
+
+
+def test_a_request_without_a_signature_costs_no_call(settings: Callable[..., Settings]) -> None:
+    vault = Vault(KEY)
+    gate = SignatureGate(
+        keys=signing_keys(vault, settings), settings=settings(SIGNATURE_SCHEME="bird")
+    )
+    with pytest.raises(Unsigned):
+        gate.check(event(), HttpRequest.from_event(event()), deadline=SOON)
+    assert vault.asked == 0
+
+
+@pytest.mark.parametrize("resource", ["/webhooks/bird", "/other", None])
+def test_with_no_scheme_only_the_route_with_a_key_is_open(
+    settings: Callable[..., Settings], resource: str | None
+) -> None:
+    gate = SignatureGate(keys=signing_keys(Vault(KEY), settings), settings=settings())
+    open_event = event(resource="/messages")
+    gate.check(open_event, HttpRequest.from_event(open_event), deadline=SOON)
+    closed = event(resource=resource)
+    with pytest.raises(Unsigned):
+        gate.check(closed, HttpRequest.from_event(closed), deadline=SOON)
