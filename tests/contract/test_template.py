@@ -15,15 +15,8 @@ import pytest
 
 from bridge.errors import MisconfiguredEnvironment
 from bridge.settings import Settings
-from tools.template import ROOT, Attributes, Deployment, Template, TemplateError
-
-FUNCTIONS = {
-    "CreateLead": "create_lead",
-    "CreateCase": "create_case",
-    "ReceiveMessage": "receive_message",
-    "RefreshToken": "refresh_token",
-    "Deliver": "deliver",
-}
+from tests.contract.deployments import FUNCTIONS, deploy
+from tools.template import ROOT, Deployment, Template, TemplateError
 
 # What each function may do, and nothing else: DESIGN's table, in IAM's words.
 HOT_PATH = {
@@ -67,16 +60,6 @@ def template() -> Template:
 def resources(template: Template) -> Mapping[str, Any]:
     found: Mapping[str, Any] = template.source["Resources"]
     return found
-
-
-def deploy(template: Template, **parameters: str) -> Deployment:
-    """The template with names that tell which resource they are of."""
-
-    def make(logical_id: str, kind: str, properties: Mapping[str, Any]) -> Attributes:
-        attributes = {"RootResourceId": "root", "QueueName": logical_id, "Version": "1"}
-        return {"Ref": f"ref:{logical_id}", "Arn": f"arn:{logical_id}", **attributes}
-
-    return Deployment(template, stack_name="stack", parameters=parameters, make=make)
 
 
 @pytest.fixture(scope="module")
