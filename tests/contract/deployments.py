@@ -81,7 +81,7 @@ PARAMETERS: Mapping[str, Mapping[str, str]] = {
 """The sets of parameters that are tried. A stage that sets none has the defaults."""
 
 
-def deploy(template: Template | None = None, **parameters: str) -> Deployment:
+def deploy(template: Template | None = None, /, **parameters: str) -> Deployment:
     """The template's resources; `ref:Outbox` and `arn:Outbox` stand for the queue Outbox."""
 
     def make(logical_id: str, kind: str, properties: Mapping[str, Any]) -> Attributes:

@@ -15,7 +15,14 @@ from typing import Any
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-from tests.contract.deployments import EVERYTHING, FUNCTIONS, PARAMETERS, REGION, inlined
+from tests.contract.deployments import (
+    EVERYTHING,
+    FUNCTIONS,
+    PARAMETERS,
+    REGION,
+    deploy,
+    inlined,
+)
 from tools.template import ROOT, Template
 
 KEPT = {"Credentials", "SigningKeys", "Outbox", "Rejected", "RefreshLease"}
@@ -90,6 +97,13 @@ def test_every_parameter_is_tried_with_another_value_that_is_allowed() -> None:
     defaults = Template.load().parameters({})
     assert {name for name, value in EVERYTHING.items() if value == defaults[name]} == set()
     assert Template.load().parameters(EVERYTHING) == EVERYTHING
+
+
+def test_no_condition_holds_by_default_and_each_with_every_parameter_changed() -> None:
+    for parameters, holds in (({}, False), (EVERYTHING, True)):
+        made = deploy(**parameters)
+        for name in made.template.source["Conditions"]:
+            assert made.resolve({"Condition": name}) is holds, name
 
 
 @pytest.mark.parametrize("name", sorted(EVERYTHING))

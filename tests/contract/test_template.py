@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+import yaml
 
 from bridge.errors import MisconfiguredEnvironment
 from bridge.settings import Settings
@@ -731,3 +732,11 @@ def test_the_stages_of_samconfig_only_name_parameters_that_there_are(template: T
         assert given.pop("ReleaseSha256") == '""'
         template.parameters(given)
         assert commands["deploy"]["parameters"]["confirm_changeset"] is True
+
+
+def test_every_check_that_checkov_leaves_out_has_its_reason_in_the_line() -> None:
+    text = (ROOT / ".checkov.yaml").read_text(encoding="utf-8")
+    lines = text.split("skip-check:\n")[1].splitlines()
+    assert len(lines) == len(yaml.safe_load(text)["skip-check"])
+    for line in lines:
+        assert re.fullmatch(r"  - CKV2?_AWS_\d+ +# [A-Z].{40,}\.", line), line
