@@ -64,7 +64,7 @@ ELSEWHERE: dict[Name, str] = {
     ("docs/index.md", "Documentation", "you are | and want to"): "tests/contract/test_docs.py",
     ("sandbox/org/README.md", "Control API", " | "): "tests/sandbox/test_control.py",
     ("sandbox/org/README.md", "Settings", " | "): "tests/sandbox/test_control.py",
-    ("sandbox/org/README.md", "Trouble", " | "): "tests/sandbox/test_trouble.py",
+    ("sandbox/org/README.md", "Faults", " | "): "tests/sandbox/test_trouble.py",
 }
 """Tables that other tests hold."""
 
