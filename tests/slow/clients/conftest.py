@@ -1,4 +1,4 @@
-"""An org on a port of its own for each test."""
+"""An org on a port of its own, for clients that are not ours."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from sandbox.org import OrgServer
+from sandbox.org import Org, OrgServer
 
 
 @pytest.fixture
 def server() -> Iterator[OrgServer]:
-    with OrgServer() as running:
+    with OrgServer(Org.sample()) as running:
+        running.org.settings.refresh_seconds = 0.0
         yield running

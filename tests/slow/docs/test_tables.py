@@ -36,11 +36,15 @@ ELSEWHERE: dict[Name, str] = {
         "tests/cli/test_cost.py"
     ),
     ("docs/flows.md", "Bird Flows: files to import", "file | trigger"): (
-        "tests/contract/test_flow_pages.py, tests/functional/bird/test_flows.py"
+        "tests/functional/bird/test_flow_pages.py, tests/functional/bird/test_flows.py"
     ),
-    ("docs/flows.md", "Bird Flows: files to import", " | by"): "tests/contract/test_flow_pages.py",
+    (
+        "docs/flows.md",
+        "Bird Flows: files to import",
+        " | by",
+    ): "tests/functional/bird/test_flow_pages.py",
     **{
-        ("docs/flows.md", page, head): "tests/contract/test_flow_pages.py"
+        ("docs/flows.md", page, head): "tests/functional/bird/test_flow_pages.py"
         for page in (
             "WhatsApp → Lead",
             "Viber → Case",
@@ -229,7 +233,9 @@ def flows_know_every_outcome(one: Table) -> None:
 def the_keys_of_the_table_of_channels(one: Table) -> None:
     told = {key for row in one.rows for cell in row for key in codes(cell)}
     said = json.loads(
-        (ROOT / "layers" / "bridge" / "bridge" / "channels.json").read_text(encoding="utf-8")
+        (ROOT / "layers" / "bridge" / "bridge" / "bird" / "channels.json").read_text(
+            encoding="utf-8"
+        )
     )
     keys = set(said) | {key for entry in said["channels"].values() for key in entry}
     assert {key for key in keys if not key.startswith("$")} <= told
@@ -384,7 +390,9 @@ def test_the_example_of_a_table_of_channels_is_one() -> None:
     (fence,) = (one for one in fences("docs/flows.md") if one.language == "jsonc")
     said = json.loads("{" + fence.text + "}")
     whole = json.loads(
-        (ROOT / "layers" / "bridge" / "bridge" / "channels.json").read_text(encoding="utf-8")
+        (ROOT / "layers" / "bridge" / "bridge" / "bird" / "channels.json").read_text(
+            encoding="utf-8"
+        )
     )
     for name, fields in said["fields"].items():
         whole["fields"][name] |= fields
