@@ -91,9 +91,6 @@ PROSE: dict[Name, str] = {
     ): "tests/functional/bird/test_flows.py plays the file",
     ("docs/scale.md", "The limits", "limit | default"): "limits of others, with their date",
     ("docs/scale.md", "At 10, 100 and 1,000 records a second", " | 10"): "worked out from those",
-    ("docs/scale.md", "What was measured", "callers at once | records a second"): (
-        "measured by `make bench`, on the machine that it says"
-    ),
     ("docs/troubleshooting.md", "Salesforce's own error pages", "on the page | means"): (
         "Salesforce's pages, which only a person sees"
     ),
