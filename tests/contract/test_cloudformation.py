@@ -476,7 +476,7 @@ def test_one_address_is_told_if_one_was_given(deployed: Deployed) -> None:
 def test_the_dashboard_shows_the_stack_s_own_queues(deployed: Deployed) -> None:
     watch = deployed.client("cloudwatch")
     body = watch.get_dashboard(DashboardName=deployed.ids["Dashboard"])["DashboardBody"]
-    assert len(json.loads(body)["widgets"]) == 6
+    assert len(json.loads(body)["widgets"]) == 7
     for queue in ("Outbox", "Rejected"):
         assert f'"{deployed.ids[queue].rsplit("/", 1)[1]}"' in body
     assert "${" not in body

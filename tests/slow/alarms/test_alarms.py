@@ -7,6 +7,7 @@ really emits while its time passes (`timeline`), by CloudWatch's rules (`cloudwa
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -343,8 +344,17 @@ def test_the_dashboard_is_json_and_shows_metrics_that_there_are(shared: Shared) 
     made.stack.tick()
     made.refuse_token()
     made.pass_(minutes=1)
-    for widget in body["widgets"]:
-        for metric in widget["properties"]["metrics"]:
+    charts = [widget["properties"] for widget in body["widgets"] if widget["type"] == "metric"]
+    for chart in charts:
+        for metric in chart["metrics"]:
             if metric[0] == "BirdSalesforce" and metric[1] != "TokenRefreshFailed":
                 assert tuple(metric[:2]) in made.metrics.names
                 assert metric[2:4] == ["service", made.stack.stack_name]
+    (by_channel,) = (w["properties"] for w in body["widgets"] if w["type"] == "log")
+    assert made.stack.request("POST", "/leads", {"bird": {"channel": "sms"}}).status == 201
+    line = json.loads(made.stack.logs("create_lead").splitlines()[-1])
+    assert (line["channel"], line["count"]) == ("sms", 1)
+    assert set(re.findall(r"\b(?:ispresent|sum)\((\w+)\)", by_channel["query"])) <= set(line)
+    groups = deployment.of_type("AWS::Logs::LogGroup").values()
+    names = {deployment.resolve(group["Properties"]["LogGroupName"]) for group in groups}
+    assert set(re.findall(r"SOURCE '([^']+)'", by_channel["query"])) <= names
