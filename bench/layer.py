@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tools.template import ROOT
 
-PACKAGES = ("aws_lambda_powertools", "jmespath", "typing_extensions", "urllib3")
+PACKAGES = ("aws_lambda_powertools", "jmespath", "jwt", "typing_extensions", "urllib3")
 """layers/bridge/requirements.txt."""
 
 
