@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -374,8 +375,23 @@ def test_the_dashboard_shows_metrics_that_are_emitted(observer: Observer) -> Non
     refuse_token(stack)
     post(stack, 201)
     observer.end_period()
-    for widget in body["widgets"]:
-        for metric in widget["properties"]["metrics"]:
+    charts = [widget["properties"] for widget in body["widgets"] if widget["type"] == "metric"]
+    for chart in charts:
+        for metric in chart["metrics"]:
             if metric[0] == "BirdSalesforce" and metric[1] != "TokenRefreshFailed":
                 assert tuple(metric[:2]) in observer.names
                 assert metric[2:4] == ["service", stack.stack_name]
+
+
+def test_the_dashboard_s_query_by_channel_reads_a_record_s_line(observer: Observer) -> None:
+    stack = observer.stack
+    (dashboard,) = stack.deployment.of_type("AWS::CloudWatch::Dashboard").values()
+    body = json.loads(stack.deployment.resolve(dashboard["Properties"]["DashboardBody"]))
+    (by_channel,) = (w["properties"] for w in body["widgets"] if w["type"] == "log")
+    assert stack.request("POST", "/leads", {"bird": {"channel": "sms"}}).status == 201
+    line = json.loads(stack.logs("create_lead").splitlines()[-1])
+    assert (line["channel"], line["count"]) == ("sms", 1)
+    assert set(re.findall(r"\b(?:ispresent|sum)\((\w+)\)", by_channel["query"])) <= set(line)
+    groups = stack.deployment.of_type("AWS::Logs::LogGroup").values()
+    names = {stack.deployment.resolve(group["Properties"]["LogGroupName"]) for group in groups}
+    assert set(re.findall(r"SOURCE '([^']+)'", by_channel["query"])) <= names
