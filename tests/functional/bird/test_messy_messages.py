@@ -10,7 +10,8 @@ import pytest
 
 from bridge.api.request import HttpRequest, RecordRequest, read_record
 from bridge.bird.channels import LENGTHS
-from bridge.bird.message import SOURCES, BirdMessage
+from bridge.bird.mapping import SOURCES
+from bridge.bird.message import BirdMessage
 from bridge.records import ObjectName
 from bridge.settings import Settings
 from sandbox.stack import Stack
