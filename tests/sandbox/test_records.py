@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.org import Org, sample
 from sandbox.org.data.ids import normalise, to_18
-from sandbox.org.rules.rules import Condition
+from sandbox.org.rules.customizations import Condition
 
 from .conftest import Caller, lead
 

@@ -12,9 +12,10 @@ from typing import Any
 from sandbox.org.data.schema import ObjectType
 from sandbox.org.data.store import Record
 from sandbox.org.errors import Refused, not_found, refused
-from sandbox.org.rest.call import Answer, Call, refusal, split_target
+from sandbox.org.rest.call import Call, Response, refusal, split_target
 from sandbox.org.rest.sobjects import external_id, show
 from sandbox.org.rest.versions import check_version
+from sandbox.org.rules.access import visible_record
 from sandbox.org.rules.saving import Outcome
 
 MAX_SUBREQUESTS = 25
@@ -33,15 +34,15 @@ def cost(call: Call) -> int:
     return 1
 
 
-def serve(call: Call) -> Answer:
+def serve(call: Call) -> Response:
     parts = call.parts[1:]
     if not parts:
         call.allow("GET", "HEAD", "POST")
         if call.method != "POST":
             base = f"/services/data/{call.version}/composite"
-            return Answer(200, {n: f"{base}/{n}" for n in ("batch", "sobjects", "tree")})
+            return Response(200, {n: f"{base}/{n}" for n in ("batch", "sobjects", "tree")})
         return composite(call)
-    resources: dict[str, Callable[[Call, list[str]], Answer]] = {
+    resources: dict[str, Callable[[Call, list[str]], Response]] = {
         "sobjects": collections,
         "tree": tree,
         "batch": batch,
@@ -54,8 +55,8 @@ def serve(call: Call) -> Answer:
 # --- composite --------------------------------------------------------------------------------
 
 
-def composite(call: Call) -> Answer:
-    """Up to 25 subrequests. The outer answer is 200 whatever became of them.
+def composite(call: Call) -> Response:
+    """Up to 25 subrequests. The outer response is 200 whatever became of them.
 
     ``collateSubrequests`` lets Salesforce reorder; here subrequests always run as they stand.
     """
@@ -80,16 +81,16 @@ def composite(call: Call) -> Answer:
             if failed_at is not None:
                 results.append(_halted(item["referenceId"]))
                 continue
-            answer = _subrequest(call, item, known)
-            if answer.status < 400:
-                known[item["referenceId"]] = answer.body
+            response = _subrequest(call, item, known)
+            if response.status < 400:
+                known[item["referenceId"]] = response.body
             elif all_or_none:
                 failed_at = at
             results.append(
                 {
-                    "body": answer.body,
-                    "httpHeaders": answer.headers,
-                    "httpStatusCode": answer.status,
+                    "body": response.body,
+                    "httpHeaders": response.headers,
+                    "httpStatusCode": response.status,
                     "referenceId": item["referenceId"],
                 }
             )
@@ -97,7 +98,7 @@ def composite(call: Call) -> Answer:
             roll_back()
             for at in range(failed_at):
                 results[at] = _halted(subrequests[at]["referenceId"])
-    return Answer(200, {"compositeResponse": results})
+    return Response(200, {"compositeResponse": results})
 
 
 def _check_shape(subrequests: list[Any]) -> None:
@@ -137,7 +138,7 @@ def _halted(reference: str) -> dict[str, Any]:
     }
 
 
-def _subrequest(call: Call, item: dict[str, Any], known: dict[str, Any]) -> Answer:
+def _subrequest(call: Call, item: dict[str, Any], known: dict[str, Any]) -> Response:
     try:
         url = _resolve(item["url"], known)
         body = _resolve(item.get("body"), known)
@@ -151,7 +152,7 @@ def _subrequest(call: Call, item: dict[str, Any], known: dict[str, Any]) -> Answ
         return refusal(error)
 
 
-def _inner(call: Call, method: str, url: str, headers: dict[str, str], body: Any) -> Answer:
+def _inner(call: Call, method: str, url: str, headers: dict[str, str], body: Any) -> Response:
     parts, query = split_target(url)
     if parts[:2] != ["services", "data"] or len(parts) < 4 or parts[3:5] == ["composite", "batch"]:
         raise not_found()
@@ -176,7 +177,7 @@ def _inner(call: Call, method: str, url: str, headers: dict[str, str], body: Any
 
 
 def _resolve(value: Any, known: dict[str, Any]) -> Any:
-    """Put earlier answers in the place of ``@{reference.path}``; raises `Refused`."""
+    """Put values of earlier responses in the place of ``@{reference.path}``; raises `Refused`."""
     if isinstance(value, dict):
         return {name: _resolve(inner, known) for name, inner in value.items()}
     if isinstance(value, list):
@@ -206,8 +207,8 @@ def _look_up(match: re.Match[str], known: dict[str, Any]) -> Any:
 # --- collections ------------------------------------------------------------------------------
 
 
-def collections(call: Call, parts: list[str]) -> Answer:
-    """Up to 200 records of any objects; the answer is an ordered array."""
+def collections(call: Call, parts: list[str]) -> Response:
+    """Up to 200 records of any objects; the response is an ordered array."""
     if call.method in ("GET", "HEAD") or (call.method == "POST" and len(parts) == 1):
         return _retrieve(call, parts)
     if call.method == "DELETE" and not parts:
@@ -221,14 +222,14 @@ def collections(call: Call, parts: list[str]) -> Answer:
     options = call.options(all_or_none=all_or_none)
     if call.method == "POST":
         rows = [(_kind(call, record), _fields(record)) for record in records]
-        return Answer(200, [_told(o) for o in call.org.saver.insert(rows, call.actor, options)])
+        return Response(200, [_result(o) for o in call.org.saver.insert(rows, call.actor, options)])
     updates = []
     for record in records:
         found = next((v for k, v in record.items() if k.lower() == "id"), None)
         if not isinstance(found, str):
             raise refused(400, "MISSING_ARGUMENT", "Id not specified in an update call")
         updates.append((_kind(call, record), found, _fields(record, without_id=True)))
-    return Answer(200, [_told(o) for o in call.org.saver.update(updates, call.actor, options)])
+    return Response(200, [_result(o) for o in call.org.saver.update(updates, call.actor, options)])
 
 
 def _records(call: Call) -> tuple[list[dict[str, Any]], bool]:
@@ -264,18 +265,18 @@ def _fields(record: dict[str, Any], *, without_id: bool = False) -> dict[str, An
     return {k: v for k, v in record.items() if k != "attributes"}
 
 
-def _told(outcome: Outcome, *, created: bool = False) -> dict[str, Any]:
-    told: dict[str, Any] = {}
+def _result(outcome: Outcome, *, created: bool = False) -> dict[str, Any]:
+    result: dict[str, Any] = {}
     if outcome.success:
-        told["id"] = outcome.id
-    told["success"] = outcome.success
-    told["errors"] = [problem.as_collection() for problem in outcome.problems]
+        result["id"] = outcome.id
+    result["success"] = outcome.success
+    result["errors"] = [problem.as_collection() for problem in outcome.problems]
     if created and outcome.success:
-        told["created"] = outcome.created
-    return told
+        result["created"] = outcome.created
+    return result
 
 
-def _upsert(call: Call, parts: list[str]) -> Answer:
+def _upsert(call: Call, parts: list[str]) -> Response:
     kind = call.kind(parts[0])
     column = external_id(call, kind, parts[1])
     records, all_or_none = _records(call)
@@ -289,10 +290,10 @@ def _upsert(call: Call, parts: list[str]) -> Answer:
         rows.append((kind, column, key, rest_of))
     options = call.options(all_or_none=all_or_none)
     outcomes = call.org.saver.upsert(rows, call.actor, options)
-    return Answer(200, [_told(o, created=True) for o in outcomes])
+    return Response(200, [_result(o, created=True) for o in outcomes])
 
 
-def _delete(call: Call) -> Answer:
+def _delete(call: Call) -> Response:
     listed = [i for i in call.query.get("ids", "").split(",") if i]
     rows = []
     for record_id in listed:
@@ -302,10 +303,10 @@ def _delete(call: Call) -> Answer:
         rows.append((kind, record_id))
     all_or_none = call.query.get("allOrNone", "").lower() == "true"
     outcomes = call.org.saver.delete(rows, call.actor, all_or_none=all_or_none)
-    return Answer(200, [_told(o) for o in outcomes])
+    return Response(200, [_result(o) for o in outcomes])
 
 
-def _retrieve(call: Call, parts: list[str]) -> Answer:
+def _retrieve(call: Call, parts: list[str]) -> Response:
     if len(parts) != 1:
         raise not_found()
     kind = call.kind(parts[0])
@@ -320,12 +321,12 @@ def _retrieve(call: Call, parts: list[str]) -> Answer:
     found: list[dict[str, Any] | None] = []
     for record_id in listed:
         try:
-            record: Record = call.org.visible_record(kind, record_id, call.actor)
+            record: Record = visible_record(call.org, kind, record_id, call.actor)
         except Refused:
             found.append(None)
             continue
         found.append(show(call, kind, record))
-    return Answer(200, found)
+    return Response(200, found)
 
 
 def _is_dict(value: Any) -> bool:
@@ -339,7 +340,7 @@ def _strings(value: Any) -> bool:
 # --- tree and batch ---------------------------------------------------------------------------
 
 
-def tree(call: Call, parts: list[str]) -> Answer:
+def tree(call: Call, parts: list[str]) -> Response:
     """All or nothing. Only one level is understood: records without children."""
     call.allow("POST")
     if len(parts) != 1:
@@ -363,15 +364,15 @@ def tree(call: Call, parts: list[str]) -> Answer:
         if not outcome.success and outcome.problems[0].code != "ALL_OR_NONE_OPERATION_ROLLED_BACK"
     ]
     if broken:
-        return Answer(400, {"hasErrors": True, "results": broken})
+        return Response(400, {"hasErrors": True, "results": broken})
     done = [
         {"referenceId": name, "id": outcome.id}
         for name, outcome in zip(names, outcomes, strict=True)
     ]
-    return Answer(201, {"hasErrors": False, "results": done})
+    return Response(201, {"hasErrors": False, "results": done})
 
 
-def batch(call: Call, parts: list[str]) -> Answer:
+def batch(call: Call, parts: list[str]) -> Response:
     """Up to 25 independent subrequests; a failed one undoes nothing."""
     call.allow("POST")
     body = call.object()
@@ -394,11 +395,11 @@ def batch(call: Call, parts: list[str]) -> Answer:
         headers["content-type"] = "application/json"
         try:
             target = "/services/data/" + url.removeprefix("/services/data/").lstrip("/")
-            answer = _inner(
+            response = _inner(
                 call, str(item.get("method", "GET")).upper(), target, headers, item.get("richInput")
             )
         except Refused as error:
-            answer = refusal(error)
-        failed = failed or answer.status >= 400
-        results.append({"statusCode": answer.status, "result": answer.body})
-    return Answer(200, {"hasErrors": failed, "results": results})
+            response = refusal(error)
+        failed = failed or response.status >= 400
+        results.append({"statusCode": response.status, "result": response.body})
+    return Response(200, {"hasErrors": failed, "results": results})

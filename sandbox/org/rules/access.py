@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from sandbox.org.data import ids
 from sandbox.org.data.schema import Field, ObjectType
 from sandbox.org.data.standard import OBJECT_PERMISSIONS, SYSTEM_PERMISSIONS
+from sandbox.org.data.state import State
 from sandbox.org.data.store import Record, Store
+from sandbox.org.errors import not_found
 
 # Setup objects that every user of the API may read [K].
 _OPEN_SETUP = frozenset({"User", "Group", "Organization", "Profile", "UserLicense"})
@@ -98,6 +101,15 @@ def _parent(kind: ObjectType) -> str:
 
 
 SYSTEM = Rights(user_id="", everything=True)
+
+
+def visible_record(state: State, kind: ObjectType, record_id: str, actor: Rights) -> Record:
+    """A live record by id that the user may see; raises `Refused` with NOT_FOUND."""
+    full = ids.normalise(record_id)
+    record = state.store[kind.name].live.get(full) if full else None
+    if record is None or not actor.sees(kind, record, state.settings.private):
+        raise not_found()
+    return record
 
 
 class AccessBook:

@@ -14,19 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sandbox.org.data import ids
 from sandbox.org.data.schema import Field, ObjectType
+from sandbox.org.data.state import State
 from sandbox.org.data.store import Record
 from sandbox.org.data.values import Unreadable, faults, missing, read
 from sandbox.org.errors import KNOWN, Problem, Refused, refused
 from sandbox.org.rules.access import Rights
+from sandbox.org.rules.customizations import Rules
 from sandbox.org.rules.duplicates import duplicate_problem
 from sandbox.org.rules.setup import setup_problems
-
-if TYPE_CHECKING:
-    from sandbox.org.org import Org
 
 # HTTP status of a single record's refusal, where it is not 400.
 STATUS = {
@@ -54,12 +53,12 @@ class SaveOptions:
     version: str = "v68.0"
     all_or_none: bool = False
     trouble: Callable[[str], Problem | None] | None = None
-    """Scripted trouble of this call: asked once for each record with the object's name."""
+    """The fault of this call, if any: called once for each record with the object's name."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one record."""
+    """The result of one record."""
 
     id: str | None = None
     problems: list[Problem] = field(default_factory=list)
@@ -87,8 +86,9 @@ class _Draft:
 class Saver:
     """Saves records for one org. Every method is called under the org's lock."""
 
-    def __init__(self, org: Org) -> None:
-        self._org = org
+    def __init__(self, state: State, rules: Rules) -> None:
+        self._state = state
+        self._rules = rules
 
     # --- stage 1: the parser -------------------------------------------------------------
 
@@ -167,14 +167,14 @@ class Saver:
             return None
         keys = {k: v for k, v in value.items() if k != "attributes"}
         for target in item.reference_to:
-            parent = self._org.schema[target]
+            parent = self._state.schema[target]
             for key, wanted in keys.items():
                 column = parent.field(key)
                 if column is None or not column.external_id or len(keys) != 1:
                     continue
                 if not actor.may_read(parent, column):
                     continue
-                found = self._org.store[target].ids_with(column.name, wanted)
+                found = self._state.store[target].ids_with(column.name, wanted)
                 if len(found) == 1:
                     return item.name, found[0]
                 return Problem(
@@ -269,16 +269,16 @@ class Saver:
         self, rows: Sequence[tuple[ObjectType, str]], actor: Rights, *, all_or_none: bool = False
     ) -> list[Outcome]:
         """Move records to the recycle bin; their keys are free at once."""
-        org = self._org
+        state = self._state
         outcomes = []
-        with org.store.transaction() as roll_back:
+        with state.store.transaction() as roll_back:
             for kind, record_id in rows:
                 problems = self.reach(kind, record_id, actor, "Delete")
                 full = ids.normalise(record_id) or record_id
                 if not problems:
-                    stamp = org.clock.stamp()
+                    stamp = state.clock.stamp()
                     changes = {"LastModifiedDate": stamp, "SystemModstamp": stamp}
-                    org.store.delete(kind.name, full, changes)
+                    state.store.delete(kind.name, full, changes)
                 outcomes.append(Outcome(id=full, problems=problems))
             if all_or_none and any(not o.success for o in outcomes):
                 roll_back()
@@ -292,7 +292,7 @@ class Saver:
         full = ids.normalise(record_id)
         if full is None:
             return [Problem("MALFORMED_ID", f"malformed id {record_id}")]
-        table = self._org.store[kind.name]
+        table = self._state.store[kind.name]
         record = table.live.get(full)
         if record is None:
             if full in table.deleted:
@@ -306,7 +306,7 @@ class Saver:
                     )
                 ]
             return [Problem("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")]
-        private = self._org.settings.private
+        private = self._state.settings.private
         mine = (
             actor.everything
             or kind.name not in private
@@ -326,7 +326,7 @@ class Saver:
         self, kind: ObjectType, column: Field, key: Any, actor: Rights
     ) -> tuple[str, ...]:
         """Ids of the live records with this external id that `actor` may see."""
-        table = self._org.store[kind.name]
+        table = self._state.store[kind.name]
         if column.indexed:
             found = table.ids_with(column.name, key)
         else:
@@ -334,7 +334,7 @@ class Saver:
             found = tuple(
                 r["Id"] for r in table.live.values() if column.fold(r.get(column.name)) == wanted
             )
-        private = self._org.settings.private
+        private = self._state.settings.private
         if kind.name not in private:
             return found
         return tuple(i for i in found if actor.sees(kind, table.live[i], private))
@@ -347,7 +347,7 @@ class Saver:
             if draft.outcome.success:
                 draft.outcome.problems = self._before_save(draft, actor, options)
         outcomes = [draft.outcome for draft in drafts]
-        with self._org.store.transaction() as roll_back:
+        with self._state.store.transaction() as roll_back:
             for draft in drafts:
                 if draft.outcome.success:
                     draft.outcome.problems = self._commit(draft, actor, options)
@@ -358,7 +358,7 @@ class Saver:
 
     def _validate(self, drafts: list[_Draft], actor: Rights, options: SaveOptions) -> None:
         """Stage 2, and the limits that a whole call can break."""
-        org = self._org
+        state = self._state
         counts: dict[str, int] = {}
         for draft in drafts:
             counts[draft.kind.name] = counts.get(draft.kind.name, 0) + 1
@@ -366,11 +366,11 @@ class Saver:
             if not draft.outcome.success:
                 continue
             name = draft.kind.name
-            limit = org.settings.trigger_limits.get(name)
+            limit = state.settings.trigger_limits.get(name)
             trouble = options.trouble(name) if options.trouble else None
             if trouble is not None:
                 draft.outcome.problems = [trouble]
-            elif org.settings.storage_full and draft.target is None:
+            elif state.settings.storage_full and draft.target is None:
                 draft.outcome.problems = [
                     Problem("STORAGE_LIMIT_EXCEEDED", KNOWN["STORAGE_LIMIT_EXCEEDED"][1])
                 ]
@@ -391,7 +391,7 @@ class Saver:
         if draft.target is None:
             self._set_defaults(draft)
             lacking = missing(kind, draft.values)
-            if lacking and kind.name == "Lead" and self._org.settings.person_accounts:
+            if lacking and kind.name == "Lead" and self._state.settings.person_accounts:
                 lacking = [name for name in lacking if name != "Company"]
         else:
             lacking = [
@@ -419,10 +419,10 @@ class Saver:
         return problems
 
     def _reference_problems(self, draft: _Draft, item: Field, value: str) -> list[Problem]:
-        org = self._org
+        state = self._state
         full = ids.normalise(value) or value
         draft.values[item.name] = full
-        target = org.schema.by_id(full)
+        target = state.schema.by_id(full)
         if target is None or target.name not in item.reference_to:
             return [
                 Problem(
@@ -431,7 +431,7 @@ class Saver:
                     (item.name,),
                 )
             ]
-        record = org.store[target.name].live.get(full)
+        record = state.store[target.name].live.get(full)
         if record is None:
             return [Problem("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")]
         if item.name == "OwnerId" and target.name == "User" and not record.get("IsActive"):
@@ -452,23 +452,24 @@ class Saver:
 
     def _before_save(self, draft: _Draft, actor: Rights, options: SaveOptions) -> list[Problem]:
         """Stage 3."""
-        org = self._org
+        state = self._state
         kind = draft.kind
         record = draft.values
         if draft.target is not None:
-            record = {**org.store[kind.name].live[draft.target], **draft.values}
+            record = {**state.store[kind.name].live[draft.target], **draft.values}
         _derive(kind.name, record, draft)
         if kind.name == "Case" and draft.values.get("ContactId"):
             self._derive_from_contact(draft, record)
         if kind.setup:
-            return setup_problems(org, kind, record)
-        problems = org.rules.before_save(kind.name, record)
+            return setup_problems(state, kind, record)
+        problems = self._rules.before_save(kind.name, record)
         if draft.target is None:
             draft.values = record
         if problems:
             return problems
         found = duplicate_problem(
-            org,
+            state,
+            self._rules.duplicates,
             kind,
             record,
             actor,
@@ -480,7 +481,7 @@ class Saver:
 
     def _derive_from_contact(self, draft: _Draft, record: Record) -> None:
         """A Case takes its contact's account and numbers."""
-        contact = self._org.store["Contact"].live.get(draft.values["ContactId"], {})
+        contact = self._state.store["Contact"].live.get(draft.values["ContactId"], {})
         taken = {"ContactPhone": "Phone", "ContactEmail": "Email", "ContactMobile": "MobilePhone"}
         found = {name: contact[source] for name, source in taken.items() if source in contact}
         if record.get("AccountId") is None and contact.get("AccountId"):
@@ -490,28 +491,28 @@ class Saver:
 
     def _commit(self, draft: _Draft, actor: Rights, options: SaveOptions) -> list[Problem]:
         """Stages 4 and 5."""
-        org = self._org
+        state = self._state
         kind = draft.kind
         taken = self._taken(draft)
         if taken is not None:
             return [taken]
-        stamp = org.clock.stamp()
-        user_id = actor.user_id or org.system_user_id
+        stamp = state.clock.stamp()
+        user_id = actor.user_id or state.system_user_id
         touched = {
             "LastModifiedDate": stamp,
             "LastModifiedById": user_id,
             "SystemModstamp": stamp,
         }
         if draft.target is not None:
-            org.store.update(kind.name, draft.target, {**draft.values, **touched})
+            state.store.update(kind.name, draft.target, {**draft.values, **touched})
             return []
         if isinstance(options.auto_assign, str) and kind.name in ("Lead", "Case"):
-            rule = org.rules.assignment.get(ids.normalise(options.auto_assign) or "")
+            rule = self._rules.assignment.get(ids.normalise(options.auto_assign) or "")
             if rule is None or rule.object != kind.name:
                 # Code and wording are not confirmed; that it is refused is.
                 return [Problem("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")]
         record: Record = {
-            "Id": org.ids.make(kind.prefix),
+            "Id": state.ids.make(kind.prefix),
             **{name: value for name, value in draft.values.items() if value is not None},
             "IsDeleted": False,
             "CreatedDate": stamp,
@@ -522,20 +523,20 @@ class Saver:
             record.setdefault("OwnerId", user_id)
             self._assign(kind.name, record, options.auto_assign)
         if kind.name == "Case":
-            record["CaseNumber"] = org.next_case_number()
+            record["CaseNumber"] = state.next_case_number()
         comments = record.pop("Comments", None) if kind.name == "Case" else None
-        org.store.insert(kind.name, record)
+        state.store.insert(kind.name, record)
         draft.outcome.id = record["Id"]
         if comments is not None:
             self._comment(record, comments, touched)
         if kind.name == "ContentVersion":
             self._document(record, touched)
-        org.note_created(kind.name)
+        state.journal.created[kind.name] += 1
         return []
 
     def _taken(self, draft: _Draft) -> Problem | None:
-        org = self._org
-        table = org.store[draft.kind.name]
+        state = self._state
+        table = state.store[draft.kind.name]
         for item in draft.kind.fields.values():
             value = draft.values.get(item.name) if item.unique else None
             if value is None:
@@ -543,9 +544,9 @@ class Saver:
             for other in table.ids_with(item.name, value):
                 if other != draft.target:
                     shown = {"15": other[:15], "unknown": "<unknown>"}.get(
-                        org.settings.duplicate_value_id, other
+                        state.settings.duplicate_value_id, other
                     )
-                    words = _WORDS.get(org.settings.language, _WORDS["en"])
+                    words = _WORDS.get(state.settings.language, _WORDS["en"])
                     return Problem("DUPLICATE_VALUE", words.format(field=item.name, id=shown))
         return None
 
@@ -556,26 +557,26 @@ class Saver:
         """
         if auto_assign is False or name not in ("Lead", "Case"):
             return
-        rules = self._org.rules
+        rules = self._rules
         if isinstance(auto_assign, str):
             rule = rules.assignment[ids.normalise(auto_assign) or ""]
         else:
             active = rules.active_assignment(name)
             if active is None:
                 if name == "Case":
-                    record["OwnerId"] = self._org.settings.default_case_owner or record["OwnerId"]
+                    record["OwnerId"] = self._state.settings.default_case_owner or record["OwnerId"]
                 return
             rule = active
         owner = rule.owner_for(record)
         if owner is None and name == "Case":
-            owner = self._org.settings.default_case_owner or None
+            owner = self._state.settings.default_case_owner or None
         if owner is not None:
             record["OwnerId"] = owner
 
     def _extra(self, name: str, fields: Record, touched: Record) -> str:
-        org = self._org
-        new_id = org.ids.make(org.schema[name].prefix)
-        org.store.insert(
+        state = self._state
+        new_id = state.ids.make(state.schema[name].prefix)
+        state.store.insert(
             name,
             {
                 "Id": new_id,
@@ -632,7 +633,7 @@ def _column(body: dict[str, Any], name: str) -> int:
 
 
 def _rolled_back(outcomes: list[Outcome]) -> None:
-    """All-or-none: what would have been saved says that it was not."""
+    """All-or-none: the others are reported as rolled back."""
     for outcome in outcomes:
         if outcome.success:
             outcome.id = None

@@ -52,11 +52,11 @@ def imported_by(function: str) -> set[str]:
 
 
 @pytest.mark.parametrize("function", ["create_lead", "create_case", "receive_message"])
-def test_a_cold_start_imports_nothing_that_only_trouble_needs(function: str) -> None:
+def test_a_cold_start_imports_nothing_that_only_a_failure_needs(function: str) -> None:
     modules = imported_by(function)
     packages = {name.partition(".")[0] for name in modules}
-    dear = {"boto3", "botocore", "requests", "pydantic", "aws_lambda_powertools", "jmespath"}
-    assert packages & dear == set()
+    slow = {"boto3", "botocore", "requests", "pydantic", "aws_lambda_powertools", "jmespath"}
+    assert packages & slow == set()
     assert "bridge.salesforce.error_codes" not in modules
     assert len(modules) <= MOST_MODULES
 

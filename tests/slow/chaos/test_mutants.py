@@ -85,7 +85,7 @@ def test_acknowledged_before_it_is_sent_a_record_is_lost(seed: int, tmp_path: Pa
     hasty = broken_copy(
         tmp_path / "deliver",
         "deliver",
-        "delivery.py",
+        "delivery/deliver.py",
         (
             "        batch = _read(event)\n",
             "        batch = _read(event)\n"
@@ -113,7 +113,7 @@ def test_a_token_published_before_its_refresh_token_is_stored_is_found(tmp_path:
     hasty = broken_copy(
         tmp_path / "refresh_token",
         "refresh_token",
-        "refresh.py",
+        "oauth/refresher.py",
         (
             "            token = grant.token\n",
             "            token = grant.token\n            self._vault.publish(token)\n",

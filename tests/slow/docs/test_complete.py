@@ -7,7 +7,7 @@ import re
 import pytest
 
 import tests.slow.docs.test_commands  # noqa: F401 - registers what it runs
-from tests.contract.test_flow_pages import PAGES as FLOW_PAGES
+from tests.functional.bird.test_flow_pages import PAGES as FLOW_PAGES
 from tests.slow.docs.pages import PAGES, Command, Fence, commands, fences
 from tests.slow.docs.reader import ALONE, SCENARIOS
 from tests.slow.docs.test_answers import ANSWERS

@@ -36,11 +36,15 @@ ELSEWHERE: dict[Name, str] = {
         "tests/cli/test_cost.py"
     ),
     ("docs/flows.md", "Bird Flows: files to import", "file | trigger"): (
-        "tests/contract/test_flow_pages.py, tests/functional/bird/test_flows.py"
+        "tests/functional/bird/test_flow_pages.py, tests/functional/bird/test_flows.py"
     ),
-    ("docs/flows.md", "Bird Flows: files to import", " | by"): "tests/contract/test_flow_pages.py",
+    (
+        "docs/flows.md",
+        "Bird Flows: files to import",
+        " | by",
+    ): "tests/functional/bird/test_flow_pages.py",
     **{
-        ("docs/flows.md", page, head): "tests/contract/test_flow_pages.py"
+        ("docs/flows.md", page, head): "tests/functional/bird/test_flow_pages.py"
         for page in (
             "WhatsApp → Lead",
             "Viber → Case",
@@ -64,7 +68,7 @@ ELSEWHERE: dict[Name, str] = {
     ("docs/index.md", "Documentation", "you are | and want to"): "tests/contract/test_docs.py",
     ("sandbox/org/README.md", "Control API", " | "): "tests/sandbox/test_control.py",
     ("sandbox/org/README.md", "Settings", " | "): "tests/sandbox/test_control.py",
-    ("sandbox/org/README.md", "Trouble", " | "): "tests/sandbox/test_trouble.py",
+    ("sandbox/org/README.md", "Faults", " | "): "tests/sandbox/test_trouble.py",
 }
 """Tables that other tests hold."""
 
@@ -87,9 +91,6 @@ PROSE: dict[Name, str] = {
     ): "tests/functional/bird/test_flows.py plays the file",
     ("docs/scale.md", "The limits", "limit | default"): "limits of others, with their date",
     ("docs/scale.md", "At 10, 100 and 1,000 records a second", " | 10"): "worked out from those",
-    ("docs/scale.md", "What was measured", "callers at once | records a second"): (
-        "measured by `make bench`, on the machine that it says"
-    ),
     ("docs/troubleshooting.md", "Salesforce's own error pages", "on the page | means"): (
         "Salesforce's pages, which only a person sees"
     ),
@@ -229,7 +230,9 @@ def flows_know_every_outcome(one: Table) -> None:
 def the_keys_of_the_table_of_channels(one: Table) -> None:
     told = {key for row in one.rows for cell in row for key in codes(cell)}
     said = json.loads(
-        (ROOT / "layers" / "bridge" / "bridge" / "channels.json").read_text(encoding="utf-8")
+        (ROOT / "layers" / "bridge" / "bridge" / "bird" / "channels.json").read_text(
+            encoding="utf-8"
+        )
     )
     keys = set(said) | {key for entry in said["channels"].values() for key in entry}
     assert {key for key in keys if not key.startswith("$")} <= told
@@ -384,7 +387,9 @@ def test_the_example_of_a_table_of_channels_is_one() -> None:
     (fence,) = (one for one in fences("docs/flows.md") if one.language == "jsonc")
     said = json.loads("{" + fence.text + "}")
     whole = json.loads(
-        (ROOT / "layers" / "bridge" / "bridge" / "channels.json").read_text(encoding="utf-8")
+        (ROOT / "layers" / "bridge" / "bridge" / "bird" / "channels.json").read_text(
+            encoding="utf-8"
+        )
     )
     for name, fields in said["fields"].items():
         whole["fields"][name] |= fields

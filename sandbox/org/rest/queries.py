@@ -1,4 +1,4 @@
-"""`query` and `queryAll`: what a query found, page by page."""
+"""`query` and `queryAll`: the rows of a query, page by page."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import re
 from typing import Any
 
 from sandbox.org.errors import refused
-from sandbox.org.query.query import QueryRun
-from sandbox.org.rest.call import Answer, Call
+from sandbox.org.query.execution import QueryRun
+from sandbox.org.rest.call import Call, Response
 
 
-def query(call: Call) -> Answer:
+def query(call: Call) -> Response:
     return run_query(call, call.parts, tooling=False)
 
 
-def run_query(call: Call, parts: list[str], *, tooling: bool) -> Answer:
+def run_query(call: Call, parts: list[str], *, tooling: bool) -> Response:
     """``query`` and ``queryAll``, their first page and the following ones."""
     call.allow("GET", "HEAD")
     org = call.org
     resource = parts[0]
     if len(parts) == 2:
         locator, _, start = parts[1].partition("-")
-        kept = org.cursors.get(locator)
+        kept = org.cursors.find(locator)
         if kept is None or not start.isdigit():
             raise refused(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
         run, found = kept
@@ -39,7 +39,7 @@ def run_query(call: Call, parts: list[str], *, tooling: bool) -> Answer:
     )
     found = run.ids()
     if run.query.count:
-        return Answer(200, {"totalSize": len(found), "done": True, "records": []})
+        return Response(200, {"totalSize": len(found), "done": True, "records": []})
     if run.query.counted:
         row: dict[str, Any] = {"attributes": {"type": "AggregateResult"}}
         for number, name in enumerate(run.query.counted):
@@ -49,13 +49,13 @@ def run_query(call: Call, parts: list[str], *, tooling: bool) -> Answer:
             row[f"expr{number}"] = sum(
                 item is not None and r.get(item.name) is not None for r in records
             )
-        return Answer(200, {"totalSize": 1, "done": True, "records": [row]})
+        return Response(200, {"totalSize": 1, "done": True, "records": [row]})
     return _page(call, resource, run, found, 0, "")
 
 
 def _page(
     call: Call, resource: str, run: QueryRun, found: list[str], start: int, locator: str
-) -> Answer:
+) -> Response:
     wanted = re.search(
         r"batchsize\s*=\s*(\d+)", call.headers.get("sforce-query-options", "").lower()
     )
@@ -64,7 +64,7 @@ def _page(
     done = end >= len(found)
     body: dict[str, Any] = {"totalSize": len(found), "done": done}
     if not done:
-        locator = locator or call.org.keep_cursor(run, found)
+        locator = locator or call.org.cursors.keep(run, found)
         body["nextRecordsUrl"] = f"/services/data/{call.version}/{resource}/{locator}-{end}"
     body["records"] = run.rows(found[start:end])
-    return Answer(200, body)
+    return Response(200, body)

@@ -1,7 +1,7 @@
-"""What an administrator can put in the way of a record, at run time.
+"""What an administrator adds to the saving of records: validation rules, triggers, duplicate rules,
+assignment rules.
 
-Validation rules, before-triggers and duplicate rules run before the unique index is asked;
-assignment rules run after the save.
+The first three run before the unique index is checked; assignment rules run after the save.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class ValidationRule:
-    """Refuses a record for which `error_when` is true, as Salesforce's formulas do."""
+    """Refuses a record for which `error_when` is true, as a formula does at Salesforce."""
 
     name: str
     object: str
@@ -61,8 +61,8 @@ class ValidationRule:
 
 @dataclass(frozen=True)
 class BeforeTrigger:
-    """Somebody's Apex before insert. `run` may change the record, return a message (addError) or
-    raise (an unhandled exception, which Salesforce words with the trigger's name)."""
+    """Apex before insert. `run` may change the record, return a message (addError) or raise (an
+    unhandled exception, whose message names the trigger)."""
 
     name: str
     object: str
@@ -137,6 +137,12 @@ class Rules:
     triggers: list[BeforeTrigger] = field(default_factory=list)
     duplicates: list[DuplicateRule] = field(default_factory=list)
     assignment: dict[str, AssignmentRule] = field(default_factory=dict)
+
+    def clear(self) -> None:
+        """Remove all of them."""
+        for rules in (self.validation, self.triggers, self.duplicates):
+            rules.clear()
+        self.assignment.clear()
 
     def before_save(self, object_name: str, record: Record) -> list[Problem]:
         """Triggers first, then all validation rules that are broken, each with its message."""

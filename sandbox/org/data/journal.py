@@ -1,4 +1,4 @@
-"""What the org was asked: counts that never forget, and the last requests in full."""
+"""The requests that the org got: counts of all, and the last ones in full."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Entry:
     headers: dict[str, str]
     body: str
     status: int
-    """0: no answer was sent."""
+    """0: no response was sent."""
     seconds: float
     fault: str = ""
 
@@ -108,7 +108,7 @@ class Journal:
 
 
 def template(method: str, path: str) -> str:
-    """A request without what is its own: ``GET /sobjects/Lead/Bird_Key__c/{key}``."""
+    """A request as method and path template: ``GET /sobjects/Lead/Bird_Key__c/{key}``."""
     bare = path.partition("?")[0]
     match = _VERSION.match(bare)
     if match is None:

@@ -1,4 +1,4 @@
-"""OAuth over HTTP: the pages on which a person logs in and consents, and the endpoints."""
+"""OAuth over HTTP: the pages where a person logs in and consents, and the endpoints."""
 
 from __future__ import annotations
 
@@ -7,23 +7,21 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from flask import Blueprint, Response, redirect, request
-from werkzeug.wrappers import Response as AnyResponse
+from werkzeug.wrappers import Response as Page
 
+from sandbox.org.data.store import Record
 from sandbox.org.errors import OAuthRefused
 from sandbox.org.http.pages import render
-from sandbox.org.oauth.oauth import App
-
-if TYPE_CHECKING:
-    from sandbox.org.data.store import Record
-    from sandbox.org.org import Org
+from sandbox.org.oauth.tokens import App
+from sandbox.org.org import Org
 
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
-# What each scope means to the person who is asked.
+# What the consent page says about each scope.
 SCOPE_WORDS = {
     "api": "Manage user data via APIs",
     "full": "Full access",
@@ -38,8 +36,8 @@ SCOPE_WORDS = {
 
 
 @dataclass(slots=True)
-class Wish:
-    """One authorize request while a person logs in and decides."""
+class AuthorizeRequest:
+    """One request of an app while a person logs in and decides."""
 
     app: App
     redirect_uri: str
@@ -49,28 +47,28 @@ class Wish:
     login_hint: str = ""
     user_id: str = ""
 
-    def back(self, **parameters: str) -> AnyResponse:
+    def send_back(self, **parameters: str) -> Page:
         """Send the browser back to the app."""
         if self.state is not None:
             parameters["state"] = self.state
         joint = "&" if urlsplit(self.redirect_uri).query else "?"
         return redirect(self.redirect_uri + joint + urlencode(parameters), 302)
 
-    def error(self, error: str, description: str) -> AnyResponse:
-        return self.back(error=error, error_description=description)
+    def error(self, error: str, description: str) -> Page:
+        return self.send_back(error=error, error_description=description)
 
 
 class LoginPages:
-    """What the pages remember: who is logged in, and which wishes are open."""
+    """The pages' memory: who is logged in, and which authorize requests are open."""
 
     def __init__(self, org: Org) -> None:
         self._org = org
-        self._wishes: dict[str, Wish] = {}
+        self._requests: dict[str, AuthorizeRequest] = {}
         self._browsers: dict[str, str] = {}
 
     # --- authorize -----------------------------------------------------------------------
 
-    def authorize(self) -> AnyResponse:
+    def authorize(self) -> Page:
         given = request.args if request.method == "GET" else request.form
         app = self._org.oauth.apps.get(given.get("client_id", ""))
         if app is None or app.ready_at > self._org.clock.now():
@@ -80,56 +78,56 @@ class LoginPages:
             return _stop("redirect_uri_missing", "redirect_uri not provided")
         if redirect_uri not in app.callbacks or not _safe_callback(redirect_uri):
             return _stop("redirect_uri_mismatch", "redirect_uri must match configuration")
-        asked = tuple(given.get("scope", "").replace("+", " ").split())
-        wish = Wish(
+        scope = tuple(given.get("scope", "").replace("+", " ").split())
+        pending = AuthorizeRequest(
             app,
             redirect_uri,
-            asked or app.scopes,
+            scope or app.scopes,
             given.get("state"),
             given.get("code_challenge", ""),
             given.get("login_hint", ""),
         )
         if given.get("response_type") != "code":
-            return wish.error("unsupported_response_type", "response type not supported")
-        if not set(wish.scope) <= {*app.scopes, "profile", "email"}:
-            return wish.error("invalid_scope", "the requested scope is not allowed")
+            return pending.error("unsupported_response_type", "response type not supported")
+        if not set(pending.scope) <= {*app.scopes, "profile", "email"}:
+            return pending.error("invalid_scope", "the requested scope is not allowed")
         # The wording of both is not confirmed.
-        if wish.challenge and given.get("code_challenge_method", "S256") != "S256":
-            return wish.error("invalid_request", "code challenge method must be S256")
-        if app.pkce_required and not wish.challenge:
-            return wish.error("invalid_request", "missing required code challenge")
-        known = self._browsers.get(request.cookies.get("sid", ""))
+        if pending.challenge and given.get("code_challenge_method", "S256") != "S256":
+            return pending.error("invalid_request", "code challenge method must be S256")
+        if app.pkce_required and not pending.challenge:
+            return pending.error("invalid_request", "missing required code challenge")
+        logged_in = self._browsers.get(request.cookies.get("sid", ""))
         prompt = given.get("prompt", "").split()
-        if known and not {"login", "select_account"} & set(prompt):
-            wish.user_id = known
-            return self._ask(self._keep(wish), wish)
+        if logged_in and not {"login", "select_account"} & set(prompt):
+            pending.user_id = logged_in
+            return self._consent_page(self._keep(pending), pending)
         if given.get("immediate") == "true":
-            return wish.error("immediate_unsuccessful", "immediate unsuccessful")
-        return self._login_page(self._keep(wish), wish)
+            return pending.error("immediate_unsuccessful", "immediate unsuccessful")
+        return self._login_page(self._keep(pending), pending)
 
-    def _keep(self, wish: Wish) -> str:
+    def _keep(self, pending: AuthorizeRequest) -> str:
         number = secrets.token_urlsafe(24)
-        self._wishes[number] = wish
-        while len(self._wishes) > 500:
-            del self._wishes[next(iter(self._wishes))]
+        self._requests[number] = pending
+        while len(self._requests) > 500:
+            del self._requests[next(iter(self._requests))]
         return number
 
     def _login_page(
-        self, number: str, wish: Wish, *, error: str = "", username: str = ""
-    ) -> AnyResponse:
+        self, number: str, pending: AuthorizeRequest, *, error: str = "", username: str = ""
+    ) -> Page:
         return render(
             "login.html",
-            wish=number,
-            app_name=wish.app.name,
-            username=username or wish.login_hint,
+            request_id=number,
+            app_name=pending.app.name,
+            username=username or pending.login_hint,
             error=error,
             org_name=self._org.name,
         )
 
-    def log_in(self) -> AnyResponse:
-        number = request.form.get("wish", "")
-        wish = self._wishes.get(number)
-        if wish is None:
+    def log_in(self) -> Page:
+        number = request.form.get("request", "")
+        pending = self._requests.get(number)
+        if pending is None:
             return _stop(
                 "expired", "This login page is too old. Go back to the app and start again."
             )
@@ -138,62 +136,64 @@ class LoginPages:
             user = self._org.oauth.check_password(username, request.form.get("password", ""))
         if user is None:
             error = "That user name and password do not fit. Check both and try again."
-            return self._login_page(number, wish, error=error, username=username)
-        wish.user_id = user["Id"]
+            return self._login_page(number, pending, error=error, username=username)
+        pending.user_id = user["Id"]
         browser = secrets.token_urlsafe(24)
         self._browsers[browser] = user["Id"]
         while len(self._browsers) > 500:
             del self._browsers[next(iter(self._browsers))]
-        answer = self._ask(number, wish)
-        answer.set_cookie("sid", browser, httponly=True, samesite="Lax")
-        return answer
+        response = self._consent_page(number, pending)
+        response.set_cookie("sid", browser, httponly=True, samesite="Lax")
+        return response
 
-    def _ask(self, number: str, wish: Wish) -> AnyResponse:
+    def _consent_page(self, number: str, pending: AuthorizeRequest) -> Page:
         """The consent page, or an end where this user may not use the app at all."""
-        user = self._org.store["User"].live.get(wish.user_id)
+        user = self._org.store["User"].live.get(pending.user_id)
         if user is None:
-            return self._login_page(number, wish)
+            return self._login_page(number, pending)
         with self._org.lock:
-            rights = self._org.access.rights(wish.user_id)
-        if not wish.app.installed and not rights.may("PermissionsApproveUninstalledApps"):
-            return wish.error("invalid_client", "app must be installed into org")
-        if wish.app.admin_approved_only and user["Username"] not in wish.app.approved_users:
-            return wish.error("invalid_app_access", "user is not admin approved to access this app")
-        words = dict.fromkeys(SCOPE_WORDS.get(scope, scope) for scope in wish.scope)
+            rights = self._org.access.rights(pending.user_id)
+        if not pending.app.installed and not rights.may("PermissionsApproveUninstalledApps"):
+            return pending.error("invalid_client", "app must be installed into org")
+        if pending.app.admin_approved_only and user["Username"] not in pending.app.approved_users:
+            return pending.error(
+                "invalid_app_access", "user is not admin approved to access this app"
+            )
+        words = dict.fromkeys(SCOPE_WORDS.get(scope, scope) for scope in pending.scope)
         return render(
             "consent.html",
-            wish=number,
-            app_name=wish.app.name,
+            request_id=number,
+            app_name=pending.app.name,
             scopes=list(words),
             user_name=user.get("Name", ""),
             username=user["Username"],
             org_name=self._org.name,
         )
 
-    def decide(self) -> AnyResponse:
-        number = request.form.get("wish", "")
-        wish = self._wishes.get(number)
+    def decide(self) -> Page:
+        number = request.form.get("request", "")
+        pending = self._requests.get(number)
         browser = self._browsers.get(request.cookies.get("sid", ""))
-        if wish is None or not wish.user_id or browser != wish.user_id:
+        if pending is None or not pending.user_id or browser != pending.user_id:
             return _stop("expired", "This page is too old. Go back to the app and start again.")
-        del self._wishes[number]
+        del self._requests[number]
         if request.form.get("decision") != "allow":
-            return wish.error("access_denied", "end-user denied authorization")
-        user: Record = self._org.store["User"].live[wish.user_id]
+            return pending.error("access_denied", "end-user denied authorization")
+        user: Record = self._org.store["User"].live[pending.user_id]
         code = self._org.oauth.give_code(
-            wish.app,
+            pending.app,
             user,
-            scope=wish.scope,
-            redirect_uri=wish.redirect_uri,
-            challenge=wish.challenge,
+            scope=pending.scope,
+            redirect_uri=pending.redirect_uri,
+            challenge=pending.challenge,
         )
-        return wish.back(code=code)
+        return pending.send_back(code=code)
 
-    def log_out(self) -> AnyResponse:
+    def log_out(self) -> Page:
         self._browsers.pop(request.cookies.get("sid", ""), None)
-        answer = render("message.html", title="Logged out", text="You are logged out.")
-        answer.delete_cookie("sid")
-        return answer
+        response = render("message.html", title="Logged out", text="You are logged out.")
+        response.delete_cookie("sid")
+        return response
 
 
 def _safe_callback(redirect_uri: str) -> bool:
@@ -202,7 +202,7 @@ def _safe_callback(redirect_uri: str) -> bool:
     return parts.scheme != "http" or parts.hostname == "localhost"
 
 
-def _stop(error: str, description: str) -> AnyResponse:
+def _stop(error: str, description: str) -> Page:
     """A page instead of a redirect: nobody is sent to an address that was not registered."""
     return render(
         "message.html",
@@ -232,8 +232,8 @@ def _bearer() -> str:
     return _form().get("access_token", "")
 
 
-def _answer(body: dict[str, Any], status: int = 200) -> Response:
-    """In the format asked for: JSON unless ``format`` or Accept says otherwise."""
+def _response(body: dict[str, Any], status: int = 200) -> Response:
+    """In the requested format: JSON unless ``format`` or Accept says otherwise."""
     accept = request.headers.get("Accept", "")
     wanted = _form().get("format") or (
         "urlencoded"
@@ -255,7 +255,7 @@ def _answer(body: dict[str, Any], status: int = 200) -> Response:
 
 def _refusal(error: OAuthRefused) -> Response:
     body = {"error": error.error, "error_description": error.description}
-    return _answer(body, error.status)
+    return _response(body, error.status)
 
 
 def blueprint(org: Org) -> Blueprint:
@@ -273,7 +273,7 @@ def blueprint(org: Org) -> Blueprint:
         if request.method != "POST":
             return _refusal(OAuthRefused("invalid_request", "must use HTTP POST"))
         try:
-            return _answer(org.oauth.token(_form(), _basic()))
+            return _response(org.oauth.token(_form(), _basic()))
         except OAuthRefused as error:
             return _refusal(error)
 
@@ -288,30 +288,30 @@ def blueprint(org: Org) -> Blueprint:
     @routes.route(f"{base}/introspect", methods=["POST"])
     def introspect() -> Response:
         try:
-            return _answer(org.oauth.introspect(_form(), _basic()))
+            return _response(org.oauth.introspect(_form(), _basic()))
         except OAuthRefused as error:
             return _refusal(error)
 
     @routes.route(f"{base}/userinfo", methods=["GET", "POST"])
     def userinfo() -> Response:
-        return identity_answer(org.oauth.identity(_bearer(), openid=True))
+        return identity_response(org.oauth.identity(_bearer(), openid=True))
 
     @routes.get("/id/<org_id>/<user_id>")
     def identity(org_id: str, user_id: str) -> Response:
-        return identity_answer(org.oauth.identity(_bearer(), openid=False))
+        return identity_response(org.oauth.identity(_bearer(), openid=False))
 
     @routes.get("/id/keys")
     def keys() -> Response:
-        return _answer({"keys": []})
+        return _response({"keys": []})
 
     @routes.get("/.well-known/openid-configuration")
     def discovery() -> Response:
-        return _answer(_discovery(org.url))
+        return _response(_discovery(org.url))
 
     return routes
 
 
-def identity_answer(body: dict[str, Any] | None) -> Response:
+def identity_response(body: dict[str, Any] | None) -> Response:
     """A bad token is refused with 403 and plain text here, not with 401 and JSON."""
     if body is None:
         return Response("Bad_OAuth_Token", 403, content_type="text/plain")

@@ -7,13 +7,14 @@ from typing import Any
 
 from sandbox.org.data.schema import TEXT_TYPES, ObjectType
 from sandbox.org.data.store import Record
+from sandbox.org.data.values import printed
 from sandbox.org.errors import refused
-from sandbox.org.rest.call import Answer, Call
+from sandbox.org.rest.call import Call, Response
 
 _FALLBACK = ("Account", "Contact", "Lead", "Case")
 
 
-def parameterized(call: Call) -> Answer:
+def parameterized(call: Call) -> Response:
     """``parameterizedSearch``, with a JSON body or with parameters."""
     call.allow("GET", "HEAD", "POST")
     if call.method == "POST":
@@ -46,7 +47,7 @@ def parameterized(call: Call) -> Answer:
         most = min(_whole(options.get("limit")), limit - len(found))
         for record in _matching(call, kind, words)[: max(0, most)]:
             found.append(_printed(call, kind, record, own))
-    return Answer(200, {"searchRecords": found})
+    return Response(200, {"searchRecords": found})
 
 
 def _whole(value: Any) -> int:
@@ -66,7 +67,7 @@ def _list(body: dict[str, Any], name: str, kind: type) -> list[Any]:
     return found
 
 
-def sosl(call: Call) -> Answer:
+def sosl(call: Call) -> Response:
     """``FIND {words} IN ALL FIELDS RETURNING Lead(Id, Name)``; nothing beyond that."""
     call.allow("GET", "HEAD")
     text = call.query.get("q", "")
@@ -90,7 +91,7 @@ def sosl(call: Call) -> Answer:
             _printed(call, kind, record, fields)
             for record in _matching(call, kind, match["words"].replace("\\", ""))
         )
-    return Answer(200, {"searchRecords": found})
+    return Response(200, {"searchRecords": found})
 
 
 def _matching(call: Call, kind: ObjectType, words: str) -> list[Record]:
@@ -128,5 +129,5 @@ def _printed(call: Call, kind: ObjectType, record: Record, fields: list[str]) ->
             raise refused(
                 400, "INVALID_FIELD", f"No such column '{name}' on sobject of type {kind.name}"
             )
-        body[item.name] = call.org.shown(kind, item, record, call.version)
+        body[item.name] = printed(kind, item, record, call.version)
     return body

@@ -1,4 +1,4 @@
-"""How many calls the org has taken: the daily budget, and calls that run too long at once."""
+"""API limits: the daily number of calls, and long calls at the same time."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
+from sandbox.org.data.state import State
 from sandbox.org.errors import KNOWN, refused
-
-if TYPE_CHECKING:
-    from sandbox.org.org import Org
 
 _HOUR = 3600
 
@@ -20,29 +17,29 @@ _HOUR = 3600
 class Usage:
     """Calls of the last 24 hours, by the org's clock, and those that are running now."""
 
-    def __init__(self, org: Org) -> None:
-        self._org = org
+    def __init__(self, state: State) -> None:
+        self._state = state
         self._hours: dict[int, int] = {}
         self._apps: Counter[str] = Counter()
         self._running: dict[int, float] = {}
         self._lock = threading.Lock()
 
     def used(self) -> int:
-        first = int(self._org.clock.now() // _HOUR) - 23
+        first = int(self._state.clock.now() // _HOUR) - 23
         return sum(count for hour, count in self._hours.items() if hour >= first)
 
     def set_used(self, count: int) -> None:
-        """Pretend that so many calls were made, so that a limit is near."""
+        """Pretend that so many calls were made, to be near the limit."""
         with self._lock:
-            self._hours = {int(self._org.clock.now() // _HOUR): count}
+            self._hours = {int(self._state.clock.now() // _HOUR): count}
 
     def take(self, app_name: str, calls: int = 1) -> None:
         """Count calls; raises `Refused` with REQUEST_LIMIT_EXCEEDED where the budget is spent."""
         with self._lock:
-            if self.used() + calls > self._org.settings.daily_requests:
+            if self.used() + calls > self._state.settings.daily_requests:
                 status, message = KNOWN["REQUEST_LIMIT_EXCEEDED"]
                 raise refused(status, "REQUEST_LIMIT_EXCEEDED", message)
-            hour = int(self._org.clock.now() // _HOUR)
+            hour = int(self._state.clock.now() // _HOUR)
             self._hours[hour] = self._hours.get(hour, 0) + calls
             self._apps[app_name] += calls
             if len(self._hours) > 30:
@@ -53,7 +50,7 @@ class Usage:
         """While a call runs; raises `Refused` where too many long ones do already."""
         me = threading.get_ident()
         now = time.monotonic()
-        settings = self._org.settings
+        settings = self._state.settings
         with self._lock:
             if len(self._running) >= settings.long_requests:
                 before = now - settings.long_after_seconds
@@ -76,10 +73,10 @@ class Usage:
 
     def header(self, app_name: str) -> str | None:
         """The value of ``Sforce-Limit-Info``."""
-        form = self._org.settings.limit_info
+        form = self._state.settings.limit_info
         if form == "off":
             return None
-        budget = self._org.settings.daily_requests
+        budget = self._state.settings.daily_requests
         value = f"api-usage={self.used()}/{budget}"
         if form == "app":
             value += f"; per-app-api-usage={self._apps[app_name]}/{budget}(appName={app_name})"

@@ -1,24 +1,19 @@
-"""The REST API: from a request to an answer, without any network.
+"""The REST API below ``/services/data``: from a request to a response, without any network.
 
-`serve` is the whole of it; the HTTP server and the in-process door both end here.
+`serve` is all of it: the HTTP server calls it, and a test may.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from sandbox.org.errors import KNOWN, Problem, Refused, bad_session, not_found, refused
-from sandbox.org.oauth.oauth import Session
-from sandbox.org.query import search
-from sandbox.org.query.results import query
-from sandbox.org.rest import composite, tooling
-from sandbox.org.rest.call import Answer, Call, refusal, split_target
+from sandbox.org.oauth.tokens import Session
+from sandbox.org.org import Org
+from sandbox.org.rest import composite, queries, search, tooling
+from sandbox.org.rest.call import Call, Response, refusal, split_target
 from sandbox.org.rest.sobjects import sobjects
 from sandbox.org.rest.versions import check_version, versions
-
-if TYPE_CHECKING:
-    from sandbox.org.org import Org
 
 
 def serve(
@@ -29,14 +24,14 @@ def serve(
     raw: bytes = b"",
     *,
     trouble: Callable[[str], Problem | None] | None = None,
-) -> Answer:
-    """Answer one HTTP request under ``/services/data``. Header names are in lower case."""
+) -> Response:
+    """Response one HTTP request under ``/services/data``. Header names are in lower case."""
     parts, query = split_target(target)
     parts = parts[2:]
     app_name = ""
     try:
         if not parts:
-            return Answer(200, versions())
+            return Response(200, versions())
         check_version(parts[0])
         session = authenticate(org, headers)
         app_name = session.app_name
@@ -58,13 +53,13 @@ def serve(
         authorise(call)
         org.usage.take(app_name, composite.cost(call))
         with org.lock:
-            answer = dispatch(call)
+            response = dispatch(call)
     except Refused as error:
-        answer = refusal(error)
+        response = refusal(error)
     limits = org.usage.header(app_name) if app_name else None
     if limits is not None:
-        answer.headers["Sforce-Limit-Info"] = limits
-    return answer
+        response.headers["Sforce-Limit-Info"] = limits
+    return response
 
 
 def authenticate(org: Org, headers: Mapping[str, str]) -> Session:
@@ -94,21 +89,21 @@ def authorise(call: Call) -> None:
         raise refused(KNOWN[code][0], code, KNOWN[code][1])
 
 
-def dispatch(call: Call) -> Answer:
-    """Find the resource and answer; raises `Refused`. Called under the org's lock."""
+def dispatch(call: Call) -> Response:
+    """Find the resource and response; raises `Refused`. Called under the org's lock."""
     parts = call.parts
     if not parts:
         call.allow("GET", "HEAD")
         names = ("composite", "limits", "parameterizedSearch", "query", "queryAll", "search")
         more = ("sobjects", "tooling")
-        return Answer(200, {n: f"/services/data/{call.version}/{n}" for n in (*names, *more)})
+        return Response(200, {n: f"/services/data/{call.version}/{n}" for n in (*names, *more)})
     resource = _RESOURCES.get(parts[0])
     if resource is None:
         raise not_found()
     return resource(call)
 
 
-def limits(call: Call) -> Answer:
+def limits(call: Call) -> Response:
     call.allow("GET", "HEAD")
     if not call.actor.may("PermissionsViewSetup"):
         # That the right is needed is known; how its lack is answered is not confirmed.
@@ -117,7 +112,7 @@ def limits(call: Call) -> Answer:
     budget = call.org.settings.daily_requests
     left = max(0, budget - call.org.usage.used())
     stored = 10 if call.org.settings.storage_full else 1024
-    return Answer(
+    return Response(
         200,
         {
             "DailyApiRequests": {"Max": budget, "Remaining": left},
@@ -131,10 +126,10 @@ def limits(call: Call) -> Answer:
     )
 
 
-_RESOURCES: dict[str, Callable[[Call], Answer]] = {
+_RESOURCES: dict[str, Callable[[Call], Response]] = {
     "sobjects": sobjects,
-    "query": query,
-    "queryAll": query,
+    "query": queries.query,
+    "queryAll": queries.query,
     "limits": limits,
     "composite": composite.serve,
     "tooling": tooling.serve,

@@ -1,24 +1,23 @@
-"""Answering a parsed query from the store, as far as one user may see."""
+"""Running a parsed query on the records that one user may see."""
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sandbox.org.data import ids
 from sandbox.org.data.clock import stamp
 from sandbox.org.data.schema import Field, ObjectType
+from sandbox.org.data.state import State
 from sandbox.org.data.store import Record
-from sandbox.org.data.values import moment
+from sandbox.org.data.values import moment, printed
 from sandbox.org.errors import Refused
 from sandbox.org.query import soql
 from sandbox.org.query.soql import Comparison, DateLiteral, Junction, Query, Term, error_at
 from sandbox.org.rules.access import Rights
-
-if TYPE_CHECKING:
-    from sandbox.org.org import Org
 
 Test = Callable[[Record], bool]
 Path = tuple[tuple[Field, ObjectType], ...]
@@ -29,7 +28,7 @@ class QueryRun:
 
     def __init__(
         self,
-        org: Org,
+        state: State,
         text: str,
         actor: Rights,
         *,
@@ -38,7 +37,7 @@ class QueryRun:
         tooling: bool = False,
         parsed: Query | None = None,
     ) -> None:
-        self._org = org
+        self._state = state
         self._actor = actor
         self._version = version
         self._deleted = deleted
@@ -48,7 +47,7 @@ class QueryRun:
 
     def _source(self) -> ObjectType:
         query = self.query
-        kind = self._org.schema.find(query.source)
+        kind = self._state.schema.find(query.source)
         if (
             kind is None
             or not self._actor.may_object(kind, "Read")
@@ -71,7 +70,7 @@ class QueryRun:
         query = self.query
         self._columns()
         test = self._test(query.where) if query.where is not None else None
-        private = self._org.settings.private
+        private = self._state.settings.private
         hidden = self.kind.name in private
         rows = [
             record
@@ -95,7 +94,7 @@ class QueryRun:
 
     def _candidates(self, where: Term | None) -> Iterable[Record]:
         """All records, or only those that an index names."""
-        table = self._org.store[self.kind.name]
+        table = self._state.store[self.kind.name]
         for term in (
             where.terms if isinstance(where, Junction) and where.word == "and" else (where,)
         ):
@@ -119,8 +118,8 @@ class QueryRun:
         return list(table.all()) if self._deleted else list(table.live.values())
 
     def rows(self, record_ids: Iterable[str]) -> list[dict[str, Any]]:
-        """Records as the answer prints them. Those that went away meanwhile are left out."""
-        table = self._org.store[self.kind.name]
+        """Records as the response prints them. Those deleted meanwhile are left out."""
+        table = self._state.store[self.kind.name]
         columns = self._columns()
         found = (table.any(record_id) for record_id in record_ids)
         return [self._print(record, columns) for record in found if record is not None]
@@ -169,7 +168,7 @@ class QueryRun:
                 target, at = inner, parent
             else:
                 item, kind = path[-1]
-                target[item.name] = self._org.shown(kind, item, at, self._version)
+                target[item.name] = printed(kind, item, at, self._version)
         return body
 
     def _attributes(self, kind: ObjectType, record: Record) -> dict[str, str]:
@@ -194,7 +193,7 @@ class QueryRun:
                 raise self._no_relationship(part, kind, at)
             steps.append((item, kind))
             # A polymorphic parent is looked at as the last kind it may have: User for owners.
-            kind = self._org.schema[item.reference_to[-1]]
+            kind = self._state.schema[item.reference_to[-1]]
         item = kind.field(parts[-1])
         if item is None or not self._actor.may_read(kind, item):
             raise error_at(
@@ -219,8 +218,8 @@ class QueryRun:
 
     def _parent(self, item: Field, record: Record) -> tuple[ObjectType | None, Record | None]:
         parent_id = record.get(item.name)
-        kind = self._org.schema.by_id(parent_id) if parent_id else None
-        return kind, (self._org.store[kind.name].any(parent_id) if kind and parent_id else None)
+        kind = self._state.schema.by_id(parent_id) if parent_id else None
+        return kind, (self._state.store[kind.name].any(parent_id) if kind and parent_id else None)
 
     def _value(self, record: Record, path: Path) -> Any:
         at: Record | None = record
@@ -274,7 +273,7 @@ class QueryRun:
     def _wanted(self, values: Any, item: Field) -> set[Any]:
         if isinstance(values, Query):
             inner = QueryRun(
-                self._org,
+                self._state,
                 values.text,
                 self._actor,
                 version=self._version,
@@ -283,7 +282,7 @@ class QueryRun:
                 parsed=values,
             )
             path = inner._columns()[0][1]
-            table = self._org.store[inner.kind.name]
+            table = self._state.store[inner.kind.name]
             found = (table.any(record_id) for record_id in inner.ids())
             return {_key(item, inner._value(r, path)) for r in found if r is not None}
         term = Comparison(item.name, "=", None, 0)
@@ -325,7 +324,7 @@ class QueryRun:
         )
 
     def _span(self, word: str, item: Field) -> tuple[str, str]:
-        now = datetime.fromtimestamp(self._org.clock.now(), UTC)
+        now = datetime.fromtimestamp(self._state.clock.now(), UTC)
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
         day = timedelta(days=1)
         name, _, number = word.partition(":")
@@ -351,6 +350,25 @@ class QueryRun:
         start, end = spans[name]
         length = 10 if item.type == "date" else None
         return stamp(start.timestamp())[:length], stamp(end.timestamp())[:length]
+
+
+class Cursors:
+    """The rows of large queries, so that the next pages are those of the first."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, tuple[QueryRun, list[str]]] = {}
+        self._numbers = itertools.count(1)
+
+    def keep(self, run: QueryRun, record_ids: list[str]) -> str:
+        """Remember the rows and return their locator; the oldest of many are forgotten."""
+        locator = f"01g{next(self._numbers):012d}AAA"
+        self._open[locator] = (run, record_ids)
+        while len(self._open) > 50:
+            del self._open[next(iter(self._open))]
+        return locator
+
+    def find(self, locator: str) -> tuple[QueryRun, list[str]] | None:
+        return self._open.get(locator)
 
 
 def _key(item: Field, value: Any) -> Any:

@@ -1,6 +1,6 @@
-"""Apps, approvals, sessions: how a client gets an access token, and how it loses it again.
+"""Apps, approvals and sessions: how access tokens are issued, refreshed and revoked.
 
-The words of every refusal are Salesforce's; what is not confirmed is said at the place.
+The text of every refusal is Salesforce's; what is not confirmed is marked.
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from sandbox.org.data.state import State
+from sandbox.org.data.store import Record
 from sandbox.org.errors import OAuthRefused
 from sandbox.org.oauth.identity import identity, userinfo
-
-if TYPE_CHECKING:
-    from sandbox.org.data.store import Record
-    from sandbox.org.org import Org
 
 CODE_SECONDS = 900.0
 EXPIRED = ("invalid_grant", "expired access/refresh token")
@@ -79,7 +77,7 @@ class Approval:
 
 @dataclass(slots=True)
 class Session:
-    """What an access token stands for."""
+    """An access token: whose, for which app, until when."""
 
     token: str
     user_id: str
@@ -112,8 +110,8 @@ class Code:
 class OAuth:
     """The OAuth side of one org. Uses the org's lock; slow parts happen outside it."""
 
-    def __init__(self, org: Org) -> None:
-        self._org = org
+    def __init__(self, state: State) -> None:
+        self._state = state
         self.apps: dict[str, App] = {}
         self.sessions: dict[str, Session] = {}
         self.approvals: dict[str, Approval] = {}
@@ -130,7 +128,7 @@ class OAuth:
     def add_app(self, app: App, *, young: bool = False) -> App:
         """Register an app; `young` makes its id unknown for ten minutes, as at Salesforce."""
         if young:
-            app.ready_at = self._org.clock.now() + 600
+            app.ready_at = self._state.clock.now() + 600
         self.apps[app.client_id] = app
         return app
 
@@ -138,9 +136,8 @@ class OAuth:
         self._passwords[username.lower()] = password
 
     def user(self, username: str) -> Record | None:
-        table = self._org.store["User"]
-        found = table.ids_with("Username", username)
-        return table.live[found[0]] if found else None
+        """The user with this name, or None."""
+        return self._state.user(username)
 
     def check_password(self, username: str, password: str) -> Record | None:
         """The active user with this name and password, or None."""
@@ -151,19 +148,19 @@ class OAuth:
         same = hmac.compare_digest(wanted.encode(), password.encode("utf-8", "replace"))
         return user if same else None
 
-    # --- what the REST side asks ---------------------------------------------------------
+    # --- sessions ------------------------------------------------------------------------
 
     def session(self, token: str) -> Session | None:
         """The live session of an access token; using it keeps it alive."""
         found = self.sessions.get(token)
         if found is None or found.ended:
             return None
-        now = self._org.clock.now()
-        since = found.used_at if self._org.settings.session_slides else found.made_at
+        now = self._state.clock.now()
+        since = found.used_at if self._state.settings.session_slides else found.made_at
         if now - since > found.seconds:
             found.ended = True
             return None
-        user = self._org.store["User"].live.get(found.user_id)
+        user = self._state.store["User"].live.get(found.user_id)
         if user is None or not user.get("IsActive"):
             return None
         found.used_at = now
@@ -182,7 +179,7 @@ class OAuth:
         return max(mine, key=lambda a: a.made_at).token if mine else None
 
     def expire_sessions(self, token: str | None = None) -> int:
-        """End one session, or all; says how many."""
+        """End one session, or all; returns how many."""
         ended = 0
         for session in list(self.sessions.values()):
             if not session.ended and token in (None, session.token):
@@ -201,19 +198,19 @@ class OAuth:
     def give_code(
         self, app: App, user: Record, *, scope: tuple[str, ...], redirect_uri: str, challenge: str
     ) -> str:
-        with self._org.lock:
+        with self._state.lock:
             code = "aPrx" + secrets.token_urlsafe(48)
             self._codes[code] = Code(
-                app, user["Id"], scope, redirect_uri, challenge, self._org.clock.now()
+                app, user["Id"], scope, redirect_uri, challenge, self._state.clock.now()
             )
             return code
 
     def approve(self, client_id: str, username: str, *scope: str) -> dict[str, Any]:
-        """The whole web-server flow in one call: the token answer that a client would get.
+        """The whole web-server flow in one call: the token response that a client would get.
 
         KeyError where the app or the user does not exist.
         """
-        with self._org.lock:
+        with self._state.lock:
             user = self.user(username)
             if user is None:
                 raise KeyError(username)
@@ -244,7 +241,7 @@ class OAuth:
     def _client(self, form: Mapping[str, str], basic: tuple[str, str] | None, grant: str) -> App:
         client_id, secret = basic or (form.get("client_id", ""), form.get("client_secret", ""))
         app = self.apps.get(client_id)
-        if app is None or app.ready_at > self._org.clock.now():
+        if app is None or app.ready_at > self._state.clock.now():
             raise OAuthRefused("invalid_client_id", "client identifier invalid")
         optional = grant == "refresh_token" and not app.secret_required
         if not (optional and not secret) and not hmac.compare_digest(
@@ -254,7 +251,7 @@ class OAuth:
         return app
 
     def _grant_code(self, app: App, form: Mapping[str, str]) -> dict[str, Any]:
-        with self._org.lock:
+        with self._state.lock:
             value = form.get("code", "")
             code = self._codes.get(value)
             if code is None or code.app is not app:
@@ -263,7 +260,7 @@ class OAuth:
                     "invalid_grant",
                     "expired authorization code" if used else "invalid authorization code",
                 )
-            if self._org.clock.now() - code.made_at > CODE_SECONDS:
+            if self._state.clock.now() - code.made_at > CODE_SECONDS:
                 raise OAuthRefused("invalid_grant", "expired authorization code")
             if form.get("redirect_uri", "") != code.redirect_uri:
                 raise OAuthRefused("redirect_uri_mismatch", "redirect_uri must match configuration")
@@ -287,9 +284,9 @@ class OAuth:
     def _grant_refresh(self, app: App, form: Mapping[str, str]) -> dict[str, Any]:
         token = form.get("refresh_token", "")
         with self._one_at_a_time(token):
-            if self._org.settings.refresh_seconds:
-                time.sleep(self._org.settings.refresh_seconds)
-            with self._org.lock:
+            if self._state.settings.refresh_seconds:
+                time.sleep(self._state.settings.refresh_seconds)
+            with self._state.lock:
                 approval = self.approvals.get(token)
                 if approval is None or approval.app is not app:
                     raise OAuthRefused(*EXPIRED)
@@ -300,8 +297,10 @@ class OAuth:
                         self._revoke(approval)
                     raise OAuthRefused(*why)
                 self._check_user(app, approval.user_id)
-                approval.used_at = self._org.clock.now()
-                body = self._answer(self._session(app, approval.user_id, approval.scope, approval))
+                approval.used_at = self._state.clock.now()
+                body = self._token_body(
+                    self._session(app, approval.user_id, approval.scope, approval)
+                )
                 if app.rotation:
                     approval.token = self._new_refresh_token()
                     self.approvals[approval.token] = approval
@@ -311,29 +310,29 @@ class OAuth:
 
     @contextmanager
     def _one_at_a_time(self, token: str) -> Iterator[None]:
-        with self._org.lock:
+        with self._state.lock:
             if token in self._busy:
                 raise OAuthRefused("invalid_grant", "token request is already being processed")
             self._busy.add(token)
         try:
             yield
         finally:
-            with self._org.lock:
+            with self._state.lock:
                 self._busy.discard(token)
 
     def _why_not(self, approval: Approval, token: str) -> tuple[str, str] | None:
-        now = self._org.clock.now()
+        now = self._state.clock.now()
         app = approval.app
         too_old = 0 < app.lifetime_seconds < now - approval.made_at
         too_idle = 0 < app.idle_seconds < now - approval.used_at
         if approval.revoked or token != approval.token or too_old or too_idle:
             return EXPIRED
-        user = self._org.store["User"].live.get(approval.user_id, {})
+        user = self._state.store["User"].live.get(approval.user_id, {})
         return None if user.get("IsActive") else ("invalid_grant", "inactive user")
 
     def _grant_client(self, app: App, form: Mapping[str, str]) -> dict[str, Any]:
-        with self._org.lock:
-            if self._org.settings.login_host:
+        with self._state.lock:
+            if self._state.settings.login_host:
                 # The wire text is not confirmed.
                 raise OAuthRefused("invalid_grant", "request not supported on this domain")
             user = self.user(app.run_as) if app.run_as else None
@@ -341,21 +340,21 @@ class OAuth:
                 raise OAuthRefused("invalid_grant", "no client credentials user enabled")
             self._check_user(app, user["Id"])
             scope = tuple(s for s in app.scopes if s not in ("refresh_token", "offline_access"))
-            body = self._answer(self._session(app, user["Id"], scope, None))
+            body = self._token_body(self._session(app, user["Id"], scope, None))
             if "instance_url" in body:
                 body["api_instance_url"] = body["instance_url"]
             return body
 
     def _grant_password(self, app: App, form: Mapping[str, str]) -> dict[str, Any]:
-        with self._org.lock:
+        with self._state.lock:
             user = self.check_password(form.get("username", ""), form.get("password", ""))
-            if not self._org.settings.password_flow or user is None:
+            if not self._state.settings.password_flow or user is None:
                 raise OAuthRefused("invalid_grant", "authentication failure")
             self._check_user(app, user["Id"])
-            return self._answer(self._session(app, user["Id"], ("api",), None))
+            return self._token_body(self._session(app, user["Id"], ("api",), None))
 
     def _check_user(self, app: App, user_id: str) -> None:
-        user = self._org.store["User"].live.get(user_id, {})
+        user = self._state.store["User"].live.get(user_id, {})
         if not user.get("IsActive"):
             raise OAuthRefused("invalid_grant", "inactive user")
         if app.ip_restricted:
@@ -368,8 +367,8 @@ class OAuth:
     def _approved(self, app: App, user_id: str, scope: tuple[str, ...]) -> dict[str, Any]:
         """A new approval. The sixth of one user for one app ends the oldest."""
         if not {"refresh_token", "offline_access"} & set(scope):
-            return self._answer(self._session(app, user_id, scope, None))
-        now = self._org.clock.now()
+            return self._token_body(self._session(app, user_id, scope, None))
+        now = self._state.clock.now()
         approval = Approval(app, user_id, scope, self._new_refresh_token(), now, now)
         living: dict[int, Approval] = {
             id(a): a
@@ -377,10 +376,10 @@ class OAuth:
             if a.app is app and a.user_id == user_id and not a.revoked
         }
         mine = sorted(living.values(), key=lambda a: a.made_at)
-        for oldest in mine[: max(0, len(mine) + 1 - self._org.settings.approvals_per_user)]:
+        for oldest in mine[: max(0, len(mine) + 1 - self._state.settings.approvals_per_user)]:
             self._revoke(oldest)
         self.approvals[approval.token] = approval
-        body = self._answer(self._session(app, user_id, scope, approval))
+        body = self._token_body(self._session(app, user_id, scope, approval))
         body["refresh_token"] = approval.token
         return body
 
@@ -391,15 +390,15 @@ class OAuth:
     def _session(
         self, app: App, user_id: str, scope: tuple[str, ...], approval: Approval | None
     ) -> Session:
-        settings = self._org.settings
+        settings = self._state.settings
         if settings.same_session:
             for known in reversed(list(self.sessions.values())):
                 same = known.user_id == user_id and known.client_id == app.client_id
                 if same and known.approval is approval and self.session(known.token):
                     return known
-        now = self._org.clock.now()
+        now = self._state.clock.now()
         session = Session(
-            token=f"{self._org.org_id[:15]}!AQEAQ{secrets.token_urlsafe(66)}",
+            token=f"{self._state.org_id[:15]}!AQEAQ{secrets.token_urlsafe(66)}",
             user_id=user_id,
             app_name=app.name,
             client_id=app.client_id,
@@ -412,20 +411,20 @@ class OAuth:
         self.sessions[session.token] = session
         return session
 
-    def _answer(self, session: Session) -> dict[str, Any]:
-        issued_at = str(self._org.clock.milliseconds())
-        identity = f"{self._org.url}/id/{self._org.org_id}/{session.user_id}"
+    def _token_body(self, session: Session) -> dict[str, Any]:
+        issued_at = str(self._state.clock.milliseconds())
+        identity = f"{self._state.url}/id/{self._state.org_id}/{session.user_id}"
         secret = self.apps[session.client_id].client_secret
         body = {
             "access_token": session.token,
             "signature": sign(secret, identity, issued_at),
             "scope": " ".join(session.scope),
-            "instance_url": self._org.instance_url,
+            "instance_url": self._state.instance_url,
             "id": identity,
             "token_type": "Bearer",
             "issued_at": issued_at,
         }
-        if not self._org.settings.send_instance_url:
+        if not self._state.settings.send_instance_url:
             del body["instance_url"]
         return body
 
@@ -440,7 +439,7 @@ class OAuth:
     def revoke(self, token: str) -> None:
         """End a refresh token with its sessions, or one session. Raises `OAuthRefused`; the words
         for an unknown token are not confirmed."""
-        with self._org.lock:
+        with self._state.lock:
             approval = self.approvals.get(token)
             if approval is not None and not approval.revoked:
                 self._revoke(approval)
@@ -453,8 +452,8 @@ class OAuth:
     def introspect(
         self, form: Mapping[str, str], basic: tuple[str, str] | None = None
     ) -> dict[str, Any]:
-        """What a token is worth. A refresh token that cannot expire has no ``exp``."""
-        with self._org.lock:
+        """State of a token. A refresh token that cannot expire has no ``exp``."""
+        with self._state.lock:
             self._client(form, basic, "introspect")
             token = form.get("token", "")
             approval = self.approvals.get(token)
@@ -496,8 +495,8 @@ class OAuth:
             "active": True,
             "scope": " ".join(scope),
             "client_id": app.client_id,
-            "username": self._org.store["User"].live[user_id]["Username"],
-            "sub": f"{self._org.url}/id/{self._org.org_id}/{user_id}",
+            "username": self._state.store["User"].live[user_id]["Username"],
+            "sub": f"{self._state.url}/id/{self._state.org_id}/{user_id}",
             "token_type": kind,
             "iat": int(made_at),
             "nbf": int(made_at),
@@ -508,16 +507,16 @@ class OAuth:
 
     def identity(self, token: str, *, openid: bool) -> dict[str, Any] | None:
         """The body of userinfo (`openid`) or of the identity URL; None for a bad token."""
-        with self._org.lock:
+        with self._state.lock:
             session = self.session(token)
             if session is None:
                 return None
-            user = self._org.store["User"].live[session.user_id]
-            return userinfo(self._org, user) if openid else identity(self._org, user)
+            user = self._state.store["User"].live[session.user_id]
+            return userinfo(self._state, user) if openid else identity(self._state, user)
 
 
 def sign(client_secret: str, identity: str, issued_at: str) -> str:
-    """What proves that a token answer came from Salesforce."""
+    """The signature of a token response."""
     message = (identity + issued_at).encode()
     return base64.b64encode(
         hmac.new(client_secret.encode(), message, hashlib.sha256).digest()
