@@ -314,6 +314,21 @@ def test_a_form_or_a_list_fills_a_multi_select_picklist(stack: Stack) -> None:
     assert [one["Description"] for one in made(stack, "Lead")] == ["A;B", "A;B"]
 
 
+def test_a_country_that_is_not_on_the_list_is_refused_with_the_way_out(stack: Stack) -> None:
+    """16: the org of the sandbox has no such picklists, so that its response is scripted."""
+    refusal = {
+        "message": "There's a problem with this country, even though it may appear correct.",
+        "errorCode": "FIELD_INTEGRITY_EXCEPTION",
+        "fields": ["Country"],
+    }
+    stack.org.trouble.add(area="rest", method="POST", status=400, body=[refusal], times=1)
+    answer = post(stack, {"LastName": "a", "Company": "b", "Country": "Holland"}, "/leads")
+    said = answer.json()
+    assert (answer.status, said["kept"], said["fields"]) == (422, True, "Country")
+    assert "State and Country picklists are on; send the list's own value" in said["hint"]
+    assert "CountryCode / StateCode" in said["hint"]
+
+
 def test_what_is_not_known_or_does_not_fit_is_counted_and_logged_without_its_words(
     stack: Stack,
 ) -> None:
