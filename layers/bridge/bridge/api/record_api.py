@@ -159,6 +159,14 @@ class RecordApi:
                 "unresolved_key", object=record.object, key_source=asked.key_source
             )
             self._telemetry.count("UnresolvedKeys")
+        for event, metric, paths in (
+            ("unread_parts", "PartsUnread", asked.unread),
+            ("texts_cut", "TextsCut", asked.cut),
+            ("message_without_id", "MessagesWithoutId", ("id",) if asked.without_id else ()),
+        ):
+            if paths:
+                self._telemetry.warn(event, object=record.object, fields=paths)
+                self._telemetry.count(metric, len(paths))
         try:
             outcome = self._creator.create(
                 record,
