@@ -1,8 +1,8 @@
 """Composite requests: several requests to Salesforce in one call, each with its own response.
 
 A part may use what an earlier part's response holds (`Ref`, sent as `@{part.path}`). Salesforce
-looks for such references in every text, also in a customer's: parts that hold one of their own
-have to be sent one by one (`holds_reference`, `resolved`).
+looks for such references in every text, also in a customer's: a part that holds one of its own has
+to be sent alone (`in_calls`, `resolved`).
 
 Source: REST API Developer Guide, Composite. Sub-requests inherit only Accept, Authorization and
 Content-Type, so that any other header belongs into the part.
@@ -82,9 +82,26 @@ def _request(part: Part, base: str) -> dict[str, Any]:
     return request
 
 
-def holds_reference(parts: Iterable[Part]) -> bool:
-    """Whether a text of these parts would be read as a reference that it is not."""
-    return any(_like_reference([part.path, part.body]) for part in parts)
+def in_calls(parts: Iterable[Part]) -> list[list[Part]]:
+    """The parts in runs that can each be one call: as a rule one.
+
+    A part with a text that would be read as a reference is alone, and is to be sent as the plain
+    request that it is.
+    """
+    calls: list[list[Part]] = []
+    together = False
+    for part in parts:
+        alone = holds_reference(part)
+        if alone or not together:
+            calls.append([])
+        calls[-1].append(part)
+        together = not alone
+    return calls
+
+
+def holds_reference(part: Part) -> bool:
+    """Whether a text of this part would be read as a reference that it is not."""
+    return _like_reference([part.path, part.body])
 
 
 def _like_reference(value: Any) -> bool:
@@ -96,21 +113,23 @@ def _like_reference(value: Any) -> bool:
 
 
 def resolved(part: Part, responses: Mapping[str, PartResponse]) -> Part | None:
-    """The same part with the values that it refers to, to be sent alone; None where one of them is
-    missing, so that the part cannot be done."""
+    """The same part with the values of the responses that are there.
+
+    None where one of these lacks the value, so that the part cannot be done.
+    """
     values: dict[Ref, Any] = {}
     for ref in (*part.path, *(part.body or {}).values()):
-        if isinstance(ref, Ref):
-            response = responses.get(ref.part)
-            found = response.body if response and response.ok else None
+        if isinstance(ref, Ref) and ref.part in responses:
+            response = responses[ref.part]
+            found = response.body if response.ok else None
             values[ref] = found.get(ref.path) if isinstance(found, Mapping) else None
     if None in values.values():
         return None
 
     def value_of(value: Any) -> Any:
-        return values[value] if isinstance(value, Ref) else value
+        return values.get(value, value) if isinstance(value, Ref) else value
 
-    path = tuple(str(value_of(piece)) for piece in part.path)
+    path = tuple(map(value_of, part.path))
     body = part.body and {name: value_of(value) for name, value in part.body.items()}
     return replace(part, path=path, body=body)
 
