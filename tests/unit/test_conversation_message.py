@@ -27,7 +27,7 @@ def message(**fields: Any) -> Message:
     values: dict[str, Any] = {
         "conversation": "c-1",
         "key": "m-1",
-        "asked": None,
+        "requested": None,
         "channel_object": "Case",
         "sent_at": SENT,
         "task": {"Subject": "WhatsApp: my parcel is broken", "Description": "my parcel is broken"},

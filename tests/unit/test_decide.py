@@ -91,9 +91,9 @@ def look(**found: Any) -> Look:
     return Look(conversation=C, message=M, **found)
 
 
-def goes(found: Look, asked: ObjectName | None, **options: Any) -> Decision:
+def goes(found: Look, requested: ObjectName | None, **options: Any) -> Decision:
     how: dict[str, Any] = {"channel_object": "Lead", "rules": RULES, "now": NOW}
-    return decide(found, asked=asked, **(how | options))
+    return decide(found, requested=requested, **(how | options))
 
 
 def add_to_lead(record_id: str = LEAD, **more: Any) -> Add:
@@ -436,8 +436,8 @@ TABLE: dict[str, tuple[ObjectName, Look, Decision]] = {
 
 @pytest.mark.parametrize("sentence", TABLE)
 def test_where_a_message_goes(sentence: str) -> None:
-    asked, found, expected = TABLE[sentence]
-    assert goes(found, asked) == expected
+    requested, found, expected = TABLE[sentence]
+    assert goes(found, requested) == expected
 
 
 CHOICES: dict[str, tuple[Look, ObjectName, Decision]] = {
@@ -549,16 +549,16 @@ REPLAYED: Mapping[str, tuple[ObjectName, Look, Decision]] = {
 @pytest.mark.parametrize("sentence", REPLAYED)
 @pytest.mark.parametrize("permit", [Permit.NO_SUCCESSOR, Permit.ADD_ONLY])
 def test_a_replayed_message_and_what_our_side_wrote(sentence: str, permit: Permit) -> None:
-    asked, found, expected = REPLAYED[sentence]
-    assert goes(found, asked, permit=permit) == expected
+    requested, found, expected = REPLAYED[sentence]
+    assert goes(found, requested, permit=permit) == expected
 
 
-@pytest.mark.parametrize(("asked", "first"), [("Lead", FIRST_LEAD), ("Case", FIRST_CASE)])
+@pytest.mark.parametrize(("requested", "first"), [("Lead", FIRST_LEAD), ("Case", FIRST_CASE)])
 def test_a_replayed_message_makes_the_first_record_and_our_own_makes_none(
-    asked: ObjectName, first: Create
+    requested: ObjectName, first: Create
 ) -> None:
-    assert goes(look(), asked, permit=Permit.NO_SUCCESSOR) == first
-    assert goes(look(), asked, permit=Permit.ADD_ONLY) == Nowhere(asked)
+    assert goes(look(), requested, permit=Permit.NO_SUCCESSOR) == first
+    assert goes(look(), requested, permit=Permit.ADD_ONLY) == Nowhere(requested)
 
 
 # What holds whatever is found
@@ -634,9 +634,9 @@ HOW = st.fixed_dictionaries(
 
 @given(LOOKS, st.none() | OBJECTS, HOW)
 def test_every_look_has_a_decision_that_names_what_it_is_about(
-    found: Look, asked: Any, how: dict[str, Any]
+    found: Look, requested: Any, how: dict[str, Any]
 ) -> None:
-    decision = goes(found, asked, **how)
+    decision = goes(found, requested, **how)
     if isinstance(decision, Add):
         assert decision.record_id in (decision.who_id, decision.what_id)
     elif isinstance(decision, Create):
@@ -649,7 +649,7 @@ def test_every_look_has_a_decision_that_names_what_it_is_about(
 
 @given(LOOKS, st.none() | OBJECTS, HOW, st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_does_not_matter(
-    found: Look, asked: Any, how: dict[str, Any], order: random.Random
+    found: Look, requested: Any, how: dict[str, Any], order: random.Random
 ) -> None:
     def mixed(rows: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(order.sample(rows, len(rows)))
@@ -657,7 +657,7 @@ def test_the_order_of_the_rows_does_not_matter(
     other = replace(
         found, seen=mixed(found.seen), leads=mixed(found.leads), cases=mixed(found.cases)
     )
-    assert goes(found, asked, **how) == goes(other, asked, **how)
+    assert goes(found, requested, **how) == goes(other, requested, **how)
 
 
 def open_rows(found: Look, name: str) -> list[LeadRow | CaseRow]:
@@ -673,9 +673,9 @@ def open_rows(found: Look, name: str) -> list[LeadRow | CaseRow]:
 
 @given(LOOKS, st.none() | OBJECTS, HOW)
 def test_nothing_is_opened_beside_an_open_record(
-    found: Look, asked: Any, how: dict[str, Any]
+    found: Look, requested: Any, how: dict[str, Any]
 ) -> None:
-    decision = goes(found, asked, **how)
+    decision = goes(found, requested, **how)
     if isinstance(decision, Create):
         assert not open_rows(found, decision.object)
     if isinstance(decision, Reopen):
@@ -683,8 +683,8 @@ def test_nothing_is_opened_beside_an_open_record(
 
 
 @given(LOOKS, st.none() | OBJECTS, HOW)
-def test_only_who_may_opens_anything(found: Look, asked: Any, how: dict[str, Any]) -> None:
-    decision = goes(found, asked, **how)
+def test_only_who_may_opens_anything(found: Look, requested: Any, how: dict[str, Any]) -> None:
+    decision = goes(found, requested, **how)
     if how["permit"] is not Permit.ANYTHING:
         assert not isinstance(decision, Reopen)
         assert not (isinstance(decision, Create) and decision.is_successor)
@@ -694,12 +694,12 @@ def test_only_who_may_opens_anything(found: Look, asked: Any, how: dict[str, Any
 
 @given(LOOKS, st.none() | OBJECTS, HOW)
 def test_a_message_that_is_logged_is_not_logged_again(
-    found: Look, asked: Any, how: dict[str, Any]
+    found: Look, requested: Any, how: dict[str, Any]
 ) -> None:
     """What was added or made is seen by the next look, and then exists."""
-    decision = goes(found, asked, **how)
+    decision = goes(found, requested, **how)
     if isinstance(decision, (Add, Reopen, Create)):
         o: ObjectName = "Case" if isinstance(decision, Reopen) else decision.object
         where = decision.record_id if isinstance(decision, (Add, Reopen)) else ELSEWHERE_LEAD
         again = replace(found, seen=(*found.seen, task(o, who_id=where)))
-        assert isinstance(goes(again, asked, **how), Exists)
+        assert isinstance(goes(again, requested, **how), Exists)

@@ -462,7 +462,9 @@ def test_a_look_for_two_hundred_messages_takes_few_calls(messages: int, most: in
     assert 10_000 < longest < LONGEST_URL
 
 
-def answered(many: list[Wanted], found: dict[str, list[dict[str, Any]]]) -> dict[str, PartResponse]:
+def responses_to(
+    many: list[Wanted], found: dict[str, list[dict[str, Any]]]
+) -> dict[str, PartResponse]:
     """The responses to a batch: each part has those of the rows that its query would have."""
     given: dict[str, PartResponse] = {}
     for parts in batch_parts(many, FIELDS, base=BASE):
@@ -482,7 +484,7 @@ def answered(many: list[Wanted], found: dict[str, list[dict[str, Any]]]) -> dict
 def test_each_message_of_many_gets_its_own_rows() -> None:
     many = wanted(200)
     one, other = many[3], many[190]
-    given = answered(
+    given = responses_to(
         many,
         {
             "leads": [
@@ -508,7 +510,7 @@ def test_each_message_of_many_gets_its_own_rows() -> None:
 def test_a_conversation_that_a_full_page_does_not_show_is_looked_for_alone() -> None:
     many = wanted(3)
     busy = task(Bird_Conversation__c=many[0].conversation, WhoId=LEAD)
-    given = answered(many, {})
+    given = responses_to(many, {})
     given["lead_home_0"] = rows(*[busy] * MOST_ROWS)
     found = read_batch(many, FIELDS, given, base=BASE)
     assert found.alone == {many[1], many[2]}
@@ -517,14 +519,14 @@ def test_a_conversation_that_a_full_page_does_not_show_is_looked_for_alone() -> 
 
 def test_of_a_full_page_of_records_nobody_knows_what_is_missing() -> None:
     many = wanted(3)
-    given = answered(many, {})
+    given = responses_to(many, {})
     given["cases_0"] = rows(case(), done=False)
     assert read_batch(many, FIELDS, given, base=BASE).alone == set(many)
 
 
 def test_one_slice_that_fails_is_no_ground_for_any_decision() -> None:
     many = wanted(200)
-    given = answered(many, {})
+    given = responses_to(many, {})
     given["leads_1"] = failure("QUERY_TIMEOUT")
     with pytest.raises(Unavailable):
         read_batch(many, FIELDS, given, base=BASE)

@@ -65,7 +65,7 @@ def message(**fields: Any) -> Message:
     values: dict[str, Any] = {
         "conversation": C,
         "key": M,
-        "asked": None,
+        "requested": None,
         "channel_object": "Case",
         "sent_at": SENT,
         "fields": {"Priority": "High"},

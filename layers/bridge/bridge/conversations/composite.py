@@ -135,7 +135,7 @@ def resolved(part: Part, responses: Mapping[str, PartResponse]) -> Part | None:
 
 
 def halted() -> PartResponse:
-    """What a composite says of a part whose reference leads nowhere."""
+    """Salesforce's response to a part whose reference leads nowhere."""
     return PartResponse(400, [{"errorCode": HALTED, "message": "Invalid reference specified."}])
 
 

@@ -219,7 +219,7 @@ Decision = Exists | Add | Create | Reopen | Follow | Nowhere
 def decide(
     look: Look,
     *,
-    asked: ObjectName | None,
+    requested: ObjectName | None,
     channel_object: ObjectName,
     rules: Rules,
     now: datetime,
@@ -228,23 +228,23 @@ def decide(
 ) -> Decision:
     """What is to be done with a message. It does not depend on the order of the rows.
 
-    `asked` is the object of the route, None where the conversation chooses; `channel_object` is
+    `requested` is the object of the route, None where the conversation chooses; `channel_object` is
     what a new conversation of the channel becomes. `gone` are ids of Contacts that refused a Task:
     a converted Lead does not show that its Contact was deleted.
     """
-    name = asked or _chosen(look, channel_object, rules)
+    name = requested or _chosen(look, channel_object, rules)
     goes_to = _destination(look, name, rules=rules, now=now, permit=permit, gone=gone)
     own_key = task_key(name, look.message)
     objects: tuple[ObjectName, ...] = ("Lead", "Case")
     either = {task_key(each, look.message) for each in objects}
-    counts = {own_key} if asked else either
+    counts = {own_key} if requested else either
     # The Task of the object itself first, then by id: of several any is right, but always the same.
     seen = sorted(look.seen, key=lambda task: (task.key != own_key, task.id))
 
     for task in seen:
         if not task.deleted and task.key in counts:
             return _logged(task, look)
-    keyed = _made_by_key(look, (name,) if asked else objects)
+    keyed = _made_by_key(look, (name,) if requested else objects)
     if keyed and not keyed.deleted:
         return keyed
     if isinstance(goes_to, (Add, Reopen)):

@@ -59,8 +59,8 @@ def message_key(
     An unresolved variable would be everybody's key and is none, wherever in the text it stands.
 
     A candidate that equals the conversation's id would make one message of the whole conversation.
-    If there is no other, the message is told by `last_message` (an id or a time that the body
-    gives for the conversation's last message), else by its `content` (text, links).
+    If there is no other, the key is made of the conversation's and `last_message` (the id or time
+    that the body gives for the conversation's last message), else of its `content` (text, links).
     """
     unresolved, names_conversation = 0, False
     for source, value in candidates:

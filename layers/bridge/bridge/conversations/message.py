@@ -30,7 +30,7 @@ class Message:
     """c: the conversation's key."""
     key: str
     """m: the message's key."""
-    asked: ObjectName | None
+    requested: ObjectName | None
     """The object of the route; None: where the conversation is, or `channel_object`."""
     channel_object: ObjectName
     fields: Mapping[str, Any] = field(repr=False, default_factory=dict)
@@ -69,11 +69,11 @@ class Message:
     def not_written(self) -> dict[str, str]:
         """The caller's fields that a record which is there does not get, as text.
 
-        What the Task says anyway is left out.
+        What the Task shows anyway is left out.
         """
-        said = {self.text, self.task.get("Subject")}
+        shown = {self.text, self.task.get("Subject")}
         values = {name: _as_text(value) for name, value in self.fields.items()}
-        return {name: value for name, value in values.items() if value not in said}
+        return {name: value for name, value in values.items() if value not in shown}
 
     def description(self, *, with_fields: bool) -> str:
         """The Task's Description: the message's time, its text, and `with_fields` a line for each
@@ -93,12 +93,12 @@ class Message:
 
 
 def shortened(text: str, length: int) -> str:
-    """A text of at most so many UTF-16 code units; one that was cut says so."""
+    """A text of at most so many UTF-16 code units; one that was cut shows it."""
     return text if _units(text) <= length else cut(text, length - _units(CUT_MARK)) + CUT_MARK
 
 
 def as_comment(text: str) -> str:
-    """A text of at most COMMENT_BYTES in UTF-8; one that was cut says so."""
+    """A text of at most COMMENT_BYTES in UTF-8; one that was cut shows it."""
     encoded = text.encode(errors="replace")
     if len(encoded) <= COMMENT_BYTES:
         return text

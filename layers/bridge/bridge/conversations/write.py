@@ -1,7 +1,7 @@
 """Write: what a decision sends to Salesforce, and what its responses mean for the message.
 
 `parts_of` makes the parts of one composite, each hanging on the one before by reference, so that a
-repetition, whose Task is refused as a duplicate, changes nothing. `read_written` says what has
+repetition, whose Task is refused as a duplicate, changes nothing. `read_written` tells what has
 become of the message. Trouble that passes, or that needs a person, is raised (SalesforceProblem).
 Source of the rules: ADR 0062; REST API Developer Guide, Composite.
 """
@@ -341,7 +341,7 @@ def read_written(
 ) -> Written:
     """What has become of the message. Raises SalesforceProblem for what passes or needs a person.
 
-    The cause of a part that was halted is another part: its code says nothing.
+    The cause of a part that was halted is another part: its code means nothing.
     """
     if isinstance(decision, Create):
         return _read_create(message, decision, write, responses, options)
@@ -439,8 +439,8 @@ def _read_refused_task(
 def _read_refused_reopen(
     decision: Reopen, write: Write, responses: Mapping[str, PartResponse]
 ) -> Written:
-    """All parts were rolled back: the one that says why is the culprit."""
-    culprit = next(
+    """All parts were rolled back: the one with a reason of its own is the cause."""
+    cause = next(
         (
             part.name
             for part in write.parts
@@ -450,16 +450,16 @@ def _read_refused_reopen(
         ),
         None,
     )
-    if culprit is None:
+    if cause is None:
         raise _unreadable()
-    if culprit == "add":
+    if cause == "add":
         return _read_refused_task(decision, write, responses)
-    problem = _problem(responses[culprit])
-    if culprit == "reopen" and problem.code in ("ENTITY_IS_DELETED", "NOT_FOUND"):
+    problem = _problem(responses[cause])
+    if cause == "reopen" and problem.code in ("ENTITY_IS_DELETED", "NOT_FOUND"):
         return ParentGone(decision.record_id, problem)
     if not isinstance(problem, Refused):
         raise problem
-    return CommentRefused(problem) if culprit == "comment" else ReopenRefused(problem)
+    return CommentRefused(problem) if cause == "comment" else ReopenRefused(problem)
 
 
 def _left_out(problem: Refused, sent: Mapping[str, Any]) -> frozenset[str]:
