@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from bridge.bird.message import cut
+from bridge.bird.texts import cut
 from bridge.records import ObjectName, Record
 
 CUT_MARK = "… (cut; open it in Bird)"
