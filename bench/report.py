@@ -99,7 +99,7 @@ def _delivery_bars(batches: Any) -> Iterable[Bar]:
         "≥ 100",
         f"{least:g}",
         least >= 100,
-        "DeliverBytesPerCall ends a call earlier",
+        "a call ends at 2 MB too",
     )
 
 

@@ -22,7 +22,7 @@ from bridge.errors import (
     Unavailable,
 )
 from bridge.http import Answer
-from bridge.salesforce.client import read_created, read_org_problem
+from bridge.records import Record
 from bridge.salesforce.error_codes import (
     GRANT_DESCRIPTIONS,
     GRANT_FAILURES,
@@ -32,8 +32,10 @@ from bridge.salesforce.error_codes import (
     meaning_of,
     told_of_grant,
 )
+from bridge.salesforce.responses import read_created, read_org_problem
 
 KEY = "Bird_Key__c"
+LEAD = Record(object="Lead", key="k-1", fields={"LastName": "Berg"})
 AGAIN = True
 NEVER = False
 
@@ -342,7 +344,7 @@ def test_an_error_answer_is_the_problem_that_it_should_be(
     again: bool,
 ) -> None:
     answer = Answer(status, {}, body(code, message, fields))
-    attempt = read_created(answer, key_field=KEY, object_name="Lead")
+    attempt = read_created(answer, key_field=KEY, record=LEAD)
     found = attempt.problem
     assert type(found) is problem
     assert isinstance(found, (Unavailable, NotSetUp, SessionRefused)) is again

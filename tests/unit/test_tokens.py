@@ -22,7 +22,7 @@ from bridge.errors import (
     Unavailable,
 )
 from bridge.oauth.sessions import AccessToken, Sessions
-from bridge.salesforce.client import Session
+from bridge.salesforce.session import Session
 from bridge.settings import Settings
 from tests.unit.doubles import INSTANCE, SmallAws
 

@@ -31,9 +31,8 @@ from bridge.errors import (
     NotConnected,
     Unavailable,
 )
-from bridge.http import Answer, Http
+from bridge.http import Answer, Http, HttpError
 from bridge.oauth.sessions import CONNECT_HINT, AccessToken, is_token
-from bridge.salesforce.client import read_faults, read_json, read_text
 from bridge.salesforce.error_codes import (
     MEANINGS,
     OTHER_ERROR,
@@ -41,8 +40,10 @@ from bridge.salesforce.error_codes import (
     grant_failure,
     told_of_grant,
 )
+from bridge.salesforce.responses import read_faults
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
+from bridge.untrusted import read_json, read_text
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -618,6 +619,9 @@ class TokenRefresher:
                 if rotated and rotated != credentials.refresh_token:
                     self._vault.keep_unsigned(credentials, rotated)
                 raise
+            except HttpError as error:
+                trouble = Unavailable(str(error), code=error.code)
+                trouble.__cause__ = error
             except Unavailable as error:
                 trouble = error
             pause = random.uniform(0.5, 1.0) * 2**attempt

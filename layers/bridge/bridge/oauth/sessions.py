@@ -27,8 +27,9 @@ from bridge.errors import (
     Unavailable,
     named,
 )
-from bridge.salesforce.client import Session, read_json, read_text
+from bridge.salesforce.session import Session
 from bridge.settings import Settings
+from bridge.untrusted import read_json, read_text
 
 Result = TypeVar("Result")
 
