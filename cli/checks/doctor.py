@@ -19,8 +19,8 @@ from urllib.parse import urlencode, urlsplit
 from bridge.bird.channels import OBJECTS, table
 from bridge.deadline import Deadline
 from bridge.http import Http, HttpError
-from bridge.oauth.refresher import Credentials
-from bridge.oauth.sessions import AccessToken
+from bridge.oauth.access_token import AccessToken
+from bridge.oauth.credentials import Credentials
 from bridge.records import ObjectName
 from bridge.salesforce.client import soql_text
 from bridge.untrusted import read_json

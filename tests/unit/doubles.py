@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from bridge.aws import Aws, AwsError, AwsIdentity, FunctionError
 from bridge.deadline import Deadline
 from bridge.http import Answer, Http, NoResponse
-from bridge.oauth.sessions import AccessToken
+from bridge.oauth.access_token import AccessToken
 from bridge.salesforce.session import full_id
 
 INSTANCE = "https://acme.my.salesforce.com"

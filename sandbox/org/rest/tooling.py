@@ -12,8 +12,8 @@ from sandbox.org.data import ids
 from sandbox.org.data.schema import Field, ObjectType
 from sandbox.org.data.store import Record
 from sandbox.org.errors import KNOWN, Problem, Refused, not_found, refused
-from sandbox.org.query.results import run_query
-from sandbox.org.rest.call import Answer, Call
+from sandbox.org.rest.call import Call, Response
+from sandbox.org.rest.queries import run_query
 
 _TYPES = {
     "Text": "string",
@@ -33,7 +33,7 @@ _TYPES = {
 _NAME = re.compile(r"[A-Za-z](?:_?[A-Za-z0-9])*__c\Z")
 
 
-def serve(call: Call) -> Answer:
+def serve(call: Call) -> Response:
     parts = call.parts[1:]
     if not parts:
         raise not_found()
@@ -56,21 +56,21 @@ def serve(call: Call) -> Answer:
     if call.method == "DELETE":
         call.org.remove_field(record["TableEnumOrId"], record["DeveloperName"] + "__c")
         call.org.store.delete("CustomField", record["Id"], {})
-        return Answer(204)
-    return Answer(200, _shown(call, record))
+        return Response(204)
+    return Response(200, _shown(call, record))
 
 
-def _query(call: Call, parts: list[str]) -> Answer:
-    """``CustomField`` by query. ``FullName`` and ``Metadata`` may be asked for one row only."""
+def _query(call: Call, parts: list[str]) -> Response:
+    """``CustomField`` by query. ``FullName`` and ``Metadata`` are returned for one row only."""
     text = call.query.get("q", "")
     _register_known(call)
     wants_metadata = re.search(r"select[^()]*\bMetadata\b.*\bfrom\b", text, re.I | re.S)
     if wants_metadata:
         bare = re.sub(r",\s*Metadata\b|\bMetadata\s*,", "", text, flags=re.I)
         call.query = {**call.query, "q": bare}
-    answer = run_query(call, parts, tooling=True)
+    response = run_query(call, parts, tooling=True)
     if wants_metadata:
-        rows = answer.body["records"]
+        rows = response.body["records"]
         if len(rows) > 1:
             raise refused(
                 400,
@@ -82,7 +82,7 @@ def _query(call: Call, parts: list[str]) -> Answer:
         for row in rows:
             record = call.org.store["CustomField"].live[row["attributes"]["url"].rpartition("/")[2]]
             row["Metadata"] = _metadata(_field(call, record))
-    return answer
+    return response
 
 
 def _register_known(call: Call) -> None:
@@ -106,7 +106,7 @@ def _register(call: Call, kind: ObjectType, item: Field) -> str:
     )
 
 
-def _create(call: Call) -> Answer:
+def _create(call: Call) -> Response:
     body = call.json()
     full = body.get("FullName") if isinstance(body, dict) else None
     metadata = body.get("Metadata") if isinstance(body, dict) else None
@@ -139,14 +139,14 @@ def _create(call: Call) -> Answer:
             ("DeveloperName",),
         )
     item = _from_metadata(name, metadata)
-    call.org.put_field(kind, item)
+    call.org.put_field(kind.name, item)
     new_id = _register(call, kind, item)
     body = {"id": new_id, "success": True, "errors": [], "warnings": [], "infos": []}
     location = f"/services/data/{call.version}/tooling/sobjects/CustomField/{new_id}"
-    return Answer(201, body, {"Location": location})
+    return Response(201, body, {"Location": location})
 
 
-def _change(call: Call, record: Record) -> Answer:
+def _change(call: Call, record: Record) -> Response:
     body = call.json()
     metadata = body.get("Metadata") if isinstance(body, dict) else None
     if not isinstance(metadata, dict):
@@ -155,9 +155,9 @@ def _change(call: Call, record: Record) -> Answer:
         )
     kind = call.org.schema[record["TableEnumOrId"]]
     item = _from_metadata(record["DeveloperName"] + "__c", metadata)
-    call.org.put_field(kind, item)
+    call.org.put_field(kind.name, item)
     call.org.store.update("CustomField", record["Id"], {"Length": item.length})
-    return Answer(204)
+    return Response(204)
 
 
 def _from_metadata(name: str, metadata: dict[str, Any]) -> Field:

@@ -30,7 +30,8 @@ from bridge.delivery.deliver import Delivery
 from bridge.delivery.outbox import Envelope, Queues
 from bridge.errors import NotKept
 from bridge.http import Answer, Http, NoConnection, NoResponse
-from bridge.oauth.sessions import AccessToken, Sessions
+from bridge.oauth.access_token import AccessToken
+from bridge.oauth.sessions import Sessions
 from bridge.records import ObjectName, Record
 from bridge.salesforce.client import Salesforce
 from bridge.settings import Settings
@@ -38,7 +39,7 @@ from bridge.telemetry import Telemetry
 from sandbox.aws.queues import Queues as Sqs
 from sandbox.org.errors import Problem
 from sandbox.org.org import Org
-from sandbox.org.rest import rest
+from sandbox.org.rest import api
 from sandbox.org.sample import CLIENT_ID, INTEGRATION_USER
 from sandbox.org.trouble import Fault
 from tests.conftest import ENVIRON
@@ -118,7 +119,7 @@ class OrgDoor(Http):
 
         target = "/" + url.split("://", 1)[1].partition("/")[2]
         lower = {name.lower(): value for name, value in headers.items()}
-        answer = rest.serve(
+        answer = api.serve(
             self._org, method, target, lower, body or b"", trouble=locked if half else None
         )
         if trouble == "dies after":

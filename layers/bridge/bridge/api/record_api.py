@@ -20,7 +20,7 @@ from bridge.api.replies import (
     problem_reply,
     unknown_reply,
 )
-from bridge.api.request import HttpRequest, read_record
+from bridge.api.request import HttpRequest, gateway_request_id, read_record
 from bridge.deadline import Deadline, answer_by
 from bridge.delivery.creation import Created, Failed, Outcome, Queued, RecordCreator
 from bridge.errors import (
@@ -79,7 +79,9 @@ class RecordApi:
 
     def answer(self, event: Any, context: LambdaContext) -> dict[str, Any]:
         """The response to one proxy event."""
-        self._telemetry.begin(getattr(context, "aws_request_id", ""))
+        self._telemetry.begin(
+            getattr(context, "aws_request_id", ""), correlation_id=gateway_request_id(event)
+        )
         inline = False
         try:
             request = HttpRequest.from_event(event)
@@ -130,6 +132,14 @@ class RecordApi:
                 "unresolved_key", object=record.object, key_source=asked.key_source
             )
             self._telemetry.count("UnresolvedKeys")
+        for event, metric, paths in (
+            ("unread_parts", "PartsUnread", asked.unread),
+            ("texts_cut", "TextsCut", asked.cut),
+            ("message_without_id", "MessagesWithoutId", ("id",) if asked.without_id else ()),
+        ):
+            if paths:
+                self._telemetry.warn(event, object=record.object, fields=paths)
+                self._telemetry.count(metric, len(paths))
         outcome = self._creator.create(
             record,
             request_id=request.gateway_request_id,

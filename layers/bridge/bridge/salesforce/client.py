@@ -22,6 +22,7 @@ from bridge.deadline import Deadline
 from bridge.errors import Refused, SalesforceProblem, Unavailable
 from bridge.http import Answer, Http, HttpError
 from bridge.records import ObjectName, Record
+from bridge.salesforce.composite import Part, Ref, composite
 from bridge.salesforce.responses import (
     Attempt,
     Found,
@@ -85,30 +86,6 @@ class Result(Generic[Value]):
         return cast(Value, self.value)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """One request of a composite. It inherits no header but Accept, Authorization, Content-Type."""
-
-    reference: str
-    method: str
-    url: str
-    body: Mapping[str, Any] | None = None
-    headers: Mapping[str, str] | None = None
-
-    def dump(self) -> dict[str, Any]:
-        """The entry of `compositeRequest`."""
-        entry: dict[str, Any] = {
-            "method": self.method,
-            "url": self.url,
-            "referenceId": self.reference,
-        }
-        if self.body is not None:
-            entry["body"] = self.body
-        if self.headers:
-            entry["httpHeaders"] = self.headers
-        return entry
-
-
 class Salesforce:
     """The calls, each with its reader. Nothing is raised: a problem comes back in the Result."""
 
@@ -126,19 +103,25 @@ class Salesforce:
         """
         headers = self.insert_headers(record)
         if record.object == "Case":
-            create = Part(
-                reference="create",
-                method="POST",
-                url=f"{self._base}/sobjects/Case",
-                body=self._values(record),
-                headers=headers,
+            url: tuple[str | Ref, ...] = (
+                "/sobjects/Case/",
+                Ref("create", "id"),
+                "?fields=Id,CaseNumber",
             )
-            url = f"{self._base}/sobjects/Case/@{{create.id}}?fields=Id,CaseNumber"
             if self._key_field:
-                url = self._find_url("Case", record.key)
-            find = Part(reference="find", method="GET", url=url)
+                url = (self._find_path("Case", record.key),)
+            parts = [
+                Part(
+                    name="create",
+                    method="POST",
+                    path=("/sobjects/Case",),
+                    body=self._values(record),
+                    headers=headers,
+                ),
+                Part(name="find", method="GET", path=url),
+            ]
             path, headers = f"{self._base}/composite", {}
-            body = composite_body([create, find])
+            body = _dump(composite(parts, base=self._base))
             read: Callable[..., Attempt] = read_created_case
         else:
             path = f"{self._base}/sobjects/{record.object}"
@@ -210,7 +193,7 @@ class Salesforce:
         """The record with this key, if there is one that the integration user can see."""
         return self._send(
             "GET",
-            self._find_url(object_name, key),
+            self._base + self._find_path(object_name, key),
             read=partial(read_found, key_field=self._key_field),
             session=session,
             deadline=deadline,
@@ -285,7 +268,7 @@ class Salesforce:
             return dict(record.fields)
         return {**record.fields, self._key_field: record.key}
 
-    def _find_url(self, object_name: ObjectName, key: str) -> str:
+    def _find_path(self, object_name: ObjectName, key: str) -> str:
         fields = "Id,CaseNumber" if object_name == "Case" else "Id"
         if _ENDS_LIKE_A_FILE.search(key):
             # `.json` and the like at the end of a resource's path would choose a format instead,
@@ -294,10 +277,8 @@ class Salesforce:
                 f"SELECT {fields} FROM {object_name} WHERE {self._key_field} = {soql_text(key)} "
                 "LIMIT 1"
             )
-            return f"{self._base}/query?q={_quoted(soql)}"
-        return (
-            f"{self._base}/sobjects/{object_name}/{self._key_field}/{_quoted(key)}?fields={fields}"
-        )
+            return f"/query?q={_quoted(soql)}"
+        return f"/sobjects/{object_name}/{self._key_field}/{_quoted(key)}?fields={fields}"
 
     def _send(
         self,
@@ -343,17 +324,6 @@ class Salesforce:
         except SalesforceProblem as refused:
             refused.retry_after_seconds = read_retry_after(response.headers)
             return Result(cost, problem=refused)
-
-
-def composite_body(parts: Iterable[Part], *, all_or_none: bool = False) -> bytes:
-    """The body of a composite whose parts are done in order."""
-    return _dump(
-        {
-            "allOrNone": all_or_none,
-            "collateSubrequests": False,
-            "compositeRequest": [part.dump() for part in parts],
-        }
-    )
 
 
 def soql_text(value: str) -> str:

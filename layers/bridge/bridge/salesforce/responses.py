@@ -29,6 +29,7 @@ from bridge.errors import (
 )
 from bridge.http import Answer
 from bridge.records import Record
+from bridge.salesforce.composite import read_composite
 from bridge.salesforce.session import full_id, read_id
 from bridge.untrusted import read_json
 
@@ -326,37 +327,23 @@ def _created(status: int, body: Any, *, key_field: str, record: Record) -> Attem
     return Attempt(problem=problem or unreadable())
 
 
-def read_composite(response: Answer, *, key_field: str) -> dict[str, tuple[int, Any]]:
-    """The parts of a composite's response by reference id, each with its status and body.
+def read_created_case(response: Answer, *, key_field: str, record: Record) -> Attempt:
+    """The result of the composite that inserts a Case (`create`) and reads its number (`find`).
 
-    The outer 200 is no success: each part is judged by its own status. Raises what concerns the
-    call as a whole.
+    The outer 200 is no success: each part is judged by its own status.
     """
     problem = read_org_problem(response, key_field=key_field)
     if problem is not None:
-        raise problem
-    body = read_json(response.body)
-    parts = _dicts(body.get("compositeResponse")) if isinstance(body, dict) else []
-    statuses = [part.get("httpStatusCode") for part in parts]
-    return {
-        str(part.get("referenceId")): (status if isinstance(status, int) else 500, part.get("body"))
-        for part, status in zip(parts, statuses, strict=True)
-    }
-
-
-def read_created_case(response: Answer, *, key_field: str, record: Record) -> Attempt:
-    """The result of the composite that inserts a Case (`create`) and reads its number (`find`)."""
-    try:
-        parts = read_composite(response, key_field=key_field)
-    except SalesforceProblem as problem:
         return Attempt(problem=problem)
-    if "create" not in parts:
+    parts = read_composite(read_json(response.body))
+    create, find = parts.get("create"), parts.get("find")
+    if create is None:
         return Attempt(problem=unreadable())
-    made = _created(*parts["create"], key_field=key_field, record=record)
-    if "find" not in parts:
+    made = _created(create.status, create.body, key_field=key_field, record=record)
+    if find is None:
         return made
     try:
-        found = _found_by_key(*parts["find"], key_field=key_field)
+        found = _found_by_key(find.status, find.body, key_field=key_field)
     except SalesforceProblem:
         return made  # a look-up that failed takes nothing away from the insert's result
     if made.created:
