@@ -18,12 +18,12 @@ from urllib.parse import urlencode, urlsplit
 
 from bridge.bird.channels import OBJECTS, table
 from bridge.deadline import Deadline
-from bridge.errors import NoAnswer, Unreachable
-from bridge.http import Http
+from bridge.http import Http, HttpError
 from bridge.oauth.access_token import AccessToken
 from bridge.oauth.credentials import Credentials
 from bridge.records import ObjectName
-from bridge.salesforce.client import read_json, soql_text
+from bridge.salesforce.client import soql_text
+from bridge.untrusted import read_json
 from cli.checks.finding import Finding, bad, good, guarded, note, unknown
 from cli.connect import oauth
 from cli.connect.connection import org_of
@@ -173,7 +173,7 @@ class Doctor:
                 ).encode(),
                 deadline=Deadline.after(20),
             )
-        except (Unreachable, NoAnswer):
+        except HttpError:
             return bad(
                 check,
                 f"Salesforce's login at {host} cannot be reached.",
@@ -527,8 +527,8 @@ class Doctor:
                 headers={"x-api-key": self.stack.api_key(), "Accept": "application/json"},
                 deadline=Deadline.after(30),
             )
-        except (Unreachable, NoAnswer) as error:
-            return bad(check, f"The API does not answer: {error.message}.", "Deploy again.")
+        except HttpError as error:
+            return bad(check, f"The API does not answer: {error}.", "Deploy again.")
         said = read_json(answer.body)
         said = said if isinstance(said, dict) else {}
         if said.get("outcome") == "unknown":

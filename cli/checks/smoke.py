@@ -20,15 +20,15 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from bridge.api.record_api import PATHS
+from bridge.api.replies import PATHS
 from bridge.api.signatures import KEYED_ROUTE, WEBHOOK_ROUTE
 from bridge.bird.channels import OBJECTS
 from bridge.deadline import Deadline
-from bridge.errors import NoAnswer, NotConnected, NotSetUp, Unreachable
-from bridge.http import Http
+from bridge.errors import NotConnected, NotSetUp
+from bridge.http import Http, HttpError
 from bridge.records import ObjectName
-from bridge.salesforce.client import read_json
 from bridge.salesforce.error_codes import MEANINGS, Kind
+from bridge.untrusted import read_json
 from cli.checks.doctor import judge_age
 from cli.checks.finding import Finding, State, bad, good, guarded, note, unknown
 from cli.connect.credentials import Connection
@@ -524,8 +524,8 @@ class Smoke:
                 deadline=Deadline.after(PATIENCE_SECONDS),
                 repeatable=True,
             )
-        except (Unreachable, NoAnswer) as error:
-            return Said(asked=asked, status=0, milliseconds=milliseconds(), trouble=error.message)
+        except HttpError as error:
+            return Said(asked=asked, status=0, milliseconds=milliseconds(), trouble=str(error))
         took = milliseconds()
         said = read_json(answer.body)
         said = said if isinstance(said, dict) else {}

@@ -13,8 +13,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from bridge.deadline import Deadline
-from bridge.errors import NoAnswer, Unreachable
-from bridge.http import Http
+from bridge.http import Http, HttpError
 from bridge.oauth.access_token import AccessToken
 from bridge.oauth.credentials import Credentials
 from bridge.oauth.grant import Grant
@@ -352,7 +351,7 @@ def revoke(http: Http, login_url: str, token: str) -> bool:
             body=urlencode({"token": token}).encode(),
             deadline=Deadline.after(20),
         )
-    except (Unreachable, NoAnswer):
+    except HttpError:
         return False
     return answer.status == 200
 

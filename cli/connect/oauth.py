@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from bridge.deadline import Deadline
-from bridge.errors import NoAnswer, Unavailable, Unreachable
-from bridge.http import Answer, Http
+from bridge.errors import Unavailable
+from bridge.http import Answer, Http, NoConnection, NoResponse
 from bridge.oauth.credentials import Credentials
 from bridge.oauth.grant import Grant, GrantRefused, SignatureMismatch, read_grant
-from bridge.salesforce.client import read_json, read_text
 from bridge.settings import LOOPBACK
+from bridge.untrusted import read_json, read_text
 from cli.problem import Problem
 
 PRODUCTION = "https://login.salesforce.com"
@@ -454,9 +454,9 @@ def _grant(http: Http, app: App, form: dict[str, str]) -> Grant:
             body=urlencode(form).encode(),
             deadline=Deadline.after(TOKEN_SECONDS),
         )
-    except Unreachable as error:
+    except NoConnection as error:
         raise SignInFailed("unreachable", detail=host) from error
-    except NoAnswer as error:
+    except NoResponse as error:
         raise SignInFailed("passing_trouble", detail=f"no answer from {host}") from error
     try:
         return read_grant(answer, credentials=app.credentials(), previous=None, now=time.time())

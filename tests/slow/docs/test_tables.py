@@ -14,9 +14,9 @@ import yaml
 
 from bridge.api import signatures
 from bridge.bird.webhooks import read_shape
+from bridge.delivery.verdict import ABOUT_AN_ID, ABOUT_RIGHTS, NO_RIGHT, NO_RULE
 from bridge.errors import KeyFieldMissing
 from bridge.salesforce import error_codes as catalogue
-from bridge.salesforce.client import ABOUT_AN_ID, ABOUT_RIGHTS, NO_RIGHT, NO_RULE
 from bridge.salesforce.error_codes import Kind
 from sandbox import stack as sandbox_stack
 from sandbox.org import sample
