@@ -783,7 +783,7 @@ def stages() -> dict[str, dict[str, str]]:
     config.pop("version")
     found = {}
     for stage, commands in config.items():
-        said = commands["deploy"]["parameters"]["parameter_overrides"]
+        said = commands["deploy"]["parameters"].get("parameter_overrides", [])
         pairs = (one.partition("=") for one in said)
         found[stage] = {name: value for name, _, value in pairs if value != '""'}
     return found
@@ -794,20 +794,15 @@ EVERYTHING = {
     "AlarmEmail": "ops@example.com",
     "AllowedAddresses": "203.0.113.0/24,2001:db8::/32",
     "Architecture": "arm64",
-    "GradualDeployment": "Canary10Percent10Minutes",
     "KmsKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0a1b2c3d-0000-4000-8000-000000000000",
     "LogRetentionDays": "90",
     "OutboxAlarmMinutes": "15",
     "RefreshMinutes": "30",
-    "ReleaseSha256": "0123456789abcdef",
-    "ReserveRefreshConcurrency": "on",
     "SignatureScheme": "bird",
     "ThrottleBurst": "20",
     "ThrottleRate": "10",
     "VpcSecurityGroups": "sg-0a1b2c3d4e5f60718",
     "VpcSubnets": "subnet-0a1b2c3d4e5f60718,subnet-0b1b2c3d4e5f60718",
-    "WebAclArn": f"arn:aws:wafv2:{REGION}:{ACCOUNT}:regional/webacl/mine/"
-    "0a1b2c3d-0000-4000-8000-000000000000",
 }
 """All that is off unless asked for, and numbers other than the defaults."""
 

@@ -21,7 +21,6 @@ MAKE = {
     "invoke": "tests/slow/docs/test_commands.py",
     "doctor": "tests/slow/docs/test_commands.py",
     "connect": "tests/slow/docs/test_commands.py",
-    "smoke": "tests/slow/docs/test_commands.py",
     "test": "CI: it is what runs this",
     "coverage": "CI",
     "check": "CI",
@@ -48,13 +47,13 @@ NOT_RUN = {
     r"aws (lambda|service-quotas|cloudwatch) .*": (
         "asks what only AWS knows; tests/contract/test_aws_commands.py holds the options"
     ),
-    r"bird-salesforce rollback": "tests/cli/test_rollback.py: Lambda's versions are moto's there",
     r"\.venv/bin/python -m sandbox\.player .*": "test_commands.py, against `make start`",
 }
 """Commands that no test here types, by pattern, with the reason."""
 
 DRAWINGS = {
     ("README.md", "Bird → Salesforce"),
+    ("README.md", "Where things are"),
     ("docs/flows.md", "Bird Flows: files to import"),
 }
 """Where a `text` fence shows what no program prints."""
