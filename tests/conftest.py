@@ -31,7 +31,7 @@ ENVIRON = {
     "TOKEN_PARAMETER": "/bird-salesforce/access-token",
     "PENDING_PARAMETER": "/bird-salesforce/pending-refresh-token",
     "LEASE_TABLE": "bird-salesforce-RefreshLease",
-    "REFRESH_FUNCTION": "bird-salesforce-refresh-token:live",
+    "REFRESH_FUNCTION": "bird-salesforce-refresh-token",
     "OUTBOX_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/Outbox",
     "REJECTED_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/Rejected",
     "SIGNATURE_SCHEME": "none",

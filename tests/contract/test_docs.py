@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,6 +109,24 @@ def test_everybody_finds_their_page_in_one_click() -> None:
 
 def test_the_readme_leads_to_the_index() -> None:
     assert "(docs/index.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_tree_in_the_readme_shows_every_folder_on_one_screen() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = text.split("## Where things are")[1].split("```")[1].splitlines()[1:]
+    assert len(lines) <= 24
+    paths = []
+    for line in lines:
+        folder = "layers/bridge/bridge" if line.startswith("  ") else ""
+        paths.append(re.sub("<[^>]+>", "*", f"{folder}/{line.split()[0]}".strip("/")))
+    for path in paths:
+        assert list(ROOT.glob(path)), path
+    files = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    folders = {one.split("/")[0] for one in files if "/" in one}
+    hidden_or_small = {".ci", ".github", "tools"}
+    assert folders - hidden_or_small == {path.split("/")[0] for path in paths} - {"template.yaml"}
 
 
 def test_parameters_that_the_operators_page_names_are_in_the_template() -> None:

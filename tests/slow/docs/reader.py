@@ -91,7 +91,7 @@ def alone(*lines: str) -> Callable[[Callable[[World, str], None]], Callable[[Wor
 def paste_the_beginning(world: World) -> None:
     """What the operator's page wants to be pasted first."""
     for one in commands("docs/operations.md"):
-        if one.section == "Before you type" and one.text.startswith(("export", "output()")):
+        if one.section == "Before you start" and one.text.startswith(("export", "output()")):
             world.shell.must(one.text)
 
 

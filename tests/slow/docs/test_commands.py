@@ -54,7 +54,7 @@ CONNECT = "docs/connect.md"
 # ── The operator's page ──────────────────────────────────────────────────────────────────────────
 
 
-@follows(OPERATIONS, "Before you type")
+@follows(OPERATIONS, "Before you start")
 def before_you_type(script: Script) -> None:
     world = script.world
     assert "123456789012" in script.type("aws sts get-caller-identity")
@@ -69,7 +69,7 @@ def before_you_type(script: Script) -> None:
     script.end()
 
 
-@follows(OPERATIONS, "Watch")
+@follows(OPERATIONS, "Monitoring")
 def watch(script: Script) -> None:
     world = script.world
     paste_the_beginning(world)
@@ -156,7 +156,6 @@ def why_the_api_failed(script: Script) -> None:
 def why_deliver_fails(script: Script) -> None:
     logged(script.world, "deliver", "[ERROR] RuntimeError: no")
     assert "[ERROR] RuntimeError: no" in script.type("aws logs filter-log-events")
-    script.line("bird-salesforce rollback")  # tests/cli/test_rollback.py
     script.end()
 
 
@@ -316,7 +315,7 @@ def change_the_consumer_secret(script: Script) -> None:
             screen.expect("Consumer secret")
             screen.type_hidden(app.client_secret)
             allow(screen)
-            screen.expect("Make a test Lead and take it back")
+            screen.expect("Create a test Lead and roll it back")
             screen.type("y")
             assert screen.end() == 0, screen.seen
         assert app.client_secret not in screen.seen, "what is typed hidden is shown"
@@ -392,7 +391,7 @@ def move_to_another_org(script: Script) -> None:
     script.end()
 
 
-@follows(OPERATIONS, "Taking it down")
+@follows(OPERATIONS, "Take the stack down")
 def take_it_down(script: Script) -> None:
     world = script.world
     paste_the_beginning(world)
@@ -488,7 +487,7 @@ def rejected_replay(world: World, line: str) -> None:
 def rejected_drop(world: World, line: str) -> None:
     refused(world, "one", "two")
     with at_a_terminal(world, line.replace("KEY", "one")) as screen:
-        screen.expect(r"Throw 1 away for good")
+        screen.expect(r"Delete 1 for good")
         screen.type("y")
         assert screen.end() == 0
     assert len(world.stack.rejected()) == 1
@@ -524,14 +523,18 @@ def delivering(world: World) -> Iterator[None]:
         thread.join()
 
 
-@alone("bird-salesforce smoke", "make smoke ARGS=--record")
-def smoke(world: World, line: str) -> None:
+@alone(
+    "bird-salesforce doctor --after-deploy",
+    "make doctor ARGS=--after-deploy",
+    "make doctor ARGS='--after-deploy --record'",
+)
+def after_deploy(world: World, line: str) -> None:
     line = program_behind(world, line) if line.startswith("make") else line
     with delivering(world):
         result = program(world, line)
     assert result.status == 0, result.out + result.err
     made = [one["LastName"] for one in world.org.records("Lead")]
-    assert all("Smoke test" in one for one in made)
+    assert all(one.startswith("Test doctor-") for one in made)
     assert len(made) == (2 if "--record" in line else 0)
 
 
@@ -566,7 +569,7 @@ def connect(world: World, line: str) -> None:
         screen.expect("Consumer secret")
         screen.type_hidden(CLIENT_SECRET)
         allow(screen)
-        screen.expect("Make a test Lead and take it back")
+        screen.expect("Create a test Lead and roll it back")
         screen.type("")
         assert screen.end() == 0, screen.seen
     assert "Connected to Salesforce" in screen.seen
@@ -662,7 +665,7 @@ def setup_org(world: World, line: str) -> None:
     before = dict(world.org.journal.counts)
     result = sign_in(world, line, person=administrator())
     assert result.status == 0, result.err
-    assert "Nothing is to be done" in result.err, "the sample org has everything"
+    assert "Nothing to do" in result.err, "the sample org has everything"
     made = {
         what: count - before.get(what, 0)
         for what, count in world.org.journal.counts.items()

@@ -151,7 +151,7 @@ def test_the_keys_of_the_table_of_channels() -> None:
 
 
 def test_the_parameters_do_what_is_said() -> None:
-    one = table("docs/operations.md", "Close the doors further", "parameter", "what it does")
+    one = table("docs/operations.md", "Restrict access", "parameter", "what it does")
     source = Template.load().source
     text = json.dumps(source)
     for row in one.rows:
