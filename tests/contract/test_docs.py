@@ -85,8 +85,8 @@ COMMANDS = commands()
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_every_command_of_the_program_in_the_docs_exists_with_its_options(page: Path) -> None:
     for line in code(page.read_text(encoding="utf-8")):
-        for said in re.findall(r"(?:^\$? *|[;&|] *)bird-salesforce ([a-z][^;&|#]*)", line):
-            words = said.split()
+        for command in re.findall(r"(?:^\$? *|[;&|] *)bird-salesforce ([a-z][^;&|#]*)", line):
+            words = command.split()
             two, one = " ".join(words[:2]), words[0]
             assert two in COMMANDS or one in COMMANDS, line
             known = COMMANDS.get(two) or COMMANDS[one]

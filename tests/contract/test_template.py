@@ -255,8 +255,8 @@ def test_nothing_else_brings_a_policy_along(template: Template, deployment: Depl
 # The template and the code
 
 
-class Asked(dict[str, str]):
-    """Remembers which variables were asked for."""
+class Recording(dict[str, str]):
+    """Remembers which variables were read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -268,13 +268,13 @@ class Asked(dict[str, str]):
 
 
 def test_the_environment_is_what_the_settings_read(template: Template) -> None:
-    asked = Asked()
+    environ = Recording()
     with pytest.raises(MisconfiguredEnvironment):
-        Settings.from_environ(asked)
+        Settings.from_environ(environ)
     given = set(template.source["Globals"]["Function"]["Environment"]["Variables"])
     # The AWS client reads its endpoint, and the telemetry its names, by themselves.
     others = {name for name in given if name.startswith("POWERTOOLS_")} | {"AWS_ENDPOINT_URL"}
-    assert given == asked.names | others
+    assert given == environ.names | others
 
 
 def test_the_template_s_defaults_are_settings_that_can_be_read(deployment: Deployment) -> None:
@@ -356,7 +356,7 @@ def test_what_waits_and_what_was_refused_is_kept_for_14_days_encrypted(
     }
 
 
-def test_the_outbox_is_delivered_200_at_a_time_and_answered_one_by_one(
+def test_the_outbox_is_delivered_200_at_a_time_with_a_result_for_each(
     deployment: Deployment, resources: Mapping[str, Any]
 ) -> None:
     (source,) = deployment.event_sources
@@ -367,7 +367,7 @@ def test_the_outbox_is_delivered_200_at_a_time_and_answered_one_by_one(
     assert "ReservedConcurrentExecutions" not in resources["Deliver"]["Properties"]
 
 
-def test_a_caller_is_answered_before_anybody_gives_up(
+def test_a_caller_has_a_response_before_any_timeout(
     template: Template, resources: Mapping[str, Any]
 ) -> None:
     budget = template.source["Parameters"]["ResponseBudgetSeconds"]
@@ -422,7 +422,7 @@ def test_the_route_without_a_key_is_slowed_down_by_the_stage(deployment: Deploym
     )
 
 
-def test_the_gateway_s_own_answers_have_the_shape_of_the_functions(deployment: Deployment) -> None:
+def test_the_gateway_s_own_responses_have_the_shape_of_the_functions(deployment: Deployment) -> None:
     responses = deployment.gateway_responses
     assert {
         "INVALID_API_KEY",
