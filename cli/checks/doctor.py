@@ -20,8 +20,8 @@ from bridge.bird.channels import OBJECTS, table
 from bridge.deadline import Deadline
 from bridge.errors import NoAnswer, Unreachable
 from bridge.http import Http
-from bridge.oauth.refresher import Credentials
-from bridge.oauth.sessions import AccessToken
+from bridge.oauth.access_token import AccessToken
+from bridge.oauth.credentials import Credentials
 from bridge.records import ObjectName
 from bridge.salesforce.client import read_json, soql_text
 from cli.checks.finding import Finding, bad, good, guarded, note, unknown

@@ -15,8 +15,9 @@ from urllib.parse import urlencode, urlsplit
 from bridge.deadline import Deadline
 from bridge.errors import NoAnswer, Unreachable
 from bridge.http import Http
-from bridge.oauth.refresher import Credentials, Grant
-from bridge.oauth.sessions import AccessToken
+from bridge.oauth.access_token import AccessToken
+from bridge.oauth.credentials import Credentials
+from bridge.oauth.grant import Grant
 from cli.connect import oauth, sign_in
 from cli.connect.callback import Page
 from cli.connect.credentials import Connection

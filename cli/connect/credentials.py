@@ -16,8 +16,10 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from bridge.errors import NotConnected
-from bridge.oauth.refresher import Credentials, Lease, Vault
-from bridge.oauth.sessions import AccessToken
+from bridge.oauth.access_token import AccessToken
+from bridge.oauth.credentials import Credentials
+from bridge.oauth.lease import Lease
+from bridge.oauth.vault import Vault
 from cli.deployment.stack import Stack
 from cli.problem import Problem
 

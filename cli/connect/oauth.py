@@ -20,7 +20,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from bridge.deadline import Deadline
 from bridge.errors import NoAnswer, Unavailable, Unreachable
 from bridge.http import Answer, Http
-from bridge.oauth.refresher import Credentials, Grant, GrantRefused, SignatureMismatch, read_grant
+from bridge.oauth.credentials import Credentials
+from bridge.oauth.grant import Grant, GrantRefused, SignatureMismatch, read_grant
 from bridge.salesforce.client import read_json, read_text
 from bridge.settings import LOOPBACK
 from cli.problem import Problem

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
 from typing import Any
 
 import botocore.session
@@ -16,10 +15,16 @@ from cfnlint.config import ManualArgs
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from openapi_spec_validator import OpenAPIV30SpecValidator
 
-from tests.contract.account import ACCOUNT, PARAMETERS, REGION, inlined, translated
+from tests.contract.deployments import (
+    ACCOUNT,
+    PARAMETERS,
+    REGION,
+    STACK,
+    inlined,
+)
+from tests.contract.deployments import translated as plain
 from tools.template import ROOT, Template
 
-STACK = "bird-production"
 LONGEST = 48
 """Characters of a stack's name; docs/operations.md says so too."""
 
@@ -34,16 +39,6 @@ PSEUDO = {
     "AWS::StackName",
     "AWS::URLSuffix",
 }
-
-
-@cache
-def _of(parameters: frozenset[tuple[str, str]]) -> Mapping[str, Any]:
-    return translated(dict(parameters))
-
-
-def plain(parameters: Mapping[str, str]) -> Mapping[str, Any]:
-    """The translated template; one for each set of parameters."""
-    return _of(frozenset(parameters.items()))
 
 
 def problems(template: Mapping[str, Any]) -> list[str]:

@@ -15,7 +15,7 @@ from bridge.aws import Aws, AwsError, AwsIdentity, FunctionError
 from bridge.deadline import Deadline
 from bridge.errors import NoAnswer
 from bridge.http import Answer, Http
-from bridge.oauth.sessions import AccessToken
+from bridge.oauth.access_token import AccessToken
 from bridge.salesforce.client import full_id
 
 INSTANCE = "https://acme.my.salesforce.com"

@@ -23,15 +23,7 @@ from bridge.errors import (
 )
 from bridge.http import Answer
 from bridge.salesforce.client import read_created, read_org_problem
-from bridge.salesforce.error_codes import (
-    GRANT_DESCRIPTIONS,
-    GRANT_FAILURES,
-    MEANINGS,
-    Kind,
-    grant_failure,
-    meaning_of,
-    told_of_grant,
-)
+from bridge.salesforce.error_codes import MEANINGS, Kind, meaning_of
 
 KEY = "Bird_Key__c"
 AGAIN = True
@@ -396,80 +388,3 @@ def test_an_answer_without_an_error_code_is_judged_by_its_status(
     found = read_org_problem(Answer(status, {}, content), key_field=KEY)
     assert type(found) is problem
     assert "html" not in str(found).lower()
-
-
-# The token endpoint
-
-GRANTS = [
-    (400, "invalid_grant", "expired access/refresh token", True),
-    (400, "invalid_grant", "token request is already being processed", False),
-    (400, "invalid_grant", "Token request is already being processed ", False),
-    (400, "invalid_grant", "expired authorization code", True),
-    (400, "invalid_grant", "invalid authorization code", True),
-    (400, "invalid_grant", "authentication failure", True),
-    (400, "invalid_grant", "authentication failure - Invalid Password", True),
-    (400, "invalid_grant", "inactive user", True),
-    (400, "invalid_grant", "user hasn't approved this consumer", True),
-    (400, "invalid_grant", "no client credentials user enabled", True),
-    (400, "invalid_grant", "ip restricted or invalid login hours", True),
-    (400, "invalid_grant", "audience validation failed", True),
-    (400, "invalid_grant", "token validity expired", True),
-    (400, "invalid_grant", "request not supported on this domain", True),
-    (400, "invalid_grant", "Login Rate Exceeded", False),
-    (400, "invalid_app_access", "user is not admin approved to access this app", True),
-    (400, "invalid_client_id", "client identifier invalid", True),
-    (400, "invalid_client", "invalid client credentials", True),
-    (400, "invalid_client", "app must be installed into org", True),
-    (400, "unsupported_grant_type", "grant type not supported", True),
-    (400, "invalid_request", "must use HTTP POST", True),
-    (400, "inactive_user", "", True),
-    (400, "inactive_org", "", True),
-    (400, "rate_limit_exceeded", "number of logins exceeded", False),
-    (400, "LOGIN_RATE_EXCEEDED", "Login Rate Exceeded", False),
-    (400, "unknown_error", "retry your request", False),
-    (500, "unknown_error", "retry your request", False),
-    (400, "something_new", "", True),
-    (500, "something_new", "", False),
-    (429, "something_new", "", False),
-    (400, "", "", False),
-]
-
-
-@pytest.mark.parametrize(("status", "error", "description", "permanent"), GRANTS)
-def test_an_oauth_error_passes_or_needs_a_person(
-    status: int, error: str, description: str, permanent: bool
-) -> None:
-    failure = grant_failure(error, description, status)
-    assert failure.permanent is permanent
-    assert failure.hint
-
-
-def test_whoever_must_connect_again_is_told_the_command() -> None:
-    assert (
-        "make connect" in grant_failure("invalid_grant", "expired access/refresh token", 400).hint
-    )
-    assert "make connect" in grant_failure("something_new", "", 400).hint
-    assert all(failure.hint.endswith(".") for failure in GRANT_FAILURES.values())
-
-
-@pytest.mark.parametrize(
-    ("error", "description", "told"),
-    [
-        ("invalid_grant", "Inactive user ", ("invalid_grant", "inactive user")),
-        ("unknown_error", "retry your request", ("unknown_error", "retry your request")),
-        ("invalid_grant", "Anna Berg may not log in", ("invalid_grant", "")),
-        ("INVALID_GRANT", "", ("invalid_grant", "")),
-        ("Anna Berg", "inactive user", ("other_error", "inactive user")),
-        ("x" * 41, "", ("other_error", "")),
-        ("", "", ("other_error", "")),
-        ("grün", "", ("other_error", "")),
-    ],
-)
-def test_of_an_oauth_error_only_what_is_known_is_told(
-    error: str, description: str, told: tuple[str, str]
-) -> None:
-    assert told_of_grant(error, description) == told
-
-
-def test_every_description_that_is_judged_may_be_told() -> None:
-    assert {words for _, words in GRANT_FAILURES} - {""} <= GRANT_DESCRIPTIONS

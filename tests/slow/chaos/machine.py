@@ -30,7 +30,8 @@ from bridge.delivery.deliver import Delivery
 from bridge.delivery.outbox import Envelope, Queues
 from bridge.errors import NoAnswer, NotKept, Unreachable
 from bridge.http import Answer, Http
-from bridge.oauth.sessions import AccessToken, Sessions
+from bridge.oauth.access_token import AccessToken
+from bridge.oauth.sessions import Sessions
 from bridge.records import ObjectName, Record
 from bridge.salesforce.client import Salesforce
 from bridge.settings import Settings

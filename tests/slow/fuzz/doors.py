@@ -30,11 +30,12 @@ from bridge.delivery.deliver import Delivery
 from bridge.delivery.outbox import Queues
 from bridge.errors import BadRequest, BridgeError, CredentialsLost, NoAnswer, Unreachable
 from bridge.http import Answer
-from bridge.oauth.refresher import TokenRefresher, Vault
+from bridge.oauth.grant import GRANT_DESCRIPTIONS
+from bridge.oauth.refresher import TokenRefresher
 from bridge.oauth.sessions import Sessions
+from bridge.oauth.vault import Vault
 from bridge.records import ObjectName
 from bridge.salesforce.client import Salesforce
-from bridge.salesforce.error_codes import GRANT_DESCRIPTIONS
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
 from tests.conftest import ENVIRON
