@@ -57,6 +57,18 @@ ELSEWHERE: dict[Name, str] = {
     ("docs/flows.md", "The table of channels", "channel | becomes"): (
         "tests/unit/test_channel_table.py"
     ),
+    ("docs/flows.md", "The table of channels", "source | is"): "tests/unit/test_channel_table.py",
+    **{
+        ("docs/messages.md", section, head): "tests/unit/test_messages_page.py"
+        for section, head in (
+            ("Channels", "channel | becomes"),
+            ("Shapes", "Conversations v1 (legacy) | Description"),
+            ("Shapes", "Channels API | Description"),
+            ("Shapes", "Events of 2026 | Description"),
+            ("What is ignored", "not a customer's message | reason"),
+            ("Keys that are not shown", "keys that are not shown | where"),
+        )
+    },
     ("docs/api.md", "What comes back", "status | `outcome`"): "tests/slow/docs/test_answers.py",
     ("docs/operations.md", "After deploying", "it sends | which proves"): "tests/cli/test_smoke.py",
     ("docs/troubleshooting.md", "After a deployment", "it says | do"): "tests/cli/test_smoke.py",
