@@ -72,7 +72,7 @@ class HttpRequest:
             path_key=key if isinstance(key, str) else None,
             raw_body=event.get("body"),
             base64_encoded=bool(event.get("isBase64Encoded")),
-            gateway_request_id=str(context.get("requestId") or ""),
+            gateway_request_id=gateway_request_id(event),
             requested_at_ms=context.get("requestTimeEpoch"),
         )
 
@@ -112,6 +112,13 @@ class HttpRequest:
             raise BadRequest("say which record: GET /leads/{key}, or /leads?key= where it has a /")
         readings = [raw] if self.path_key is None else [raw, unquote(raw)]
         return list(dict.fromkeys(stored_key(reading) for reading in readings))
+
+
+def gateway_request_id(event: Any) -> str:
+    """The gateway's id of a request, which its access log has too; empty if there is none."""
+    context = event.get("requestContext") if isinstance(event, dict) else None
+    found = context.get("requestId") if isinstance(context, dict) else None
+    return found if isinstance(found, str) else ""
 
 
 @dataclass(frozen=True)
