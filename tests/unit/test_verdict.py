@@ -12,13 +12,11 @@ from typing import Any
 import pytest
 
 from bridge.delivery.verdict import (
-    AskRightsFirst,
     Context,
     LeaveOut,
-    LookUpFirst,
     Refuse,
-    SendFewer,
     There,
+    Undecided,
     Verdict,
     Wait,
     verdict_on,
@@ -196,11 +194,11 @@ def in_words(verdict: Verdict) -> str:
             return f"wait: {problem.code}"
         case Refuse(problem):
             return f"refuse: {problem.code}"
-        case LookUpFirst():
+        case Undecided.LOOK_UP:
             return "look up first"
-        case AskRightsFirst():
+        case Undecided.ASK_RIGHTS:
             return "ask rights first"
-        case SendFewer():
+        case Undecided.SEND_FEWER:
             return "send fewer"
 
 

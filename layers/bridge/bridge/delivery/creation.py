@@ -16,7 +16,7 @@ from bridge.errors import NotKept, NotSetUp, Refused, SalesforceProblem, Unavail
 from bridge.oauth.sessions import Sessions
 from bridge.records import ObjectName, Record
 from bridge.salesforce.client import Cost, Salesforce
-from bridge.salesforce.responses import Attempt, Found, LookUp
+from bridge.salesforce.responses import Attempt, Found
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
 
@@ -194,15 +194,13 @@ class RecordCreator:
                     return Queued(problem)
                 case verdict.Refuse(problem):
                     return Rejected(problem)
-                case verdict.LookUpFirst():
+                case verdict.Undecided.LOOK_UP:
                     try:
-                        found_now: LookUp = (
-                            self._look_up(record.object, record.key, calls, deadline) or False
-                        )
+                        there = self._look_up(record.object, record.key, calls, deadline)
+                        attempt = replace(attempt, found=there or False)
                     except Unavailable as failure:
-                        found_now = failure
-                    attempt = replace(attempt, found=found_now)
-                case verdict.AskRightsFirst():
+                        attempt = replace(attempt, found=failure)
+                case verdict.Undecided.ASK_RIGHTS:
                     may = self._rights.may_create(record.object, calls, deadline=deadline)
                     context = replace(context, may_create=may)
                 case verdict.LeaveOut(names):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bridge.bird.channels import reported
@@ -93,13 +93,16 @@ class Delivery:
         last_call = Deadline.after(seconds - LAST_CALL_SECONDS)
         for items in batch.by_object():
             work = Work(
-                items,
+                items=items,
                 salesforce=self._salesforce,
                 calls=calls,
                 rights=self._rights,
-                settings=self._settings,
                 telemetry=self._telemetry,
                 last_call=last_call,
+                context=verdict.Context(
+                    has_key=bool(self._settings.external_id_field),
+                    assignment=self._settings.assignment(items[0].record.object),
+                ),
             )
             try:
                 work.run()
@@ -191,6 +194,7 @@ class Delivery:
             )
 
 
+@dataclass(kw_only=True)
 class Work:
     """The records of one object in one invocation: a list of calls, and what was refused so far.
 
@@ -198,46 +202,36 @@ class Work:
     nothing: the records are sent again in smaller calls, down to single records.
     """
 
-    def __init__(
-        self,
-        items: list[Item],
-        *,
-        salesforce: Salesforce,
-        calls: Calls,
-        rights: Rights,
-        settings: Settings,
-        telemetry: Telemetry,
-        last_call: Deadline,
-    ) -> None:
-        self._items = items
-        self._object: ObjectName = items[0].record.object
-        self._salesforce = salesforce
-        self._calls = calls
-        self._rights = rights
-        self._telemetry = telemetry
-        self._last_call = last_call
-        self._unsent: list[Item] = []
-        """To be put into calls."""
-        self._to_send: deque[list[Item]] = deque()
-        """Calls to make, the next one first."""
-        self._refused: list[tuple[Item, Attempt]] = []
-        """Refused, and not decided before a look-up by key."""
-        self._failed_alone = 0
-        """How many records in a row were sent alone and not made."""
-        self._context = verdict.Context(
-            has_key=bool(settings.external_id_field), assignment=settings.assignment(self._object)
-        )
+    items: list[Item]
+    salesforce: Salesforce
+    calls: Calls
+    rights: Rights
+    telemetry: Telemetry
+    last_call: Deadline
+    context: verdict.Context
+    unsent: list[Item] = field(default_factory=list)
+    """To be put into calls."""
+    to_send: deque[list[Item]] = field(default_factory=deque)
+    """Calls to make, the next one first."""
+    refused: list[tuple[Item, Attempt]] = field(default_factory=list)
+    """Refused, and not decided before a look-up by key."""
+    failed_alone: int = 0
+    """How many records in a row were sent alone and not made."""
+
+    @property
+    def object(self) -> ObjectName:
+        return self.items[0].record.object
 
     def run(self) -> None:
         """Send each record until it is decided. Raises what keeps the others from being sent."""
         self._look_first()
-        self._unsent = [item for item in self._items if not item.outcome]
-        while self._unsent or self._refused:
-            self._to_send.extend(calls_of(self._unsent, self._salesforce.encode))
-            self._unsent = []
+        self.unsent = [item for item in self.items if not item.outcome]
+        while self.unsent or self.refused:
+            self.to_send.extend(calls_of(self.unsent, self.salesforce.encode))
+            self.unsent = []
             try:
-                while self._to_send:
-                    self._send(self._to_send.popleft())
+                while self.to_send:
+                    self._send(self.to_send.popleft())
             except SalesforceProblem:
                 self._decide_refused()  # what was refused before this can be decided
                 raise
@@ -245,11 +239,11 @@ class Work:
 
     def _look_first(self) -> None:
         """Look up everything old or replayed, and do not bring a deleted record back."""
-        if not self._context.has_key:
+        if not self.context.has_key:
             return
         old = [
             item
-            for item in self._items
+            for item in self.items
             if item.age_seconds > LOOK_FIRST_SECONDS or item.envelope.was_rejected
         ]
         found = self._look_up(old)
@@ -265,14 +259,14 @@ class Work:
         alone = len(items) == 1
         records = [item.record for item in items]
         entries = [item.entry for item in items]
-        reserved = LOOK_UP_SECONDS if self._refused else 0.0
+        reserved = LOOK_UP_SECONDS if self.refused else 0.0
         try:
-            result = self._make(self._salesforce.create_many, records, entries, reserved=reserved)
+            result = self._make(self.salesforce.create_many, records, entries, reserved=reserved)
         except Unavailable as problem:
             if problem.code not in INTERNAL_ERRORS:
                 raise
-            if alone or self._failed_alone >= ENOUGH_IN_A_ROW:
-                self._failed_alone += alone
+            if alone or self.failed_alone >= ENOUGH_IN_A_ROW:
+                self.failed_alone += alone
                 _wait(items, problem)
             else:
                 self._send_fewer(items)
@@ -283,30 +277,30 @@ class Work:
             return
         attempts = [Attempt(problem=refusal)] if refusal else result.get()
         made = any(attempt.created for attempt in attempts)
-        self._failed_alone = 0 if made else self._failed_alone + alone
+        self.failed_alone = 0 if made else self.failed_alone + alone
         if made and not records[0].has_owner:
-            self._context = replace(self._context, rule_works=True)
+            self.context = replace(self.context, rule_works=True)
         results = list(zip(items, attempts, strict=True))
         for item, attempt in results:
             if attempt.created:
                 item.settle("created")
         self._send_fewer([i for i, attempt in results if self._decide(i, attempt, alone=alone)])
-        if alone and self._failed_alone == 1:
+        if alone and self.failed_alone == 1:
             self._decide_refused()  # if the org is at fault, the others need not be sent
 
     def _send_fewer(self, items: list[Item]) -> None:
         """Send these next in two calls; each alone, if so many failed alone that all may."""
         calls = in_two(items)
-        if self._failed_alone >= ENOUGH_IN_A_ROW:
+        if self.failed_alone >= ENOUGH_IN_A_ROW:
             calls = [[item] for item in items]
-        self._to_send.extendleft(reversed(calls))
+        self.to_send.extendleft(reversed(calls))
 
     def _decide_call(self, refusal: Refused, items: list[Item]) -> None:
         """Decide what to do with the records of a call that was refused as a whole."""
         records = [item.record for item in items]
         while True:
-            match verdict.verdict_on_call(refusal, records, self._context):
-                case verdict.AskRightsFirst():
+            match verdict.verdict_on_call(refusal, records, self.context):
+                case verdict.Undecided.ASK_RIGHTS:
                     self._ask_rights()
                 case verdict.Wait(problem):
                     return self._wait_for_a_person(problem)
@@ -316,7 +310,7 @@ class Work:
     def _decide(self, item: Item, attempt: Attempt, *, alone: bool = True) -> bool:
         """Decide one record by its result. True: it has to be sent again in a smaller call."""
         while not item.outcome:
-            context = replace(self._context, alone=alone, stripped=item.stripped is not None)
+            context = replace(self.context, alone=alone, stripped=item.stripped is not None)
             match verdict.verdict_on(attempt, item.record, context):
                 case verdict.There():
                     item.settle("exists")
@@ -326,24 +320,24 @@ class Work:
                     item.settle("delayed", problem)
                 case verdict.Refuse(problem):
                     item.settle("rejected", problem)
-                case verdict.LookUpFirst():
-                    self._refused.append((item, attempt))
+                case verdict.Undecided.LOOK_UP:
+                    self.refused.append((item, attempt))
                 case verdict.LeaveOut(names):
-                    tell_dropped(self._telemetry, item.record, names)
+                    tell_dropped(self.telemetry, item.record, names)
                     item.leave_out(names)
-                    self._unsent.append(item)
-                case verdict.AskRightsFirst():
+                    self.unsent.append(item)
+                case verdict.Undecided.ASK_RIGHTS:
                     self._ask_rights()
                     continue
-                case verdict.SendFewer():
+                case verdict.Undecided.SEND_FEWER:
                     return True
             break
         return False
 
     def _decide_refused(self) -> None:
         """Look up all that was refused in one call, and decide it."""
-        refused = [(item, attempt) for item, attempt in self._refused if not item.outcome]
-        self._refused = []
+        refused = [(item, attempt) for item, attempt in self.refused if not item.outcome]
+        self.refused = []
         found: Mapping[str, Found] = {}
         failure: Unavailable | None = None
         try:
@@ -362,12 +356,12 @@ class Work:
         keys = [item.record.key for item in items]
         if not keys:
             return {}
-        return self._make(self._salesforce.find_many, self._object, keys).get()
+        return self._make(self.salesforce.find_many, self.object, keys).get()
 
     def _ask_rights(self) -> None:
         deadline = self._deadline()
-        may_create = self._rights.may_create(self._object, self._calls, deadline=deadline)
-        self._context = replace(self._context, may_create=may_create)
+        may_create = self.rights.may_create(self.object, self.calls, deadline=deadline)
+        self.context = replace(self.context, may_create=may_create)
 
     def _wait_for_a_person(self, problem: SalesforceProblem) -> None:
         """Let all records wait that would be refused for the same reason.
@@ -375,16 +369,16 @@ class Work:
         Records with an owner of their own are sent without the assignment rule.
         """
         everybody = problem.code != verdict.NO_RULE
-        _wait([i for i in self._items if everybody or not i.record.has_owner], problem)
+        _wait([i for i in self.items if everybody or not i.record.has_owner], problem)
 
     def _make(
         self, send: Callable[..., Result[Value]], *arguments: Any, reserved: float = 0.0
     ) -> Result[Value]:
         """One call. `reserved`: seconds that have to be left for another one after it."""
-        return self._calls.make(send, *arguments, deadline=self._deadline(reserved=reserved))
+        return self.calls.make(send, *arguments, deadline=self._deadline(reserved=reserved))
 
     def _deadline(self, *, reserved: float = 0.0) -> Deadline:
-        if self._last_call.remaining() <= reserved:
+        if self.last_call.remaining() <= reserved:
             raise Unavailable("the invocation has no time left for another call", code="NO_TIME")
         return Deadline.after(CALL_SECONDS)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from bridge.errors import (
     KeyTaken,
@@ -77,22 +78,15 @@ class Refuse:
     problem: Refused
 
 
-@dataclass(frozen=True)
-class SendFewer:
-    """Not decided: send it again in a smaller call."""
+class Undecided(Enum):
+    """What has to be done or known before there is a verdict."""
+
+    SEND_FEWER = "send the record again in a smaller call"
+    LOOK_UP = "look for the record by its key"
+    ASK_RIGHTS = "ask whether the integration user may create this object"
 
 
-@dataclass(frozen=True)
-class LookUpFirst:
-    """Not decided: look for the record by its key first."""
-
-
-@dataclass(frozen=True)
-class AskRightsFirst:
-    """Not decided: ask first whether the integration user may create this object."""
-
-
-Verdict = There | LeaveOut | Wait | Refuse | SendFewer | LookUpFirst | AskRightsFirst
+Verdict = There | LeaveOut | Wait | Refuse | Undecided
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,10 +124,10 @@ def verdict_on(attempt: Attempt, record: Record, context: Context) -> Verdict:
     if not isinstance(problem, Refused):
         return Wait(problem)
     if not context.alone and problem.code.startswith(ABOUT_LIMITS_OF_A_CALL):
-        return _no_right(problem, record, context) or SendFewer()
+        return _no_right(problem, record, context) or Undecided.SEND_FEWER
     if context.has_key:
         if found is None:
-            return LookUpFirst()
+            return Undecided.LOOK_UP
         if isinstance(problem, KeyTaken) and problem.existing_id:
             return There(Found(problem.existing_id), new=False)
         if isinstance(found, SalesforceProblem):
@@ -157,15 +151,15 @@ def verdict_on_call(problem: Refused, records: Sequence[Record], context: Contex
     One unknown field or unreadable value in it may be the reason, so no record is refused by it.
     """
     no_right = _no_right(problem, records[0], context)
-    return no_right or _no_rule(problem, records, context) or SendFewer()
+    return no_right or _no_rule(problem, records, context) or Undecided.SEND_FEWER
 
 
-def _no_right(problem: Refused, record: Record, context: Context) -> Wait | AskRightsFirst | None:
+def _no_right(problem: Refused, record: Record, context: Context) -> Wait | Undecided | None:
     """A refusal for want of rights is the org's fault if the user may not create the object."""
     if not problem.code.startswith(ABOUT_RIGHTS) or context.may_create:
         return None
     if context.may_create is None:
-        return AskRightsFirst()
+        return Undecided.ASK_RIGHTS
     return Wait(
         OrgNotReady(
             f"the integration user may not create a {record.object}",
