@@ -434,7 +434,9 @@ def test_the_route_without_a_key_is_slowed_down_by_the_stage(deployment: Deploym
     )
 
 
-def test_the_gateway_s_own_responses_have_the_shape_of_the_functions(deployment: Deployment) -> None:
+def test_the_gateway_s_own_responses_have_the_shape_of_the_functions(
+    deployment: Deployment,
+) -> None:
     responses = deployment.gateway_responses
     assert {
         "INVALID_API_KEY",
