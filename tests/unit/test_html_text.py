@@ -24,7 +24,7 @@ from bridge.bird.html_text import beyond, text_of
         ("<head><style>never closed<body>words", ""),
         ("<title>never closed<body>words</title>", "words"),
         ("a <!-- never closed <p>b", "a never closed\nb"),
-        ('<p title="a > b">c</p>', 'b">c'),
+        ('<p title="a > b">c</p>', "c"),
         ("a<!-- b --><!--[if mso]><p>c</p><![endif]-->d", "ad"),
         ("<![if !mso]>a<![endif]>", "a"),
         ("reply<blockquote type=cite>You wrote:<br>hello</blockquote>", "reply\nYou wrote:\nhello"),
