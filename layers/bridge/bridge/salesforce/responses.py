@@ -29,7 +29,6 @@ from bridge.errors import (
 )
 from bridge.http import Answer
 from bridge.records import Record
-from bridge.salesforce.composite import read_composite
 from bridge.salesforce.session import full_id, read_id
 from bridge.untrusted import read_json
 
@@ -332,6 +331,8 @@ def read_created_case(response: Answer, *, key_field: str, record: Record) -> At
 
     The outer 200 is no success: each part is judged by its own status.
     """
+    from bridge.salesforce.composite import read_composite  # for a Case only
+
     problem = read_org_problem(response, key_field=key_field)
     if problem is not None:
         return Attempt(problem=problem)
