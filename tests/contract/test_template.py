@@ -286,6 +286,21 @@ def test_the_template_s_defaults_are_settings_that_can_be_read(deployment: Deplo
         assert settings.external_id_field == "Bird_Key__c"
 
 
+def test_the_file_has_no_yaml_aliases_which_cloudformation_does_not_read() -> None:
+    tokens = yaml.scan((ROOT / "template.yaml").read_text(encoding="utf-8"))
+    assert not [one for one in tokens if isinstance(one, yaml.AliasToken | yaml.AnchorToken)]
+
+
+def test_a_comment_says_what_each_resource_is_for() -> None:
+    text = (ROOT / "template.yaml").read_text(encoding="utf-8").split("\nResources:\n")[1]
+    lines = text.split("\nOutputs:\n")[0].splitlines()
+    names = [at for at, line in enumerate(lines) if re.fullmatch(r"  [A-Z]\w+:", line)]
+    sections = ("Role", "Logs")
+    for at in names:
+        name = lines[at].strip(" :")
+        assert name.endswith(sections) or lines[at - 1].startswith("  # "), name
+
+
 def test_every_function_gets_the_same_environment(resources: Mapping[str, Any]) -> None:
     for function in FUNCTIONS:
         assert "Environment" not in resources[function]["Properties"]

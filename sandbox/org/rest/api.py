@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from sandbox.org.errors import KNOWN, Problem, Refused, bad_session, not_found, refused
 from sandbox.org.oauth.tokens import Session
 from sandbox.org.org import Org
-from sandbox.org.rest import collection, composite, graph, queries, search, tooling
+from sandbox.org.rest import collection, composite, graph, metadata, queries, search, tooling
 from sandbox.org.rest.call import Call, Response, refusal, split_target
 from sandbox.org.rest.sobjects import sobjects
 from sandbox.org.rest.versions import check_version, versions
@@ -154,6 +154,7 @@ _RESOURCES: dict[str, Callable[[Call], Response]] = {
     "limits": limits,
     "composite": composites,
     "tooling": tooling.serve,
+    "metadata": metadata.serve,
     "parameterizedSearch": search.parameterized,
     "search": search.sosl,
 }
