@@ -101,7 +101,7 @@ class HttpRequest:
         preferences = self.headers.get("prefer", "").lower().split(",")
         return any(p.split(";")[0].strip() == "respond-async" for p in preferences)
 
-    def asked_keys(self) -> list[str]:
+    def requested_keys(self) -> list[str]:
         """The stored forms of the key in a GET's path or query, most likely first.
 
         Whether a path parameter arrives percent-decoded is the gateway's affair, so both readings

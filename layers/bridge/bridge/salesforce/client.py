@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from bridge.deadline import Deadline
 from bridge.errors import Refused, SalesforceProblem, Unavailable
-from bridge.http import Answer, Http, HttpError
+from bridge.http import Http, HttpError, Response
 from bridge.records import ObjectName, Record
 from bridge.salesforce.responses import (
     Attempt,
@@ -109,7 +109,7 @@ class Salesforce:
             path, body = f"{self._base}/sobjects/{record.object}", _dump(self._values(record))
             read = read_created
 
-        def read_insert(response: Answer) -> Attempt:
+        def read_insert(response: Response) -> Attempt:
             attempt = read(response, key_field=self._key_field, record=record)
             problem = attempt.problem
             if problem is None or isinstance(problem, Refused) or attempt.found:
@@ -280,7 +280,7 @@ class Salesforce:
         method: str,
         path: str,
         *,
-        read: Callable[[Answer], Value],
+        read: Callable[[Response], Value],
         session: Session,
         deadline: Deadline,
         body: bytes | None = None,
