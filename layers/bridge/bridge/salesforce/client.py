@@ -254,8 +254,8 @@ class Salesforce:
             cost += page.cost
             if page.problem is not None:
                 return Result(cost, problem=page.problem)
-            rows += page.get().rows
-            path = page.get().next_path
+            more, path = page.get()
+            rows += more
         return Result(cost, rows)
 
     def _values(self, record: Record) -> dict[str, Any]:

@@ -88,14 +88,6 @@ class Attempt:
     found: LookUp = None
 
 
-@dataclass(frozen=True)
-class Page:
-    """One page of a query's rows. `next_path` leads to the next one."""
-
-    rows: list[dict[str, Any]]
-    next_path: str | None = None
-
-
 def unreadable() -> Unavailable:
     """The problem of a response that cannot be read: what was sent may be done or not."""
     return Unavailable("Salesforce's answer could not be read", code="NO_ANSWER")
@@ -415,8 +407,11 @@ def _found_by_key(status: int, body: Any, *, key_field: str) -> Found | None:
     raise _failed_look_up(_problem(status, body, key_field=key_field))
 
 
-def read_page(response: Response, *, key_field: str) -> Page:
-    """One page of a query's rows. Raises what kept them from being read."""
+def read_page(response: Response, *, key_field: str) -> tuple[list[dict[str, Any]], str | None]:
+    """The rows of one page of a query, and the path of the next page.
+
+    Raises what kept them from being read.
+    """
     problem = read_org_problem(response, key_field=key_field)
     body = read_json(response.body)
     rows = body.get("records") if isinstance(body, dict) else None
@@ -428,7 +423,7 @@ def read_page(response: Response, *, key_field: str) -> Page:
         raise unreadable()
     if not all(isinstance(row, dict) for row in rows):
         raise unreadable()
-    return Page(rows, next_path or None)
+    return rows, next_path or None
 
 
 def read_row(row: Any) -> Found | None:
