@@ -196,7 +196,8 @@ MEANINGS: dict[str, Meaning] = {
         Kind.REFUSED,
         _FLOW_AUTHOR
         + "the values of these fields do not go together. Where one is State or Country: "
-        "State and Country picklists are on; send the list's own value, or CountryCode / StateCode.",
+        "State and Country picklists are on; send the list's own value, or "
+        "CountryCode / StateCode.",
     ),
     "INVALID_TYPE_ON_FIELD_IN_RECORD": Meaning(
         Kind.REFUSED, _FLOW_AUTHOR + "the value has the wrong type for the field."

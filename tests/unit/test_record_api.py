@@ -16,11 +16,11 @@ from bridge.api.record_api import RecordApi
 from bridge.aws import AwsError
 from bridge.delivery.creation import RecordCreator
 from bridge.delivery.outbox import Queues
-from bridge.errors import NoAnswer
-from bridge.http import Answer
+from bridge.http import Answer, NoResponse
 from bridge.oauth.sessions import Sessions
 from bridge.records import ObjectName
-from bridge.salesforce.client import Salesforce, full_id
+from bridge.salesforce.client import Salesforce
+from bridge.salesforce.session import full_id
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
 from tests.conftest import ENVIRON
@@ -191,7 +191,7 @@ def test_a_duplicate_is_409_with_the_record_in_the_way(leads: Stand) -> None:
 
 
 def test_trouble_is_202_with_what_to_do_next(leads: Stand) -> None:
-    leads.org.trouble = [NoAnswer("reset")]
+    leads.org.trouble = [NoResponse("reset")]
     status, said = leads.answer(post({"LastName": "x", KEY: "k-1"}))
     assert (status, said["outcome"], said["object"], said["key"]) == (202, "queued", "Lead", "k-1")
     assert "/leads/k-1" in said["message"]
@@ -331,7 +331,7 @@ def test_without_a_key_field_nothing_is_known(settings: MakeSettings) -> None:
 
 
 @pytest.mark.parametrize(
-    "trouble", [NoAnswer("x"), fault("API_DISABLED_FOR_ORG", status=403), Answer(200, {}, b"")]
+    "trouble", [NoResponse("x"), fault("API_DISABLED_FOR_ORG", status=403), Answer(200, {}, b"")]
 )
 def test_when_salesforce_cannot_be_asked_it_is_503(leads: Stand, trouble: Any) -> None:
     leads.org.trouble = [trouble]

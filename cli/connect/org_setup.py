@@ -1,8 +1,7 @@
-"""`setup-org`: an administrator signs in, sees what would change, and has it done.
+"""Setting the org up: an administrator signs in, sees the plan, and it is carried out.
 
-The administrator's token is asked for without a refresh token, lives in memory only, and is
-revoked at the end. The integration user's stored token is never used for it, only the ids that came
-with it.
+The administrator's token comes without a refresh token, is kept in memory only, and is revoked at
+the end. Of the stored connection only the ids of org and user are used, never its token.
 """
 
 from __future__ import annotations
@@ -14,10 +13,11 @@ from bridge.http import Http
 from bridge.oauth.grant import Grant
 from cli.connect import oauth, sign_in
 from cli.connect.callback import Page
-from cli.connect.connection import revoke
-from cli.connect.oauth import App, Identity, SignIn, SignInFailed
+from cli.connect.oauth import App, Identity, SignIn
+from cli.connect.sign_in import BrowserOptions
+from cli.connect.stored_connection import org_of
 from cli.deployment.stack import Stack
-from cli.org.client import Org, OrgProblem
+from cli.org.client import OrgProblem
 from cli.org.plan import Plan, Planner, filled_fields, may_set_up, user_named
 from cli.problem import Problem
 from cli.terminal import Terminal
@@ -25,81 +25,76 @@ from cli.terminal import Terminal
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What was found and what was done."""
+    """What was planned and what was done."""
 
     plan: Plan
     done: tuple[str, ...]
     """Targets of the steps that were carried out."""
 
 
-def set_up(
+def set_up_org(
     terminal: Terminal,
     stack: Stack,
     *,
     app: App,
     connected: Identity | None,
-    username: str,
-    more_fields: Iterable[str],
-    plan_only: bool,
+    username: str = "",
+    more_fields: Iterable[str] = (),
     agree: Callable[[], bool],
-    way: sign_in.Way,
+    browser: BrowserOptions,
 ) -> Outcome:
-    """Sign an administrator in, and do what lacks if `agree` says so. Raises Problem.
+    """Sign an administrator in, and carry the plan out if `agree` returns True. Raises Problem.
 
-    `username` names the integration user where the stack is not connected (or another is meant).
+    `username` names the integration user where the stack is not connected, or another one is
+    meant.
     """
-    terminal.say("Now an administrator of the org signs in, to set it up.")
+    terminal.say("An administrator of the org signs in now, to set it up.")
     fields = filled_fields(stack.settings, more_fields)
     http = Http()
-    request = SignIn(app=app, callback=way.callback, scopes=oauth.ADMIN_SCOPES)
-
-    def use(code: str) -> Grant:
-        return oauth.exchange(http, request, code)
-
+    request = SignIn(app=app, callback=browser.callback, scopes=oauth.ADMIN_SCOPES)
     grant = sign_in.run(
-        terminal, request, way, use=use, page=_page, failed_title="The org was not set up"
+        terminal,
+        request,
+        browser,
+        use=lambda code: oauth.exchange(http, request, code),
+        page=_page,
+        failed_title="The org was not set up",
     )
     try:
-        if not stack.settings.trusts(grant.token.instance_url):
-            raise SignInFailed("untrusted_instance", detail=grant.token.instance_url)
+        org = org_of(grant.token, stack, http)
         admin = oauth.read_identity(grant.token.id)
         if admin and connected and admin.org_id[:15] != connected.org_id[:15]:
             raise Problem(
-                f"This administrator is of another org ({admin.org_id}) than the connected one "
-                f"({connected.org_id}).",
+                f"This administrator belongs to another org ({admin.org_id}) than the connected "
+                f"one ({connected.org_id}).",
                 next_step="Sign in as an administrator of the connected org.",
             )
-        org = Org(http=http, session=grant.token.session, api_version=stack.settings.api_version)
         try:
             user_id = connected.user_id if connected else None
             if username:
                 user_id = user_named(org, username)
             planner = Planner(org=org, settings=stack.settings, user_id=user_id, fields=fields)
-            return _carry_out(terminal, planner.plan(), plan_only=plan_only, agree=agree)
+            return _carry_out(terminal, planner.plan(), agree=agree)
         except OrgProblem as problem:
             raise may_set_up(problem) from problem
     finally:
         for token in (grant.refresh_token, grant.token.access_token):
-            if token and not revoke(http, app.login_url, token):
+            if token and not oauth.revoke(http, app.login_url, token):
                 terminal.note(
-                    "The administrator's session could not be revoked; it ends by itself (Setup, "
-                    "Session Management)."
+                    "The administrator's session could not be revoked. It ends by itself, or in "
+                    "Setup, Session Management."
                 )
 
 
 def _page(grant: Grant) -> Page:
     return Page(
-        good=True,
-        title="Signed in",
-        text="What would be changed in the org is shown in the terminal now.",
+        good=True, title="Signed in", text="The terminal shows what would be changed in the org."
     )
 
 
-def _carry_out(
-    terminal: Terminal, plan: Plan, *, plan_only: bool, agree: Callable[[], bool]
-) -> Outcome:
-    show(terminal, plan)
-    if not plan.steps or plan_only or not agree():
+def _carry_out(terminal: Terminal, plan: Plan, *, agree: Callable[[], bool]) -> Outcome:
+    _show(terminal, plan)
+    if not plan.steps or not agree():
         return Outcome(plan=plan, done=())
     done: list[str] = []
     with terminal.progress("Setting up", total=len(plan.steps)) as advance:
@@ -109,8 +104,8 @@ def _carry_out(
             except OrgProblem as problem:
                 raise OrgProblem(
                     f"{step.what}: {problem.what} (after {len(done)} of {len(plan.steps)} steps)",
-                    next_step=(problem.next_step + " " if problem.next_step else "")
-                    + "Then run setup-org again: it goes on where it stopped.",
+                    next_step=f"{problem.next_step} Run setup-org again: it continues where it "
+                    "stopped.".lstrip(),
                     code=problem.code,
                     status=problem.status,
                 ) from problem
@@ -120,15 +115,14 @@ def _carry_out(
     return Outcome(plan=plan, done=tuple(done))
 
 
-def show(terminal: Terminal, plan: Plan) -> None:
-    """The plan, for a person."""
+def _show(terminal: Terminal, plan: Plan) -> None:
     if plan.there:
         terminal.say("There already: " + ", ".join(plan.there) + ".")
     if plan.steps:
-        terminal.say("To be done:")
+        terminal.say("To do:")
         for number, step in enumerate(plan.steps, 1):
             terminal.say(f"  {number}. {step.what}")
     else:
-        terminal.good("Nothing is to be done.")
+        terminal.good("Nothing to do.")
     for note in plan.notes:
         terminal.note(note)

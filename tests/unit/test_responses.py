@@ -1,15 +1,12 @@
-"""What Salesforce's answers say, and what is sent to it."""
+"""What is read of Salesforce's responses, and that nothing is made up."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bridge.deadline import Deadline
 from bridge.errors import (
@@ -17,7 +14,7 @@ from bridge.errors import (
     InstanceMoved,
     KeyFieldMissing,
     KeyTaken,
-    NoAnswer,
+    LimitExceeded,
     NotSetUp,
     OrgNotReady,
     Refused,
@@ -27,27 +24,23 @@ from bridge.errors import (
     Unavailable,
 )
 from bridge.http import Answer
-from bridge.records import ObjectName, Record
-from bridge.salesforce.client import (
+from bridge.records import Record
+from bridge.salesforce.responses import (
     Attempt,
     Found,
-    Salesforce,
-    Session,
     derived_at_fault,
-    full_id,
     read_api_usage,
     read_collection,
     read_created,
     read_created_case,
     read_found,
     read_org_problem,
-    soql_text,
 )
+from bridge.salesforce.session import full_id
 from bridge.settings import Settings
-from tests.unit.doubles import INSTANCE, KEY, Call, Scripted, SmallOrg, fault, key_taken, said
+from tests.unit.doubles import KEY, composite, fault, key_taken, said
 
 MakeSettings = Callable[..., Settings]
-SESSION = Session("token-1", INSTANCE, 1)
 HTML = Answer(200, {}, b"<html><body>Log in</body></html>")
 
 
@@ -63,22 +56,10 @@ def soon() -> Deadline:
     return Deadline.after(5)
 
 
-# Ids
-
-
-@pytest.mark.parametrize(
-    ("short", "full"),
-    [
-        ("00D58000000arpq", "00D58000000arpqEAA"),
-        ("003aj000002oTld", "003aj000002oTldAAE"),
-        ("00520000003j3nE", "00520000003j3nEAAQ"),
-        ("00D58000000arpqEAA", "00D58000000arpqEAA"),
-        ("", ""),
-        ("odd", "odd"),
-    ],
-)
-def test_an_id_is_shown_in_eighteen_characters(short: str, full: str) -> None:
-    assert full_id(short) == full
+def kind(problem: SalesforceProblem | None) -> object:
+    """A problem's class; for a response that cannot be read its code."""
+    unreadable = type(problem) is Unavailable and problem.code == "NO_ANSWER"
+    return "NO_ANSWER" if unreadable else type(problem)
 
 
 # A single create
@@ -87,14 +68,14 @@ def test_an_id_is_shown_in_eighteen_characters(short: str, full: str) -> None:
 @pytest.mark.parametrize("status", [200, 201])
 def test_a_created_record_has_its_full_id(status: int) -> None:
     answer = said(status, {"id": "00Q8d00000555Ab", "success": True, "errors": []})
-    attempt = read_created(answer, key_field=KEY, object_name="Lead")
+    attempt = read_created(answer, key_field=KEY, record=lead())
     assert attempt == Attempt(created=Found(full_id("00Q8d00000555Ab")))
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"id": null}', b'{"success": true}'])
 def test_a_success_that_cannot_be_read_is_no_answer(body: bytes) -> None:
-    attempt = read_created(Answer(201, {}, body), key_field=KEY, object_name="Lead")
-    assert type(attempt.problem) is NoAnswer
+    attempt = read_created(Answer(201, {}, body), key_field=KEY, record=lead())
+    assert kind(attempt.problem) == "NO_ANSWER"
 
 
 @pytest.mark.parametrize("spelling", ["duplicateResult", "duplicateResut"])
@@ -104,10 +85,10 @@ def test_a_duplicate_of_the_same_object_is_named(spelling: str, record_id: str) 
         "matchResults": [{"matchRecords": [{"record": {"Id": record_id}}], "entityType": "Lead"}]
     }
     answer = said(400, [{"errorCode": "DUPLICATES_DETECTED", "message": "Nein", spelling: result}])
-    problem = read_created(answer, key_field=KEY, object_name="Lead").problem
+    problem = read_created(answer, key_field=KEY, record=lead()).problem
     assert isinstance(problem, DuplicatesDetected)
     assert problem.existing_id == full_id("00Q8d00000555Ab")
-    other = read_created(answer, key_field=KEY, object_name="Case").problem
+    other = read_created(answer, key_field=KEY, record=case()).problem
     assert isinstance(other, DuplicatesDetected) and other.existing_id is None
 
 
@@ -136,7 +117,7 @@ def test_a_duplicate_of_the_same_object_is_named(spelling: str, record_id: str) 
 )
 def test_a_duplicate_that_is_not_told_is_not_made_up(result: object) -> None:
     answer = said(400, [{"errorCode": "DUPLICATES_DETECTED", "duplicateResult": result}])
-    problem = read_created(answer, key_field=KEY, object_name="Lead").problem
+    problem = read_created(answer, key_field=KEY, record=lead()).problem
     assert isinstance(problem, DuplicatesDetected) and problem.existing_id is None
 
 
@@ -157,18 +138,16 @@ def test_a_duplicate_that_is_not_told_is_not_made_up(result: object) -> None:
     ],
 )
 def test_our_key_in_the_unique_index_is_known_in_any_language(message: str, existing: bool) -> None:
-    problem = read_created(
-        fault("DUPLICATE_VALUE", message), key_field=KEY, object_name="Lead"
-    ).problem
+    answer = fault("DUPLICATE_VALUE", message)
+    problem = read_created(answer, key_field=KEY, record=lead()).problem
     assert isinstance(problem, KeyTaken)
     assert problem.existing_id == (full_id("00Q8d00000555Ab") if existing else None)
 
 
 def test_a_unique_index_that_tells_nothing_may_hold_our_key() -> None:
     message = "duplicate value found: <unknown> duplicates value on record with id: <unknown>"
-    problem = read_created(
-        fault("DUPLICATE_VALUE", message), key_field=KEY, object_name="Lead"
-    ).problem
+    answer = fault("DUPLICATE_VALUE", message)
+    problem = read_created(answer, key_field=KEY, record=lead()).problem
     assert isinstance(problem, KeyTaken) and problem.existing_id is None
 
 
@@ -176,7 +155,7 @@ def test_a_unique_index_that_tells_nothing_may_hold_our_key() -> None:
 def test_another_unique_field_is_a_refusal(field: str) -> None:
     message = f"duplicate value found: {field} duplicates value on record with id: 00Q8d00000555Ab"
     for answer in (fault("DUPLICATE_VALUE", message), fault("DUPLICATE_VALUE", fields=[field])):
-        problem = read_created(answer, key_field=KEY, object_name="Lead").problem
+        problem = read_created(answer, key_field=KEY, record=lead()).problem
         assert type(problem) is Refused
 
 
@@ -193,7 +172,7 @@ def test_a_missing_key_field_is_the_org_s_fault_and_not_the_record_s(
     code: str, fields: list[str], message: str
 ) -> None:
     answer = fault(code, message, fields=fields)
-    problem = read_created(answer, key_field=KEY, object_name="Lead").problem
+    problem = read_created(answer, key_field=KEY, record=lead()).problem
     assert isinstance(problem, KeyFieldMissing)
     assert KEY in problem.hint
 
@@ -210,7 +189,7 @@ NOT_LINKED = "Foreign key external ID: nobody not found for field {} in entity C
 def test_a_link_by_key_may_be_what_is_refused_and_is_named(message: str, key: str) -> None:
     answer = fault("INVALID_FIELD", message.format(key), fields=[])
     record = linked(Parent={key: "nobody", "attributes": {"type": "Case"}})
-    problem = read_created(answer, key_field=KEY, object_name="Case", records=[record]).problem
+    problem = read_created(answer, key_field=KEY, record=record).problem
     assert type(problem) is Refused
     assert problem.fields == (f"Parent.{key}",)
 
@@ -218,27 +197,27 @@ def test_a_link_by_key_may_be_what_is_refused_and_is_named(message: str, key: st
 def test_of_two_links_by_the_same_field_the_one_is_named_whose_key_is_quoted() -> None:
     answer = fault("INVALID_FIELD", NOT_LINKED.format("Ext__c"))
     record = linked(Account={"Ext__c": "acme"}, Parent={"Ext__c": "nobody"})
-    problem = read_created(answer, key_field=KEY, object_name="Case", records=[record]).problem
+    problem = read_created(answer, key_field=KEY, record=record).problem
     assert problem is not None and problem.fields == ("Parent.Ext__c",)
 
 
 def test_a_link_by_another_field_leaves_a_missing_key_field_what_it_is() -> None:
     answer = fault("INVALID_FIELD", f"No such column '{KEY}' on sobject of type Case")
     record = linked(Account={"Ext__c": "acme"}, Parent="not a link")
-    problem = read_created(answer, key_field=KEY, object_name="Case", records=[record]).problem
+    problem = read_created(answer, key_field=KEY, record=record).problem
     assert isinstance(problem, KeyFieldMissing)
 
 
 def test_no_right_to_set_the_key_is_the_org_s_fault_whatever_the_record_links_to() -> None:
     answer = fault("INVALID_FIELD_FOR_INSERT_UPDATE", "Kein Zugriff", fields=[KEY])
     record = linked(Parent={KEY: "nobody"})
-    problem = read_created(answer, key_field=KEY, object_name="Case", records=[record]).problem
+    problem = read_created(answer, key_field=KEY, record=record).problem
     assert isinstance(problem, KeyFieldMissing)
 
 
 def test_without_a_key_field_nothing_is_about_it() -> None:
     answer = fault("DUPLICATE_VALUE", "duplicate value found: <unknown> … <unknown>")
-    assert type(read_created(answer, key_field="", object_name="Lead").problem) is Refused
+    assert type(read_created(answer, key_field="", record=lead()).problem) is Refused
 
 
 def test_of_several_faults_the_org_s_come_first_and_all_are_told() -> None:
@@ -250,45 +229,32 @@ def test_of_several_faults_the_org_s_come_first_and_all_are_told() -> None:
             {"errorCode": "UNABLE_TO_LOCK_ROW", "message": "locked"},
         ],
     )
-    problem = read_created(two, key_field=KEY, object_name="Lead").problem
+    problem = read_created(two, key_field=KEY, record=lead()).problem
     assert type(problem) is Refused
     assert problem.fields == ("Title", "Email")
     assert "too long" in problem.message and "bad" in problem.message
     org = said(400, [*json.loads(two.body), {"errorCode": "API_DISABLED_FOR_ORG", "message": "x"}])
-    assert type(read_created(org, key_field=KEY, object_name="Lead").problem) is OrgNotReady
+    assert type(read_created(org, key_field=KEY, record=lead()).problem) is OrgNotReady
 
 
 def test_a_bare_error_object_is_read_as_well() -> None:
     answer = said(400, {"errorCode": "INVALID_FIELD", "message": "x", "fields": None})
-    assert type(read_created(answer, key_field=KEY, object_name="Lead").problem) is Refused
+    assert type(read_created(answer, key_field=KEY, record=lead()).problem) is Refused
 
 
 @pytest.mark.parametrize("code", ["UNABLE_TO_LOCK_ROW", "QUERY_TIMEOUT"])
 def test_a_trigger_that_ran_into_a_lock_is_tried_again(code: str) -> None:
     answer = fault("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", f"T: first error: {code}, …: []")
-    assert type(read_created(answer, key_field=KEY, object_name="Lead").problem) is RowLocked
+    assert type(read_created(answer, key_field=KEY, record=lead()).problem) is RowLocked
 
 
 def test_a_session_of_the_wrong_kind_is_configuration() -> None:
     answer = fault("INVALID_SESSION_ID", "This session is not valid for use with the REST API")
-    problem = read_created(answer, key_field=KEY, object_name="Lead").problem
+    problem = read_created(answer, key_field=KEY, record=lead()).problem
     assert isinstance(problem, NotSetUp)
 
 
 # A case and its number
-
-
-def composite(create: tuple[int, Any], find: tuple[int, Any] | None) -> Answer:
-    parts = [("create", create), *([("find", find)] if find else [])]
-    return said(
-        200,
-        {
-            "compositeResponse": [
-                {"referenceId": name, "httpStatusCode": part[0], "body": part[1], "httpHeaders": {}}
-                for name, part in parts
-            ]
-        },
-    )
 
 
 CREATED = (201, {"id": "5008d00000555Ab", "success": True, "errors": []})
@@ -310,7 +276,7 @@ def deep(levels: int) -> Any:
 
 
 def test_a_created_case_has_its_number() -> None:
-    attempt = read_created_case(composite(CREATED, FOUND), key_field=KEY)
+    attempt = read_created_case(composite(CREATED, FOUND), key_field=KEY, record=case())
     assert attempt.created == Found(full_id("5008d00000555Ab"), "00001026")
 
 
@@ -329,31 +295,33 @@ def test_a_created_case_has_its_number() -> None:
     ],
 )
 def test_a_look_up_that_failed_takes_nothing_from_a_created_case(find: Any) -> None:
-    attempt = read_created_case(composite(CREATED, find), key_field=KEY)
+    attempt = read_created_case(composite(CREATED, find), key_field=KEY, record=case())
     assert attempt.created == Found(full_id("5008d00000555Ab"), None)
 
 
 @pytest.mark.parametrize("create", [TAKEN, INVALID])
 def test_a_refused_case_that_was_found_is_there(create: Any) -> None:
-    attempt = read_created_case(composite(create, FOUND), key_field=KEY)
+    attempt = read_created_case(composite(create, FOUND), key_field=KEY, record=case())
     assert attempt.created is None
     assert attempt.found == Found(full_id("5008d00000555Ab"), "00001026")
 
 
 def test_a_refused_case_that_was_looked_for_in_vain_need_not_be_looked_for_again() -> None:
-    attempt = read_created_case(composite(INVALID, MISSING), key_field=KEY)
+    attempt = read_created_case(composite(INVALID, MISSING), key_field=KEY, record=case())
     assert attempt.found is False and type(attempt.problem) is Refused
 
 
 @pytest.mark.parametrize("find", [None, (500, []), (503, None)])
 def test_a_refused_case_whose_look_up_failed_is_still_to_be_looked_for(find: Any) -> None:
-    assert read_created_case(composite(INVALID, find), key_field=KEY).found is None
+    assert read_created_case(composite(INVALID, find), key_field=KEY, record=case()).found is None
 
 
 def test_a_composite_with_a_name_that_is_none_has_no_answer() -> None:
     said = {"compositeResponse": [{"referenceId": ["create"], "httpStatusCode": 201, "body": {}}]}
-    attempt = read_created_case(Answer(200, {}, json.dumps(said).encode()), key_field=KEY)
-    assert isinstance(attempt.problem, NoAnswer)
+    attempt = read_created_case(
+        Answer(200, {}, json.dumps(said).encode()), key_field=KEY, record=case()
+    )
+    assert kind(attempt.problem) == "NO_ANSWER"
 
 
 @pytest.mark.parametrize(
@@ -365,26 +333,24 @@ def test_a_composite_with_a_name_that_is_none_has_no_answer() -> None:
             SessionRefused,
         ),
         (composite((503, "<html>"), MISSING), Unavailable),
-        (composite((201, "<html>"), MISSING), NoAnswer),
-        (composite((201, None), FOUND), NoAnswer),
-        (composite(("201", CREATED[1]), FOUND), Unavailable),  # type: ignore[arg-type]
-        (composite((201, {**CREATED[1], "errors": deep(60)}), FOUND), NoAnswer),
-        (said(200, {"compositeResponse": []}), NoAnswer),
-        (said(200, {"compositeResponse": ["x", {"referenceId": "find"}]}), NoAnswer),
-        (said(200, {"compositeResponse": [{"referenceId": "create"}]}), Unavailable),
-        (said(200, []), NoAnswer),
-        (said(200, {}), NoAnswer),
-        (Answer(200, {}, b""), NoAnswer),
+        (composite((201, "<html>"), MISSING), "NO_ANSWER"),
+        (composite((201, None), FOUND), "NO_ANSWER"),
+        (composite(("201", CREATED[1]), FOUND), "NO_ANSWER"),  # type: ignore[arg-type]
+        (composite((201, {**CREATED[1], "errors": deep(60)}), FOUND), "NO_ANSWER"),
+        (said(200, {"compositeResponse": []}), "NO_ANSWER"),
+        (said(200, {"compositeResponse": ["x", {"referenceId": "find"}]}), "NO_ANSWER"),
+        (said(200, {"compositeResponse": [{"referenceId": "create"}]}), "NO_ANSWER"),
+        (said(200, []), "NO_ANSWER"),
+        (said(200, {}), "NO_ANSWER"),
+        (Answer(200, {}, b""), "NO_ANSWER"),
         (HTML, InstanceMoved),
         (Answer(302, {}, b""), InstanceMoved),
     ],
 )
-def test_a_composite_that_did_not_work_is_no_refusal(
-    answer: Answer, problem: type[SalesforceProblem]
-) -> None:
-    attempt = read_created_case(answer, key_field=KEY)
+def test_a_composite_that_did_not_work_is_no_refusal(answer: Answer, problem: object) -> None:
+    attempt = read_created_case(answer, key_field=KEY, record=case())
     assert attempt.created is None
-    assert type(attempt.problem) is problem
+    assert kind(attempt.problem) == problem
 
 
 # Look-ups
@@ -426,18 +392,18 @@ def test_a_record_that_is_not_there_is_none(answer: Answer) -> None:
         (fault("INVALID_SESSION_ID", status=401), SessionRefused),
         (Answer(404, {}, b"<html></html>"), InstanceMoved),
         (HTML, InstanceMoved),
-        (said(200, {}), NoAnswer),
-        (said(200, {"records": "x"}), NoAnswer),
-        (Answer(200, {}, b""), NoAnswer),
+        (said(200, {}), "NO_ANSWER"),
+        (said(200, {"records": "x"}), "NO_ANSWER"),
+        (Answer(200, {}, b""), "NO_ANSWER"),
         (Answer(503, {}, b""), Unavailable),
     ],
 )
 def test_a_look_up_that_failed_says_nothing_about_the_record(
-    answer: Answer, problem: type[SalesforceProblem]
+    answer: Answer, problem: object
 ) -> None:
-    with pytest.raises(problem) as caught:
+    with pytest.raises(SalesforceProblem) as caught:
         read_found(answer, key_field=KEY)
-    assert type(caught.value) is problem
+    assert kind(caught.value) == problem
 
 
 # Collections
@@ -456,32 +422,31 @@ def test_each_record_of_a_collection_is_judged_by_itself() -> None:
         ],
     )
     attempts = read_collection(answer, key_field=KEY, records=records)
-    assert isinstance(attempts, list)
     assert attempts[0].created == Found(full_id("00Q8d00000555Ab"))
-    assert [type(a.problem) for a in attempts[1:]] == [KeyTaken, Refused, NoAnswer, NoAnswer]
+    assert [kind(a.problem) for a in attempts[1:]] == [KeyTaken, Refused, "NO_ANSWER", "NO_ANSWER"]
 
 
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [
-        (said(200, []), NoAnswer),
-        (said(200, [{"id": "00Q8d00000555Ab", "success": True}]), NoAnswer),
-        (said(200, [{"id": "00Q8d00000555Ab", "success": True}] * 3), NoAnswer),
-        (said(200, {"hasErrors": True}), NoAnswer),
-        (Answer(200, {}, b""), NoAnswer),
+        (said(200, []), "NO_ANSWER"),
+        (said(200, [{"id": "00Q8d00000555Ab", "success": True}]), "NO_ANSWER"),
+        (said(200, [{"id": "00Q8d00000555Ab", "success": True}] * 3), "NO_ANSWER"),
+        (said(200, {"hasErrors": True}), "NO_ANSWER"),
+        (Answer(200, {}, b""), "NO_ANSWER"),
         (HTML, InstanceMoved),
         (fault("JSON_PARSER_ERROR"), Refused),
         (fault("INVALID_FIELD", "No such column 'x' on sobject of type Lead"), Refused),
-        (fault("REQUEST_LIMIT_EXCEEDED", status=403), Unavailable),
+        (fault("REQUEST_LIMIT_EXCEEDED", status=403), LimitExceeded),
         (Answer(502, {}, b"<html>"), Unavailable),
     ],
 )
 def test_a_call_of_many_that_did_not_work_condemns_nobody_by_name(
-    answer: Answer, problem: type[SalesforceProblem]
+    answer: Answer, problem: object
 ) -> None:
-    assert isinstance(
-        read_collection(answer, key_field=KEY, records=[lead("a"), lead("b")]), problem
-    )
+    with pytest.raises(SalesforceProblem) as caught:
+        read_collection(answer, key_field=KEY, records=[lead("a"), lead("b")])
+    assert kind(caught.value) == problem
 
 
 # Our own fields at fault
@@ -548,273 +513,6 @@ def test_usage_is_read_in_every_form(header: str, percent: float | None) -> None
     assert read_api_usage({}) is None
 
 
-# What is sent
-
-
-def client(http: Scripted, settings: Settings) -> Salesforce:
-    return Salesforce(http=http, settings=settings)
-
-
-def test_a_lead_is_one_insert_with_its_key(settings: MakeSettings) -> None:
-    org = SmallOrg()
-    salesforce = client(org, settings())
-    attempt = salesforce.create(
-        lead(Description='a | "b" שלום 😀'), session=SESSION, deadline=soon()
-    )
-    assert attempt.created is not None
-    (call,) = org.calls
-    assert (call.method, call.url) == ("POST", f"{INSTANCE}/services/data/v68.0/sobjects/Lead")
-    assert call.json() == {"LastName": "Berg", "Description": 'a | "b" שלום 😀', KEY: "k-1"}
-    assert call.headers["Authorization"] == "Bearer token-1"
-    assert call.headers["Content-Type"] == "application/json"
-    assert call.repeatable
-
-
-def test_without_a_unique_key_an_insert_is_never_repeated(settings: MakeSettings) -> None:
-    org = SmallOrg()
-    client(org, settings(EXTERNAL_ID_FIELD="")).create(lead(), session=SESSION, deadline=soon())
-    assert org.calls[0].json() == {"LastName": "Berg"}
-    assert not org.calls[0].repeatable
-
-
-def test_a_case_is_one_round_trip_with_its_number(settings: MakeSettings) -> None:
-    org = SmallOrg()
-    made = client(org, settings()).create(case(), session=SESSION, deadline=soon()).created
-    assert made is not None and made.number
-    (call,) = org.calls
-    body = call.json()
-    assert (body["allOrNone"], body["collateSubrequests"]) == (False, False)
-    create, find = body["compositeRequest"]
-    assert create["body"] == {"Subject": "Help", KEY: "k-1"}
-    assert "httpHeaders" not in create
-    assert find["url"].endswith(f"/sobjects/Case/{KEY}/k-1?fields=Id,CaseNumber")
-
-
-def test_a_case_without_a_key_is_read_by_the_id_just_made(settings: MakeSettings) -> None:
-    http = Scripted(lambda call: composite(CREATED, FOUND))
-    made = client(http, settings(EXTERNAL_ID_FIELD="")).create(
-        case(), session=SESSION, deadline=soon()
-    )
-    assert made.created == Found(full_id("5008d00000555Ab"), "00001026")
-    assert (
-        http.calls[0]
-        .json()["compositeRequest"][1]["url"]
-        .endswith("/sobjects/Case/@{create.id}?fields=Id,CaseNumber")
-    )
-
-
-@pytest.mark.parametrize(
-    ("assignment", "fields", "header"),
-    [
-        ("default", {}, None),
-        ("off", {}, "FALSE"),
-        ("01Q8d00000555Ab", {}, "01Q8d00000555Ab"),
-        ("01Q8d00000555Ab", {"ownerid": "0058d00000555Ab"}, "FALSE"),
-        ("default", {"OwnerId": "0058d00000555Ab"}, "FALSE"),
-    ],
-)
-@pytest.mark.parametrize("object_name", ["Lead", "Case"])
-def test_assignment_is_as_configured_and_off_for_a_record_with_an_owner(
-    settings: MakeSettings,
-    object_name: ObjectName,
-    assignment: str,
-    fields: dict[str, str],
-    header: str | None,
-) -> None:
-    org = SmallOrg()
-    made = settings(LEAD_ASSIGNMENT=assignment, CASE_ASSIGNMENT=assignment)
-    record = lead(**fields) if object_name == "Lead" else case(**fields)
-    client(org, made).create(record, session=SESSION, deadline=soon())
-    if object_name == "Lead":
-        assert org.calls[0].headers.get("Sforce-Auto-Assign") == header
-    else:
-        # Sub-requests do not inherit it, so it has to be in the sub-request itself.
-        sub = org.calls[0].json()["compositeRequest"][0].get("httpHeaders", {})
-        assert sub.get("Sforce-Auto-Assign") == header
-
-
-def test_duplicates_are_allowed_by_a_header(settings: MakeSettings) -> None:
-    org = SmallOrg()
-    made = client(org, settings(DUPLICATE_RECORDS="allow"))
-    made.create(lead(), session=SESSION, deadline=soon())
-    made.create(case(), session=SESSION, deadline=soon())
-    assert org.calls[0].headers["Sforce-Duplicate-Rule-Header"] == "allowSave=true"
-    assert org.calls[1].json()["compositeRequest"][0]["httpHeaders"] == {
-        "Sforce-Duplicate-Rule-Header": "allowSave=true"
-    }
-
-
-def test_what_is_no_refusal_is_raised(settings: MakeSettings) -> None:
-    http = Scripted(lambda call: Answer(503, {}, b"<html>"))
-    with pytest.raises(Unavailable):
-        client(http, settings()).create(lead(), session=SESSION, deadline=soon())
-
-
-def test_a_refusal_comes_back(settings: MakeSettings) -> None:
-    http = Scripted(lambda call: fault("STRING_TOO_LONG", fields=["Title"]))
-    attempt = client(http, settings()).create(lead(), session=SESSION, deadline=soon())
-    assert type(attempt.problem) is Refused
-
-
-@pytest.mark.parametrize(
-    ("key", "by_query"),
-    [
-        ("k-1", False),
-        ("a.b-c", False),
-        ("a.json", True),
-        ("x.inc", True),
-        ("x.mp3", True),
-        ("a.", True),
-        (".", True),
-        ("..", True),
-    ],
-)
-def test_a_key_that_a_path_would_misread_is_asked_for_by_query(
-    settings: MakeSettings, key: str, by_query: bool
-) -> None:
-    org = SmallOrg()
-    row = org.put("Lead", key)
-    found = client(org, settings()).find("Lead", key, session=SESSION, deadline=soon())
-    assert found is not None and found.id == row.id
-    assert org.calls[0].path.endswith("/query") is by_query
-
-
-def test_many_are_one_call(settings: MakeSettings) -> None:
-    org = SmallOrg()
-    records = [lead(f"k-{i}") for i in range(200)]
-    attempts = client(org, settings()).create_many(records, session=SESSION, deadline=soon())
-    assert isinstance(attempts, list) and all(a.created for a in attempts)
-    (call,) = org.calls
-    assert call.path.endswith("/composite/sobjects")
-    assert call.json()["allOrNone"] is False
-    assert {r["attributes"]["type"] for r in call.json()["records"]} == {"Lead"}
-
-
-def test_half_a_character_in_one_record_does_not_stop_a_call(settings: MakeSettings) -> None:
-    org = SmallOrg()
-    records = [lead("k-1", Description="a\ud800"), lead("k-2")]
-    attempts = client(org, settings()).create_many(records, session=SESSION, deadline=soon())
-    assert isinstance(attempts, list) and all(a.created for a in attempts)
-    assert (
-        client(org, settings()).find_many("Lead", ["\ud800"], session=SESSION, deadline=soon())
-        == {}
-    )
-
-
-def test_many_are_looked_up_by_their_keys_deleted_ones_too(settings: MakeSettings) -> None:
-    org = SmallOrg()
-    kept, gone = org.put("Lead", "k-1"), org.put("Lead", "k-2", deleted=True)
-    both = [org.put("Lead", "k-3", deleted=True), org.put("Lead", "k-3")]
-    keys = ["k-1", "k-2", "k-3", "k-4"]
-    found = client(org, settings()).find_many("Lead", keys, session=SESSION, deadline=soon())
-    assert {key: (row.id, row.deleted) for key, row in found.items()} == {
-        "k-1": (kept.id, False),
-        "k-2": (gone.id, True),
-        "k-3": (both[1].id, False),
-    }
-    assert len(org.calls) == 1 and org.calls[0].path.endswith("/queryAll")
-
-
-def test_the_field_s_name_is_compared_without_case(settings: MakeSettings) -> None:
-    org = SmallOrg()
-    org.put("Lead", "k-1")
-    made = client(org, settings(EXTERNAL_ID_FIELD="bird_key__C"))
-    assert set(made.find_many("Lead", ["k-1"], session=SESSION, deadline=soon())) == {"k-1"}
-
-
-def test_a_long_list_of_keys_is_asked_for_in_several_urls(settings: MakeSettings) -> None:
-    org = SmallOrg()
-    keys = [f"{i:064x}" for i in range(500)]
-    for key in keys:
-        org.put("Case", key)
-    found = client(org, settings()).find_many("Case", keys, session=SESSION, deadline=soon())
-    assert set(found) == set(keys)
-    assert all(row.number for row in found.values())
-    assert 1 < len(org.calls) < 10
-    assert max(len(call.url) for call in org.calls) < 16_384
-
-
-def test_a_query_s_further_pages_are_read(settings: MakeSettings) -> None:
-    def answer(call: Call) -> Answer:
-        first = "queryAll" in call.url
-        row = {"Id": "00Q8d00000555Ab", KEY: "k-1" if first else "k-2", "IsDeleted": False}
-        more = {"nextRecordsUrl": "/services/data/v68.0/query/01g-2000"} if first else {}
-        return said(200, {"records": [row], "done": not first, **more})
-
-    http = Scripted(answer)
-    found = client(http, settings()).find_many(
-        "Lead", ["k-1", "k-2"], session=SESSION, deadline=soon()
-    )
-    assert set(found) == {"k-1", "k-2"}
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        fault("MALFORMED_QUERY"),
-        Answer(200, {}, b""),
-        Answer(200, {}, b"[" * 100_000),
-        said(200, []),
-        said(200, {}),
-        said(200, {"records": None}),
-        said(200, {"records": {"Id": "00Q8d00000555Ab"}}),
-        said(200, {"records": ["00Q8d00000555Ab"]}),
-        said(200, {"records": [{KEY: "k-1", "IsDeleted": False}]}),
-    ],
-)
-def test_a_look_up_of_many_that_failed_is_raised(settings: MakeSettings, answer: Answer) -> None:
-    with pytest.raises(Unavailable):
-        client(Scripted(lambda call: answer), settings()).find_many(
-            "Lead", ["k-1"], session=SESSION, deadline=soon()
-        )
-
-
-def test_no_keys_are_no_call(settings: MakeSettings) -> None:
-    org = SmallOrg()
-    assert client(org, settings()).find_many("Lead", [], session=SESSION, deadline=soon()) == {}
-    assert org.calls == []
-
-
-@given(st.text())
-def test_a_text_cannot_leave_its_literal(text: str) -> None:
-    literal = soql_text(text)
-    inside = literal[1:-1]
-    assert literal[0] == literal[-1] == "'"
-    assert "\n" not in inside and "\r" not in inside
-    assert "'" not in inside.replace("\\\\", "").replace("\\'", "")
-
-
-def test_measurements_begin_anew(settings: MakeSettings) -> None:
-    http = Scripted(
-        lambda call: said(
-            201,
-            {"id": "00Q8d00000555Ab"},
-            **{"Sforce-Limit-Info": "api-usage=1/100", "x-sfdc-request-id": "r-1"},
-        )
-    )
-    salesforce = client(http, settings())
-    salesforce.create(lead(), session=SESSION, deadline=soon())
-    measured = salesforce.take_measurements()
-    assert (measured.calls, measured.usage_percent, measured.request_id) == (1, 1.0, "r-1")
-    assert salesforce.take_measurements().calls == 0
-
-
-def test_a_person_is_led_to_the_record(settings: MakeSettings) -> None:
-    url = client(SmallOrg(), settings()).record_url("00Q8d00000555AbEAM", SESSION)
-    assert url == f"{INSTANCE}/00Q8d00000555AbEAM"
-
-
-def test_the_token_is_not_in_the_repr() -> None:
-    assert "token-1" not in repr(SESSION)
-
-
-def test_a_query_s_literal_is_safe_in_its_url(settings: MakeSettings) -> None:
-    org = SmallOrg()
-    client(org, settings()).find("Lead", "a'&b.x", session=SESSION, deadline=soon())
-    (soql,) = parse_qs(urlsplit(org.calls[0].url).query)["q"]
-    assert soql.endswith("= 'a\\'&b.x' LIMIT 1")
-
-
 # Answers that Salesforce has never given
 
 
@@ -831,16 +529,11 @@ def test_a_query_s_literal_is_safe_in_its_url(settings: MakeSettings) -> None:
 )
 def test_a_success_without_an_id_that_is_one_is_no_answer(body: bytes) -> None:
     answer = Answer(201, {}, body)
-    attempt = read_created(answer, key_field=KEY, object_name="Lead")
-    assert attempt.created is None and type(attempt.problem) is NoAnswer
+    attempt = read_created(answer, key_field=KEY, record=lead())
+    assert attempt.created is None and kind(attempt.problem) == "NO_ANSWER"
     many = [{"success": True, **(json.loads(body) if len(body) < 40 else {})}]
-    (attempt,) = as_list(read_collection(said(200, many), key_field=KEY, records=[lead()]))
-    assert attempt.created is None and type(attempt.problem) is NoAnswer
-
-
-def as_list(read: list[Attempt] | SalesforceProblem) -> list[Attempt]:
-    assert isinstance(read, list)
-    return read
+    (attempt,) = read_collection(said(200, many), key_field=KEY, records=[lead()])
+    assert attempt.created is None and kind(attempt.problem) == "NO_ANSWER"
 
 
 @pytest.mark.parametrize(
@@ -879,26 +572,3 @@ def test_an_error_of_odd_parts_is_still_a_refusal(odd: Any) -> None:
     entry = {"errorCode": "STRING_TOO_LONG", "message": odd, "fields": odd, "duplicateResult": odd}
     problem = read_org_problem(said(400, [entry]), key_field=KEY)
     assert type(problem) is Refused and problem.existing_id is None
-
-
-@pytest.mark.parametrize(
-    "said_of_rows",
-    [
-        {"records": 7},
-        {"records": None},
-        {"records": [7]},
-        {"records": [{KEY: "k-1"}]},
-        {"records": [], "nextRecordsUrl": 7},
-        {"records": [], "nextRecordsUrl": "@elsewhere.example/services/data/v68.0/query/x"},
-        {"records": [], "nextRecordsUrl": ".elsewhere.example/services/data/v68.0/query/x"},
-        {"records": [], "nextRecordsUrl": "/services/data/v68.0/query/for-ever"},
-    ],
-)
-def test_a_look_up_of_many_reads_only_what_it_knows_and_ends(
-    settings: MakeSettings, said_of_rows: Any
-) -> None:
-    http = Scripted(lambda call: said(200, said_of_rows))
-    with pytest.raises(Unavailable):
-        client(http, settings()).find_many("Lead", ["k-1"], session=SESSION, deadline=soon())
-    assert len(http.calls) <= 20
-    assert all(urlsplit(call.url).hostname == "acme.my.salesforce.com" for call in http.calls)

@@ -11,27 +11,20 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from bridge.delivery.deliver import (
-    DELAYS,
-    GIVE_UP_SECONDS,
-    LOOK_FIRST_SECONDS,
-    SQS_BATCH,
-    SQS_BATCH_BYTES,
-    Delivery,
-    delay_seconds,
-)
+from bridge.delivery.batch import DELAYS, MAX_BYTES, delay_seconds
+from bridge.delivery.deliver import GIVE_UP_SECONDS, LOOK_FIRST_SECONDS, Delivery
 from bridge.delivery.outbox import LONGEST_ENVELOPE, Envelope
+from bridge.delivery.queues import SQS_BATCH, SQS_BATCH_BYTES
 from bridge.errors import (
     BadRequest,
     CredentialsRevoked,
     KeyFieldMissing,
     LimitExceeded,
-    NoAnswer,
     RowLocked,
     SalesforceProblem,
     Unavailable,
 )
-from bridge.http import Answer
+from bridge.http import Answer, NoResponse
 from bridge.oauth.sessions import Sessions
 from bridge.records import ObjectName, Record
 from bridge.salesforce.client import Salesforce
@@ -271,19 +264,50 @@ def test_each_set_of_headers_is_a_call_of_its_own(settings: MakeSettings) -> Non
         assert len(types) == 1
 
 
-def test_a_call_has_at_most_so_many_records(settings: MakeSettings) -> None:
-    stand = Stand(settings(DELIVER_RECORDS_PER_CALL="50"))
-    assert stand.run(*messages(120)) == set()
-    assert stand.batches() == [50, 50, 20]
+@pytest.mark.parametrize(
+    ("receives", "batches"), [(1, [120]), (2, [50, 50, 20]), (3, [10] * 12), (900, [10] * 12)]
+)
+def test_what_was_received_before_goes_in_smaller_calls(
+    stand: Stand, receives: int, batches: list[int]
+) -> None:
+    wanted = [message(lead(f"k-{i:03}"), receives=receives) for i in range(120)]
+    assert stand.run(*wanted) == set()
+    assert stand.batches() == batches
 
 
-def test_a_call_has_at_most_so_many_bytes(settings: MakeSettings) -> None:
-    stand = Stand(settings(DELIVER_BYTES_PER_CALL="10000"))
-    big = [message(lead(f"k-{i}", Description="שx" * 1500)) for i in range(6)]
-    huge = message(lead("huge", Description="x" * 50_000))
-    assert stand.run(*big, huge) == set()
-    assert stand.batches() == [2, 2, 2, 1]
-    assert all(len(c.body or b"") < 10_100 for c in stand.org.creates()[:3])
+def test_what_is_new_goes_in_large_calls_beside_what_is_not(stand: Stand) -> None:
+    again = [message(lead(f"again-{i:03}"), receives=2) for i in range(60)]
+    assert stand.run(*again, *messages(120)) == set()
+    assert stand.batches() == [50, 10, 120]
+
+
+def test_a_call_has_at_most_so_many_bytes(stand: Stand) -> None:
+    big = [message(lead(f"k-{i}", Description="שx" * 100_000)) for i in range(12)]
+    assert stand.run(*big) == set()
+    assert stand.batches() == [6, 6]
+    assert all(len(c.body or b"") < MAX_BYTES + 100 for c in stand.org.creates())
+
+
+def test_a_single_record_larger_than_a_call_goes_alone(stand: Stand) -> None:
+    huge = {"object": "Lead", "key": "huge", "fields": {"LastName": "x" * MAX_BYTES}}
+    wanted = [message(json.dumps(huge), message_id="huge"), *messages(2)]
+    assert stand.run(*wanted) == set()
+    assert stand.batches() == [1, 2]
+
+
+def test_a_call_that_is_too_slow_is_made_of_fewer_records_each_time(stand: Stand) -> None:
+    def slow(records: list[dict[str, Any]]) -> Answer | None:
+        if len(records) > 20:
+            raise NoResponse("acme.my.salesforce.com did not answer in time")
+        return None
+
+    stand.org.whole_call = slow
+    for receives in (1, 2):
+        wanted = [message(lead(f"k-{i:03}"), receives=receives) for i in range(200)]
+        assert len(stand.run(*wanted)) == 200
+    wanted = [message(lead(f"k-{i:03}"), receives=3) for i in range(200)]
+    assert stand.run(*wanted) == set()
+    assert stand.batches() == [200, 50, *[10] * 20]
 
 
 def test_the_largest_description_two_hundred_times_goes_out(stand: Stand) -> None:
@@ -667,7 +691,7 @@ def test_without_a_key_field_nothing_is_looked_for(settings: MakeSettings) -> No
 @pytest.mark.parametrize(
     "trouble",
     [
-        NoAnswer("reset"),
+        NoResponse("reset"),
         Answer(503, {}, b"<html>"),
         Answer(200, {}, b""),
         said(200, [{"id": "00Q8d00000555Ab", "success": True, "errors": []}]),
@@ -678,11 +702,10 @@ def test_without_a_key_field_nothing_is_looked_for(settings: MakeSettings) -> No
     ],
 )
 def test_trouble_of_the_whole_org_costs_one_call_and_keeps_everything(
-    settings: MakeSettings, trouble: Any
+    stand: Stand, trouble: Any
 ) -> None:
-    stand = Stand(settings(DELIVER_RECORDS_PER_CALL="10"))
     stand.org.trouble = [trouble]
-    wanted = messages(50)
+    wanted = [message(lead(f"k-{i:03}"), receives=3) for i in range(50)]
     kept = stand.run(*wanted)
     if isinstance(trouble, Answer) and trouble.status == 200:
         # An unreadable answer says nothing about the next call.
@@ -865,7 +888,6 @@ def test_after_a_week_a_record_that_can_be_delivered_still_is(stand: Stand) -> N
         (CredentialsRevoked("x"), 120, 1800),
         (RowLocked("x"), 5, 900),
         (Unavailable("x"), 20, 900),
-        (NoAnswer("x"), 20, 900),
         (None, 20, 900),
     ],
 )
@@ -1001,7 +1023,7 @@ def test_an_odd_number_of_sqs_s_keeps_no_message_from_being_delivered(
     names = ("SentTimestamp", "ApproximateReceiveCount")
     odd = {**message(lead()), "attributes": dict.fromkeys(names, number)}
     assert stand.run(odd, message(lead("k-2"))) == set()
-    stand.org.trouble = [NoAnswer("broke off")]
+    stand.org.trouble = [NoResponse("broke off")]
     assert stand.run(odd) == {"k-1"}
 
 

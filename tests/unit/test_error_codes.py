@@ -22,10 +22,12 @@ from bridge.errors import (
     Unavailable,
 )
 from bridge.http import Answer
-from bridge.salesforce.client import read_created, read_org_problem
+from bridge.records import Record
 from bridge.salesforce.error_codes import MEANINGS, Kind, meaning_of
+from bridge.salesforce.responses import read_created, read_org_problem
 
 KEY = "Bird_Key__c"
+LEAD = Record(object="Lead", key="k-1", fields={"LastName": "Berg"})
 AGAIN = True
 NEVER = False
 
@@ -334,7 +336,7 @@ def test_an_error_answer_is_the_problem_that_it_should_be(
     again: bool,
 ) -> None:
     answer = Answer(status, {}, body(code, message, fields))
-    attempt = read_created(answer, key_field=KEY, object_name="Lead")
+    attempt = read_created(answer, key_field=KEY, record=LEAD)
     found = attempt.problem
     assert type(found) is problem
     assert isinstance(found, (Unavailable, NotSetUp, SessionRefused)) is again

@@ -1,4 +1,4 @@
-"""`flow`: exactly what to type into Bird's step, for one channel and one object."""
+"""The step of a flow in Bird that calls the API, for one channel and one object."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from cli.deployment.stack import Stack
 from cli.problem import Problem
 
 TIMEOUT_MARGIN_SECONDS = 2
-"""A step must wait a little longer than the API takes at most."""
+"""How much longer a step waits than the API takes at most."""
 
 BIRD_KEYS = {
-    "messageId": "the id of the message; it keeps a repeated call from making a second record",
+    "messageId": "the id of the message; it keeps a repeated call from creating a second record",
     "conversationId": "the id of the conversation",
     "contactId": "the id of the contact",
     "sender": "the customer's number or address, as the channel has it",
     "displayName": "the customer's name in the channel's profile",
     "text": "the text of the message",
 }
-"""What a flow can say of a message, and what each is. The channel is said in words."""
+"""What a flow sends about a message. The channel is given as a word, not as a variable."""
 
-ANSWER_KEYS = {
+RESPONSE_KEYS = {
     "outcome": "created, exists, queued or rejected",
     "id": "the record's id in Salesforce (created, exists)",
     "number": "a case's number, to tell the customer (created, exists)",
@@ -56,7 +56,7 @@ class FlowStep:
             "contentType": "application/json",
             "body": self.body,
             "timeoutSeconds": self.timeout_seconds,
-            "variables": list(ANSWER_KEYS),
+            "variables": list(RESPONSE_KEYS),
         }
 
     def body_text(self) -> str:
