@@ -20,6 +20,8 @@ class Problem:
     message: str
     fields: tuple[str, ...] | None = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    status: int = 400
+    """The HTTP status where it is the only record of a call."""
 
     def as_rest(self) -> dict[str, Any]:
         """As in the body of a single-record resource."""

@@ -22,6 +22,7 @@ from sandbox.org.oauth.tokens import OAuth
 from sandbox.org.query.execution import Cursors, QueryRun
 from sandbox.org.rules import administrator
 from sandbox.org.rules.access import SYSTEM, AccessBook, Rights
+from sandbox.org.rules.conversion import Conversion, convert_lead
 from sandbox.org.rules.customizations import (
     AssignmentRule,
     BeforeTrigger,
@@ -30,6 +31,7 @@ from sandbox.org.rules.customizations import (
     Rules,
     ValidationRule,
 )
+from sandbox.org.rules.deletion import merge_records, undelete_record
 from sandbox.org.rules.saving import SaveOptions, Saver, raise_for
 from sandbox.org.sample import fill_bare, fill_ready
 from sandbox.org.trouble import Trouble
@@ -94,26 +96,63 @@ class Org(State):
         return outcome.id
 
     def update(
-        self, object_name: str, record_id: str, fields: dict[str, Any], *, user: str | None = None
+        self,
+        object_name: str,
+        record_id: str,
+        fields: dict[str, Any],
+        *,
+        user: str | None = None,
+        auto_assign: bool | str = False,
     ) -> None:
-        """Change a record; raises `Refused`."""
+        """Change a record; raises `Refused`. As on a page, no assignment rule runs by default."""
+        options = SaveOptions(auto_assign=auto_assign)
         with self.lock:
             rows = [(self.schema[object_name], record_id, fields)]
-            outcome = self.saver.update(rows, self.rights(user), SaveOptions())[0]
+            outcome = self.saver.update(rows, self.rights(user), options)[0]
         raise_for(outcome)
 
     def delete(self, object_name: str, record_id: str, *, user: str | None = None) -> None:
-        """Move a record to the recycle bin, which frees its keys; raises `Refused`."""
+        """Move a record and what belongs to it to the recycle bin; raises `Refused`."""
         with self.lock:
             outcome = self.saver.delete([(self.schema[object_name], record_id)], self.rights(user))
         raise_for(outcome[0])
 
-    def merge(self, object_name: str, master_id: str, *loser_ids: str) -> None:
-        """Merge records: the losers are deleted and name their master."""
+    def undelete(self, object_name: str, record_id: str) -> None:
+        """Bring a record back from the recycle bin, with what was deleted with it."""
         with self.lock:
-            for loser in loser_ids:
-                changes = {"MasterRecordId": ids.normalise(master_id)}
-                self.store.delete(object_name, ids.normalise(loser) or loser, changes)
+            undelete_record(self, object_name, ids.normalise(record_id) or record_id)
+
+    def merge(self, object_name: str, master_id: str, *loser_ids: str) -> None:
+        """Merge records: tasks, comments and look-ups of the losers move to the master, and the
+        losers are deleted and name their master."""
+        with self.lock:
+            master, *losers = (ids.normalise(i) or i for i in (master_id, *loser_ids))
+            merge_records(self, object_name, master, *losers)
+
+    def convert(
+        self,
+        lead_id: str,
+        *,
+        account_id: str | None = None,
+        contact_id: str | None = None,
+        opportunity: bool = True,
+    ) -> Conversion:
+        """Convert a lead into a contact, an account and an opportunity; raises `Refused`."""
+        with self.lock:
+            return convert_lead(
+                self,
+                self.saver,
+                ids.normalise(lead_id) or lead_id,
+                account_id=account_id,
+                contact_id=contact_id,
+                opportunity=opportunity,
+            )
+
+    def lock_record(self, record_id: str, *, locked: bool = True) -> None:
+        """Lock a record as an approval process does, or unlock it."""
+        full = ids.normalise(record_id) or record_id
+        with self.lock:
+            (self.locked.add if locked else self.locked.discard)(full)
 
     def get(self, object_name: str, record_id: str) -> Record | None:
         """A copy of a live record by id, or None."""
@@ -188,9 +227,15 @@ class Org(State):
     def change_field(self, object_name: str, name: str, **properties: Any) -> Field:
         """Change a field: ``change_field("Lead", "LeadSource", restricted=True, values=(…))``."""
         with self.lock:
-            item = self.schema[object_name].change(name, **properties)
-            self.put_field(self.schema[object_name], item)
+            item = replace(self._field(object_name, name), **properties)
+            self.put_field(object_name, item)
             return item
+
+    def _field(self, object_name: str, name: str) -> Field:
+        item = self.schema.with_fields_of(object_name)[0].field(name)
+        if item is None:
+            raise KeyError(f"{object_name}.{name}")
+        return item
 
     def show_field(self, object_name: str, name: str, *, user: str, edit: bool = True) -> None:
         """Give one user access to a field, in a permission set of that user's own."""

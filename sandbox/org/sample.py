@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.org.data.standard import SYSTEM_PERMISSIONS
+from sandbox.org.data.setup_objects import SYSTEM_PERMISSIONS
 from sandbox.org.data.state import State
 from sandbox.org.oauth.tokens import App, OAuth
 from sandbox.org.rules.administrator import add_field, grant_fields, grant_object
@@ -19,7 +19,8 @@ ADMIN_USER = "admin@bird.example"
 ADMIN_PASSWORD = "bird-admin-1"
 SALES_USER = "sam.sales@bird.example"
 
-_BUSINESS = ("Lead", "Case", "Contact", "Account", "Task", "ContentVersion")
+_BUSINESS = ("Lead", "Case", "Contact", "Account", "Opportunity", "Campaign", "ContentVersion")
+_ACTIVITIES = ("ActivitiesAccess", "EditTask", "EditEvent")
 
 
 def _profile(
@@ -40,6 +41,8 @@ def _profile(
     if rights:
         for object_name in _BUSINESS:
             grant_object(state, set_id, object_name, *rights)
+            grant_fields(state, set_id, object_name)
+        for object_name in ("Task", "Event"):
             grant_fields(state, set_id, object_name)
     return profile_id
 
@@ -93,7 +96,7 @@ def fill_bare(state: State, oauth: OAuth) -> None:
     _user(state, INTEGRATION_USER, "Bird", "Integration", minimum)
     _user(state, API_ONLY_USER, "Bird", "API Only", api_only)
     state.settings.default_case_owner = _user(state, SALES_USER, "Sam", "Sales", standard)
-    state.put_raw("Group", Name="Messages", DeveloperName="Messages", Type="Queue")
+    state.add_queue("Messages", "Lead", "Case")
     oauth.set_password(ADMIN_USER, ADMIN_PASSWORD)
     oauth.set_password(INTEGRATION_USER, INTEGRATION_PASSWORD)
     oauth.add_app(

@@ -22,7 +22,7 @@ class Settings:
     private: list[str] = field(default_factory=list)
     """Objects with a private sharing model, e.g. ``["Lead", "Case"]``."""
     person_accounts: bool = False
-    """True: a Lead needs no Company."""
+    """True: a Lead needs no Company, and an Account needs a record type."""
     default_case_owner: str = ""
     """Who gets a Case that no assignment rule took (an id of a User or a queue)."""
 
@@ -50,14 +50,16 @@ class Settings:
     send_instance_url: bool = True
     instance_url: str = ""
     """Empty: the address of the server that runs the org."""
+    deploy_seconds: float = 0.2
+    """How long a metadata deployment takes."""
     password_flow: bool = False
     approvals_per_user: int = 5
 
     # Texts and keys of which Salesforce has more than one form.
     duplicate_value_id: str = "18"
     """The id in a DUPLICATE_VALUE message: ``18``, ``15`` or ``unknown``."""
-    duplicate_result_key: str = "duplicateResult"
-    """or ``duplicateResut``, as some versions spell it."""
+    duplicate_result_key: str = ""
+    """``duplicateResult`` or ``duplicateResut``; empty: as the API version spells it."""
     language: str = "en"
     """``de``: DUPLICATE_VALUE in German (our wording): messages are in the user's language."""
     gzip: bool = False

@@ -150,7 +150,10 @@ def faults(field: Field, value: Any) -> Iterator[Problem]:
         return
     kind = field.type
     if kind in TEXT_TYPES:
-        if field.length and utf16_length(value) > field.length:
+        length = (
+            len(value.encode("utf-8", "surrogatepass")) if field.in_bytes else utf16_length(value)
+        )
+        if field.length and length > field.length:
             yield Problem(
                 "STRING_TOO_LONG",
                 f"{field.label}: data value too large: {value} (max length={field.length})",
@@ -162,12 +165,14 @@ def faults(field: Field, value: Any) -> Iterator[Problem]:
                 f"{field.label}: invalid email address: {value}",
                 (field.name,),
             )
-        elif field.restricted and value not in field.values:
-            yield Problem(
-                "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST",
-                f"{field.label}: bad value for restricted picklist field: {value}",
-                (field.name,),
-            )
+        elif field.restricted:
+            several = value.split(";") if kind == "multipicklist" else [value]
+            for unknown in (one for one in several if one not in field.values):
+                yield Problem(
+                    "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST",
+                    f"{field.label}: bad value for restricted picklist field: {unknown}",
+                    (field.name,),
+                )
     elif kind in NUMBER_TYPES:
         if field.precision and abs(value) >= 10 ** (field.precision - field.scale):
             yield Problem(

@@ -7,7 +7,7 @@ this machine can send it by itself.
 from __future__ import annotations
 
 import threading
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any, Protocol
 
 from flask import Blueprint, Response, jsonify, request
@@ -383,6 +383,15 @@ def _look_routes(routes: Blueprint, org: Org, server: Outages) -> None:
         body = _body()
         org.merge(_object(org, body), str(_need(body, "master")), *_need(body, "losers"))
         return jsonify(merged=True)
+
+    @routes.post("/convert")
+    def convert() -> Response:
+        """Convert a lead: ``{lead, account_id, contact_id, opportunity}``, all but the first
+        optional."""
+        body = dict(_body())
+        lead = str(_need(body, "lead"))
+        del body["lead"]
+        return jsonify(asdict(org.convert(lead, **body)))
 
     @routes.post("/reset")
     def reset() -> Response:

@@ -10,17 +10,43 @@ from typing import Any
 
 from sandbox.org.data import ids
 from sandbox.org.data.clock import stamp
-from sandbox.org.data.schema import Field, ObjectType
+from sandbox.org.data.fields import text
+from sandbox.org.data.schema import Field, ObjectType, object_type
 from sandbox.org.data.state import State
 from sandbox.org.data.store import Record
 from sandbox.org.data.values import moment, printed
-from sandbox.org.errors import Refused
+from sandbox.org.errors import Refused, refused
 from sandbox.org.query import soql
 from sandbox.org.query.soql import Comparison, DateLiteral, Junction, Query, Term, error_at
-from sandbox.org.rules.access import Rights
+from sandbox.org.rules.access import Rights, may_be_hidden, sees
 
 Test = Callable[[Record], bool]
 Path = tuple[tuple[Field, ObjectType], ...]
+
+
+_LINKS_NEED_AN_ID = (
+    "Implementation restriction: ContentDocumentLink requires a filter by a single Id on "
+    "ContentDocumentId or LinkedEntityId using the equals operator or multiple Id's using the IN "
+    "operator."
+)
+
+# What a look-up to several objects can be queried for.
+_NAME = object_type(
+    "Name",
+    "",
+    [
+        text("Name", "Name", 255),
+        text("Type", "Type", 40),
+        text("FirstName", "First Name", 40),
+        text("LastName", "Last Name", 80),
+        text("Title", "Title", 128),
+        text("Email", "Email", 80),
+        text("Phone", "Phone", 40),
+        text("Username", "Username", 80),
+        text("Alias", "Alias", 8),
+    ],
+    setup=True,
+)
 
 
 class QueryRun:
@@ -69,14 +95,15 @@ class QueryRun:
         """Ids of all records that match, in order; LIMIT and OFFSET are applied."""
         query = self.query
         self._columns()
+        if self.kind.name == "ContentDocumentLink" and not _names_one_end(query.where):
+            raise refused(400, "MALFORMED_QUERY", _LINKS_NEED_AN_ID)
         test = self._test(query.where) if query.where is not None else None
-        private = self._state.settings.private
-        hidden = self.kind.name in private
+        hidden = may_be_hidden(self._state, self.kind)
         rows = [
             record
             for record in self._candidates(query.where)
             if (test is None or test(record))
-            and (not hidden or self._actor.sees(self.kind, record, private))
+            and (not hidden or sees(self._state, self.kind, record, self._actor))
         ]
         for path, descending, nulls_last in reversed(query.order):
             steps = self._resolve(path, query.text.find(path))
@@ -104,15 +131,18 @@ class QueryRun:
             if not isinstance(values, tuple) or not all(isinstance(v, str) for v in values):
                 continue
             item = self.kind.field(term.path)
-            if item is None or not (item.name == "Id" or item.indexed):
+            if item is None:
+                continue
+            looked_up = item.type == "reference" and table.has_index(item.name)
+            if not (item.name == "Id" or item.indexed or looked_up):
                 continue
             found: dict[str, Record] = {}
             for value in values:
+                full = ids.normalise(value)
                 if item.name == "Id":
-                    full = ids.normalise(value)
                     hits: tuple[str, ...] = (full,) if full in table.live else ()
                 else:
-                    hits = table.ids_with(item.name, value)
+                    hits = table.ids_with(item.name, full if looked_up else value)
                 found.update((hit, table.live[hit]) for hit in hits)
             return [*found.values(), *(table.deleted.values() if self._deleted else ())]
         return list(table.all()) if self._deleted else list(table.live.values())
@@ -192,8 +222,8 @@ class QueryRun:
             if item is None or not self._actor.may_read(kind, item):
                 raise self._no_relationship(part, kind, at)
             steps.append((item, kind))
-            # A polymorphic parent is looked at as the last kind it may have: User for owners.
-            kind = self._state.schema[item.reference_to[-1]]
+            several = len(item.reference_to) > 1
+            kind = _NAME if several else self._state.schema[item.reference_to[0]]
         item = kind.field(parts[-1])
         if item is None or not self._actor.may_read(kind, item):
             raise error_at(
@@ -219,7 +249,12 @@ class QueryRun:
     def _parent(self, item: Field, record: Record) -> tuple[ObjectType | None, Record | None]:
         parent_id = record.get(item.name)
         kind = self._state.schema.by_id(parent_id) if parent_id else None
-        return kind, (self._state.store[kind.name].any(parent_id) if kind and parent_id else None)
+        parent = self._state.store[kind.name].any(parent_id) if kind and parent_id else None
+        if kind is not None and parent is not None and len(item.reference_to) > 1:
+            # A case has no name: its number stands in its place.
+            name = parent.get("Name") or parent.get("CaseNumber")
+            parent = {**parent, "Name": name, "Type": "Queue" if _is_queue(parent) else kind.name}
+        return kind, parent
 
     def _value(self, record: Record, path: Path) -> Any:
         at: Record | None = record
@@ -256,7 +291,7 @@ class QueryRun:
             pattern = _like(term.value)
             return lambda value: isinstance(value, str) and pattern.match(value) is not None
         if operator == "in":
-            wanted = self._wanted(term.value, item)
+            wanted = self._wanted(term, item)
             return lambda value: _key(item, value) in wanted
         if isinstance(term.value, DateLiteral):
             start, end = self._span(term.value.word, item)
@@ -270,7 +305,8 @@ class QueryRun:
             raise self._unfit(term, item)
         return lambda value: value is not None and _ordered(operator, _key(item, value), right)
 
-    def _wanted(self, values: Any, item: Field) -> set[Any]:
+    def _wanted(self, term: Comparison, item: Field) -> set[Any]:
+        values = term.value
         if isinstance(values, Query):
             inner = QueryRun(
                 self._state,
@@ -285,7 +321,6 @@ class QueryRun:
             table = self._state.store[inner.kind.name]
             found = (table.any(record_id) for record_id in inner.ids())
             return {_key(item, inner._value(r, path)) for r in found if r is not None}
-        term = Comparison(item.name, "=", None, 0)
         return {self._literal(term, item, value) for value in values}
 
     def _literal(self, term: Comparison, item: Field, value: Any) -> Any:
@@ -305,6 +340,13 @@ class QueryRun:
         )
         if not fits:
             raise self._unfit(term, item)
+        if item.type in ("id", "reference") and value and ids.normalise(value) is None:
+            raise error_at(
+                self.query.text,
+                term.at,
+                "INVALID_QUERY_FILTER_OPERATOR",
+                f"invalid ID field: {value}",
+            )
         if item.type == "datetime":
             try:
                 return stamp(moment(value))
@@ -350,6 +392,21 @@ class QueryRun:
         start, end = spans[name]
         length = 10 if item.type == "date" else None
         return stamp(start.timestamp())[:length], stamp(end.timestamp())[:length]
+
+
+def _names_one_end(where: Term | None) -> bool:
+    """Whether a filter has one end of a ContentDocumentLink by ``=`` or ``IN``."""
+    terms = where.terms if isinstance(where, Junction) and where.word == "and" else (where,)
+    return any(
+        isinstance(term, Comparison)
+        and term.path.lower() in ("contentdocumentid", "linkedentityid")
+        and term.operator in ("=", "in")
+        for term in terms
+    )
+
+
+def _is_queue(record: Record) -> bool:
+    return record["Id"].startswith("00G") and record.get("Type") == "Queue"
 
 
 class Cursors:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from sandbox.org.errors import KNOWN, Problem, Refused, bad_session, not_found, refused
 from sandbox.org.oauth.tokens import Session
 from sandbox.org.org import Org
-from sandbox.org.rest import composite, queries, search, tooling
+from sandbox.org.rest import collection, composite, graph, queries, search, tooling
 from sandbox.org.rest.call import Call, Response, refusal, split_target
 from sandbox.org.rest.sobjects import sobjects
 from sandbox.org.rest.versions import check_version, versions
@@ -103,6 +103,27 @@ def dispatch(call: Call) -> Response:
     return resource(call)
 
 
+def composites(call: Call) -> Response:
+    """``composite`` and what is below it."""
+    parts = call.parts[1:]
+    if not parts and call.method != "POST":
+        call.allow("GET", "HEAD", "POST")
+        base = f"/services/data/{call.version}/composite"
+        return Response(200, {n: f"{base}/{n}" for n in ("batch", "graph", "sobjects", "tree")})
+    match parts:
+        case []:
+            return composite.composite(call)
+        case ["batch"]:
+            return composite.batch(call)
+        case ["graph"]:
+            return graph.graph(call)
+        case ["sobjects", *rest]:
+            return collection.collections(call, rest)
+        case ["tree", *rest]:
+            return collection.tree(call, rest)
+    raise not_found()
+
+
 def limits(call: Call) -> Response:
     call.allow("GET", "HEAD")
     if not call.actor.may("PermissionsViewSetup"):
@@ -131,7 +152,7 @@ _RESOURCES: dict[str, Callable[[Call], Response]] = {
     "query": queries.query,
     "queryAll": queries.query,
     "limits": limits,
-    "composite": composite.serve,
+    "composite": composites,
     "tooling": tooling.serve,
     "parameterizedSearch": search.parameterized,
     "search": search.sosl,

@@ -64,6 +64,8 @@ class Call:
     raw: bytes = b""
     payload: Any = field(default=_UNSET)
     trouble: Callable[[str], Problem | None] | None = None
+    all_or_none: bool = False
+    """A composite around it is all-or-none, and so is this call."""
 
     def json(self) -> Any:
         """The body; raises `Refused` with JSON_PARSER_ERROR or UNSUPPORTED_MEDIA_TYPE."""
@@ -111,7 +113,7 @@ class Call:
             allow_duplicates=switches.get("allowsave") == "true",
             record_details=switches.get("includerecorddetails") == "true",
             version=self.version,
-            all_or_none=all_or_none,
+            all_or_none=all_or_none or self.all_or_none,
             trouble=self.trouble,
         )
 

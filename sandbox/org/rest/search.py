@@ -10,6 +10,7 @@ from sandbox.org.data.store import Record
 from sandbox.org.data.values import printed
 from sandbox.org.errors import refused
 from sandbox.org.rest.call import Call, Response
+from sandbox.org.rules.access import sees
 
 _FALLBACK = ("Account", "Contact", "Lead", "Case")
 
@@ -103,10 +104,9 @@ def _matching(call: Call, kind: ObjectType, words: str) -> list[Record]:
         for f in kind.fields.values()
         if f.type in TEXT_TYPES and f.length <= 255 and call.actor.may_read(kind, f)
     ]
-    private = call.org.settings.private
     found = []
     for record in call.org.store[kind.name].live.values():
-        if not call.actor.sees(kind, record, private):
+        if not sees(call.org, kind, record, call.actor):
             continue
         values = [str(record[n]).lower() for n in names if n in record]
         text = "\n".join(values)

@@ -12,7 +12,7 @@ from sandbox.org.data import ids
 from sandbox.org.data.schema import Field, ObjectType
 from sandbox.org.data.store import Record
 from sandbox.org.data.values import printed
-from sandbox.org.errors import KNOWN, not_found, refused
+from sandbox.org.errors import KNOWN, Refused, not_found, refused
 from sandbox.org.rest.call import Call, Response, read_json
 from sandbox.org.rest.describe import describe, describe_global, object_summary
 from sandbox.org.rules.access import visible_record
@@ -64,6 +64,9 @@ def _created(call: Call, kind: ObjectType, outcome: Outcome) -> Response:
 
 def by_id(call: Call, kind: ObjectType, record_id: str) -> Response:
     call.allow("GET", "HEAD", "PATCH", "DELETE")
+    if ids.normalise(record_id) is None:
+        # Salesforce takes what is no id for the name of an external id field.
+        raise no_external_id("-1")
     saver = call.org.saver
     if call.method == "PATCH":
         rows = [(kind, record_id, call.json())]
@@ -112,12 +115,16 @@ def external_id(call: Call, kind: ObjectType, name: str) -> Field:
     column = kind.field(name)
     usable = column is not None and (column.external_id or column.id_lookup)
     if column is None or not usable or not call.actor.may_read(kind, column):
-        raise refused(
-            404,
-            "NOT_FOUND",
-            f"Provided external ID field does not exist or is not accessible: {name}",
-        )
+        raise no_external_id(name)
     return column
+
+
+def no_external_id(name: str) -> Refused:
+    return refused(
+        404,
+        "NOT_FOUND",
+        f"Provided external ID field does not exist or is not accessible: {name}",
+    )
 
 
 def _choices(call: Call, kind: ObjectType, found: tuple[str, ...]) -> Response:

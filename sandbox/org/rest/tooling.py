@@ -139,7 +139,7 @@ def _create(call: Call) -> Response:
             ("DeveloperName",),
         )
     item = _from_metadata(name, metadata)
-    call.org.put_field(kind, item)
+    call.org.put_field(kind.name, item)
     new_id = _register(call, kind, item)
     body = {"id": new_id, "success": True, "errors": [], "warnings": [], "infos": []}
     location = f"/services/data/{call.version}/tooling/sobjects/CustomField/{new_id}"
@@ -155,7 +155,7 @@ def _change(call: Call, record: Record) -> Response:
         )
     kind = call.org.schema[record["TableEnumOrId"]]
     item = _from_metadata(record["DeveloperName"] + "__c", metadata)
-    call.org.put_field(kind, item)
+    call.org.put_field(kind.name, item)
     call.org.store.update("CustomField", record["Id"], {"Length": item.length})
     return Response(204)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sandbox.org.data.schema import TEXT_TYPES, Field
-from sandbox.org.data.standard import OBJECT_PERMISSIONS
+from sandbox.org.data.setup_objects import OBJECT_PERMISSIONS
 from sandbox.org.data.state import State
 from sandbox.org.data.store import Record
 
@@ -39,7 +39,7 @@ def add_field(
         id_lookup=properties.get("external_id", False),
         **properties,
     )
-    state.put_field(state.schema[object_name], item)
+    state.put_field(object_name, item)
     for username in visible_to:
         show_field(state, object_name, name, username=username)
     return item
@@ -50,22 +50,23 @@ def show_field(
 ) -> None:
     """Give one user access to a field, and edit access where `edit` is true."""
     hide_field(state, object_name, name, username=username)
-    state.put_raw(
-        "FieldPermissions",
-        ParentId=_own_set(state, username),
-        SobjectType=object_name,
-        Field=f"{object_name}.{name}",
-        PermissionsRead=True,
-        PermissionsEdit=edit,
-    )
+    for kind in state.schema.with_fields_of(object_name):
+        state.put_raw(
+            "FieldPermissions",
+            ParentId=_own_set(state, username),
+            SobjectType=kind.name,
+            Field=f"{kind.name}.{name}",
+            PermissionsRead=True,
+            PermissionsEdit=edit,
+        )
 
 
 def hide_field(state: State, object_name: str, name: str, *, username: str) -> None:
     """Remove access to a field from all permission sets that a user has."""
     sets = _sets_of(state, username)
-    full = f"{object_name}.{name}"
+    fields = {f"{kind.name}.{name}" for kind in state.schema.with_fields_of(object_name)}
     for row in list(state.store["FieldPermissions"].live.values()):
-        if row["ParentId"] in sets and row["Field"] == full:
+        if row["ParentId"] in sets and row["Field"] in fields:
             state.store.delete("FieldPermissions", row["Id"], {})
 
 

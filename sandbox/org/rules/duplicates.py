@@ -9,7 +9,7 @@ from sandbox.org.data.schema import ObjectType
 from sandbox.org.data.state import State
 from sandbox.org.data.store import Record
 from sandbox.org.errors import Problem
-from sandbox.org.rules.access import Rights
+from sandbox.org.rules.access import Rights, sees
 from sandbox.org.rules.customizations import DuplicateRule, match_key
 
 
@@ -34,9 +34,14 @@ def duplicate_problem(
         found = _matches(state, rule, record)
         if found:
             body = _result(state, rule, found, actor, details=details, version=version)
-            key = state.settings.duplicate_result_key
+            key = state.settings.duplicate_result_key or _key(version)
             return Problem("DUPLICATES_DETECTED", rule.message, None, {key: body})
     return None
+
+
+def _key(version: str) -> str:
+    """The result's key: misspelt at v56 still, spelt right at v60; between the two unknown."""
+    return "duplicateResut" if int(version[1:].partition(".")[0]) <= 56 else "duplicateResult"
 
 
 def _matches(state: State, rule: DuplicateRule, record: Record) -> list[tuple[ObjectType, Record]]:
@@ -72,7 +77,7 @@ def _result(
             for kind, match in found
             if kind.name == name
             and actor.may_object(kind, "Read")
-            and actor.sees(kind, match, state.settings.private)
+            and sees(state, kind, match, actor)
         ]
         if not visible and name != rule.object:
             continue

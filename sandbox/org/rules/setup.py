@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sandbox.org.data.schema import ObjectType
-from sandbox.org.data.standard import OBJECT_PERMISSIONS
+from sandbox.org.data.setup_objects import OBJECT_PERMISSIONS
 from sandbox.org.data.state import State
 from sandbox.org.data.store import Record
 from sandbox.org.errors import Problem
@@ -70,7 +70,7 @@ def _permission_set(state: State, record: Record) -> list[Problem]:
 def _object_permissions(state: State, record: Record) -> list[Problem]:
     name = record.get("SobjectType") or ""
     kind = state.schema.find(name)
-    if kind is None or kind.setup:
+    if kind is None or kind.setup or kind.name in ("Task", "Event"):
         return [_bad_choice("SObject Type Name", name, "SobjectType")]
     if _others(state, "ObjectPermissions", record, "ParentId", "SobjectType"):
         return [Problem("DUPLICATE_VALUE", _TWICE)]
