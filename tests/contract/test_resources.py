@@ -267,6 +267,29 @@ def test_thresholds_follow_the_parameters() -> None:
     assert "100 * age / (60 * 30)" in expressions
 
 
+def test_an_alarm_s_window_is_longer_than_the_longest_healthy_gap(deployment: Deployment) -> None:
+    made = alarms(deployment)
+
+    def window(name: str) -> int:
+        period = made[name].get("Period") or made[name]["Metrics"][0]["MetricStat"]["Period"]
+        return int(made[name]["EvaluationPeriods"]) * int(period)
+
+    longest = 60 * int(deployment.template.source["Parameters"]["RefreshMinutes"]["MaxValue"])
+    # An update may restart the schedule just before a run: two intervals.
+    assert window("schedule-stopped") > 2 * longest
+    # What lasts is one alarm, not one a run: these are measured by each run.
+    assert window("refresh-failed") > longest
+    assert window("token-old") > longest
+    # Deliver tries again after half an hour at most.
+    assert window("not-set-up") > 1800
+    assert window("outbox-old") > 1800
+    # A batch that always fails comes back after the visibility timeout: two in the window.
+    hidden = properties(deployment, "Outbox")["VisibilityTimeout"]
+    assert window("deliver-failing") > made["deliver-failing"]["DatapointsToAlarm"] * hidden
+    # A scheduled run leaves a token that is younger than half the interval.
+    assert made["token-old"]["Threshold"] > 150
+
+
 def test_throttled_requests_are_counted_from_the_access_log(deployment: Deployment) -> None:
     assert deployment.of_type("AWS::Logs::MetricFilter") == {}
     assert "turned-away" not in alarms(deployment)

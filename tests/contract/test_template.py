@@ -337,18 +337,6 @@ def test_names_follow_from_the_folder(
     }
 
 
-def test_every_event_is_a_file_of_a_function() -> None:
-    folder = ROOT / "events"
-    assert folder.is_dir()
-    for path in folder.iterdir():
-        assert path.suffix == ".json", path.name
-        function = path.name.split(".")[0]
-        assert function in FUNCTIONS.values(), f"{path.name} belongs to no function"
-        json.loads(path.read_text(encoding="utf-8"))
-    have = {path.name for path in folder.iterdir()}
-    assert {f"{function}.json" for function in FUNCTIONS.values()} <= have
-
-
 # Numbers that belong together
 
 

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from bridge.api.request import HttpRequest, read_record
+from bridge.api.request import HttpRequest, gateway_request_id, read_record
 from bridge.deadline import Deadline, answer_by
 from bridge.delivery.creation import Created, Outcome, Queued, RecordCreator, Rejected
 from bridge.errors import (
@@ -106,7 +106,9 @@ class RecordApi:
 
     def answer(self, event: Any, context: LambdaContext) -> dict[str, Any]:
         """Answer one proxy event; whatever goes wrong, the caller gets an answer in our shape."""
-        self._telemetry.begin(getattr(context, "aws_request_id", ""))
+        self._telemetry.begin(
+            getattr(context, "aws_request_id", ""), correlation_id=gateway_request_id(event)
+        )
         inline = False
         try:
             request = HttpRequest.from_event(event)
@@ -157,6 +159,14 @@ class RecordApi:
                 "unresolved_key", object=record.object, key_source=asked.key_source
             )
             self._telemetry.count("UnresolvedKeys")
+        for event, metric, paths in (
+            ("unread_parts", "PartsUnread", asked.unread),
+            ("texts_cut", "TextsCut", asked.cut),
+            ("message_without_id", "MessagesWithoutId", ("id",) if asked.without_id else ()),
+        ):
+            if paths:
+                self._telemetry.warn(event, object=record.object, fields=paths)
+                self._telemetry.count(metric, len(paths))
         try:
             outcome = self._creator.create(
                 record,

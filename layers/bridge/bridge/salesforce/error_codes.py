@@ -193,7 +193,10 @@ MEANINGS: dict[str, Meaning] = {
         "it wants from the flow, or exempt the integration user in the rule.",
     ),
     "FIELD_INTEGRITY_EXCEPTION": Meaning(
-        Kind.REFUSED, _FLOW_AUTHOR + "the values of these fields do not go together."
+        Kind.REFUSED,
+        _FLOW_AUTHOR
+        + "the values of these fields do not go together. Where one is State or Country: "
+        "State and Country picklists are on; send the list's own value, or CountryCode / StateCode.",
     ),
     "INVALID_TYPE_ON_FIELD_IN_RECORD": Meaning(
         Kind.REFUSED, _FLOW_AUTHOR + "the value has the wrong type for the field."

@@ -1,4 +1,4 @@
-"""Every console on the pages: what is typed is typed, and what the page shows has to come back."""
+"""Every example of docs/api.md and README.md is run, and its response is the one that is shown."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ import pytest
 from sandbox.__main__ import API_KEY, PORT
 from tests.slow.docs.alike import differences
 from tests.slow.docs.conftest import World
-from tests.slow.docs.pages import PAGES, Fence, codes, exchanges, fences, table
+from tests.slow.docs.pages import Fence, codes, exchanges, fences, table
 
-CONSOLES = [one for page in PAGES for one in fences(page) if one.language == "console"]
+EXAMPLES = [
+    one
+    for page in ("README.md", "docs/api.md")
+    for one in fences(page)
+    if one.language == "console"
+]
 
 
 @contextlib.contextmanager
-def a_good_day(world: World) -> Iterator[None]:
+def nothing_wrong(world: World) -> Iterator[None]:
     yield
 
 
@@ -77,11 +82,11 @@ def too_many_requests(world: World) -> Iterator[None]:
     plan = world.output("UsagePlanId")
 
     def limit(rate: int, burst: int) -> None:
-        said = {"/throttle/rateLimit": str(rate), "/throttle/burstLimit": str(burst)}
+        limits = {"/throttle/rateLimit": str(rate), "/throttle/burstLimit": str(burst)}
         world.stack.client("apigateway").update_usage_plan(
             usagePlanId=plan,
             patchOperations=[
-                {"op": "replace", "path": path, "value": value} for path, value in said.items()
+                {"op": "replace", "path": path, "value": value} for path, value in limits.items()
             ],
         )
 
@@ -105,15 +110,15 @@ WHILE: dict[str, Callable[[World], contextlib.AbstractContextManager[None]]] = {
 
 
 def status_of(fence: Fence) -> int:
-    """The status that the page gives: in bold before the console, or in the comment before it."""
+    """The status on the page: in bold before the example, or in the comment before it."""
     found = re.search(r"\*\*(\d{3})\*\*", fence.before) or re.fullmatch(r"(\d{3})", fence.comment)
-    assert found, f"{fence.name} does not say with which status the answer comes"
+    assert found, f"{fence.name} has no status"
     return int(found[1])
 
 
 def replay(world: World, fence: Fence) -> list[tuple[int, Any, Any]]:
-    """Type all of a console: status, what is shown, and what came, of each answer."""
-    came = []
+    """Run an example: status, the response that is shown, and the actual one, of each command."""
+    results = []
     for number, (typed, shown) in enumerate(exchanges(fence.text)):
         typed = typed.replace(f"http://127.0.0.1:{PORT}/v1", world.stack.url)
         typed = typed.replace(API_KEY, world.stack.api_key)
@@ -122,12 +127,12 @@ def replay(world: World, fence: Fence) -> list[tuple[int, Any, Any]]:
             continue
         body, _, status = out.rpartition("\n")
         expected = json.loads(shown)
-        first = number == 0 or not came
+        first = number == 0 or not results
         wanted = status_of(fence) if first else expected["status"]
         assert int(status) == wanted, body
-        came.append((int(status), expected, json.loads(body)))
-    assert came, f"{fence.name} shows no answer"
-    return came
+        results.append((int(status), expected, json.loads(body)))
+    assert results, f"{fence.name} shows no response"
+    return results
 
 
 @pytest.fixture
@@ -136,17 +141,14 @@ def reader(world: World) -> World:
     return world
 
 
-ANSWERS = [one for one in CONSOLES if "curl" in one.text]
-
-
-@pytest.mark.parametrize("page", sorted({one.page for one in ANSWERS}))
-def test_every_answer_on_the_page_is_the_one_that_comes(reader: World, page: str) -> None:
-    shown = [one for one in ANSWERS if one.page == page]
+@pytest.mark.parametrize("page", sorted({one.page for one in EXAMPLES}))
+def test_every_response_on_the_page_is_the_actual_one(reader: World, page: str) -> None:
+    shown = [one for one in EXAMPLES if one.page == page]
     for fence in shown:
-        with WHILE.get(fence.comment, a_good_day)(reader):
-            for _, expected, came in replay(reader, fence):
-                assert differences(expected, came) == [], fence.name
-        # The next console is read on a day when nothing is wrong; records stay.
+        with WHILE.get(fence.comment, nothing_wrong)(reader):
+            for _, expected, actual in replay(reader, fence):
+                assert differences(expected, actual) == [], fence.name
+        # Nothing is wrong when the next example is run; records stay.
         reader.stack.aws.heal()
         reader.org.trouble.clear()
         reader.org.clear_rules()
@@ -156,10 +158,10 @@ def test_every_answer_on_the_page_is_the_one_that_comes(reader: World, page: str
 def test_every_outcome_and_status_of_the_table_is_shown_by_an_example() -> None:
     rows = table("docs/api.md", "What comes back", "status", "`outcome`").rows
     shown = {
-        (status_of(one), json.loads(answer)["outcome"])
-        for one in ANSWERS
+        (status_of(one), json.loads(response)["outcome"])
+        for one in EXAMPLES
         if one.page == "docs/api.md"
-        for _, answer in list(exchanges(one.text))[:1]
+        for _, response in list(exchanges(one.text))[:1]
     }
     for row in rows:
         (outcome,) = codes(row[1])
@@ -170,16 +172,16 @@ def test_every_outcome_and_status_of_the_table_is_shown_by_an_example() -> None:
             ), row
 
 
-def test_the_answers_have_the_keys_that_the_table_names() -> None:
+def test_the_responses_have_the_keys_that_the_table_names() -> None:
     rows = table("docs/api.md", "What comes back", "status", "`outcome`").rows
-    said = {codes(row[1])[0]: set(codes(row[3])) for row in rows}
-    said["exists"] = said["created"]
-    for fence in ANSWERS:
-        for _, answer in exchanges(fence.text):
-            if not answer or fence.page != "docs/api.md":
+    keys = {codes(row[1])[0]: set(codes(row[3])) for row in rows}
+    keys["exists"] = keys["created"]
+    for fence in EXAMPLES:
+        for _, response in exchanges(fence.text):
+            if not response or fence.page != "docs/api.md":
                 continue
-            body = json.loads(answer)
-            named = said[body["outcome"]] | {"outcome"}
+            body = json.loads(response)
+            named = keys[body["outcome"]] | {"outcome"}
             if body["outcome"] in ("rejected", "unknown"):
-                named |= said["rejected"] | {"type", "object", "key"}
+                named |= keys["rejected"] | {"type", "object", "key"}
             assert set(body) <= named, fence.name
