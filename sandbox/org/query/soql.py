@@ -206,6 +206,9 @@ class _Parser:
         order = self._order() if self._accept("ORDER", "BY") else ()
         limit = self._number() if self._accept("LIMIT") else None
         offset = self._number() if self._accept("OFFSET") else 0
+        # Either marks what was found as seen by the user, which nothing here shows.
+        if not self._accept("FOR", "VIEW"):
+            self._accept("FOR", "REFERENCE")
         self._accept("ALL", "ROWS")
         return Query(
             text=self._text,

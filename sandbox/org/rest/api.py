@@ -96,7 +96,9 @@ def dispatch(call: Call) -> Response:
         call.allow("GET", "HEAD")
         names = ("composite", "limits", "parameterizedSearch", "query", "queryAll", "search")
         more = ("sobjects", "tooling")
-        return Response(200, {n: f"/services/data/{call.version}/{n}" for n in (*names, *more)})
+        resources = {n: f"/services/data/{call.version}/{n}" for n in (*names, *more)}
+        identity = call.org.identity_url(call.session.user_id)
+        return Response(200, {**resources, "identity": identity})
     resource = _RESOURCES.get(parts[0])
     if resource is None:
         raise not_found()
