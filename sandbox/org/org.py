@@ -48,6 +48,8 @@ class Org(State):
         self.access = AccessBook(self.store)
         self.saver = Saver(self, self.rules)
         self.cursors = Cursors()
+        self.deployments: dict[str, Any] = {}
+        """Metadata deployments by their ids."""
         self.oauth = OAuth(self)
         self.usage = Usage(self)
         self.trouble = Trouble()

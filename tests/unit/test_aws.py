@@ -22,8 +22,7 @@ from hypothesis import strategies as st
 
 from bridge.aws import Aws, AwsError, AwsIdentity, FunctionError, sign
 from bridge.deadline import Deadline
-from bridge.errors import NoAnswer, Unreachable
-from bridge.http import Answer, Http
+from bridge.http import Answer, Http, NoConnection, NoResponse
 from tests.unit.doubles import IDENTITY, Call, Scripted, said
 
 AT = 1790236800.0
@@ -369,8 +368,8 @@ def test_a_refusal_is_raised_at_once_with_its_code(answer: Answer, code: str) ->
         said(400, {"__type": "ThrottlingException"}),
         said(400, {"__type": "KMS.ThrottlingException"}),
         said(400, {"__type": "RequestThrottled"}),
-        Unreachable("down"),
-        NoAnswer("reset"),
+        NoConnection("down"),
+        NoResponse("reset"),
     ],
 )
 def test_passing_trouble_is_passed_over(trouble: Answer | Exception) -> None:
@@ -427,7 +426,7 @@ def test_a_function_that_died_without_a_word_has_an_error_too(body: bytes) -> No
         (said(429, {"Reason": "ReservedFunctionConcurrentInvocationLimitExceeded"}), 429),
         (said(403, {"__type": "AccessDeniedException"}), 403),
         (Answer(500, {}, b""), 500),
-        (NoAnswer("too slow"), 0),
+        (NoResponse("too slow"), 0),
     ],
 )
 def test_a_function_is_asked_once(trouble: Answer | Exception, status: int) -> None:

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.conversations.composite import Part, PartResponse, composite, read_composite
 from bridge.conversations.decide import CaseRow, Home, LeadRow, Look, SeenTask
 from bridge.conversations.keys import task_key
 from bridge.conversations.look import (
@@ -31,14 +30,8 @@ from bridge.conversations.look import (
     read_cases,
     read_look,
 )
-from bridge.errors import (
-    LimitExceeded,
-    NoAnswer,
-    OrgNotReady,
-    SalesforceProblem,
-    SessionRefused,
-    Unavailable,
-)
+from bridge.errors import LimitExceeded, OrgNotReady, SalesforceProblem, SessionRefused, Unavailable
+from bridge.salesforce.composite import Part, PartResponse, composite, read_composite
 
 BASE = "/services/data/v68.0"
 FIELDS = Fields(record_key="Bird_Key__c")
@@ -356,11 +349,11 @@ def test_trouble_with_it_is_no_ground_for_a_decision() -> None:
         (failure("UNKNOWN_EXCEPTION", status=500), Unavailable),
         (failure("INVALID_QUERY_FILTER_OPERATOR"), Unavailable),
         (PartResponse(503, "<html>"), Unavailable),
-        (PartResponse(200, None), NoAnswer),
-        (PartResponse(200, {"records": [None]}), NoAnswer),
-        (PartResponse(200, {"records": [{"Id": "no id", "CreatedDate": CREATED}]}), NoAnswer),
-        (PartResponse(200, []), NoAnswer),
-        (PartResponse(400, {}), NoAnswer),
+        (PartResponse(200, None), Unavailable),
+        (PartResponse(200, {"records": [None]}), Unavailable),
+        (PartResponse(200, {"records": [{"Id": "no id", "CreatedDate": CREATED}]}), Unavailable),
+        (PartResponse(200, []), Unavailable),
+        (PartResponse(400, {}), Unavailable),
         (NO_REFERENCE, Unavailable),
     ],
 )
@@ -374,12 +367,12 @@ def test_a_query_that_fails_is_no_ground_for_a_decision(
 def test_nor_is_one_that_has_no_response() -> None:
     found = responses()
     del found["cases"]
-    with pytest.raises(NoAnswer):
+    with pytest.raises(Unavailable):
         read_look(WANTED, FIELDS, found)
 
 
 def test_a_row_without_its_time_is_none() -> None:
-    with pytest.raises(NoAnswer):
+    with pytest.raises(Unavailable):
         read_look(WANTED, FIELDS, responses(leads=rows(lead(CreatedDate="yesterday"))))
 
 
@@ -542,7 +535,7 @@ def test_cases_are_read_by_their_ids() -> None:
     assert found[ELSEWHERE] is None
     row = found[CASE]
     assert row and row.number == "00001026"
-    with pytest.raises(NoAnswer):
+    with pytest.raises(Unavailable):
         read_cases([CASE], FIELDS, {})
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bridge.bird.channels import LENGTHS
 from bridge.bird.mapping import SOURCES, fill, is_opt_out
-from bridge.bird.message import BirdMessage
+from bridge.bird.message import KEYS, BirdMessage
 from bridge.bird.phones import as_e164
 from bridge.bird.texts import cut, is_absent
 from bridge.records import ObjectName
@@ -390,6 +390,12 @@ def test_a_key_of_a_flow_that_nobody_knows_is_a_line() -> None:
     message = BirdMessage.parse({"channel": "sms", "txet": "Hello", "custom": {"size": [38, 39]}})
     assert message.details == ("txet: Hello", "custom.size: 38", "custom.size: 39")
     assert message.unread == ("txet", "custom.size")
+
+
+@pytest.mark.parametrize("key", sorted(KEYS))
+def test_a_key_that_counts_as_known_is_read(key: str) -> None:
+    said = BirdMessage.parse({key: "viber" if key == "channel" else "x-1"})
+    assert said != BirdMessage.parse({}) and not said.unread
 
 
 @pytest.mark.parametrize("nothing", ["null", "undefined", "None"])

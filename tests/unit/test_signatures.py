@@ -27,7 +27,7 @@ from bridge.deadline import Deadline
 from bridge.errors import NotKept, Unsigned
 from bridge.settings import Settings
 
-KEY = "3b1c8e5f7a92d46b08c1e3f5a7b9d2c4"
+KEY = "3b1c8e5f7a92d46b08c1e3f5a7b9d2c43b1c8e5f7a92d46b08c1e3f5a7b9d2c4"
 URL = "https://api.example.com/v1/webhooks/bird?object=Case"
 BODY = '{"text":"a & b \\u0026 c — ü"}'.encode()
 NOW = 1_790_236_800.0

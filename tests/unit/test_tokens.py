@@ -23,7 +23,7 @@ from bridge.errors import (
 )
 from bridge.oauth.access_token import AccessToken
 from bridge.oauth.sessions import Sessions
-from bridge.salesforce.client import Session
+from bridge.salesforce.session import Session
 from bridge.settings import Settings
 from tests.unit.doubles import INSTANCE, SmallAws
 

@@ -9,15 +9,6 @@ from typing import Any
 
 import pytest
 
-from bridge.conversations.composite import (
-    Part,
-    PartResponse,
-    composite,
-    halted,
-    holds_reference,
-    in_calls,
-    resolved,
-)
 from bridge.conversations.decide import Add, Create, Reopen
 from bridge.conversations.keys import task_key
 from bridge.conversations.look import NOT_SET_UP
@@ -41,13 +32,21 @@ from bridge.errors import (
     DuplicatesDetected,
     KeyTaken,
     LimitExceeded,
-    NoAnswer,
     OrgNotReady,
     Refused,
     RowLocked,
     SalesforceProblem,
     SessionRefused,
     Unavailable,
+)
+from bridge.salesforce.composite import (
+    Part,
+    PartResponse,
+    composite,
+    halted,
+    holds_reference,
+    in_calls,
+    resolved,
 )
 
 BASE = "/services/data/v68.0"
@@ -525,9 +524,9 @@ def test_a_contact_that_was_deleted_meanwhile() -> None:
         (failure("INVALID_SESSION_ID", status=401), SessionRefused),
         (failure("UNKNOWN_EXCEPTION", status=500), Unavailable),
         (failure("NOT_FOUND", "The requested resource does not exist", status=404), OrgNotReady),
-        (PartResponse(500, "<html>"), NoAnswer),
-        (PartResponse(201, {}), NoAnswer),
-        (halted(), NoAnswer),
+        (PartResponse(500, "<html>"), Unavailable),
+        (PartResponse(201, {}), Unavailable),
+        (halted(), Unavailable),
     ],
 )
 @pytest.mark.parametrize(
@@ -542,7 +541,7 @@ def test_what_passes_or_needs_a_person_is_raised(
 
 @pytest.mark.parametrize("decision", [TO_LEAD, TO_CONTACT, NEW_LEAD, REOPEN])
 def test_no_response_is_no_outcome(decision: Add | Create | Reopen) -> None:
-    with pytest.raises(NoAnswer):
+    with pytest.raises(Unavailable):
         read(decision)
 
 
@@ -697,7 +696,7 @@ def test_a_lock_is_waited_for(part: str) -> None:
 
 
 def test_a_rollback_without_a_culprit_is_no_outcome() -> None:
-    with pytest.raises(NoAnswer):
+    with pytest.raises(Unavailable):
         rolled_back("none", ROLLED_BACK)
 
 

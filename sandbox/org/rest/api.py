@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from sandbox.org.errors import KNOWN, Problem, Refused, bad_session, not_found, refused
 from sandbox.org.oauth.tokens import Session
 from sandbox.org.org import Org
-from sandbox.org.rest import collection, composite, graph, queries, search, tooling
+from sandbox.org.rest import collection, composite, graph, metadata, queries, search, tooling
 from sandbox.org.rest.call import Call, Response, refusal, split_target
 from sandbox.org.rest.sobjects import sobjects
 from sandbox.org.rest.versions import check_version, versions
@@ -94,9 +94,7 @@ def dispatch(call: Call) -> Response:
     parts = call.parts
     if not parts:
         call.allow("GET", "HEAD")
-        names = ("composite", "limits", "parameterizedSearch", "query", "queryAll", "search")
-        more = ("sobjects", "tooling")
-        resources = {n: f"/services/data/{call.version}/{n}" for n in (*names, *more)}
+        resources = {n: f"/services/data/{call.version}/{n}" for n in sorted(_RESOURCES)}
         identity = call.org.identity_url(call.session.user_id)
         return Response(200, {**resources, "identity": identity})
     resource = _RESOURCES.get(parts[0])
@@ -127,6 +125,8 @@ def composites(call: Call) -> Response:
 
 
 def limits(call: Call) -> Response:
+    if len(call.parts) > 1:
+        raise not_found()
     call.allow("GET", "HEAD")
     if not call.actor.may("PermissionsViewSetup"):
         # That the right is needed is known; how its lack is answered is not confirmed.
@@ -156,6 +156,7 @@ _RESOURCES: dict[str, Callable[[Call], Response]] = {
     "limits": limits,
     "composite": composites,
     "tooling": tooling.serve,
+    "metadata": metadata.serve,
     "parameterizedSearch": search.parameterized,
-    "search": search.sosl,
+    "search": search.statement,
 }

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import base64
-import io
 from typing import Any
-
-from werkzeug.formparser import parse_form_data
 
 from sandbox.org.data import ids
 from sandbox.org.data.schema import Field, ObjectType
 from sandbox.org.data.store import Record
 from sandbox.org.data.values import printed
 from sandbox.org.errors import KNOWN, Refused, not_found, refused
-from sandbox.org.rest.call import Call, Response, read_json
+from sandbox.org.rest.call import Call, Response
 from sandbox.org.rest.describe import describe, describe_global, object_summary
+from sandbox.org.rest.multipart import is_multipart, read_multipart
 from sandbox.org.rules.access import visible_record
 from sandbox.org.rules.saving import Outcome, raise_for
 
@@ -48,7 +46,7 @@ def basic_information(call: Call, kind: ObjectType) -> Response:
 
 
 def create(call: Call, kind: ObjectType) -> Response:
-    body = _multipart(call) if _is_multipart(call) else call.json()
+    body = _with_file(call) if is_multipart(call) else call.json()
     outcome = call.org.saver.insert([(kind, body)], call.actor, call.options())[0]
     return _created(call, kind, outcome)
 
@@ -170,30 +168,7 @@ def blob(call: Call, kind: ObjectType, record_id: str, name: str) -> Response:
     return Response(200, data, content_type="application/octetstream")
 
 
-def _is_multipart(call: Call) -> bool:
-    return call.headers.get("content-type", "").startswith("multipart/form-data")
-
-
-def _multipart(call: Call) -> dict[str, Any]:
-    """A file upload: a JSON part with the fields, and a part with the file."""
-    environ = {
-        "wsgi.input": io.BytesIO(call.raw),
-        "CONTENT_TYPE": call.headers.get("content-type", ""),
-        "CONTENT_LENGTH": str(len(call.raw)),
-        "REQUEST_METHOD": "POST",
-    }
-    _, form, files = parse_form_data(environ, silent=False)
-    body: dict[str, Any] = {}
-    for text in form.values():
-        fields = read_json(text.encode())
-        if isinstance(fields, dict):
-            body.update(fields)
-    for name, file in files.items():
-        content = file.stream.read()
-        if (file.content_type or "").startswith("application/json"):
-            fields = read_json(content)
-            if isinstance(fields, dict):
-                body.update(fields)
-        else:
-            body[name] = base64.b64encode(content).decode()
-    return body
+def _with_file(call: Call) -> dict[str, Any]:
+    """The fields of a file upload, with the file's content in base64."""
+    body, files = read_multipart(call)
+    return body | {name: base64.b64encode(content).decode() for name, content in files.items()}

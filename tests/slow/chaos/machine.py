@@ -28,8 +28,8 @@ from bridge.deadline import Deadline
 from bridge.delivery.creation import RecordCreator
 from bridge.delivery.deliver import Delivery
 from bridge.delivery.outbox import Envelope, Queues
-from bridge.errors import NoAnswer, NotKept, Unreachable
-from bridge.http import Answer, Http
+from bridge.errors import NotKept
+from bridge.http import Answer, Http, NoConnection, NoResponse
 from bridge.oauth.access_token import AccessToken
 from bridge.oauth.sessions import Sessions
 from bridge.records import ObjectName, Record
@@ -105,7 +105,7 @@ class OrgDoor(Http):
     ) -> Answer:
         trouble = self._fate.next()
         if trouble == "never sent":
-            raise Unreachable("nobody listens")
+            raise NoConnection("nobody listens")
         if trouble == "refused":
             return Answer(503, {}, HTML)
         half = trouble == "half of it"
@@ -125,7 +125,7 @@ class OrgDoor(Http):
         if trouble == "dies after":
             raise Killed
         if trouble == "answer lost":
-            raise NoAnswer("the connection was reset")
+            raise NoResponse("the connection was reset")
         if trouble == "done, and said to have failed":
             return Answer(503, {}, HTML)
         return Answer(answer.status, answer.headers, answer.encoded())

@@ -14,9 +14,9 @@ import yaml
 
 from bridge.api import signatures
 from bridge.bird.webhooks import read_shape
+from bridge.delivery.verdict import ABOUT_AN_ID, ABOUT_RIGHTS, NO_RIGHT, NO_RULE
 from bridge.errors import KeyFieldMissing
 from bridge.salesforce import error_codes as catalogue
-from bridge.salesforce.client import ABOUT_AN_ID, ABOUT_RIGHTS, NO_RIGHT, NO_RULE
 from bridge.salesforce.error_codes import Kind
 from sandbox import stack as sandbox_stack
 from sandbox.org import sample
@@ -75,11 +75,11 @@ def deployment(**parameters: str) -> Deployment:
 
 def test_the_routes_are_those_that_are_deployed() -> None:
     one = table("docs/api.md", "The API", "", "")
-    told = {tuple(path.split(" ")) for row in one.rows for path in codes(row[0])}
-    told = {pair for pair in told if len(pair) == 2}
+    pairs = {tuple(path.split(" ")) for row in one.rows for path in codes(row[0])}
+    named = {pair for pair in pairs if len(pair) == 2}
     deployed = {(route.method, route.path) for route in deployment().routes}
     # `?key=` beside `GET /leads/{key}` is the two routes that have the key in the query.
-    assert told == deployed - {("GET", "/leads"), ("GET", "/cases")}
+    assert named == deployed - {("GET", "/leads"), ("GET", "/cases")}
     assert any("`?key=`" in row[1] for row in one.rows)
 
 
@@ -144,14 +144,14 @@ def test_flows_know_every_outcome() -> None:
 
 def test_the_keys_of_the_table_of_channels() -> None:
     one = table("docs/flows.md", "The table of channels", "key", "")
-    told = {key for row in one.rows for cell in row for key in codes(cell)}
-    said = json.loads(CHANNELS.read_text(encoding="utf-8"))
-    keys = set(said) | {key for entry in said["channels"].values() for key in entry}
-    assert {key for key in keys if not key.startswith("$")} <= told
+    named = {key for row in one.rows for cell in row for key in codes(cell)}
+    channels = json.loads(CHANNELS.read_text(encoding="utf-8"))
+    keys = set(channels) | {key for entry in channels["channels"].values() for key in entry}
+    assert {key for key in keys if not key.startswith("$")} <= named
 
 
 def test_the_parameters_do_what_is_said() -> None:
-    one = table("docs/operations.md", "Close the doors further", "parameter", "what it does")
+    one = table("docs/operations.md", "Restrict access", "parameter", "what it does")
     source = Template.load().source
     text = json.dumps(source)
     for row in one.rows:
@@ -213,14 +213,14 @@ def test_every_code_of_ours_is_looked_into_after_the_codes_that_are_named() -> N
 def test_a_step_gets_what_the_api_answers() -> None:
     one = table("docs/troubleshooting.md", "Flows", "the step gets", "means")
     described = yaml.safe_load((ROOT / "docs" / "openapi.yaml").read_text(encoding="utf-8"))
-    answers = {
+    statuses = {
         status
         for methods in described["paths"].values()
         for operation in methods.values()
         for status in operation["responses"]
     }
     for row in one.rows:
-        assert set(re.findall(r"\d{3}", row[0])) <= answers, row
+        assert set(re.findall(r"\d{3}", row[0])) <= statuses, row
 
 
 def test_the_stack_has_what_is_listed() -> None:
@@ -239,7 +239,7 @@ def test_the_stack_has_what_is_listed() -> None:
 
 def test_the_sample_org_has_these_credentials() -> None:
     one = table("sandbox/org/README.md", "A Salesforce org in memory", "", "")
-    told = [code for row in one.rows for code in codes(row[1])]
+    named = [code for row in one.rows for code in codes(row[1])]
     known = [
         sample.CLIENT_ID,
         sample.CLIENT_SECRET,
@@ -250,14 +250,14 @@ def test_the_sample_org_has_these_credentials() -> None:
         sample.ADMIN_USER,
         sample.ADMIN_PASSWORD,
     ]
-    assert told == known
+    assert named == known
 
 
 def test_the_example_of_a_table_of_channels_is_one() -> None:
     (fence,) = (one for one in fences("docs/flows.md") if one.language == "jsonc")
-    said = json.loads("{" + fence.text + "}")
+    example = json.loads("{" + fence.text + "}")
     whole = json.loads(CHANNELS.read_text(encoding="utf-8"))
-    for name, fields in said["fields"].items():
+    for name, fields in example["fields"].items():
         whole["fields"][name] |= fields
-    whole["channels"] |= said["channels"]
+    whole["channels"] |= example["channels"]
     assert check(json.dumps(whole)) == []

@@ -15,47 +15,11 @@ from bridge.bird.channels import SenderKind, channel_named, channel_of_key
 from bridge.bird.html_text import beyond, text_of
 from bridge.bird.lines import Content, joined, money
 from bridge.bird.message import BirdMessage
-from bridge.bird.part import IN_BIRD, Part, TechnicalKeys
+from bridge.bird.part import IN_BIRD, Part, technical_keys
 from bridge.bird.phones import as_e164
 from bridge.errors import Ignored
 
-TECHNICAL = {
-    "They name other objects.": """*.id *.channelId *.conversationId *.contentId
-        *.platformReference payload.reference *.batchId *.participantId *.connectorId
-        payload.replyTo""",
-    "The business's own side.": "payload.receiver payload.meta.email.to",
-    "What kind of thing it is; a line says it in words.": """*.type *.contentType *.isAnimated
-        *.inline payload.direction payload.sender.contact.identifierKey
-        payload.sender.contact.identifiers.identifierKey""",
-    "State and price of the delivery.": """payload.status payload.reason payload.details
-        payload.failure payload.chargeableUnits payload.origin""",
-    "Times; the message's own can be mapped (`sentAt`).": "*.createdAt *.updatedAt *.lastStatusAt",
-    "Labels of the workspace; they can be mapped (`tags`).": "payload.tags",
-    "For mail programs; automatic mails are known by them.": "*.headers",
-    "A picture on a button.": "*.imageUrl",
-    "Of the platform, for programs.": "payload.meta.extraInformation?",
-    "What the business sent with.": """payload.meta.flow payload.meta.journey
-        payload.meta.campaign payload.meta.navigator payload.meta.conversation""",
-    "What Bird knows of the contact besides this message.": """
-        payload.sender.contact.annotations.attributes? payload.sender.contact.attributes?
-        payload.sender.contact.countryCode payload.sender.contact.platformAddressSelector
-        payload.sender.avatarUrl""",
-}
-"""Keys that are not shown, and why; how the paths are read says `part.TechnicalKeys`. A message
-that was forwarded alone is read as if it stood under `payload`."""
-
-CONVERSATION = {
-    "They name other objects, and times.": """*.id *.channelId *.participantId *.createdAt
-        *.updatedAt payload.lastMessageIncomingAt""",
-    "State of the conversation.": """*.type *.status payload.visibility payload.accessibility
-        payload.activeParticipantCount payload.pendingParticipantCount""",
-    "Who else takes part.": """payload.featuredParticipants payload.initiatingParticipant
-        payload.lastMessage.sender""",
-    "What Bird knows of the conversation.": "payload.attributes?",
-}
-"""The same for the events of conversations."""
-
-_TECHNICAL, _TECHNICAL_OF_CONVERSATIONS = TechnicalKeys(TECHNICAL), TechnicalKeys(CONVERSATION)
+_TECHNICAL, _OF_CONVERSATIONS = map(technical_keys, ("channels_api", "conversations"))
 _KINDS: dict[str, SenderKind] = {"phonenumber": "phone", "emailaddress": "email"}
 
 
@@ -191,7 +155,7 @@ def _read_body(content: Content, body: Part) -> None:
         if "mediaUrl" in item or "altText" in item:
             content.media("Image", item, "altText")
         _read_actions(content, item)
-    content.say(said.text("altText"), meta.words("fallbackText"))
+    content.say("" if kind == "gif" else said.text("altText"), meta.words("fallbackText"))
     if story := meta.text("storyType"):
         content.lines.append(f"Story: {story}")
     _read_actions(content, said)
@@ -267,5 +231,5 @@ def _read_conversation(whole: Part, *, channel: str, event: str) -> BirdMessage:
         known_phone=phone,
         known_email=email,
         display_name=customer.text("displayName"),
-        **content.finished(whole, _TECHNICAL_OF_CONVERSATIONS, "conversation"),
+        **content.finished(whole, _OF_CONVERSATIONS, "conversation"),
     )

@@ -14,32 +14,10 @@ from bridge.bird.channels import channel_named
 from bridge.bird.html_text import beyond, text_of
 from bridge.bird.lines import Content
 from bridge.bird.message import BirdMessage
-from bridge.bird.part import Part, TechnicalKeys
+from bridge.bird.part import Part, technical_keys
 from bridge.errors import Ignored
 
-TECHNICAL = {
-    "They name other objects.": """*.id *.href *.contactId *.channelId *.conversationId *.contentId
-        message.content.whatsappText.context.from""",
-    "The business's own side.": "message.to message.content.email.to",
-    "What kind of thing it is; a line says it in words.": """*.type message.platform
-        message.direction message.status message.content.interactive.type""",
-    "Times; the message's own can be mapped (`sentAt`).": "*.createdDatetime *.updatedDatetime",
-    "Labels and switches of the sending side.": """message.source message.tag message.trackId
-        message.fallback message.ttl message.content.email.tracking""",
-    "For mail programs; automatic mails are known by them.": """message.content.email.headers
-        message.content.email.returnPath""",
-    "Drawn inside the text of the mail.": "message.content.email.inlineImages",
-    "Size of a file.": "*.attachments.length",
-    "The conversation as Bird keeps it.": """conversation.contact conversation.channels
-        conversation.status conversation.lastReceivedDatetime conversation.lastUsedChannelId
-        conversation.lastUsedPlatformId conversation.messages""",
-    "What Bird knows of the contact besides this message.": """contact.msisdn contact.attributes?
-        contact.customDetails?""",
-}
-"""Keys that are not shown, and why; how the paths are read says `part.TechnicalKeys`. A message
-that was forwarded alone is read as if it stood under `message`."""
-
-_TECHNICAL = TechnicalKeys(TECHNICAL)
+_TECHNICAL = technical_keys("conversations_v1")
 _MEDIA = ("image", "video", "audio", "file")
 _NO_PERSON = "events"
 """A platform that is no channel of a person: the API itself can leave it out of its lists."""

@@ -12,42 +12,11 @@ from typing import Any
 from bridge.bird.channels import SenderKind, channel_named
 from bridge.bird.lines import Content, joined
 from bridge.bird.message import BirdMessage
-from bridge.bird.part import IN_BIRD, Part, TechnicalKeys, of_type
+from bridge.bird.part import IN_BIRD, Part, of_type, technical_keys
 from bridge.bird.texts import CUT
 from bridge.errors import Ignored
 
-TECHNICAL = {
-    "They name other objects.": """*.id *.workspace_id *.whatsapp_id *.sms_id *.inbound_message_id
-        *.message_id *.mailbox_id *.thread_id *.route_id *.in_reply_to_message_id *.in_reply_to
-        *.messaging_profile_id *.business_account_id *.conversation_id *.attachment_id
-        *.reply_message_id *.template_id *.template_version_id *.template_content_hash
-        *.image_identifier *.session_identifier *.request_identifier *.page_identifier *.contact_id
-        *.interactive_data.app_id *.interactive_data.bid""",
-    "The business's own side, and its own words.": """data.to data.message.to
-        data.in_reply_to_message *.received_message data.message.source data.message.category""",
-    "What kind of thing it is; a line says it in words.": """*.type *.mime_type data.message.kind
-        *.reply_message.style data.direction data.message.direction data.message.status
-        data.contact_cards.origin
-        *.sticker.animated *.use_live_layout *.multiple_selection""",
-    "Times; the message's own can be mapped (`sentAt`).": """timestamp *.created_at *.sent_at
-        *.replied_at""",
-    "Labels of the workspace; they can be mapped (`tags`).": "data.tags data.message.tags",
-    "Cost and carrier.": """data.cost data.cost_center data.segments data.carrier data.mcc_mnc
-        data.country_code data.message.cost data.message.last_error""",
-    "Languages and time zones of a template, a device.": """*.requested_language
-        *.resolved_language data.message.locale *.event.timezone_offset""",
-    "What a mail server found; no person can act on it.": """data.authentication data.spf_pass
-        data.dkim_pass data.dmarc_pass data.spam_score""",
-    "Pictures of the choices, relative addresses.": "*.interactive_data.data.images *.app_icon_url",
-    "Choices that were not taken; what an answer is for machines.": """*.quick_reply.items
-        *.selections.items.value""",
-    "Place and id of a choice, whose title is shown; size of a file.": """*.sections.order
-        *.items.order *.items.identifier *.event.identifier *.timeslots.identifier
-        *.attachments.size *.selected_identifier *.selected_index""",
-}
-"""Keys that are not shown, and why; how the paths are read says `part.TechnicalKeys`."""
-
-_TECHNICAL = TechnicalKeys(TECHNICAL)
+_TECHNICAL = technical_keys("events_2026")
 _MEDIA = ("image", "video", "audio", "sticker", "document", "file")
 _IDS = {"email": ("inbound_message_id",), "email_mailbox": ("message_id",), "amb": ("id",)}
 """The message's own id; `message_id` of `email.received` is the mail's RFC 5322 Message-ID."""
@@ -206,7 +175,7 @@ def _read_answer(content: Content, data: Part) -> None:
     form = data.part("dynamic", "data")
     for page in form.parts("selections"):
         answers = [item.text("title") or item.text("value") for item in page.parts("items")]
-        question = joined((page.text("title"), page.text("subtitle")))
+        question = page.text("title") or page.text("subtitle")
         content.say(f"{question}: {', '.join(filter(None, answers))}")
     if form.flag("private"):
         content.lines.append("The customer's device marked this form as private")

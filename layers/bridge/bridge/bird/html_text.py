@@ -17,6 +17,8 @@ _BLOCKS = (
     "thead tr ul "
 )
 _CELLS = frozenset({"td", "th"})
+_DECLARATION = re.compile(r"<[!?][^<>]*>")
+_NO_TAG = re.compile(r"<(?!/?[A-Za-z][^<>]*>)")
 _LINKS = ("http:", "https:", "mailto:", "tel:")
 
 
@@ -67,10 +69,24 @@ class _Words(HTMLParser):
 def text_of(html: str) -> str:
     """The words of an HTML text, a line for each block that has any."""
     parser = _Words()
-    parser.feed(html)
+    parser.feed(_plain_tags(html))
     parser.close()
     lines = (" ".join(line.split()) for line in "".join(parser.pieces).splitlines())
     return "\n".join(line for line in lines if line)
+
+
+def _plain_tags(html: str) -> str:
+    """The same with nothing but whole tags as markup, any other `<` as the character.
+
+    For what is never closed (comments, declarations, attributes) the parser looks through all that
+    follows, each time it meets one: a mail of a few hundred kilobytes would take minutes.
+    """
+    kept, at = [], 0
+    while (start := html.find("<!--", at)) >= 0 and (end := html.find("-->", start)) >= 0:
+        kept.append(html[at:start])
+        at = end + 3
+    html = _DECLARATION.sub("", "".join(kept) + html[at:].replace("<!--", ""))
+    return _NO_TAG.sub("&lt;", html)
 
 
 def beyond(text: str, html: str) -> str:

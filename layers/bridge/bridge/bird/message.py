@@ -20,7 +20,8 @@ _READ = (
     "channel messageid conversationid contactid sender displayname name firstname lastname phone "
     "email text subject media tags object sentat"
 )
-_KNOWN = frozenset((*_READ.split(), *map(str.lower, REFERRAL)))
+KEYS = frozenset((*_READ.split(), *map(str.lower, REFERRAL)))
+"""The keys of `bird` that are read, in lower case."""
 _SUBJECT_WORDS = 80
 _LEAST_TEXT = 1_000
 """Characters of the customer's own words that stay before the lines that follow them are cut."""
@@ -106,7 +107,7 @@ class BirdMessage:
         referral = {name: text(name.lower()) for name in REFERRAL if text(name.lower())}
         details += [f"{name}: {value}" for name, value in referral.items()]
         unread: dict[str, None] = {}
-        if not _KNOWN.issuperset(lower):
+        if not KEYS.issuperset(lower):
             # A flow's own key, or one that is spelled wrongly: rare, and its words are kept.
             from bridge.bird.part import Part
 
@@ -255,7 +256,7 @@ class _FlowKeys:
 
     @staticmethod
     def shows(keys: list[str]) -> bool:
-        return keys[0].lower() not in _KNOWN
+        return keys[0].lower() not in KEYS
 
 
 _KNOWN_OF_FLOWS = _FlowKeys()

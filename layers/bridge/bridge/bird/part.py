@@ -6,8 +6,10 @@ names, comes out of `unread` as a line for the record, also where nobody knows i
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from bridge.bird.texts import as_text, is_absent, one_line
@@ -22,7 +24,7 @@ _SECRET = re.compile(
     r"token|secret|password|passwd|credential|authorization|cvv|cvc|api_?key", re.I
 )
 _LABEL = ("name", "value")
-Path = tuple[str | int, ...]
+Where = tuple[str | int, ...]
 
 
 class Keys(Protocol):
@@ -33,17 +35,17 @@ class Keys(Protocol):
 
 
 class TechnicalKeys:
-    """Keys that tell a person nothing, each list of them with its reason.
+    """Keys that tell a person nothing: `technical_keys.json` lists them, each list with its reason.
 
     `a.b` is that path and all below it, `*.a.b` the same anywhere. What is below a path that ends
     with `?` is anybody's: ids and single words are technical, a phrase is not.
     """
 
-    def __init__(self, reasons: Mapping[str, str]) -> None:
-        self._paths = frozenset(" ".join(reasons.values()).split())
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._paths = frozenset(" ".join(paths).split())
 
     def shows(self, keys: list[str]) -> bool | None:
-        """Whether the list names this path, from list indexes freed, or its end."""
+        """Whether the list names neither this path nor its end."""
         path = ".".join(keys)
         ends = (f"*.{'.'.join(keys[start:])}" for start in range(len(keys)))
         if path in self._paths or any(end in self._paths for end in ends):
@@ -51,15 +53,21 @@ class TechnicalKeys:
         return None if f"{path}?" in self._paths else True
 
 
+def technical_keys(shape: str) -> TechnicalKeys:
+    """The list for the bodies of one of the readers."""
+    lists = json.loads(Path(__file__).with_name("technical_keys.json").read_text("utf-8"))
+    return TechnicalKeys(lists[shape].values())
+
+
 class Part:
     """An object inside a body; nothing in it is demanded, what is not there is empty."""
 
     __slots__ = ("_path", "_read", "_value")
 
-    def __init__(self, value: object, path: Path = (), read: set[Path] | None = None) -> None:
+    def __init__(self, value: object, path: Where = (), read: set[Where] | None = None) -> None:
         self._value: Mapping[str, Any] = value if isinstance(value, dict) else {}
         self._path = path
-        self._read: set[Path] = set() if read is None else read
+        self._read: set[Where] = set() if read is None else read
 
     def __bool__(self) -> bool:
         return bool(self._value)
@@ -150,8 +158,8 @@ class Part:
             yield safe[-100:], f"{'.'.join(map(one_line, keys))[:200]}: {line}"
 
     def _leaves(
-        self, value: object, path: Path, technical: Keys, *, phrases: bool
-    ) -> Iterator[tuple[Path, str]]:
+        self, value: object, path: Where, technical: Keys, *, phrases: bool
+    ) -> Iterator[tuple[Where, str]]:
         """Every text, number and mark that nobody read, with where it stands."""
         shows = technical.shows([key for key in path if isinstance(key, str)]) if path else True
         if path in self._read or shows is False:

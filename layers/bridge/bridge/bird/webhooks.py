@@ -52,9 +52,8 @@ FIELDS = frozenset(
 """Standard fields of Lead and Case that a caller may name, in lower case (Object Reference)."""
 
 _DOTTED = re.compile(r"[a-z0-9_]+(?:\.[a-z0-9_]+)+")
-_QUERY = TechnicalKeys(
-    {"Parameters of ours, where the SMS came in the query.": "errors object channel key"}
-)
+_QUERY = TechnicalKeys(["errors object channel key"])
+"""Parameters of ours, where an SMS came in the query."""
 
 
 def read_shape(body: Mapping[str, Any], *, channel: str = "") -> BirdMessage | None:

@@ -15,11 +15,13 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
-from bridge.conversations.composite import MOST_QUERIES, Part, PartResponse, Ref, is_halted
 from bridge.conversations.decide import CaseRow, Home, LeadRow, Look, SeenTask
 from bridge.conversations.keys import task_key
-from bridge.errors import NoAnswer, OrgNotReady, Refused, SalesforceProblem, Unavailable
-from bridge.salesforce.client import judge, read_faults, read_id, soql_text
+from bridge.errors import OrgNotReady, Refused, SalesforceProblem, Unavailable
+from bridge.salesforce.client import soql_text
+from bridge.salesforce.composite import MOST_QUERIES, Part, PartResponse, Ref, is_halted
+from bridge.salesforce.responses import judge, read_faults, unreadable
+from bridge.salesforce.session import read_id
 
 CONVERSATION_FIELD = "Bird_Conversation__c"
 LAST_MESSAGE_FIELD = "Bird_Last_Message__c"
@@ -416,34 +418,34 @@ def _case(row: dict[str, Any], fields: Fields) -> CaseRow:
 def _rows(response: PartResponse | None, fields: Fields) -> tuple[list[dict[str, Any]], bool]:
     """The rows of a query, and whether there are more than it shows. Raises SalesforceProblem."""
     if response is None:
-        raise _unreadable()
+        raise unreadable()
     if not response.ok:
         raise _problem(response, fields)
     body = response.body
     rows = body.get("records") if isinstance(body, dict) else None
     if not isinstance(rows, list):
-        raise _unreadable()
+        raise unreadable()
     return [_lower(row) for row in rows], body.get("done") is False
 
 
 def _lower(row: Any) -> dict[str, Any]:
     """A row by lower-case names: an org writes a field's name as it was made."""
     if not isinstance(row, dict):
-        raise _unreadable()
+        raise unreadable()
     return {str(name).lower(): value for name, value in row.items()}
 
 
 def _id(row: dict[str, Any]) -> str:
     record_id = read_id(row.get("id"))
     if record_id is None:
-        raise _unreadable()
+        raise unreadable()
     return record_id
 
 
 def _created(row: dict[str, Any]) -> datetime:
     moment = _moment(row.get("createddate"))
     if moment is None:
-        raise _unreadable()
+        raise unreadable()
     return moment
 
 
@@ -461,10 +463,6 @@ def _text(row: dict[str, Any], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _unreadable() -> NoAnswer:
-    return NoAnswer("Salesforce's answer could not be read")
-
-
 def _problem(response: PartResponse, fields: Fields) -> SalesforceProblem:
     """Why a part of the look failed: never a refusal of the message, which nobody has seen yet."""
     faults = read_faults(response.body, status=response.status)
@@ -480,7 +478,7 @@ def _problem(response: PartResponse, fields: Fields) -> SalesforceProblem:
         )
     problem = judge(faults, key_field="") if faults else None
     if problem is None:
-        return _unreadable() if response.status < 500 else Unavailable("Salesforce is unavailable")
+        return unreadable() if response.status < 500 else Unavailable("Salesforce is unavailable")
     if isinstance(problem, Refused):
         return Unavailable(problem.message, code=problem.code, hint=problem.hint)
     return problem

@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from bridge.bird.message import cut
+from bridge.bird.texts import CUT as CUT_MARK
+from bridge.bird.texts import cut
 from bridge.records import ObjectName, Record
-
-CUT_MARK = "… (cut; open it in Bird)"
-"""What ends a text that did not fit."""
 
 DESCRIPTION_LENGTH = 32_000
 SUBJECT_LENGTH = 255

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from bridge.conversations.composite import Part, PartResponse, Ref, is_halted
 from bridge.conversations.decide import Add, Create, RecordObject, Reopen
 from bridge.conversations.keys import task_key
 from bridge.conversations.look import (
@@ -24,9 +23,11 @@ from bridge.conversations.look import (
     TASK_KEY_FIELD,
 )
 from bridge.conversations.message import Message, as_comment, as_salesforce_time
-from bridge.errors import KeyTaken, NoAnswer, OrgNotReady, Refused, SalesforceProblem
+from bridge.errors import KeyTaken, OrgNotReady, Refused, SalesforceProblem
 from bridge.records import ObjectName, Record
-from bridge.salesforce.client import Fault, derived_at_fault, judge, read_faults, read_id
+from bridge.salesforce.composite import Part, PartResponse, Ref, is_halted
+from bridge.salesforce.responses import Fault, derived_at_fault, judge, read_faults, unreadable
+from bridge.salesforce.session import read_id
 
 COMPLETED = "Completed"
 """The closed Task status of an org that renamed none; the table of channels may name another."""
@@ -451,7 +452,7 @@ def _read_refused_reopen(
         None,
     )
     if cause is None:
-        raise _unreadable()
+        raise unreadable()
     if cause == "add":
         return _read_refused_task(decision, write, responses)
     problem = _problem(responses[cause])
@@ -475,7 +476,7 @@ def _problem(
 ) -> SalesforceProblem:
     """Why a part was not done."""
     if response is None:
-        return _unreadable()
+        return unreadable()
     faults = [
         fault
         for fault in read_faults(response.body, status=response.status, object_name=object_name)
@@ -488,7 +489,7 @@ def _problem(
             fields=missing,
             hint=NOT_SET_UP_HINT,
         )
-    return judge(faults, key_field=key_field) if faults else _unreadable()
+    return judge(faults, key_field=key_field) if faults else unreadable()
 
 
 def _of_ours(faults: Iterable[Fault]) -> tuple[str, ...]:
@@ -521,9 +522,5 @@ def _new_id(responses: Mapping[str, PartResponse], name: str) -> str | None:
 def _task_id(responses: Mapping[str, PartResponse]) -> str:
     task_id = _new_id(responses, "add")
     if task_id is None:
-        raise _unreadable()
+        raise unreadable()
     return task_id
-
-
-def _unreadable() -> NoAnswer:
-    return NoAnswer("Salesforce's answer could not be read")

@@ -11,7 +11,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.salesforce.client import Session, read_json, read_text
+from bridge.salesforce.session import Session
+from bridge.untrusted import read_json, read_text
 
 CONNECT_HINT = "Run `make connect` (bird-salesforce connect), which connects the org in one step."
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from bridge.errors import NotConnected
 from bridge.oauth.access_token import CONNECT_HINT
-from bridge.salesforce.client import read_json, read_text
+from bridge.untrusted import read_json, read_text
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,8 +18,9 @@ from bridge.errors import BridgeError, Unavailable
 from bridge.http import Answer
 from bridge.oauth.access_token import AccessToken, is_token
 from bridge.oauth.credentials import Credentials, read_encodable
-from bridge.salesforce.client import read_faults, read_json
 from bridge.salesforce.error_codes import MEANINGS
+from bridge.salesforce.responses import read_faults
+from bridge.untrusted import read_json
 
 LONGEST_ERROR = 40
 """Characters of an OAuth error code; the longest known one has 22."""

@@ -21,7 +21,7 @@ from bridge.errors import (
     NotConnected,
     Unavailable,
 )
-from bridge.http import Http
+from bridge.http import Http, HttpError
 from bridge.oauth.access_token import CONNECT_HINT, AccessToken
 from bridge.oauth.boto3_errors import BOTO3_ERRORS, as_aws_error
 from bridge.oauth.credentials import Credentials
@@ -208,6 +208,9 @@ class TokenRefresher:
                 if rotated and rotated != credentials.refresh_token:
                     self._vault.keep_unsigned(credentials, rotated)
                 raise
+            except HttpError as error:
+                trouble = Unavailable(str(error), code=error.code)
+                trouble.__cause__ = error
             except Unavailable as error:
                 trouble = error
             pause = random.uniform(0.5, 1.0) * 2**attempt

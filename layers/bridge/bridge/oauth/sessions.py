@@ -23,7 +23,7 @@ from bridge.errors import (
     named,
 )
 from bridge.oauth.access_token import CONNECT_HINT, AccessToken
-from bridge.salesforce.client import Session
+from bridge.salesforce.session import Session
 from bridge.settings import Settings
 
 Result = TypeVar("Result")

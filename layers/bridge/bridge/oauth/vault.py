@@ -15,8 +15,8 @@ from bridge.errors import CredentialsLost, NotConnected
 from bridge.oauth.access_token import CONNECT_HINT, AccessToken, is_token
 from bridge.oauth.boto3_errors import BOTO3_ERRORS
 from bridge.oauth.credentials import Credentials
-from bridge.salesforce.client import read_json, read_text
 from bridge.settings import Settings
+from bridge.untrusted import read_json, read_text
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
