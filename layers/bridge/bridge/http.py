@@ -63,7 +63,7 @@ class TooLarge(NoResponse):
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """An HTTP response. The body is not in `repr`: it may hold anything."""
 
     status: int
@@ -110,7 +110,7 @@ class _Timed:
         return io.BufferedReader(_Incoming(raw, self._sock, deadline))
 
 
-class _Response(http.client.HTTPResponse):
+class _TimedResponse(http.client.HTTPResponse):
     """A response that is read, from its first byte, within the time that the socket has now."""
 
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
@@ -120,7 +120,7 @@ class _Response(http.client.HTTPResponse):
 class _Connection(http.client.HTTPConnection):
     """Sends headers and body together: one TLS record and one packet instead of two of each."""
 
-    response_class = _Response
+    response_class = _TimedResponse
 
     def __init__(self, host: str, port: int | None, **options: Any) -> None:
         super().__init__(host, port, **options)
@@ -162,7 +162,7 @@ class Http:
         body: bytes | None = None,
         deadline: Deadline,
         repeatable: bool = False,
-    ) -> Answer:
+    ) -> Response:
         """Send one request and read its whole response before the deadline.
 
         `repeatable`: the request may be sent again where it is not known whether it arrived.
@@ -188,7 +188,7 @@ class Http:
                 connection.request(method, "/" + path, body=body, headers=headers)
                 connection.sock.settimeout(_seconds(deadline))
                 with contextlib.closing(connection.getresponse()) as response:
-                    answer = _read(response, deadline)
+                    whole = _read(response, deadline)
                     reusable = not response.will_close
             except (http.client.HTTPException, OSError) as error:
                 connection.close()
@@ -207,7 +207,7 @@ class Http:
                     self._idle.setdefault(address, []).append(connection)
                 else:
                     connection.close()
-                return answer
+                return whole
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _take(self, address: tuple[str, str]) -> _Connection:
@@ -241,7 +241,7 @@ def _seconds(deadline: Deadline) -> float:
     return seconds
 
 
-def _read(response: http.client.HTTPResponse, deadline: Deadline) -> Answer:
+def _read(response: http.client.HTTPResponse, deadline: Deadline) -> Response:
     """Read the body in pieces, so that an endless one is given up."""
     pieces: list[bytes] = []
     size = 0
@@ -257,7 +257,7 @@ def _read(response: http.client.HTTPResponse, deadline: Deadline) -> Answer:
     body = b"".join(pieces)
     if response.headers.get("content-encoding", "").lower() == "gzip":
         body = _unpack(body)
-    return Answer(response.status, cast(Mapping[str, str], response.headers), body)
+    return Response(response.status, cast(Mapping[str, str], response.headers), body)
 
 
 def _unpack(body: bytes) -> bytes:
