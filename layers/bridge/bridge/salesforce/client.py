@@ -71,6 +71,9 @@ class Cost:
         )
 
 
+NO_COST = Cost()
+
+
 @dataclass(frozen=True)
 class Result(Generic[Value]):
     """What a request gave: a value, or the problem of the call as a whole; and what it cost."""
@@ -205,7 +208,7 @@ class Salesforce:
         field = self._key_field
         number = ",CaseNumber" if object_name == "Case" else ""
         found: dict[str, Found] = {}
-        cost = Cost()
+        cost = NO_COST
         for some in _slices(keys):
             soql = (
                 f"SELECT Id,{field},IsDeleted{number} FROM {object_name} "
@@ -245,7 +248,7 @@ class Salesforce:
         """All rows of a query, deleted ones too."""
         path: str | None = f"{self._base}/queryAll?q={_quoted(soql)}"
         rows: list[dict[str, Any]] = []
-        cost = Cost()
+        cost = NO_COST
         while path is not None:
             if cost.calls == MAX_PAGES:
                 return Result(cost, problem=unreadable())
