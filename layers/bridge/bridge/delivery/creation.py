@@ -110,17 +110,18 @@ class RecordCreator:
         if at_once:
             reserved = min(QUEUE_SECONDS, self._settings.response_budget_seconds / 4)
             outcome = self._try(record, calls, deadline.sooner(reserved))
-        if outcome.found is None:
-            # A cold start may have used up the caller's time: better kept late than not at all.
-            queue_deadline = max(deadline, Deadline.after(QUEUE_SECONDS), key=lambda d: d.at)
-            try:
-                if isinstance(outcome.problem, Refused):
-                    refused = envelope.refused(outcome.problem, attempts=1)
-                    self._queues.reject(refused, deadline=queue_deadline)
-                else:
-                    self._queues.queue(body, deadline=queue_deadline)
-            except NotKept as problem:
-                outcome = Outcome("not_kept", problem=problem)
+        if outcome.found is not None:
+            return outcome
+        # A cold start may have used up the caller's time: better kept late than not at all.
+        queue_deadline = max(deadline, Deadline.after(QUEUE_SECONDS), key=lambda d: d.at)
+        try:
+            if isinstance(outcome.problem, Refused):
+                refused = envelope.refused(outcome.problem, attempts=1)
+                self._queues.reject(refused, deadline=queue_deadline)
+            else:
+                self._queues.queue(body, deadline=queue_deadline)
+        except NotKept as problem:
+            outcome = Outcome("not_kept", problem=problem)
         return replace(outcome, cost=calls.cost)
 
     def find(
@@ -131,7 +132,7 @@ class RecordCreator:
         for key in keys:
             found = self._look_up(object_name, key, calls, deadline)
             if found:
-                return key, Outcome("exists", found, calls.record_url(found.id))
+                return key, _there("exists", found, calls)
         return None
 
     def _try(self, record: Record, calls: Calls, deadline: Deadline) -> Outcome:
@@ -155,7 +156,7 @@ class RecordCreator:
         """Insert, and do what the verdict on the response says. Raises Unavailable, NotSetUp."""
         attempt = self._insert(record, calls, deadline)
         if attempt.created is not None:
-            return Outcome("created", attempt.created, calls.record_url(attempt.created.id))
+            return _there("created", attempt.created, calls)
         # Only a record that was not made needs the rest (docs/adr/0020).
         from bridge.delivery import verdict
 
@@ -166,8 +167,7 @@ class RecordCreator:
         while True:
             match verdict.verdict_on(attempt, record, context):
                 case verdict.There(found, new):
-                    url = calls.record_url(found.id)
-                    return Outcome("created" if new else "exists", found, url)
+                    return _there("created" if new else "exists", found, calls)
                 case verdict.Wait(problem):
                     return _queued(problem)
                 case verdict.Refuse(problem):
@@ -195,6 +195,10 @@ class RecordCreator:
         self, object_name: ObjectName, key: str, calls: Calls, deadline: Deadline
     ) -> Found | None:
         return calls.make(self._salesforce.find, object_name, key, deadline=deadline).get()
+
+
+def _there(name: Literal["created", "exists"], found: Found, calls: Calls) -> Outcome:
+    return Outcome(name, found, calls.record_url(found.id), cost=calls.cost)
 
 
 def _queued(problem: SalesforceProblem) -> Outcome:

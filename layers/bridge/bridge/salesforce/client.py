@@ -131,17 +131,20 @@ class Salesforce:
 
     def _case_body(self, record: Record, headers: Mapping[str, str]) -> bytes:
         # A Lead, and so the cold start of create_lead, does without it.
-        from bridge.salesforce.composite import Part, Ref, composite
+        from bridge.salesforce import composite as c
 
-        url: tuple[str | Ref, ...] = ("/sobjects/Case/", Ref("create", "id"), _CASE_FIELDS)
+        url: tuple[str | c.Ref, ...] = ("/sobjects/Case/", c.Ref("create", "id"), _CASE_FIELDS)
         if self._key_field:
             url = (self._find_path("Case", record.key),)
-        values = self._values(record)
-        create = Part(
-            name="create", method="POST", path=("/sobjects/Case",), body=values, headers=headers
+        create = c.Part(
+            name="create",
+            method="POST",
+            path=("/sobjects/Case",),
+            body=self._values(record),
+            headers=headers,
         )
-        find = Part(name="find", method="GET", path=url)
-        return _dump(composite([create, find], base=self._base))
+        find = c.Part(name="find", method="GET", path=url)
+        return _dump(c.composite([create, find], base=self._base))
 
     def insert_headers(self, record: Record) -> dict[str, str]:
         """Assignment and duplicate headers of an insert. In a collection they hold for all of it.
