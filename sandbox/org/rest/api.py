@@ -94,9 +94,9 @@ def dispatch(call: Call) -> Response:
     parts = call.parts
     if not parts:
         call.allow("GET", "HEAD")
-        names = ("composite", "limits", "parameterizedSearch", "query", "queryAll", "search")
-        more = ("sobjects", "tooling")
-        return Response(200, {n: f"/services/data/{call.version}/{n}" for n in (*names, *more)})
+        resources = {n: f"/services/data/{call.version}/{n}" for n in sorted(_RESOURCES)}
+        identity = call.org.identity_url(call.session.user_id)
+        return Response(200, {**resources, "identity": identity})
     resource = _RESOURCES.get(parts[0])
     if resource is None:
         raise not_found()
@@ -125,6 +125,8 @@ def composites(call: Call) -> Response:
 
 
 def limits(call: Call) -> Response:
+    if len(call.parts) > 1:
+        raise not_found()
     call.allow("GET", "HEAD")
     if not call.actor.may("PermissionsViewSetup"):
         # That the right is needed is known; how its lack is answered is not confirmed.
@@ -156,5 +158,5 @@ _RESOURCES: dict[str, Callable[[Call], Response]] = {
     "tooling": tooling.serve,
     "metadata": metadata.serve,
     "parameterizedSearch": search.parameterized,
-    "search": search.sosl,
+    "search": search.statement,
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl, unquote
@@ -47,6 +47,17 @@ def refusal(error: Refused) -> Response:
     return Response(error.status, [problem.as_rest() for problem in error.problems])
 
 
+class Query(dict[str, str]):
+    """The parameters of a URL: the last value of each name, and with `all` every one."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
+        super().__init__(pairs)
+        self._pairs = pairs
+
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self._pairs if key == name]
+
+
 @dataclass(slots=True, kw_only=True)
 class Call:
     """A call that passed authentication. `parts` are the path's segments after the version."""
@@ -54,7 +65,7 @@ class Call:
     org: Org
     method: str
     parts: list[str]
-    query: dict[str, str]
+    query: Query
     headers: Mapping[str, str]
     session: Session
     actor: Rights
@@ -118,11 +129,11 @@ class Call:
         )
 
 
-def split_target(target: str) -> tuple[list[str], dict[str, str]]:
+def split_target(target: str) -> tuple[list[str], Query]:
     """A request target as decoded path segments and query; ``%2F`` stays inside its segment."""
     path, _, query = target.partition("?")
     parts = [unquote(part) for part in path.split("/") if part]
-    return parts, dict(parse_qsl(query, keep_blank_values=True))
+    return parts, Query(parse_qsl(query, keep_blank_values=True))
 
 
 def read_json(raw: bytes) -> Any:

@@ -182,7 +182,7 @@ def read_record(
     )
     if message and not explicit and is_opt_out(message):
         raise Ignored(f"the text is {message.text.strip()} alone, an opt-out", event="opt-out")
-    derived = derived_fields(
+    derived, shortened = derived_fields(
         message,
         object_name,
         given={name.lower() for name in explicit},
@@ -192,14 +192,14 @@ def read_record(
         record=Record(
             object=object_name,
             key=key,
-            fields={**explicit, **derived.fields},
-            derived=frozenset(derived.fields),
+            fields={**explicit, **derived},
+            derived=frozenset(derived),
             channel=message.channel.name if message else NONE,
         ),
         key_source=key_source,
         unresolved_keys=unresolved,
         unread=message.unread if message else (),
-        cut=derived.cut,
+        cut=shortened,
         without_id=bool(message and message.forwarded and not message.message_id),
     )
 
