@@ -10,7 +10,7 @@ from typing import Any
 
 from sandbox.org.data import ids
 from sandbox.org.data.clock import stamp
-from sandbox.org.data.fields import text
+from sandbox.org.data.fields import READ_ONLY, text
 from sandbox.org.data.schema import TEXT_TYPES, Field, ObjectType, object_type
 from sandbox.org.data.state import State
 from sandbox.org.data.store import Record
@@ -35,15 +35,15 @@ _NAME = object_type(
     "Name",
     "",
     [
-        text("Name", "Name", 255),
-        text("Type", "Type", 40),
-        text("FirstName", "First Name", 40),
-        text("LastName", "Last Name", 80),
-        text("Title", "Title", 128),
-        text("Email", "Email", 80),
-        text("Phone", "Phone", 40),
-        text("Username", "Username", 80),
-        text("Alias", "Alias", 8),
+        text("Name", "Name", 255, **READ_ONLY),
+        text("Type", "Type", 40, **READ_ONLY),
+        text("FirstName", "First Name", 40, **READ_ONLY),
+        text("LastName", "Last Name", 80, **READ_ONLY),
+        text("Title", "Title", 128, **READ_ONLY),
+        text("Email", "Email", 80, **READ_ONLY),
+        text("Phone", "Phone", 40, **READ_ONLY),
+        text("Username", "Username", 80, **READ_ONLY),
+        text("Alias", "Alias", 8, **READ_ONLY),
     ],
     setup=True,
 )
@@ -160,6 +160,10 @@ class QueryRun:
         columns = self._columns()
         found = (table.any(record_id) for record_id in record_ids)
         return [self._print(record, columns) for record in found if record is not None]
+
+    def paths(self) -> list[Path]:
+        """The selected columns, each as steps from field to field."""
+        return [path for _, path in self._columns()]
 
     def _columns(self) -> list[tuple[str, Path]]:
         columns: list[tuple[str, Path]] = []

@@ -210,6 +210,9 @@ class _Parser:
         if offset > MAX_OFFSET:
             message = f"Maximum SOQL offset allowed is {MAX_OFFSET}"
             raise error_at(self._text, offset_at, "NUMBER_OUTSIDE_VALID_RANGE", message)
+        # Either marks what was found as seen by the user, which nothing here shows.
+        if not self._accept("FOR", "VIEW"):
+            self._accept("FOR", "REFERENCE")
         if self._now.word == "ALL":
             message = "ALL ROWS not allowed in this context"
             raise error_at(self._text, self._now.at, "MALFORMED_QUERY", message)

@@ -94,7 +94,9 @@ def dispatch(call: Call) -> Response:
     parts = call.parts
     if not parts:
         call.allow("GET", "HEAD")
-        return Response(200, {n: f"/services/data/{call.version}/{n}" for n in sorted(_RESOURCES)})
+        resources = {n: f"/services/data/{call.version}/{n}" for n in sorted(_RESOURCES)}
+        identity = call.org.identity_url(call.session.user_id)
+        return Response(200, {**resources, "identity": identity})
     resource = _RESOURCES.get(parts[0])
     if resource is None:
         raise not_found()

@@ -8,6 +8,7 @@ from typing import Any
 from sandbox.org.errors import not_found, refused
 from sandbox.org.query.execution import QueryRun
 from sandbox.org.rest.call import Call, Response
+from sandbox.org.rest.columns import describe_columns
 
 
 def query(call: Call) -> Response:
@@ -39,6 +40,8 @@ def run_query(call: Call, parts: list[str], *, tooling: bool) -> Response:
         deleted=resource == "queryAll",
         tooling=tooling,
     )
+    if call.query.get("columns", "").lower() == "true":
+        return describe_columns(call, run)
     found = run.ids()
     if run.query.count:
         return Response(200, {"totalSize": len(found), "done": True, "records": []})
