@@ -63,6 +63,8 @@ class Stack:
     org                 an org of your own (default: a new sample org)
     login_url           another Salesforce, instead of an org of the stack's own
     processes           how many processes each function may have
+    preloaded           fork function processes from an interpreter that has imported everything
+                        (else, and where there is no Linux, each starts as cold as in Lambda)
     concurrency         how many invocations the account may have at once (default: any number,
                         and what finds no process waits for one)
     poll                deliver the outbox in the background (else by `deliver_once` or `drain`)
@@ -82,6 +84,7 @@ class Stack:
         login_url: str | None = None,
         stack_name: str | None = None,
         processes: int = 4,
+        preloaded: bool = True,
         concurrency: int | None = None,
         poll: bool = True,
         window: float = 1.0,
@@ -101,6 +104,7 @@ class Stack:
         self._org = org
         self._login_url = login_url
         self._processes = processes
+        self._preloaded = preloaded
         self._concurrency = concurrency
         self._poll = poll
         self._window = window
@@ -243,6 +247,7 @@ class Stack:
                 region=REGION,
                 processes=self._processes,
                 account=self.account,
+                preloaded=self._preloaded,
                 may_log=partial(role.may_log, spec.log_group, region=REGION, account=ACCOUNT),
             )
             self.functions[key] = self._by_logical_id[logical_id] = function

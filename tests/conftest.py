@@ -34,8 +34,6 @@ ENVIRON = {
     "REFRESH_FUNCTION": "bird-salesforce-refresh-token",
     "OUTBOX_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/Outbox",
     "REJECTED_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/Rejected",
-    "DELIVER_RECORDS_PER_CALL": "200",
-    "DELIVER_BYTES_PER_CALL": "2000000",
     "SIGNATURE_SCHEME": "none",
     "SIGNING_SECRET": "",
     "WEBHOOK_URL": "",

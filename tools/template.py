@@ -26,7 +26,7 @@ class TemplateError(Exception):
     """The template, or a parameter given to it, is not what CloudFormation would accept."""
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     """YAML with CloudFormation's short forms: !Ref x is {"Ref": x}, !Sub x is {"Fn::Sub": x}."""
 
 

@@ -20,15 +20,15 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from bridge.api.record_api import PATHS
+from bridge.api.replies import PATHS
 from bridge.api.signatures import KEYED_ROUTE, WEBHOOK_ROUTE
 from bridge.bird.channels import OBJECTS
 from bridge.deadline import Deadline
-from bridge.errors import NoAnswer, NotConnected, NotSetUp, Unreachable
-from bridge.http import Http
+from bridge.errors import NotConnected, NotSetUp
+from bridge.http import Http, HttpError
 from bridge.records import ObjectName
-from bridge.salesforce.client import read_json
 from bridge.salesforce.error_codes import MEANINGS, Kind
+from bridge.untrusted import read_json
 from cli.checks.finding import Check, Finding, bad, good, note, unknown
 from cli.connect.stored_connection import StoredConnection
 from cli.deployment.stack import Stack
@@ -417,8 +417,8 @@ class ApiChecks:
                 deadline=Deadline.after(REQUEST_SECONDS),
                 repeatable=True,
             )
-        except (Unreachable, NoAnswer) as error:
-            return ApiResponse(request=request, status=0, trouble=error.message)
+        except HttpError as error:
+            return ApiResponse(request=request, status=0, trouble=str(error))
         value = read_json(response.body)
         found = value if isinstance(value, dict) else {}
         status = response.status

@@ -10,11 +10,10 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from bridge.deadline import Deadline
-from bridge.errors import NoAnswer, Unreachable
-from bridge.http import Http
-from bridge.oauth.refresher import Credentials
-from bridge.oauth.sessions import AccessToken
-from bridge.salesforce.client import read_json
+from bridge.http import Http, HttpError
+from bridge.oauth.access_token import AccessToken
+from bridge.oauth.credentials import Credentials
+from bridge.untrusted import read_json
 from cli.checks.finding import Check, Finding, bad, good, note, unknown
 from cli.connect.oauth import read_identity
 from cli.connect.sign_in_failures import failure
@@ -93,7 +92,7 @@ class ConnectionChecks:
                 ).encode(),
                 deadline=Deadline.after(20),
             )
-        except (Unreachable, NoAnswer):
+        except HttpError:
             return bad(
                 f"Salesforce's login at {host} cannot be reached.",
                 "If that address is wrong: " + self._connect("--login-url … "),

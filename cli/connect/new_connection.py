@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from bridge.http import Http
-from bridge.oauth.refresher import Credentials, Grant
-from bridge.oauth.sessions import AccessToken
+from bridge.oauth.access_token import AccessToken
+from bridge.oauth.credentials import Credentials
+from bridge.oauth.grant import Grant
 from cli.connect import oauth, sign_in
 from cli.connect.app_choice import AppOptions, Given, choose_app
 from cli.connect.callback import Page

@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from bridge.deadline import Deadline
-from bridge.errors import NoAnswer, Unavailable, Unreachable
-from bridge.http import Answer, Http
-from bridge.oauth.refresher import Credentials, Grant, GrantRefused, SignatureMismatch, read_grant
-from bridge.salesforce.client import read_json, read_text
+from bridge.errors import Unavailable
+from bridge.http import Answer, Http, HttpError, NoConnection, NoResponse
+from bridge.oauth.credentials import Credentials
+from bridge.oauth.grant import Grant, GrantRefused, SignatureMismatch, read_grant
 from bridge.settings import LOOPBACK
+from bridge.untrusted import read_json, read_text
 from cli.connect.sign_in_failures import DEFAULT_CALLBACK, SignInFailed, failure
 from cli.problem import Problem
 
@@ -235,9 +236,9 @@ def _request_grant(http: Http, app: App, form: dict[str, str]) -> Grant:
             body=urlencode(form).encode(),
             deadline=Deadline.after(TOKEN_SECONDS),
         )
-    except Unreachable as error:
+    except NoConnection as error:
         raise SignInFailed("unreachable", detail=host) from error
-    except NoAnswer as error:
+    except NoResponse as error:
         raise SignInFailed("passing_trouble", detail=f"no response from {host}") from error
     try:
         return read_grant(response, credentials=app.credentials(), previous=None, now=time.time())
@@ -269,7 +270,7 @@ def revoke(http: Http, login_url: str, token: str) -> bool:
             body=urlencode({"token": token}).encode(),
             deadline=Deadline.after(REVOKE_SECONDS),
         )
-    except (Unreachable, NoAnswer):
+    except HttpError:
         return False
     return response.status == 200
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from bridge.http import Http
-from bridge.oauth.refresher import Grant
+from bridge.oauth.grant import Grant
 from cli.connect import oauth, sign_in
 from cli.connect.callback import Page
 from cli.connect.oauth import App, Identity, SignIn

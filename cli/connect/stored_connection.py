@@ -18,8 +18,10 @@ from botocore.exceptions import ClientError
 
 from bridge.errors import NotConnected
 from bridge.http import Http
-from bridge.oauth.refresher import Credentials, Lease, Vault
-from bridge.oauth.sessions import AccessToken
+from bridge.oauth.access_token import AccessToken
+from bridge.oauth.credentials import Credentials
+from bridge.oauth.lease import Lease
+from bridge.oauth.vault import Vault
 from cli.connect.sign_in_failures import SignInFailed
 from cli.deployment.stack import Stack
 from cli.org.client import Org, OrgProblem

@@ -11,15 +11,11 @@ from typing import Any
 from urllib.parse import quote
 
 from bridge.deadline import Deadline
-from bridge.errors import NoAnswer, SalesforceProblem, Unreachable
-from bridge.http import Answer, Http
-from bridge.salesforce.client import (
-    Session,
-    read_api_usage,
-    read_faults,
-    read_json,
-    read_org_problem,
-)
+from bridge.errors import SalesforceProblem
+from bridge.http import Answer, Http, HttpError
+from bridge.salesforce.responses import read_api_usage, read_faults, read_org_problem
+from bridge.salesforce.session import Session
+from bridge.untrusted import read_json
 from cli.problem import Problem
 
 CALL_SECONDS = 30.0
@@ -126,9 +122,9 @@ class Org:
                 deadline=Deadline.after(CALL_SECONDS),
                 repeatable=method == "GET",
             )
-        except (Unreachable, NoAnswer) as error:
+        except HttpError as error:
             raise OrgProblem(
-                f"Salesforce cannot be reached: {error.message}.",
+                f"Salesforce cannot be reached: {error}.",
                 next_step="See https://status.salesforce.com, and check this computer's network.",
                 code=error.code,
             ) from error

@@ -11,26 +11,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
-import socket
-import struct
-import subprocess
-import sys
 import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.template import ROOT, FunctionSpec
-
-WORKER = Path(__file__).with_name("worker.py")
-LAYER = ROOT / "layers" / "bridge"
-INIT_SECONDS = 30.0
-"""How long a process may take to load its code. Lambda allows 10 s; two busy cores need more."""
+from sandbox.aws.processes import Process, ProcessGone
+from tools.template import FunctionSpec
 
 
 class Throttled(Exception):
@@ -91,104 +82,12 @@ class Concurrency:
             self.limit = before
 
 
-class _Gone(Exception):
-    """The process ended before it answered."""
-
-
-class _Process:
-    """One execution environment."""
-
-    def __init__(self, spec: FunctionSpec, environ: Mapping[str, str], log: Path) -> None:
-        ours, theirs = socket.socketpair()
-        path = os.pathsep.join((str(spec.folder), str(LAYER)))
-        with theirs, log.open("ab") as output:
-            self.process = subprocess.Popen(
-                # -P: nothing of the sandbox's own folder is on the function's path.
-                [sys.executable, "-P", str(WORKER), str(theirs.fileno()), spec.handler, path],
-                env=dict(environ),
-                cwd=spec.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=(theirs.fileno(),),
-                # Ctrl-C in a terminal is for the stack, which ends them in order.
-                start_new_session=True,
-            )
-        self._socket = ours
-        self.ready = False
-
-    def wait_until_ready(self) -> None:
-        self._socket.settimeout(INIT_SECONDS)
-        self._read_frame()
-        self.ready = True
-
-    def send(self, invocation: bytes, event: bytes) -> None:
-        # A frame may be larger than the socket's buffer; the process reads it at once.
-        self._socket.settimeout(60)
-        try:
-            self._socket.sendall(b"".join((_length(invocation), invocation, _length(event), event)))
-        except OSError as error:
-            raise _Gone from error
-
-    def receive(self, until: float) -> tuple[bytes, bytes]:
-        """The kind and the payload of the answer. Raises TimeoutError at the time `until`."""
-        self._socket.settimeout(max(until - time.time(), 0.001))
-        frame = self._read_frame()
-        return frame[:1], frame[1:]
-
-    def _read_frame(self) -> bytes:
-        (length,) = struct.unpack(">I", self._read_exactly(4))
-        return self._read_exactly(length)
-
-    def _read_exactly(self, length: int) -> bytes:
-        data = bytearray()
-        while len(data) < length:
-            try:
-                chunk = self._socket.recv(min(length - len(data), 1 << 20))
-            except TimeoutError:
-                # A frame that was begun is finished at once; only its beginning can be late.
-                if data:
-                    continue
-                raise
-            except OSError as error:
-                raise _Gone from error
-            if not chunk:
-                raise _Gone
-            data += chunk
-        return bytes(data)
-
-    @property
-    def alive(self) -> bool:
-        return self.process.poll() is None
-
-    def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGKILL)
-
-    def close(self) -> None:
-        """Ask it to end."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-
-    def wait(self, seconds: float) -> None:
-        try:
-            self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            self.process.wait(5)
-
-
 class _Turn:
     """Somebody who waits for a process."""
 
     def __init__(self) -> None:
         self.came = threading.Event()
-        self.process: _Process | None = None
-
-
-def _length(frame: bytes) -> bytes:
-    return struct.pack(">I", len(frame))
+        self.process: Process | None = None
 
 
 class Function:
@@ -204,12 +103,14 @@ class Function:
         region: str,
         processes: int,
         account: Concurrency | None = None,
+        preloaded: bool = True,
         may_log: Callable[[], bool] = lambda: True,
     ) -> None:
         self.spec = spec
         self.key = key
         self.arn = arn
         self.log = log_folder / f"{key}.log"
+        self._preloaded = preloaded
         self.may_log = may_log
         """Asked when a process starts; if not, nothing that it prints is kept, as in Lambda."""
         self.environment = self._environment(region)
@@ -225,9 +126,9 @@ class Function:
         self.doom: Callable[[], int] | None = None
         """Asked at each invocation: after how many of its requests and answers over the network the
         process kills itself; 0 lets it live."""
-        self._running: set[_Process] = set()
-        self._idle: list[_Process] = []
-        self._busy: set[_Process] = set()
+        self._running: set[Process] = set()
+        self._idle: list[Process] = []
+        self._busy: set[Process] = set()
         self._waiting: deque[_Turn] = deque()
         self._lock = threading.Lock()
         self._closed = False
@@ -292,7 +193,7 @@ class Function:
                     "doom": self.doom() if self.doom else 0,
                 }
                 process.send(json.dumps(invocation).encode(), event)
-            except (_Gone, TimeoutError):
+            except (ProcessGone, TimeoutError):
                 self._discard(process)
                 return self._crashed(request_id)
             if until is not None and until < deadline:
@@ -305,7 +206,7 @@ class Function:
                         target=self._finish_alone, args=(process, deadline, request_id), daemon=True
                     ).start()
                     raise NoAnswerInTime(self.spec.name) from error
-                except _Gone:
+                except ProcessGone:
                     self._discard(process)
                     return self._crashed(request_id)
                 return self._done(process, answer, request_id)
@@ -314,13 +215,13 @@ class Function:
             if not goes_on:
                 self.concurrency.give_back()
 
-    def _finish_alone(self, process: _Process, deadline: float, request_id: str) -> None:
+    def _finish_alone(self, process: Process, deadline: float, request_id: str) -> None:
         try:
             self._finish(process, deadline, request_id)
         finally:
             self.concurrency.give_back()
 
-    def _finish(self, process: _Process, deadline: float, request_id: str) -> Outcome:
+    def _finish(self, process: Process, deadline: float, request_id: str) -> Outcome:
         try:
             answer = process.receive(deadline)
         except TimeoutError:
@@ -329,12 +230,12 @@ class Function:
             message = f"{request_id} Task timed out after {self.spec.timeout:.2f} seconds"
             self._note(message)
             return self._failed("Sandbox.Timedout", f"RequestId: {message}", request_id)
-        except _Gone:
+        except ProcessGone:
             self._discard(process)
             return self._crashed(request_id)
         return self._done(process, answer, request_id)
 
-    def _done(self, process: _Process, answer: tuple[bytes, bytes], request_id: str) -> Outcome:
+    def _done(self, process: Process, answer: tuple[bytes, bytes], request_id: str) -> Outcome:
         kind, payload = answer
         self._give_back(process)
         if kind == b"+" and len(payload) > PAYLOAD_LIMIT:
@@ -368,7 +269,7 @@ class Function:
 
     # The pool
 
-    def _take(self, until: float | None) -> _Process:
+    def _take(self, until: float | None) -> Process:
         with self._lock:
             if self._closed:
                 raise Throttled(f"{self.spec.name} is not running")
@@ -387,7 +288,7 @@ class Function:
             self._waiting.remove(turn)
             raise NoAnswerInTime(self.spec.name)
 
-    def _idle_or_new(self) -> _Process | None:
+    def _idle_or_new(self) -> Process | None:
         while self._idle:
             process = self._idle.pop()
             if process.alive:
@@ -396,12 +297,12 @@ class Function:
             process.close()
         if len(self._running) < self.processes:
             log = self.log if self.may_log() else Path(os.devnull)
-            process = _Process(self.spec, self.environment, log)
+            process = Process(self.spec, self.environment, log, preloaded=self._preloaded)
             self._running.add(process)
             return process
         return None
 
-    def _give_back(self, process: _Process) -> None:
+    def _give_back(self, process: Process) -> None:
         with self._lock:
             self._busy.discard(process)
             if self._closed or process not in self._running:
@@ -410,7 +311,7 @@ class Function:
             self._idle.append(process)
             self._serve_waiting()
 
-    def _discard(self, process: _Process) -> None:
+    def _discard(self, process: Process) -> None:
         process.close()
         process.wait(2)
         with self._lock:

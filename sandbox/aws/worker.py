@@ -1,18 +1,27 @@
 """The inside of a function's process: what Lambda's runtime does, over a socket instead of HTTP.
 
-Started by `functions` with the file descriptor of a socket, a file name and a function's
-name; nothing of the sandbox is imported, so that a function sees only its own code, the layer and
-the libraries. Every frame is a length (4 bytes, big-endian) and so many bytes:
+Nothing of the sandbox is imported, so that a function sees only its own code, the layer and the
+libraries. Started by `processes` in one of two ways:
+
+    worker.py run SOCKET HANDLER PATH…   a function's process
+    worker.py serve SOCKET LAYER         what function processes are forked from
+
+Every frame of a function's process is a length (4 bytes, big-endian) and so many bytes:
 
     in   a JSON object about the invocation, then the event's JSON
-    out  b"+" and the answer's JSON, or b"!" and Lambda's description of what was raised
+    out  b"+" and the result's JSON, or b"!" and Lambda's description of what was raised
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import gc
 import importlib
 import json
 import os
+import pkgutil
+import select
 import signal
 import socket
 import struct
@@ -20,7 +29,7 @@ import sys
 import time
 import traceback
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 
 class LambdaContext:
@@ -90,22 +99,31 @@ def _read_exactly(connection: socket.socket, length: int) -> bytes:
     while len(data) < length:
         chunk = connection.recv(min(length - len(data), 1 << 20))
         if not chunk:
-            # The stack is gone or wants this process to end: an ordinary end, with its atexit.
-            sys.exit(0)
+            # The stack is gone or wants this process to end.
+            end()
         data += chunk
     return bytes(data)
+
+
+def end() -> NoReturn:
+    """End this process in order."""
+    if "coverage" in sys.modules:
+        sys.exit(0)
+    # Taking down every module costs a forked process more than all that it did.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _write(connection: socket.socket, kind: bytes, payload: bytes) -> None:
     connection.sendall(struct.pack(">I", len(payload) + 1) + kind + payload)
 
 
-def main(descriptor: int, handler_name: str) -> None:
+def run(connection: socket.socket, handler_name: str) -> None:
     """Load the handler, then answer one invocation after another until the socket is closed."""
     # A line is written whole, so that the processes of a function can share one log file.
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    connection = socket.socket(fileno=descriptor)
     module_name, _, function_name = handler_name.rpartition(".")
     broken: bytes | None = None
     try:
@@ -157,6 +175,97 @@ def main(descriptor: int, handler_name: str) -> None:
         _write(connection, b"+", payload)
 
 
+# The interpreter that function processes are forked from
+
+
+def serve(control: socket.socket, layer: str) -> tuple[socket.socket, str]:
+    """Fork at each request, until `control` is closed. Returns in the new processes only.
+
+    A request is JSON, and with it come the process's own socket and its log; its pidfd is sent
+    back. Returned are that socket and the handler's name.
+    """
+    sys.path.insert(0, layer)
+    preload()
+    sys.path.remove(layer)
+    gc.collect()
+    # A collection would write into the pages that all processes share.
+    gc.freeze()
+    poll = select.poll()
+    poll.register(control, select.POLLIN)
+    running: dict[int, int] = {}
+    while True:
+        for descriptor, _ in poll.poll():
+            if descriptor in running:
+                poll.unregister(descriptor)
+                os.waitpid(running.pop(descriptor), 0)
+                os.close(descriptor)
+                continue
+            message, received, _, _ = socket.recv_fds(control, 1 << 20, 2)
+            if not message:
+                os._exit(0)
+            connection, log = received
+            process = os.fork()
+            if process == 0:
+                control.close()
+                for pidfd in running:
+                    os.close(pidfd)
+                request = json.loads(message)
+                become(request, log)
+                return socket.socket(fileno=connection), request["handler"]
+            os.close(connection)
+            os.close(log)
+            pidfd = os.pidfd_open(process)
+            running[pidfd] = process
+            poll.register(pidfd, select.POLLIN)
+            socket.send_fds(control, [b"+"], [pidfd])
+
+
+def preload() -> None:
+    """Import what functions import, and read what boto3 reads from files to make its clients.
+
+    Importing the bridge does nothing, so no process can see what another one did. What cannot be
+    imported is left to the function that wants it.
+    """
+    with contextlib.suppress(Exception):
+        import bridge
+
+        for module in pkgutil.walk_packages(bridge.__path__, "bridge."):
+            with contextlib.suppress(Exception):
+                importlib.import_module(module.name)
+    with contextlib.suppress(Exception):
+        import boto3
+        import botocore.session
+
+        # Each session has a loader of its own, and reads every file again.
+        botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+        session = boto3.Session("nobody", "nothing", region_name="us-east-1")
+        for service in ("dynamodb", "secretsmanager", "sqs", "ssm"):
+            session.client(service)
+
+
+def become(request: dict[str, Any], log: int) -> None:
+    """Make this process what a new one is: its session, streams, folder, variables and path."""
+    os.setsid()
+    for standard in (1, 2):
+        os.dup2(log, standard)
+    os.close(log)
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environ"])
+    time.tzset()
+    sys.path[:0] = request["path"]
+    # What lies beside the handler comes before what is imported already, as on the path.
+    beside = {entry.name.partition(".")[0] for entry in os.scandir(request["folder"])}
+    for name in [name for name in sys.modules if name.partition(".")[0] in beside]:
+        del sys.modules[name]
+
+
 if __name__ == "__main__":
-    sys.path[:0] = sys.argv[3].split(os.pathsep)
-    main(int(sys.argv[1]), sys.argv[2])
+    how, descriptor, *more = sys.argv[1:]
+    connection = socket.socket(fileno=int(descriptor))
+    if how == "serve":
+        connection, handler = serve(connection, more[0])
+    else:
+        handler, *path = more
+        sys.path[:0] = path
+    run(connection, handler)

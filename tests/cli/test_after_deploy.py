@@ -17,7 +17,7 @@ import boto3
 import pytest
 from moto.awslambda_simple.models import lambda_simple_backends
 
-from bridge.api.record_api import problem_reply, unknown_reply
+from bridge.api.replies import problem_reply, unknown_reply
 from bridge.errors import BadRequest, NotKept, Unsigned
 from bridge.http import Http
 from cli.checks.api import ApiChecks

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bridge.http import Http
-from bridge.salesforce.client import Session
+from bridge.salesforce.session import Session
 from cli.deployment.stack import find_stack
 from cli.org.client import Org as View
 from cli.org.plan import (

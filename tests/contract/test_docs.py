@@ -55,6 +55,16 @@ def test_every_link_leads_somewhere(page: Path) -> None:
             assert anchor in anchors(there), target
 
 
+def test_the_list_of_decisions_has_every_page_under_its_number() -> None:
+    folder = ROOT / "docs" / "adr"
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| \[(\d+)\]\((\S+)\) \|", page, re.MULTILINE)
+    assert [name for _, name in listed] == sorted(page.name for page in folder.glob("[0-9]*.md"))
+    for number, name in listed:
+        assert name.startswith(number + "-"), name
+        assert (folder / name).read_text(encoding="utf-8").startswith(f"# {number} · "), name
+
+
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_every_make_target_in_the_docs_is_in_the_makefile(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -85,8 +95,8 @@ COMMANDS = commands()
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_every_command_of_the_program_in_the_docs_exists_with_its_options(page: Path) -> None:
     for line in code(page.read_text(encoding="utf-8")):
-        for said in re.findall(r"(?:^\$? *|[;&|] *)bird-salesforce ([a-z][^;&|#]*)", line):
-            words = said.split()
+        for command in re.findall(r"(?:^\$? *|[;&|] *)bird-salesforce ([a-z][^;&|#]*)", line):
+            words = command.split()
             two, one = " ".join(words[:2]), words[0]
             assert two in COMMANDS or one in COMMANDS, line
             known = COMMANDS.get(two) or COMMANDS[one]

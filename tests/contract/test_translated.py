@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
 from typing import Any
 
 import botocore.session
@@ -16,10 +15,16 @@ from cfnlint.config import ManualArgs
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from openapi_spec_validator import OpenAPIV30SpecValidator
 
-from tests.contract.account import ACCOUNT, PARAMETERS, REGION, inlined, translated
+from tests.contract.deployments import (
+    ACCOUNT,
+    PARAMETERS,
+    REGION,
+    STACK,
+    inlined,
+)
+from tests.contract.deployments import translated as plain
 from tools.template import ROOT, Template
 
-STACK = "bird-production"
 LONGEST = 48
 """Characters of a stack's name; docs/operations.md says so too."""
 
@@ -34,16 +39,6 @@ PSEUDO = {
     "AWS::StackName",
     "AWS::URLSuffix",
 }
-
-
-@cache
-def _of(parameters: frozenset[tuple[str, str]]) -> Mapping[str, Any]:
-    return translated(dict(parameters))
-
-
-def plain(parameters: Mapping[str, str]) -> Mapping[str, Any]:
-    """The translated template; one for each set of parameters."""
-    return _of(frozenset(parameters.items()))
 
 
 def problems(template: Mapping[str, Any]) -> list[str]:
@@ -110,9 +105,9 @@ def _in_text(sub: Any) -> Iterator[tuple[str, str]]:
 
 def depends_on(resource: Mapping[str, Any]) -> set[str]:
     """What has to be there first: references anywhere, and DependsOn."""
-    said = resource.get("DependsOn", [])
+    declared = resource.get("DependsOn", [])
     found = {name for name, _ in references(resource)}
-    return found | set([said] if isinstance(said, str) else said)
+    return found | set([declared] if isinstance(declared, str) else declared)
 
 
 @SETS
@@ -212,14 +207,14 @@ OURS = re.compile(
 def test_the_body_is_openapi_in_which_every_operation_leads_to_a_function(
     parameters: Mapping[str, str],
 ) -> None:
-    said = body(parameters)
-    # SAM declares neither answers nor parameters, and API Gateway does not ask for them.
+    api = body(parameters)
+    # SAM declares neither responses nor parameters, and API Gateway does not need them.
     undeclared = r"\{\} (has less than 1 property|should be non-empty)|Path parameter 'key' .*"
-    for one in OpenAPIV30SpecValidator(dict(said)).iter_errors():
+    for one in OpenAPIV30SpecValidator(dict(api)).iter_errors():
         assert re.fullmatch(undeclared, one.message.splitlines()[0])
-    scheme = said["components"]["securitySchemes"]["api_key"]
+    scheme = api["components"]["securitySchemes"]["api_key"]
     assert (scheme["type"], scheme["name"], scheme["in"]) == ("apiKey", "x-api-key", "header")
-    for path, methods in said["paths"].items():
+    for path, methods in api["paths"].items():
         for method, operation in methods.items():
             integration = operation["x-amazon-apigateway-integration"]
             assert integration["type"] == "aws_proxy", (method, path)
@@ -229,7 +224,7 @@ def test_the_body_is_openapi_in_which_every_operation_leads_to_a_function(
             assert keyed is (path != "/webhooks/bird"), (method, path)
 
 
-def test_api_gateway_knows_every_kind_of_answer_that_is_set() -> None:
+def test_api_gateway_knows_every_kind_of_response_that_is_set() -> None:
     model = botocore.session.get_session().get_service_model("apigateway")
     kinds = model.shape_for("GatewayResponseType").enum
     set_here = body({})["x-amazon-apigateway-gateway-responses"]
@@ -238,7 +233,7 @@ def test_api_gateway_knows_every_kind_of_answer_that_is_set() -> None:
 
 
 @SETS
-def test_who_may_call_the_api_is_said_in_the_body(parameters: Mapping[str, str]) -> None:
+def test_who_may_call_the_api_is_in_the_body(parameters: Mapping[str, str]) -> None:
     policy = body(parameters)["x-amazon-apigateway-policy"]
     assert policy["Version"] == "2012-10-17"
     everybody, *others = policy["Statement"]

@@ -13,10 +13,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from bridge.aws import Aws, AwsError, AwsIdentity, FunctionError
 from bridge.deadline import Deadline
-from bridge.errors import NoAnswer
-from bridge.http import Answer, Http
-from bridge.oauth.sessions import AccessToken
-from bridge.salesforce.client import full_id
+from bridge.http import Answer, Http, NoResponse
+from bridge.oauth.access_token import AccessToken
+from bridge.salesforce.session import full_id
 
 INSTANCE = "https://acme.my.salesforce.com"
 KEY = "Bird_Key__c"
@@ -51,6 +50,20 @@ def fault(
 ) -> Answer:
     """An error answer with one entry."""
     return said(status, [{"message": message or code, "errorCode": code, "fields": fields or []}])
+
+
+def composite(create: tuple[int, Any], find: tuple[int, Any] | None) -> Answer:
+    """The response to a composite of `create` and `find`: status and body of each."""
+    parts = [("create", create), *([("find", find)] if find else [])]
+    return said(
+        200,
+        {
+            "compositeResponse": [
+                {"referenceId": name, "httpStatusCode": part[0], "body": part[1], "httpHeaders": {}}
+                for name, part in parts
+            ]
+        },
+    )
 
 
 def key_taken(record_id: str = "<unknown>") -> dict[str, Any]:
@@ -157,7 +170,7 @@ class SmallOrg(Scripted):
         answer = self._route(call.method, call.url, call.json())
         if call.method == "POST" and self.lost:
             self.lost -= 1
-            raise NoAnswer("acme.my.salesforce.com broke off")
+            raise NoResponse("acme.my.salesforce.com broke off")
         return answer
 
     def _route(self, method: str, url: str, body: Any) -> Answer:

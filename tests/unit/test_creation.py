@@ -12,22 +12,22 @@ import pytest
 
 from bridge.aws import AwsError
 from bridge.deadline import Deadline
-from bridge.delivery.creation import Breaker, Created, Queued, RecordCreator, Rejected
+from bridge.delivery.calls import REMEMBER_RIGHTS_SECONDS
+from bridge.delivery.creation import Breaker, Created, Failed, Queued, RecordCreator, Rejected
 from bridge.delivery.outbox import Envelope, Queues
 from bridge.errors import (
     DuplicatesDetected,
     KeyFieldMissing,
-    NoAnswer,
     NotKept,
     OrgNotReady,
     Refused,
     RequestTooLarge,
     Unavailable,
 )
-from bridge.http import Answer
+from bridge.http import Answer, NoResponse
 from bridge.oauth.sessions import Sessions
 from bridge.records import ObjectName, Record
-from bridge.salesforce.client import REMEMBER_RIGHTS_SECONDS, Salesforce
+from bridge.salesforce.client import Salesforce
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
 from tests.unit.doubles import KEY, Rule, SmallAws, SmallOrg, fault, key_taken, refusal, said
@@ -97,7 +97,7 @@ def test_a_record_is_made_in_one_call(stand: Stand, record: Record) -> None:
     assert bool(outcome.found.number) is (record.object == "Case")
     assert len(stand.org.calls) == 1
     assert stand.aws.queues == {}
-    assert stand.creator.take_measurements().calls == 1
+    assert outcome.cost.calls == 1
 
 
 @pytest.mark.parametrize("record", [lead(), case()], ids=["lead", "case"])
@@ -195,7 +195,7 @@ def test_a_key_that_somebody_is_just_using_waits(stand: Stand, record: Record) -
 @pytest.mark.parametrize(
     "trouble",
     [
-        NoAnswer("reset"),
+        NoResponse("reset"),
         Answer(503, {}, b"<html>"),
         fault("UNABLE_TO_LOCK_ROW"),
         fault("REQUEST_LIMIT_EXCEEDED", status=403),
@@ -294,8 +294,9 @@ def test_what_nothing_takes_is_not_kept(stand: Stand, queue: str) -> None:
         stand.org.trouble = [Answer(503, {}, b"")]
     else:
         stand.org.rules = [refuses("STRING_TOO_LONG")]
-    with pytest.raises(NotKept):
-        stand.create(lead())
+    outcome = stand.create(lead())
+    assert isinstance(outcome, Failed) and isinstance(outcome.problem, NotKept)
+    assert outcome.cost.calls >= 1
 
 
 def test_what_could_not_be_queued_is_not_tried(stand: Stand) -> None:
@@ -415,7 +416,7 @@ def test_what_may_be_done_is_asked_again_after_some_minutes(
         (fault("INSUFFICIENT_ACCESS", status=403), Rejected, "INSUFFICIENT_ACCESS"),
         (said(200, ["?"]), Rejected, "INSUFFICIENT_ACCESS"),
         (Answer(503, {}, b""), Rejected, "INSUFFICIENT_ACCESS"),
-        (NoAnswer("broke off"), Rejected, "INSUFFICIENT_ACCESS"),
+        (NoResponse("broke off"), Rejected, "INSUFFICIENT_ACCESS"),
         (fault("API_DISABLED_FOR_ORG", status=403), Queued, "API_DISABLED_FOR_ORG"),
     ],
 )
@@ -522,7 +523,7 @@ def test_an_answer_closes_it(clock: list[float]) -> None:
 def test_while_salesforce_is_slow_callers_are_spared_the_wait(stand: Stand) -> None:
     def slowly(call: Any) -> Answer:
         time.sleep(1.05)
-        raise NoAnswer("too slow")
+        raise NoResponse("too slow")
 
     stand.org._answer = slowly
     for _ in range(2):

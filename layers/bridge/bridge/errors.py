@@ -6,15 +6,13 @@ BridgeError
 │   ├── ForbiddenField      400  `Id` or `attributes` came from the caller
 │   └── RequestTooLarge     400  what could not be queued is not accepted
 ├── Unsigned                401  the request's signature is missing, wrong or too old
-├── Ignored                 200  Bird told of something that no customer sent; nothing is made
+├── Ignored                 200  a webhook's event that no customer caused; nothing is made
 ├── Refused                 422  Salesforce refuses this record; it is kept in Rejected
 │   ├── DuplicatesDetected  409  a duplicate rule found somebody else's record
 │   └── KeyTaken                 our own key is in the unique index: the record is there
 ├── SessionRefused               the access token was refused; renewed, never shown to a caller
 │   └── InstanceMoved            the instance URL answers with a redirect or a web page
 ├── Unavailable             202  Salesforce cannot take it now; it is queued
-│   ├── Unreachable              no connection was made: nothing was sent
-│   ├── NoAnswer                 sent, but no answer came: the record may be there
 │   ├── RowLocked                somebody else holds a lock
 │   ├── LimitExceeded            API requests, concurrency or quota: waits long
 │   └── TokenPending             a token is being renewed and was not ready in time
@@ -169,18 +167,6 @@ class Unavailable(SalesforceProblem):
     code = "UNAVAILABLE"
 
 
-class Unreachable(Unavailable):
-    """No connection was made, so nothing was sent."""
-
-    code = "UNREACHABLE"
-
-
-class NoAnswer(Unavailable):
-    """The request was sent and no readable answer came: the record may be there or not."""
-
-    code = "NO_ANSWER"
-
-
 class RowLocked(Unavailable):
     """`UNABLE_TO_LOCK_ROW` and its like: gone in seconds."""
 
@@ -258,9 +244,20 @@ class MisconfiguredEnvironment(BridgeError):
     """Environment variables that the template should give are missing or cannot be read."""
 
 
+_NOT_SET_UP = {
+    problem.__name__: problem
+    for problem in (
+        NotSetUp,
+        NotConnected,
+        CredentialsRevoked,
+        CredentialsLost,
+        FreshSessionRefused,
+        KeyFieldMissing,
+        OrgNotReady,
+    )
+}
+
+
 def named(name: str) -> type[NotSetUp] | None:
     """The NotSetUp class of that name, as it comes back in a Lambda error's `errorType`."""
-    found = globals().get(name)
-    if isinstance(found, type) and issubclass(found, NotSetUp):
-        return found
-    return None
+    return _NOT_SET_UP.get(name)

@@ -52,8 +52,6 @@ class Settings:
     refresh_function: str
     outbox_url: str
     rejected_url: str
-    records_per_call: int
-    bytes_per_call: int
     signature_scheme: str
     """One of SIGNATURE_SCHEMES: how a request must be signed."""
     signing_secret: str
@@ -115,8 +113,6 @@ class Settings:
             refresh_function=text("REFRESH_FUNCTION"),
             outbox_url=text("OUTBOX_URL"),
             rejected_url=text("REJECTED_URL"),
-            records_per_call=int(number("DELIVER_RECORDS_PER_CALL", 1, 200)),
-            bytes_per_call=int(number("DELIVER_BYTES_PER_CALL", 10_000, 10_000_000)),
             signature_scheme=choice("SIGNATURE_SCHEME", *SIGNATURE_SCHEMES),
             signing_secret=text("SIGNING_SECRET", blank=True),
             webhook_url=text("WEBHOOK_URL", blank=True),

@@ -99,7 +99,8 @@ def _api(object_name: ObjectName | None, gate: SignatureGate | None) -> RecordAp
 @cache
 def token_refresher() -> TokenRefresher:
     """What refresh_token does its job with."""
-    from bridge.oauth.refresher import TokenRefresher, Vault
+    from bridge.oauth.refresher import TokenRefresher
+    from bridge.oauth.vault import Vault
 
     # Short: if Secrets Manager hangs, a rotated refresh token has to be put elsewhere in time.
     secrets = client("secretsmanager", read_seconds=3, attempts=2)

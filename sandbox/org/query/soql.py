@@ -69,7 +69,7 @@ class Query:
     limit: int | None = None
     offset: int = 0
     count: bool = False
-    """``SELECT COUNT()``: only the number is asked for."""
+    """``SELECT COUNT()``: only the number is returned."""
     counted: tuple[str, ...] = ()
     """``COUNT(Id)`` columns: one aggregate row."""
 

@@ -85,14 +85,14 @@ def test_acknowledged_before_it_is_sent_a_record_is_lost(seed: int, tmp_path: Pa
     hasty = broken_copy(
         tmp_path / "deliver",
         "deliver",
-        "delivery.py",
+        "delivery/deliver.py",
         (
-            "        batch = _read(event)\n",
-            "        batch = _read(event)\n"
+            "        batch = read_batch(event)\n",
+            "        batch = read_batch(event)\n"
             # Ten at a time: one by one it may take longer than the outage.
             "        handles = [message['receiptHandle'] for message in event['Records']]\n"
             "        for at in range(0, len(handles), 10):\n"
-            "            self._sqs.delete_message_batch(\n"
+            "            self._queues._sqs.delete_message_batch(\n"
             "                QueueUrl=self._settings.outbox_url,\n"
             "                Entries=[\n"
             "                    {'Id': str(number), 'ReceiptHandle': handle}\n"
@@ -113,7 +113,7 @@ def test_a_token_published_before_its_refresh_token_is_stored_is_found(tmp_path:
     hasty = broken_copy(
         tmp_path / "refresh_token",
         "refresh_token",
-        "refresh.py",
+        "oauth/refresher.py",
         (
             "            token = grant.token\n",
             "            token = grant.token\n            self._vault.publish(token)\n",

@@ -28,13 +28,14 @@ from bridge.deadline import Deadline
 from bridge.delivery.creation import RecordCreator
 from bridge.delivery.deliver import Delivery
 from bridge.delivery.outbox import Queues
-from bridge.errors import BadRequest, BridgeError, CredentialsLost, NoAnswer, Unreachable
-from bridge.http import Answer
-from bridge.oauth.refresher import TokenRefresher, Vault
+from bridge.errors import BadRequest, BridgeError, CredentialsLost
+from bridge.http import Answer, NoConnection, NoResponse
+from bridge.oauth.grant import GRANT_DESCRIPTIONS
+from bridge.oauth.refresher import TokenRefresher
 from bridge.oauth.sessions import Sessions
+from bridge.oauth.vault import Vault
 from bridge.records import ObjectName
 from bridge.salesforce.client import Salesforce
-from bridge.salesforce.error_codes import GRANT_DESCRIPTIONS
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
 from tests.conftest import ENVIRON
@@ -199,13 +200,13 @@ class MadeUp(Scripted):
             (name + value).encode("latin-1")
             assert not set("\r\n") & set(name + value), "one header would be two"
         if not deadline.remaining():
-            raise Unreachable("no time was left to send the request")
+            raise NoConnection("no time was left to send the request")
         happens = self._left.pop(0) if len(self._left) > 1 else self._left[0]
         if self._clock is not None:
             left = deadline.remaining()
             self._clock.wait(min(happens.seconds, left))
             if happens.seconds > left:
-                raise NoAnswer("did not answer in time")
+                raise NoResponse("did not answer in time")
         if isinstance(happens.what, Exception):
             raise happens.what
         self.given.append((call, happens.what))

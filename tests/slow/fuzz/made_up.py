@@ -9,8 +9,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from bridge.errors import NoAnswer, Unreachable
-from bridge.http import Answer
+from bridge.http import Answer, NoConnection, NoResponse
 from tests.slow.fuzz.doors import Happening
 from tests.unit.doubles import KEY
 
@@ -105,6 +104,6 @@ answers = st.builds(
 )
 happenings = st.builds(
     Happening,
-    answers | st.sampled_from([NoAnswer("broke off"), Unreachable("cannot be reached")]),
+    answers | st.sampled_from([NoResponse("broke off"), NoConnection("cannot be reached")]),
     st.just(0.0) | st.floats(0, 60),
 )

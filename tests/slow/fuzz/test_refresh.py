@@ -15,8 +15,7 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from bridge.errors import NoAnswer, Unreachable
-from bridge.http import Answer
+from bridge.http import Answer, NoConnection, NoResponse
 from tests.slow.fuzz.doors import Clock, Happening, MadeUp, failing_at, refresh
 from tests.slow.fuzz.made_up import FUZZ, answers, texts, values
 
@@ -99,7 +98,7 @@ answered = st.builds(
 )
 happenings = st.builds(
     Happening,
-    answered | answers | st.sampled_from([NoAnswer("broke off"), Unreachable("no connection")]),
+    answered | answers | st.sampled_from([NoResponse("broke off"), NoConnection("no connection")]),
     st.just(0.0) | st.floats(0, 20),
 )
 

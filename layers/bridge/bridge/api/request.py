@@ -17,8 +17,10 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from bridge.bird.channels import NONE, OBJECTS
-from bridge.bird.message import BirdMessage, cut, is_absent
-from bridge.errors import BadRequest, ForbiddenField
+from bridge.bird.mapping import derived_fields, is_opt_out
+from bridge.bird.message import BirdMessage
+from bridge.bird.texts import is_absent
+from bridge.errors import BadRequest, ForbiddenField, Ignored
 from bridge.records import ObjectName, Record, made_up_key, stored_key
 from bridge.settings import Settings
 
@@ -26,9 +28,12 @@ DEEPEST = 20
 """Levels of nesting in a body; a Salesforce field needs two (a relationship by external id)."""
 
 SHAPE_MARKS = frozenset(
-    {"channelId", "conversation", "data", "message", "originator", "receiver", "service"}
+    {
+        *("channelId", "conversation", "conversationId", "data", "message", "originator"),
+        *("receiver", "service"),
+    }
 )
-"""Keys of which each of Bird's own bodies has at least one (`shapes.py`): no look without any."""
+"""Keys of which each of Bird's own bodies has at least one (`webhooks.py`): no look without any."""
 
 _TEXT_BEGINS = re.compile(r'"text"\s*:\s*"')
 _MORE_KEYS = re.compile(r'"\s{0,9},\s{0,9}"\w{1,80}"\s{0,9}:')
@@ -67,7 +72,7 @@ class HttpRequest:
             path_key=key if isinstance(key, str) else None,
             raw_body=event.get("body"),
             base64_encoded=bool(event.get("isBase64Encoded")),
-            gateway_request_id=str(context.get("requestId") or ""),
+            gateway_request_id=gateway_request_id(event),
             requested_at_ms=context.get("requestTimeEpoch"),
         )
 
@@ -109,6 +114,13 @@ class HttpRequest:
         return list(dict.fromkeys(stored_key(reading) for reading in readings))
 
 
+def gateway_request_id(event: Any) -> str:
+    """The gateway's id of a request, which its access log has too; empty if there is none."""
+    context = event.get("requestContext") if isinstance(event, dict) else None
+    found = context.get("requestId") if isinstance(context, dict) else None
+    return found if isinstance(found, str) else ""
+
+
 @dataclass(frozen=True)
 class RecordRequest:
     """What a POST asks for."""
@@ -118,6 +130,12 @@ class RecordRequest:
     """Where the idempotency key came from: header, field, message, webhook or made_up."""
     unresolved_keys: int
     """How many sources held an unresolved variable instead of a key."""
+    unread: tuple[str, ...] = ()
+    """Paths of the parts of the body that no reader knows."""
+    cut: tuple[str, ...] = ()
+    """Names of the fields whose text did not fit."""
+    without_id: bool = False
+    """Whether a body of Bird's own had no id, so that a retry doubles."""
 
 
 def read_record(
@@ -162,25 +180,27 @@ def read_record(
         ("message", message.message_id if message else None),
         ("webhook", request.headers.get("webhook-id") if message else None),
     )
-    given = {name.lower() for name in explicit}
-    filled = dict(message.fields(object_name)) if message else {}
-    # A channel's own Company, in the table, says more than the parameter for all of them.
-    named = any(name.lower() == "company" for name in filled)
-    if object_name == "Lead" and settings.default_company and not named:
-        filled["Company"] = cut(settings.default_company, 255)
-    if "lastname" in given:
-        filled.pop("FirstName", None)  # never a half of one name with a half of another
-    derived = {name: value for name, value in filled.items() if name.lower() not in given}
+    if message and not explicit and is_opt_out(message):
+        raise Ignored(f"the text is {message.text.strip()} alone, an opt-out", event="opt-out")
+    derived = derived_fields(
+        message,
+        object_name,
+        given={name.lower() for name in explicit},
+        default_company=settings.default_company,
+    )
     return RecordRequest(
         record=Record(
             object=object_name,
             key=key,
-            fields={**explicit, **derived},
-            derived=frozenset(derived),
+            fields={**explicit, **derived.fields},
+            derived=frozenset(derived.fields),
             channel=message.channel.name if message else NONE,
         ),
         key_source=key_source,
         unresolved_keys=unresolved,
+        unread=message.unread if message else (),
+        cut=derived.cut,
+        without_id=bool(message and message.forwarded and not message.message_id),
     )
 
 
@@ -249,7 +269,14 @@ def _present(value: Any) -> Any:
     if isinstance(value, dict):
         kept = {n: p for n, v in value.items() if (p := _present(v)) is not None}
         return kept or None
+    if isinstance(value, list) and value and not any(isinstance(v, (dict, list)) for v in value):
+        # Several values of a multi-select picklist, which Salesforce takes as one text.
+        return ";".join(_as_form(one) for one in value if not is_absent(one)) or None
     return value
+
+
+def _as_form(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _pairs(event: Mapping[str, Any], single: str, multiple: str) -> list[tuple[str, str]]:
@@ -358,11 +385,9 @@ def _read_form(text: str) -> dict[str, Any]:
     for name, value in pairs:
         into, key = (bird, name[5:]) if name.lower().startswith("bird.") else (body, name)
         if key in into and not is_absent(into[key]):
-            if is_absent(value):
+            if is_absent(value) or value == into[key]:
                 continue
-            if into is body:
-                raise BadRequest(f"{name} is given twice")
-            value = f"{into[key]},{value}"
+            value = f"{into[key]}{';' if into is body else ','}{value}"
         into[key] = value
     if bird:
         body["bird"] = bird

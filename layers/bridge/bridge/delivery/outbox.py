@@ -17,8 +17,9 @@ from bridge.bird.channels import NONE, OBJECTS
 from bridge.deadline import Deadline
 from bridge.errors import NotKept, RequestTooLarge, SalesforceProblem
 from bridge.records import Record
-from bridge.salesforce.client import LONGEST_NAME, MOST_FIELDS, read_json, read_text
+from bridge.salesforce.responses import MAX_FIELDS, MAX_NAME_LENGTH
 from bridge.settings import Settings
+from bridge.untrusted import read_json, read_text
 
 LONGEST_ENVELOPE = 900 * 1024
 """Bytes. SQS takes messages of 1 MiB; the rest is for the reason that Rejected adds."""
@@ -112,9 +113,9 @@ class Envelope:
         return replace(
             self,
             reason={
-                "code": problem.code[:LONGEST_NAME],
+                "code": problem.code[:MAX_NAME_LENGTH],
                 "message": problem.message[:LONGEST_REASON],
-                "fields": [name[:LONGEST_NAME] for name in problem.fields[:MOST_FIELDS]],
+                "fields": [name[:MAX_NAME_LENGTH] for name in problem.fields[:MAX_FIELDS]],
                 "hint": problem.hint,
                 "existingId": problem.existing_id,
                 "at": now(),
