@@ -17,12 +17,13 @@ PIP := -m pip --disable-pip-version-check -q
 # Most tests wait for something, so there may be more processes than cores.
 JOBS ?= 3
 COVERAGE_TESTS = tests/unit tests/functional tests/slow/fuzz
-STACK ?= bird-salesforce
+# A stage is a table of samconfig.toml; STACK and REGION go before what it says.
 STAGE ?= default
+WHERE = $(if $(STACK),--stack-name "$(STACK)") $(if $(REGION),--region "$(REGION)")
 export SAM_CLI_TELEMETRY ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo start test coverage chaos fuzz check format bench build invoke deploy destroy connect doctor smoke pins sbom clean
+.PHONY: help setup demo start test coverage chaos fuzz check format bench build invoke deploy destroy connect doctor pins sbom clean
 
 help: ## Lists what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,7 +88,8 @@ check: $(READY) $(CHECKOV) ## Checks format, lint, types and the template
 	@"$(BIN)/mypy" layers/bridge/bridge sandbox tools $(wildcard cli bench .ci/*.py)
 	@for app in functions/*/app.py; do "$(BIN)/mypy" "$$app" || exit 1; done
 	@"$(BIN)/cfn-lint" template.yaml
-	@"$(BIN)/python" .ci/template_audit.py "$(CHECKOV)"
+	@"$(BIN)/python" .ci/plain_template.py build/plain
+	@"$(CHECKOV)" --config-file .checkov.yaml --file build/plain/defaults.json build/plain/everything.json
 	@"$(BIN)/python" -m tools.channel_table
 	@if [ -x "$(SAM)" ]; then "$(SAM)" validate --lint --region us-east-1; \
 	  else echo "Not run: sam validate (make build installs the SAM CLI)"; fi
@@ -115,24 +117,23 @@ endif
 
 build: $(READY) $(SAM) ## Builds what is deployed, into .aws-sam (no Docker needed)
 	@"$(BIN)/python" -m tools.channel_table
+	@echo "Building the functions and the layer: about a minute"
 	@PYTHON="$(abspath $(BIN)/python)" "$(SAM)" build --config-env "$(STAGE)"
 
-deploy: build ## Deploys into your AWS account, after showing what will change (STAGE=staging for another)
-	@"$(BIN)/python" -m cli.deployment.deploy --sam "$(SAM)" --stage "$(STAGE)" -- $(ARGS)
+deploy: build ## Deploys into your AWS account, after showing what will change, and checks it (STAGE=staging)
+	@echo "Deploying the stage $(STAGE): uploading, then the changes are shown; the first time takes some minutes"
+	@"$(SAM)" deploy --config-env "$(STAGE)" $(WHERE) $(ARGS)
+	@echo "Checking what was deployed"
+	@"$(BIN)/python" -m cli doctor --after-deploy --stage "$(STAGE)" $(WHERE)
 
-destroy: $(SAM) ## Deletes the deployed stack, after asking; docs/operations.md says what stays
-	@"$(SAM)" delete --config-env "$(STAGE)" $(ARGS)
+destroy: $(SAM) ## Deletes the deployed stack, after asking (docs/operations.md says what stays)
+	@"$(SAM)" delete --config-env "$(STAGE)" $(WHERE) $(ARGS)
 
-ifneq ($(wildcard cli/__main__.py),)
 connect: $(READY) ## Connects the deployed stack to Salesforce: one click in a browser
-	@"$(BIN)/python" -m cli connect --stack "$(STACK)" $(if $(REGION),--region "$(REGION)") $(ARGS)
+	@"$(BIN)/python" -m cli connect --stage "$(STAGE)" $(WHERE) $(ARGS)
 
-doctor: $(READY) ## Looks for what is wrong with the deployed stack and says how to mend it
-	@"$(BIN)/python" -m cli doctor --stack "$(STACK)" $(if $(REGION),--region "$(REGION)") $(ARGS)
-
-smoke: $(READY) ## Sends through the deployed API what a flow would; makes no record (ARGS=--record does)
-	@"$(BIN)/python" -m cli smoke --stack "$(STACK)" $(if $(REGION),--region "$(REGION)") $(ARGS)
-endif
+doctor: $(READY) ## Checks the deployed stack and says how to fix what is wrong (ARGS=--after-deploy tests more)
+	@"$(BIN)/python" -m cli doctor --stage "$(STAGE)" $(WHERE) $(ARGS)
 
 # ── For those who change the project ────────────────────────────────────────────────────────────────
 

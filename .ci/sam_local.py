@@ -32,7 +32,7 @@ OPTIONS = ["--env-vars", str(LOCAL / "env.json"), "--region", "us-east-1"]
 
 
 def last_json(text: str) -> Any:
-    """The last line that is JSON: the function's answer."""
+    """The last line that is JSON: the response of the function."""
     for line in reversed(text.strip().splitlines()):
         try:
             return json.loads(line)
@@ -42,7 +42,7 @@ def last_json(text: str) -> Any:
 
 
 def invoke(function: str, event: str) -> Any:
-    """One `sam local invoke`; answers what the function answered."""
+    """One `sam local invoke`; the response of the function."""
     done = subprocess.run(
         ["sam", "local", "invoke", function, "--event", str(ROOT / "events" / event), *OPTIONS],
         cwd=ROOT,
@@ -52,44 +52,44 @@ def invoke(function: str, event: str) -> Any:
         timeout=300,
         check=False,
     )
-    answer = last_json(done.stdout)
-    if done.returncode or answer is None:
+    response = last_json(done.stdout)
+    if done.returncode or response is None:
         raise SystemExit(f"sam local invoke {function}: {done.stdout}\n{done.stderr[-3000:]}")
-    return answer
+    return response
 
 
-def check(what: str, answer: Any, right: Callable[[Any], object]) -> None:
+def check(what: str, response: Any, right: Callable[[Any], object]) -> None:
     """Say what was seen, or end with it."""
     try:
-        good = right(answer)
+        good = right(response)
     except (KeyError, TypeError, ValueError, AttributeError):
         good = False
     if not good:
-        raise SystemExit(f"not as it should be: {what}: {json.dumps(answer)[:2000]}")
+        raise SystemExit(f"not as it should be: {what}: {json.dumps(response)[:2000]}")
     print(f"  {what}", flush=True)
 
 
-def body(answer: Any) -> Any:
-    return json.loads(answer["body"])
+def body(response: Any) -> Any:
+    return json.loads(response["body"])
 
 
 def invoke_each(stack: Stack) -> None:
     """One event for each function."""
-    answer = invoke("RefreshToken", "refresh_token.json")
-    check("RefreshToken got a token", answer, lambda one: one["generation"] >= 1)
+    response = invoke("RefreshToken", "refresh_token.json")
+    check("RefreshToken got a token", response, lambda one: one["generation"] >= 1)
     check("and stored it", stack.token(), lambda one: one["access_token"])
-    answer = invoke("CreateLead", "create_lead.json")
-    check("CreateLead answered 201", answer, lambda one: one["statusCode"] == 201)
-    lead = stack.org.get("Lead", body(answer)["id"])
+    response = invoke("CreateLead", "create_lead.json")
+    check("CreateLead returned 201", response, lambda one: one["statusCode"] == 201)
+    lead = stack.org.get("Lead", body(response)["id"])
     check("and the lead is in Salesforce", lead, lambda one: one["LastName"])
-    answer = invoke("CreateLead", "create_lead.json")
-    check("a repeated call answered 200", answer, lambda one: body(one)["outcome"] == "exists")
-    answer = invoke("CreateCase", "create_case.json")
-    check("CreateCase answered with a number", answer, lambda one: body(one)["number"])
-    answer = invoke("ReceiveMessage", "receive_message.json")
-    check("ReceiveMessage answered 201", answer, lambda one: one["statusCode"] == 201)
-    answer = invoke("Deliver", "deliver.json")
-    check("Deliver took its batch", answer, lambda one: one["batchItemFailures"] == [])
+    response = invoke("CreateLead", "create_lead.json")
+    check("a repeated call returned 200", response, lambda one: body(one)["outcome"] == "exists")
+    response = invoke("CreateCase", "create_case.json")
+    check("CreateCase returned with a number", response, lambda one: body(one)["number"])
+    response = invoke("ReceiveMessage", "receive_message.json")
+    check("ReceiveMessage returned 201", response, lambda one: one["statusCode"] == 201)
+    response = invoke("Deliver", "deliver.json")
+    check("Deliver took its batch", response, lambda one: one["batchItemFailures"] == [])
 
 
 def wait_for_api(process: subprocess.Popen[bytes]) -> None:
@@ -125,23 +125,23 @@ def call_the_api() -> None:
     )
     try:
         wait_for_api(process)
-        for path, said in (
+        for path, record in (
             ("/leads", {"LastName": "Container", "bird": {"messageId": "container-1"}}),
             ("/cases", {"Subject": "Container", "bird": {"messageId": "container-2"}}),
         ):
-            answer = urllib3.request(
+            response = urllib3.request(
                 "POST",
                 f"http://127.0.0.1:{API_PORT}{path}",
-                json=said,
+                json=record,
                 headers={"x-api-key": "any"},
                 timeout=120,
                 retries=False,
             )
-            check(f"POST {path} answered 201", answer.json(), lambda one: one["id"])
-        answer = urllib3.request(
+            check(f"POST {path} returned 201", response.json(), lambda one: one["id"])
+        response = urllib3.request(
             "GET", f"http://127.0.0.1:{API_PORT}/leads/container-1", timeout=120, retries=False
         )
-        check("GET /leads/{key} found it", answer.json(), lambda one: one["outcome"] == "created")
+        check("GET /leads/{key} found it", response.json(), lambda one: one["outcome"] == "created")
     finally:
         os.killpg(process.pid, signal.SIGINT)
         try:

@@ -18,15 +18,15 @@ PINS = ROOT / "layers" / "bridge" / "requirements.txt"
 
 
 def licence(name: str) -> str:
-    """What the installed package says its licence is: an SPDX expression where it has one."""
+    """The licence that the installed package declares: an SPDX expression where it has one."""
     try:
-        said = metadata(name)
+        package = metadata(name)
     except PackageNotFoundError:
         return "unknown"
     for field in ("License-Expression", "License"):
-        if named := "".join(said.get_all(field, [])):
+        if named := "".join(package.get_all(field, [])):
             return named.splitlines()[0]
-    classifiers = [one for one in said.get_all("Classifier", []) if one.startswith("License ::")]
+    classifiers = [one for one in package.get_all("Classifier", []) if one.startswith("License ::")]
     return classifiers[0].rsplit(" :: ", 1)[-1] if classifiers else "unknown"
 
 

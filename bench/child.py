@@ -20,28 +20,23 @@ def run(
     *arguments: str,
     environ: Mapping[str, str],
     path: tuple[Path | str, ...] = (),
-    bytecode: bool = True,
     packages: bool = False,
-    python: str = sys.executable,
     seconds: float = 300.0,
 ) -> Any:
-    """What the program says in its last line, parsed.
+    """The program's result, parsed.
 
     `path` is where it finds modules, and nothing else is: neither this environment's packages,
-    unless `packages`, nor its .pth files, which Lambda has none of. Without `bytecode` none is
-    written, so modules that have none are compiled each time.
+    unless `packages`, nor its .pth files, which Lambda has none of.
     """
     found = [str(one) for one in path]
     if packages:
         found += site.getsitepackages()
     variables = {**environ, "PYTHONPATH": os.pathsep.join(found), "PATH": os.defpath}
     variables.pop("PYTHONDONTWRITEBYTECODE", None)
-    if not bytecode:
-        variables["PYTHONDONTWRITEBYTECODE"] = "1"
-    with tempfile.TemporaryFile() as errors, tempfile.NamedTemporaryFile() as said:
+    with tempfile.TemporaryFile() as errors, tempfile.NamedTemporaryFile() as result:
         done = subprocess.run(
             # -S: no .pth file is read. -P: this folder is not on the path.
-            [python, "-S", "-P", str(PROGRAMS / f"{program}.py"), said.name, *arguments],
+            [sys.executable, "-S", "-P", str(PROGRAMS / f"{program}.py"), result.name, *arguments],
             env=variables,
             stdin=subprocess.DEVNULL,
             # The functions' log, which nobody reads here.
@@ -54,4 +49,4 @@ def run(
             errors.seek(0)
             text = errors.read().decode(errors="replace")
             raise RuntimeError(f"{program} ended with {done.returncode}:\n{text[-3000:]}")
-        return json.loads(Path(said.name).read_text(encoding="utf-8"))
+        return json.loads(Path(result.name).read_text(encoding="utf-8"))

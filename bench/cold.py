@@ -1,17 +1,16 @@
-"""(1) What a cold start costs: import and the first record, beside boto3's floor."""
+"""What a cold start costs: import and first record, beside boto3, a client and a POST."""
 
 from __future__ import annotations
 
 import json
 import statistics
-import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from bench import child
-from bench.layer import copy_layer, function_folder
+from bench.layer import function_folder
 from bench.other_side import OtherSide
 from tools.template import ROOT
 
@@ -22,18 +21,19 @@ EVENTS = {
     "deliver": ("deliver.json", '"batchItemFailures": []'),
     "refresh_token": ("refresh_token.json", '"generation"'),
 }
-"""The event of each function, and what its answer says when all went well."""
+"""The event of each function, and what its response contains when all went well."""
 
-FLOORS = ("urllib3", "urllib3-post", "boto3", "boto3-post")
+FLOORS = ("urllib3-post", "boto3-post")
 
 
 def fresh_event(name: str, folder: Path, number: int) -> Path:
-    """The event file with a message id that nobody used before."""
+    """The event file with a key that was never used."""
     event = json.loads((ROOT / "events" / EVENTS[name][0]).read_text(encoding="utf-8"))
-    event = json.loads(json.dumps(event).replace("requestTimeEpoch", "requestTimeEpochThen"))
-    if isinstance(event.get("headers"), dict):
+    # Without its time a request is not taken for a late one.
+    event.get("requestContext", {}).pop("requestTimeEpoch", None)
+    if "headers" in event:
         event["headers"]["Idempotency-Key"] = uuid.uuid4().hex
-    for record in event.get("Records") or ():
+    for record in event.get("Records", ()):
         body = json.loads(record["body"])
         record["body"] = json.dumps({**body, "key": uuid.uuid4().hex})
     path = folder / f"{name}-{number}.json"
@@ -41,9 +41,9 @@ def fresh_event(name: str, folder: Path, number: int) -> Path:
     return path
 
 
-def a_post(other: OtherSide) -> list[str]:
-    """The arguments of a floor's POST: a Lead as create_lead sends it."""
-    session = other.ask("session")
+def _post_arguments(other: OtherSide) -> list[str]:
+    """A floor's POST: a Lead as create_lead sends it."""
+    session = other.call("session")
     lead = {
         "LastName": "Okafor",
         "FirstName": "Amara",
@@ -62,60 +62,42 @@ def a_post(other: OtherSide) -> list[str]:
     return [url, json.dumps(headers), json.dumps(lead)]
 
 
-def measure(other: OtherSide, folder: Path, *, rounds: int, rounds_without: int) -> Any:
-    """Medians of CPU milliseconds, by what was measured, with and without bytecode."""
-    told: dict[str, Any] = {}
-    for label, bytecode, times in (
-        ("with bytecode", True, rounds),
-        ("without bytecode", False, rounds_without),
-    ):
-        layer = copy_layer(
-            folder / label.replace(" ", "-"), python=sys.executable, bytecode=bytecode
-        )
-        samples: dict[str, list[Mapping[str, float]]] = {}
-        for number in range(times + 1):
-            for name, said in _one_round(other, layer, folder, bytecode, number):
-                # The first round fills the caches of file system and bytecode.
-                if number:
-                    samples.setdefault(name, []).append(said)
-        told[label] = {
-            name: {
-                key: statistics.median(one[key] for one in said) * (1 if key == "modules" else 1000)
-                for key in said[0]
-            }
-            for name, said in samples.items()
+def measure(other: OtherSide, folder: Path, layer: Path, *, rounds: int) -> Any:
+    """Medians of CPU milliseconds, by what was measured."""
+    samples: dict[str, list[Mapping[str, float]]] = {}
+    for number in range(rounds + 1):
+        for name, sample in _one_round(other, folder, layer, number):
+            # The first round fills the caches of the file system.
+            if number:
+                samples.setdefault(name, []).append(sample)
+    result: dict[str, Any] = {}
+    for name, taken in samples.items():
+        result[name] = {
+            key: statistics.median(one[key] for one in taken) * (1 if key == "modules" else 1000)
+            for key in taken[0]
         }
-        for name in told[label]:
-            # Side by side: each round's pair is one ratio.
-            told[label][name]["ratio"] = statistics.median(
-                mine["cpu"] / beside["cpu"]
-                for mine, beside in zip(samples[name], samples["boto3-post"], strict=True)
-            )
-    return told
+        # Side by side: each round's pair is one ratio.
+        result[name]["ratio"] = statistics.median(
+            one["cpu"] / floor["cpu"]
+            for one, floor in zip(taken, samples["boto3-post"], strict=True)
+        )
+    return result
 
 
 def _one_round(
-    other: OtherSide, layer: Path, folder: Path, bytecode: bool, number: int
+    other: OtherSide, folder: Path, layer: Path, number: int
 ) -> Iterator[tuple[str, Any]]:
-    environ = other.environments["create_lead"]
-    yield "bare", child.run("bare", environ=environ)
     for name in FLOORS:
-        arguments = a_post(other) if name.endswith("post") else []
-        # boto3's own bytecode is the runtime's and always there.
-        yield name, child.run("floor", name, *arguments, environ=environ, packages=True)
-    for name in EVENTS:
-        if not bytecode and name in ("receive_message", "refresh_token"):
-            continue
-        event = fresh_event(name, folder, number)
-        yield (
-            name,
-            child.run(
-                "cold",
-                str(event),
-                EVENTS[name][1],
-                environ=other.environments[name],
-                path=(function_folder(layer, name), layer),
-                bytecode=bytecode,
-                packages=name in ("deliver", "refresh_token"),
-            ),
+        arguments = [name, *_post_arguments(other)]
+        environ = other.environments["create_lead"]
+        yield name, child.run("floor", *arguments, environ=environ, packages=True)
+    for name, (_, expected) in EVENTS.items():
+        sample = child.run(
+            "cold",
+            str(fresh_event(name, folder, number)),
+            expected,
+            environ=other.environments[name],
+            path=(function_folder(layer, name), layer),
+            packages=name in ("deliver", "refresh_token"),
         )
+        yield name, sample

@@ -1,23 +1,23 @@
-"""The layer as it is deployed: what its Makefile puts into it, in a folder of our own.
-
-Bytecode is the layer's own affair here: the standard library has always some, as in Lambda.
-"""
+"""The layer as it is deployed: a copy of what its Makefile puts into it, and what was built."""
 
 from __future__ import annotations
 
 import importlib.util
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 from tools.template import ROOT
 
-PACKAGES = ("aws_lambda_powertools", "jmespath", "typing_extensions", "urllib3")
+BUILT = ROOT / ".aws-sam/build/BridgeLayer"
+PACKAGES = ("aws_lambda_powertools", "jmespath", "jwt", "typing_extensions", "urllib3")
 """layers/bridge/requirements.txt."""
 
 
-def copy_layer(folder: Path, *, python: str, bytecode: bool) -> Path:
-    """Make the layer in `folder`, compiled by that Python, or without any bytecode."""
+def copy_layer(folder: Path) -> Path:
+    """Make the layer in `folder` and the functions beside it, with bytecode as in Lambda."""
     shutil.copytree(
         ROOT / "layers/bridge/bridge", folder / "bridge", ignore=shutil.ignore_patterns("*.pyc")
     )
@@ -30,15 +30,26 @@ def copy_layer(folder: Path, *, python: str, bytecode: bool) -> Path:
             shutil.copytree(origin.parent, folder / name, ignore=left_out)
         else:
             shutil.copy(origin, folder)
-    shutil.copytree(ROOT / "functions", folder.parent / f"{folder.name}-functions")
-    if bytecode:
-        for compiled in (folder, folder.parent / f"{folder.name}-functions"):
-            subprocess.run(
-                [python, "-m", "compileall", "-q", str(compiled)], check=True, timeout=120
-            )
+    functions = function_folder(folder, "")
+    shutil.copytree(ROOT / "functions", functions)
+    for compiled in (folder, functions):
+        subprocess.run(
+            [sys.executable, "-m", "compileall", "-q", str(compiled)], check=True, timeout=120
+        )
     return folder
 
 
 def function_folder(layer: Path, name: str) -> Path:
     """The copy of a function that belongs to a copy of the layer."""
     return layer.parent / f"{layer.name}-functions" / name
+
+
+def measure_built() -> dict[str, Any] | None:
+    """Unzipped bytes and compiled parts of what `make build` left; None if it was not run."""
+    if not BUILT.is_dir():
+        return None
+    files = [path for path in BUILT.rglob("*") if path.is_file()]
+    return {
+        "bytes": sum(path.stat().st_size for path in files),
+        "compiled": [path.name for path in files if path.suffix in (".so", ".pyd", ".dylib")],
+    }

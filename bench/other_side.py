@@ -1,19 +1,22 @@
-"""Salesforce and AWS in one process that nobody measures: the local stack behind TLS.
+"""Salesforce and AWS in one process that is not measured: the local stack behind TLS.
 
     with OtherSide() as other:
         environ = other.environments["create_lead"]
-        other.ask("counts")
+        other.call("counts")
 
-Started as `python -m bench.other_side`, it answers one JSON line for each line that it is sent.
+The process, `python -m bench.other_side`, reads commands as lines of JSON and writes their results.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
+import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +24,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from bench.wire import Wire
 from tools.template import ROOT
 
 if TYPE_CHECKING:
@@ -43,10 +45,8 @@ class OtherSide:
             cwd=ROOT,
             start_new_session=True,
         )
-        hello = self._read()
-        self.environments: Mapping[str, dict[str, str]] = hello["environments"]
+        self.environments: Mapping[str, dict[str, str]] = self._read()
         """Each function's variables, with which it finds this process."""
-        self.folders: Mapping[str, str] = hello["folders"]
         return self
 
     def __exit__(
@@ -64,10 +64,10 @@ class OtherSide:
             self._process.kill()
             self._process.wait(5)
 
-    def ask(self, what: str, **more: Any) -> Any:
-        """Tell it what to do; the commands are the methods of `_Commands`."""
+    def call(self, command: str, **arguments: Any) -> Any:
+        """Run one of the methods of `_Commands` there, and return its result."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"do": what, **more}) + "\n")
+        self._process.stdin.write(json.dumps({"command": command, **arguments}) + "\n")
         self._process.stdin.flush()
         return self._read()
 
@@ -75,18 +75,56 @@ class OtherSide:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError("the other side's process ended; what it said is above")
+            raise RuntimeError("the other side's process ended; its output is above")
         return json.loads(line)
 
 
-class _Commands:
-    """What the process can be told."""
+class Forwarder:
+    """Forwards a free port of this machine to `port`, behind TLS or with delay."""
 
-    def __init__(self, stack: Stack, server: Any, aws_wire: Wire) -> None:
+    def __init__(
+        self, port: int, *, tls: ssl.SSLContext | None = None, round_trip_seconds: float = 0.0
+    ) -> None:
+        self._target = port
+        self._round_trip = round_trip_seconds
+        self.connections = 0
+        """How many were opened."""
+        loop = asyncio.new_event_loop()
+        server = loop.run_until_complete(
+            asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls, backlog=256)
+        )
+        self.port = int(server.sockets[0].getsockname()[1])
+        threading.Thread(target=loop.run_forever, daemon=True).start()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        # TCP's handshake is one round trip.
+        await asyncio.sleep(self._round_trip)
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:
+            writer.transport.abort()
+            return
+        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Forward until one side ends, half a round trip later."""
+        with contextlib.suppress(OSError):
+            while chunk := await reader.read(65536):
+                await asyncio.sleep(self._round_trip / 2)
+                writer.write(chunk)
+                await writer.drain()
+        writer.close()
+
+
+class _Commands:
+    """The commands of the process."""
+
+    def __init__(self, stack: Stack, server: Any, aws: Forwarder) -> None:
         self._stack = stack
         self._server = server
         self._org = server.org
-        self._aws_wire = aws_wire
+        self._aws = aws
 
     def forget(self) -> Any:
         """No records, empty queues, counts at zero; tokens and connections stay."""
@@ -94,7 +132,7 @@ class _Commands:
         self._org.journal.reset()
         for url in (self._stack.outbox_url, self._stack.rejected_url):
             self._stack.client("sqs").purge_queue(QueueUrl=url)
-        self._aws_wire.connections = 0
+        self._aws.connections = 0
         self._stack.aws.calls.clear()
         return True
 
@@ -105,7 +143,7 @@ class _Commands:
             "salesforce": dict(self._org.journal.counts),
             "salesforce_connections": self._org.journal.connections,
             "aws": {f"{who} {what}": n for (who, what), n in calls.items() if who != "-"},
-            "aws_connections": self._aws_wire.connections,
+            "aws_connections": self._aws.connections,
         }
 
     def session(self) -> Any:
@@ -123,16 +161,17 @@ class _Commands:
         return True
 
     def post(self, *, path: str, body: Any) -> Any:
-        """Call the API as a flow does; answers status, outcome and milliseconds."""
-        begun = time.perf_counter()
-        answer = self._stack.request("POST", path, body)
-        return [answer.status, answer.json().get("outcome"), (time.perf_counter() - begun) * 1000]
+        """Call the API as a flow does: status, outcome and milliseconds."""
+        started = time.perf_counter()
+        response = self._stack.request("POST", path, body)
+        milliseconds = (time.perf_counter() - started) * 1000
+        return [response.status, response.json().get("outcome"), milliseconds]
 
     def post_at_once(self, *, path: str, bodies: list[Any]) -> Any:
-        """Call the API with all of these at the same time; answers the outcomes."""
+        """Call the API with all of these at the same time: the outcomes."""
         with ThreadPoolExecutor(len(bodies)) as pool:
-            answers = list(pool.map(lambda body: self._stack.request("POST", path, body), bodies))
-        return [answer.json().get("outcome") for answer in answers]
+            responses = pool.map(lambda body: self._stack.request("POST", path, body), bodies)
+            return [response.json().get("outcome") for response in responses]
 
     def renew(self) -> Any:
         """RefreshToken gets a new access token, as its schedule makes it."""
@@ -141,7 +180,7 @@ class _Commands:
         return not self._stack.invoke("refresh_token", {"refused_generation": generation}).failed
 
     def down(self, *, kind: str) -> Any:
-        """An outage: Salesforce refuses connections, or takes them and does not answer."""
+        """An outage: Salesforce refuses connections, or takes them and does not respond."""
         if kind == "refused":
             self._server.refuse_connections()
         else:
@@ -153,24 +192,6 @@ class _Commands:
         self._org.trouble.clear()
         self._server.accept_connections()
         return True
-
-    def queue(self, *, bodies: list[str]) -> Any:
-        """Put envelopes into the outbox."""
-        sqs = self._stack.client("sqs")
-        for start in range(0, len(bodies), 10):
-            entries = [
-                {"Id": str(i), "MessageBody": body} for i, body in enumerate(bodies[start:][:10])
-            ]
-            sqs.send_message_batch(QueueUrl=self._stack.outbox_url, Entries=entries)
-        return True
-
-    def drain(self) -> Any:
-        """Deliver until the outbox is empty; answers seconds and batches."""
-        begun, batches = time.perf_counter(), 0
-        while self._stack.waiting():
-            self._stack.deliver_once()
-            batches += 1
-        return [time.perf_counter() - begun, batches]
 
 
 def main(round_trip_seconds: float) -> None:
@@ -185,19 +206,17 @@ def main(round_trip_seconds: float) -> None:
         server = exits.enter_context(OrgServer(Org.sample(), tls=True, certificate_folder=folder))
         assert server.certificate is not None
         if round_trip_seconds:
-            wire = Wire(server.port, round_trip_seconds=round_trip_seconds)
-            exits.callback(wire.close)
-            server.url = server.org.url = f"https://localhost:{wire.port}"
+            distance = Forwarder(server.port, round_trip_seconds=round_trip_seconds)
+            server.url = server.org.url = f"https://localhost:{distance.port}"
         stack = Stack(login_url=server.url, connected=False, poll=False, processes=4)
         exits.enter_context(stack)
-        aws_wire = Wire(int(stack.aws.url.rsplit(":", 1)[1]), tls=server.certificate.context)
-        exits.callback(aws_wire.close)
+        aws = Forwarder(int(stack.aws.url.rsplit(":", 1)[1]), tls=server.certificate.context)
         bundle = trusted(server.certificate.path, folder)
         for function in stack.functions.values():
             function.environment.update(
                 SSL_CERT_FILE=str(bundle),
                 AWS_CA_BUNDLE=str(bundle),
-                AWS_ENDPOINT_URL=f"https://localhost:{aws_wire.port}",
+                AWS_ENDPOINT_URL=f"https://localhost:{aws.port}",
             )
         approved = server.org.oauth.approve(CLIENT_ID, INTEGRATION_USER, "api", "refresh_token")
         secret = {
@@ -212,16 +231,13 @@ def main(round_trip_seconds: float) -> None:
         tick = stack.tick()
         if tick.failed:
             raise RuntimeError(tick.payload.decode() + stack.logs("refresh_token"))
-        commands = _Commands(stack, server, aws_wire)
-        hello = {
-            "environments": {name: stack.function_environment(name) for name in stack.functions},
-            "folders": {name: str(f.spec.folder) for name, f in stack.functions.items()},
-        }
-        print(json.dumps(hello), flush=True)
+        commands = _Commands(stack, server, aws)
+        environments = {name: stack.function_environment(name) for name in stack.functions}
+        print(json.dumps(environments), flush=True)
         for line in sys.stdin:
-            asked = json.loads(line)
-            said = getattr(commands, asked.pop("do"))(**asked)
-            print(json.dumps(said), flush=True)
+            arguments = json.loads(line)
+            result = getattr(commands, arguments.pop("command"))(**arguments)
+            print(json.dumps(result), flush=True)
 
 
 def trusted(certificate: Path, folder: Path) -> Path:

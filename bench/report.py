@@ -1,4 +1,4 @@
-"""The tables, the bars and the JSON."""
+"""The tables and the bars."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ CALLERS = ("create_lead", "create_case")
 
 @dataclass(frozen=True)
 class Bar:
-    """One promise: what was asked, what was found. `met` None: not measured."""
+    """One promise: the limit and what was measured. `met` None: not measured."""
 
     name: str
-    wanted: str
-    found: str
+    limit: str
+    measured: str
     met: bool | None
     why: str = ""
 
@@ -28,13 +28,13 @@ class Bar:
 
 
 def bars(result: Any) -> list[Bar]:
-    """Every bar of the project, held against what was measured."""
+    """Every bar of the project that is measured, in the order of the design."""
     return [
         *_warm_bars(result["warm"]),
-        *_cold_bars(result["cold"]["with bytecode"]),
-        *_delivery_bars(result["deliver"]["batches"]),
+        *_cold_bars(result["cold"]),
         *_token_bars(result["waits"]),
-        *_size_bars(result["sizes"]),
+        *_delivery_bars(result["deliver"]),
+        _layer_bar(result["layer"]),
     ]
 
 
@@ -54,11 +54,11 @@ def _warm_bars(warm: Any) -> Iterable[Bar]:
             "1 AWS call (the first), 1 Salesforce call each, 1 connection",
             f"{counted[0]}, {counted[1]:g}, {counted[2]}",
             counted == (1, 1, 1),
-            "something is asked or connected more often than needed",
+            "something is requested or connected more often than needed",
         )
     memory = {int(count): size for count, size in warm["create_lead"]["memory_kib"].items()}
     if not memory:
-        yield Bar("memory", "≤ 1,024 KiB more", "", None, "only Linux tells it")
+        yield Bar("memory", "≤ 1,024 KiB more", "", None, "only Linux shows it")
         return
     first, last = min(memory), max(memory)
     middle = sorted(memory)[-2]
@@ -92,14 +92,14 @@ def _delivery_bars(batches: Any) -> Iterable[Bar]:
         full["cpu_ms"] <= 0.5,
         "see the table by size of the batch",
     )
-    large = batches["200 20 kB"]
+    large = batches["200 of 20 kB"]
     least = min(full["records_per_call"], large["records_per_call"])
     yield Bar(
         "deliver: records an API call, bodies up to 20 kB",
         "≥ 100",
         f"{least:g}",
         least >= 100,
-        "DeliverBytesPerCall ends a call earlier",
+        "a call ends at its limit of bytes",
     )
 
 
@@ -124,9 +124,9 @@ def _token_bars(waits: Any) -> Iterable[Bar]:
         "one to see whether somebody renewed it, one to get what RefreshToken then stored; to save "
         "the first, every expiry would have to invoke a function (docs/adr/0021)",
     )
-    everyone = waits["token expired, four callers at once"]
-    refreshes = everyone["salesforce"].get("POST /services/oauth2/token", 0)
-    leads = everyone["salesforce"].get("POST /sobjects/Lead", 0)
+    at_once = waits["token expired, four callers at once"]
+    refreshes = at_once["salesforce"].get("POST /services/oauth2/token", 0)
+    leads = at_once["salesforce"].get("POST /sobjects/Lead", 0)
     yield Bar(
         "token expired, four callers at once: refreshes, repeated calls each",
         "1, ≤ 1",
@@ -136,38 +136,35 @@ def _token_bars(waits: Any) -> Iterable[Bar]:
     )
 
 
-def _size_bars(sizes: Any) -> Iterable[Bar]:
-    layer = sizes.get("BridgeLayer")
+def _layer_bar(layer: Any) -> Bar:
+    name, limit = "layer", "≤ 6 MB unzipped, no compiled parts"
     if layer is None:
-        yield Bar("layer", "≤ 6 MB unzipped, no compiled parts", "", None, "make build was not run")
-        return
-    stale = " (built from older sources: make build)" if layer["stale"] else ""
-    yield Bar(
-        "layer",
-        "≤ 6 MB unzipped, no compiled parts",
-        f"{layer['bytes'] / 1e6:.1f} MB, {layer['compiled_c']}{stale}",
-        layer["bytes"] <= 6e6 and not layer["compiled_c"],
+        return Bar(name, limit, "", None, "make build was not run")
+    compiled = ", ".join(layer["compiled"]) or "none"
+    return Bar(
+        name,
+        limit,
+        f"{layer['bytes'] / 1e6:.1f} MB, {compiled}",
+        layer["bytes"] <= 6e6 and not layer["compiled"],
         "see layers/bridge/Makefile",
     )
 
 
-def text(result: Any, judged: Sequence[Bar]) -> str:
+def text(result: Any, bars: Sequence[Bar]) -> str:
     """Everything, for people."""
-    parts = [f"{result['python']} on {result['machine']}, load {result['load']:.1f}"]
-    parts += [_cold_text(label, cold) for label, cold in result["cold"].items()]
-    parts.append(_warm_text(result["warm"]))
-    parts.append(_emulator_text(result["emulator"]))
-    parts.append(_batches_text(result["deliver"]["batches"]))
-    parts.append(_backlog_text(result["deliver"]["backlog"]))
-    parts.append(_waits_text(result["waits"]))
-    parts.append(_sizes_text(result["sizes"]))
-    parts.append(_saturation_text(result["saturation"]))
-    rows = [(bar.name, bar.wanted, bar.found, bar.verdict) for bar in judged]
-    parts.append(_table("The bars", ("", "wanted", "found", ""), rows, left=True))
+    parts = [
+        f"{result['python']} on {result['machine']}, load {result['load']:.1f}",
+        _cold_text(result["cold"]),
+        _warm_text(result["warm"]),
+        _deliver_text(result["deliver"]),
+        _waits_text(result["waits"]),
+    ]
+    rows = [(bar.name, bar.limit, bar.measured, bar.verdict) for bar in bars]
+    parts.append(_table("The bars", ("", "limit", "measured", ""), rows, left=True))
     return "\n\n".join(parts)
 
 
-def _cold_text(label: str, cold: Any) -> str:
+def _cold_text(cold: Any) -> str:
     rows = [
         (
             name,
@@ -175,85 +172,13 @@ def _cold_text(label: str, cold: Any) -> str:
             f"{one['cpu']:.1f}",
             f"{one['import']:.1f}" if "import" in one else "",
             f"{one['first']:.1f}" if "first" in one else "",
-            f"{one['modules']:.0f}" if "modules" in one else "",
+            f"{one['modules']:.0f}",
             f"{one['ratio']:.2f}",
         )
         for name, one in cold.items()
     ]
     titles = ("", "process", "CPU", "import", "first", "modules", "× boto3-post")
-    return _table(f"1 · Cold, {label}: CPU ms (median)", titles, rows)
-
-
-def _batches_text(batches: Any) -> str:
-    rows = [
-        (
-            name,
-            f"{one['cpu_ms']:.3f}",
-            f"{one['records_per_second']:,.0f}",
-            f"{one['records_per_call']:g}",
-        )
-        for name, one in batches.items()
-    ]
-    titles = ("a batch", "CPU ms a record", "records/s", "records a call")
-    return _table("4 · Deliver, one process", titles, rows)
-
-
-def _backlog_text(backlog: Any) -> str:
-    rows = [
-        (
-            f"{int(count):,}",
-            f"{one['seconds']:.1f}",
-            f"{one['records_per_second']:,.0f}",
-            str(one["invocations"]),
-        )
-        for count, one in backlog.items()
-    ]
-    titles = ("backlog", "seconds", "records/s", "invocations")
-    return _table(
-        "4 · Deliver, from the queue to Salesforce, one invocation at a time", titles, rows
-    )
-
-
-def _waits_text(waits: Any) -> str:
-    rows = [
-        (
-            name,
-            "" if one["ms"] is None else f"{one['ms']:,.0f}",
-            str(sum(one["salesforce"].values())) if "salesforce" in one else "",
-            str(_of_caller(one["aws"])) if "aws" in one else "",
-        )
-        for name, one in waits.items()
-    ]
-    titles = ("", "caller waits, ms", "Salesforce calls", "AWS calls of the caller")
-    title = "5 · Waits with Salesforce 80 ms away (median); calls as counted at the end"
-    return _table(title, titles, rows)
-
-
-def _sizes_text(sizes: Any) -> str:
-    rows = [
-        (name, f"{one['bytes']:,}", f"{one['zipped']:,}", f"{one['bytecode']:,}")
-        for name, one in sizes.items()
-    ]
-    return _table("6 · Sizes, as make build left them", ("", "bytes", "zipped", "bytecode"), rows)
-
-
-def _saturation_text(saturation: Any) -> str:
-    rows = [
-        (
-            callers,
-            f"{one['records_per_second']:.0f}",
-            f"{one['median_ms']:.0f}",
-            f"{one['p95_ms']:.0f}",
-            str(one["not_created"]),
-        )
-        for callers, one in saturation.items()
-    ]
-    titles = ("callers at once", "records/s", "median ms", "p95 ms", "not created")
-    return _table("7 · The local stack to saturation", titles, rows)
-
-
-def _of_caller(aws: Any) -> int:
-    return sum(count for what, count in aws.items() if what.startswith("create_"))
+    return _table("Cold, with bytecode: CPU ms (median)", titles, rows)
 
 
 def _warm_text(warm: Any) -> str:
@@ -267,25 +192,41 @@ def _warm_text(warm: Any) -> str:
         f"{size:,} KiB after {int(count):,}"
         for count, size in warm["create_lead"]["memory_kib"].items()
     )
-    return _table("2 · Warm, over TLS on loopback (median)", titles, rows) + f"\n  memory: {memory}"
+    return _table("Warm, over TLS on loopback (median)", titles, rows) + f"\n  memory: {memory}"
 
 
-def _emulator_text(emulator: Any) -> str:
-    if isinstance(emulator, str):
-        return f"3 · Runtime Interface Emulator, Python 3.13: not measured: {emulator}"
+def _deliver_text(batches: Any) -> str:
     rows = [
-        (name, f"{one['init']:.0f}", f"{one['first']:.0f}", f"{one['warm']:.1f}")
-        for name, one in emulator.items()
+        (
+            name,
+            f"{one['cpu_ms']:.3f}",
+            f"{one['records_per_second']:,.0f}",
+            f"{one['records_per_call']:g}",
+        )
+        for name, one in batches.items()
     ]
-    titles = ("", "INIT ms", "until the first answer ms", "warm ms")
-    return _table("3 · Runtime Interface Emulator, Python 3.13, wall (median)", titles, rows)
+    titles = ("a batch", "CPU ms a record", "records/s", "records a call")
+    return _table("Deliver, one process (median)", titles, rows)
+
+
+def _waits_text(waits: Any) -> str:
+    rows = [
+        (
+            name,
+            "" if one["ms"] is None else f"{one['ms']:,.0f}",
+            str(sum(one["salesforce"].values())),
+            str(sum(count for what, count in one["aws"].items() if what.startswith("create_"))),
+        )
+        for name, one in waits.items()
+    ]
+    titles = ("", "caller waits, ms", "Salesforce calls", "AWS calls of the caller")
+    title = "Waits with Salesforce 80 ms away (median); calls as counted at the end"
+    return _table(title, titles, rows)
 
 
 def _table(
     title: str, titles: Sequence[str], rows: Sequence[Sequence[str]], *, left: bool = False
 ) -> str:
-    if not rows:
-        return f"{title}: not measured (make build)"
     widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
     lines = [title]
     for row in (titles, *rows):

@@ -1,4 +1,4 @@
-"""(5) What a caller waits where Salesforce is 80 ms away: warm, cold, expired token, outage."""
+"""What a caller waits where Salesforce is 80 ms away: warm, cold, expired token, outage."""
 
 from __future__ import annotations
 
@@ -21,64 +21,63 @@ def measure(*, quick: bool) -> Any:
 
 def _situations(other: OtherSide, times: int, *, quick: bool) -> Iterator[tuple[str, Any]]:
     _post(other, "created")
-    other.ask("forget")
-    yield "warm", _told(other, [_post(other, "created") for _ in range(times)])
+    other.call("forget")
+    yield "warm", _result(other, [_post(other, "created") for _ in range(times)])
 
     cold = []
     for _ in range(times):
-        other.ask("recycle", name="create_lead")
-        other.ask("forget")
+        other.call("recycle", name="create_lead")
+        other.call("forget")
         cold.append(_post(other, "created"))
-    yield "cold", _told(other, cold)
+    yield "cold", _result(other, cold)
 
     renewed = []
     for _ in range(times):
-        other.ask("expire")
-        other.ask("renew")
-        other.ask("forget")
+        other.call("expire")
+        other.call("renew")
+        other.call("forget")
         renewed.append(_post(other, "created"))
-    yield "token expired, renewed by the schedule", _told(other, renewed)
+    yield "token expired, renewed by the schedule", _result(other, renewed)
 
     expired = []
     for _ in range(times):
-        other.ask("forget")
-        other.ask("expire")
+        other.call("forget")
+        other.call("expire")
         expired.append(_post(other, "created"))
-    yield "token expired, nobody renewed it", _told(other, expired)
+    yield "token expired, nobody renewed it", _result(other, expired)
 
-    other.ask("expire")
-    other.ask("recycle", name="refresh_token")
-    other.ask("forget")
-    yield "token expired, RefreshToken cold", _told(other, [_post(other, "created")])
+    other.call("expire")
+    other.call("recycle", name="refresh_token")
+    other.call("forget")
+    yield "token expired, RefreshToken cold", _result(other, [_post(other, "created")])
 
-    everyone = [_body() for _ in range(4)]
-    other.ask("post_at_once", path="/leads", bodies=[_body() for _ in range(4)])
-    other.ask("expire")
-    other.ask("forget")
-    outcomes = other.ask("post_at_once", path="/leads", bodies=everyone)
+    four = [_body() for _ in range(4)]
+    other.call("post_at_once", path="/leads", bodies=[_body() for _ in range(4)])
+    other.call("expire")
+    other.call("forget")
+    outcomes = other.call("post_at_once", path="/leads", bodies=four)
     if outcomes != ["created"] * 4:
-        raise RuntimeError(f"four callers at once were told {outcomes}")
-    counts = other.ask("counts")
-    yield "token expired, four callers at once", {"ms": None, **_counted(counts)}
+        raise RuntimeError(f"the outcomes of four callers at once were {outcomes}")
+    yield "token expired, four callers at once", {"ms": None, **other.call("counts")}
 
-    other.ask("down", kind="refused")
-    other.ask("forget")
+    other.call("down", kind="refused")
+    other.call("forget")
     refused = [_post(other, "queued") for _ in range(times)]
-    yield "outage, connections refused", _told(other, refused)
-    other.ask("up")
+    yield "outage, connections refused", _result(other, refused)
+    other.call("up")
 
     if quick:
         return
-    other.ask("recycle", name="create_lead")
+    other.call("recycle", name="create_lead")
     _post(other, "created")
-    other.ask("down", kind="silent")
-    silent = [_post(other, "queued") for _ in range(4)]
-    yield (
-        "outage, no answer: the first two",
-        {"ms": statistics.median(silent[:2])},
-    )
-    yield "outage, no answer: afterwards", {"ms": statistics.median(silent[2:])}
-    other.ask("up")
+    other.call("down", kind="silent")
+    other.call("forget")
+    first = [_post(other, "queued") for _ in range(2)]
+    yield "outage, no response: the first two", _result(other, first)
+    other.call("forget")
+    later = [_post(other, "queued") for _ in range(2)]
+    yield "outage, no response: afterwards", _result(other, later)
+    other.call("up")
 
 
 def _body() -> Any:
@@ -94,20 +93,12 @@ def _body() -> Any:
 
 
 def _post(other: OtherSide, expected: str) -> float:
-    status, outcome, milliseconds = other.ask("post", path="/leads", body=_body())
+    status, outcome, milliseconds = other.call("post", path="/leads", body=_body())
     if outcome != expected:
-        raise RuntimeError(f"the API answered {status} {outcome} where {expected} was due")
+        raise RuntimeError(f"the API returned {status} {outcome} instead of {expected}")
     return float(milliseconds)
 
 
-def _told(other: OtherSide, waits: list[float]) -> Any:
-    """The median wait, and the counts since the other side last forgot."""
-    return {"ms": statistics.median(waits), **_counted(other.ask("counts"))}
-
-
-def _counted(counts: Any) -> Any:
-    return {
-        "salesforce": counts["salesforce"],
-        "aws": counts["aws"],
-        "connections": counts["salesforce_connections"],
-    }
+def _result(other: OtherSide, waits: list[float]) -> Any:
+    """The median wait, and the counts since `forget`."""
+    return {"ms": statistics.median(waits), **other.call("counts")}

@@ -1,4 +1,4 @@
-"""(2) What a record costs once the function is warm, beside a bare POST of the same body."""
+"""What a record costs once the function is warm, beside a bare POST of the same body."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from bench.other_side import OtherSide
 
 def measure(other: OtherSide, folder: Path, layer: Path, *, blocks: int, records: int) -> Any:
     """By function: CPU and wall microseconds a record and a POST, what was counted, memory."""
-    told: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for name in ("create_lead", "create_case"):
-        other.ask("forget")
-        said = child.run(
+        other.call("forget")
+        sample = child.run(
             "warm",
             str(fresh_event(name, folder, 0)),
             str(blocks),
@@ -25,28 +25,29 @@ def measure(other: OtherSide, folder: Path, layer: Path, *, blocks: int, records
             environ=other.environments[name],
             path=(function_folder(layer, name), layer),
         )
-        counts = other.ask("counts")
-        asked = sum(counts["salesforce"].values())
-        told[name] = {
-            "cpu_us": _each(said["ours"], 0, said["block"]),
-            "wall_us": _each(said["ours"], 1, said["block"]),
-            "floor_cpu_us": _each(said["floor"], 0, said["block"]),
-            "floor_wall_us": _each(said["floor"], 1, said["block"]),
+        counts = other.call("counts")
+        requests = sum(counts["salesforce"].values())
+        result[name] = {
+            "cpu_us": _each(sample["ours"], 0, sample["block"]),
+            "wall_us": _each(sample["ours"], 1, sample["block"]),
+            "floor_cpu_us": _each(sample["floor"], 0, sample["block"]),
+            "floor_wall_us": _each(sample["floor"], 1, sample["block"]),
             # In turns: each pair of blocks is one ratio.
             "ratio": statistics.median(
-                ours[0] / floor[0] for ours, floor in zip(said["ours"], said["floor"], strict=True)
+                ours[0] / floor[0]
+                for ours, floor in zip(sample["ours"], sample["floor"], strict=True)
             ),
-            "bytes": said["bytes"],
-            "records": said["records"],
+            "bytes": sample["bytes"],
+            "records": sample["records"],
             # Everything is counted, the first record too, which reads the token.
-            "salesforce_calls": (asked - said["posts"]) / said["records"],
+            "salesforce_calls": (requests - sample["posts"]) / sample["records"],
             "aws_calls": sum(counts["aws"].values()),
             # One is the floor's own.
             "connections": counts["salesforce_connections"] - 1,
             "aws_connections": counts["aws_connections"],
-            "memory_kib": said["memory_kib"],
+            "memory_kib": sample["memory_kib"],
         }
-    return told
+    return result
 
 
 def _each(blocks: list[list[float]], which: int, size: int) -> float:

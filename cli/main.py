@@ -1,4 +1,4 @@
-"""The entry point of `bird-salesforce`: its commands, and how a failure is said."""
+"""The entry point of `bird-salesforce`: its commands, and how a failure is printed."""
 
 from __future__ import annotations
 
@@ -7,35 +7,34 @@ import sys
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli import cost, rollback
-from cli.commands import connect as connect_commands
-from cli.commands import rejected as rejected_commands
-from cli.commands import smoke as smoke_command
+from cli.commands import rejected
+from cli.commands.connect import connect_command
+from cli.commands.disconnect import disconnect_command
+from cli.commands.doctor import doctor_command
+from cli.commands.flow import flow_command
+from cli.commands.setup_org import setup_org_command
 from cli.problem import Problem
 from cli.terminal import Terminal
 
 app = typer.Typer(
     name="bird-salesforce",
-    help="Connects Bird to Salesforce, and looks after it.",
+    help="Connects the bridge from Bird to Salesforce, checks it, and handles rejected records.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
     # A stack trace with local variables could show a secret.
     pretty_exceptions_enable=False,
 )
-app.command("connect")(connect_commands.connect_command)
-app.command("setup-org")(connect_commands.setup_org_command)
-app.command("doctor")(connect_commands.doctor_command)
-app.command("smoke")(smoke_command.smoke_command)
-app.command("disconnect")(connect_commands.disconnect_command)
-app.command("flow")(connect_commands.flow_command)
-app.command("cost")(cost.cost_command)
-app.command("rollback")(rollback.rollback_command)
-app.add_typer(rejected_commands.commands, name="rejected")
+app.command("connect")(connect_command)
+app.command("setup-org")(setup_org_command)
+app.command("doctor")(doctor_command)
+app.command("flow")(flow_command)
+app.command("disconnect")(disconnect_command)
+app.add_typer(rejected.commands, name="rejected")
 
 
 def main() -> None:
-    """Run it, and say what went wrong in words. The exit status is 0 only if all is well."""
+    """Run a command, and print what went wrong. The exit status is 0 only if all is well."""
     terminal = Terminal()
     try:
         app()
@@ -50,7 +49,7 @@ def main() -> None:
         terminal.bad(
             Problem(
                 f"AWS refuses {error.operation_name}: {code}.",
-                next_step="Sign in with a role that may do this, or name another with --profile.",
+                next_step="Sign in with a role that may do this, or choose another with --profile.",
             )
         )
         sys.exit(1)

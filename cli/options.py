@@ -2,49 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from cli.deployment.stack import LOCAL_FILE, Stack, find_stack
-
-_AWS = "Which deployment"
-
-StackName = Annotated[
-    str | None,
-    typer.Option(
-        "--stack-name",
-        "--stack",
-        help="The stack's name (default: as in samconfig.toml, or bird-salesforce).",
-        rich_help_panel=_AWS,
-    ),
-]
-Region = Annotated[
-    str | None,
-    typer.Option("--region", help="The stack's AWS region.", rich_help_panel=_AWS),
-]
-Profile = Annotated[
-    str | None,
-    typer.Option("--profile", help="A profile of your AWS configuration.", rich_help_panel=_AWS),
-]
-Local = Annotated[
-    bool,
-    typer.Option(
-        "--local", help="The stack that `make start` runs on this machine.", rich_help_panel=_AWS
-    ),
-]
-LocalFile = Annotated[
-    Path,
-    typer.Option(
-        "--local-file",
-        help="Where the local stack says what it is called.",
-        envvar="BIRD_SALESFORCE_LOCAL_FILE",
-        rich_help_panel=_AWS,
-    ),
-]
-DEFAULT_LOCAL_FILE = LOCAL_FILE
+from cli.deployment.stack import DEFAULT_STAGE, LOCAL_FILE, Stack, find_stack
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -57,17 +24,83 @@ class ObjectChoice(StrEnum):
     CASE = "Case"
 
 
-def stack_of(
-    stack_name: str | None,
-    region: str | None,
-    profile: str | None,
-    local: bool,
-    local_file: Path,
+_PANEL = "Which deployment"
+
+
+def named_stack(
+    *,
+    stack_name: Annotated[
+        str | None,
+        typer.Option(
+            "--stack-name",
+            "--stack",
+            help="The stack's name (default: the stage's, or bird-salesforce).",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option("--region", help="The stack's AWS region.", rich_help_panel=_PANEL),
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            "--profile", help="A profile of your AWS configuration.", rich_help_panel=_PANEL
+        ),
+    ] = None,
+    stage: Annotated[
+        str,
+        typer.Option(
+            "--stage",
+            help="The table of samconfig.toml with the stack's name and region.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = DEFAULT_STAGE,
+    local: Annotated[
+        bool,
+        typer.Option(
+            "--local",
+            help="The stack that `make start` runs on this machine.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = False,
+    local_file: Annotated[
+        Path,
+        typer.Option(
+            "--local-file",
+            help="The file in which the local stack names its parts.",
+            envvar="BIRD_SALESFORCE_LOCAL_FILE",
+            rich_help_panel=_PANEL,
+        ),
+    ] = LOCAL_FILE,
 ) -> Stack:
-    """The stack that the shared options name."""
+    """The stack that these options name. Raises StackNotFound, Problem."""
     return find_stack(
         name=stack_name,
         region=region,
         profile=profile,
+        stage=stage,
         local=local_file if local else None,
     )
+
+
+def on_stack(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `named_stack`, and pass it the `stack` that they name.
+
+    typer reads options from a command's signature, so the wrapper's is put together from both.
+    """
+    shared = inspect.signature(named_stack, eval_str=True).parameters
+    signature = inspect.signature(command, eval_str=True)
+    own = [one for name, one in signature.parameters.items() if name != "stack"]
+    parameters = [
+        one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*own, *shared.values())
+    ]
+
+    @functools.wraps(command)
+    def run(**options: Any) -> None:
+        stack = named_stack(**{name: options.pop(name) for name in shared})
+        command(stack=stack, **options)
+
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run

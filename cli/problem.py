@@ -1,16 +1,18 @@
-"""What can go wrong at the terminal: what happened, and what to do next.
+"""What can go wrong in a command: what happened, and what to do next.
 
 Problem
-├── StackNotFound       there is no such deployment, or AWS does not let us see it
-├── Cancelled           the person said no, or pressed Ctrl-C
-└── (oauth.SignInFailed, org.OrgProblem: see there)
+├── StackNotFound       there is no such deployment, or no right to see it
+├── Cancelled           the person answered no, or pressed Ctrl-C
+├── SignInFailed        cli.connect.sign_in_failures
+├── RefreshFailed       cli.connect.stored_connection
+└── OrgProblem          cli.org.client
 """
 
 from __future__ import annotations
 
 
 class Problem(Exception):
-    """Something that ends a command. `what` happened, and the `next_step` that mends it."""
+    """Ends a command. `what` happened, and the `next_step` to take."""
 
     exit_status = 1
 

@@ -1,7 +1,6 @@
-"""What the program says: results on stdout, everything that accompanies them on stderr.
+"""The terminal: results go to stdout, everything else to stderr.
 
-Nothing here is ever given a secret: what a person typed in hidden input goes from `ask_secret` to
-Salesforce and to Secrets Manager, and nowhere else.
+No secret is printed: hidden input goes from `ask_secret` to Salesforce and to Secrets Manager only.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ from rich.prompt import Confirm, Prompt
 from cli.problem import Cancelled, Problem
 
 Advance = Callable[[int], None]
-"""Tells a progress bar how many more are done."""
+"""Advances a progress bar by so many."""
 
 
 def written(value: Any, *, encoding: str | None = None, indent: int | None = None) -> str:
-    """JSON as people read it, or escaped where the encoding (default UTF-8) cannot say it.
+    """Readable JSON, or escaped where the encoding (default UTF-8) cannot hold it.
 
-    Half a character, which any JSON can hold, has no encoding. JSON itself escapes only the first
-    of the characters that a terminal obeys.
+    A lone surrogate, which JSON may hold, has no encoding. Of the control characters JSON itself
+    escapes only those below 0x20.
     """
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     text = re.sub(r"[\x7f-\x9f]", lambda c: f"\\u{ord(c[0]):04x}", text)
@@ -48,21 +47,21 @@ def written(value: Any, *, encoding: str | None = None, indent: int | None = Non
 
 
 def shown(text: str) -> str:
-    """Somebody else's text for rich, with what a terminal would obey made visible."""
+    """Foreign text for rich, with control characters made visible."""
     visible = re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", lambda c: f"\\x{ord(c[0]):02x}", text)
     return escape(visible)
 
 
 class Terminal:
-    """A person at a terminal, or a script in its place.
+    """A terminal with a person, or a script without one.
 
-    `interactive` False: nobody can be asked, so a question's default is its answer.
+    `interactive` False: there is no person, so the default of a question counts.
     """
 
     def __init__(self, *, interactive: bool | None = None) -> None:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
-                # What cannot be written there is shown escaped, and ends no list half-way.
+                # A character that cannot be printed there is escaped, instead of an exception.
                 stream.reconfigure(errors="backslashreplace")
         self.out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
         self.err = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
@@ -96,7 +95,7 @@ class Terminal:
 
     @contextmanager
     def progress(self, label: str, *, total: int | None) -> Iterator[Advance]:
-        """A bar on stderr; `total` None: nobody knows how many there are."""
+        """A progress bar on stderr; `total` None where it is not known."""
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -115,49 +114,48 @@ class Terminal:
             yield advance
 
     def ask(self, question: str, *, default: str = "") -> str:
-        """A line that a person types. Raises Problem where nobody is there and nothing is given."""
+        """A line that a person types. Raises Problem without a person and a default."""
         if not self.interactive:
             if default:
                 return default
             raise Problem(
-                f"Nobody is here to answer: {question}",
+                f"Not interactive, and this is missing: {question}.",
                 next_step="Give it as an option or in the environment (see --help).",
             )
-        answer = Prompt.ask(escape(question), console=self.err, default=default or None)
-        return (answer or "").strip()
+        typed = Prompt.ask(escape(question), console=self.err, default=default or None)
+        return (typed or "").strip()
 
     def read_line(self, prompt: str) -> str:
-        """A line from whoever is there, a script included."""
+        """A line from stdin, also without a person."""
         self.err.print(escape(prompt), end="")
         line = sys.stdin.readline()
         if not line:
-            raise Problem("Nobody typed anything.", next_step="Run this in a terminal.")
+            raise Problem("Nothing was typed.", next_step="Run this in a terminal.")
         return line.strip()
 
     def ask_secret(self, question: str) -> str:
         """The same, with hidden input."""
         if not self.interactive:
             raise Problem(
-                f"Nobody is here to answer: {question}",
+                f"Not interactive, and this is missing: {question}.",
                 next_step="Give it in the environment or in a file (see --help).",
             )
         return (Prompt.ask(escape(question), console=self.err, password=True) or "").strip()
 
     def confirm(self, question: str, *, default: bool, assume: bool | None = None) -> bool:
-        """Yes or no; `assume` is an answer that was given beforehand."""
+        """Yes or no; `assume` is what an option said already."""
         if assume is not None:
             return assume
         if not self.interactive:
             return default
         return Confirm.ask(escape(question), console=self.err, default=default)
 
-    def must_confirm(self, question: str, *, yes: bool) -> None:
-        """Ask before something that cannot be undone. Raises Cancelled, also if nobody is there."""
+    def must_confirm(self, question: str, *, action: str, yes: bool) -> None:
+        """Ask before an `action` that cannot be undone. Raises Problem without a person, Cancelled
+        if the answer is no."""
         if yes:
             return
         if not self.interactive:
-            raise Problem(
-                f"Nobody is here to confirm: {question}", next_step="Add --yes to mean it."
-            )
+            raise Problem(f"Not interactive. Add --yes to {action}.")
         if not Confirm.ask(escape(question), console=self.err, default=False):
             raise Cancelled("Nothing was changed.")

@@ -232,10 +232,7 @@ class Stack:
 
     def _start_functions(self) -> None:
         specs = self.deployment.functions
-        reserved = sum(spec.reserved_concurrency or 0 for spec in specs.values())
-        self.account = Concurrency(
-            None if self._concurrency is None else self._concurrency - reserved
-        )
+        self.account = Concurrency(self._concurrency)
         self._by_logical_id: dict[str, Function] = {}
         for logical_id, spec in specs.items():
             key = spec.key
@@ -245,7 +242,7 @@ class Stack:
             function = Function(
                 spec,
                 key=key,
-                arn=f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{spec.name}:{spec.alias}",
+                arn=f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{spec.name}",
                 log_folder=self.folder,
                 region=REGION,
                 processes=self._processes,
@@ -259,7 +256,6 @@ class Stack:
         self.aws.serve_functions(
             lambda name, event: by_name[name].invoke(event),
             {function.spec.name: key for key, function in self.functions.items()},
-            {function.spec.name: function.spec.alias for function in self.functions.values()},
         )
 
     def _keys(self) -> Keys:

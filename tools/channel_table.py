@@ -19,11 +19,11 @@ from typing import Any
 import yaml
 
 from bridge.bird.channels import OBJECTS, PATH, UNKNOWN, plain
-from bridge.bird.message import SOURCES
+from bridge.bird.mapping import SOURCES
 
 _FIELD = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)?")
 _SENDERS = ("phone", "email", "id")
-_ENTRY = ("label", "object", "sender", "aliases", "fields", "values")
+_ENTRY = ("label", "object", "sender", "aliases", "ignore", "fields", "values")
 _LONGEST_LABEL = 255
 _LONGEST_FIELD = 131_072
 
@@ -128,6 +128,11 @@ class _Table:
         if not isinstance(aliases, list) or not all(isinstance(one, str) for one in aliases):
             yield self._fault((*path, "aliases"), f"{name}: aliases is a list of texts")
             aliases = []
+        ignored = entry.get("ignore", [])
+        if not isinstance(ignored, list) or not all(
+            isinstance(one, str) and one.strip() for one in ignored
+        ):
+            yield self._fault((*path, "ignore"), f"{name}: ignore is a list of texts, none blank")
         names = [(path, name), ((*path, "label"), label if isinstance(label, str) else "")]
         names += [((*path, "aliases", str(at)), alias) for at, alias in enumerate(aliases)]
         for where, one in names:

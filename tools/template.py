@@ -73,15 +73,12 @@ class FunctionSpec:
 
     logical_id: str
     name: str
-    alias: str
-    """What it is invoked through, like live."""
     folder: Path
     handler: str
     timeout: int
     memory: int
     log_group: str
     environment: Mapping[str, str]
-    reserved_concurrency: int | None
 
     @property
     def key(self) -> str:
@@ -380,11 +377,9 @@ class Deployment:
                 }
             )
             code = self.template.source["Resources"][logical_id]["Properties"]["CodeUri"]
-            reserved = properties.get("ReservedConcurrentExecutions")
             specs[logical_id] = FunctionSpec(
                 logical_id=logical_id,
                 name=properties["FunctionName"],
-                alias=self._alias_names[logical_id],
                 folder=(self.template.folder / code).resolve(),
                 handler=properties["Handler"],
                 timeout=int(properties["Timeout"]),
@@ -393,25 +388,8 @@ class Deployment:
                 environment={
                     name: str(one) for name, one in properties["Environment"]["Variables"].items()
                 },
-                reserved_concurrency=None if reserved is None else int(reserved),
             )
         return specs
-
-    @cached_property
-    def _behind(self) -> dict[str, str]:
-        """The function behind each alias and each function, all by logical id."""
-        behind = {name: name for name in self.of_type("AWS::Lambda::Function")}
-        for name, declared in self.of_type("AWS::Lambda::Alias").items():
-            behind[name] = _logical_id(declared["Properties"]["FunctionName"])
-        return behind
-
-    @cached_property
-    def _alias_names(self) -> dict[str, str]:
-        """The name of each function's one alias, by the function's logical id."""
-        return {
-            self._behind[name]: str(self.resolve(declared["Properties"]["Name"]))
-            for name, declared in self.of_type("AWS::Lambda::Alias").items()
-        }
 
     @cached_property
     def _api(self) -> Mapping[str, Any]:
@@ -432,14 +410,14 @@ class Deployment:
         for path, methods in self._api["paths"].items():
             for method, operation in methods.items():
                 uri = operation["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
-                found = re.search(r"\$\{(\w+)\}/invocations", uri)
-                if not found or found[1] not in self._behind:
+                found = re.search(r"\$\{(\w+)\.Arn\}/invocations", uri)
+                if not found or found[1] not in self.of_type("AWS::Lambda::Function"):
                     raise TemplateError(f"{method} {path} leads to no function: {uri}")
                 routes.append(
                     Route(
                         method=method.upper(),
                         path=path,
-                        function=self._behind[found[1]],
+                        function=found[1],
                         needs_api_key=any(
                             "api_key" in rule for rule in operation.get("security", [])
                         ),
@@ -489,7 +467,7 @@ class Deployment:
                 raise TemplateError(f"the sandbox does not know the schedule {expression}")
             seconds = int(rate[1]) * {"minute": 60, "hour": 3600, "day": 86400}[rate[2]]
             for target in declared["Properties"]["Targets"]:
-                found[self._behind[_logical_id(target["Arn"])]] = float(seconds)
+                found[_logical_id(target["Arn"])] = float(seconds)
         return found
 
     @cached_property
@@ -497,7 +475,7 @@ class Deployment:
         """The queues that feed functions."""
         sources = []
         for declared in self.of_type("AWS::Lambda::EventSourceMapping").values():
-            function = self._behind[_logical_id(declared["Properties"]["FunctionName"])]
+            function = _logical_id(declared["Properties"]["FunctionName"])
             properties = self.resolve(
                 {k: v for k, v in declared["Properties"].items() if k != "FunctionName"}
             )

@@ -5,7 +5,7 @@ cold.py RESULT EVENT EXPECTED
 
 import time
 
-BEGUN = time.process_time()
+BEGAN = time.process_time()
 STARTED = time.perf_counter()
 
 import sys  # noqa: E402
@@ -33,21 +33,21 @@ class Context:
 with open(sys.argv[2]) as file:
     event = json.load(file)
 LOADED = time.process_time()
-answer = app.handler(event, Context())
+response = app.handler(event, Context())
 ENDED = time.process_time()
 WALL = time.perf_counter() - STARTED
 
-# The answer is checked by a word in it: a floor that measured a failure would be none.
-assert sys.argv[3] in json.dumps(answer), answer
-with open(sys.argv[1], "w") as said:
+# A failure that was measured would be no measurement.
+assert sys.argv[3] in json.dumps(response), response
+with open(sys.argv[1], "w") as file:
     json.dump(
         {
-            "cpu": ENDED - LOADED + IMPORTED - BEGUN,
-            "import": IMPORTED - BEGUN,
+            "cpu": ENDED - LOADED + IMPORTED - BEGAN,
+            "import": IMPORTED - BEGAN,
             "first": ENDED - LOADED,
             "process": ENDED,
             "wall": WALL,
             "modules": MODULES,
         },
-        said,
+        file,
     )

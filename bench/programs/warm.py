@@ -42,11 +42,11 @@ def create(count: int) -> None:
     """So many records by the handler, each with a key of its own."""
     for _ in range(count):
         event["headers"]["Idempotency-Key"] = uuid.uuid4().hex
-        answer = app.handler(event, context)
-        assert answer["statusCode"] == 201, answer
+        response = app.handler(event, context)
+        assert response["statusCode"] == 201, response
 
 
-# The first record says what is sent.
+# The first record shows what is sent.
 seen: list[Any] = []
 send = urllib3.HTTPConnectionPool.urlopen
 
@@ -70,8 +70,8 @@ pool = urllib3.HTTPSConnectionPool(host, port, maxsize=1, ssl_context=ssl.create
 def post(bodies: list[bytes]) -> None:
     """Bare POSTs."""
     for one in bodies:
-        answer = pool.request("POST", url, body=one, headers=headers, retries=False)
-        assert answer.status in (200, 201), answer.data
+        response = pool.request("POST", url, body=one, headers=headers, retries=False)
+        assert response.status in (200, 201), response.data
 
 
 def timed(work: Any, *arguments: Any) -> tuple[float, float]:
@@ -100,7 +100,7 @@ if records and os.path.exists(STATM):
                 pages = int(statm.read().split()[1])
             memory[str(stop)] = pages * os.sysconf("SC_PAGE_SIZE") // 1024
 
-with open(sys.argv[1], "w") as said:
+with open(sys.argv[1], "w") as file:
     json.dump(
         {
             "ours": ours,
@@ -111,5 +111,5 @@ with open(sys.argv[1], "w") as said:
             "bytes": len(body),
             "memory_kib": memory,
         },
-        said,
+        file,
     )

@@ -1,1 +1,1 @@
-"""Checks of a deployment and of an org."""
+"""Checks of a deployed stack, of its connection, and of the org."""

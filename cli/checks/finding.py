@@ -1,9 +1,9 @@
-"""What a check found: a line of the screen, green, red, yellow or grey, and what to do about it."""
+"""What a check found: one line, green, red, yellow or grey, and what to do about it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -14,8 +14,7 @@ from cli.terminal import Terminal
 
 
 class State(StrEnum):
-    """How a check came out: green, red (somebody has to act), yellow (worth knowing), or grey
-    (cannot be seen from here)."""
+    """Green, red (somebody has to act), yellow (worth knowing), or grey (could not be checked)."""
 
     GOOD = "good"
     BAD = "bad"
@@ -33,71 +32,74 @@ _MARKS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One line of the screen."""
+    """The result of one check."""
 
-    check: str
-    """A stable name, for scripts."""
     state: State
-    said: str
+    message: str
     next_step: str = ""
+    check: str = ""
+    """A stable name, for scripts."""
 
     def as_dict(self) -> dict[str, str]:
         """For `--json`."""
         return {
             "check": self.check,
             "state": self.state.value,
-            "said": self.said,
+            "message": self.message,
             "nextStep": self.next_step,
         }
 
 
-def good(check: str, said: str) -> Finding:
+Check = tuple[str, Callable[[], Finding]]
+"""A check's name, and what carries it out."""
+
+
+def good(message: str) -> Finding:
     """All is well."""
-    return Finding(check=check, state=State.GOOD, said=said)
+    return Finding(state=State.GOOD, message=message)
 
 
-def bad(check: str, said: str, next_step: str) -> Finding:
+def bad(message: str, next_step: str) -> Finding:
     """Somebody has to act."""
-    return Finding(check=check, state=State.BAD, said=said, next_step=next_step)
+    return Finding(state=State.BAD, message=message, next_step=next_step)
 
 
-def note(check: str, said: str, next_step: str = "") -> Finding:
+def note(message: str, next_step: str = "") -> Finding:
     """Worth knowing."""
-    return Finding(check=check, state=State.NOTE, said=said, next_step=next_step)
+    return Finding(state=State.NOTE, message=message, next_step=next_step)
 
 
-def unknown(check: str, said: str, next_step: str = "") -> Finding:
-    """It cannot be seen from here."""
-    return Finding(check=check, state=State.UNKNOWN, said=said, next_step=next_step)
+def unknown(message: str, next_step: str = "") -> Finding:
+    """It could not be checked."""
+    return Finding(state=State.UNKNOWN, message=message, next_step=next_step)
 
 
-def guarded(check: str, look: Callable[[], Finding]) -> Finding:
-    """A check that fails in itself is a finding too: red if something is wrong, grey if it is our
-    own rights in AWS that do not reach so far."""
+def carry_out(check: Check) -> Finding:
+    """The finding of a check. A check that raises is red, or grey where the AWS role that runs it
+    lacks a right."""
+    name, look = check
     try:
-        return look()
+        found = look()
     except Problem as problem:
-        return bad(check, problem.what, problem.next_step)
+        found = bad(problem.what, problem.next_step)
     except ClientError as error:
         code = error.response["Error"]["Code"]
-        return unknown(
-            check,
-            f"Your AWS role may not look at this ({error.operation_name}: {code}).",
+        found = unknown(
+            f"Your AWS role may not check this ({error.operation_name}: {code}).",
             "Sign in with a role that may.",
         )
     except BotoCoreError as error:
-        return unknown(check, f"AWS cannot be reached: {error}")
+        found = unknown(f"AWS cannot be reached: {error}")
+    return replace(found, check=name)
 
 
-def say_finding(terminal: Terminal, finding: Finding, *, more: str = "") -> None:
-    """Print it, `more` behind it, and the next step below."""
-    said = escape(finding.said)
+def print_finding(terminal: Terminal, finding: Finding) -> None:
+    """Print it, with the next step on the line below."""
+    message = escape(finding.message)
     if finding.state is State.BAD:
-        said = f"[red]{said}[/]"
+        message = f"[red]{message}[/]"
     elif finding.state is State.UNKNOWN:
-        said = f"[dim]{said}[/]"
-    if more:
-        said += f" [dim]{escape(more)}[/]"
-    terminal.out.print(f"{_MARKS[finding.state]} {said}")
+        message = f"[dim]{message}[/]"
+    terminal.out.print(f"{_MARKS[finding.state]} {message}")
     if finding.next_step:
         terminal.out.print(f"  [bold]→[/] {escape(finding.next_step)}")

@@ -1,1 +1,1 @@
-"""The commands' options and words."""
+"""The commands: their options, and what they print. The other packages do the work."""

@@ -1,4 +1,4 @@
-"""`bird-salesforce rejected …`: the words around `cli.rejected.records`."""
+"""`rejected list | show | export | replay | drop`: the records that Salesforce refused."""
 
 from __future__ import annotations
 
@@ -12,18 +12,7 @@ from rich import box
 from rich.table import Table
 
 from cli.deployment.stack import Stack
-from cli.options import (
-    DEFAULT_LOCAL_FILE,
-    Json,
-    Local,
-    LocalFile,
-    ObjectChoice,
-    Profile,
-    Region,
-    StackName,
-    Yes,
-    stack_of,
-)
+from cli.options import Json, ObjectChoice, Yes, on_stack
 from cli.problem import Cancelled, Problem
 from cli.rejected.queue import Queue
 from cli.rejected.records import (
@@ -39,13 +28,15 @@ from cli.rejected.records import (
 from cli.terminal import Terminal, shown
 
 commands = typer.Typer(
-    help="What Salesforce refused: look at it, bring it back, or throw it away.",
+    help="Records that Salesforce refused: list, show, export, replay or delete them.",
     no_args_is_help=True,
 )
 
 Keys = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY]...", help="Keys, as the flow sent them or as they are listed."),
+    typer.Argument(
+        metavar="[KEY]...", help="Keys, as the flow sent them or as `rejected list` shows them."
+    ),
 ]
 Every = Annotated[bool, typer.Option("--all", help="All of them.")]
 ObjectName = Annotated[
@@ -55,21 +46,17 @@ ObjectName = Annotated[
 
 
 @commands.command("list")
+@on_stack
 def list_command(
+    stack: Stack,
     object_name: ObjectName = None,
     limit: Annotated[
-        int, typer.Option(min=0, help="Lines of the table; 0 is all. JSON always has all.")
+        int, typer.Option(min=0, help="Lines of the table; 0 is all. --json always has all.")
     ] = 100,
     as_json: Json = False,
-    stack_name: StackName = None,
-    region: Region = None,
-    profile: Profile = None,
-    local: Local = False,
-    local_file: LocalFile = DEFAULT_LOCAL_FILE,
 ) -> None:
-    """List what is in Rejected and why. Nothing is changed, and everything stays visible."""
+    """List the rejected records and the reasons. Nothing is changed."""
     terminal = Terminal()
-    stack = stack_of(stack_name, region, profile, local, local_file)
     choice = Choice(every=True, object=object_name.value if object_name else "")
     listing = _read(terminal, stack, choice)
     if as_json:
@@ -78,39 +65,33 @@ def list_command(
     if not listing.rejections:
         if listing.held_elsewhere:
             return
-        terminal.good("Nothing is rejected.")
+        terminal.good("No record is rejected.")
         return
     terminal.out.print(_table(listing.rejections[: limit or None]))
     if limit and len(listing.rejections) > limit:
-        terminal.say(
-            f"… and {len(listing.rejections) - limit:,} more (--limit 0 shows all of them)."
-        )
+        terminal.say(f"… and {len(listing.rejections) - limit:,} more (--limit 0 shows all).")
     terminal.say(f"{len(listing.rejections):,} rejected: {_by_code(listing.rejections)}.")
     terminal.say(
-        "When the reason is mended: "
+        "After fixing the reason: "
         f"bird-salesforce rejected replay --all {stack.options()}   (or keys instead of --all)"
     )
 
 
 @commands.command("show")
+@on_stack
 def show_command(
+    stack: Stack,
     keys: Keys = None,
     every: Every = False,
     object_name: ObjectName = None,
     as_json: Json = False,
-    stack_name: StackName = None,
-    region: Region = None,
-    profile: Profile = None,
-    local: Local = False,
-    local_file: LocalFile = DEFAULT_LOCAL_FILE,
 ) -> None:
-    """Show rejected records whole: the reason, what to do, and the values that were sent.
+    """Show rejected records in full: the reason, what to do, and the values that were sent.
 
-    The values are a customer's: mind who reads your screen.
+    The values are personal data.
     """
     terminal = Terminal()
     choice = _choice(keys, every, object_name)
-    stack = stack_of(stack_name, region, profile, local, local_file)
     listing = _read(terminal, stack, choice, keep_envelopes=True)
     if as_json:
         terminal.result_json(
@@ -129,58 +110,51 @@ def show_command(
 
 
 @commands.command("export")
+@on_stack
 def export_command(
+    stack: Stack,
     file: Annotated[Path, typer.Argument(help="A new file; one JSON object a line.")],
     keys: Annotated[list[str] | None, typer.Argument(metavar="[KEY]...")] = None,
     every: Every = False,
     object_name: ObjectName = None,
-    stack_name: StackName = None,
-    region: Region = None,
-    profile: Profile = None,
-    local: Local = False,
-    local_file: LocalFile = DEFAULT_LOCAL_FILE,
 ) -> None:
     """Write rejected records with their values into a file that only you can read.
 
-    The queue keeps them: this is a copy, for longer than the queue's 14 days or for a spreadsheet.
+    This is a copy: the records stay in the queue, for 14 days.
     """
     terminal = Terminal()
     choice = _choice(keys, every or not keys, object_name)
-    stack = stack_of(stack_name, region, profile, local, local_file)
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise Problem(
-            f"{file} cannot be made: {error.strerror}.", next_step="Name a file that is not there."
+            f"{file} cannot be created: {error.strerror}.",
+            next_step="Name a file that does not exist yet.",
         ) from error
     with os.fdopen(descriptor, "w", encoding="utf-8") as out:
         listing = _read(terminal, stack, choice, keep_envelopes=True)
         for one in listing.rejections:
             out.write(export_line(one) + "\n")
-    terminal.good(f"{len(listing.rejections):,} records are in {file}. It holds personal data.")
+    terminal.good(f"{len(listing.rejections):,} records are in {file}. It contains personal data.")
     _say_missing(choice, listing.rejections)
 
 
 @commands.command("replay")
+@on_stack
 def replay_command(
+    stack: Stack,
     keys: Keys = None,
     every: Every = False,
     object_name: ObjectName = None,
     as_json: Json = False,
-    stack_name: StackName = None,
-    region: Region = None,
-    profile: Profile = None,
-    local: Local = False,
-    local_file: LocalFile = DEFAULT_LOCAL_FILE,
 ) -> None:
-    """Send rejected records to Salesforce again, by way of the outbox.
+    """Send rejected records to Salesforce again, through the outbox.
 
-    Each is in the outbox before it leaves Rejected, so stopping this at any moment loses nothing.
-    A record that is in Salesforce already is not made twice: it has the same key.
+    A record is put into the outbox before it is deleted here, so stopping this at any moment loses
+    nothing. A record that is in Salesforce already is not created twice: it has the same key.
     """
     terminal = Terminal()
     choice = _choice(keys, every, object_name)
-    stack = stack_of(stack_name, region, profile, local, local_file)
     rejected, outbox = _queues(stack)
     total = rejected.counts().visible
     with terminal.progress("Replaying", total=total if choice.every else None) as advance:
@@ -197,60 +171,57 @@ def replay_command(
         )
     if moved.done:
         terminal.good(
-            f"{moved.done:,} sent to the outbox. Deliver takes them to Salesforce within seconds; "
-            "what it refuses again comes back here."
+            f"{moved.done:,} sent to the outbox. They are delivered within seconds; what "
+            "Salesforce refuses again comes back here."
         )
     if moved.in_both:
         terminal.note(
-            f"{moved.in_both:,} of them could not be deleted here and will be shown again. "
-            "Replaying them again is harmless: they have the same key."
+            f"{moved.in_both:,} of them could not be deleted here and will be listed again. "
+            "Replaying them again does no harm: they have the same key."
         )
     if moved.came_back:
         terminal.note(
-            f"{moved.came_back:,} were refused again meanwhile. See why: bird-salesforce rejected "
+            f"{moved.came_back:,} were refused again already. See why: bird-salesforce rejected "
             f"list {stack.options()}"
         )
     if moved.unreadable:
         terminal.note(
-            f"{moved.unreadable:,} are no records of this bundle and stay here (rejected list)."
+            f"{moved.unreadable:,} messages are not records of this bundle and stay here."
         )
     _end(terminal, moved, choice, none="Nothing to replay.")
 
 
 @commands.command("drop")
+@on_stack
 def drop_command(
+    stack: Stack,
     keys: Keys = None,
     every: Every = False,
     object_name: ObjectName = None,
     yes: Yes = False,
     as_json: Json = False,
-    stack_name: StackName = None,
-    region: Region = None,
-    profile: Profile = None,
-    local: Local = False,
-    local_file: LocalFile = DEFAULT_LOCAL_FILE,
 ) -> None:
-    """Throw rejected records away for good."""
+    """Delete rejected records. This cannot be undone."""
     terminal = Terminal()
     choice = _choice(keys, every, object_name)
-    stack = stack_of(stack_name, region, profile, local, local_file)
     listing = _read(terminal, stack, choice)
     if not listing.rejections:
-        _end(terminal, Moved(), choice, none="Nothing to drop.")
+        _end(terminal, Moved(), choice, none="Nothing to delete.")
         return
     if not as_json:
         terminal.err.print(_table(listing.rejections[:10]))
     terminal.must_confirm(
-        f"Throw {len(listing.rejections):,} away for good ({_by_code(listing.rejections)})?",
+        f"Delete {len(listing.rejections):,} for good ({_by_code(listing.rejections)})?",
+        action="delete them",
         yes=yes,
     )
     rejected, _ = _queues(stack)
-    with terminal.progress("Dropping", total=len(listing.rejections)) as advance:
+    with terminal.progress("Deleting", total=len(listing.rejections)) as advance:
         moved = drop(rejected, {one.message_id for one in listing.rejections}, advance=advance)
     if as_json:
         terminal.result_json({"dropped": moved.done, "failed": sum(moved.failed.values())})
-    terminal.good(f"{moved.done:,} dropped.")
-    _end(terminal, moved, choice, none="Nothing to drop.")
+    terminal.good(f"{moved.done:,} deleted.")
+    _end(terminal, moved, choice, none="Nothing to delete.")
 
 
 def _choice(keys: list[str] | None, every: bool, object_name: ObjectChoice | None) -> Choice:
@@ -276,30 +247,30 @@ def _read(
         raise Cancelled("Stopped. Nothing was changed.")
     if listing.held_elsewhere:
         terminal.note(
-            f"{listing.held_elsewhere:,} more are in another reader's hands just now and are not "
-            "shown; they come back within minutes."
+            f"{listing.held_elsewhere:,} more are being read by somebody else and are not shown; "
+            "they are visible again within minutes."
         )
     if listing.not_given_back:
         terminal.note(
-            f"{listing.not_given_back:,} could not be made visible again at once; they come back "
-            "by themselves within minutes."
+            f"{listing.not_given_back:,} could not be made visible again at once; SQS does so "
+            "within minutes."
         )
     return listing
 
 
 def _end(terminal: Terminal, moved: Moved, choice: Choice, *, none: str) -> None:
-    """The last words and the exit status of a replay or a drop."""
+    """Print the last line of a replay or a drop, or raise what ends it."""
     failed = sum(moved.failed.values())
     if moved.error:
         raise Problem(
             f"SQS failed after {moved.done:,}: {moved.error}",
-            next_step="Nothing is lost. Repeat the command.",
+            next_step="No record is lost. Run the command again.",
         )
     if failed:
         codes = ", ".join(f"{count:,} {code}" for code, count in moved.failed.most_common())
         raise Problem(
             f"{failed:,} could not be moved ({codes}) and stay in Rejected.",
-            next_step="Repeat the command.",
+            next_step="Run the command again.",
         )
     if moved.stopped:
         raise Cancelled(f"Stopped after {moved.done:,}; the others are still in Rejected.")
@@ -330,7 +301,7 @@ def _table(rejections: list[Rejection]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     table.add_column("Key", overflow="fold", max_width=34)
     table.add_column("Object")
-    table.add_column("Why", overflow="fold")
+    table.add_column("Reason", overflow="fold")
     table.add_column("Accepted", no_wrap=True)
     table.add_column("Refused", no_wrap=True)
     table.add_column("Tries", justify="right")
@@ -352,7 +323,7 @@ def _table(rejections: list[Rejection]) -> Table:
 def _show(terminal: Terminal, one: Rejection) -> None:
     out = terminal.out
     out.rule(f"[bold]{shown(one.object or 'Message')} {shown(one.key or one.message_id)}[/]")
-    out.print(f"[bold]Why[/]       [red]{shown(one.code)}[/] {shown(one.message)}")
+    out.print(f"[bold]Reason[/]    [red]{shown(one.code)}[/] {shown(one.message)}")
     if one.fields:
         out.print(f"[bold]Fields[/]    {shown(', '.join(one.fields))}")
     if one.hint:

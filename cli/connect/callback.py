@@ -1,7 +1,7 @@
-"""Where the browser comes back to: a server on this machine, for one sign-in, and its pages.
+"""The callback server: the browser comes back to it after one sign-in, and sees the outcome.
 
-The page shows how it ended, so the browser waits for the rest (exchange, storing, first refresh).
-It is then sent on to an address without the code, which so stays out of the browser's history.
+The browser waits until everything is done (exchange, storing, first refresh). It is then redirected
+to an address without the code, so that the code does not stay in the browser's history.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from urllib.parse import parse_qs, urlsplit
 
-from cli.connect.oauth import SignIn, SignInFailed
+from cli.connect.oauth import SignIn
+from cli.connect.sign_in_failures import SignInFailed
 from cli.problem import Problem
 
 FINISH_SECONDS = 120.0
@@ -97,33 +98,33 @@ _HEADERS = {
 _FOREIGN = Page(
     good=False,
     title="Not this sign-in",
-    text="This answer does not belong to the sign-in that is waiting in the terminal, so it was "
+    text="This address does not belong to the sign-in that the terminal is waiting for, so it was "
     "ignored. Nothing was connected.",
-    next_step="Use the address that the terminal shows.",
+    next_step="Open the address that the terminal shows.",
 )
 _AGAIN = Page(
     good=False,
-    title="Already answered",
-    text="This sign-in has been answered before. What became of it is in the terminal.",
+    title="Already done",
+    text="This sign-in was finished before. The terminal shows its outcome.",
 )
 _NOTHING = Page(
     good=False,
     title="Nothing here",
-    text="Only Salesforce's answer is expected here.",
-    next_step="Use the address that the terminal shows.",
+    text="Only Salesforce sends a browser here.",
+    next_step="Open the address that the terminal shows.",
 )
 _SLOW = Page(
     good=False,
     title="Still working",
-    text="It takes longer than expected. What becomes of it is shown in the terminal.",
+    text="It takes longer than expected. The terminal will show the outcome.",
 )
 
 
 class CallbackServer:
-    """Listens on both loopback addresses from `with` to its end. Raises SignInFailed (port taken).
+    """Listens on both loopback addresses inside a `with` block. Raises SignInFailed (port taken).
 
-    `localhost` may mean 127.0.0.1 or ::1, so both must be ours: whoever had the other one could
-    take the code.
+    `localhost` may mean 127.0.0.1 or ::1, so both must be ours: another program on one of them
+    could take the code.
     """
 
     def __init__(self, sign_in: SignIn) -> None:
@@ -131,14 +132,14 @@ class CallbackServer:
         parts = urlsplit(sign_in.callback)
         self.path = parts.path or "/"
         self.port = parts.port or 80
-        self._answers: queue.Queue[str] = queue.Queue(maxsize=1)
-        self._answered = False
+        self._queries: queue.Queue[str] = queue.Queue(maxsize=1)
+        self._taken = False
         self._lock = threading.Lock()
         self._outcome: Page | None = None
         self._finished = threading.Event()
         self._shown = threading.Event()
         self.foreign = 0
-        """How many answers with a wrong state came."""
+        """How many callbacks had a wrong state."""
         self._servers: list[ThreadingHTTPServer] = []
 
     def __enter__(self) -> CallbackServer:
@@ -169,7 +170,7 @@ class CallbackServer:
                     text="The program in the terminal has ended.",
                 )
             )
-        if self._answered:
+        if self._taken:
             self._shown.wait(LINGER_SECONDS)
         for server in self._servers:
             server.shutdown()
@@ -180,39 +181,39 @@ class CallbackServer:
             server.server_close()
 
     def wait(self, seconds: float) -> str:
-        """The query of Salesforce's answer. Raises SignInFailed if none comes in time."""
+        """The query of the callback. Raises SignInFailed if the browser does not come in time."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             with contextlib.suppress(queue.Empty):
-                return self._answers.get(timeout=0.2)
+                return self._queries.get(timeout=0.2)
         if self.foreign:
             raise SignInFailed("wrong_state")
-        raise SignInFailed("no_answer", detail=f"within {seconds:.0f} seconds")
+        raise SignInFailed("no_callback", detail=f"within {seconds:.0f} seconds")
 
     def finish(self, outcome: Page) -> None:
-        """What the browser is to show."""
+        """Set what the browser shows at the end."""
         self._outcome = outcome
         self._finished.set()
 
-    # What the handler asks
+    # For the request handler
 
     def take(self, query: str, state: str) -> Page | None:
-        """An answer came: None if it is the one that is waited for, else what to show."""
+        """Take a callback: None if it is the one that is waited for, else the page to show."""
         if not self._sign_in.belongs(state):
             self.foreign += 1
             return _FOREIGN
         with self._lock:
-            if self._answered:
+            if self._taken:
                 return _AGAIN
-            self._answered = True
-        self._answers.put(query)
+            self._taken = True
+        self._queries.put(query)
         return None
 
     def outcome(self, *, wait: bool) -> Page:
-        """The last page, when there is one."""
+        """The page to show at the end; with `wait`, as soon as it is known."""
         if wait:
             self._finished.wait(FINISH_SECONDS)
-        return self._outcome or (_SLOW if self._answered else _NOTHING)
+        return self._outcome or (_SLOW if self._taken else _NOTHING)
 
     def shown(self) -> None:
         """The last page was fetched."""
@@ -241,27 +242,27 @@ def _listen(
         allow_reuse_address = not hasattr(socket, "SO_EXCLUSIVEADDRUSE")
 
         def handle_error(self, request: object, client_address: object) -> None:
-            """A tab that was closed is no news."""
+            """Nothing is printed when a tab is closed."""
 
     class Handler(BaseHTTPRequestHandler):
         timeout = 30
 
         def do_GET(self) -> None:
-            named = self.headers.get("Host", "")
+            host = self.headers.get("Host", "")
             allowed = {f"{name}:{callback.port}" for name in ("localhost", "127.0.0.1", "[::1]")}
             parts = urlsplit(self.path)
-            if named.lower() not in allowed:
-                # A name of somebody else's that leads here (DNS rebinding).
+            if host.lower() not in allowed:
+                # A foreign name that resolves to this machine (DNS rebinding).
                 self._show(400, _NOTHING)
             elif parts.path == callback.path:
-                self._answer(parts.query)
+                self._take(parts.query)
             elif parts.path == "/done":
                 self._show(200, callback.outcome(wait=False))
                 callback.shown()
             else:
                 self._show(404, _NOTHING)
 
-        def _answer(self, query: str) -> None:
+        def _take(self, query: str) -> None:
             state = parse_qs(query).get("state", [""])[0]
             refusal = callback.take(query, state)
             if refusal is not None:

@@ -1,4 +1,5 @@
-"""A sign-in from the terminal: by a browser that comes back here, or by a pasted address."""
+"""A sign-in from the terminal: by a browser that comes back to this machine, or by a pasted
+address."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Way:
-    """How the browser's answer gets here."""
+class BrowserOptions:
+    """How the code comes from the browser to this program."""
 
     callback: str
     browser: bool
@@ -29,7 +30,7 @@ class Way:
     """How long the browser may take."""
 
     @property
-    def comes_back_here(self) -> bool:
+    def can_listen(self) -> bool:
         """Whether the callback is an address of this machine that we can listen on."""
         parts = urlsplit(self.callback)
         return self.browser and parts.scheme == "http" and parts.hostname == "localhost"
@@ -38,22 +39,22 @@ class Way:
 def run(
     terminal: Terminal,
     sign_in: SignIn,
-    way: Way,
+    options: BrowserOptions,
     *,
     use: Callable[[str], Result],
     page: Callable[[Result], Page],
     failed_title: str = "Not connected",
 ) -> Result:
-    """Have somebody sign in, and `use` the code; the browser shows how that ended.
+    """Let a person sign in, and `use` the code; the browser shows the outcome.
 
     Raises SignInFailed, and whatever Problem `use` raises.
     """
-    if not way.comes_back_here:
+    if not options.can_listen:
         return use(_pasted(terminal, sign_in))
     with CallbackServer(sign_in) as server:
         _open(terminal, sign_in.url)
         try:
-            result = use(sign_in.read_answer(server.wait(way.seconds)))
+            result = use(sign_in.read_callback(server.wait(options.seconds)))
         except Problem as problem:
             server.finish(Page.of(problem, title=failed_title))
             raise
@@ -65,9 +66,8 @@ def _open(terminal: Terminal, url: str) -> None:
     terminal.say("Opening Salesforce in your browser. If it does not open, go to:")
     terminal.err.print(f"\n  {url}\n", markup=False, soft_wrap=True)
     if _has_screen():
-        # The browser's own chatter does not belong into this terminal.
         webbrowser.open(url)
-    terminal.say("Waiting for you to sign in and allow access there (Ctrl-C to stop) …")
+    terminal.say("Waiting until you have signed in and allowed access (Ctrl-C stops) …")
 
 
 def _has_screen() -> bool:
@@ -81,7 +81,7 @@ def _pasted(terminal: Terminal, sign_in: SignIn) -> str:
     terminal.say("Open this address in any browser, sign in, and allow access:")
     terminal.err.print(f"\n  {sign_in.url}\n", markup=False, soft_wrap=True)
     terminal.say(
-        f"The browser ends at {sign_in.callback}?code=… , perhaps with a page that says it cannot "
-        "be reached; that is as it should be."
+        f"The browser then goes to {sign_in.callback}?code=… . A page that cannot be reached is "
+        "no error."
     )
     return sign_in.read_pasted(terminal.read_line("Paste that whole address here: "))

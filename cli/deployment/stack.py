@@ -43,8 +43,8 @@ LOCAL_REGION = "us-east-1"
 
 DEFAULT_NAME = "bird-salesforce"
 
-ALIAS = "live"
-"""What points to the version of each function that runs."""
+DEFAULT_STAGE = "default"
+"""The table of samconfig.toml that is used where no stage is named."""
 
 _CONFIG = Config(
     retries={"mode": "standard", "max_attempts": 5},
@@ -154,7 +154,7 @@ def find_stack(
     region: str | None,
     profile: str | None,
     local: Path | None,
-    folder: Path | None = None,
+    stage: str = DEFAULT_STAGE,
 ) -> Stack:
     """The stack that the options name; what they leave open is in `samconfig.toml`.
 
@@ -162,7 +162,12 @@ def find_stack(
     """
     if local is not None:
         return _local_stack(local)
-    configured = read_samconfig(folder or Path.cwd()) or read_samconfig(PROJECT)
+    configured = read_samconfig(Path.cwd(), stage) or read_samconfig(PROJECT, stage)
+    if not configured and stage != DEFAULT_STAGE:
+        raise Problem(
+            f"samconfig.toml has no stage {stage}.",
+            next_step=f"Add [{stage}.global.parameters] with a stack_name to it.",
+        )
     name = name or os.environ.get("BIRD_SALESFORCE_STACK") or configured.get("stack_name")
     name = name or DEFAULT_NAME
     try:
@@ -201,16 +206,15 @@ def find_stack(
         ) from error
 
 
-def read_samconfig(folder: Path) -> dict[str, str]:
-    """`stack_name`, `region` and `profile` of the default stage, as `sam deploy` would use them."""
+def read_samconfig(folder: Path, stage: str) -> dict[str, str]:
+    """`stack_name`, `region` and `profile` of a stage, as `sam deploy` would use them."""
     try:
-        said = tomllib.loads((folder / "samconfig.toml").read_text(encoding="utf-8"))
+        stages = tomllib.loads((folder / "samconfig.toml").read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError):
         return {}
-    stage = said.get("default", {})
     found: dict[str, str] = {}
     for command in ("global", "deploy"):
-        parameters = stage.get(command, {}).get("parameters", {})
+        parameters = stages.get(stage, {}).get(command, {}).get("parameters", {})
         for key in ("stack_name", "region", "profile"):
             if isinstance(parameters.get(key), str):
                 found[key] = parameters[key]
@@ -237,18 +241,9 @@ def _deployed_stack(session: boto3.Session, *, name: str, region: str) -> Stack:
             "bundle's, or its deployment has not finished.",
             next_step="Deploy it (make deploy), or name another with --stack-name.",
         )
-    try:
-        configuration = _client(session, "lambda", region).get_function_configuration(
-            FunctionName=outputs["RefreshTokenFunction"], Qualifier=ALIAS
-        )
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ResourceNotFoundException":
-            raise
-        raise StackNotFound(
-            f"The functions of {name} have no alias {ALIAS}: they are of another version than "
-            "this program.",
-            next_step="Deploy this version: make deploy",
-        ) from error
+    configuration = _client(session, "lambda", region).get_function_configuration(
+        FunctionName=outputs["RefreshTokenFunction"]
+    )
     environment = configuration.get("Environment", {}).get("Variables", {})
     return Stack(
         name=name,

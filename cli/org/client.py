@@ -1,6 +1,5 @@
-"""The Salesforce org as the program sees it: a few calls, and refusals with the step that mends.
-
-Raises OrgProblem, with Salesforce's own code, and the hint that the functions would give.
+"""Requests to the Salesforce org. An error is an OrgProblem with Salesforce's code and the hint
+that the functions give for it.
 """
 
 from __future__ import annotations
@@ -12,22 +11,18 @@ from typing import Any
 from urllib.parse import quote
 
 from bridge.deadline import Deadline
-from bridge.errors import NoAnswer, SalesforceProblem, Unreachable
-from bridge.http import Answer, Http
-from bridge.salesforce.client import (
-    Session,
-    read_api_usage,
-    read_faults,
-    read_json,
-    read_org_problem,
-)
+from bridge.errors import SalesforceProblem
+from bridge.http import Http, HttpError, Response
+from bridge.salesforce.responses import read_api_usage, read_faults, read_org_problem
+from bridge.salesforce.session import Session
+from bridge.untrusted import read_json
 from cli.problem import Problem
 
 CALL_SECONDS = 30.0
 
 
 class OrgProblem(Problem):
-    """A call that the org refused, or that did not reach it."""
+    """A request that the org refused, or that did not reach it."""
 
     def __init__(self, what: str, *, next_step: str = "", code: str = "", status: int = 0) -> None:
         super().__init__(what, next_step=next_step)
@@ -36,7 +31,7 @@ class OrgProblem(Problem):
 
     @property
     def not_allowed(self) -> bool:
-        """Whether it is this user's rights that do not reach so far, rather than a fault."""
+        """Whether this user lacks a right, rather than something being broken."""
         return self.status == 403 or self.code in (
             "INSUFFICIENT_ACCESS",
             "INSUFFICIENT_ACCESS_OR_READONLY",
@@ -47,20 +42,20 @@ class OrgProblem(Problem):
 
 @dataclass
 class Org:
-    """One org, seen by one session."""
+    """One org, under one session."""
 
     http: Http
     session: Session = field(repr=False)
     api_version: str
     usage_percent: float | None = None
-    """Of the day's API requests, as the last answer said; None if none did."""
+    """Of the day's API requests, by the last response that had it; None before."""
 
     def get(self, path: str) -> Any:
-        """GET under /services/data/<version>; gives the JSON."""
+        """GET under /services/data/<version>; the JSON."""
         return self.call("GET", path)
 
     def post(self, path: str, body: Any) -> Any:
-        """POST; gives the JSON."""
+        """POST; the JSON of the response."""
         return self.call("POST", path, body)
 
     def patch(self, path: str, body: Any) -> None:
@@ -72,47 +67,45 @@ class Org:
         self.call("DELETE", path)
 
     def query(self, soql: str, *, tooling: bool = False) -> list[dict[str, Any]]:
-        """All rows of a query that has few of them."""
+        """The rows of a query that has few of them."""
         prefix = "/tooling" if tooling else ""
-        said = self.get(f"{prefix}/query?q={quote(soql)}")
-        return list(said["records"])
+        return list(self.get(f"{prefix}/query?q={quote(soql)}")["records"])
 
     def describe(self, object_name: str) -> dict[str, Any]:
-        """What an object is to this user, its fields by lower-case name under `fields_by_name`."""
-        said: dict[str, Any] = self.get(f"/sobjects/{object_name}/describe")
-        said["fields_by_name"] = {one["name"].lower(): one for one in said.get("fields", [])}
-        return said
+        """The object's description for this user, with its fields by lower-case name under
+        `fields_by_name`."""
+        described: dict[str, Any] = self.get(f"/sobjects/{object_name}/describe")
+        fields = described.get("fields", [])
+        return {**described, "fields_by_name": {one["name"].lower(): one for one in fields}}
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """One call. Raises OrgProblem."""
-        answer = self._send(method, f"/services/data/{self.api_version}{path}", body)
-        problem = read_org_problem(answer, key_field="")
+        """One request. Raises OrgProblem."""
+        response = self._send(method, f"/services/data/{self.api_version}{path}", body)
+        problem = read_org_problem(response, key_field="")
         if problem is not None:
-            raise _as_problem(problem, answer)
-        if not answer.body.strip():
+            raise _as_problem(problem, response)
+        if not response.body.strip():
             return None
-        said = read_json(answer.body)
-        if said is None:
-            raise OrgProblem(
-                "Salesforce answers with something that is not JSON.", status=answer.status
-            )
-        return said
+        value = read_json(response.body)
+        if value is None:
+            raise OrgProblem("Salesforce's response is not JSON.", status=response.status)
+        return value
 
     def versions(self) -> list[str]:
-        """The API versions that the org has, like v68.0; asked without the session."""
-        answer = self._send("GET", "/services/data/", None, anonymous=True)
-        said = read_json(answer.body)
-        if answer.status != 200 or not isinstance(said, list):
+        """The API versions that the org has, like v68.0; needs no session."""
+        response = self._send("GET", "/services/data/", None, anonymous=True)
+        found = read_json(response.body)
+        if response.status != 200 or not isinstance(found, list):
             raise OrgProblem(
-                f"{self.session.instance_url} answers with HTTP {answer.status}, not as "
-                "Salesforce does.",
-                next_step="Look at https://status.salesforce.com. If the My Domain was renamed, "
-                "run connect again.",
-                status=answer.status,
+                f"{self.session.instance_url} responds with HTTP {response.status}, unlike "
+                "Salesforce.",
+                next_step="See https://status.salesforce.com. If the My Domain was renamed, run "
+                "connect again.",
+                status=response.status,
             )
-        return [f"v{one['version']}" for one in said if isinstance(one, dict) and "version" in one]
+        return [f"v{one['version']}" for one in found if isinstance(one, dict) and "version" in one]
 
-    def _send(self, method: str, path: str, body: Any, *, anonymous: bool = False) -> Answer:
+    def _send(self, method: str, path: str, body: Any, *, anonymous: bool = False) -> Response:
         headers = {"Accept": "application/json"}
         if not anonymous:
             headers["Authorization"] = f"Bearer {self.session.access_token}"
@@ -121,7 +114,7 @@ class Org:
             headers["Content-Type"] = "application/json"
             content = json.dumps(body).encode()
         try:
-            answer = self.http.send(
+            response = self.http.send(
                 method,
                 self.session.instance_url + path,
                 headers=headers,
@@ -129,37 +122,37 @@ class Org:
                 deadline=Deadline.after(CALL_SECONDS),
                 repeatable=method == "GET",
             )
-        except (Unreachable, NoAnswer) as error:
+        except HttpError as error:
             raise OrgProblem(
-                f"Salesforce cannot be reached: {error.message}.",
-                next_step="Look at https://status.salesforce.com, and at this computer's network.",
+                f"Salesforce cannot be reached: {error}.",
+                next_step="See https://status.salesforce.com, and check this computer's network.",
                 code=error.code,
             ) from error
-        usage = read_api_usage(answer.headers)
+        usage = read_api_usage(response.headers)
         if usage is not None:
             self.usage_percent = usage
-        return answer
+        return response
 
 
-def _as_problem(problem: SalesforceProblem, answer: Answer) -> OrgProblem:
-    faults = read_faults(read_json(answer.body), status=answer.status)
+def _as_problem(problem: SalesforceProblem, response: Response) -> OrgProblem:
+    faults = read_faults(read_json(response.body), status=response.status)
     code = faults[0].code if faults else problem.code
-    said = "; ".join(f"{fault.code}: {fault.message}" for fault in faults) or problem.message
+    reasons = "; ".join(f"{fault.code}: {fault.message}" for fault in faults) or problem.message
     return OrgProblem(
-        f"Salesforce says {said}", next_step=problem.hint, code=code, status=answer.status
+        f"Salesforce: {reasons}", next_step=problem.hint, code=code, status=response.status
     )
 
 
 def try_lead(org: Org, *, key_field: str, key: str, values: Mapping[str, Any]) -> None:
-    """Have a Lead made and taken back in one call, so that not even a right to delete is needed.
+    """Create a Lead and roll it back in one request, which needs no right to delete.
 
-    The second part of the call cannot succeed (a Lead without a name), so all of it is rolled back;
-    what the org's rules and triggers say to the first part is known then. Raises OrgProblem if the
-    first part was refused. Source: REST API Developer Guide, Composite, `allOrNone`.
+    The request has a second part that cannot succeed (a Lead without a name), so all of it is
+    rolled back, after the org's rules and triggers have seen the first part. Raises OrgProblem if
+    the first part was refused. Source: REST API Developer Guide, Composite, `allOrNone`.
     """
     url = f"/services/data/{org.api_version}/sobjects/Lead"
     record = {**values, **({key_field: key} if key_field else {})}
-    said = org.post(
+    result = org.post(
         "/composite",
         {
             "allOrNone": True,
@@ -170,16 +163,16 @@ def try_lead(org: Org, *, key_field: str, key: str, values: Mapping[str, Any]) -
             ],
         },
     )
-    first, second = said["compositeResponse"]
+    first, second = result["compositeResponse"]
     if first["httpStatusCode"] < 300:
-        # Somebody's trigger named the nameless Lead: then there are two to delete.
+        # A trigger of the org named the nameless Lead, so both were created.
         for part in (first, second):
             if part["httpStatusCode"] < 300:
                 org.delete(f"/sobjects/Lead/{part['body']['id']}")
         return
     faults = read_faults(first["body"], status=first["httpStatusCode"])
     if any(fault.code != "PROCESSING_HALTED" for fault in faults):
-        answer = Answer(first["httpStatusCode"], {}, json.dumps(first["body"]).encode())
-        problem = read_org_problem(answer, key_field=key_field)
+        response = Response(first["httpStatusCode"], {}, json.dumps(first["body"]).encode())
+        problem = read_org_problem(response, key_field=key_field)
         assert problem is not None
-        raise _as_problem(problem, answer)
+        raise _as_problem(problem, response)

@@ -1,7 +1,7 @@
-"""What the bridge needs in an org, what of it is there, and the steps that lack.
+"""What the bridge needs in an org, what of it is there, and the steps for the rest.
 
 The same is in `salesforce/` as metadata, for people who deploy with the `sf` command line; a test
-holds the two against each other.
+compares the two.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ PERMISSION_SET_LABEL = "Bird bridge"
 PERMISSION_SET_DESCRIPTION = "What the bridge from Bird needs, and nothing else"
 
 OBJECT_RIGHTS = ("PermissionsCreate", "PermissionsRead", "PermissionsViewAllRecords")
-"""View All Records, because an assignment rule may give a new record away, and the bridge must find
-it by its key all the same. No edit, no delete, no Modify All."""
+"""View All Records, because an assignment rule may give a new record to somebody else, and the
+bridge must still find it by its key. No edit, no delete, no Modify All."""
 
 KEY_LENGTH = 100
 KEY_LABEL = "Bird Key"
@@ -31,11 +31,11 @@ KEY_DESCRIPTION = "Idempotency key of the bridge from Bird: one message, one rec
 
 INTEGRATION_LICENCE = "Salesforce Integration"
 INTEGRATION_SET_LICENCE = "Salesforce API Integration"
-"""The permission set licence that a user of that licence needs first, by its label."""
+"""The label of the permission set licence that a user of that licence needs first."""
 
 
 def key_metadata(key_field: str) -> dict[str, Any]:
-    """The external-id field as the Tooling and the Metadata API describe it."""
+    """The key field as the Tooling API and the Metadata API describe it."""
     return {
         "label": KEY_LABEL if key_field == "Bird_Key__c" else key_field.removesuffix("__c"),
         "description": KEY_DESCRIPTION,
@@ -49,8 +49,8 @@ def key_metadata(key_field: str) -> dict[str, Any]:
 
 
 def filled_fields(settings: Settings, more: Iterable[str] = ()) -> dict[ObjectName, list[str]]:
-    """The fields that the bridge sets by itself, per object, and `more` (`Lead.Region__c`) that
-    flows set. Raises Problem for one that is not written so."""
+    """The fields that the bridge fills, by object, with `more` (`Lead.Region__c`) that flows send.
+    Raises Problem for one that is written otherwise."""
     found: dict[ObjectName, list[str]] = {name: [] for name in OBJECTS}
     for channel in table().values():
         for name in OBJECTS:
@@ -61,14 +61,14 @@ def filled_fields(settings: Settings, more: Iterable[str] = ()) -> dict[ObjectNa
         object_name, _, field_name = one.partition(".")
         known: dict[str, ObjectName] = {name.lower(): name for name in OBJECTS}
         if object_name.lower() not in known or not field_name:
-            raise Problem(f"{one} is not written as Lead.Field__c or Case.Field__c.")
+            raise Problem(f"{one} should be written as Lead.Field__c or Case.Field__c.")
         found[known[object_name.lower()]].append(field_name)
     return {name: sorted(set(fields)) for name, fields in found.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One change to the org. `target` is what it changes, for tests and for `--json`."""
+    """One change to the org. `target` names what it changes, for `--json`."""
 
     what: str
     target: str
@@ -77,7 +77,7 @@ class Step:
 
 @dataclass(kw_only=True)
 class Plan:
-    """What is there already, what is to be done, and what a person has to know."""
+    """What is there already, what is to do, and what a person should know."""
 
     there: list[str] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
@@ -86,9 +86,10 @@ class Plan:
 
 @dataclass(kw_only=True)
 class Planner:
-    """Compares an org with what is needed. Reads only; the steps write.
+    """Compares an org with what is needed. It only reads; the steps write.
 
-    `org` is an administrator's view. `user_id` None: nobody is assigned anything yet.
+    `org` needs an administrator's session. `user_id` None: the permission set is assigned to
+    nobody.
     """
 
     org: Org
@@ -99,15 +100,15 @@ class Planner:
     _set_id: str = ""
 
     def plan(self) -> Plan:
-        """Work it out. Raises OrgProblem, if the administrator is none, for example."""
+        """The plan. Raises OrgProblem, for example where the user is no administrator."""
         self._plan = Plan()
         if self.settings.external_id_field:
             for object_name in OBJECTS:
                 self._key(object_name)
         else:
             self._plan.notes.append(
-                "ExternalIdField is empty: no key field is made, and a repeated message makes a "
-                "second record."
+                "ExternalIdField is empty: no key field is created, and a repeated message creates "
+                "a second record."
             )
         self._permission_set()
         for object_name in OBJECTS:
@@ -118,8 +119,8 @@ class Planner:
             self._assign(self.user_id)
         else:
             self._plan.notes.append(
-                "Nobody is connected yet, so the permission set is assigned to nobody. Name the "
-                "integration user by --user, or run this again after connect."
+                "The stack is not connected yet, so the permission set is assigned to nobody. Name "
+                "the integration user with --user, or run this again after connect."
             )
         return self._plan
 
@@ -143,7 +144,7 @@ class Planner:
 
             self._plan.steps.append(
                 Step(
-                    what=f"Make the field {full} (Text {KEY_LENGTH}, External ID, Unique, "
+                    what=f"Create the field {full} (Text {KEY_LENGTH}, External ID, Unique, "
                     "case-sensitive)",
                     target=full,
                     do=create,
@@ -151,10 +152,10 @@ class Planner:
             )
             return
         path = f"/tooling/sobjects/CustomField/{rows[0]['Id']}"
-        is_now: dict[str, Any] = self.org.get(path).get("Metadata") or {}
-        if is_now.get("type") != "Text":
+        current: dict[str, Any] = self.org.get(path).get("Metadata") or {}
+        if current.get("type") != "Text":
             raise Problem(
-                f"There is a field {full} already, of the type {is_now.get('type')}.",
+                f"There is a field {full} already, of the type {current.get('type')}.",
                 next_step="Rename or delete it, or deploy with another name in the parameter "
                 "ExternalIdField.",
             )
@@ -165,16 +166,16 @@ class Planner:
                 ("unique", "Unique"),
                 ("caseSensitive", "case-sensitive"),
             )
-            if not is_now.get(trait)
+            if not current.get(trait)
         }
-        too_short = int(is_now.get("length") or 0) < KEY_LENGTH
+        too_short = int(current.get("length") or 0) < KEY_LENGTH
         if not lacking and not too_short:
             self._plan.there.append(f"the field {full}")
             return
 
         def change() -> None:
-            after = {**is_now, **dict.fromkeys(lacking, True)}
-            after["length"] = max(int(is_now.get("length") or 0), KEY_LENGTH)
+            after = {**current, **dict.fromkeys(lacking, True)}
+            after["length"] = max(int(current.get("length") or 0), KEY_LENGTH)
             self.org.patch(path, {"Metadata": after})
 
         traits = [*lacking.values(), *([f"{KEY_LENGTH} characters long"] if too_short else [])]
@@ -193,13 +194,13 @@ class Planner:
             self._plan.there.append(f"the permission set {PERMISSION_SET}")
             if rows[0].get("LicenseId"):
                 self._plan.notes.append(
-                    f"The permission set {PERMISSION_SET} is bound to one licence, so only its "
-                    "users can have it. Made by this program it would be bound to none."
+                    f"The permission set {PERMISSION_SET} is for one licence, so only users of "
+                    "that licence can have it."
                 )
             return
 
         def create() -> None:
-            said = self.org.post(
+            created = self.org.post(
                 "/sobjects/PermissionSet",
                 {
                     "Name": PERMISSION_SET,
@@ -207,11 +208,11 @@ class Planner:
                     "Description": PERMISSION_SET_DESCRIPTION,
                 },
             )
-            self._set_id = said["id"]
+            self._set_id = created["id"]
 
         self._plan.steps.append(
             Step(
-                what=f"Make the permission set {PERMISSION_SET}, for users of any licence",
+                what=f"Create the permission set {PERMISSION_SET}, for users of any licence",
                 target=PERMISSION_SET,
                 do=create,
             )
@@ -225,7 +226,7 @@ class Planner:
             f"SELECT Id, {', '.join(OBJECT_RIGHTS)} FROM ObjectPermissions WHERE ParentId = "
             f"{soql_text(self._set_id)} AND SobjectType = {soql_text(object_name)}"
         )
-        words = "create, read, View All Records"
+        words = "Create, Read and View All Records"
         if not rows:
 
             def create() -> None:
@@ -239,7 +240,7 @@ class Planner:
                 )
 
             self._plan.steps.append(
-                Step(what=f"Allow it on {object_name}: {words}", target=object_name, do=create)
+                Step(what=f"Allow it {words} on {object_name}", target=object_name, do=create)
             )
             return
         lacking = [right for right in OBJECT_RIGHTS if not rows[0].get(right)]
@@ -252,7 +253,7 @@ class Planner:
             self.org.patch(f"/sobjects/ObjectPermissions/{row_id}", dict.fromkeys(lacking, True))
 
         self._plan.steps.append(
-            Step(what=f"Allow it on {object_name}: {words}", target=object_name, do=change)
+            Step(what=f"Allow it {words} on {object_name}", target=object_name, do=change)
         )
 
     def _field_rights(self, object_name: ObjectName) -> None:
@@ -271,7 +272,7 @@ class Planner:
                 if known is None:
                     self._plan.notes.append(f"There is no field {full}, or you may not see it.")
                     continue
-                # Required fields are everybody's: a permission for them is refused.
+                # Everybody may set required fields; Salesforce refuses a permission for them.
                 if not known.get("permissionable") or not known.get("createable"):
                     continue
             row = granted.get(full.lower())
@@ -280,7 +281,7 @@ class Planner:
                 continue
             self._plan.steps.append(
                 Step(
-                    what=f"Let it read and edit {full}",
+                    what=f"Allow it to read and edit {full}",
                     target=full,
                     do=self._field_change(object_name, full, row["Id"] if row else None),
                 )
@@ -307,7 +308,7 @@ class Planner:
 
         return change if row_id else create
 
-    # Who has it
+    # Its assignment
 
     def _assign(self, user_id: str) -> None:
         users = self.org.query(
@@ -375,6 +376,24 @@ class Planner:
         )
 
 
+def missing(org: Org, key_field: str) -> str:
+    """What the connected user lacks in the org, in a few words; empty if nothing."""
+    found = []
+    for object_name in OBJECTS:
+        try:
+            described = org.describe(object_name)
+        except OrgProblem as problem:
+            if not problem.not_allowed:
+                raise
+            found.append(f"access to {object_name}")
+            continue
+        if not described.get("createable"):
+            found.append(f"the right to create a {object_name}")
+        if key_field and key_field.lower() not in described["fields_by_name"]:
+            found.append(f"{object_name}.{key_field}")
+    return ", ".join(found)
+
+
 def user_named(org: Org, username: str) -> str:
     """The id of a user by user name. Raises Problem."""
     rows = org.query("SELECT Id FROM User WHERE Username = " + soql_text(username))
@@ -387,7 +406,7 @@ def user_named(org: Org, username: str) -> str:
 
 
 def may_set_up(problem: OrgProblem) -> OrgProblem:
-    """The same refusal, with the right next step where it means: no administrator."""
+    """The same problem, with another next step where the user is no administrator."""
     if not problem.not_allowed:
         return problem
     return OrgProblem(

@@ -38,7 +38,7 @@ _MOTO = threading.Lock()
 """moto's state is one per program and knows no threads: two callers could both win one conditional
 write."""
 
-_FUNCTION = re.compile(r"/2015-03-31/functions/([^/]+)/(configuration|aliases/([^/]+))")
+_FUNCTION = re.compile(r"/2015-03-31/functions/([^/]+)/configuration")
 _INVOCATIONS = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 
 Invoke = Callable[[str, bytes], Outcome]
@@ -88,7 +88,6 @@ class LocalAws:
     ) -> None:
         self._app = _moto_server()
         self._invoke: Invoke | None = None
-        self._aliases: Mapping[str, str] = {}
         self._faults: list[Fault] = []
         self._faults_lock = threading.Lock()
         self._clients: dict[tuple[str, str], Any] = {}
@@ -126,15 +125,9 @@ class LocalAws:
             client.close()
         self.server.stop()
 
-    def serve_functions(
-        self, invoke: Invoke, names: Mapping[str, str], aliases: Mapping[str, str]
-    ) -> None:
-        """Answer Lambda's Invoke API by `invoke`.
-
-        `names` are folders' names, `aliases` the one alias of each function, by function name.
-        """
+    def serve_functions(self, invoke: Invoke, names: Mapping[str, str]) -> None:
+        """Answer Lambda's Invoke API by `invoke`. `names` are folders' names, by function name."""
         self._invoke = invoke
-        self._aliases = aliases
         self._callers = {caller_key(name): name for name in names.values()}
 
     def serve_stack(
@@ -143,8 +136,8 @@ class LocalAws:
         outputs: Callable[[], Mapping[str, str]],
         environments: Callable[[], Mapping[str, Mapping[str, str]]],
     ) -> None:
-        """Answer DescribeStacks, GetFunctionConfiguration and GetAlias, as far as people and
-        programs ask what the stack is called and told."""
+        """Answer DescribeStacks and GetFunctionConfiguration, as far as people and programs ask
+        what the stack is called and told."""
         self._stack_name, self._outputs, self._environments = name, outputs, environments
 
     def client(self, service: str, *, function: str = "") -> Any:
@@ -244,7 +237,7 @@ class LocalAws:
         if found:
             answer = self._invoke_function(unquote(found[1]), door, body)
         elif asked := _FUNCTION.fullmatch(path):
-            answer = self._function(unquote(asked[1]), alias=asked[3] or "")
+            answer = self._function(unquote(asked[1]))
         elif service == "cloudformation" and operation == "DescribeStacks":
             answer = self._describe_stack(parse_qs(body.decode()).get("StackName", [""])[0])
         elif service == "sqs":
@@ -331,9 +324,8 @@ class LocalAws:
         )
         return 200, headers, text.encode()
 
-    def _function(self, name: str, *, alias: str) -> tuple[int, list[tuple[str, str]], bytes]:
-        """https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html or, with
-        an alias, https://docs.aws.amazon.com/lambda/latest/api/API_GetAlias.html"""
+    def _function(self, name: str) -> tuple[int, list[tuple[str, str]], bytes]:
+        """https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html"""
         arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
         environment = self._environments().get(name)
         if environment is None:
@@ -343,20 +335,18 @@ class LocalAws:
             "FunctionArn": arn,
             "Environment": {"Variables": dict(environment)},
         }
-        if alias:
-            said = {"AliasArn": f"{arn}:{alias}", "Name": alias, "FunctionVersion": VERSION}
         return 200, [("Content-Type", "application/json")], json.dumps(said).encode()
 
     def _invoke_function(
         self, name: str, door: Handler, body: bytes
     ) -> tuple[int, list[tuple[str, str]], bytes]:
         """https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html"""
-        # A name, a whole ARN or part of one, with a version or an alias behind it or beside it.
+        # A name, a whole ARN or part of one, with a version behind it or beside it.
         if ":function:" in name:
             name = name.split(":function:")[1]
         name, _, qualifier = name.partition(":")
         asked = parse_qs(urlsplit(door.path).query).get("Qualifier", [""])[0]
-        qualifier = qualifier or asked or "$LATEST"
+        qualifier = qualifier or asked or VERSION
         how = door.headers.get("X-Amz-Invocation-Type", "RequestResponse")
         if len(body) > PAYLOAD_LIMIT:
             return _error(413, "RequestTooLargeException", "The request payload is too large.")
@@ -368,15 +358,13 @@ class LocalAws:
             )
         if self._invoke is None:
             return _error(404, "ResourceNotFoundException", f"Function not found: {name}")
-        # What runs is the same whatever it is called by: one version was published.
-        executed = "$LATEST" if qualifier == "$LATEST" else VERSION
         headers = [
             ("Content-Type", "application/json"),
-            ("X-Amz-Executed-Version", executed),
+            ("X-Amz-Executed-Version", VERSION),
             ("x-amzn-RequestId", str(uuid.uuid4())),
         ]
         try:
-            if qualifier not in ("$LATEST", VERSION, self._aliases.get(name)):
+            if qualifier != VERSION:
                 raise LookupError(qualifier)
             if how == "DryRun":
                 return 204, headers, b""
@@ -419,14 +407,6 @@ class LocalAws:
                 function = str(given.get("FunctionName", name))
                 arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}"
                 return {"Ref": function, "Arn": arn}
-            case "AWS::Lambda::Version":
-                function = str(given["FunctionName"])
-                arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}:{VERSION}"
-                return {"Ref": arn, "Version": VERSION}
-            case "AWS::Lambda::Alias":
-                function = f"{given['FunctionName']}:{given['Name']}"
-                arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}"
-                return {"Ref": arn}
             case "AWS::IAM::Role":
                 return {"Ref": name, "Arn": f"arn:aws:iam::{ACCOUNT}:role/{name}"}
             case "AWS::ApiGateway::Stage":

@@ -2,8 +2,8 @@
 
 A process serves one invocation at a time and is kept for the next, as in Lambda; up to `processes`
 of them run at once, and further invocations wait for one, since this machine has no more. What is
-over the concurrency of the account, or over what is reserved for the function, is refused, as
-Lambda does. A function that takes longer than its timeout is killed.
+over the concurrency of the account is refused, as Lambda does. A function that takes longer than
+its timeout is killed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tools.template import FunctionSpec
 
 
 class Throttled(Exception):
-    """The account's concurrency, or what of it is reserved for the function, is in use."""
+    """The account's concurrency is in use."""
 
 
 class NoAnswerInTime(Exception):
@@ -48,8 +48,7 @@ class Outcome:
 
 
 class Concurrency:
-    """How many invocations may run at once: those of an account, or of one function with a part of
-    its own. No `limit`: as many as come.
+    """How many invocations may run at once in an account. No `limit`: as many as come.
 
     https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html
     """
@@ -115,14 +114,8 @@ class Function:
         self.may_log = may_log
         """Asked when a process starts; if not, nothing that it prints is kept, as in Lambda."""
         self.environment = self._environment(region)
-        self.processes = (
-            processes if spec.reserved_concurrency is None else spec.reserved_concurrency
-        )
-        self.concurrency = (
-            account or Concurrency()
-            if spec.reserved_concurrency is None
-            else Concurrency(spec.reserved_concurrency)
-        )
+        self.processes = processes
+        self.concurrency = account or Concurrency()
         self.invocations = 0
         self.errors = 0
         """How many of them failed."""
@@ -379,8 +372,8 @@ class Function:
             process.wait(3)
 
 
-VERSION = "1"
-"""The one published version of each function here, which its alias points to."""
+VERSION = "$LATEST"
+"""What runs: no version of a function is published."""
 
 PAYLOAD_LIMIT = 6_291_556
 """Bytes that Lambda takes or gives in one synchronous invocation."""

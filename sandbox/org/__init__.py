@@ -1,4 +1,4 @@
-"""A Salesforce org in memory, for the demo, for the tests and for people.
+"""A Salesforce org in memory, for the demo, for tests and for people.
 
 `Org` is the object model, used in process; `OrgServer` serves one over HTTP.
 """

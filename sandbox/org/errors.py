@@ -1,4 +1,4 @@
-"""What the org refuses, in the shapes in which Salesforce says it.
+"""Refusals, in the shapes of Salesforce's error bodies.
 
 A *problem* is one entry of an error body. The same problem is printed with ``errorCode`` by the
 single-record resources and with ``statusCode`` by collections and trees. `Refused` ends a whole
@@ -20,9 +20,11 @@ class Problem:
     message: str
     fields: tuple[str, ...] | None = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    status: int = 400
+    """The HTTP status where it is the only record of a call."""
 
     def as_rest(self) -> dict[str, Any]:
-        """As in the array that a single-record resource answers."""
+        """As in the body of a single-record resource."""
         body: dict[str, Any] = {**self.extra, "message": self.message, "errorCode": self.code}
         if self.fields is not None:
             body["fields"] = list(self.fields)
@@ -60,7 +62,7 @@ def bad_session() -> Refused:
 
 
 class OAuthRefused(Exception):
-    """The token endpoint says no: always ``error`` and ``error_description``."""
+    """A refusal of the token endpoint: always ``error`` and ``error_description``."""
 
     def __init__(self, error: str, description: str, *, status: int = 400) -> None:
         super().__init__(f"{error}: {description}")
@@ -69,8 +71,8 @@ class OAuthRefused(Exception):
         self.status = status
 
 
-# HTTP status and message that go with an error code when a fault or a switch asks for it by
-# name alone. Records are refused one by one with those of RECORD_CODES.
+# HTTP status and message of an error code where a fault or a setting names the code alone. Those
+# of RECORD_CODES refuse records one by one.
 KNOWN: Mapping[str, tuple[int, str]] = {
     "INVALID_SESSION_ID": (401, "Session expired or invalid"),
     "REQUEST_LIMIT_EXCEEDED": (403, "TotalRequests Limit exceeded."),

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from sandbox.org.data.standard import OBJECT_PERMISSIONS, SYSTEM_PERMISSIONS
-from sandbox.org.oauth.oauth import App
-
-if TYPE_CHECKING:
-    from sandbox.org.org import Org
+from sandbox.org.data.setup_objects import SYSTEM_PERMISSIONS
+from sandbox.org.data.state import State
+from sandbox.org.oauth.tokens import App, OAuth
+from sandbox.org.rules.administrator import add_field, grant_fields, grant_object
 
 # Well known on purpose: they open nothing but an org in memory on this machine.
 CLIENT_ID = "3MVG9SandboxBirdBridge.ConsumerKey0001"
@@ -22,16 +19,17 @@ ADMIN_USER = "admin@bird.example"
 ADMIN_PASSWORD = "bird-admin-1"
 SALES_USER = "sam.sales@bird.example"
 
-_BUSINESS = ("Lead", "Case", "Contact", "Account", "Task", "ContentVersion")
+_BUSINESS = ("Lead", "Case", "Contact", "Account", "Opportunity", "Campaign", "ContentVersion")
+_ACTIVITIES = ("ActivitiesAccess", "EditTask", "EditEvent")
 
 
 def _profile(
-    org: Org, name: str, licence_id: str, *permissions: str, rights: tuple[str, ...] = ()
+    state: State, name: str, licence_id: str, *permissions: str, rights: tuple[str, ...] = ()
 ) -> str:
     """A profile with the permission set that it owns, which holds its object and field rights."""
     granted = {f"Permissions{name}": True for name in permissions}
-    profile_id = org.put_raw("Profile", Name=name, UserLicenseId=licence_id, **granted)
-    set_id = org.put_raw(
+    profile_id = state.put_raw("Profile", Name=name, UserLicenseId=licence_id, **granted)
+    set_id = state.put_raw(
         "PermissionSet",
         Name=f"X{profile_id[:15]}",
         Label=name,
@@ -42,38 +40,15 @@ def _profile(
     )
     if rights:
         for object_name in _BUSINESS:
-            grant_object(org, set_id, object_name, *rights)
-            grant_fields(org, set_id, object_name)
+            grant_object(state, set_id, object_name, *rights)
+            grant_fields(state, set_id, object_name)
+        for object_name in ("Task", "Event"):
+            grant_fields(state, set_id, object_name)
     return profile_id
 
 
-def grant_object(org: Org, set_id: str, object_name: str, *actions: str) -> None:
-    """Object rights in a permission set: Create, Read, Edit …"""
-    wanted = {f"Permissions{action}" for action in actions}
-    org.put_raw(
-        "ObjectPermissions",
-        ParentId=set_id,
-        SobjectType=object_name,
-        **{name: name in wanted for name in OBJECT_PERMISSIONS},
-    )
-
-
-def grant_fields(org: Org, set_id: str, object_name: str, *, custom: bool = False) -> None:
-    """Field access for every field where it can be set; custom ones only if asked for."""
-    for item in org.schema[object_name].fields.values():
-        if item.permissionable and item.custom <= custom:
-            org.put_raw(
-                "FieldPermissions",
-                ParentId=set_id,
-                SobjectType=object_name,
-                Field=f"{object_name}.{item.name}",
-                PermissionsRead=True,
-                PermissionsEdit=item.createable or item.updateable,
-            )
-
-
-def _user(org: Org, username: str, first: str, last: str, profile_id: str) -> str:
-    return org.put_raw(
+def _user(state: State, username: str, first: str, last: str, profile_id: str) -> str:
+    return state.put_raw(
         "User",
         Username=username,
         FirstName=first,
@@ -86,16 +61,16 @@ def _user(org: Org, username: str, first: str, last: str, profile_id: str) -> st
     )
 
 
-def fill_bare(org: Org) -> None:
+def fill_bare(state: State, oauth: OAuth) -> None:
     """Users, profiles and the app, but neither Bird_Key__c nor the permission set.
 
     The integration user has a profile that may log in and use the API, and nothing else.
     """
-    full = org.put_raw("UserLicense", Name="Salesforce", LicenseDefinitionKey="SFDC")
-    free = org.put_raw(
+    full = state.put_raw("UserLicense", Name="Salesforce", LicenseDefinitionKey="SFDC")
+    free = state.put_raw(
         "UserLicense", Name="Salesforce Integration", LicenseDefinitionKey="PID_Integration"
     )
-    org.put_raw(
+    state.put_raw(
         "PermissionSetLicense",
         DeveloperName="SalesforceAPIIntegrationPsl",
         MasterLabel="Salesforce API Integration",
@@ -109,28 +84,31 @@ def fill_bare(org: Org) -> None:
         for name in SYSTEM_PERMISSIONS
         if name != "PermissionsApiUserOnly"
     ]
-    admin = _profile(org, "System Administrator", full, *all_permissions, rights=everything)
-    standard = _profile(org, "Standard User", full, "ApiEnabled", rights=("Create", "Read", "Edit"))
-    minimum = _profile(org, "Minimum Access - Bird", full, "ApiEnabled")
-    api_only = _profile(
-        org, "Minimum Access - API Only Integrations", free, "ApiEnabled", "ApiUserOnly"
+    admin = _profile(state, "System Administrator", full, *all_permissions, rights=everything)
+    standard = _profile(
+        state, "Standard User", full, "ApiEnabled", rights=("Create", "Read", "Edit")
     )
-    org.system_user_id = _user(org, ADMIN_USER, "Ada", "Admin", admin)
-    _user(org, INTEGRATION_USER, "Bird", "Integration", minimum)
-    _user(org, API_ONLY_USER, "Bird", "API Only", api_only)
-    org.settings.default_case_owner = _user(org, SALES_USER, "Sam", "Sales", standard)
-    org.put_raw("Group", Name="Messages", DeveloperName="Messages", Type="Queue")
-    org.oauth.set_password(ADMIN_USER, ADMIN_PASSWORD)
-    org.oauth.set_password(INTEGRATION_USER, INTEGRATION_PASSWORD)
-    org.oauth.add_app(
+    minimum = _profile(state, "Minimum Access - Bird", full, "ApiEnabled")
+    api_only = _profile(
+        state, "Minimum Access - API Only Integrations", free, "ApiEnabled", "ApiUserOnly"
+    )
+    state.system_user_id = _user(state, ADMIN_USER, "Ada", "Admin", admin)
+    _user(state, INTEGRATION_USER, "Bird", "Integration", minimum)
+    _user(state, API_ONLY_USER, "Bird", "API Only", api_only)
+    state.settings.default_case_owner = _user(state, SALES_USER, "Sam", "Sales", standard)
+    state.add_queue("Messages", "Lead", "Case")
+    oauth.set_password(ADMIN_USER, ADMIN_PASSWORD)
+    oauth.set_password(INTEGRATION_USER, INTEGRATION_PASSWORD)
+    oauth.add_app(
         App("Bird bridge", CLIENT_ID, CLIENT_SECRET, callbacks=CALLBACKS, run_as=INTEGRATION_USER)
     )
 
 
-def fill_ready(org: Org) -> None:
+def fill_ready(state: State) -> None:
     """What ``setup-org`` makes: the key on Lead and Case, and who may use it."""
     for object_name in ("Lead", "Case"):
-        org.add_field(
+        add_field(
+            state,
             object_name,
             "Bird_Key__c",
             length=100,
@@ -140,16 +118,16 @@ def fill_ready(org: Org) -> None:
             case_sensitive=True,
             visible_to=(ADMIN_USER,),
         )
-    set_id = org.put_raw(
+    set_id = state.put_raw(
         "PermissionSet",
         Name="Bird_Bridge",
         Label="Bird bridge",
         Description="What the bridge from Bird needs, and nothing else",
     )
     for object_name in ("Lead", "Case"):
-        grant_object(org, set_id, object_name, "Create", "Read", "ViewAllRecords")
-        grant_fields(org, set_id, object_name, custom=True)
+        grant_object(state, set_id, object_name, "Create", "Read", "ViewAllRecords")
+        grant_fields(state, set_id, object_name, custom=True)
     for username in (INTEGRATION_USER,):
-        user = org.oauth.user(username)
+        user = state.user(username)
         assert user is not None
-        org.put_raw("PermissionSetAssignment", AssigneeId=user["Id"], PermissionSetId=set_id)
+        state.put_raw("PermissionSetAssignment", AssigneeId=user["Id"], PermissionSetId=set_id)

@@ -1,9 +1,8 @@
-"""Trouble on order: what goes wrong, where, and how often.
+"""Injected faults: what goes wrong, where, and how often.
 
-A `Fault` says all three. Each request is checked once, against the faults in the order in which
-they were added; the first that fires is the one that happens. Nothing else in the org knows about
-faults: the server acts on them (latency, resets, silence, answers instead of answers), and the
-saver asks for those that refuse single records.
+Each request is checked once, against the faults in the order in which they were added; the first
+that fires is carried out. The server does that (latency, resets, silence, other responses); the
+saver calls those that refuse single records.
 """
 
 from __future__ import annotations
@@ -46,34 +45,34 @@ class Fault:
 
     # What. Several may be combined: latency and then a reset.
     latency_before: float = 0.0
-    """Seconds before the request is looked at."""
+    """Seconds before the request is handled."""
     latency_after: float = 0.0
-    """Seconds after the commit, before the answer."""
+    """Seconds after the commit, before the response."""
     reset: str = ""
-    """``before`` or ``after`` the commit: the connection ends with RST and no answer."""
+    """``before`` or ``after`` the commit: the connection ends with RST and no response."""
     silence: str = ""
-    """``before`` or ``after`` the commit: no answer until the client gives up or faults are
+    """``before`` or ``after`` the commit: no response until the client gives up or faults are
     cleared."""
     status: int = 0
-    """Answer this status with `body` instead; nothing is committed unless `commit`."""
+    """Respond with this status and `body` instead; nothing is committed unless `commit`."""
     body: Any = None
     """Text is sent as HTML, anything else as JSON."""
     headers: dict[str, str] = field(default_factory=dict)
     commit: bool = False
-    """With `status` or `error`: do the work first, then answer that it failed."""
+    """With `status` or `error`: do the work first, then respond that it failed."""
     error: str = ""
-    """A Salesforce error code (``SERVER_UNAVAILABLE``, ``UNABLE_TO_LOCK_ROW`` …), answered with
-    its usual status and words. Those that concern records refuse records one by one."""
+    """A Salesforce error code (``SERVER_UNAVAILABLE``, ``UNABLE_TO_LOCK_ROW`` …), with its usual
+    status and message. Those that concern records refuse records one by one."""
     message: str = ""
-    """Other words for `error`."""
+    """Another message for `error`."""
     share: float = 1.0
     """The part of the records of one call that `error` refuses."""
     expire: str = ""
     """``session`` ends the one of this request, ``all`` every one, before it is handled."""
     mangle: str = ""
-    """``truncate``, ``garbage`` or ``empty``: what becomes of the answer's body."""
+    """``truncate``, ``garbage`` or ``empty``: what happens to the response's body."""
     drip: float = 0.0
-    """Send the answer at so many bytes a second."""
+    """Send the response at so many bytes a second."""
     connection: str = ""
     """``reset``: a new TCP connection is accepted and reset before any byte."""
 
@@ -109,24 +108,24 @@ class Fault:
 
     @property
     def for_records(self) -> bool:
-        """Whether `error` is said record by record."""
+        """Whether `error` refuses records one by one."""
         return self.error in RECORD_CODES and not self.status
 
     def problem(self) -> Problem:
-        status_words = KNOWN.get(self.error, (0, self.error))
+        usual = KNOWN.get(self.error, (0, self.error))
         with_fields = () if self.for_records else None
-        return Problem(self.error, self.message or status_words[1], with_fields)
+        return Problem(self.error, self.message or usual[1], with_fields)
 
     def record_problem(self, object_name: str) -> Problem | None:
-        """Asked for each record of the call that the fault hit."""
+        """Called for each record of the call that the fault hit."""
         if self.object and object_name.lower() != self.object.lower():
             return None
         if self.share < 1 and self._random.random() >= self.share:
             return None
         return self.problem()
 
-    def answer(self) -> tuple[int, Any] | None:
-        """The status and body to send instead of the real answer, or None."""
+    def response(self) -> tuple[int, Any] | None:
+        """The status and body to send instead of the real response, or None."""
         if self.status and self.error:
             return self.status, [self.problem().as_rest()]
         if self.status:
@@ -171,7 +170,7 @@ def _names(object_name: str, path: str, body: bytes) -> bool:
 
 
 class Trouble:
-    """The faults of one org. Free of charge while there are none."""
+    """The faults of one org. They cost nothing while there are none."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
@@ -180,7 +179,7 @@ class Trouble:
         self.active = False
 
     def add(self, fault: Fault | None = None, **description: Any) -> Fault:
-        """Order trouble: ``add(reset="after", method="POST", object="Lead", times=1)``."""
+        """Add a fault: ``add(reset="after", method="POST", object="Lead", times=1)``."""
         fault = fault or Fault(**description)
         with self._lock:
             fault.id = fault.id or f"fault-{next(self._numbers)}"
@@ -189,7 +188,7 @@ class Trouble:
         return fault
 
     def remove(self, fault: Fault | str) -> bool:
-        """Take one fault away, by itself or by its id; False where it is not there."""
+        """Remove one fault, by itself or by its id; False where it is not there."""
         wanted = fault if isinstance(fault, str) else fault.id
         with self._lock:
             before = len(self._faults)
@@ -198,13 +197,13 @@ class Trouble:
             return len(self._faults) < before
 
     def clear(self) -> None:
-        """No more trouble. Requests that are held in silence end, without an answer."""
+        """Remove all faults. Requests that are held in silence end, without a response."""
         with self._lock:
             self._faults.clear()
             self.active = False
 
     def holds(self, fault: Fault) -> bool:
-        """Whether a fault was not taken away; silent requests ask, and end when it was."""
+        """Whether a fault is still there; silent requests end when it is not."""
         return fault in self._faults
 
     def faults(self) -> list[Fault]:

@@ -70,7 +70,7 @@ class Person:
     def sign_in_without_following(self, address: str) -> str:
         """Log in and allow; the address that the browser is sent to at the end."""
         consent = self.log_in(address)
-        form = {"wish": _hidden(consent.text, "wish"), "decision": "allow"}
+        form = {"request": _hidden(consent.text, "request"), "decision": "allow"}
         answer = self._http.request(
             "POST",
             urljoin(consent.url, "/services/oauth2/authorize/decide"),
@@ -87,7 +87,7 @@ class Person:
         if "password" not in page.text:
             return page
         form = {
-            "wish": _hidden(page.text, "wish"),
+            "request": _hidden(page.text, "request"),
             "username": self.username,
             "password": self.password,
         }
@@ -97,7 +97,7 @@ class Person:
         """Press Allow or Deny."""
         if 'name="decision"' not in consent.text:
             return consent
-        form = {"wish": _hidden(consent.text, "wish"), "decision": decision}
+        form = {"request": _hidden(consent.text, "request"), "decision": decision}
         return self.open(urljoin(consent.url, "/services/oauth2/authorize/decide"), form)
 
 

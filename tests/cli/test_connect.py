@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import urllib3
 
-from cli.connect.oauth import EXPLANATIONS
+from cli.connect.sign_in_failures import EXPLANATIONS
 from sandbox.org.sample import CLIENT_ID, CLIENT_SECRET, INTEGRATION_USER
 from tests.cli.conftest import Local
 from tests.cli.person import Person, Seen
@@ -177,7 +177,7 @@ def test_the_warning_about_approvals_is_given(ready: Local) -> None:
 def test_a_test_lead_is_made_and_leaves_nothing(ready: Local) -> None:
     result = connected(ready, "--test-lead")
     assert result.status == 0
-    assert "test Lead was made and taken back" in result.err
+    assert "test Lead was created and rolled back" in result.err
     assert ready.org.records("Lead") == []
 
 
@@ -214,7 +214,7 @@ def pasted(local: Local, text: str) -> Result:
 
 
 def test_something_else_that_is_pasted_is_refused(ready: Local) -> None:
-    assert EXPLANATIONS["not_an_answer"].what in pasted(ready, "aPrxJustTheCode").err
+    assert EXPLANATIONS["not_a_callback"].what in pasted(ready, "aPrxJustTheCode").err
     foreign = pasted(ready, "http://localhost:8788/callback?code=aPrx&state=foreign")
     assert EXPLANATIONS["wrong_state"].what in foreign.err
     assert ready.secret().get("refresh_token") is None
@@ -364,7 +364,7 @@ def test_a_callback_that_the_app_does_not_know_is_shown_by_salesforce(ready: Loc
         page = Person().sign_in(program.address())
         result = program.result()
     assert "redirect_uri_mismatch" in page.text
-    assert EXPLANATIONS["no_answer"].what in result.err
+    assert EXPLANATIONS["no_callback"].what in result.err
 
 
 def test_a_code_that_is_too_old(ready: Local) -> None:
@@ -399,7 +399,7 @@ def test_the_port_is_taken(ready: Local) -> None:
 def test_nobody_comes_back_from_the_browser(ready: Local) -> None:
     result = run(*connect(ready, "--wait", "1"))
     assert result.status == 1
-    assert EXPLANATIONS["no_answer"].what in result.err
+    assert EXPLANATIONS["no_callback"].what in result.err
 
 
 def test_nothing_answers_at_the_login_url(ready: Local) -> None:

@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 from bridge.salesforce.error_codes import MEANINGS
-from cli.connect.oauth import _CODES, _WORDS, DEFAULT_CALLBACK, EXPLANATIONS
+from cli.connect.sign_in_failures import (
+    _BY_DESCRIPTION,
+    _BY_ERROR,
+    DEFAULT_CALLBACK,
+    EXPLANATIONS,
+)
 from tests.cli.program import run
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -22,7 +27,7 @@ def test_every_failure_of_a_sign_in_has_its_section(reason: str) -> None:
     assert heading in TROUBLE
     section = TROUBLE.split(heading)[1].split("\n#")[0]
     assert EXPLANATIONS[reason].next_step in section
-    for known in (_CODES, _WORDS):
+    for known in (_BY_ERROR, _BY_DESCRIPTION):
         for said, means in known.items():
             if means == reason:
                 assert said in section

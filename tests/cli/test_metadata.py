@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bridge.http import Http
-from bridge.salesforce.client import Session
+from bridge.salesforce.session import Session
 from cli.deployment.stack import find_stack
 from cli.org.client import Org as View
 from cli.org.plan import (
@@ -66,7 +66,7 @@ def planned_fields(ready: Local) -> set[str]:
         )
         planner = Planner(org=view, settings=settings, user_id=None, fields=filled_fields(settings))
         steps = planner.plan().steps
-    return {step.target for step in steps if step.what.startswith("Let it read and edit")}
+    return {step.target for step in steps if step.what.startswith("Allow it to read and edit")}
 
 
 @pytest.mark.parametrize("object_name", ["Lead", "Case"])

@@ -363,7 +363,7 @@ def test_another_readers_messages_are_mentioned(stack: Stack, local: list[str]) 
         QueueUrl=stack.rejected_url, MaxNumberOfMessages=1, VisibilityTimeout=60
     )
     result = run("rejected", "list", *local)
-    assert "1 more are in another reader's hands" in result.err
+    assert "1 more are being read by somebody else" in result.err
 
 
 def test_a_stack_that_is_not_there_is_said(tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ from typing import Any
 import boto3
 import pytest
 
-from cli.checks.doctor import Doctor
-from cli.checks.finding import State
+from bridge.http import Http
+from cli.checks.connection import ConnectionChecks
+from cli.checks.finding import Finding, State, carry_out
 from cli.deployment.stack import Stack, find_stack, read_samconfig
 from cli.problem import Problem, StackNotFound
-from tests.cli.deployed import NAME, REGION, deploy, release
+from tests.cli.deployed import NAME, REGION, deploy, enable_schedule
 from tests.cli.program import run
+from tools.template import ROOT
 
 
 def find(**more: Any) -> Stack:
@@ -44,8 +46,19 @@ def test_the_name_is_in_samconfig_or_the_environment(
     assert find(name=None).name == NAME
 
 
-def test_the_projects_own_samconfig_names_the_stack() -> None:
-    assert read_samconfig(Path(__file__).parents[2])["stack_name"] == "bird-salesforce"
+def test_the_projects_own_samconfig_names_the_stack_of_each_stage() -> None:
+    assert read_samconfig(ROOT, "default")["stack_name"] == "bird-salesforce"
+    assert read_samconfig(ROOT, "staging")["stack_name"] == "bird-salesforce-staging"
+
+
+def test_a_stage_is_a_table_of_samconfig(account: None, tmp_path: Path) -> None:
+    deploy()
+    (tmp_path / "samconfig.toml").write_text(
+        f'[live.global.parameters]\nstack_name = "{NAME}"\nregion = "{REGION}"\n'
+    )
+    assert find(name=None, region=None, stage="live").name == NAME
+    with pytest.raises(Problem, match="no stage tomorrow"):
+        find(stage="tomorrow")
 
 
 def test_a_stack_that_is_not_there(account: None) -> None:
@@ -63,15 +76,6 @@ def test_a_stack_of_somebody_else(account: None) -> None:
 def test_a_stack_of_another_version(account: None) -> None:
     deploy(environment={"LOGIN_URL": "https://login.salesforce.com"})
     with pytest.raises(StackNotFound, match="another version"):
-        find()
-
-
-def test_a_stack_from_before_there_was_an_alias(account: None) -> None:
-    deploy()
-    boto3.client("lambda", region_name=REGION).delete_alias(
-        FunctionName=f"{NAME}-refresh-token", Name="live"
-    )
-    with pytest.raises(StackNotFound, match="no alias live"):
         find()
 
 
@@ -93,61 +97,18 @@ def test_no_credentials(account: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_schedule_is_looked_at(account: None) -> None:
     deploy()
-    doctor = Doctor(stack=find())
-    assert doctor._check_schedule().state is State.BAD
-    alias = boto3.client("lambda", region_name=REGION).get_alias(
-        FunctionName=f"{NAME}-refresh-token", Name="live"
-    )
-    events = boto3.client("events", region_name=REGION)
-    events.put_rule(Name="schedule", ScheduleExpression="rate(45 minutes)", State="ENABLED")
-    events.put_targets(Rule="schedule", Targets=[{"Id": "1", "Arn": alias["AliasArn"]}])
-    assert doctor._check_schedule().state is State.GOOD
-    events.disable_rule(Name="schedule")
-    off = doctor._check_schedule()
+
+    def schedule() -> Finding:
+        checks = ConnectionChecks(stack=find(), http=Http(), just_deployed=False)
+        return carry_out(("schedule", dict(checks.checks())["schedule"]))
+
+    assert schedule().state is State.BAD
+    enable_schedule()
+    assert schedule().state is State.GOOD
+    boto3.client("events", region_name=REGION).disable_rule(Name="schedule")
+    off = schedule()
     assert off.state is State.BAD
     assert "enable-rule --name schedule" in off.next_step
-
-
-def test_what_was_deployed_last_runs(account: None) -> None:
-    deploy()
-    release("a" * 16)
-    assert Doctor(stack=find())._check_versions().state is State.GOOD
-
-
-def test_parameters_that_were_changed_without_publishing_are_red(account: None) -> None:
-    deploy()
-    release("a" * 16)
-    client = boto3.client("lambda", region_name=REGION)
-    name = f"{NAME}-create-case"
-    before = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-    client.update_function_configuration(
-        FunctionName=name, Environment={"Variables": {**before, "DEFAULT_COMPANY": "Acme Ltd"}}
-    )
-    found = Doctor(stack=find())._check_versions()
-    assert found.state is State.BAD
-    assert "DEFAULT_COMPANY" in found.said
-    assert "Acme" not in found.said, "a value is nobody's business"
-    assert "make deploy" in found.next_step
-
-
-def test_an_earlier_release_is_worth_knowing_and_not_red(account: None) -> None:
-    deploy()
-    for one in ("a" * 16, "b" * 16):
-        release(one)
-    assert run("rollback", "--yes", "--stack", NAME, "--region", REGION).status == 0
-    found = Doctor(stack=find())._check_versions()
-    assert found.state is State.NOTE
-    assert "a" * 16 in found.said
-
-
-def test_functions_of_several_releases_are_red(account: None) -> None:
-    deploy()
-    release("a" * 16)
-    release("b" * 16, functions=["CreateLead"])
-    found = Doctor(stack=find())._check_versions()
-    assert found.state is State.BAD
-    assert f"{'b' * 16}: CreateLead" in found.said
-    assert "rollback" in found.next_step
 
 
 def test_flow_prints_the_deployed_address_and_how_to_see_the_key(account: None) -> None:

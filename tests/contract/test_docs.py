@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,16 @@ def test_every_link_leads_somewhere(page: Path) -> None:
             assert anchor in anchors(there), target
 
 
+def test_the_list_of_decisions_has_every_page_under_its_number() -> None:
+    folder = ROOT / "docs" / "adr"
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| \[(\d+)\]\((\S+)\) \|", page, re.MULTILINE)
+    assert [name for _, name in listed] == sorted(page.name for page in folder.glob("[0-9]*.md"))
+    for number, name in listed:
+        assert name.startswith(number + "-"), name
+        assert (folder / name).read_text(encoding="utf-8").startswith(f"# {number} · "), name
+
+
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_every_make_target_in_the_docs_is_in_the_makefile(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -84,8 +95,8 @@ COMMANDS = commands()
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_every_command_of_the_program_in_the_docs_exists_with_its_options(page: Path) -> None:
     for line in code(page.read_text(encoding="utf-8")):
-        for said in re.findall(r"(?:^\$? *|[;&|] *)bird-salesforce ([a-z][^;&|#]*)", line):
-            words = said.split()
+        for command in re.findall(r"(?:^\$? *|[;&|] *)bird-salesforce ([a-z][^;&|#]*)", line):
+            words = command.split()
             two, one = " ".join(words[:2]), words[0]
             assert two in COMMANDS or one in COMMANDS, line
             known = COMMANDS.get(two) or COMMANDS[one]
@@ -108,6 +119,24 @@ def test_everybody_finds_their_page_in_one_click() -> None:
 
 def test_the_readme_leads_to_the_index() -> None:
     assert "(docs/index.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_tree_in_the_readme_shows_every_folder_on_one_screen() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = text.split("## Where things are")[1].split("```")[1].splitlines()[1:]
+    assert len(lines) <= 24
+    paths = []
+    for line in lines:
+        folder = "layers/bridge/bridge" if line.startswith("  ") else ""
+        paths.append(re.sub("<[^>]+>", "*", f"{folder}/{line.split()[0]}".strip("/")))
+    for path in paths:
+        assert list(ROOT.glob(path)), path
+    files = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    folders = {one.split("/")[0] for one in files if "/" in one}
+    hidden_or_small = {".ci", ".github", "tools"}
+    assert folders - hidden_or_small == {path.split("/")[0] for path in paths} - {"template.yaml"}
 
 
 def test_parameters_that_the_operators_page_names_are_in_the_template() -> None:

@@ -1,14 +1,13 @@
-"""What an update of the stack touches, and what it never does.
+"""What an update of the stack does, and what of two stacks in one account could collide.
 
-What CloudFormation would do with a change is worked out twice. From the resource schemas, which
-say whose change makes a new resource; and by moto, which carries the update out.
+Two translated templates are compared by CloudFormation's resource schemas, which say whose change
+makes a new resource.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,16 +15,15 @@ from typing import Any
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-from tests.contract.account import (
+from tests.contract.deployments import (
     EVERYTHING,
+    FUNCTIONS,
+    PARAMETERS,
     REGION,
-    MadeStack,
-    account,
+    deploy,
     inlined,
 )
-from tools.template import Template
-
-STACK = "bird-production"
+from tools.template import ROOT, Template
 
 KEPT = {"Credentials", "SigningKeys", "Outbox", "Rejected", "RefreshLease"}
 """What holds something that cannot be made again."""
@@ -33,28 +31,7 @@ KEPT = {"Credentials", "SigningKeys", "Outbox", "Rejected", "RefreshLease"}
 KNOWN_OUTSIDE = {"BirdApi", "BirdApiv1Stage", "ApiKey", "UsagePlan", "UsagePlanKey", "AlarmTopic"}
 """What somebody outside has written down: another address or key would be a lost lead."""
 
-FUNCTIONS = {"CreateLead", "CreateCase", "ReceiveMessage", "RefreshToken", "Deliver"}
 LOGS = {f"{function}Logs" for function in FUNCTIONS}
-
-ANOTHER = {
-    **EVERYTHING,
-    "AllowInsecureHosts": "salesforce.example.com",
-    "ApiVersion": "v67.0",
-    "AwsEndpointUrl": "http://127.0.0.1:4566",
-    "CaseAssignmentRule": "off",
-    "DefaultCompany": "Unknown",
-    "DeliverBytesPerCall": "1000000",
-    "DeliverConcurrency": "5",
-    "DeliverRecordsPerCall": "100",
-    "DuplicateRecords": "allow",
-    "ExternalIdField": "Key__c",
-    "LeadAssignmentRule": "off",
-    "LogLevel": "DEBUG",
-    "LoginUrl": "https://test.salesforce.com",
-    "ResponseBudgetSeconds": "5",
-    "WebhookUrl": "https://hooks.example.com/webhooks/bird",
-}
-"""For every parameter a value that is not its default."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +47,7 @@ class Change:
 
 @cache
 def template(**parameters: str) -> Mapping[str, Any]:
-    resources: Mapping[str, Any] = inlined(parameters, stack_name=STACK)["Resources"]
+    resources: Mapping[str, Any] = inlined(parameters)["Resources"]
     return resources
 
 
@@ -116,23 +93,29 @@ API_DEPLOYED = {"BirdApiDeployment"}
 STAGE = {"BirdApiv1Stage"}
 
 
-# By the schemas
+def test_every_parameter_is_tried_with_another_value_that_is_allowed() -> None:
+    defaults = Template.load().parameters({})
+    assert {name for name, value in EVERYTHING.items() if value == defaults[name]} == set()
+    assert Template.load().parameters(EVERYTHING) == EVERYTHING
 
 
-def test_every_parameter_is_tried_with_another_value() -> None:
-    parameters = Template.load().source["Parameters"]
-    assert set(ANOTHER) == set(parameters)
-    assert all(value != str(parameters[name]["Default"]) for name, value in ANOTHER.items())
+def test_no_condition_holds_by_default_and_each_with_every_parameter_changed() -> None:
+    for parameters, holds in (({}, False), (EVERYTHING, True)):
+        made = deploy(**parameters)
+        for name in made.template.source["Conditions"]:
+            assert made.resolve({"Condition": name}) is holds, name
 
 
-@pytest.mark.parametrize("name", sorted(ANOTHER))
+@pytest.mark.parametrize("name", sorted(EVERYTHING))
 def test_no_parameter_makes_anything_anew_that_holds_something_or_is_known_outside(
     name: str,
 ) -> None:
     together = {
-        one: ANOTHER[one] for one in ("VpcSubnets", "VpcSecurityGroups") if name.startswith("Vpc")
+        one: EVERYTHING[one]
+        for one in ("VpcSubnets", "VpcSecurityGroups")
+        if name.startswith("Vpc")
     }
-    done = change(template(), template(**{name: ANOTHER[name], **together}))
+    done = change(template(), template(**{name: EVERYTHING[name], **together}))
     assert done.replaced == set(), "everything is changed in place"
     assert family(done.removed) <= API_DEPLOYED | VERSIONS
     encrypted = {*KEPT - {"RefreshLease"}, *LOGS} if name == "KmsKeyArn" else set()
@@ -140,7 +123,7 @@ def test_no_parameter_makes_anything_anew_that_holds_something_or_is_known_outsi
 
 
 def test_nothing_is_made_anew_when_everything_changes_at_once() -> None:
-    done = change(template(), template(**ANOTHER))
+    done = change(template(), template(**EVERYTHING))
     assert done.replaced == set()
     assert family(done.removed) - API_DEPLOYED == VERSIONS
 
@@ -151,7 +134,7 @@ def test_nothing_is_made_anew_when_everything_changes_at_once() -> None:
         ({"RefreshMinutes": "30"}, {*FUNCTIONS, "RefreshTokenSchedule", "TokenOldAlarm"}),
         ({"LogRetentionDays": "90"}, LOGS),
         ({"DeliverConcurrency": "5"}, {"DeliverOutbox"}),
-        ({"DeliverRecordsPerCall": "100"}, FUNCTIONS),
+        ({"LogLevel": "DEBUG"}, set(FUNCTIONS)),
         ({"OutboxAlarmMinutes": "15"}, {"OutboxOldAlarm"}),
         ({"ThrottleRate": "10", "ThrottleBurst": "20"}, {"UsagePlan"}),
         ({"ReserveRefreshConcurrency": "on"}, {"RefreshToken"}),
@@ -172,110 +155,86 @@ def test_another_release_is_new_versions_that_the_aliases_move_to() -> None:
     done = change(first, second)
     for one in (done.added, done.removed):
         assert family(one) - API_DEPLOYED == VERSIONS
-    assert done.modified - STAGE == FUNCTIONS | ALIASES
+    assert done.modified - STAGE == set(FUNCTIONS) | ALIASES
     assert done.replaced == set()
     for name in done.removed:
         if family(frozenset({name})) <= VERSIONS:
             assert first[name]["DeletionPolicy"] == "Retain", "to go back to"
 
 
-def test_a_secret_s_value_cannot_be_touched_by_any_update() -> None:
-    for parameters in ({}, ANOTHER):
-        for name in ("Credentials", "SigningKeys"):
-            secret = template(**parameters)[name]
-            assert not {"SecretString", "GenerateSecretString", "Name"} & set(secret["Properties"])
-            assert secret["DeletionPolicy"] == secret["UpdateReplacePolicy"] == "Retain"
+@pytest.mark.parametrize("parameters", PARAMETERS.values(), ids=[*PARAMETERS])
+def test_the_logical_id_of_what_must_not_be_made_anew_is_always_there(
+    parameters: Mapping[str, str],
+) -> None:
+    # Another logical id is another resource, whatever else is the same.
+    assert set(template(**parameters)) >= KEPT | KNOWN_OUTSIDE
 
 
-# By moto
+# Two stacks
 
 
-@dataclass(frozen=True)
-class Updated:
-    """A stack after an update, and what there was before it."""
-
-    stack: MadeStack
-    before: Mapping[str, tuple[str, str]]
-
-    def id(self, logical_id: str) -> str:
-        return self.stack[logical_id]
-
-
-CREDENTIALS = json.dumps({"client_id": "id", "refresh_token": "the only one"})
+def names(resources: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """(Type, name) of every resource with a fixed name."""
+    found = set()
+    for resource in resources.values():
+        key = NAMED.get(resource["Type"])
+        if key and key in resource["Properties"]:
+            found.add((resource["Type"], str(resource["Properties"][key])))
+    return found
 
 
-@pytest.fixture(scope="module")
-def updated() -> Iterator[Updated]:
-    """A connected stack with records waiting, of which much was changed at once."""
-    with account():
-        stack = MadeStack(STACK, inlined({"ReleaseSha256": "a" * 16}, stack_name=STACK))
-        before = stack.resources()
-        stack.client("secretsmanager").put_secret_value(
-            SecretId=stack["Credentials"], SecretString=CREDENTIALS
-        )
-        stack.client("ssm").put_parameter(
-            Name=f"/{STACK}/access-token", Value="token", Type="SecureString"
-        )
-        # Not into the outbox: moto would hand it to Deliver at once.
-        stack.client("sqs").send_message(QueueUrl=stack["Rejected"], MessageBody="refused")
-        stack.client("dynamodb").put_item(
-            TableName=stack["RefreshLease"], Item={"name": {"S": "refresh"}}
-        )
-        changed = {
-            "ReleaseSha256": "b" * 16,
-            "RefreshMinutes": "30",
-            "LogRetentionDays": "90",
-            "DeliverConcurrency": "5",
-            "OutboxAlarmMinutes": "15",
-            "ThrottleRate": "10",
-            "ThrottleBurst": "20",
-            "LogLevel": "DEBUG",
-        }
-        stack.update(inlined(changed, stack_name=STACK))
-        yield Updated(stack=stack, before=before)
+NAMED = {
+    "AWS::ApiGateway::RestApi": "Name",
+    "AWS::CloudWatch::Alarm": "AlarmName",
+    "AWS::CloudWatch::Dashboard": "DashboardName",
+    "AWS::DynamoDB::Table": "TableName",
+    "AWS::Events::Rule": "Name",
+    "AWS::IAM::Role": "RoleName",
+    "AWS::Lambda::Function": "FunctionName",
+    "AWS::Lambda::LayerVersion": "LayerName",
+    "AWS::Logs::LogGroup": "LogGroupName",
+    "AWS::SNS::Topic": "TopicName",
+    "AWS::SQS::Queue": "QueueName",
+    "AWS::SecretsManager::Secret": "Name",
+}
+"""The property that fixes a resource's name, where the template gives one."""
+
+IN_ALL_REGIONS = {"AWS::IAM::Role", "AWS::CloudWatch::Dashboard"}
+"""What is one thing in all regions of an account."""
 
 
-def test_an_update_keeps_everything_but_versions_under_its_old_id(updated: Updated) -> None:
-    after = updated.stack.resources()
-    gone = {name for name in updated.before if updated.before[name] != after.get(name)}
-    assert family(frozenset(gone)) == API_DEPLOYED | VERSIONS
-    new = {name for name in after if name not in updated.before}
-    assert family(frozenset(new)) == API_DEPLOYED | VERSIONS
-    assert set(updated.before) >= KEPT | KNOWN_OUTSIDE
-
-
-def test_an_update_keeps_what_was_written_since(updated: Updated) -> None:
-    stack = updated.stack
-    store = stack.client("secretsmanager")
-    secret = store.get_secret_value(SecretId=stack["Credentials"])
-    assert secret["SecretString"] == CREDENTIALS
-    token = stack.client("ssm").get_parameter(Name=f"/{STACK}/access-token", WithDecryption=True)
-    assert token["Parameter"]["Value"] == "token"
-    received = stack.client("sqs").receive_message(QueueUrl=stack["Rejected"])
-    assert [one["Body"] for one in received["Messages"]] == ["refused"]
-    item = stack.client("dynamodb").get_item(
-        TableName=stack["RefreshLease"], Key={"name": {"S": "refresh"}}
+def test_stages_are_deployed_beside_each_other_and_beside_the_same_one_in_another_region() -> None:
+    one, other = (names(inlined(EVERYTHING, stack_name=name)["Resources"]) for name in ("a", "b"))
+    assert len(one) > len(FUNCTIONS) + len(LOGS)
+    assert not one & other
+    here, elsewhere = (
+        names(inlined({}, region=region)["Resources"]) for region in (REGION, "ap-southeast-2")
     )
-    assert "Item" in item
+    assert not {kind for kind, _ in here & elsewhere} & IN_ALL_REGIONS
 
 
-def test_an_update_does_what_the_parameters_say(updated: Updated) -> None:
-    stack = updated.stack
-    functions = stack.client("lambda")
-    deliver = functions.get_function_configuration(FunctionName=f"{STACK}-deliver")
-    variables = deliver["Environment"]["Variables"]
-    assert variables["REFRESH_MINUTES"] == "30"
-    assert variables["POWERTOOLS_LOG_LEVEL"] == "DEBUG"
-    assert variables["CREDENTIALS_SECRET"] == stack["Credentials"]
-    (rule,) = stack.client("events").list_rules()["Rules"]
-    assert rule["ScheduleExpression"] == "rate(30 minutes)"
-    (source,) = functions.list_event_source_mappings()["EventSourceMappings"]
-    assert source["ScalingConfig"] == {"MaximumConcurrency": 5}
-    groups = stack.client("logs").describe_log_groups()["logGroups"]
-    assert {one["retentionInDays"] for one in groups} == {90}
-    (alarm,) = stack.client("cloudwatch").describe_alarms(AlarmNames=[f"{STACK}-outbox-old"])[
-        "MetricAlarms"
+def test_stacks_share_no_parameter_function_or_service_name() -> None:
+    variables = [
+        inlined({}, stack_name=name)["Resources"]["Deliver"]["Properties"]["Environment"]
+        for name in ("one", "two")
     ]
-    assert alarm["Threshold"] == 15
-    (plan,) = stack.client("apigateway").get_usage_plans()["items"]
-    assert plan["throttle"] == {"rateLimit": 10.0, "burstLimit": 20}
+    one, two = (each["Variables"] for each in variables)
+    for name in ("TOKEN_PARAMETER", "PENDING_PARAMETER", "REFRESH_FUNCTION"):
+        assert one[name] != two[name]
+    assert (one["POWERTOOLS_SERVICE_NAME"], two["POWERTOOLS_SERVICE_NAME"]) == ("one", "two")
+
+
+# Taken down
+
+
+def test_what_a_deleted_stack_leaves_is_what_the_operations_page_says() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    table = page.split("What stays, on purpose")[1]
+    retained = {
+        name
+        for name, one in template(**EVERYTHING).items()
+        if one.get("DeletionPolicy") == "Retain" and one["Type"] != "AWS::Lambda::Version"
+    }
+    assert retained == {"Credentials", "SigningKeys"}
+    for name in (*retained, "/<stack>/access-token", "/<stack>/pending-refresh-token"):
+        assert name in table

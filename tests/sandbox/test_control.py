@@ -118,7 +118,9 @@ def test_fields_and_access_can_be_set_from_outside(caller: Caller) -> None:
     assert caller.create("Lead", **lead(LeadSource="SMS")).status == 201
     rights = {"object": "Lead", "rights": ["Read"], "user": user}
     control(caller, "POST", "/access/object", rights)
-    assert caller.create("Lead", **lead()).status == 403
+    assert caller.create("Lead", **lead()).json()[0]["message"] == (
+        "entity type cannot be inserted: Lead"
+    )
     control(caller, "PATCH", f"/users/{user}", {"IsActive": False})
     assert caller.call("GET", "/sobjects").status == 401
 
@@ -143,10 +145,22 @@ def test_policies_of_an_app_can_be_set_from_outside(caller: Caller, org: Org) ->
     assert app.ready_at > org.clock.now()
     assert caller.call("PATCH", "/_sandbox" + path, {"client_id": "x"}).status == 400
     token = org.oauth.current_refresh_token(sample.INTEGRATION_USER)
-    asked = {"refresh_token": token}
-    assert control(caller, "POST", "/connected", asked) == {"connected": True}
+    assert token is not None
+    assert org.connected(token)
     control(caller, "POST", "/tokens/revoke", {})
-    assert control(caller, "POST", "/connected", asked) == {"connected": False}
+    assert not org.connected(token)
+
+
+def test_a_lead_can_be_converted_and_merged_from_outside(caller: Caller, org: Org) -> None:
+    master, loser, other = (org.create("Lead", lead()) for _ in range(3))
+    control(caller, "POST", "/merge", {"object": "Lead", "master": master, "losers": [loser]})
+    assert org.records("Lead", deleted=True)[0]["MasterRecordId"] == master
+    made = control(caller, "POST", "/convert", {"lead": other, "opportunity": False})
+    assert made == {
+        "account_id": org.records("Account")[0]["Id"],
+        "contact_id": org.records("Contact")[0]["Id"],
+        "opportunity_id": None,
+    }
 
 
 def test_the_state_tells_what_happened(caller: Caller) -> None:

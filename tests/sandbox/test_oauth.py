@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 
 from sandbox.org import Org, OrgServer, sample
-from sandbox.org.oauth.oauth import App
+from sandbox.org.oauth.tokens import App
 
 from .conftest import Caller
 
@@ -84,17 +84,17 @@ class Browser:
         return self._send("GET", "/services/oauth2/authorize?" + urlencode(wanted))
 
     @staticmethod
-    def wish(page: Any) -> str:
-        found = re.search(r'name="wish" value="([^"]+)"', page.data.decode())
+    def request(page: Any) -> str:
+        found = re.search(r'name="request" value="([^"]+)"', page.data.decode())
         assert found is not None, page.data
         return found[1]
 
     def log_in(self, page: Any, username: str, password: str) -> Any:
-        form = {"wish": self.wish(page), "username": username, "password": password}
+        form = {"request": self.request(page), "username": username, "password": password}
         return self._send("POST", "/login", form)
 
     def decide(self, page: Any, decision: str) -> dict[str, list[str]]:
-        form = {"wish": self.wish(page), "decision": decision}
+        form = {"request": self.request(page), "decision": decision}
         answer = self._send("POST", "/services/oauth2/authorize/decide", form)
         assert answer.status == 302
         return parse_qs(urlsplit(answer.headers["Location"]).query)
@@ -165,7 +165,7 @@ def test_a_denial_comes_back_as_one(anonymous: Caller) -> None:
 def test_a_page_of_another_browser_cannot_be_decided(anonymous: Caller) -> None:
     browser = Browser(anonymous)
     page = browser.log_in(browser.open(), sample.INTEGRATION_USER, sample.INTEGRATION_PASSWORD)
-    form = {"wish": browser.wish(page), "decision": "allow"}
+    form = {"request": browser.request(page), "decision": "allow"}
     answer = Browser(anonymous)._send("POST", "/services/oauth2/authorize/decide", form)
     assert answer.status == 400
 

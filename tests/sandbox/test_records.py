@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.org import Org, sample
 from sandbox.org.data.ids import normalise, to_18
-from sandbox.org.rules.rules import Condition
+from sandbox.org.rules.customizations import Condition
 
 from .conftest import Caller, lead
 
@@ -179,7 +179,7 @@ def test_comments_of_a_new_case_become_a_comment(org: Org) -> None:
         (
             "Lead",
             lead(OwnerId="00QABCDE0000abc"),
-            "MALFORMED_ID",
+            "FIELD_INTEGRITY_EXCEPTION",
             "Owner ID: id value of incorrect type: 00QABCDE0000abc",
             ["OwnerId"],
         ),
@@ -549,7 +549,10 @@ def test_a_field_that_may_only_be_read_cannot_be_set(caller: Caller, org: Org) -
 
 def test_without_the_right_to_create_nothing_is_created(caller: Caller, org: Org) -> None:
     org.set_object_rights("Lead", "Read", user=sample.INTEGRATION_USER)
-    assert problem(caller.create("Lead", **lead()))[:2] == (403, "INSUFFICIENT_ACCESS")
+    assert problem(caller.create("Lead", **lead()))[:2] == (
+        400,
+        "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",
+    )
     described = caller.call("GET", "/sobjects/Lead/describe").json()
     assert described["createable"] is False
 

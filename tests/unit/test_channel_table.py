@@ -13,7 +13,8 @@ import pytest
 
 from bridge.bird import channels
 from bridge.bird.channels import PATH, read_table
-from bridge.bird.message import SOURCES, BirdMessage
+from bridge.bird.mapping import SOURCES, fill
+from bridge.bird.message import BirdMessage
 from tools.channel_table import check
 from tools.template import ROOT
 
@@ -41,6 +42,7 @@ def test_the_table_that_is_shipped_is_right() -> None:
         ('"aliases": ["facebook"', '"aliases": ["sms"', "is a name of sms already"),
         ('"aliases": ["facebook"', '"aliases": [7', "aliases is a list of texts"),
         ('"aliases": ["facebook"', '"aliases": ["微信"', "no ASCII letter"),
+        ('"ignore": ["STOP"', '"ignore": [""', "ignore is a list of texts"),
         ('"telegram"', '"line"', "was given before"),
         ('"unknown"', '"others"', "there is no channel 'unknown'"),
         ('"Phone": "phone"', '"Phone": "telephone"', "'telephone', not one of"),
@@ -110,7 +112,7 @@ def test_a_deployer_chooses_fields_and_values(monkeypatch: pytest.MonkeyPatch) -
         "conversationId": "c-1",
         "tags": ["a", "b", "cd"],
     }
-    assert BirdMessage.parse(bird).fields("Lead") == {
+    assert fill(BirdMessage.parse(bird), "Lead")[0] == {
         "LastName": "+447700900142",
         "MobilePhone": "+447700900142",
         "LeadSource": "Viber",
@@ -119,7 +121,7 @@ def test_a_deployer_chooses_fields_and_values(monkeypatch: pytest.MonkeyPatch) -
         "Rating": "Hot",
         "Vip__c": True,
     }
-    whatsapp = BirdMessage.parse({**bird, "channel": "whatsapp"}).fields("Lead")
+    whatsapp = fill(BirdMessage.parse({**bird, "channel": "whatsapp"}), "Lead")[0]
     assert "Phone" in whatsapp and "Rating" not in whatsapp
 
 

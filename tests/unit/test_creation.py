@@ -12,25 +12,34 @@ import pytest
 
 from bridge.aws import AwsError
 from bridge.deadline import Deadline
-from bridge.delivery.creation import Breaker, Created, Queued, RecordCreator, Rejected
+from bridge.delivery.calls import REMEMBER_RIGHTS_SECONDS
+from bridge.delivery.creation import Breaker, Created, Failed, Queued, RecordCreator, Rejected
 from bridge.delivery.outbox import Envelope, Queues
 from bridge.errors import (
     DuplicatesDetected,
     KeyFieldMissing,
-    NoAnswer,
     NotKept,
     OrgNotReady,
     Refused,
     RequestTooLarge,
     Unavailable,
 )
-from bridge.http import Answer
+from bridge.http import NoResponse, Response
 from bridge.oauth.sessions import Sessions
 from bridge.records import ObjectName, Record
-from bridge.salesforce.client import REMEMBER_RIGHTS_SECONDS, Salesforce
+from bridge.salesforce.client import Salesforce
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
-from tests.unit.doubles import KEY, Rule, SmallAws, SmallOrg, fault, key_taken, refusal, said
+from tests.unit.doubles import (
+    KEY,
+    Rule,
+    SmallAws,
+    SmallOrg,
+    fault,
+    json_response,
+    key_taken,
+    refusal,
+)
 
 MakeSettings = Callable[..., Settings]
 
@@ -97,7 +106,7 @@ def test_a_record_is_made_in_one_call(stand: Stand, record: Record) -> None:
     assert bool(outcome.found.number) is (record.object == "Case")
     assert len(stand.org.calls) == 1
     assert stand.aws.queues == {}
-    assert stand.creator.take_measurements().calls == 1
+    assert outcome.cost.calls == 1
 
 
 @pytest.mark.parametrize("record", [lead(), case()], ids=["lead", "case"])
@@ -195,12 +204,12 @@ def test_a_key_that_somebody_is_just_using_waits(stand: Stand, record: Record) -
 @pytest.mark.parametrize(
     "trouble",
     [
-        NoAnswer("reset"),
-        Answer(503, {}, b"<html>"),
+        NoResponse("reset"),
+        Response(503, {}, b"<html>"),
         fault("UNABLE_TO_LOCK_ROW"),
         fault("REQUEST_LIMIT_EXCEEDED", status=403),
         fault("UNKNOWN_EXCEPTION", status=500),
-        Answer(201, {}, b""),
+        Response(201, {}, b""),
         fault("API_DISABLED_FOR_ORG", status=403),
         fault("INVALID_FIELD", f"No such column '{KEY}' on sobject of type Lead"),
         fault("STORAGE_LIMIT_EXCEEDED"),
@@ -220,7 +229,7 @@ def test_the_id_that_the_unique_index_named_is_enough_where_nobody_can_be_asked(
     stand: Stand,
 ) -> None:
     row = stand.org.put("Lead", "k-1")
-    stand.org.trouble = [None, Answer(503, {}, b"")]
+    stand.org.trouble = [None, Response(503, {}, b"")]
     outcome = stand.create(lead())
     assert isinstance(outcome, Created) and not outcome.new
     assert outcome.found.id == row.id
@@ -229,7 +238,7 @@ def test_the_id_that_the_unique_index_named_is_enough_where_nobody_can_be_asked(
 
 def test_a_look_up_that_fails_decides_nothing(stand: Stand) -> None:
     stand.org.rules = [refuses("STRING_TOO_LONG")]
-    stand.org.trouble = [None, Answer(503, {}, b"")]
+    stand.org.trouble = [None, Response(503, {}, b"")]
     assert isinstance(stand.create(lead()), Queued)
     assert stand.rejected == []
 
@@ -291,11 +300,12 @@ def test_time_is_kept_back_for_the_queue(stand: Stand) -> None:
 def test_what_nothing_takes_is_not_kept(stand: Stand, queue: str) -> None:
     stand.aws.broken[getattr(stand.settings, queue)] = AwsError("UNREACHABLE", "down")
     if queue == "outbox_url":
-        stand.org.trouble = [Answer(503, {}, b"")]
+        stand.org.trouble = [Response(503, {}, b"")]
     else:
         stand.org.rules = [refuses("STRING_TOO_LONG")]
-    with pytest.raises(NotKept):
-        stand.create(lead())
+    outcome = stand.create(lead())
+    assert isinstance(outcome, Failed) and isinstance(outcome.problem, NotKept)
+    assert outcome.cost.calls >= 1
 
 
 def test_what_could_not_be_queued_is_not_tried(stand: Stand) -> None:
@@ -409,18 +419,18 @@ def test_what_may_be_done_is_asked_again_after_some_minutes(
     "answer, outcome, code",
     [
         (fault("NOT_FOUND", status=404), Rejected, "INSUFFICIENT_ACCESS"),
-        (Answer(404, {}, b"<html>"), Rejected, "INSUFFICIENT_ACCESS"),
+        (Response(404, {}, b"<html>"), Rejected, "INSUFFICIENT_ACCESS"),
         (fault("METHOD_NOT_ALLOWED", status=405), Rejected, "INSUFFICIENT_ACCESS"),
         (fault("INVALID_TYPE"), Queued, "NO_RIGHT_TO_CREATE"),
         (fault("INSUFFICIENT_ACCESS", status=403), Rejected, "INSUFFICIENT_ACCESS"),
-        (said(200, ["?"]), Rejected, "INSUFFICIENT_ACCESS"),
-        (Answer(503, {}, b""), Rejected, "INSUFFICIENT_ACCESS"),
-        (NoAnswer("broke off"), Rejected, "INSUFFICIENT_ACCESS"),
+        (json_response(200, ["?"]), Rejected, "INSUFFICIENT_ACCESS"),
+        (Response(503, {}, b""), Rejected, "INSUFFICIENT_ACCESS"),
+        (NoResponse("broke off"), Rejected, "INSUFFICIENT_ACCESS"),
         (fault("API_DISABLED_FOR_ORG", status=403), Queued, "API_DISABLED_FOR_ORG"),
     ],
 )
 def test_what_the_question_for_the_right_may_come_back_with(
-    stand: Stand, answer: Answer | Exception, outcome: type, code: str
+    stand: Stand, answer: Response | Exception, outcome: type, code: str
 ) -> None:
     stand.org.rules = [refuses("INSUFFICIENT_ACCESS")]
     stand.org.trouble = [None, None, answer]
@@ -432,7 +442,7 @@ def test_what_the_question_for_the_right_may_come_back_with(
 def test_a_question_for_the_right_without_an_answer_is_put_again(stand: Stand) -> None:
     stand.org.rules = [refuses("INSUFFICIENT_ACCESS")]
     stand.org.createable["Lead"] = False
-    stand.org.trouble = [None, None, Answer(503, {}, b"")]
+    stand.org.trouble = [None, None, Response(503, {}, b"")]
     assert isinstance(stand.create(lead("k-1")), Rejected)
     assert isinstance(stand.create(lead("k-2")), Queued)
 
@@ -520,9 +530,9 @@ def test_an_answer_closes_it(clock: list[float]) -> None:
 
 
 def test_while_salesforce_is_slow_callers_are_spared_the_wait(stand: Stand) -> None:
-    def slowly(call: Any) -> Answer:
+    def slowly(call: Any) -> Response:
         time.sleep(1.05)
-        raise NoAnswer("too slow")
+        raise NoResponse("too slow")
 
     stand.org._answer = slowly
     for _ in range(2):

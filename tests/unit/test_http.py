@@ -21,8 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from bridge import http as http_module
 from bridge.deadline import Deadline
-from bridge.errors import NoAnswer, Unreachable
-from bridge.http import Http
+from bridge.http import MAX_RESPONSE_BYTES, Http, HttpError, NoConnection, NoResponse, TooLarge
 
 Behaviour = Callable[[socket.socket, int], bool]
 """Answers the n-th request on a connection; True: go on with the next one."""
@@ -116,7 +115,7 @@ def reset(connection: socket.socket, number: int) -> bool:
 
 def send(
     http: Http, url: str, *, seconds: float = 5, repeatable: bool = False, method: str = "POST"
-) -> http_module.Answer:
+) -> http_module.Response:
     return http.send(
         method,
         url,
@@ -169,19 +168,19 @@ def test_a_chunked_answer_is_put_together(serve: Callable[..., Server]) -> None:
 def test_a_refused_connection_is_unreachable(repeatable: bool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with pytest.raises(Unreachable) as caught:
+    with pytest.raises(NoConnection) as caught:
         send(Http(), f"http://127.0.0.1:{port}/", repeatable=repeatable)
     assert caught.value.__cause__ is not None
 
 
 def test_a_name_that_nobody_knows_is_unreachable() -> None:
-    with pytest.raises(Unreachable):
+    with pytest.raises(NoConnection):
         send(Http(), "http://no-such-host.invalid/")
 
 
 def test_without_time_nothing_is_sent(serve: Callable[..., Server]) -> None:
     server = serve(answer(OK))
-    with pytest.raises(Unreachable, match="no time"):
+    with pytest.raises(NoConnection, match="no time"):
         send(Http(), server.url, seconds=0)
     assert server.connections == 0
 
@@ -191,7 +190,7 @@ def test_a_new_connection_that_is_reset_is_not_tried_again(
     serve: Callable[..., Server], repeatable: bool
 ) -> None:
     server = serve(reset)
-    with pytest.raises(NoAnswer):
+    with pytest.raises(NoResponse):
         send(Http(), server.url, repeatable=repeatable)
     assert len(server.requests) == 1
 
@@ -216,7 +215,7 @@ def test_what_may_not_be_repeated_is_not(serve: Callable[..., Server]) -> None:
     server = serve(die_after_the_first)
     http = Http()
     send(http, server.url)
-    with pytest.raises(NoAnswer):
+    with pytest.raises(NoResponse):
         send(http, server.url)
     assert len(server.requests) == 2
 
@@ -232,7 +231,7 @@ def test_a_request_that_was_sent_is_never_said_to_be_unsent(serve: Callable[...,
     server = serve(die_late)
     http = Http()
     send(http, server.url)
-    with pytest.raises(NoAnswer):
+    with pytest.raises(NoResponse):
         send(http, server.url, seconds=0.39, repeatable=True)
     assert len(server.requests) == 2
 
@@ -251,12 +250,12 @@ def test_an_answer_cut_off_is_no_answer(serve: Callable[..., Server], part: byte
         connection.sendall(part)
         return False
 
-    with pytest.raises(NoAnswer):
+    with pytest.raises(NoResponse):
         send(Http(), serve(cut_off).url)
 
 
 def test_what_is_no_http_is_no_answer(serve: Callable[..., Server]) -> None:
-    with pytest.raises(NoAnswer):
+    with pytest.raises(NoResponse):
         send(Http(), serve(answer(b"220 smtp.example.com ESMTP\r\n\r\n")).url)
 
 
@@ -306,7 +305,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 def test_no_answer_outlasts_the_deadline(serve: Callable[..., Server], behave: Behaviour) -> None:
     server = serve(behave)
     started = time.monotonic()
-    with pytest.raises(NoAnswer):
+    with pytest.raises(NoResponse):
         send(Http(), server.url, seconds=0.6, repeatable=True)
     assert time.monotonic() - started < 0.95
     assert len(server.requests) == 1
@@ -321,7 +320,7 @@ def test_after_a_broken_answer_the_next_request_has_a_connection_of_its_own(
 
     server = serve(behave)
     http = Http()
-    with pytest.raises(NoAnswer):
+    with pytest.raises(NoResponse):
         send(http, server.url, seconds=0.3)
     assert send(http, server.url).body == b"ok"
     assert server.connections == 2
@@ -349,26 +348,26 @@ def test_a_compressed_answer_is_read_to_its_end(serve: Callable[..., Server], me
 
 
 @pytest.mark.parametrize("over", [0, 1])
-def test_an_answer_may_be_as_long_as_the_longest_and_no_longer(
+def test_a_response_larger_than_the_largest_is_given_up(
     serve: Callable[..., Server], over: int
 ) -> None:
-    size = http_module.LONGEST_ANSWER + over
+    size = MAX_RESPONSE_BYTES + over
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode()
     server = serve(answer(head + b"x" * size))
     if over:
-        with pytest.raises(NoAnswer, match="too long"):
+        with pytest.raises(TooLarge):
             send(Http(), server.url, seconds=30)
     else:
         assert len(send(Http(), server.url, seconds=30).body) == size
 
 
-def test_an_endless_answer_is_given_up(serve: Callable[..., Server]) -> None:
+def test_an_endless_response_is_given_up(serve: Callable[..., Server]) -> None:
     def flood(connection: socket.socket, number: int) -> bool:
         connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
         while True:
             connection.sendall(b"x" * 1_000_000)
 
-    with pytest.raises(NoAnswer, match="too long"):
+    with pytest.raises(TooLarge):
         send(Http(), serve(flood).url, seconds=30)
 
 
@@ -425,7 +424,7 @@ def test_a_certificate_that_nobody_vouches_for_stops_the_request(
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
     server = serve(answer(OK), tls=tls)
-    with pytest.raises((Unreachable, NoAnswer)):
+    with pytest.raises(HttpError):
         send(Http(), server.url)
     assert server.requests == []
 
@@ -441,12 +440,12 @@ def test_a_tls_fault_after_the_request_was_sent_repeats_nothing(
         return False
 
     server = serve(garble, tls=tls)
-    with pytest.raises(NoAnswer):
+    with pytest.raises(NoResponse):
         send(Http(), server.url)
     assert len(server.requests) == 1
 
 
 def test_an_address_that_cannot_be_read_is_unreachable() -> None:
     for url in ("https://[::1/x", "https://acme.example:x/", "https://acme.example:99999/"):
-        with pytest.raises(Unreachable):
+        with pytest.raises(NoConnection):
             send(Http(), url)

@@ -10,16 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.bird.channels import LENGTHS
-from bridge.bird.message import BirdMessage, as_e164, cut, is_absent
+from bridge.bird.mapping import SOURCES, fill, is_opt_out
+from bridge.bird.message import KEYS, BirdMessage
+from bridge.bird.phones import as_e164
+from bridge.bird.texts import cut, is_absent
 from bridge.records import ObjectName
 
 
 def lead(**bird: Any) -> dict[str, str]:
-    return BirdMessage.parse(bird).fields("Lead")
+    return fill(BirdMessage.parse(bird), "Lead")[0]
 
 
 def case(**bird: Any) -> dict[str, str]:
-    return BirdMessage.parse(bird).fields("Case")
+    return fill(BirdMessage.parse(bird), "Case")[0]
 
 
 def units(text: str) -> int:
@@ -74,7 +77,6 @@ def test_no_text_makes_it_slow_to_see_whether_a_value_is_absent(text: str) -> No
         ("Noor van Dijk", "Noor", "van Dijk"),
         ("Ana María García López", "Ana", "María García López"),
         ("Sukarno", "", "Sukarno"),
-        ('"Malek & Sons"', "Malek", "& Sons"),
         ("  Jean-Pierre   Lefèvre ", "Jean-Pierre", "Lefèvre"),
         ("*Ruth*", "", "Ruth"),
         ("🏁 Max", "", "Max"),
@@ -84,9 +86,27 @@ def test_no_text_makes_it_slow_to_see_whether_a_value_is_absent(text: str) -> No
         ("やまだ はなこ", "はなこ", "やまだ"),
         ("Дмитрий Орлов", "Дмитрий", "Орлов"),
         ("محمد العربي", "محمد", "العربي"),
-        ("O'Neil | Partners", "O'Neil", "| Partners"),
         ("Maria {{contact.lastName}}", "", "Maria"),
         ("{{contact.firstName}} García", "", "García"),
+        # Family, Given: as mail programs write it
+        ("Okafor, Ada", "Ada", "Okafor"),
+        ('"van Dijk, Noor Anna"', "Noor Anna", "van Dijk"),
+        ("Ada Okafor, PhD", "Ada", "Okafor, PhD"),
+        ("John Smith, Jr.", "John", "Smith, Jr."),
+        # RFC 5322
+        ("Ada Okafor <ada@example.com>", "Ada", "Okafor"),
+        ('"Okafor, Ada" <ada@example.com>', "Ada", "Okafor"),
+        # Companies
+        ('"Malek & Sons"', "", "Malek & Sons"),
+        ("Acme Lamps Ltd.", "", "Acme Lamps Ltd."),
+        ("Acme, Inc.", "", "Acme, Inc."),
+        ("Lampen Müller GmbH", "", "Lampen Müller GmbH"),
+        ("Maria Sa", "Maria", "Sa"),
+        ("Lampara S.A.", "", "Lampara S.A."),
+        # What a program wrote for nothing
+        ("undefined Okafor", "", "Okafor"),
+        ("Ada null", "", "Ada"),
+        ("Christopher Null", "Christopher", "Null"),
     ],
 )
 def test_a_profile_name_becomes_first_and_last_name(
@@ -97,7 +117,11 @@ def test_a_profile_name_becomes_first_and_last_name(
 
 
 @pytest.mark.parametrize(
-    "display_name", ["🏁", '"', "''", "…", "+44 7700 900142", "42", "{{a}}", ""]
+    "display_name",
+    [
+        *("🏁", '"', "''", "…", "+44 7700 900142", "42", "{{a}}", ""),
+        *("null", "None", "NULL", "undefined", "undefined undefined", "(null)"),
+    ],
 )
 def test_a_profile_name_without_a_letter_is_no_name(display_name: str) -> None:
     fields = lead(channel="whatsapp", sender="447700900142", displayName=display_name)
@@ -130,7 +154,62 @@ def test_a_case_keeps_the_name_in_one_field() -> None:
     assert case(displayName="Noor van Dijk")["SuppliedName"] == "Noor van Dijk"
 
 
+@pytest.mark.parametrize(
+    ("bird", "line"),
+    [
+        ({"displayName": "Ada " + "Okafor" * 20}, "Name: Ada " + "Okafor" * 20),
+        ({"displayName": "ada_99", "firstName": "Ada", "lastName": "Okafor"}, "Name: ada_99"),
+        ({"displayName": "1984"}, "Name: 1984"),
+        ({"displayName": "Ada Okafor", "firstName": "Ada", "lastName": "Okafor"}, ""),
+        ({"displayName": "Okafor, Ada"}, ""),
+        ({"displayName": "+44 7700 900142"}, ""),
+        ({"displayName": "undefined undefined"}, ""),
+        ({"displayName": "🏁"}, ""),
+    ],
+)
+def test_what_the_name_fields_do_not_hold_of_a_name_is_a_line(
+    bird: dict[str, str], line: str
+) -> None:
+    for fields in (lead, case):
+        made = fields(channel="whatsapp", sender="+447700900142", text="Hi", **bird)
+        assert made["Description"].split("\n")[1:] == ([line] if line else [])
+
+
 # Senders
+
+
+@pytest.mark.parametrize(
+    ("bird", "line"),
+    [
+        ({"channel": "telegram", "sender": "1033247360"}, "Telegram: 1033247360"),
+        ({"channel": "sms", "sender": "ACME"}, "SMS: ACME"),
+        ({"channel": "sms", "sender": "23232"}, "SMS: 23232"),
+        ({"channel": "pigeon", "sender": "17841405550190"}, "pigeon: 17841405550190"),
+        ({"channel": "email", "sender": "josé@example.com"}, "E-mail: josé@example.com"),
+        ({"channel": "email", "sender": "a@localhost"}, "E-mail: a@localhost"),
+        ({"channel": "sms", "sender": "+447700900142", "email": "nobody"}, "E-mail: nobody"),
+        ({"channel": "telegram", "sender": "1", "phone": "+447700900142"}, ""),
+        ({"channel": "telegram", "sender": "1", "email": "a@example.org"}, ""),
+        ({"channel": "whatsapp", "sender": "+447700900142"}, ""),
+        ({"channel": "email", "sender": "Ada <a@example.org>"}, ""),
+        ({"channel": "whatsapp", "sender": "undefined"}, ""),
+        ({"channel": "whatsapp"}, ""),
+    ],
+)
+def test_who_to_answer_is_a_line_where_no_field_says_it(bird: dict[str, str], line: str) -> None:
+    for fields in (lead, case):
+        made = fields(text="Hi", displayName="Ada Okafor", **bird)
+        assert made["Description"].split("\n")[1:] == ([line] if line else [])
+
+
+def test_a_handle_and_what_brought_the_customer_can_be_mapped() -> None:
+    message = BirdMessage.parse(
+        {"channel": "telegram", "sender": "1033247360", "adId": "12", "productId": "SKU-7"}
+    )
+    values = {name: SOURCES[name](message) for name in ("handle", "adId", "productId", "adUrl")}
+    assert values == {"handle": "1033247360", "adId": "12", "productId": "SKU-7", "adUrl": ""}
+    assert SOURCES["handle"](BirdMessage.parse({"channel": "sms", "sender": "+447700900142"})) == ""
+    assert lead(channel="telegram", adId="12")["Description"] == "adId: 12"
 
 
 @pytest.mark.parametrize(
@@ -218,6 +297,49 @@ def test_a_text_arrives_as_it_was_sent() -> None:
     assert case(text=text)["Description"] == text
 
 
+MARK = "… (cut; open it in Bird)"
+
+
+def test_a_text_that_is_too_long_ends_in_a_mark() -> None:
+    text = "😀 word " * 10_000
+    fields, shortened = fill(
+        BirdMessage.parse({"channel": "whatsapp", "sender": "1", "text": text}), "Lead"
+    )
+    description = fields["Description"]
+    assert shortened == ("Description",)
+    assert units(description) <= 32_000
+    words, _, who = description.rpartition(MARK)
+    assert text.startswith(words) and who == "\nWhatsApp: 1", "how to answer stays"
+
+
+def test_where_the_lines_leave_no_room_for_words_the_end_is_cut() -> None:
+    links = [f"https://media.example/{at}/{'a' * 1_000}" for at in range(40)]
+    description = lead(channel="sms", sender="+447700900142", text="Look", media=links)[
+        "Description"
+    ]
+    assert description.startswith("Look\nAttachment: ") and description.endswith(MARK)
+    assert units(description) <= 32_000
+
+
+@pytest.mark.parametrize(
+    ("bird", "opt_out"),
+    [
+        ({"channel": "sms", "text": "STOP"}, True),
+        ({"channel": "sms", "text": " stopall\n"}, True),
+        ({"channel": "sms", "text": "Unsubscribe"}, True),
+        ({"channel": "sms", "text": "STOP it, please"}, False),
+        ({"channel": "sms", "text": "STOP."}, False),
+        ({"channel": "sms", "text": "STOP", "media": "https://m.example/1"}, False),
+        ({"channel": "whatsapp", "text": "STOP"}, False),
+        ({"channel": "sms", "text": ""}, False),
+    ],
+)
+def test_a_word_that_the_table_ignores_is_no_request_when_it_comes_alone(
+    bird: dict[str, str], opt_out: bool
+) -> None:
+    assert is_opt_out(BirdMessage.parse(bird)) is opt_out
+
+
 def test_the_channel_s_label_is_the_source() -> None:
     assert lead(channel="whatsapp")["LeadSource"] == "WhatsApp"
     assert case(channel="viber")["Origin"] == "Viber"
@@ -266,6 +388,27 @@ def test_tags_are_a_list_or_a_text_with_commas(tags: object, read: tuple[str, ..
     assert BirdMessage.parse({"tags": tags}).tags == read
 
 
+def test_a_key_of_a_flow_that_nobody_knows_is_a_line() -> None:
+    message = BirdMessage.parse({"channel": "sms", "txet": "Hello", "custom": {"size": [38, 39]}})
+    assert message.details == ("txet: Hello", "custom.size: 38", "custom.size: 39")
+    assert message.unread == ("txet", "custom.size")
+
+
+@pytest.mark.parametrize("key", sorted(KEYS))
+def test_a_key_that_counts_as_known_is_read(key: str) -> None:
+    said = BirdMessage.parse({key: "viber" if key == "channel" else "x-1"})
+    assert vars(said) != vars(BirdMessage.parse({})) and not said.unread
+
+
+@pytest.mark.parametrize("nothing", ["null", "undefined", "None"])
+def test_what_a_program_writes_for_nothing_is_no_identifier(nothing: str) -> None:
+    """As a key it would be everybody's, and all messages after the first would be lost."""
+    bird = {"channel": "sms", "messageId": nothing, "conversationId": nothing, "sender": nothing}
+    message = BirdMessage.parse({**bird, "text": nothing})
+    assert (message.message_id, message.conversation_id, message.sender) == ("", "", "")
+    assert message.text == nothing, "a customer may write it"
+
+
 def test_nothing_personal_is_in_the_repr() -> None:
     message = BirdMessage.parse(
         {"sender": "+447700900142", "displayName": "Noor", "text": "secret", "messageId": "m-1"}
@@ -294,7 +437,7 @@ birds = st.fixed_dictionaries(
 def test_a_derived_value_fits_its_field_and_says_something(
     bird: dict[str, str], object_name: ObjectName
 ) -> None:
-    fields = BirdMessage.parse(bird).fields(object_name)
+    fields = fill(BirdMessage.parse(bird), object_name)[0]
     for name, value in fields.items():
         assert value and units(value) <= LENGTHS[name]
         assert not is_absent(value) or name == "Description"

@@ -1,17 +1,14 @@
-"""How a new access token is got: one at a time, stored before it is used, and never lost twice."""
+"""RefreshToken: one refresh at a time, and a rotated refresh token is stored before it is used."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qs
 
 import boto3
 import pytest
@@ -27,143 +24,20 @@ from bridge.errors import (
     NotConnected,
     Unavailable,
 )
-from bridge.http import Answer
-from bridge.oauth.refresher import (
-    STORE_SECONDS,
-    Credentials,
-    GrantRefused,
-    Lease,
-    SignatureMismatch,
-    TokenRefresher,
-    Vault,
-    read_grant,
-)
-from bridge.oauth.sessions import AccessToken
+from bridge.http import Response
+from bridge.oauth.access_token import AccessToken
+from bridge.oauth.credentials import Credentials
+from bridge.oauth.grant import SignatureMismatch
+from bridge.oauth.lease import Lease
+from bridge.oauth.refresher import STORE_SECONDS, TokenRefresher
+from bridge.oauth.vault import Vault
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
 from tests.conftest import ENVIRON
-from tests.unit.doubles import INSTANCE, Call, Scripted, fault, said
+from tests.unit.doubles import INSTANCE, Call, fault, json_response
+from tests.unit.token_endpoint import TokenEndpoint, oauth_error, signed_body
 
 MakeSettings = Callable[..., Settings]
-NOW = 1790236800.0
-CREDENTIALS = Credentials(
-    login_url="https://login.salesforce.com",
-    client_id="client",
-    client_secret="s3cret",
-    refresh_token="refresh-1",
-)
-OLD = AccessToken(
-    access_token="old", instance_url=INSTANCE, issued_at="1", scope="api", generation=4
-)
-
-
-def signed(**more: Any) -> dict[str, Any]:
-    """A token answer, signed with the consumer secret."""
-    identity = "https://login.salesforce.com/id/00D8d00000555AbEAM/0058d00000555AbIAQ"
-    issued_at = str(int(time.time() * 1000))
-    digest = hmac.digest(b"s3cret", (identity + issued_at).encode(), hashlib.sha256)
-    return {
-        "access_token": "00D8d!new",
-        "signature": base64.b64encode(digest).decode(),
-        "scope": "api refresh_token",
-        "instance_url": INSTANCE,
-        "id": identity,
-        "token_type": "Bearer",
-        "issued_at": issued_at,
-        **more,
-    }
-
-
-# Reading an answer
-
-
-def test_a_token_answer_is_read() -> None:
-    answer = signed(refresh_token="refresh-2")
-    grant = read_grant(said(200, answer), credentials=CREDENTIALS, previous=OLD, now=NOW)
-    assert grant.token == AccessToken(
-        access_token="00D8d!new",
-        instance_url=INSTANCE,
-        issued_at=answer["issued_at"],
-        scope="api refresh_token",
-        id=answer["id"],
-        generation=5,
-    )
-    assert grant.refresh_token == "refresh-2"
-    assert "00D8d!new" not in repr(grant) and "refresh-2" not in repr(grant)
-
-
-def test_an_answer_keeps_what_it_does_not_say() -> None:
-    body = {"access_token": "new", "token_type": "Bearer"}
-    grant = read_grant(said(200, body), credentials=CREDENTIALS, previous=OLD, now=NOW)
-    assert (grant.token.instance_url, grant.token.scope) == (INSTANCE, "api")
-    assert grant.token.issued_at == str(int(NOW * 1000))
-    assert grant.refresh_token == ""
-
-
-def test_a_first_token_without_an_instance_is_used_where_one_logs_in() -> None:
-    body = {"access_token": "new"}
-    grant = read_grant(said(200, body), credentials=CREDENTIALS, previous=None, now=NOW)
-    assert (grant.token.instance_url, grant.token.generation) == (CREDENTIALS.login_url, 1)
-
-
-def test_a_form_encoded_answer_is_read_too() -> None:
-    answer = Answer(200, {}, b"access_token=a%21b&instance_url=https%3A%2F%2Fx.salesforce.com%2F")
-    grant = read_grant(answer, credentials=CREDENTIALS, previous=None, now=NOW)
-    assert grant.token.access_token == "a!b"
-    assert grant.token.instance_url == "https://x.salesforce.com"
-
-
-@pytest.mark.parametrize("change", [{"issued_at": "1"}, {"id": "x"}, {"signature": "AAAA"}])
-def test_a_signature_that_does_not_fit_is_not_accepted(change: dict[str, str]) -> None:
-    with pytest.raises(SignatureMismatch):
-        read_grant(said(200, signed(**change)), credentials=CREDENTIALS, previous=OLD, now=NOW)
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        Answer(200, {}, b""),
-        Answer(200, {}, b"<html>maintenance</html>"),
-        said(200, {"access_token": ""}),
-        said(200, {"access_token": None}),
-        said(500, {"access_token": "x"}),
-        said(101, {"access_token": "x"}),
-        Answer(302, {}, b""),
-        Answer(503, {}, b"<html>"),
-        Answer(400, {}, b""),
-        said(200, []),
-    ],
-)
-def test_an_answer_without_a_token_passes(answer: Answer) -> None:
-    with pytest.raises(Unavailable):
-        read_grant(answer, credentials=CREDENTIALS, previous=OLD, now=NOW)
-
-
-@pytest.mark.parametrize(
-    ("error", "description", "permanent"),
-    [
-        ("invalid_grant", "expired access/refresh token", True),
-        ("invalid_grant", "token request is already being processed", False),
-        ("unknown_error", "retry your request", False),
-        ("invalid_client", "invalid client credentials", True),
-    ],
-)
-def test_an_oauth_error_is_judged(error: str, description: str, permanent: bool) -> None:
-    answer = said(400, {"error": error, "error_description": description})
-    with pytest.raises(GrantRefused) as caught:
-        read_grant(answer, credentials=CREDENTIALS, previous=OLD, now=NOW)
-    assert caught.value.failure.permanent is permanent
-
-
-def test_a_rest_error_at_the_token_endpoint_passes() -> None:
-    with pytest.raises(GrantRefused) as caught:
-        read_grant(
-            fault("REQUEST_LIMIT_EXCEEDED", status=403),
-            credentials=CREDENTIALS,
-            previous=OLD,
-            now=NOW,
-        )
-    assert not caught.value.failure.permanent
 
 
 # The secret
@@ -236,49 +110,6 @@ def test_nothing_secret_is_in_the_repr() -> None:
 # The job
 
 
-class TokenEndpoint(Scripted):
-    """Salesforce's token endpoint, with rotation: a replayed refresh token revokes everything."""
-
-    def __init__(self, *, rotation: bool = False) -> None:
-        super().__init__(self._handle)
-        self.rotation = rotation
-        self.current = "refresh-1"
-        self.issued = 0
-        self.revoked = False
-        self.trouble: list[Answer | Exception] = []
-        self.before: Callable[[], None] = lambda: None
-        self._busy = threading.Lock()
-        self.more: dict[str, Any] = {}
-
-    def _handle(self, call: Call) -> Answer:
-        self.before()
-        if self.trouble:
-            happens = self.trouble.pop(0)
-            if isinstance(happens, Exception):
-                raise happens
-            return happens
-        form = {name: values[0] for name, values in parse_qs((call.body or b"").decode()).items()}
-        if not self._busy.acquire(blocking=False):
-            return oauth("invalid_grant", "token request is already being processed")
-        try:
-            if form["grant_type"] == "refresh_token":
-                if form["refresh_token"] != self.current:
-                    self.revoked = True
-                if self.revoked:
-                    return oauth("invalid_grant", "expired access/refresh token")
-            self.issued += 1
-            new: dict[str, Any] = {"access_token": f"access-{self.issued}"}
-            if self.rotation:
-                self.current = new["refresh_token"] = f"refresh-{self.issued + 1}"
-            return said(200, signed(**{**new, **self.more}))
-        finally:
-            self._busy.release()
-
-
-def oauth(error: str, description: str, status: int = 400) -> Answer:
-    return said(status, {"error": error, "error_description": description})
-
-
 class Bench:
     """RefreshToken with AWS in memory and a token endpoint."""
 
@@ -321,10 +152,10 @@ class Bench:
 
     def token(self) -> AccessToken | None:
         try:
-            said = self.ssm.get_parameter(Name=self.settings.token_parameter, WithDecryption=True)
+            stored = self.ssm.get_parameter(Name=self.settings.token_parameter, WithDecryption=True)
         except self.ssm.exceptions.ParameterNotFound:
             return None
-        return AccessToken.parse(said["Parameter"]["Value"])
+        return AccessToken.parse(stored["Parameter"]["Value"])
 
     def publish(self, token: AccessToken) -> None:
         self.ssm.put_parameter(
@@ -335,8 +166,8 @@ class Bench:
         )
 
     def stored_refresh_token(self) -> str:
-        said = self.secrets.get_secret_value(SecretId=self.settings.credentials_secret)
-        return str(json.loads(said["SecretString"])["refresh_token"])
+        stored = self.secrets.get_secret_value(SecretId=self.settings.credentials_secret)
+        return str(json.loads(stored["SecretString"])["refresh_token"])
 
     def lease_is_free(self) -> bool:
         return Lease(dynamodb=self.dynamodb, table=self.settings.lease_table).take(seconds=1)
@@ -372,9 +203,9 @@ class OneAtATime:
         self._lock = lock
 
     def __getattr__(self, operation: str) -> Any:
-        def call(**asked: Any) -> Any:
+        def call(**sent: Any) -> Any:
             with self._lock:
-                return getattr(self._client, operation)(**asked)
+                return getattr(self._client, operation)(**sent)
 
         return call
 
@@ -432,14 +263,14 @@ def test_a_long_token_is_published_too(bench: Bench) -> None:
 def test_a_parameter_that_a_longer_token_made_an_advanced_one_stays_one(
     bench: Bench, code: str, tiers: list[str | None]
 ) -> None:
-    asked: list[str | None] = []
+    sent: list[str | None] = []
 
     class Advanced:
         get_parameter = bench.ssm.get_parameter
 
         def put_parameter(self, **request: Any) -> Any:
-            asked.append(request.get("Tier"))
-            if asked[-1] is None:
+            sent.append(request.get("Tier"))
+            if sent[-1] is None:
                 raise ClientError({"Error": {"Code": code}}, "PutParameter")
             return bench.ssm.put_parameter(**request)
 
@@ -449,7 +280,7 @@ def test_a_parameter_that_a_longer_token_made_an_advanced_one_stays_one(
             bench.run(ssm=Advanced())
     else:
         assert bench.run(ssm=Advanced())["refreshed"] and bench.token() is not None
-    assert asked == tiers
+    assert sent == tiers
 
 
 def test_the_schedule_skips_a_young_token_and_renews_an_old_one(bench: Bench) -> None:
@@ -466,13 +297,10 @@ def test_the_schedule_skips_a_young_token_and_renews_an_old_one(bench: Bench) ->
 
 
 def issued(token: AccessToken, issued_at: str) -> AccessToken:
-    said = json.loads(token.dump())
-    parsed = AccessToken.parse(json.dumps({**said, "issued_at": issued_at}))
-    assert parsed is not None
-    return parsed
+    return replace(token, issued_at=issued_at)
 
 
-def test_the_event_files_ask_for_it(bench: Bench, event: Callable[[str], Any]) -> None:
+def test_the_event_files_start_a_refresh(bench: Bench, event: Callable[[str], Any]) -> None:
     bench.connect()
     assert bench.run(event("refresh_token"))["refreshed"]
     assert bench.run(event("refresh_token.refused")) == {"generation": 2, "refreshed": True}
@@ -487,13 +315,13 @@ def test_a_refused_token_is_renewed_only_if_nothing_newer_is_there(bench: Bench)
     assert bench.endpoint.issued == 2
 
 
-def test_a_published_token_that_leads_elsewhere_is_replaced(bench: Bench) -> None:
+def test_a_published_token_for_another_host_is_replaced(bench: Bench) -> None:
     bench.connect()
     bench.publish(AccessToken(access_token="x", instance_url="https://evil.example", generation=9))
     assert bench.run({"refused_generation": None}) == {"generation": 10, "refreshed": True}
 
 
-def test_whoever_comes_second_is_told_to_wait(bench: Bench) -> None:
+def test_a_second_refresh_at_the_same_time_is_busy(bench: Bench) -> None:
     bench.connect()
     lease = Lease(dynamodb=bench.dynamodb, table=bench.settings.lease_table)
     assert lease.take(seconds=60)
@@ -504,13 +332,13 @@ def test_whoever_comes_second_is_told_to_wait(bench: Bench) -> None:
 
 
 def test_a_lease_runs_out_and_can_then_be_neither_kept_nor_released(bench: Bench) -> None:
-    dead = Lease(dynamodb=bench.dynamodb, table=bench.settings.lease_table)
-    assert dead.take(seconds=-12)
-    living = Lease(dynamodb=bench.dynamodb, table=bench.settings.lease_table)
-    assert living.take(seconds=60)
-    assert not dead.keep(seconds=60)
-    dead.release()
-    assert living.keep(seconds=60)
+    expired = Lease(dynamodb=bench.dynamodb, table=bench.settings.lease_table)
+    assert expired.take(seconds=-12)
+    current = Lease(dynamodb=bench.dynamodb, table=bench.settings.lease_table)
+    assert current.take(seconds=60)
+    assert not expired.keep(seconds=60)
+    expired.release()
+    assert current.keep(seconds=60)
     assert not bench.lease_is_free()
 
 
@@ -523,7 +351,7 @@ def test_a_lease_that_was_lost_meanwhile_publishes_nothing(rotating: Bench) -> N
     rotating.endpoint.before = steal
     assert rotating.run() == {"busy": True}
     assert rotating.token() is None
-    # What Salesforce rotated is not lost all the same.
+    # The rotated refresh token is stored all the same.
     assert rotating.stored_refresh_token() == rotating.endpoint.current
 
 
@@ -543,7 +371,7 @@ def test_rotation_goes_on_for_ever(rotating: Bench) -> None:
     assert not rotating.endpoint.revoked
 
 
-def test_what_else_is_in_the_secret_survives_a_rotation(rotating: Bench) -> None:
+def test_other_keys_of_the_secret_survive_a_rotation(rotating: Bench) -> None:
     rotating.connect(note="ours")
     rotating.run()
     text = rotating.secrets.get_secret_value(SecretId="Credentials")["SecretString"]
@@ -559,12 +387,12 @@ def test_without_rotation_the_secret_is_never_written(bench: Bench) -> None:
     assert bench.secrets.get_secret_value(SecretId="Credentials")["VersionId"] == before
 
 
-def test_a_secret_that_takes_no_version_for_a_moment_takes_it_later(rotating: Bench) -> None:
+def test_the_secret_is_written_at_a_later_attempt(rotating: Bench) -> None:
     assert rotating.run(secrets=Refusing(rotating.secrets, put_secret_value=1))["refreshed"]
     assert rotating.stored_refresh_token() == "refresh-2"
 
 
-def test_a_secret_that_takes_no_version_has_a_second_place(rotating: Bench) -> None:
+def test_where_the_secret_cannot_be_written_the_second_place_is_used(rotating: Bench) -> None:
     assert rotating.run(secrets=Refusing(rotating.secrets, put_secret_value=9))["refreshed"]
     assert rotating.stored_refresh_token() == "refresh-1"
     # The next run reads the second place first, and tidies up.
@@ -599,18 +427,18 @@ def test_a_secret_that_hangs_costs_no_rotated_token(
 ) -> None:
     clock, late = time.monotonic, [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock() + late[0])
-    asked: list[str] = []
+    sent: list[str] = []
 
     class Hanging:
         get_secret_value = rotating.secrets.get_secret_value
 
         def put_secret_value(self, **request: Any) -> Any:
-            asked.append("put")
+            sent.append("put")
             late[0] += 7
             raise ReadTimeoutError(endpoint_url="secretsmanager")
 
     assert rotating.run(secrets=Hanging())["refreshed"]
-    assert asked == ["put"]
+    assert sent == ["put"]
     value = rotating.ssm.get_parameter(
         Name=rotating.settings.pending_parameter, WithDecryption=True
     )["Parameter"]["Value"]
@@ -618,9 +446,9 @@ def test_a_secret_that_hangs_costs_no_rotated_token(
 
 
 @pytest.mark.parametrize(
-    "put", [lambda **_: {}, lambda **_: int("no number")], ids=["nothing said", "unreadable"]
+    "put", [lambda **_: {}, lambda **_: int("no number")], ids=["empty", "unreadable"]
 )
-def test_a_secret_that_answers_nothing_readable_costs_no_rotated_token(
+def test_an_unreadable_response_of_the_secret_costs_no_rotated_token(
     rotating: Bench, put: Callable[..., Any]
 ) -> None:
     class Garbling:
@@ -646,7 +474,7 @@ def test_the_secret_is_waited_for_less_than_is_kept_back_for_storing(
     assert slowest * config.retries["total_max_attempts"] < STORE_SECONDS - 2
 
 
-def test_a_rotated_token_that_nothing_takes_is_lost_loudly(rotating: Bench) -> None:
+def test_a_rotated_token_that_can_be_stored_nowhere_is_an_error(rotating: Bench) -> None:
     with pytest.raises(CredentialsLost, match="make connect"):
         rotating.run(
             secrets=Refusing(rotating.secrets, put_secret_value=9),
@@ -681,7 +509,7 @@ def test_a_rotation_never_overwrites_what_connect_wrote_meanwhile(rotating: Benc
     rotating.endpoint.before = connect_once
     first = rotating.endpoint._handle
 
-    def handle(call: Call) -> Answer:
+    def handle(call: Call) -> Response:
         answer = first(call)
         if len(rotating.endpoint.calls) == 1:
             use_theirs(call)
@@ -693,7 +521,7 @@ def test_a_rotation_never_overwrites_what_connect_wrote_meanwhile(rotating: Benc
     assert not rotating.endpoint.revoked
 
 
-def test_credentials_that_never_stand_still_are_given_up(bench: Bench) -> None:
+def test_credentials_that_keep_changing_are_an_error(bench: Bench) -> None:
     bench.connect()
     bench.endpoint.before = lambda: bench.connect(note=time.perf_counter_ns())
     with pytest.raises(Unavailable, match="changing"):
@@ -704,32 +532,32 @@ def test_credentials_that_never_stand_still_are_given_up(bench: Bench) -> None:
 @pytest.mark.parametrize(
     "trouble",
     [
-        oauth("invalid_grant", "token request is already being processed"),
-        oauth("unknown_error", "retry your request"),
-        oauth("unknown_error", "retry your request", 500),
-        Answer(503, {}, b"<html>"),
-        Answer(200, {}, b""),
+        oauth_error("invalid_grant", "token request is already being processed"),
+        oauth_error("unknown_error", "retry your request"),
+        oauth_error("unknown_error", "retry your request", 500),
+        Response(503, {}, b"<html>"),
+        Response(200, {}, b""),
         fault("REQUEST_LIMIT_EXCEEDED", status=403),
         Unavailable("down"),
     ],
 )
-def test_passing_trouble_is_tried_again(bench: Bench, trouble: Answer | Exception) -> None:
+def test_passing_trouble_is_tried_again(bench: Bench, trouble: Response | Exception) -> None:
     bench.connect()
     bench.endpoint.trouble = [trouble, trouble]
     assert bench.run()["refreshed"]
     assert len(bench.endpoint.calls) == 3
 
 
-def test_trouble_that_stays_is_raised_for_the_alarm(bench: Bench) -> None:
+def test_lasting_trouble_is_raised_for_the_alarm(bench: Bench) -> None:
     bench.connect()
-    bench.endpoint.trouble = [oauth("unknown_error", "retry your request")] * 9
+    bench.endpoint.trouble = [oauth_error("unknown_error", "retry your request")] * 9
     with pytest.raises(Unavailable, match="retry your request"):
         bench.run()
     assert len(bench.endpoint.calls) == 4
     assert bench.lease_is_free()
 
 
-def test_what_aws_refuses_is_raised_too(bench: Bench) -> None:
+def test_a_refusal_by_aws_is_raised_too(bench: Bench) -> None:
     bench.connect()
     for broken in ({"secrets": Refusing(bench.secrets, get_secret_value=1)}, {"ssm": Down()}):
         with pytest.raises(AwsError) as caught:
@@ -749,7 +577,7 @@ class Down:
 
 
 @pytest.mark.parametrize("service", ["ssm", "dynamodb"])
-def test_a_failure_before_anything_was_asked_is_counted_too(
+def test_a_failure_before_any_request_is_counted_too(
     bench: Bench, capsys: pytest.CaptureFixture[str], service: str
 ) -> None:
     bench.connect()
@@ -761,7 +589,7 @@ def test_a_failure_before_anything_was_asked_is_counted_too(
 
 
 class Garbling:
-    """An AWS client one of whose operations answers with what is no answer of AWS."""
+    """An AWS client one of whose operations gets a response that boto3 cannot read."""
 
     def __init__(self, client: Any, operation: str) -> None:
         self._client = client
@@ -781,7 +609,7 @@ class Garbling:
     ("service", "operation"),
     [("ssm", "get_parameter"), ("secrets", "get_secret_value"), ("dynamodb", "put_item")],
 )
-def test_an_answer_of_aws_that_cannot_be_read_is_a_failure_that_is_counted(
+def test_an_unreadable_response_of_aws_is_a_failure_that_is_counted(
     bench: Bench, capsys: pytest.CaptureFixture[str], service: str, operation: str
 ) -> None:
     bench.connect()
@@ -792,7 +620,7 @@ def test_an_answer_of_aws_that_cannot_be_read_is_a_failure_that_is_counted(
     assert bench.endpoint.calls == []
 
 
-def test_a_lease_whose_return_is_answered_by_nothing_readable_fails_no_refresh(
+def test_an_unreadable_response_to_giving_the_lease_back_fails_no_refresh(
     bench: Bench,
 ) -> None:
     bench.connect()
@@ -800,7 +628,7 @@ def test_a_lease_whose_return_is_answered_by_nothing_readable_fails_no_refresh(
     assert bench.token() is not None
 
 
-def test_no_answer_may_come_so_late_that_it_could_not_be_stored(bench: Bench) -> None:
+def test_time_is_kept_back_for_storing_what_a_response_holds(bench: Bench) -> None:
     bench.connect()
     bench.run(seconds=60)
     bench.run({"refused_generation": 1}, seconds=20)
@@ -816,11 +644,9 @@ def test_no_answer_may_come_so_late_that_it_could_not_be_stored(bench: Bench) ->
         ("invalid_client", "invalid client credentials"),
     ],
 )
-def test_credentials_refused_for_good_are_said_so_once(
-    bench: Bench, error: str, description: str
-) -> None:
+def test_a_permanent_refusal_costs_one_request(bench: Bench, error: str, description: str) -> None:
     bench.connect()
-    bench.endpoint.trouble = [oauth(error, description)] * 9
+    bench.endpoint.trouble = [oauth_error(error, description)] * 9
     with pytest.raises(CredentialsRevoked, match=description) as caught:
         bench.run()
     assert len(bench.endpoint.calls) == 1
@@ -831,7 +657,7 @@ def test_credentials_refused_for_good_are_said_so_once(
 def test_a_refusal_is_not_final_if_somebody_else_rotated_the_token(rotating: Bench) -> None:
     def rotate_elsewhere() -> None:
         rotating.endpoint.before = lambda: None
-        rotating.endpoint.trouble = [oauth("invalid_grant", "expired access/refresh token")]
+        rotating.endpoint.trouble = [oauth_error("invalid_grant", "expired access/refresh token")]
         rotating.endpoint.current = "refresh-theirs"
         rotating.connect(refresh_token="refresh-theirs")
 
@@ -843,7 +669,7 @@ def test_a_refusal_is_not_final_if_somebody_else_rotated_the_token(rotating: Ben
 def test_credentials_that_changed_during_a_pause_are_used(rotating: Bench) -> None:
     def change() -> None:
         rotating.endpoint.before = lambda: None
-        rotating.endpoint.trouble = [Answer(503, {}, b"")]
+        rotating.endpoint.trouble = [Response(503, {}, b"")]
         rotating.endpoint.current = "refresh-theirs"
         rotating.connect(refresh_token="refresh-theirs")
 
@@ -861,8 +687,8 @@ def test_a_wrong_signature_is_no_token(bench: Bench) -> None:
 
 
 def pending(bench: Bench) -> Any:
-    said = bench.ssm.get_parameter(Name=bench.settings.pending_parameter, WithDecryption=True)
-    return json.loads(said["Parameter"]["Value"])
+    parameter = bench.ssm.get_parameter(Name=bench.settings.pending_parameter, WithDecryption=True)
+    return json.loads(parameter["Parameter"]["Value"])
 
 
 def nothing_is_pending(bench: Bench) -> bool:
@@ -878,7 +704,7 @@ def mismatch(bench: Bench, **more: Any) -> None:
     bench.endpoint.more = {}
 
 
-def test_a_rotated_token_whose_answer_is_not_signed_right_is_kept_and_nothing_published(
+def test_a_rotated_token_with_a_wrong_signature_is_kept_and_nothing_published(
     rotating: Bench,
 ) -> None:
     for _ in range(3):
@@ -896,14 +722,16 @@ def test_a_rotated_token_whose_answer_is_not_signed_right_is_kept_and_nothing_pu
     assert rotating.run({"refused_generation": 1})["refreshed"]
 
 
-def test_a_token_of_somebody_between_us_is_given_up_for_the_one_before(bench: Bench) -> None:
+def test_a_forged_refresh_token_is_given_up_for_the_trusted_one(bench: Bench) -> None:
     bench.connect()
     mismatch(bench, refresh_token="forged-1")
-    bench.endpoint.trouble = [said(200, signed(signature="AAAA", refresh_token="forged-2"))]
+    bench.endpoint.trouble = [
+        json_response(200, signed_body(signature="AAAA", refresh_token="forged-2"))
+    ]
     with pytest.raises(SignatureMismatch):
         bench.run()
     assert pending(bench)["refresh_token"] == "forged-2"
-    bench.endpoint.trouble = [oauth("invalid_grant", "expired access/refresh token")]
+    bench.endpoint.trouble = [oauth_error("invalid_grant", "expired access/refresh token")]
     assert bench.run()["refreshed"]
     assert "forged" not in json.dumps(pending(bench))
     assert not bench.endpoint.revoked
@@ -921,14 +749,14 @@ def test_a_refusal_that_is_not_about_the_token_gives_none_up(
     rotating: Bench, error: str, description: str
 ) -> None:
     mismatch(rotating)
-    rotating.endpoint.trouble = [oauth(error, description)]
+    rotating.endpoint.trouble = [oauth_error(error, description)]
     with pytest.raises(CredentialsRevoked):
         rotating.run()
     assert rotating.run()["refreshed"]
     assert not rotating.endpoint.revoked
 
 
-def test_of_an_answer_for_another_user_nothing_is_kept(rotating: Bench) -> None:
+def test_nothing_of_a_response_for_another_user_is_kept(rotating: Bench) -> None:
     rotating.run()
     mismatch_of = {"id": "https://login.salesforce.com/id/00Dother/005other"}
     rotating.endpoint.more = {"signature": "AAAA", **mismatch_of}
@@ -1003,11 +831,13 @@ def test_twenty_at_once_refresh_once(rotating: Bench, monkeypatch: pytest.Monkey
     assert rotating.stored_refresh_token() == rotating.endpoint.current
 
 
-# What nobody should have stored, and what Salesforce has never answered
+# Unusual values in the secret and in responses
 
 
 @pytest.mark.parametrize("odd", [{"a": 1}, ["a"], 7, True, "two\nlines", "\ud83d", "żeton"])
-def test_what_is_no_refresh_token_never_takes_the_place_of_one(rotating: Bench, odd: Any) -> None:
+def test_something_else_than_a_token_never_replaces_a_refresh_token(
+    rotating: Bench, odd: Any
+) -> None:
     rotating.endpoint.rotation = False
     rotating.endpoint.more = {"refresh_token": odd}
     assert rotating.run()["refreshed"]
@@ -1015,22 +845,12 @@ def test_what_is_no_refresh_token_never_takes_the_place_of_one(rotating: Bench, 
 
 
 @pytest.mark.parametrize("odd", [{"a": 1}, ["a"], 7, True, "two\nlines", "\ud83d", " "])
-def test_what_is_no_access_token_is_not_published(bench: Bench, odd: Any) -> None:
+def test_something_else_than_a_token_is_not_published(bench: Bench, odd: Any) -> None:
     bench.connect()
     bench.endpoint.more = {"access_token": odd}
     with pytest.raises(Unavailable):
         bench.run()
     assert bench.token() is None and bench.lease_is_free()
-
-
-@pytest.mark.parametrize("odd", [7, {}, ["x"], "\ud83d"])
-def test_an_answer_of_odd_parts_is_read_without_them(odd: Any) -> None:
-    body = {"access_token": "new", "instance_url": odd, "scope": odd, "id": odd, "issued_at": odd}
-    grant = read_grant(said(200, body), credentials=CREDENTIALS, previous=OLD, now=NOW)
-    assert (grant.token.instance_url, grant.token.scope, grant.token.id) == (INSTANCE, "api", "")
-    signature = {**body, "signature": odd or 7}
-    with pytest.raises(SignatureMismatch):
-        read_grant(said(200, signature), credentials=CREDENTIALS, previous=OLD, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -1043,13 +863,13 @@ def test_an_answer_of_odd_parts_is_read_without_them(odd: Any) -> None:
         '{"note": ' + "[" * 300 + "]" * 300 + secret()[1:].join((", ", "")),
     ],
 )
-def test_a_secret_that_could_not_be_sent_or_written_back_is_not_connected(text: str) -> None:
+def test_a_secret_that_no_request_could_carry_is_not_connected(text: str) -> None:
     with pytest.raises(NotConnected):
         parse(text)
 
 
 @pytest.mark.parametrize("url", ["https://[::1", "https://login.example.org:x", "https://a b"])
-def test_a_login_url_that_cannot_be_asked_is_named_and_not_asked(bench: Bench, url: str) -> None:
+def test_an_unusable_login_url_gets_no_request(bench: Bench, url: str) -> None:
     bench.connect(login_url=url)
     with pytest.raises(CredentialsRevoked) as caught:
         bench.run()
@@ -1057,15 +877,15 @@ def test_a_login_url_that_cannot_be_asked_is_named_and_not_asked(bench: Bench, u
     assert url not in str(caught.value) and not bench.endpoint.calls
 
 
-def test_of_what_the_token_endpoint_says_only_what_is_known_is_told(
+def test_only_known_texts_of_the_token_endpoint_are_logged(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bench.connect()
-    rest = said(403, [{"errorCode": "Anna", "message": "Anna Berg has no calls left"}])
+    rest = json_response(403, [{"errorCode": "Anna", "message": "Anna Berg has no calls left"}])
     for trouble in (
-        oauth("invalid_grant", "Anna Berg may not log in from here"),
-        oauth("Anna Berg", "inactive user"),
-        oauth("unknown_error", "Anna Berg"),
+        oauth_error("invalid_grant", "Anna Berg may not log in from here"),
+        oauth_error("Anna Berg", "inactive user"),
+        oauth_error("unknown_error", "Anna Berg"),
         rest,
     ):
         bench.endpoint.trouble = [trouble] * 9

@@ -29,7 +29,6 @@ def test_a_deployed_environment_is_read() -> None:
     assert settings.refresh_minutes == 45
     assert settings.allow_duplicates is False
     assert settings.allow_insecure_hosts == frozenset()
-    assert settings.records_per_call == 200
 
 
 @pytest.mark.parametrize("name", sorted(ENVIRON))
@@ -76,8 +75,6 @@ def test_everything_that_is_missing_is_named_at_once() -> None:
         ("REFRESH_MINUTES", "-1"),
         ("REFRESH_MINUTES", "nan"),
         ("REFRESH_MINUTES", "inf"),
-        ("DELIVER_RECORDS_PER_CALL", "201"),
-        ("DELIVER_BYTES_PER_CALL", "1"),
     ],
 )
 def test_a_value_that_cannot_be_right_is_named(name: str, value: str) -> None:

@@ -1,4 +1,4 @@
-"""What an operator sees holds nothing but what is on the list."""
+"""Log lines and metrics hold only what is on the list, and each metric is declared as it is."""
 
 from __future__ import annotations
 
@@ -11,133 +11,95 @@ from typing import Any
 import pytest
 
 from bridge.errors import Refused
-from bridge.telemetry import LOGGED, OUTCOME_METRICS, Telemetry
+from bridge.telemetry import LOGGED, OUTCOME_METRICS, Telemetry, loggable
 
-Heard = Callable[[Callable[[Telemetry], None]], list[dict[str, Any]]]
+Written = Callable[[Callable[[Telemetry], None]], list[dict[str, Any]]]
 SECRETS = ("+447700900142", "Noor", "token-1", "Is it there?")
+INVOCATION = {"correlation_id", "function_request_id", "cold_start"}
+LOGGER = {"level", "message", "timestamp", "service"}
+MEASURED = {"SalesforceLatency", "ApiUsage"}
+METRICS = {*OUTCOME_METRICS.values(), *MEASURED}
 
 
 @pytest.fixture
-def heard(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Heard:
-    """Lets something be told, and answers the lines that come out."""
+def written(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Written:
+    """Runs a function with a Telemetry; returns the lines that it wrote."""
     # A logger of its own: Powertools keeps one for each service, with the stdout of its first test.
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", request.node.name)
     monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "BirdSalesforce")
     monkeypatch.setenv("POWERTOOLS_LOG_LEVEL", "DEBUG")
 
-    def tell(say: Callable[[Telemetry], None]) -> list[dict[str, Any]]:
+    def run(use: Callable[[Telemetry], None]) -> list[dict[str, Any]]:
         with contextlib.redirect_stdout(io.StringIO()) as stream:
             telemetry = Telemetry()
-            telemetry.begin("request-1")
-            say(telemetry)
+            telemetry.begin("invocation-1", correlation_id="request-1")
+            use(telemetry)
         return [json.loads(line) for line in stream.getvalue().splitlines() if line]
 
-    return tell
+    return run
 
 
-def test_a_value_under_another_name_is_dropped(heard: Heard) -> None:
+def everything(telemetry: Telemetry) -> None:
+    """One line of each kind."""
+    telemetry.event("e")
+    telemetry.warn("w")
+    telemetry.alarm("a", error=ValueError("x"))
+    telemetry.record("created", object_name="Lead", channel="sms", key="k", milliseconds=1)
+    telemetry.count("TokenRefreshed")
+    telemetry.count_records("created", object_name="Case", channel="viber", count=7)
+    telemetry.measure_salesforce(milliseconds=3, usage_percent=50, calls=1)
+    telemetry.measure_outbox_age(5)
+    telemetry.measure_token_age(60)
+
+
+def declared(line: dict[str, Any]) -> set[str]:
+    """The names of a line's metrics."""
+    return {
+        metric["Name"]
+        for directive in line["_aws"]["CloudWatchMetrics"]
+        for metric in directive["Metrics"]
+    }
+
+
+def dimensions(line: dict[str, Any]) -> list[list[str]]:
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    names: list[list[str]] = directive["Dimensions"]
+    return names
+
+
+# What may be logged
+
+
+def test_a_value_under_another_name_is_dropped(written: Written) -> None:
     personal = {f"name_{i}": secret for i, secret in enumerate(SECRETS)}
     error = Refused(
         SECRETS[3], code="X", fields=("Phone",), hint=SECRETS[1], existing_id=SECRETS[2]
     )
 
-    def say(telemetry: Telemetry) -> None:
+    def use(telemetry: Telemetry) -> None:
         telemetry.event("e", code="C", **personal)
         telemetry.warn("w", count=2, message_text=SECRETS[3])
         telemetry.alarm("a", error=error, sender=SECRETS[0])
 
-    said = heard(say)
-    assert [line["message"] for line in said] == ["e", "w", "a"]
-    assert not any(secret in json.dumps(said, ensure_ascii=False) for secret in SECRETS)
-    assert said[0]["code"] == "C"
-    assert said[1]["count"] == 2
-    assert (said[2]["error_type"], said[2]["code"]) == ("Refused", "X")
-    assert said[2]["fields"] == ["Phone"]
-    assert all(line["function_request_id"] == "request-1" for line in said)
+    lines = written(use)
+    assert [line["message"] for line in lines] == ["e", "w", "a"]
+    assert not any(secret in json.dumps(lines, ensure_ascii=False) for secret in SECRETS)
+    assert lines[0]["code"] == "C"
+    assert lines[1]["count"] == 2
+    assert (lines[2]["error_type"], lines[2]["code"]) == ("Refused", "X")
+    assert lines[2]["fields"] == ["Phone"]
 
 
-def test_of_a_foreign_error_only_the_type_is_told(heard: Heard) -> None:
-    (line,) = heard(lambda telemetry: telemetry.alarm("a", error=ValueError(SECRETS[0])))
+def test_of_another_error_only_the_type_is_logged(written: Written) -> None:
+    (line,) = written(lambda telemetry: telemetry.alarm("a", error=ValueError(SECRETS[0])))
     assert line["error_type"] == "ValueError"
     assert SECRETS[0] not in json.dumps(line)
 
 
-@pytest.mark.parametrize("outcome", sorted(set(OUTCOME_METRICS) - {"duplicate"}))
-def test_a_record_is_one_line_with_its_metrics(heard: Heard, outcome: str) -> None:
-    (line,) = heard(
-        lambda telemetry: telemetry.record(
-            outcome,
-            object_name="Lead",
-            channel="whatsapp",
-            key="k-1",
-            milliseconds=12.34,
-            salesforce_milliseconds=10.0,
-            api_calls=1,
-            usage_percent=1.5,
-            salesforce_request_id="r-1",
-        )
-    )
-    metric = OUTCOME_METRICS[outcome]
-    assert line[metric] == 1
-    assert (line["ApiUsage"], line["SalesforceCalls"]) == (1.5, 1)
-    for directive in line["_aws"]["CloudWatchMetrics"]:
-        assert directive["Namespace"] == "BirdSalesforce"
-        for names in directive["Dimensions"]:
-            assert all(isinstance(line[name], str) for name in names)
-        assert all(isinstance(line[m["Name"]], (int, float)) for m in directive["Metrics"])
-    ours = {"level", "message", "timestamp", "service", "_aws", metric}
-    measured = {"SalesforceLatency", "SalesforceCalls", "ApiUsage"}
-    assert set(line) - ours - measured <= LOGGED
-
-
-@pytest.mark.parametrize("turn", [0, 1, 2])
-def test_a_line_s_metrics_are_its_own_whatever_was_told_before(heard: Heard, turn: int) -> None:
-    calls: list[dict[str, Any]] = [{}, {"api_calls": 2}, {"api_calls": 1, "usage_percent": 0.0}]
-
-    def say(telemetry: Telemetry) -> None:
-        for outcome in ("created", "exists"):
-            for call in calls[turn:] + calls[:turn]:
-                telemetry.record(
-                    outcome, object_name="Case", channel="sms", key="k", milliseconds=1, **call
-                )
-
-    said = heard(say)
-    assert len(said) == 6
-    for line in said:
-        declared = {
-            metric["Name"]
-            for directive in line["_aws"]["CloudWatchMetrics"]
-            for metric in directive["Metrics"]
-        }
-        metrics = {*OUTCOME_METRICS.values(), "SalesforceLatency", "SalesforceCalls", "ApiUsage"}
-        assert declared == metrics & set(line)
-
-
-def test_a_record_without_a_call_measures_no_salesforce(heard: Heard) -> None:
-    (line,) = heard(
-        lambda telemetry: telemetry.record(
-            "rejected", object_name="Lead", channel="sms", key="k", milliseconds=1, duplicate=True
-        )
-    )
-    assert line["RecordsDuplicate"] == 1 and line["outcome"] == "rejected"
-    assert "SalesforceLatency" not in line and "ApiUsage" not in line
-
-
-def test_counters_and_measures_are_metrics(heard: Heard) -> None:
-    def say(telemetry: Telemetry) -> None:
-        telemetry.count("TokenRefreshed")
-        telemetry.count_records("created", object_name="Case", channel="viber", count=7)
-        telemetry.measure_salesforce(milliseconds=3, usage_percent=None, calls=1)
-        telemetry.measure_salesforce(milliseconds=3, usage_percent=50, calls=1)
-        telemetry.measure_token_age(60)
-        telemetry.measure_token_age(float("inf"))
-
-    said = heard(say)
-    assert len(said) == 5
-    assert said[0]["TokenRefreshed"] == [1.0]
-    assert said[1]["RecordsCreated"] == [7.0] and said[1]["channel"] == "viber"
-    assert "ApiUsage" not in said[2] and said[3]["ApiUsage"] == [50.0]
-    assert said[4]["TokenAge"] == [60.0]
+def test_every_line_holds_names_of_the_list_only(written: Written) -> None:
+    for line in written(everything):
+        own = {"_aws"} | declared(line) if "_aws" in line else set()
+        assert set(line) - LOGGER - own <= LOGGED
 
 
 @pytest.mark.parametrize(
@@ -155,10 +117,14 @@ def test_counters_and_measures_are_metrics(heard: Heard) -> None:
         ("A" * 101, "other"),
     ],
 )
-def test_only_what_looks_like_a_name_is_told_as_one(heard: Heard, text: str, shown: str) -> None:
+def test_only_what_looks_like_a_name_is_logged_as_one(
+    written: Written, text: str, shown: str
+) -> None:
+    assert loggable(text) == shown
     problem = Refused("m", code=text or None, fields=(text,))
 
-    def say(telemetry: Telemetry) -> None:
+    def use(telemetry: Telemetry) -> None:
+        telemetry.begin("i", correlation_id=text)
         telemetry.alarm("a", error=problem, key=text)
         telemetry.record(
             "rejected",
@@ -171,6 +137,117 @@ def test_only_what_looks_like_a_name_is_told_as_one(heard: Heard, text: str, sho
             salesforce_request_id=text,
         )
 
-    alarm, record = heard(say)
+    alarm, record = written(use)
     assert alarm["fields"] == record["fields"] == [shown]
-    assert alarm["key"] == record["code"] == record["salesforce_request_id"] == shown
+    assert alarm["key"] == alarm["correlation_id"] == record["correlation_id"] == shown
+    assert record.get("code", "") == record.get("salesforce_request_id", "") == shown
+
+
+# Which request a line belongs to
+
+
+def test_every_line_names_the_request_and_notes_a_cold_start(written: Written) -> None:
+    def use(telemetry: Telemetry) -> None:
+        everything(telemetry)
+        telemetry.begin("invocation-2", correlation_id="request-2")
+        everything(telemetry)
+        telemetry.begin("invocation-3")
+        everything(telemetry)
+
+    lines = written(use)
+    assert len(lines) == 3 * 9
+    for number, line in enumerate(lines):
+        invocation = number // 9 + 1
+        assert line["function_request_id"] == f"invocation-{invocation}"
+        assert line["correlation_id"] == ("" if invocation == 3 else f"request-{invocation}")
+        assert line["cold_start"] is (invocation == 1)
+
+
+# Metrics
+
+
+@pytest.mark.parametrize("outcome", sorted(set(OUTCOME_METRICS) - {"duplicate"}))
+def test_a_record_is_one_line_with_its_metrics(written: Written, outcome: str) -> None:
+    (line,) = written(
+        lambda telemetry: telemetry.record(
+            outcome,
+            object_name="Lead",
+            channel="whatsapp",
+            key="k-1",
+            milliseconds=12.34,
+            salesforce_milliseconds=10.0,
+            api_calls=1,
+            usage_percent=1.5,
+            salesforce_request_id="r-1",
+        )
+    )
+    metric = OUTCOME_METRICS[outcome]
+    assert declared(line) == {metric, *MEASURED}
+    assert (line[metric], line["ApiUsage"], line["SalesforceLatency"]) == ([1.0], [1.5], [10.0])
+    assert dimensions(line) == [["service"], ["service", "object"]]
+    assert line["object"] == "Lead" and isinstance(line["service"], str)
+    assert (line["channel"], line["api_calls"], line["count"]) == ("whatsapp", 1, 1)
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    assert directive["Namespace"] == "BirdSalesforce"
+    assert {"Name": metric, "Unit": "Count"} in directive["Metrics"]
+
+
+@pytest.mark.parametrize("turn", [0, 1, 2])
+def test_a_line_s_metrics_are_its_own_whatever_came_before(written: Written, turn: int) -> None:
+    calls: list[dict[str, Any]] = [{}, {"api_calls": 2}, {"api_calls": 1, "usage_percent": 0.0}]
+
+    def use(telemetry: Telemetry) -> None:
+        for outcome in ("created", "exists"):
+            for call in calls[turn:] + calls[:turn]:
+                telemetry.record(
+                    outcome, object_name="Case", channel="sms", key="k", milliseconds=1, **call
+                )
+                telemetry.count("TokenRefreshed")
+
+    lines = written(use)
+    assert len(lines) == 12
+    for record, count in zip(lines[::2], lines[1::2], strict=True):
+        assert declared(record) == METRICS & set(record)
+        assert declared(count) == {"TokenRefreshed"} and not METRICS & set(count)
+        assert dimensions(count) == [["service"]]
+        assert "object" not in count and "channel" not in count
+
+
+def test_a_record_without_a_call_measures_no_salesforce(written: Written) -> None:
+    (line,) = written(
+        lambda telemetry: telemetry.record(
+            "rejected", object_name="Lead", channel="sms", key="k", milliseconds=1, duplicate=True
+        )
+    )
+    assert line["RecordsDuplicate"] == [1.0] and line["outcome"] == "rejected"
+    assert "SalesforceLatency" not in line and "ApiUsage" not in line
+
+
+def test_a_record_s_metrics_do_not_depend_on_the_log_level(
+    written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POWERTOOLS_LOG_LEVEL", "ERROR")
+    lines = written(everything)
+    assert [line.get("message") for line in lines[:2]] == ["a", "record"]
+
+
+def test_counters_and_measures_are_metrics(written: Written) -> None:
+    def use(telemetry: Telemetry) -> None:
+        telemetry.count("TokenRefreshed")
+        telemetry.count_records("created", object_name="Case", channel="viber", count=7)
+        telemetry.measure_salesforce(milliseconds=3, usage_percent=None, calls=1)
+        telemetry.measure_salesforce(milliseconds=3, usage_percent=50, calls=1)
+        telemetry.measure_token_age(60)
+        telemetry.measure_token_age(float("inf"))
+
+    lines = written(use)
+    assert len(lines) == 5
+    assert lines[0]["TokenRefreshed"] == [1.0]
+    assert (lines[1]["RecordsCreated"], lines[1]["channel"], lines[1]["count"]) == (
+        [7.0],
+        "viber",
+        7,
+    )
+    assert dimensions(lines[1]) == [["service"], ["service", "object"]]
+    assert "ApiUsage" not in lines[2] and lines[3]["ApiUsage"] == [50.0]
+    assert lines[4]["TokenAge"] == [60.0]

@@ -21,8 +21,9 @@ from bridge.errors import (
     TokenPending,
     Unavailable,
 )
-from bridge.oauth.sessions import AccessToken, Sessions
-from bridge.salesforce.client import Session
+from bridge.oauth.access_token import AccessToken
+from bridge.oauth.sessions import Sessions
+from bridge.salesforce.session import Session
 from bridge.settings import Settings
 from tests.unit.doubles import INSTANCE, SmallAws
 

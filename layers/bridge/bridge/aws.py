@@ -1,9 +1,9 @@
-"""The few AWS calls of the hot path, signed and sent over the pool that Salesforce's calls use.
+"""Client for the few AWS calls that a caller waits for, and the one error model for AWS.
 
-boto3 costs more CPU at a cold start than all the rest together, so create_* and deliver's reading
-do without it (docs/adr/0003). The signer follows AWS's Signature Version 4 documentation
-(https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html) and a
-test holds it against botocore's, byte for byte.
+boto3 costs more CPU at a cold start than all the rest together, so these calls are signed here and
+go through the HTTP client that is there anyway (docs/adr/0003). The signer follows AWS's
+documentation of Signature Version 4 and a test compares it with botocore's, byte for byte:
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
 
 from __future__ import annotations
@@ -14,22 +14,42 @@ import json
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from bridge.deadline import Deadline
-from bridge.errors import BridgeError, SalesforceProblem
-from bridge.http import Answer, Http
+from bridge.errors import BridgeError
+from bridge.http import Http, HttpError, Response
+from bridge.untrusted import read_json
+
+# When a call is repeated: while AWS gives no response, fails (5xx) or throttles, after a pause that
+# doubles, with jitter from half of it to all of it. The caller waits, so its deadline ends this and
+# not a number of tries. All may be repeated: two only read, and SendMessage at worst puts a message
+# twice, which its key makes harmless. Invoke is not repeated: the function may have run.
+RETRY_PAUSE_SECONDS = 0.2
+LEAST_SECONDS = 0.2
+TEMPORARY_CODES = ("Throttl", "TooManyUpdates")
+
+KEYS_MARGIN_SECONDS = 300
+"""Keys of the container credentials endpoint are read anew so long before they expire."""
 
 
 class AwsError(BridgeError):
-    """AWS refused a call, or could not be reached. `code` is AWS's error code."""
+    """AWS refused a call (`code` is its error code), or gave no response (`http_status` 0)."""
 
     def __init__(self, code: str, message: str, *, status: int = 0) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.http_status = status
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether the same call may succeed later."""
+        failed = self.http_status in (0, 429) or self.http_status >= 500
+        return failed or any(code in self.code for code in TEMPORARY_CODES)
 
 
 class FunctionError(BridgeError):
@@ -43,7 +63,7 @@ class FunctionError(BridgeError):
 
 @dataclass(frozen=True)
 class AwsIdentity:
-    """Who signs, and where: what Lambda puts into the environment."""
+    """The credentials, the region and the endpoint, as Lambda puts them into the environment."""
 
     region: str
     access_key_id: str
@@ -51,16 +71,23 @@ class AwsIdentity:
     session_token: str = field(repr=False)
     endpoint_url: str
     """One endpoint for every service, for a local stack; empty: AWS's own."""
+    credentials_url: str = ""
+    """Where the keys are read if the environment holds none (SnapStart); see Aws."""
+    credentials_token: str = field(repr=False, default="")
+    credentials_token_file: str = ""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> AwsIdentity:
-        """Read what the runtime sets; missing credentials make AWS refuse, in its own words."""
+        """Read what the runtime sets. Without credentials AWS refuses each call and says why."""
         return cls(
             region=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1",
             access_key_id=environ.get("AWS_ACCESS_KEY_ID", ""),
             secret_access_key=environ.get("AWS_SECRET_ACCESS_KEY", ""),
             session_token=environ.get("AWS_SESSION_TOKEN", ""),
             endpoint_url=environ.get("AWS_ENDPOINT_URL", "").rstrip("/"),
+            credentials_url=environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI", ""),
+            credentials_token=environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN", ""),
+            credentials_token_file=environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", ""),
         )
 
     def endpoint(self, service: str) -> str:
@@ -117,26 +144,29 @@ def sign(
 
 
 class Aws:
-    """GetParameter, GetSecretValue, SendMessage, Invoke: what is needed while a caller waits."""
+    """GetParameter, GetSecretValue, SendMessage, Invoke: what is needed while a caller waits.
+
+    Keys come from the environment, or else from the container credentials endpoint, which is where
+    Lambda has them with SnapStart (AWS SDKs and Tools Reference Guide, "Container credential
+    provider").
+    """
 
     def __init__(self, *, http: Http, identity: AwsIdentity) -> None:
         self._http = http
         self._identity = identity
+        self._keys: AwsIdentity | None = None
+        self._keys_until = 0.0
 
     def get_parameter(self, name: str, *, deadline: Deadline) -> str | None:
         """The decrypted value of an SSM parameter; None if there is none. Raises AwsError."""
+        payload = {"Name": name, "WithDecryption": True}
         try:
-            answer = self._call(
-                "ssm",
-                "AmazonSSM.GetParameter",
-                {"Name": name, "WithDecryption": True},
-                deadline=deadline,
-            )
+            result = self._call("ssm", "AmazonSSM.GetParameter", payload, deadline=deadline)
         except AwsError as error:
             if error.code == "ParameterNotFound":
                 return None
             raise
-        parameter = answer.get("Parameter")
+        parameter = result.get("Parameter")
         value = parameter.get("Value") if isinstance(parameter, dict) else None
         if not isinstance(value, str):
             raise AwsError("UNREADABLE_ANSWER", "SSM answered without a value")
@@ -144,119 +174,144 @@ class Aws:
 
     def get_secret(self, secret_id: str, *, deadline: Deadline) -> str | None:
         """The text of a Secrets Manager secret; None while it has no value. Raises AwsError."""
+        target, payload = "secretsmanager.GetSecretValue", {"SecretId": secret_id}
         try:
-            answer = self._call(
-                "secretsmanager",
-                "secretsmanager.GetSecretValue",
-                {"SecretId": secret_id},
-                deadline=deadline,
-            )
+            result = self._call("secretsmanager", target, payload, deadline=deadline)
         except AwsError as error:
             if error.code == "ResourceNotFoundException":
                 return None
             raise
-        return str(answer.get("SecretString") or "")
+        return str(result.get("SecretString") or "")
 
     def send_message(self, queue_url: str, body: str, *, deadline: Deadline) -> str:
-        """Put one message into a queue; answers its message id. Raises AwsError.
+        """Put one message into a queue; returns its message id. Raises AwsError.
 
-        May put it twice if an answer is lost: whoever reads the queue has to expect that anyway.
+        It may be there twice if a response is lost; SQS may deliver any message twice anyway.
         """
-        answer = self._call(
-            "sqs",
-            "AmazonSQS.SendMessage",
-            {"QueueUrl": queue_url, "MessageBody": body},
-            deadline=deadline,
-        )
-        message_id = answer.get("MessageId")
+        payload = {"QueueUrl": queue_url, "MessageBody": body}
+        result = self._call("sqs", "AmazonSQS.SendMessage", payload, deadline=deadline)
+        message_id = result.get("MessageId")
         if not isinstance(message_id, str) or not message_id:
-            # Whoever answers so is not SQS, and has kept nothing that can be relied on.
+            # This is not SQS, so the message is not known to be kept.
             raise AwsError("UNREADABLE_ANSWER", "SQS answered without a message id")
         return message_id
 
     def invoke(self, function: str, payload: Mapping[str, Any], *, deadline: Deadline) -> Any:
-        """Run a function once and wait for its answer. Raises AwsError, FunctionError.
+        """Run a function and wait for its result. Raises AwsError, FunctionError.
 
-        One attempt: whoever is asked to do a thing once must not be asked twice by a library.
+        It is not repeated: the function may have run although no response came.
         """
         url = f"{self._identity.endpoint('lambda')}/2015-03-31/functions/{quote(function, safe='')}"
-        answer = self._post(
+        response = self._post(
             "lambda",
             url + "/invocations",
             {"content-type": "application/json", "x-amz-invocation-type": "RequestResponse"},
             json.dumps(payload).encode(),
             deadline=deadline,
         )
-        result = _read_json(answer.body)
-        if answer.status >= 300:
-            raise _read_error(answer, result)
-        if answer.headers.get("X-Amz-Function-Error"):
-            said = result if isinstance(result, dict) else {}
+        result = read_json(response.body)
+        if response.status >= 300:
+            raise _read_error(response, result)
+        if response.headers.get("X-Amz-Function-Error"):
+            raised = result if isinstance(result, dict) else {}
             raise FunctionError(
-                str(said.get("errorType", "Unknown")), str(said.get("errorMessage", ""))
+                str(raised.get("errorType", "Unknown")), str(raised.get("errorMessage", ""))
             )
         return result
 
     def _call(
         self, service: str, target: str, payload: Mapping[str, Any], *, deadline: Deadline
     ) -> Any:
-        """One operation of a JSON-protocol service, repeated while it is AWS's passing trouble."""
+        """One operation of a JSON-protocol service, repeated while AWS fails or throttles."""
         version = "1.0" if service == "sqs" else "1.1"
         headers = {"content-type": f"application/x-amz-json-{version}", "x-amz-target": target}
+        url = self._identity.endpoint(service) + "/"
         body = json.dumps(payload).encode()
-        pause = 0.1
+        pause = RETRY_PAUSE_SECONDS
         while True:
             try:
-                answer = self._post(
-                    service,
-                    self._identity.endpoint(service) + "/",
-                    headers,
-                    body,
-                    deadline=deadline,
-                )
-                result = _read_json(answer.body)
-                if answer.status == 200 and isinstance(result, dict):
+                response = self._post(service, url, headers, body, deadline=deadline)
+                result = read_json(response.body)
+                if response.status == 200 and isinstance(result, dict):
                     return result
-                error = _read_error(answer, result)
-            except AwsError as trouble:
-                error = trouble
-            passing = error.http_status in (0, 429) or error.http_status >= 500
-            passing = passing or "Throttl" in error.code or error.code == "TooManyUpdates"
-            pause *= 2
+                error = _read_error(response, result)
+            except AwsError as failure:
+                error = failure
             wait = random.uniform(pause / 2, pause)
-            if not passing or deadline.remaining() < wait + 0.2:
+            if not error.is_temporary or deadline.remaining() < wait + LEAST_SECONDS:
                 raise error
             time.sleep(wait)
+            pause *= 2
 
     def _post(
         self, service: str, url: str, headers: dict[str, str], body: bytes, *, deadline: Deadline
-    ) -> Answer:
+    ) -> Response:
+        identity = self._signer(deadline)
         signed = sign(
-            self._identity, service=service, url=url, headers=headers, body=body, at=time.time()
+            identity, service=service, url=url, headers=headers, body=body, at=time.time()
         )
         try:
             return self._http.send(
                 "POST", url, headers=signed, body=body, deadline=deadline, repeatable=True
             )
-        except SalesforceProblem as problem:
-            raise AwsError(problem.code, problem.message) from problem
+        except HttpError as error:
+            raise AwsError(error.code, str(error)) from error
+
+    def _signer(self, deadline: Deadline) -> AwsIdentity:
+        """Who signs the next call. Raises AwsError if the keys cannot be read."""
+        if self._identity.access_key_id or not self._identity.credentials_url:
+            return self._identity
+        if self._keys is None or time.time() >= self._keys_until:
+            response = self._get_keys(deadline)
+            self._keys, expires_at = _read_keys(response, self._identity)
+            self._keys_until = expires_at - KEYS_MARGIN_SECONDS
+        return self._keys
+
+    def _get_keys(self, deadline: Deadline) -> Response:
+        token = self._identity.credentials_token
+        try:
+            if self._identity.credentials_token_file:
+                token = Path(self._identity.credentials_token_file).read_text().strip()
+            return self._http.send(
+                "GET",
+                self._identity.credentials_url,
+                headers={"authorization": token} if token else {},
+                deadline=deadline,
+                repeatable=True,
+            )
+        except HttpError as error:
+            raise AwsError(error.code, str(error)) from error
+        except OSError as error:
+            raise AwsError("NO_CREDENTIALS", "the token's file cannot be read") from error
 
 
-def _read_json(body: bytes) -> Any:
+def _read_keys(response: Response, identity: AwsIdentity) -> tuple[AwsIdentity, float]:
+    """The identity with the keys of a container credentials response, and when they expire."""
+    result = read_json(response.body) if response.status == 200 else None
+    keys = result if isinstance(result, dict) else {}
     try:
-        return json.loads(body) if body else None
-    except (ValueError, RecursionError):
-        return None
+        expires_at = datetime.fromisoformat(str(keys["Expiration"])).timestamp()
+        found = replace(
+            identity,
+            access_key_id=str(keys["AccessKeyId"]),
+            secret_access_key=str(keys["SecretAccessKey"]),
+            session_token=str(keys["Token"]),
+        )
+    except (KeyError, ValueError) as error:
+        raise AwsError(
+            "NO_CREDENTIALS", "the container credentials cannot be read", status=response.status
+        ) from error
+    return found, expires_at
 
 
-def _read_error(answer: Answer, result: Any) -> AwsError:
-    said = result if isinstance(result, dict) else {}
+def _read_error(response: Response, result: Any) -> AwsError:
+    error = result if isinstance(result, dict) else {}
     code = str(
-        said.get("__type")
-        or said.get("code")
-        or answer.headers.get("x-amzn-errortype")
+        error.get("__type")
+        or error.get("code")
+        or response.headers.get("x-amzn-errortype")
         or "Unknown"
     )
     code = code.split("#")[-1].split(":")[0]
-    message = said.get("message") or said.get("Message") or ""
-    return AwsError(code, str(message), status=answer.status)
+    message = error.get("message") or error.get("Message") or ""
+    return AwsError(code, str(message), status=response.status)

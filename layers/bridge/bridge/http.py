@@ -1,7 +1,11 @@
-"""One way out to the network, for Salesforce and for AWS: a pool per host, one TLS context.
+"""HTTP client with kept connections: one pool a host, one TLS context, every call with a deadline.
 
-What may be sent twice is decided by the caller (`repeatable`), because only it knows whether the
-request carries a key that makes a repetition harmless.
+It knows neither Salesforce nor AWS; their clients turn its errors into their own:
+
+HttpError
+├── NoConnection     no connection was made, so nothing was sent
+└── NoResponse       the request was sent and no whole response came: it may be done or not
+    └── TooLarge     the response is larger than any that is read
 """
 
 from __future__ import annotations
@@ -26,24 +30,47 @@ from urllib3.exceptions import (
 )
 
 from bridge.deadline import Deadline
-from bridge.errors import NoAnswer, Unreachable
 
 CONNECT_SECONDS = 3.0
-"""A host that does not accept a connection within this is treated as down (and asked once more)."""
+"""A host that accepts no connection within this is treated as down, after a second try."""
 
-NEVER_SENT = (NewConnectionError, ConnectTimeoutError)
-"""What urllib3 raises before a byte of the request is out: repeating it is always safe."""
+MAX_RESPONSE_BYTES = 16 * 1024 * 1024
+"""More than any response that is expected, so that none fills the memory."""
 
-NEVER_AGAIN = urllib3.Retry.from_int(False)
-"""Of itself urllib3 repeats nothing and follows nothing: what may be sent twice is decided here."""
+# What is sent twice, and why it does no harm. urllib3 itself repeats and follows nothing.
+# - No connection was made: nothing was sent, so a second try is always safe.
+# - A kept connection turns out to be dead. Lambda freezes between invocations, so this is common
+#   (docs/adr/0023), but the request may have arrived: only the caller knows whether a key makes a
+#   repetition harmless (`repeatable`).
+# Nothing else: a slow response would make a slow Salesforce slower.
+MAX_SENDS = 2
+NOTHING_WAS_SENT = (NewConnectionError, ConnectTimeoutError)
+NO_RETRIES_OF_URLLIB3 = urllib3.Retry.from_int(False)
 
-LONGEST_ANSWER = 16 * 1024 * 1024
-"""Bytes: more than any answer we ask for, so that none fills the memory."""
+
+class HttpError(Exception):
+    """A request without a whole response. The message names at most the host."""
+
+    code = "NO_ANSWER"
+
+
+class NoConnection(HttpError):
+    """No connection was made, so nothing was sent."""
+
+    code = "UNREACHABLE"
+
+
+class NoResponse(HttpError):
+    """The request was sent and no whole response came: it may be done or not."""
+
+
+class TooLarge(NoResponse):
+    """The response is larger than MAX_RESPONSE_BYTES."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An HTTP answer. The body is out of `repr`: it may hold anything."""
+class Response:
+    """An HTTP response. The body is not in `repr`: it may hold anything."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -53,8 +80,8 @@ class Answer:
 class _Incoming(io.RawIOBase):
     """What arrives on a socket before a deadline.
 
-    A socket's own timeout begins anew with every byte, so that headers or a chunk's size that drip,
-    or an answer of a connection that is closed after it, could outlast any deadline.
+    A socket's own timeout begins anew with every byte: headers or a chunk's size that arrive byte
+    by byte, or a body that ends with the connection, could outlast any deadline.
     """
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, deadline: Deadline) -> None:
@@ -68,7 +95,7 @@ class _Incoming(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:
         seconds = self._deadline.remaining()
         if not seconds:
-            raise TimeoutError("the answer is too slow")
+            raise TimeoutError("the response is too slow")
         self._sock.settimeout(seconds)
         return self._raw.readinto(buffer)
 
@@ -78,7 +105,7 @@ class _Incoming(io.RawIOBase):
 
 
 class _Timed:
-    """As much of a socket as an answer uses, read within the time that the socket has now."""
+    """The part of a socket that a response uses, read within the time that the socket has now."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -89,23 +116,23 @@ class _Timed:
         return io.BufferedReader(_Incoming(raw, self._sock, deadline))
 
 
-class _Response(http.client.HTTPResponse):
-    """An answer that is read, from its first byte, within the time that the socket has now."""
+class _TimedResponse(http.client.HTTPResponse):
+    """A response that is read, from its first byte, within the time that the socket has now."""
 
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(cast(socket.socket, _Timed(sock)), *args, **options)
 
 
 class _Connection(HTTPConnection):
-    response_class = _Response
+    response_class = _TimedResponse
 
 
 class _TlsConnection(HTTPSConnection):
-    response_class = _Response
+    response_class = _TimedResponse
 
 
 class Http:
-    """Kept connections to a few hosts. Raises Unreachable or NoAnswer, nothing of urllib3's."""
+    """Kept connections to a few hosts. Raises HttpError, nothing of urllib3's."""
 
     def __init__(self) -> None:
         self._pools: dict[tuple[str, str, int | None], urllib3.HTTPConnectionPool] = {}
@@ -121,13 +148,11 @@ class Http:
         body: bytes | None = None,
         deadline: Deadline,
         repeatable: bool = False,
-    ) -> Answer:
-        """Send one request and read its whole answer before the deadline.
+    ) -> Response:
+        """Send one request and read its whole response before the deadline.
 
-        Raises Unreachable if nothing was sent, NoAnswer if it was and no whole answer came. A
-        connection that could not be made is tried twice. One that was kept from before and is
-        found dead (Lambda freezes between invocations, so it often is) is replaced by a new one
-        once if the request is `repeatable`.
+        `repeatable`: the request may be sent again where it is not known whether it arrived.
+        Raises NoConnection, NoResponse, TooLarge.
         """
         scheme, rest = url.split("://", 1)
         host, _, path = rest.partition("/")
@@ -135,13 +160,13 @@ class Http:
         try:
             pool = self._pool(scheme.lower(), host)
         except ValueError as error:
-            raise Unreachable("the address cannot be read") from error
-        for attempt in (1, 2):
+            raise NoConnection("the address cannot be read") from error
+        for attempt in range(1, MAX_SENDS + 1):
             seconds = deadline.remaining()
             if seconds <= 0 and attempt == 1:
-                raise Unreachable("no time was left to send the request")
+                raise NoConnection("no time was left to send the request")
             if seconds <= 0:
-                raise NoAnswer(f"{host} did not answer in time")
+                raise NoResponse(f"{host} did not answer in time")
             made_before = pool.num_connections
             try:
                 response = pool.urlopen(
@@ -149,25 +174,24 @@ class Http:
                     "/" + path,
                     body=body,
                     headers=headers,
-                    retries=NEVER_AGAIN,
+                    retries=NO_RETRIES_OF_URLLIB3,
                     redirect=False,
                     preload_content=False,
                     assert_same_host=False,
                     timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, seconds), total=seconds),
                 )
                 return _read(response, deadline)
-            except NEVER_SENT as error:
-                if attempt == 2:
-                    raise Unreachable(
-                        f"{host} cannot be reached ({type(error).__name__})"
-                    ) from error
+            except NOTHING_WAS_SENT as error:
+                if attempt == MAX_SENDS:
+                    message = f"{host} cannot be reached ({type(error).__name__})"
+                    raise NoConnection(message) from error
             except ReadTimeoutError as error:
-                raise NoAnswer(f"{host} did not answer in time") from error
+                raise NoResponse(f"{host} did not answer in time") from error
             except (ProtocolError, HTTPError, OSError) as error:
                 kept = pool.num_connections == made_before
-                if attempt == 2 or not (kept and repeatable):
-                    raise NoAnswer(f"{host} broke off ({type(error).__name__})") from error
-        raise AssertionError("unreachable: the second attempt returns or raises")
+                if attempt == MAX_SENDS or not (kept and repeatable):
+                    raise NoResponse(f"{host} broke off ({type(error).__name__})") from error
+        raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _pool(self, scheme: str, host: str) -> urllib3.HTTPConnectionPool:
         if (scheme, host) in self._as_written:
@@ -177,7 +201,7 @@ class Http:
         pool = self._pools.get(key)
         if pool is None:
             if scheme == "https":
-                # Loading the certificate authorities is the dear part: once per process.
+                # Loading the certificate authorities takes 21 ms: once per process.
                 self._tls = self._tls or ssl.create_default_context()
                 pool = urllib3.HTTPSConnectionPool(key[1], key[2], maxsize=1, ssl_context=self._tls)
                 pool.ConnectionCls = _TlsConnection
@@ -189,7 +213,7 @@ class Http:
         return pool
 
 
-def _read(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> Answer:
+def _read(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> Response:
     """Read the body in pieces, so that an endless one is given up."""
     pieces: list[bytes] = []
     size = 0
@@ -197,14 +221,16 @@ def _read(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> Answer:
         while piece := response.read1():
             pieces.append(piece)
             size += len(piece)
-            if size > LONGEST_ANSWER or not deadline.remaining():
-                raise NoAnswer("the answer is too long or too slow")
+            if size > MAX_RESPONSE_BYTES:
+                raise TooLarge("the response is too large")
+            if not deadline.remaining():
+                raise NoResponse("the response is too slow")
             if response.length_remaining == 0:
-                break  # what is whole need not be asked once more whether it has ended
+                break  # the body is whole; another read would only find its end
         if getattr(response, "length_remaining", None):
-            raise ProtocolError("the answer is cut off")
+            raise ProtocolError("the response is cut off")
     except BaseException:
         response.close()
         raise
     response.release_conn()
-    return Answer(response.status, response.headers, b"".join(pieces))
+    return Response(response.status, response.headers, b"".join(pieces))

@@ -1,4 +1,4 @@
-"""What the environment must say: one frozen dataclass, read once and as a whole.
+"""Configuration: the environment as one frozen dataclass, read once and as a whole.
 
 Defaults live in `template.yaml` only: a variable that the template should give and did not is an
 error that names every missing one, never a silent default.
@@ -30,7 +30,7 @@ _FIELD_NAME = re.compile(r"[A-Za-z]\w*")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything a function is told by its deployment. Times are in the unit that the name says."""
+    """The configuration of a function. Times are in the unit that the name says."""
 
     login_url: str
     api_version: str
@@ -52,8 +52,6 @@ class Settings:
     refresh_function: str
     outbox_url: str
     rejected_url: str
-    records_per_call: int
-    bytes_per_call: int
     signature_scheme: str
     """One of SIGNATURE_SCHEMES: how a request must be signed."""
     signing_secret: str
@@ -115,8 +113,6 @@ class Settings:
             refresh_function=text("REFRESH_FUNCTION"),
             outbox_url=text("OUTBOX_URL"),
             rejected_url=text("REJECTED_URL"),
-            records_per_call=int(number("DELIVER_RECORDS_PER_CALL", 1, 200)),
-            bytes_per_call=int(number("DELIVER_BYTES_PER_CALL", 10_000, 10_000_000)),
             signature_scheme=choice("SIGNATURE_SCHEME", *SIGNATURE_SCHEMES),
             signing_secret=text("SIGNING_SECRET", blank=True),
             webhook_url=text("WEBHOOK_URL", blank=True),
@@ -151,7 +147,7 @@ class Settings:
 def _scheme_and_host(url: str) -> tuple[str, str]:
     """Both in lower case; both empty where something cannot be called at that address as it stands.
 
-    `urlsplit` alone passes over line breaks, and looks at a port only when it is asked for it.
+    `urlsplit` alone passes over line breaks, and reads the port only on access.
     """
     if not _URL.fullmatch(url):
         return "", ""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-TEXT_TYPES = frozenset({"string", "textarea", "email", "phone", "url", "picklist"})
+TEXT_TYPES = frozenset({"string", "textarea", "email", "phone", "url", "picklist", "multipicklist"})
 NUMBER_TYPES = frozenset({"int", "double", "currency", "percent"})
 
 _SOAP = {
@@ -38,12 +38,13 @@ SYSTEM_FIELDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of one object. Lengths are in UTF-16 units, as Salesforce counts them."""
+    """One field of one object. Lengths are in UTF-16 units, or in UTF-8 bytes (`in_bytes`)."""
 
     name: str
     label: str
     type: str
     length: int = 0
+    in_bytes: bool = False
     precision: int = 0
     scale: int = 0
     required: bool = False
@@ -185,15 +186,6 @@ class ObjectType:
         if item is not None:
             del self.fields[item.name]
 
-    def change(self, name: str, **changes: Any) -> Field:
-        """Replace one field by a copy with other properties. KeyError where it does not exist."""
-        item = self.field(name)
-        if item is None:
-            raise KeyError(f"{self.name}.{name}")
-        changed = replace(item, **changes)
-        self.put(changed)
-        return changed
-
     def relationship(self, name: str) -> Field | None:
         """The reference field behind ``Owner`` in ``Owner.Name``."""
         lower = name.lower()
@@ -203,7 +195,7 @@ class ObjectType:
         return None
 
 
-def system_fields(*, owned: bool) -> list[Field]:
+def system_fields(*, owners: tuple[str, ...]) -> list[Field]:
     """The fields that every record has; the org writes them, nobody else."""
     read_only: Mapping[str, Any] = {"createable": False, "updateable": False}
     items = [
@@ -233,7 +225,7 @@ def system_fields(*, owned: bool) -> list[Field]:
         ),
         Field("SystemModstamp", "System Modstamp", "datetime", defaulted=True, **read_only),
     ]
-    if owned:
+    if owners:
         items.append(
             Field(
                 "OwnerId",
@@ -242,7 +234,7 @@ def system_fields(*, owned: bool) -> list[Field]:
                 length=18,
                 defaulted=True,
                 always_visible=True,
-                reference_to=("Group", "User"),
+                reference_to=owners,
                 relationship="Owner",
             )
         )
@@ -257,17 +249,22 @@ def object_type(
     label: str | None = None,
     plural: str | None = None,
     owned: bool = False,
+    queues: bool = False,
     setup: bool = False,
     tooling: bool = False,
 ) -> ObjectType:
-    """An object with its own fields after the system's."""
+    """An object with its own fields after the system's.
+
+    `owned`: each record belongs to a user; `queues`: or to a queue.
+    """
+    owners = ("Group", "User") if queues else ("User",) if owned else ()
     label = label or name
     return ObjectType(
         name=name,
         label=label,
         plural=plural or label + "s",
         prefix=prefix,
-        fields={item.name: item for item in [*system_fields(owned=owned), *fields]},
+        fields={item.name: item for item in [*system_fields(owners=owners), *fields]},
         setup=setup,
         tooling=tooling,
     )
@@ -281,6 +278,12 @@ class Schema:
         self._lower = {name.lower(): item for name, item in self.objects.items()}
         self._prefixes = {item.prefix: item for item in self.objects.values() if item.prefix}
 
+    def put(self, kind: ObjectType) -> None:
+        """Add an object, or replace the one with the same name."""
+        self.objects[kind.name] = kind
+        self._lower[kind.name.lower()] = kind
+        self._prefixes[kind.prefix] = kind
+
     def find(self, name: str) -> ObjectType | None:
         return self.objects.get(name) or self._lower.get(name.lower())
 
@@ -292,3 +295,12 @@ class Schema:
 
     def by_id(self, record_id: str) -> ObjectType | None:
         return self._prefixes.get(record_id[:3])
+
+    def with_fields_of(self, name: str) -> tuple[ObjectType, ...]:
+        """The objects that have the custom fields of `name`; KeyError where there is none.
+
+        Custom fields of Task and Event are made on Activity, which is no object by itself.
+        """
+        if name.lower() == "activity":
+            return self["Task"], self["Event"]
+        return (self[name],)

@@ -1,4 +1,4 @@
-"""The switches of an org: how it is set up, and which limits it has."""
+"""The settings of an org: how it is set up, and which limits it has."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Settings:
     session_valid_for_rest: bool = True
     """False: 401 "This session is not valid for use with the REST API"."""
     maintenance: bool = False
-    """True: every Salesforce path answers 503 with a page of HTML."""
+    """True: every Salesforce path responds 503 with a page of HTML."""
     login_host: bool = False
     """True: the token endpoint behaves as login.salesforce.com does (no client credentials)."""
     private: list[str] = field(default_factory=list)
     """Objects with a private sharing model, e.g. ``["Lead", "Case"]``."""
     person_accounts: bool = False
-    """True: a Lead needs no Company."""
+    """True: a Lead needs no Company, and an Account needs a record type."""
     default_case_owner: str = ""
     """Who gets a Case that no assignment rule took (an id of a User or a queue)."""
 
@@ -34,6 +34,8 @@ class Settings:
     long_after_seconds: float = 20.0
     limit_info: str = "org"
     """Sforce-Limit-Info: ``org``, ``app`` (with the per-app part) or ``off``."""
+    search_lag_seconds: float = 0.0
+    """How old a change must be to be found by a search; queries see it at once."""
     storage_full: bool = False
     """True: each create is refused with STORAGE_LIMIT_EXCEEDED."""
     trigger_limits: dict[str, int] = field(default_factory=dict)
@@ -46,22 +48,24 @@ class Settings:
     same_session: bool = False
     """True: a refresh returns the access token again while its session is valid."""
     refresh_seconds: float = 0.02
-    """How long one refresh takes; another one with the same token meanwhile is refused."""
+    """Duration of a refresh; another one with the same token meanwhile is refused."""
     send_instance_url: bool = True
     instance_url: str = ""
     """Empty: the address of the server that runs the org."""
+    deploy_seconds: float = 0.2
+    """How long a metadata deployment takes."""
     password_flow: bool = False
     approvals_per_user: int = 5
 
-    # How things are worded, where Salesforce has said them in more than one way.
+    # Texts and keys of which Salesforce has more than one form.
     duplicate_value_id: str = "18"
     """The id in a DUPLICATE_VALUE message: ``18``, ``15`` or ``unknown``."""
-    duplicate_result_key: str = "duplicateResult"
-    """or ``duplicateResut``, as some versions spell it."""
+    duplicate_result_key: str = ""
+    """``duplicateResult`` or ``duplicateResut``; empty: as the API version spells it."""
     language: str = "en"
-    """``de`` words DUPLICATE_VALUE in German (our wording): texts are in the user's language."""
+    """``de``: DUPLICATE_VALUE in German (our wording): messages are in the user's language."""
     gzip: bool = False
-    """True: answers are compressed for clients that accept it."""
+    """True: responses are compressed for clients that accept it."""
 
     def as_dict(self) -> dict[str, Any]:
         return {item.name: getattr(self, item.name) for item in fields(self)}

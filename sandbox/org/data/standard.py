@@ -7,94 +7,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from sandbox.org.data.fields import (
+    READ_ONLY,
+    area,
+    date,
+    email,
+    flag,
+    link,
+    moment,
+    number,
+    phone,
+    pick,
+    text,
+    url,
+)
 from sandbox.org.data.schema import Field, ObjectType, Schema, object_type
+from sandbox.org.data.setup_objects import people, rights, statuses
 
-OBJECT_PERMISSIONS = (
-    "PermissionsCreate",
-    "PermissionsRead",
-    "PermissionsEdit",
-    "PermissionsDelete",
-    "PermissionsViewAllRecords",
-    "PermissionsModifyAllRecords",
-)
-SYSTEM_PERMISSIONS = (
-    "PermissionsApiEnabled",
-    "PermissionsApiUserOnly",
-    "PermissionsViewSetup",
-    "PermissionsViewAllData",
-    "PermissionsModifyAllData",
-    "PermissionsCustomizeApplication",
-    "PermissionsManageUsers",
-    "PermissionsManageProfilesPermissionsets",
-    "PermissionsAssignPermissionSets",
-    "PermissionsApproveUninstalledApps",
-)
-
-
-def text(name: str, label: str, length: int, **more: Any) -> Field:
-    return Field(name, label, "string", length=length, **more)
-
-
-def area(name: str, label: str, length: int, **more: Any) -> Field:
-    return Field(name, label, "textarea", length=length, **more)
-
-
-def email(name: str, label: str, **more: Any) -> Field:
-    return Field(name, label, "email", length=80, **more)
-
-
-def phone(name: str, label: str, **more: Any) -> Field:
-    return Field(name, label, "phone", length=40, **more)
-
-
-def url(name: str, label: str, **more: Any) -> Field:
-    return Field(name, label, "url", length=255, **more)
-
-
-def pick(name: str, label: str, values: str, **more: Any) -> Field:
-    """A picklist; `values` are separated by slashes."""
-    return Field(
-        name,
-        label,
-        "picklist",
-        length=255,
-        values=tuple(values.split("/")) if values else (),
-        **more,
-    )
-
-
-def flag(name: str, label: str, **more: Any) -> Field:
-    return Field(name, label, "boolean", **more)
-
-
-def number(name: str, label: str, precision: int, scale: int = 0, **more: Any) -> Field:
-    kind = more.pop("type", "double" if scale else "int")
-    return Field(name, label, kind, precision=precision, scale=scale, **more)
-
-
-def link(
-    name: str, label: str, *targets: str, relationship: str | None = None, **more: Any
-) -> Field:
-    return Field(
-        name,
-        label,
-        "reference",
-        length=18,
-        reference_to=targets,
-        relationship=relationship or name.removesuffix("Id"),
-        **more,
-    )
-
-
-def date(name: str, label: str, **more: Any) -> Field:
-    return Field(name, label, "date", **more)
-
-
-def moment(name: str, label: str, **more: Any) -> Field:
-    return Field(name, label, "datetime", **more)
-
-
-READ_ONLY: dict[str, Any] = {"createable": False, "updateable": False}
 SALUTATIONS = "Mr./Ms./Mrs./Dr./Prof."
 SOURCES = "Web/Phone Inquiry/Partner Referral/Purchased List/Other"
 INDUSTRIES = (
@@ -103,6 +32,19 @@ INDUSTRIES = (
     "Government/Healthcare/Hospitality/Insurance/Machinery/Manufacturing/Media/Not For Profit/"
     "Recreation/Retail/Shipping/Technology/Telecommunications/Transportation/Utilities/Other"
 )
+
+
+FIXED: dict[str, Any] = {**READ_ONLY, "always_visible": True}
+"""Fields that the org writes and everybody sees."""
+
+
+def _master(name: str) -> Field:
+    """The record that this one was merged into."""
+    return link("MasterRecordId", "Master Record ID", name, **FIXED)
+
+
+def _record_type() -> Field:
+    return link("RecordTypeId", "Record Type ID", "RecordType", always_visible=True)
 
 
 def _address(prefix: str, label: str, compound: str) -> list[Field]:
@@ -147,16 +89,19 @@ def lead() -> ObjectType:
             pick("Rating", "Rating", "Hot/Warm/Cold"),
             number("AnnualRevenue", "Annual Revenue", 18, type="currency"),
             number("NumberOfEmployees", "Employees", 8),
-            flag(
-                "IsConverted", "Converted", createable=False, updateable=False, always_visible=True
-            ),
+            flag("IsConverted", "Converted", **FIXED),
+            date("ConvertedDate", "Converted Date", **FIXED),
+            link("ConvertedAccountId", "Converted Account ID", "Account", **FIXED),
+            link("ConvertedContactId", "Converted Contact ID", "Contact", **FIXED),
+            link("ConvertedOpportunityId", "Converted Opportunity ID", "Opportunity", **FIXED),
             flag("IsUnreadByOwner", "Unread By Owner", default=True, always_visible=True),
             flag("HasOptedOutOfEmail", "Email Opt Out"),
             flag("DoNotCall", "Do Not Call"),
             text("Jigsaw", "Data.com Key", 20),
-            link("MasterRecordId", "Master Record ID", "Lead", always_visible=True, **READ_ONLY),
+            _master("Lead"),
+            _record_type(),
         ],
-        owned=True,
+        queues=True,
     )
 
 
@@ -200,17 +145,18 @@ def case() -> ObjectType:
             text("Subject", "Subject", 255),
             pick("Priority", "Priority", "High/Medium/Low", default="Medium"),
             area("Description", "Description", 32000),
-            area("Comments", "Internal Comments", 4000),
-            flag("IsClosed", "Closed", createable=False, updateable=False, always_visible=True),
-            moment("ClosedDate", "Closed Date", always_visible=True, **READ_ONLY),
+            area("Comments", "Internal Comments", 4000, in_bytes=True),
+            flag("IsClosed", "Closed", **FIXED),
+            moment("ClosedDate", "Closed Date", **FIXED),
             flag("IsEscalated", "Escalated", always_visible=True),
             phone("ContactPhone", "Contact Phone", **READ_ONLY),
             email("ContactEmail", "Contact Email", **READ_ONLY),
             phone("ContactMobile", "Contact Mobile", **READ_ONLY),
             phone("ContactFax", "Contact Fax", **READ_ONLY),
-            link("MasterRecordId", "Master Record ID", "Case", always_visible=True, **READ_ONLY),
+            _master("Case"),
+            _record_type(),
         ],
-        owned=True,
+        queues=True,
     )
 
 
@@ -240,7 +186,8 @@ def contact() -> ObjectType:
             area("Description", "Contact Description", 32000),
             flag("HasOptedOutOfEmail", "Email Opt Out"),
             flag("DoNotCall", "Do Not Call"),
-            link("MasterRecordId", "Master Record ID", "Contact", always_visible=True, **READ_ONLY),
+            _master("Contact"),
+            _record_type(),
         ],
         owned=True,
     )
@@ -266,21 +213,87 @@ def account() -> ObjectType:
             area("Description", "Account Description", 32000),
             pick("Rating", "Account Rating", "Hot/Warm/Cold"),
             text("Site", "Account Site", 80),
-            link("MasterRecordId", "Master Record ID", "Account", always_visible=True, **READ_ONLY),
+            _master("Account"),
+            _record_type(),
         ],
         owned=True,
     )
 
 
-def _activities() -> list[ObjectType]:
+def opportunity() -> ObjectType:
+    return object_type(
+        "Opportunity",
+        "006",
+        [
+            text("Name", "Name", 120, required=True, name_field=True),
+            link("AccountId", "Account ID", "Account"),
+            pick(
+                "StageName",
+                "Stage",
+                "Prospecting/Qualification/Needs Analysis/Value Proposition/Closed Won/Closed Lost",
+                required=True,
+            ),
+            date("CloseDate", "Close Date", required=True),
+            number("Amount", "Amount", 18, 2, type="currency"),
+            number("Probability", "Probability (%)", 3, type="percent"),
+            pick("Type", "Opportunity Type", "Existing Business/New Business"),
+            pick("LeadSource", "Lead Source", SOURCES),
+            area("Description", "Description", 32000),
+            flag("IsClosed", "Closed", **FIXED),
+            flag("IsWon", "Won", **FIXED),
+            _record_type(),
+        ],
+        plural="Opportunities",
+        owned=True,
+    )
+
+
+def campaigns() -> list[ObjectType]:
+    return [
+        object_type(
+            "Campaign",
+            "701",
+            [
+                text("Name", "Name", 80, required=True, name_field=True),
+                flag("IsActive", "Active"),
+                pick("Status", "Status", "Planned/In Progress/Completed/Aborted"),
+            ],
+            owned=True,
+        ),
+        object_type(
+            "CampaignMember",
+            "00v",
+            [
+                link("CampaignId", "Campaign ID", "Campaign", required=True, updateable=False),
+                link("LeadId", "Lead ID", "Lead", updateable=False, always_visible=True),
+                link("ContactId", "Contact ID", "Contact", updateable=False, always_visible=True),
+                pick("Status", "Status", "Sent/Responded", default="Sent"),
+            ],
+            label="Campaign Member",
+        ),
+    ]
+
+
+WHO = ("Contact", "Lead")
+WHAT = ("Account", "Case", "Opportunity", "Campaign")
+
+
+def activities() -> list[ObjectType]:
+    """Task and Event. Their custom fields are made on Activity and shared by both."""
+    shared = (
+        link("WhoId", "Name ID", *WHO),
+        link("WhatId", "Related To ID", *WHAT),
+        # Neither can be set: Salesforce takes it from WhatId, or from the contact.
+        link("AccountId", "Account ID", "Account", **FIXED),
+        text("Subject", "Subject", 255),
+        area("Description", "Description", 32000),
+    )
     return [
         object_type(
             "Task",
             "00T",
             [
-                link("WhoId", "Name ID", "Contact", "Lead"),
-                link("WhatId", "Related To ID", "Account", "Case"),
-                text("Subject", "Subject", 255),
+                *shared,
                 date("ActivityDate", "Due Date Only"),
                 pick(
                     "Status",
@@ -292,23 +305,59 @@ def _activities() -> list[ObjectType]:
                 pick(
                     "Priority", "Priority", "High/Normal/Low", default="Normal", always_visible=True
                 ),
-                area("Description", "Description", 32000),
-                pick("TaskSubtype", "Task Subtype", "Task/Email/ListEmail/Cadence/Call"),
+                flag("IsClosed", "Closed", **FIXED),
+                flag("IsHighPriority", "High Priority", **FIXED),
+                moment("CompletedDateTime", "Completed Date", **FIXED),
+                pick("Type", "Type", "Call/Meeting/Other"),
+                pick(
+                    "TaskSubtype",
+                    "Task Subtype",
+                    "Task/Email/ListEmail/Cadence/Call",
+                    default="Task",
+                    updateable=False,
+                ),
                 number("CallDurationInSeconds", "Call Duration", 8),
                 pick("CallType", "Call Type", "Internal/Inbound/Outbound"),
             ],
-            owned=True,
+            queues=True,
         ),
         object_type(
-            "CaseComment",
-            "00a",
+            "Event",
+            "00U",
             [
-                link("ParentId", "Parent ID", "Case", required=True, updateable=False),
-                area("CommentBody", "Body", 4000),
-                flag("IsPublished", "Published"),
+                *shared,
+                moment("ActivityDateTime", "Due Date Time", required=True),
+                number("DurationInMinutes", "Duration", 8, required=True),
+                text("Location", "Location", 255),
             ],
-            label="Case Comment",
+            owned=True,
         ),
+    ]
+
+
+def case_comment() -> ObjectType:
+    """No field of it has field-level security: whoever may comment sets them all."""
+    return object_type(
+        "CaseComment",
+        "00a",
+        [
+            link(
+                "ParentId",
+                "Parent ID",
+                "Case",
+                required=True,
+                updateable=False,
+            ),
+            area("CommentBody", "Body", 4000, in_bytes=True, always_visible=True),
+            flag("IsPublished", "Published", always_visible=True),
+        ],
+        label="Case Comment",
+    )
+
+
+def files() -> list[ObjectType]:
+    linked = (*WHAT, *WHO, "Task")
+    return [
         object_type(
             "ContentVersion",
             "068",
@@ -322,10 +371,7 @@ def _activities() -> list[ObjectType]:
                 link(
                     "FirstPublishLocationId",
                     "First Publish Location ID",
-                    "Account",
-                    "Case",
-                    "Contact",
-                    "Lead",
+                    *linked,
                     updateable=False,
                 ),
                 link("ContentDocumentId", "ContentDocument ID", "ContentDocument", **READ_ONLY),
@@ -335,224 +381,51 @@ def _activities() -> list[ObjectType]:
         object_type(
             "ContentDocument",
             "069",
-            [text("Title", "Title", 255), text("FileExtension", "File Extension", 40)],
+            [
+                text("Title", "Title", 255, always_visible=True),
+                text("FileExtension", "File Extension", 40, always_visible=True),
+            ],
             label="Content Document",
         ),
         object_type(
             "ContentDocumentLink",
             "06A",
             [
-                link("LinkedEntityId", "Linked Entity ID", "Account", "Case", "Contact", "Lead"),
-                link("ContentDocumentId", "ContentDocument ID", "ContentDocument"),
-                pick("ShareType", "Share Type", "V/C/I", default="V"),
-                pick("Visibility", "Visibility", "AllUsers/InternalUsers/SharedUsers"),
+                link("LinkedEntityId", "Linked Entity ID", *linked, always_visible=True),
+                link(
+                    "ContentDocumentId",
+                    "ContentDocument ID",
+                    "ContentDocument",
+                    always_visible=True,
+                ),
+                pick("ShareType", "Share Type", "V/C/I", default="V", always_visible=True),
+                pick(
+                    "Visibility",
+                    "Visibility",
+                    "AllUsers/InternalUsers/SharedUsers",
+                    always_visible=True,
+                ),
             ],
             label="Content Document Link",
         ),
     ]
 
 
-def _people() -> list[ObjectType]:
-    return [
-        object_type(
-            "User",
-            "005",
-            [
-                text("Username", "Username", 80, required=True, unique=True),
-                text("LastName", "Last Name", 80, required=True),
-                text("FirstName", "First Name", 40),
-                text("Name", "Full Name", 121, name_field=True, defaulted=True, **READ_ONLY),
-                email("Email", "Email", required=True),
-                text("Alias", "Alias", 8, required=True),
-                link("ProfileId", "Profile ID", "Profile", required=True),
-                flag("IsActive", "Active", default=True),
-                pick("UserType", "User Type", "Standard", default="Standard", **READ_ONLY),
-                pick("TimeZoneSidKey", "Time Zone", "", default="Europe/Amsterdam"),
-                pick("LocaleSidKey", "Locale", "", default="en_US"),
-                pick("LanguageLocaleKey", "Language", "", default="en_US"),
-                pick("EmailEncodingKey", "Email Encoding", "", default="UTF-8"),
-            ],
-            setup=True,
-        ),
-        object_type(
-            "Group",
-            "00G",
-            [
-                text("Name", "Name", 40, required=True, name_field=True),
-                text("DeveloperName", "Developer Name", 80),
-                pick("Type", "Type", "Queue/Regular", default="Queue"),
-            ],
-            setup=True,
-        ),
-        object_type(
-            "Organization",
-            "00D",
-            [
-                text("Name", "Name", 80, name_field=True),
-                text("OrganizationType", "Edition", 40),
-                flag("IsSandbox", "Is Sandbox"),
-                text("InstanceName", "Instance Name", 5),
-                text("NamespacePrefix", "Namespace Prefix", 15),
-                text("LanguageLocaleKey", "Language", 40),
-                text("TimeZoneSidKey", "Time Zone", 40),
-                text("DefaultLocaleSidKey", "Locale", 40),
-            ],
-            plural="Organizations",
-            setup=True,
-        ),
-        object_type(
-            "UserLicense",
-            "100",
-            [
-                text("Name", "Name", 255, name_field=True),
-                text("LicenseDefinitionKey", "Definition Key", 40),
-                text("MasterLabel", "Master Label", 255),
-            ],
-            label="User License",
-            setup=True,
-        ),
-        object_type(
-            "Profile",
-            "00e",
-            [
-                text("Name", "Name", 255, name_field=True, required=True),
-                text("Description", "Description", 255),
-                link("UserLicenseId", "User License ID", "UserLicense"),
-                *[flag(name, _words(name)) for name in SYSTEM_PERMISSIONS],
-            ],
-            setup=True,
-        ),
-    ]
-
-
-def _rights() -> list[ObjectType]:
-    return [
-        object_type(
-            "PermissionSet",
-            "0PS",
-            [
-                text("Name", "Permission Set Name", 80, required=True, name_field=True),
-                text("Label", "Permission Set Label", 80, required=True),
-                text("Description", "Description", 255),
-                link("LicenseId", "License ID", "PermissionSetLicense", "UserLicense"),
-                link("ProfileId", "Profile ID", "Profile", **READ_ONLY),
-                flag("IsOwnedByProfile", "Is Owned By Profile", **READ_ONLY),
-                flag("IsCustom", "Custom Permission Set", default=True, **READ_ONLY),
-                pick("Type", "Permission Set Type", "Regular/Profile/Group", default="Regular"),
-                flag("HasActivationRequired", "Session Activation Required"),
-                text("NamespacePrefix", "Namespace Prefix", 15, **READ_ONLY),
-                *[flag(name, _words(name)) for name in SYSTEM_PERMISSIONS],
-            ],
-            label="Permission Set",
-            setup=True,
-        ),
-        object_type(
-            "PermissionSetAssignment",
-            "0Pa",
-            [
-                link("AssigneeId", "Assignee ID", "User", required=True, updateable=False),
-                link(
-                    "PermissionSetId",
-                    "PermissionSet ID",
-                    "PermissionSet",
-                    required=True,
-                    updateable=False,
-                ),
-                flag("IsActive", "Is Active", default=True, **READ_ONLY),
-            ],
-            label="Permission Set Assignment",
-            setup=True,
-        ),
-        object_type(
-            "ObjectPermissions",
-            "110",
-            [
-                link("ParentId", "Parent ID", "PermissionSet", required=True, updateable=False),
-                pick("SobjectType", "SObject Type Name", "", required=True, updateable=False),
-                *[flag(name, _words(name)) for name in OBJECT_PERMISSIONS],
-            ],
-            label="Object Permissions",
-            plural="Object Permissions",
-            setup=True,
-        ),
-        object_type(
-            "FieldPermissions",
-            "01k",
-            [
-                link("ParentId", "Parent ID", "PermissionSet", required=True, updateable=False),
-                pick("SobjectType", "SObject Type Name", "", required=True, updateable=False),
-                pick("Field", "Field Name", "", required=True, updateable=False),
-                flag("PermissionsRead", "Read Field"),
-                flag("PermissionsEdit", "Edit Field"),
-            ],
-            label="Field Permissions",
-            plural="Field Permissions",
-            setup=True,
-        ),
-        object_type(
-            "PermissionSetLicense",
-            "0PL",
-            [
-                text("DeveloperName", "Developer Name", 80, name_field=True),
-                text("MasterLabel", "Permission Set License Label", 255),
-                text("PermissionSetLicenseKey", "License Key", 80),
-                pick("Status", "Status", "Active/Disabled", default="Active"),
-                number("TotalLicenses", "Total Licenses", 9),
-                number("UsedLicenses", "Used Licenses", 9),
-            ],
-            label="Permission Set License",
-            setup=True,
-        ),
-        object_type(
-            "PermissionSetLicenseAssign",
-            "2LA",
-            [
-                link("AssigneeId", "User ID", "User", required=True, updateable=False),
-                link(
-                    "PermissionSetLicenseId",
-                    "PermissionSetLicense ID",
-                    "PermissionSetLicense",
-                    required=True,
-                    updateable=False,
-                ),
-            ],
-            label="Permission Set License Assignment",
-            setup=True,
-        ),
-        object_type(
-            "AssignmentRule",
-            "01Q",
-            [
-                text("Name", "Name", 120, name_field=True, **READ_ONLY),
-                pick("SobjectType", "SObject Type", "Case/Lead", **READ_ONLY),
-                flag("Active", "Active", **READ_ONLY),
-            ],
-            label="Assignment Rule",
-            setup=True,
-        ),
-        object_type(
-            "CustomField",
-            "00N",
-            [
-                text("DeveloperName", "Name", 80, name_field=True, **READ_ONLY),
-                text("TableEnumOrId", "Object", 40, **READ_ONLY),
-                text("NamespacePrefix", "Namespace Prefix", 15, **READ_ONLY),
-                text("FullName", "Full Name", 255, updateable=False),
-                number("Length", "Length", 8, **READ_ONLY),
-            ],
-            label="Custom Field",
-            setup=True,
-            tooling=True,
-        ),
-    ]
-
-
-def _words(name: str) -> str:
-    """``PermissionsApiEnabled`` as a label: ``Api Enabled``."""
-    bare = name.removeprefix("Permissions")
-    return "".join(f" {c}" if c.isupper() and at else c for at, c in enumerate(bare))
-
-
 def standard_schema() -> Schema:
     """A fresh copy of all standard objects, for one org to change as it likes."""
-    return Schema([lead(), case(), contact(), account(), *_activities(), *_people(), *_rights()])
+    return Schema(
+        [
+            lead(),
+            case(),
+            contact(),
+            account(),
+            opportunity(),
+            *campaigns(),
+            *activities(),
+            case_comment(),
+            *files(),
+            *people(),
+            *statuses(),
+            *rights(),
+        ]
+    )

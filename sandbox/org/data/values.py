@@ -1,4 +1,4 @@
-"""What one field takes: from a JSON value to what is stored, or why not.
+"""Reading and checking one field's value: from JSON to what is stored, or why not.
 
 Two stages, because Salesforce has two: `read` is the parser's (an unreadable value refuses the
 whole call, JSON_PARSER_ERROR), `faults` is the system validation of one record.
@@ -24,7 +24,7 @@ _DATETIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[
 
 
 class Unreadable(ValueError):
-    """A value that the parser cannot turn into the field's type. Says it as Salesforce does."""
+    """A value that the parser cannot turn into the field's type; the message is Salesforce's."""
 
 
 def _token(value: Any) -> str:
@@ -123,8 +123,24 @@ def moment(value: str) -> float:
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
 
 
+def printed(kind: ObjectType, item: Field, record: dict[str, Any], version: str) -> Any:
+    """A field's value as the REST API prints it."""
+    value = record.get(item.name)
+    if item.type == "boolean":
+        return bool(value)
+    if item.type == "address":
+        prefix = item.name.removesuffix("Address")
+        names = ("street", "city", "state", "postalCode", "country")
+        parts = {n: record.get(prefix + n[0].upper() + n[1:]) for n in names}
+        return parts if any(parts.values()) else None
+    if item.type == "base64":
+        base = f"/services/data/{version}/sobjects/{kind.name}"
+        return f"{base}/{record['Id']}/{item.name}" if value else None
+    return value
+
+
 def utf16_length(value: str) -> int:
-    """How long Salesforce finds a text: characters outside the basic plane count twice."""
+    """The length as Salesforce counts it: characters outside the basic plane count twice."""
     return len(value) if value.isascii() else len(value.encode("utf-16-le", "surrogatepass")) // 2
 
 
@@ -134,7 +150,10 @@ def faults(field: Field, value: Any) -> Iterator[Problem]:
         return
     kind = field.type
     if kind in TEXT_TYPES:
-        if field.length and utf16_length(value) > field.length:
+        length = (
+            len(value.encode("utf-8", "surrogatepass")) if field.in_bytes else utf16_length(value)
+        )
+        if field.length and length > field.length:
             yield Problem(
                 "STRING_TOO_LONG",
                 f"{field.label}: data value too large: {value} (max length={field.length})",
@@ -146,12 +165,14 @@ def faults(field: Field, value: Any) -> Iterator[Problem]:
                 f"{field.label}: invalid email address: {value}",
                 (field.name,),
             )
-        elif field.restricted and value not in field.values:
-            yield Problem(
-                "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST",
-                f"{field.label}: bad value for restricted picklist field: {value}",
-                (field.name,),
-            )
+        elif field.restricted:
+            several = value.split(";") if kind == "multipicklist" else [value]
+            for unknown in (one for one in several if one not in field.values):
+                yield Problem(
+                    "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST",
+                    f"{field.label}: bad value for restricted picklist field: {unknown}",
+                    (field.name,),
+                )
     elif kind in NUMBER_TYPES:
         if field.precision and abs(value) >= 10 ** (field.precision - field.scale):
             yield Problem(

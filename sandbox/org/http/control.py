@@ -1,4 +1,4 @@
-"""The control API under ``/_sandbox``: what a test or a person tells the org from outside.
+"""The control API under ``/_sandbox``: for people, and for tests in other processes.
 
 It needs no token. Anything but a read must be sent as JSON, so that no web page in a browser on
 this machine can send it by itself.
@@ -7,56 +7,63 @@ this machine can send it by itself.
 from __future__ import annotations
 
 import threading
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, fields
+from typing import Any, Protocol
 
 from flask import Blueprint, Response, jsonify, request
 
 from sandbox.org.data.schema import TEXT_TYPES
 from sandbox.org.errors import Refused
 from sandbox.org.http import pages
-from sandbox.org.org import KEY_FIELD
-from sandbox.org.rules.rules import Condition
+from sandbox.org.oauth.tokens import App
+from sandbox.org.org import Org
+from sandbox.org.rules.customizations import Condition
 from sandbox.org.trouble import FAULT_FIELDS, Fault
-
-if TYPE_CHECKING:
-    from sandbox.org.http.server import OrgServer
-    from sandbox.org.oauth.oauth import App
-    from sandbox.org.org import Org
 
 MAX_OUTAGE_SECONDS = 3600.0
 
 
-class Wrong(ValueError):
-    """What was asked makes no sense; the message says why (400)."""
+class Outages(Protocol):
+    """The server that runs the org, as far as this API controls it."""
+
+    @property
+    def control_url(self) -> str: ...
+
+    def refuse_connections(self) -> None: ...
+
+    def accept_connections(self) -> None: ...
+
+
+class Invalid(ValueError):
+    """The request makes no sense; the message says why (400)."""
 
 
 def _body() -> dict[str, Any]:
     if request.mimetype != "application/json":
-        raise Wrong("send JSON, with Content-Type: application/json")
+        raise Invalid("send JSON, with Content-Type: application/json")
     body = request.get_json(silent=True)
     if not isinstance(body, dict):
-        raise Wrong("the body must be a JSON object")
+        raise Invalid("the body must be a JSON object")
     return body
 
 
 def _need(body: dict[str, Any], name: str) -> Any:
     if name not in body:
-        raise Wrong(f"{name} is missing")
+        raise Invalid(f"{name} is missing")
     return body[name]
 
 
-def blueprint(org: Org, server: OrgServer | None) -> Blueprint:
+def blueprint(org: Org, server: Outages) -> Blueprint:
     """All routes of the control API."""
     routes = Blueprint("control", __name__, url_prefix="/_sandbox")
 
-    def wrong(error: Exception) -> tuple[Response, int]:
+    def invalid(error: Exception) -> tuple[Response, int]:
         return jsonify(error=str(error)), 400
 
-    routes.register_error_handler(Wrong, wrong)
-    routes.register_error_handler(ValueError, wrong)
-    routes.register_error_handler(TypeError, wrong)
-    routes.register_error_handler(Refused, wrong)
+    routes.register_error_handler(Invalid, invalid)
+    routes.register_error_handler(ValueError, invalid)
+    routes.register_error_handler(TypeError, invalid)
+    routes.register_error_handler(Refused, invalid)
     routes.register_error_handler(
         KeyError, lambda e: (jsonify(error=f"there is no {e.args[0]}"), 404)
     )
@@ -69,7 +76,7 @@ def blueprint(org: Org, server: OrgServer | None) -> Blueprint:
     return routes
 
 
-def _trouble_routes(routes: Blueprint, org: Org, server: OrgServer | None) -> None:
+def _trouble_routes(routes: Blueprint, org: Org, server: Outages) -> None:
     @routes.get("/faults")
     def faults() -> Response:
         return jsonify(faults=[fault.as_dict() for fault in org.trouble.faults()])
@@ -79,7 +86,7 @@ def _trouble_routes(routes: Blueprint, org: Org, server: OrgServer | None) -> No
         body = _body()
         unknown = set(body) - FAULT_FIELDS
         if unknown:
-            raise Wrong(f"a fault has no {', '.join(sorted(unknown))}")
+            raise Invalid(f"a fault has no {', '.join(sorted(unknown))}")
         return jsonify(org.trouble.add(Fault(**body)).as_dict()), 201
 
     @routes.delete("/faults")
@@ -95,11 +102,9 @@ def _trouble_routes(routes: Blueprint, org: Org, server: OrgServer | None) -> No
     @routes.post("/outage")
     def outage() -> Response:
         """Refuse connections for so many seconds, or until ``DELETE`` on the control port."""
-        if server is None:
-            raise Wrong("there is no server to stop")
         seconds = _body().get("seconds")
         if seconds is None and not request.environ.get("sandbox.control"):
-            raise Wrong("seconds is needed: this port cannot be told to come back")
+            raise Invalid("seconds is missing: this port cannot end the outage")
         server.refuse_connections()
         if seconds is not None:
             timer = threading.Timer(
@@ -111,14 +116,8 @@ def _trouble_routes(routes: Blueprint, org: Org, server: OrgServer | None) -> No
 
     @routes.delete("/outage")
     def outage_over() -> Response:
-        if server is not None:
-            server.accept_connections()
+        server.accept_connections()
         return jsonify(down=False)
-
-    @routes.post("/connections/reset")
-    def reset_connections() -> Response:
-        _body()
-        return jsonify(reset=server.drop_connections() if server is not None else 0)
 
 
 def _time_routes(routes: Blueprint, org: Org) -> None:
@@ -241,7 +240,7 @@ def _schema_routes(routes: Blueprint, org: Org) -> None:
         kind = str(body.pop("type", "string"))
         numbers = {"boolean", "double", "int", "currency", "percent", "date", "datetime"}
         if kind not in TEXT_TYPES | numbers:
-            raise Wrong(f"type is one of {', '.join(sorted(TEXT_TYPES | numbers))}")
+            raise Invalid(f"type is one of {', '.join(sorted(TEXT_TYPES | numbers))}")
         if "values" in body:
             body["values"] = tuple(body["values"])
         item = org.add_field(object_name, name, kind, **body)
@@ -255,11 +254,6 @@ def _schema_routes(routes: Blueprint, org: Org) -> None:
             body["values"] = tuple(body["values"])
         item = org.change_field(object_name, name, **body)
         return jsonify(object=object_name, name=item.name)
-
-    @routes.delete("/fields/<object_name>/<name>")
-    def remove_field(object_name: str, name: str) -> Response:
-        org.remove_field(object_name, name)
-        return jsonify(removed=True)
 
     @routes.post("/access/field")
     def field_access() -> Response:
@@ -303,13 +297,13 @@ def _app_routes(routes: Blueprint, org: Org) -> None:
         for name, value in body.items():
             known = getattr(app, name, None)
             if name in ("name", "client_id") or known is None:
-                raise Wrong(f"{name} cannot be set")
+                raise Invalid(f"{name} cannot be set")
             if isinstance(known, float) and type(value) is int:
                 value = float(value)
             if isinstance(known, tuple | set) and isinstance(value, list):
                 value = type(known)(value)
             if type(value) is not type(known):
-                raise Wrong(f"{name} must be a {type(known).__name__}")
+                raise Invalid(f"{name} must be a {type(known).__name__}")
             setattr(app, name, value)
         return jsonify(_app_view(app))
 
@@ -321,7 +315,7 @@ def _app_view(app: App) -> dict[str, Any]:
     return {**view, "approved_users": sorted(app.approved_users)}
 
 
-def _look_routes(routes: Blueprint, org: Org, server: OrgServer | None) -> None:
+def _look_routes(routes: Blueprint, org: Org, server: Outages) -> None:
     @routes.get("/settings")
     def settings() -> Response:
         return jsonify(org.settings.as_dict())
@@ -338,7 +332,7 @@ def _look_routes(routes: Blueprint, org: Org, server: OrgServer | None) -> None:
 
     @routes.get("/state")
     def state() -> Response:
-        """Counts of everything, for a test that wants to know what happened."""
+        """Counts of records, requests, connections and tokens."""
         with org.lock:
             counted: dict[str, Any] = {
                 name: len(table.live)
@@ -346,8 +340,8 @@ def _look_routes(routes: Blueprint, org: Org, server: OrgServer | None) -> None:
                 if not table.kind.setup
             }
             return jsonify(
-                url=server.url if server is not None else org.url,
-                control_url=server.control_url if server is not None else "",
+                url=org.url,
+                control_url=server.control_url,
                 org_id=org.org_id,
                 now=org.clock.stamp(),
                 records=counted,
@@ -390,22 +384,21 @@ def _look_routes(routes: Blueprint, org: Org, server: OrgServer | None) -> None:
         org.merge(_object(org, body), str(_need(body, "master")), *_need(body, "losers"))
         return jsonify(merged=True)
 
-    @routes.post("/connected")
-    def connected() -> Response:
-        """Whether a refresh token would be honoured."""
-        return jsonify(connected=org.connected(str(_need(_body(), "refresh_token"))))
-
-    @routes.get("/keys-twice")
-    def keys_twice() -> Response:
-        return jsonify(keys_twice=org.keys_twice(request.args.get("field", KEY_FIELD)))
+    @routes.post("/convert")
+    def convert() -> Response:
+        """Convert a lead: ``{lead, account_id, contact_id, opportunity}``, all but the first
+        optional."""
+        body = dict(_body())
+        lead = str(_need(body, "lead"))
+        del body["lead"]
+        return jsonify(asdict(org.convert(lead, **body)))
 
     @routes.post("/reset")
     def reset() -> Response:
         """Back to a quiet, empty org; users, fields and tokens stay."""
         _body()
         org.reset()
-        if server is not None:
-            server.accept_connections()
+        server.accept_connections()
         return jsonify(reset=True)
 
     @routes.get("/feed")

@@ -1,25 +1,23 @@
-"""Pages for people: what came in, as it comes in, and one record in full.
+"""Pages for people: the list of leads and cases as they come in, and one record in full.
 
-Everything on them was written by a stranger on the other end of a phone, so it is escaped: by
-Jinja here, by ``textContent`` in the script.
+Everything on them was written by strangers, so it is escaped: by Jinja here, by ``textContent`` in
+the script.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Blueprint, Response, abort, make_response, render_template
-from werkzeug.wrappers import Response as AnyResponse
+from werkzeug.wrappers import Response as Page
 
 from sandbox.org.data import ids
 from sandbox.org.data.schema import SYSTEM_FIELDS, Field, ObjectType
 from sandbox.org.data.store import Record
-from sandbox.org.org import KEY_FIELD
-
-if TYPE_CHECKING:
-    from sandbox.org.org import Org
+from sandbox.org.data.values import printed
+from sandbox.org.org import KEY_FIELD, Org
 
 SHOWN = 100
 _HOMES = {
@@ -34,7 +32,7 @@ def printable(value: Any) -> str:
 
 
 def summary(org: Org, kind: ObjectType, record: Record) -> dict[str, Any]:
-    """What the live page says about one record."""
+    """One record's row on the live page."""
     lead = kind.name == "Lead"
     name = record.get("Name") if lead else record.get("SuppliedName")
     owner = org.store["User"].live.get(record.get("OwnerId", "")) or org.store["Group"].live.get(
@@ -87,44 +85,44 @@ def feed(org: Org) -> dict[str, Any]:
     return body
 
 
-def render(template: str, *, status: int = 200, **values: Any) -> AnyResponse:
+def render(template: str, *, status: int = 200, **values: Any) -> Page:
     """A page that loads nothing from elsewhere and runs no script but its own.
 
     There is no ``form-action``: the consent form ends in a redirect to the app.
     """
     nonce = secrets.token_urlsafe(16)
-    answer = make_response(render_template(template, nonce=nonce, **values), status)
-    answer.headers["Cache-Control"] = "no-store"
-    answer.headers["Content-Security-Policy"] = (
+    response = make_response(render_template(template, nonce=nonce, **values), status)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Content-Security-Policy"] = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
         "connect-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
     )
-    return answer
+    return response
 
 
 def blueprint(org: Org) -> Blueprint:
     routes = Blueprint("pages", __name__)
 
     @routes.get("/")
-    def home() -> AnyResponse:
+    def home() -> Page:
         return render("home.html", org_name=org.name, feed=feed(org))
 
     @routes.get("/<record_id>")
-    def record_page(record_id: str) -> AnyResponse:
+    def record_page(record_id: str) -> Page:
         if not re.fullmatch(r"[0-9A-Za-z]{15}(?:[0-9A-Za-z]{3})?", record_id):
             abort(404)
         return _record(record_id)
 
     @routes.get("/lightning/r/<record_id>/view")
     @routes.get("/lightning/r/<object_name>/<record_id>/view")
-    def lightning(record_id: str, object_name: str = "") -> AnyResponse:
+    def lightning(record_id: str, object_name: str = "") -> Page:
         return _record(record_id)
 
     @routes.get("/favicon.ico")
     def icon() -> Response:
         return Response(status=204)
 
-    def _record(record_id: str) -> AnyResponse:
+    def _record(record_id: str) -> Page:
         full = ids.normalise(record_id)
         kind = org.schema.by_id(full) if full else None
         with org.lock:
@@ -137,9 +135,9 @@ def blueprint(org: Org) -> Blueprint:
                     text="There is no record with this id. It may have been forgotten by a reset.",
                 )
             rows = []
-            # What the sender gave comes first, what the org wrote by itself last.
+            # The sender's fields come first, the org's own last.
             for item in sorted(kind.fields.values(), key=_written_by_org):
-                value = org.shown(kind, item, record, "v68.0")
+                value = printed(kind, item, record, "v68.0")
                 if value is None or item.type == "address":
                     continue
                 if isinstance(value, bool):

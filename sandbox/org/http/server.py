@@ -1,7 +1,7 @@
-"""The org over HTTP: one thread per connection, HTTP/1.1 with keep-alive, TLS if asked for.
+"""The org over HTTP.
 
-Requests are read whole, checked once for trouble, and handed to the REST API (`rest.serve`) or to
-the Flask application with OAuth, pages and control. Answers go out in one piece.
+Requests are read whole, checked once for faults, and passed to the REST API (`rest.api.serve`) or
+to the Flask application with OAuth, pages and control. Responses go out in one piece.
 """
 
 from __future__ import annotations
@@ -12,24 +12,23 @@ import io
 import secrets
 import select
 import socket
-import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
 from email.utils import formatdate
+from functools import partial
 from http.client import responses
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 from urllib.parse import unquote_to_bytes
 
+from sandbox.http_server import Handler, Server
 from sandbox.org.errors import Problem, Refused
-from sandbox.org.http.listener import Listener, reset
 from sandbox.org.http.tls import Certificate, make_certificate
 from sandbox.org.http.web import make_app
 from sandbox.org.org import Org
-from sandbox.org.rest import rest
-from sandbox.org.rest.call import Answer, refusal
+from sandbox.org.rest import api
+from sandbox.org.rest.call import Response, refusal
 from sandbox.org.trouble import Fault
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ class OrgServer:
     """Runs an org on a port of this machine: ``with OrgServer() as server: server.url``.
 
     A second port, `control_url`, serves the control API and the pages only. It stays reachable
-    while the first one refuses connections, and no fault touches it.
+    while the first one refuses connections, and no fault applies to it.
     """
 
     def __init__(
@@ -73,19 +72,25 @@ class OrgServer:
         self.org = org or Org.sample()
         self.certificate: Certificate | None = make_certificate(certificate_folder) if tls else None
         self.app: WSGIApplication = make_app(self.org, self)
-        self._listener = Listener(host, port, self._serve, admit=self._admit)
-        self._control = Listener(host, control_port, self._serve_control)
-        shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        shown = "localhost" if tls and shown in ("127.0.0.1", "::1") else shown
-        shown = f"[{shown}]" if ":" in shown else shown
-        scheme = "https" if tls else "http"
-        self.url = public_url.rstrip("/") or f"{scheme}://{shown}:{self._listener.port}"
-        self.control_url = f"http://{shown}:{self._control.port}"
+        self._server = Server(
+            partial(_Handler, owner=self, control=False),
+            host=host,
+            port=port,
+            tls=self.certificate.context if self.certificate else None,
+            admit=self._admit,
+        )
+        self._control = Server(
+            partial(_Handler, owner=self, control=True), host=host, port=control_port
+        )
+        self.url = public_url.rstrip("/") or self._server.url
+        self.control_url = self._control.url
         self.org.url = self.url
+        self._server.start()
+        self._control.start()
 
     @property
     def port(self) -> int:
-        return self._listener.port
+        return self._server.port
 
     def __enter__(self) -> Self:
         return self
@@ -101,16 +106,16 @@ class OrgServer:
     def close(self) -> None:
         """Stop serving and end all connections."""
         self.org.trouble.clear()
-        self._listener.close()
-        self._control.close()
+        self._server.stop()
+        self._control.stop()
 
     def refuse_connections(self) -> None:
-        """An outage: clients see ECONNREFUSED, open connections are reset."""
-        self._listener.refuse()
+        """Begin an outage: clients see ECONNREFUSED, open connections are reset."""
+        self._server.refuse()
 
     def accept_connections(self) -> None:
-        """The outage is over."""
-        self._listener.accept()
+        """End the outage."""
+        self._server.accept()
 
     @contextlib.contextmanager
     def down(self) -> Iterator[None]:
@@ -122,14 +127,8 @@ class OrgServer:
             self.accept_connections()
 
     def drop_connections(self) -> int:
-        """Reset the open connections, as after a long time idle; says how many there were."""
-        return self._listener.drop_connections()
-
-    def dropped(self, connection: socket.socket) -> bool:
-        """Whether this connection was dropped by an outage or by `drop_connections`."""
-        return self._listener.dropped(connection)
-
-    # --- connections ---------------------------------------------------------------------
+        """Reset the open connections, as after a long time idle; returns how many there were."""
+        return self._server.drop_connections()
 
     def _admit(self) -> bool:
         journal = self.org.journal
@@ -139,80 +138,34 @@ class OrgServer:
         journal.connections += 1
         return True
 
-    def _serve(self, connection: socket.socket, address: tuple[str, int]) -> None:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        stream = connection
-        try:
-            if self.certificate is not None:
-                connection.settimeout(30)
-                stream = self.certificate.context.wrap_socket(connection, server_side=True)
-                self._listener.adopt(connection, stream)
-                stream.settimeout(None)
-            _Handler(stream, address, self, control=False)
-        except (OSError, ValueError):
-            # The client went away, or does not trust the certificate.
-            pass
-        finally:
-            with contextlib.suppress(OSError):
-                stream.close()
 
-    def _serve_control(self, connection: socket.socket, address: tuple[str, int]) -> None:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with contextlib.suppress(OSError, ValueError):
-            _Handler(connection, address, self, control=True)
+class _Handler(Handler):
+    """One connection to the org or to its control port."""
 
-
-class _Gone(Exception):
-    """The connection is not to be used any more."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """Reads requests from one connection until it ends."""
-
-    protocol_version = "HTTP/1.1"
+    timeout: ClassVar[float | None] = None
     connection: socket.socket
 
     def __init__(
         self,
         connection: socket.socket,
         address: tuple[str, int],
-        server: OrgServer,
+        server: Server,
         *,
+        owner: OrgServer,
         control: bool,
     ) -> None:
-        self._server = server
-        self._org = server.org
+        self._owner = owner
+        self._org = owner.org
         self._for_control = control
-        super().__init__(connection, address, server)  # type: ignore[arg-type]
+        super().__init__(connection, address, server)
 
-    def handle(self) -> None:
-        with contextlib.suppress(_Gone, ConnectionError, ssl.SSLError, TimeoutError):
-            super().handle()
-
-    def handle_one_request(self) -> None:
-        self.raw_requestline = self.rfile.readline(65537)
-        if not self.raw_requestline:
-            self.close_connection = True
-            return
-        if len(self.raw_requestline) > 65536:
-            self.requestline = self.request_version = self.command = ""
-            self.send_error(414)
-            return
-        if self.parse_request():
-            self._answer_request()
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """The journal has it all."""
-
-    # --- one request ---------------------------------------------------------------------
-
-    def _answer_request(self) -> None:
+    def handle_any(self) -> None:
         begun = time.perf_counter()
-        body = self._read_body()
+        body = self._unpacked_body()
         if body is None:
             return
-        if self._server.dropped(self.connection):
-            self._reset()
+        if self.server.dropped(self.connection):
+            self.reset()
         if self._for_control or self.path.startswith("/_sandbox"):
             self._send(self._work(body, None))
             return
@@ -232,111 +185,91 @@ class _Handler(BaseHTTPRequestHandler):
             )
 
         if fault is not None:
-            self._answer_with(fault, body, note)
+            self._apply(fault, body, note)
             return
-        answer = self._work(body, None)
-        note(answer.status)
-        self._send(answer)
+        response = self._work(body, None)
+        note(response.status)
+        self._send(response)
 
-    def _read_body(self) -> bytes | None:
-        """The whole body, so that nothing of it is taken for the next request."""
-        if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
-            body = self._read_chunks()
-        else:
-            length = self.headers.get("Content-Length", "0")
-            if not length.isdigit() or int(length) > MAX_BODY:
-                self.close_connection = True
-                self._send(Answer(413 if length.isdigit() else 400, "", content_type="text/plain"))
-                return None
-            body = self.rfile.read(int(length)) if length != "0" else b""
-            if len(body) < int(length):
-                raise _Gone
+    def _unpacked_body(self) -> bytes | None:
+        """The whole body; None where a response was sent because it cannot be read."""
+        body = self.read_body(limit=MAX_BODY)
+        if body is None:
+            self._send(Response(413, "", content_type="text/plain"))
+            return None
         if self.headers.get("Content-Encoding", "").lower() == "gzip":
             try:
                 return gzip.decompress(body)
             except (OSError, EOFError):
-                self._send(Answer(400, "", content_type="text/plain"))
+                self._send(Response(400, "", content_type="text/plain"))
                 return None
         return body
 
-    def _read_chunks(self) -> bytes:
-        parts: list[bytes] = []
-        while True:
-            size = int(self.rfile.readline(100).partition(b";")[0].strip() or b"0", 16)
-            if size == 0:
-                while self.rfile.readline(65537).strip():
-                    pass
-                return b"".join(parts)
-            parts.append(self.rfile.read(size))
-            self.rfile.readline(10)
-            if sum(map(len, parts)) > MAX_BODY:
-                raise _Gone
-
     # --- the work ------------------------------------------------------------------------
 
-    def _work(self, body: bytes, fault: Fault | None) -> Answer:
-        """The honest answer to a request."""
+    def _work(self, body: bytes, fault: Fault | None) -> Response:
+        """The response to a request without any fault."""
         path = self.path
         salesforce = path.startswith(("/services/", "/id/"))
         if salesforce and not self._for_control:
             if self._org.settings.maintenance:
-                return Answer(503, MAINTENANCE_PAGE, content_type="text/html;charset=UTF-8")
+                return Response(503, MAINTENANCE_PAGE, content_type="text/html;charset=UTF-8")
             if path.startswith("/services/data"):
                 return self._rest(body, fault)
         return self._flask(body)
 
-    def _rest(self, body: bytes, fault: Fault | None) -> Answer:
+    def _rest(self, body: bytes, fault: Fault | None) -> Response:
         host = self.headers.get("Host", "")
         if host in self._org.former_hosts:
             location = self._org.instance_url + self.path
             page = f'<html><body>Moved to <a href="{location}">a new address</a></body></html>'
-            return Answer(302, page, {"Location": location}, content_type="text/html;charset=UTF-8")
+            return Response(
+                302, page, {"Location": location}, content_type="text/html;charset=UTF-8"
+            )
         trouble = fault.record_problem if fault is not None and fault.for_records else None
         headers = {name.lower(): value for name, value in self.headers.items()}
         try:
             with self._org.usage.running():
-                return rest.serve(
-                    self._org, self.command, self.path, headers, body, trouble=trouble
-                )
+                return api.serve(self._org, self.command, self.path, headers, body, trouble=trouble)
         except Refused as error:
             return refusal(error)
         except Exception as error:
             # A defect of the org itself must look like Salesforce's own, and be seen here.
-            self._server.org.journal.counts["defects"] += 1
+            self._org.journal.counts["defects"] += 1
             print(f"sandbox org: {self.command} {self.path}: {error!r}")
             problem = Problem("UNKNOWN_EXCEPTION", "An unexpected error occurred.", None)
-            return Answer(500, [problem.as_rest()])
+            return Response(500, [problem.as_rest()])
 
-    def _flask(self, body: bytes) -> Answer:
-        answer = Answer(500)
+    def _flask(self, body: bytes) -> Response:
+        response = Response(500)
 
         def start_response(
             status: str, headers: list[tuple[str, str]], exc_info: Any = None
         ) -> Any:
-            answer.status = int(status.partition(" ")[0])
-            answer.content_type = ""
-            answer.headers = {}
+            response.status = int(status.partition(" ")[0])
+            response.content_type = ""
+            response.headers = {}
             for name, value in headers:
                 if name.lower() == "content-type":
-                    answer.content_type = value
+                    response.content_type = value
                 elif name.lower() not in ("content-length", "connection"):
-                    answer.headers[name] = value
+                    response.headers[name] = value
             return lambda data: None
 
-        parts: Iterable[bytes] = self._server.app(self._environ(body), start_response)
+        parts: Iterable[bytes] = self._owner.app(self._environ(body), start_response)
         try:
-            answer.body = b"".join(parts)
+            response.body = b"".join(parts)
         finally:
             close = getattr(parts, "close", None)
             if close is not None:
                 close()
-        return answer
+        return response
 
     def _environ(self, body: bytes) -> WSGIEnvironment:
         path, _, query = self.path.partition("?")
         environ: WSGIEnvironment = {
             "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "https" if self._server.certificate else "http",
+            "wsgi.url_scheme": "https" if self._owner.certificate else "http",
             "wsgi.input": io.BytesIO(body),
             "wsgi.errors": io.StringIO(),
             "wsgi.multithread": True,
@@ -350,7 +283,7 @@ class _Handler(BaseHTTPRequestHandler):
             "QUERY_STRING": query,
             "REMOTE_ADDR": self.client_address[0],
             "SERVER_NAME": "localhost",
-            "SERVER_PORT": str(self._server.port),
+            "SERVER_PORT": str(self._owner.port),
             "SERVER_PROTOCOL": self.request_version,
             "CONTENT_LENGTH": str(len(body)),
         }
@@ -364,8 +297,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     # --- trouble -------------------------------------------------------------------------
 
-    def _answer_with(self, fault: Fault, body: bytes, note: Callable[[int], None]) -> None:
-        """Do what the fault says."""
+    def _apply(self, fault: Fault, body: bytes, note: Callable[[int], None]) -> None:
+        """Carry a fault out."""
         if fault.expire:
             token = self.headers.get("Authorization", "").partition(" ")[2]
             with self._org.lock:
@@ -380,30 +313,30 @@ class _Handler(BaseHTTPRequestHandler):
                 return
         if "before" in (fault.reset, fault.silence):
             note(0)
-            self._end_without_answer(fault)
-        instead = fault.answer()
+            self._end_silently(fault)
+        instead = fault.response()
         if instead is None or fault.commit:
-            answer = self._work(body, fault)
+            response = self._work(body, fault)
         if instead is not None:
             status, content = instead
-            answer = Answer(status, content, dict(fault.headers))
+            response = Response(status, content, dict(fault.headers))
             if isinstance(content, str):
-                answer.content_type = "text/html;charset=UTF-8"
+                response.content_type = "text/html;charset=UTF-8"
         if fault.latency_after:
             time.sleep(fault.latency_after)
         if "after" in (fault.reset, fault.silence):
             note(0)
-            self._end_without_answer(fault)
-        note(answer.status)
-        self._send(answer, mangle=fault.mangle, drip=fault.drip)
+            self._end_silently(fault)
+        note(response.status)
+        self._send(response, mangle=fault.mangle, drip=fault.drip)
 
     def _counts(self) -> bool:
         return self.path.startswith("/services/data")
 
-    def _end_without_answer(self, fault: Fault) -> NoReturn:
+    def _end_silently(self, fault: Fault) -> NoReturn:
         """Reset the connection: now, or when the client gives up or faults are cleared."""
         if fault.silence:
-            # Nobody sends before the answer: readable means that the client left. Not select():
+            # Nobody sends before the response: readable means that the client left. Not select():
             # thousands of connections may be open.
             client = select.poll()
             client.register(self.connection, select.POLLIN)
@@ -411,19 +344,15 @@ class _Handler(BaseHTTPRequestHandler):
             while time.monotonic() < ends and self._org.trouble.holds(fault):
                 if client.poll(50):
                     break
-        self._reset()
+        self.reset()
 
-    def _reset(self) -> NoReturn:
-        reset(self.connection)
-        raise _Gone
+    # --- responses -------------------------------------------------------------------------
 
-    # --- answers -------------------------------------------------------------------------
-
-    def _send(self, answer: Answer, *, mangle: str = "", drip: float = 0.0) -> None:
-        body = answer.encoded()
+    def _send(self, response: Response, *, mangle: str = "", drip: float = 0.0) -> None:
+        body = response.encoded()
         if mangle:
             body = _mangled(body, mangle)
-        head = [f"HTTP/1.1 {answer.status} {responses.get(answer.status, '')}\r\n"]
+        head = [f"HTTP/1.1 {response.status} {responses.get(response.status, '')}\r\n"]
         head.append(f"Date: {formatdate(usegmt=True)}\r\n")
         request_id = secrets.token_hex(16)
         headers: list[tuple[str, str]] = [
@@ -431,9 +360,9 @@ class _Handler(BaseHTTPRequestHandler):
             ("X-Request-Id", request_id),
             ("X-Sfdc-Request-Id", request_id),
         ]
-        own = {name.lower() for name in answer.headers}
+        own = {name.lower() for name in response.headers}
         headers = [h for h in headers if h[0].lower() not in own]
-        headers.extend(answer.headers.items())
+        headers.extend(response.headers.items())
         if (
             self._org.settings.gzip
             and len(body) > 500
@@ -441,9 +370,9 @@ class _Handler(BaseHTTPRequestHandler):
         ):
             body = gzip.compress(body, 5)
             headers.append(("Content-Encoding", "gzip"))
-        if answer.status not in (204, 304):
-            if answer.content_type:
-                headers.append(("Content-Type", answer.content_type))
+        if response.status not in (204, 304):
+            if response.content_type:
+                headers.append(("Content-Type", response.content_type))
             headers.append(("Content-Length", str(len(body))))
         if mangle == "truncate":
             self.close_connection = True
@@ -452,7 +381,7 @@ class _Handler(BaseHTTPRequestHandler):
         head.extend(f"{name}: {_one_line(value)}\r\n" for name, value in headers)
         head.append("\r\n")
         whole = "".join(head).encode("latin-1", "replace")
-        if self.command != "HEAD" and answer.status not in (204, 304):
+        if self.command != "HEAD" and response.status not in (204, 304):
             if mangle == "truncate":
                 body = body[: len(body) // 2]
             whole += body

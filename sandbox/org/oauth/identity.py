@@ -1,20 +1,19 @@
-"""Who a token belongs to, in the two bodies in which Salesforce tells it."""
+"""The identity of a token's user: the bodies of the identity URL and of userinfo."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from sandbox.org.data.store import Record
-    from sandbox.org.org import Org
+from sandbox.org.data.state import State
+from sandbox.org.data.store import Record
 
 
-def _urls(org: Org, user: Record) -> dict[str, str]:
-    base = org.instance_url
+def _urls(state: State, user: Record) -> dict[str, str]:
+    base = state.instance_url
     return {
-        "enterprise": f"{base}/services/Soap/c/{{version}}/{org.org_id[:15]}",
-        "metadata": f"{base}/services/Soap/m/{{version}}/{org.org_id[:15]}",
-        "partner": f"{base}/services/Soap/u/{{version}}/{org.org_id[:15]}",
+        "enterprise": f"{base}/services/Soap/c/{{version}}/{state.org_id[:15]}",
+        "metadata": f"{base}/services/Soap/m/{{version}}/{state.org_id[:15]}",
+        "partner": f"{base}/services/Soap/u/{{version}}/{state.org_id[:15]}",
         "rest": f"{base}/services/data/v{{version}}/",
         "sobjects": f"{base}/services/data/v{{version}}/sobjects/",
         "search": f"{base}/services/data/v{{version}}/search/",
@@ -26,13 +25,13 @@ def _urls(org: Org, user: Record) -> dict[str, str]:
     }
 
 
-def identity(org: Org, user: Record) -> dict[str, Any]:
+def identity(state: State, user: Record) -> dict[str, Any]:
     """The body of the identity URL, ``/id/<org>/<user>``."""
     return {
-        "id": f"{org.url}/id/{org.org_id}/{user['Id']}",
+        "id": state.identity_url(user["Id"]),
         "asserted_user": True,
         "user_id": user["Id"],
-        "organization_id": org.org_id,
+        "organization_id": state.org_id,
         "username": user["Username"],
         "nick_name": user.get("Alias", ""),
         "display_name": user.get("Name", ""),
@@ -51,7 +50,7 @@ def identity(org: Org, user: Record) -> dict[str, Any]:
         "mobile_phone_verified": False,
         "is_lightning_login_user": False,
         "status": {"created_date": None, "body": None},
-        "urls": _urls(org, user),
+        "urls": _urls(state, user),
         "active": True,
         "user_type": "STANDARD",
         "language": user.get("LanguageLocaleKey"),
@@ -62,12 +61,12 @@ def identity(org: Org, user: Record) -> dict[str, Any]:
     }
 
 
-def userinfo(org: Org, user: Record) -> dict[str, Any]:
+def userinfo(state: State, user: Record) -> dict[str, Any]:
     """The body of ``/services/oauth2/userinfo``."""
     return {
-        "sub": f"{org.url}/id/{org.org_id}/{user['Id']}",
+        "sub": state.identity_url(user["Id"]),
         "user_id": user["Id"],
-        "organization_id": org.org_id,
+        "organization_id": state.org_id,
         "preferred_username": user["Username"],
         "nickname": user.get("Alias", ""),
         "name": user.get("Name", ""),
@@ -77,11 +76,11 @@ def userinfo(org: Org, user: Record) -> dict[str, Any]:
         "family_name": user.get("LastName"),
         "zoneinfo": user.get("TimeZoneSidKey"),
         "photos": {"picture": "", "thumbnail": ""},
-        "profile": f"{org.instance_url}/{user['Id']}",
+        "profile": f"{state.instance_url}/{user['Id']}",
         "picture": "",
         "address": {"country": None},
         "is_salesforce_integration_user": False,
-        "urls": _urls(org, user),
+        "urls": _urls(state, user),
         "active": True,
         "user_type": "STANDARD",
         "language": user.get("LanguageLocaleKey"),

@@ -1,4 +1,4 @@
-"""One REST call on its way through the org, and its answer.
+"""One REST call and its response.
 
 A composite or batch makes several of them out of one HTTP request.
 """
@@ -7,25 +7,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 from urllib.parse import parse_qsl, unquote
 
 from sandbox.org.data.schema import ObjectType
 from sandbox.org.errors import Problem, Refused, not_found, refused
-from sandbox.org.oauth.oauth import Session
+from sandbox.org.oauth.tokens import Session
+from sandbox.org.org import Org
 from sandbox.org.rules.access import Rights
 from sandbox.org.rules.saving import SaveOptions
-
-if TYPE_CHECKING:
-    from sandbox.org.org import Org
 
 _UNSET: Any = object()
 
 
 @dataclass(slots=True)
-class Answer:
+class Response:
     """Status and body. A `body` of None is an empty one; text goes out as it is."""
 
     status: int
@@ -44,9 +42,20 @@ class Answer:
         return json.dumps(self.body, separators=(",", ":")).encode()
 
 
-def refusal(error: Refused) -> Answer:
-    """The array of problems that a refused call answers."""
-    return Answer(error.status, [problem.as_rest() for problem in error.problems])
+def refusal(error: Refused) -> Response:
+    """The response to a refused call: an array of problems."""
+    return Response(error.status, [problem.as_rest() for problem in error.problems])
+
+
+class Query(dict[str, str]):
+    """The parameters of a URL: the last value of each name, and with `all` every one."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
+        super().__init__(pairs)
+        self._pairs = pairs
+
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self._pairs if key == name]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,16 +65,18 @@ class Call:
     org: Org
     method: str
     parts: list[str]
-    query: dict[str, str]
+    query: Query
     headers: Mapping[str, str]
     session: Session
     actor: Rights
     version: str
-    dispatch: Callable[[Call], Answer]
-    """Answers another call: a composite is made of some."""
+    dispatch: Callable[[Call], Response]
+    """Serves another call: a composite is made of several."""
     raw: bytes = b""
     payload: Any = field(default=_UNSET)
     trouble: Callable[[str], Problem | None] | None = None
+    all_or_none: bool = False
+    """A composite around it is all-or-none, and so is this call."""
 
     def json(self) -> Any:
         """The body; raises `Refused` with JSON_PARSER_ERROR or UNSUPPORTED_MEDIA_TYPE."""
@@ -113,16 +124,16 @@ class Call:
             allow_duplicates=switches.get("allowsave") == "true",
             record_details=switches.get("includerecorddetails") == "true",
             version=self.version,
-            all_or_none=all_or_none,
+            all_or_none=all_or_none or self.all_or_none,
             trouble=self.trouble,
         )
 
 
-def split_target(target: str) -> tuple[list[str], dict[str, str]]:
+def split_target(target: str) -> tuple[list[str], Query]:
     """A request target as decoded path segments and query; ``%2F`` stays inside its segment."""
     path, _, query = target.partition("?")
     parts = [unquote(part) for part in path.split("/") if part]
-    return parts, dict(parse_qsl(query, keep_blank_values=True))
+    return parts, Query(parse_qsl(query, keep_blank_values=True))
 
 
 def read_json(raw: bytes) -> Any:

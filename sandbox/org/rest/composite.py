@@ -1,4 +1,4 @@
-"""Many records in one call: composite, collections, tree and batch.
+"""Many requests in one call: composite and batch, and the resources beside them.
 
 They count as one API call, except a batch, of which each part counts.
 """
@@ -6,21 +6,16 @@ They count as one API call, except a batch, of which each part counts.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
-from sandbox.org.data.schema import ObjectType
-from sandbox.org.data.store import Record
 from sandbox.org.errors import Refused, not_found, refused
-from sandbox.org.rest.call import Answer, Call, refusal, split_target
-from sandbox.org.rest.sobjects import external_id, show
+from sandbox.org.rest.call import Call, Response, refusal, split_target
 from sandbox.org.rest.versions import check_version
-from sandbox.org.rules.saving import Outcome
 
 MAX_SUBREQUESTS = 25
 MAX_QUERIES = 5
-MAX_RECORDS = 200
 _INHERITED = ("accept", "authorization", "content-type")
+_MANY = re.compile(r"/services/data/v[\d.]+/(?:query|queryAll|composite/sobjects)(?=[/?]|\Z)")
 _REFERENCE = re.compile(r"@\{([A-Za-z0-9_]+)((?:\.[A-Za-z0-9_]+|\[\d+\])*)\}")
 
 
@@ -33,36 +28,16 @@ def cost(call: Call) -> int:
     return 1
 
 
-def serve(call: Call) -> Answer:
-    parts = call.parts[1:]
-    if not parts:
-        call.allow("GET", "HEAD", "POST")
-        if call.method != "POST":
-            base = f"/services/data/{call.version}/composite"
-            return Answer(200, {n: f"{base}/{n}" for n in ("batch", "sobjects", "tree")})
-        return composite(call)
-    resources: dict[str, Callable[[Call, list[str]], Answer]] = {
-        "sobjects": collections,
-        "tree": tree,
-        "batch": batch,
-    }
-    if parts[0] not in resources:
-        raise not_found()
-    return resources[parts[0]](call, parts[1:])
-
-
 # --- composite --------------------------------------------------------------------------------
 
 
-def composite(call: Call) -> Answer:
-    """Up to 25 subrequests. The outer answer is 200 whatever became of them.
+def composite(call: Call) -> Response:
+    """Up to 25 subrequests. The outer response is 200 whatever they return.
 
     ``collateSubrequests`` lets Salesforce reorder; here subrequests always run as they stand.
     """
     body = call.object()
-    subrequests = body.get("compositeRequest")
-    if not isinstance(subrequests, list) or not subrequests:
-        raise refused(400, "JSON_PARSER_ERROR", "compositeRequest is required")
+    subrequests = checked(body.get("compositeRequest"))
     if len(subrequests) > MAX_SUBREQUESTS:
         raise refused(
             400,
@@ -70,39 +45,22 @@ def composite(call: Call) -> Answer:
             f"Limit of {MAX_SUBREQUESTS} subrequests exceeded. You can't have more than "
             f"{MAX_SUBREQUESTS} subrequests in a single composite request.",
         )
-    _check_shape(subrequests)
-    all_or_none = body.get("allOrNone") is True
-    results: list[dict[str, Any]] = []
-    known: dict[str, Any] = {}
-    failed_at: int | None = None
-    with call.org.store.transaction() as roll_back:
-        for at, item in enumerate(subrequests):
-            if failed_at is not None:
-                results.append(_halted(item["referenceId"]))
-                continue
-            answer = _subrequest(call, item, known)
-            if answer.status < 400:
-                known[item["referenceId"]] = answer.body
-            elif all_or_none:
-                failed_at = at
-            results.append(
-                {
-                    "body": answer.body,
-                    "httpHeaders": answer.headers,
-                    "httpStatusCode": answer.status,
-                    "referenceId": item["referenceId"],
-                }
-            )
-        if failed_at is not None:
-            roll_back()
-            for at in range(failed_at):
-                results[at] = _halted(subrequests[at]["referenceId"])
-    return Answer(200, {"compositeResponse": results})
+    many = sum(_MANY.match(item["url"]) is not None for item in subrequests)
+    if many > MAX_QUERIES:
+        raise refused(
+            400,
+            "PROCESSING_HALTED",
+            f"Limit of {MAX_QUERIES} query and collection operations exceeded.",
+        )
+    results, _ = run(call, subrequests, all_or_none=body.get("allOrNone") is True)
+    return Response(200, {"compositeResponse": results})
 
 
-def _check_shape(subrequests: list[Any]) -> None:
+def checked(subrequests: Any) -> list[dict[str, Any]]:
+    """Subrequests whose shape is right; raises `Refused`."""
+    if not isinstance(subrequests, list) or not subrequests:
+        raise refused(400, "JSON_PARSER_ERROR", "compositeRequest is required")
     seen: set[str] = set()
-    queries = 0
     for item in subrequests:
         if not isinstance(item, dict) or not all(
             isinstance(item.get(k), str) for k in ("method", "url", "referenceId")
@@ -113,16 +71,51 @@ def _check_shape(subrequests: list[Any]) -> None:
         if item["referenceId"] in seen:
             raise refused(400, "JSON_PARSER_ERROR", f"Duplicate referenceId: {item['referenceId']}")
         seen.add(item["referenceId"])
-        queries += re.search(r"/(?:query|queryAll|composite/sobjects)\b", item["url"]) is not None
-    if queries > MAX_QUERIES:
-        raise refused(
-            400,
-            "PROCESSING_HALTED",
-            f"Limit of {MAX_QUERIES} query and collection operations exceeded.",
-        )
+    return subrequests
 
 
-def _halted(reference: str) -> dict[str, Any]:
+def run(
+    call: Call, subrequests: list[dict[str, Any]], *, all_or_none: bool
+) -> tuple[list[dict[str, Any]], bool]:
+    """Serve subrequests one after the other; their results, and whether none failed.
+
+    With `all_or_none` the first that fails undoes all of them: it keeps its own result, every
+    other one is PROCESSING_HALTED.
+    """
+    results: list[dict[str, Any]] = []
+    bodies: dict[str, Any] = {}
+    failed = False
+    with call.org.store.transaction() as roll_back:
+        for at, item in enumerate(subrequests):
+            response = _subrequest(call, item, bodies, all_or_none=all_or_none)
+            if response.status < 400:
+                bodies[item["referenceId"]] = response.body
+            results.append(
+                {
+                    "body": response.body,
+                    "httpHeaders": response.headers,
+                    "httpStatusCode": response.status,
+                    "referenceId": item["referenceId"],
+                }
+            )
+            failed = failed or _failed(response)
+            if failed and all_or_none:
+                roll_back()
+                others = [halted(other["referenceId"]) for other in subrequests]
+                return [*others[:at], results[at], *others[at + 1 :]], False
+    return results, not failed
+
+
+def _failed(response: Response) -> bool:
+    """Whether a response is an error, or those of a collection with a row that failed."""
+    rows = response.body if isinstance(response.body, list) else []
+    return response.status >= 400 or any(
+        isinstance(row, dict) and row.get("success") is False for row in rows
+    )
+
+
+def halted(reference: str) -> dict[str, Any]:
+    """The result of a subrequest that was undone, or not even begun."""
     return {
         "body": [
             {
@@ -137,26 +130,37 @@ def _halted(reference: str) -> dict[str, Any]:
     }
 
 
-def _subrequest(call: Call, item: dict[str, Any], known: dict[str, Any]) -> Answer:
+def _subrequest(
+    call: Call, item: dict[str, Any], bodies: dict[str, Any], *, all_or_none: bool
+) -> Response:
     try:
-        url = _resolve(item["url"], known)
-        body = _resolve(item.get("body"), known)
+        url = _resolve(item["url"], bodies)
+        body = _resolve(item.get("body"), bodies)
         own = item.get("httpHeaders") or {}
         if not isinstance(own, dict):
             raise refused(400, "JSON_PARSER_ERROR", "httpHeaders must be an object")
         headers = {n: call.headers[n] for n in _INHERITED if n in call.headers}
         headers.update({str(k).lower(): str(v) for k, v in own.items()})
-        return _inner(call, item["method"].upper(), url, headers, body)
+        method = item["method"].upper()
+        return _inner(call, method, url, headers, body, all_or_none=all_or_none)
     except Refused as error:
         return refusal(error)
 
 
-def _inner(call: Call, method: str, url: str, headers: dict[str, str], body: Any) -> Answer:
+def _inner(
+    call: Call,
+    method: str,
+    url: str,
+    headers: dict[str, str],
+    body: Any,
+    *,
+    all_or_none: bool = False,
+) -> Response:
     parts, query = split_target(url)
     if parts[:2] != ["services", "data"] or len(parts) < 4 or parts[3:5] == ["composite", "batch"]:
         raise not_found()
     check_version(parts[2])
-    if parts[3:] == ["composite"]:
+    if parts[3:] in (["composite"], ["composite", "graph"]):
         raise refused(400, "JSON_PARSER_ERROR", "A composite cannot be part of a composite")
     inner = Call(
         org=call.org,
@@ -169,214 +173,64 @@ def _inner(call: Call, method: str, url: str, headers: dict[str, str], body: Any
         version=parts[2],
         trouble=call.trouble,
         dispatch=call.dispatch,
+        all_or_none=all_or_none,
     )
     if body is not None:
         inner.payload = body
     return call.dispatch(inner)
 
 
-def _resolve(value: Any, known: dict[str, Any]) -> Any:
-    """Put earlier answers in the place of ``@{reference.path}``; raises `Refused`."""
+def references(value: Any) -> set[str]:
+    """The reference ids that a URL or body names, at any depth."""
     if isinstance(value, dict):
-        return {name: _resolve(inner, known) for name, inner in value.items()}
+        return set().union(*map(references, value.values()))
     if isinstance(value, list):
-        return [_resolve(inner, known) for inner in value]
+        return set().union(*map(references, value))
+    if not isinstance(value, str) or "@{" not in value:
+        return set()
+    return {match[1] for match in _REFERENCE.finditer(value)}
+
+
+def _resolve(value: Any, bodies: dict[str, Any]) -> Any:
+    """Put values of earlier responses in the place of ``@{reference.path}``; raises `Refused`."""
+    if isinstance(value, dict):
+        return {name: _resolve(inner, bodies) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_resolve(inner, bodies) for inner in value]
     if not isinstance(value, str) or "@{" not in value:
         return value
     whole = _REFERENCE.fullmatch(value)
     if whole:
-        return _look_up(whole, known)
-    return _REFERENCE.sub(lambda m: str(_look_up(m, known)), value)
+        return _look_up(whole, bodies)
+    return _REFERENCE.sub(lambda m: str(_look_up(m, bodies)), value)
 
 
-def _look_up(match: re.Match[str], known: dict[str, Any]) -> Any:
+def _look_up(match: re.Match[str], bodies: dict[str, Any]) -> Any:
     try:
-        found = known[match[1]]
+        found = bodies[match[1]]
         for name, index in re.findall(r"\.([A-Za-z0-9_]+)|\[(\d+)\]", match[2]):
             found = found[name] if name else found[int(index)]
     except (KeyError, IndexError, TypeError):
+        found = None
+    if found is None:
+        # That an empty field counts as no value is not confirmed.
         raise refused(
             400,
             "PROCESSING_HALTED",
             f"Invalid reference specified. No value for {match[0][2:-1]} found in {match[1]}",
-        ) from None
+        )
     return found
 
 
-# --- collections ------------------------------------------------------------------------------
+# --- batch ------------------------------------------------------------------------------------
 
 
-def collections(call: Call, parts: list[str]) -> Answer:
-    """Up to 200 records of any objects; the answer is an ordered array."""
-    if call.method in ("GET", "HEAD") or (call.method == "POST" and len(parts) == 1):
-        return _retrieve(call, parts)
-    if call.method == "DELETE" and not parts:
-        return _delete(call)
-    if call.method == "PATCH" and len(parts) == 2:
-        return _upsert(call, parts)
-    if parts:
-        raise not_found()
-    call.allow("POST", "PATCH", "DELETE")
-    records, all_or_none = _records(call)
-    options = call.options(all_or_none=all_or_none)
-    if call.method == "POST":
-        rows = [(_kind(call, record), _fields(record)) for record in records]
-        return Answer(200, [_told(o) for o in call.org.saver.insert(rows, call.actor, options)])
-    updates = []
-    for record in records:
-        found = next((v for k, v in record.items() if k.lower() == "id"), None)
-        if not isinstance(found, str):
-            raise refused(400, "MISSING_ARGUMENT", "Id not specified in an update call")
-        updates.append((_kind(call, record), found, _fields(record, without_id=True)))
-    return Answer(200, [_told(o) for o in call.org.saver.update(updates, call.actor, options)])
-
-
-def _records(call: Call) -> tuple[list[dict[str, Any]], bool]:
-    body = call.object()
-    records = body.get("records")
-    if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
-        raise refused(400, "JSON_PARSER_ERROR", "The records list is required")
-    if len(records) > MAX_RECORDS:
-        raise refused(
-            400,
-            "EXCEEDED_ID_LIMIT",
-            f"record limit reached. cannot submit more than {MAX_RECORDS} records into this call",
-        )
-    return records, body.get("allOrNone") is True
-
-
-def _kind(call: Call, record: dict[str, Any]) -> ObjectType:
-    attributes = record.get("attributes")
-    name = attributes.get("type") if isinstance(attributes, dict) else None
-    if not isinstance(name, str):
-        raise refused(
-            400, "INVALID_FIELD", "The type attribute is required in the attributes of a record"
-        )
-    try:
-        return call.kind(name)
-    except Refused:
-        raise refused(400, "INVALID_TYPE", f"sObject type '{name}' is not supported.") from None
-
-
-def _fields(record: dict[str, Any], *, without_id: bool = False) -> dict[str, Any]:
-    if without_id:
-        return {k: v for k, v in record.items() if k.lower() not in ("id", "attributes")}
-    return {k: v for k, v in record.items() if k != "attributes"}
-
-
-def _told(outcome: Outcome, *, created: bool = False) -> dict[str, Any]:
-    told: dict[str, Any] = {}
-    if outcome.success:
-        told["id"] = outcome.id
-    told["success"] = outcome.success
-    told["errors"] = [problem.as_collection() for problem in outcome.problems]
-    if created and outcome.success:
-        told["created"] = outcome.created
-    return told
-
-
-def _upsert(call: Call, parts: list[str]) -> Answer:
-    kind = call.kind(parts[0])
-    column = external_id(call, kind, parts[1])
-    records, all_or_none = _records(call)
-    rows = []
-    for record in records:
-        fields = _fields(record)
-        key = next((v for k, v in fields.items() if k.lower() == column.name.lower()), None)
-        if key is None:
-            raise refused(400, "MISSING_ARGUMENT", f"{column.name} not specified")
-        rest_of = {k: v for k, v in fields.items() if k.lower() != column.name.lower()}
-        rows.append((kind, column, key, rest_of))
-    options = call.options(all_or_none=all_or_none)
-    outcomes = call.org.saver.upsert(rows, call.actor, options)
-    return Answer(200, [_told(o, created=True) for o in outcomes])
-
-
-def _delete(call: Call) -> Answer:
-    listed = [i for i in call.query.get("ids", "").split(",") if i]
-    rows = []
-    for record_id in listed:
-        kind = call.org.schema.by_id(record_id)
-        if kind is None:
-            raise refused(400, "MALFORMED_ID", f"malformed id {record_id}", ())
-        rows.append((kind, record_id))
-    all_or_none = call.query.get("allOrNone", "").lower() == "true"
-    outcomes = call.org.saver.delete(rows, call.actor, all_or_none=all_or_none)
-    return Answer(200, [_told(o) for o in outcomes])
-
-
-def _retrieve(call: Call, parts: list[str]) -> Answer:
-    if len(parts) != 1:
-        raise not_found()
-    kind = call.kind(parts[0])
-    if call.method == "POST":
-        body = call.object()
-        listed, fields = body.get("ids", []), body.get("fields", [])
-        if not _strings(listed) or not _strings(fields):
-            raise refused(400, "JSON_PARSER_ERROR", "ids and fields must be lists of text")
-        call.query = {**call.query, "fields": ",".join(fields)}
-    else:
-        listed = [i for i in call.query.get("ids", "").split(",") if i]
-    found: list[dict[str, Any] | None] = []
-    for record_id in listed:
-        try:
-            record: Record = call.org.visible_record(kind, record_id, call.actor)
-        except Refused:
-            found.append(None)
-            continue
-        found.append(show(call, kind, record))
-    return Answer(200, found)
-
-
-def _is_dict(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-def _strings(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-
-# --- tree and batch ---------------------------------------------------------------------------
-
-
-def tree(call: Call, parts: list[str]) -> Answer:
-    """All or nothing. Only one level is understood: records without children."""
-    call.allow("POST")
-    if len(parts) != 1:
-        raise not_found()
-    kind = call.kind(parts[0])
-    records, _ = _records(call)
-    names = []
-    for record in records:
-        attributes = record.get("attributes")
-        name = attributes.get("referenceId") if isinstance(attributes, dict) else None
-        if not isinstance(name, str) or name in names:
-            raise refused(
-                400, "INVALID_INPUT", "Each record needs a referenceId of its own in attributes"
-            )
-        names.append(name)
-    rows = [(kind, _fields(record)) for record in records]
-    outcomes = call.org.saver.insert(rows, call.actor, call.options(all_or_none=True))
-    broken = [
-        {"referenceId": name, "errors": [p.as_collection() for p in outcome.problems]}
-        for name, outcome in zip(names, outcomes, strict=True)
-        if not outcome.success and outcome.problems[0].code != "ALL_OR_NONE_OPERATION_ROLLED_BACK"
-    ]
-    if broken:
-        return Answer(400, {"hasErrors": True, "results": broken})
-    done = [
-        {"referenceId": name, "id": outcome.id}
-        for name, outcome in zip(names, outcomes, strict=True)
-    ]
-    return Answer(201, {"hasErrors": False, "results": done})
-
-
-def batch(call: Call, parts: list[str]) -> Answer:
+def batch(call: Call) -> Response:
     """Up to 25 independent subrequests; a failed one undoes nothing."""
     call.allow("POST")
     body = call.object()
     subrequests = body.get("batchRequests")
-    if parts or not isinstance(subrequests, list) or not all(map(_is_dict, subrequests)):
+    if not isinstance(subrequests, list) or not all(isinstance(item, dict) for item in subrequests):
         raise refused(400, "JSON_PARSER_ERROR", "batchRequests is required")
     if len(subrequests) > MAX_SUBREQUESTS:
         raise refused(400, "PROCESSING_HALTED", f"Limit of {MAX_SUBREQUESTS} subrequests exceeded.")
@@ -394,11 +248,11 @@ def batch(call: Call, parts: list[str]) -> Answer:
         headers["content-type"] = "application/json"
         try:
             target = "/services/data/" + url.removeprefix("/services/data/").lstrip("/")
-            answer = _inner(
+            response = _inner(
                 call, str(item.get("method", "GET")).upper(), target, headers, item.get("richInput")
             )
         except Refused as error:
-            answer = refusal(error)
-        failed = failed or answer.status >= 400
-        results.append({"statusCode": answer.status, "result": answer.body})
-    return Answer(200, {"hasErrors": failed, "results": results})
+            response = refusal(error)
+        failed = failed or response.status >= 400
+        results.append({"statusCode": response.status, "result": response.body})
+    return Response(200, {"hasErrors": failed, "results": results})

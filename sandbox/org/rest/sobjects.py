@@ -1,26 +1,27 @@
-"""`sobjects`: one record at a time, by its id or by an external id, and what an object is like."""
+"""`sobjects`: one record at a time, by its id or by an external id."""
 
 from __future__ import annotations
 
 import base64
-import io
 from typing import Any
-
-from werkzeug.formparser import parse_form_data
 
 from sandbox.org.data import ids
 from sandbox.org.data.schema import Field, ObjectType
 from sandbox.org.data.store import Record
-from sandbox.org.errors import KNOWN, not_found, refused
-from sandbox.org.rest.call import Answer, Call, read_json
+from sandbox.org.data.values import printed
+from sandbox.org.errors import KNOWN, Refused, not_found, refused
+from sandbox.org.rest.call import Call, Response
+from sandbox.org.rest.describe import describe, describe_global, object_summary
+from sandbox.org.rest.multipart import is_multipart, read_multipart
+from sandbox.org.rules.access import visible_record
 from sandbox.org.rules.saving import Outcome, raise_for
 
 
-def sobjects(call: Call) -> Answer:
+def sobjects(call: Call) -> Response:
     parts = call.parts
     if len(parts) == 1:
         call.allow("GET", "HEAD")
-        return Answer(200, describe_global(call))
+        return Response(200, describe_global(call))
     kind = call.kind(parts[1])
     if len(parts) == 2:
         call.allow("GET", "HEAD", "POST")
@@ -28,7 +29,7 @@ def sobjects(call: Call) -> Answer:
     if len(parts) == 3:
         if parts[2] == "describe":
             call.allow("GET", "HEAD")
-            return Answer(200, describe(call, kind))
+            return Response(200, describe(call, kind))
         return by_id(call, kind, parts[2])
     if len(parts) == 4:
         column = kind.field(parts[2])
@@ -40,42 +41,45 @@ def sobjects(call: Call) -> Answer:
     raise not_found()
 
 
-def basic_information(call: Call, kind: ObjectType) -> Answer:
-    return Answer(200, {"objectDescribe": object_summary(call, kind), "recentItems": []})
+def basic_information(call: Call, kind: ObjectType) -> Response:
+    return Response(200, {"objectDescribe": object_summary(call, kind), "recentItems": []})
 
 
-def create(call: Call, kind: ObjectType) -> Answer:
-    body = _multipart(call) if _is_multipart(call) else call.json()
+def create(call: Call, kind: ObjectType) -> Response:
+    body = _with_file(call) if is_multipart(call) else call.json()
     outcome = call.org.saver.insert([(kind, body)], call.actor, call.options())[0]
     return _created(call, kind, outcome)
 
 
-def _created(call: Call, kind: ObjectType, outcome: Outcome) -> Answer:
+def _created(call: Call, kind: ObjectType, outcome: Outcome) -> Response:
     raise_for(outcome)
     location = f"/services/data/{call.version}/sobjects/{kind.name}/{outcome.id}"
     body: dict[str, Any] = {"id": outcome.id, "success": True, "errors": []}
     if outcome.created is not None:
         body["created"] = outcome.created
-    return Answer(201, body, {"Location": location})
+    return Response(201, body, {"Location": location})
 
 
-def by_id(call: Call, kind: ObjectType, record_id: str) -> Answer:
+def by_id(call: Call, kind: ObjectType, record_id: str) -> Response:
     call.allow("GET", "HEAD", "PATCH", "DELETE")
+    if ids.normalise(record_id) is None:
+        # Salesforce takes what is no id for the name of an external id field.
+        raise no_external_id("-1")
     saver = call.org.saver
     if call.method == "PATCH":
         rows = [(kind, record_id, call.json())]
         raise_for(saver.update(rows, call.actor, call.options())[0])
-        return Answer(204)
+        return Response(204)
     if call.method == "DELETE":
         raise_for(saver.delete([(kind, record_id)], call.actor)[0])
-        return Answer(204)
+        return Response(204)
     if not call.actor.may_object(kind, "Read"):
         raise not_found()
-    record = call.org.visible_record(kind, record_id, call.actor)
-    return Answer(200, show(call, kind, record))
+    record = visible_record(call.org, kind, record_id, call.actor)
+    return Response(200, show(call, kind, record))
 
 
-def by_key(call: Call, kind: ObjectType, field_name: str, value: str) -> Answer:
+def by_key(call: Call, kind: ObjectType, field_name: str, value: str) -> Response:
     call.allow("GET", "HEAD", "PATCH", "POST", "DELETE")
     column = external_id(call, kind, field_name)
     saver = call.org.saver
@@ -91,8 +95,8 @@ def by_key(call: Call, kind: ObjectType, field_name: str, value: str) -> Answer:
             return _created(call, kind, outcome)
         raise_for(outcome)
         if int(call.version[1:].partition(".")[0]) < 46:
-            return Answer(204)
-        return Answer(200, {"id": outcome.id, "success": True, "errors": [], "created": False})
+            return Response(204)
+        return Response(200, {"id": outcome.id, "success": True, "errors": [], "created": False})
     found = saver.visible_ids(kind, column, value, call.actor)
     if not found or not call.actor.may_object(kind, "Read"):
         raise not_found()
@@ -100,8 +104,8 @@ def by_key(call: Call, kind: ObjectType, field_name: str, value: str) -> Answer:
         return _choices(call, kind, found)
     if call.method == "DELETE":
         raise_for(saver.delete([(kind, found[0])], call.actor)[0])
-        return Answer(204)
-    return Answer(200, show(call, kind, call.org.store[kind.name].live[found[0]]))
+        return Response(204)
+    return Response(200, show(call, kind, call.org.store[kind.name].live[found[0]]))
 
 
 def external_id(call: Call, kind: ObjectType, name: str) -> Field:
@@ -109,21 +113,25 @@ def external_id(call: Call, kind: ObjectType, name: str) -> Field:
     column = kind.field(name)
     usable = column is not None and (column.external_id or column.id_lookup)
     if column is None or not usable or not call.actor.may_read(kind, column):
-        raise refused(
-            404,
-            "NOT_FOUND",
-            f"Provided external ID field does not exist or is not accessible: {name}",
-        )
+        raise no_external_id(name)
     return column
 
 
-def _choices(call: Call, kind: ObjectType, found: tuple[str, ...]) -> Answer:
+def no_external_id(name: str) -> Refused:
+    return refused(
+        404,
+        "NOT_FOUND",
+        f"Provided external ID field does not exist or is not accessible: {name}",
+    )
+
+
+def _choices(call: Call, kind: ObjectType, found: tuple[str, ...]) -> Response:
     base = f"/services/data/{call.version}/sobjects/{kind.name}"
-    return Answer(300, [f"{base}/{record_id}" for record_id in found])
+    return Response(300, [f"{base}/{record_id}" for record_id in found])
 
 
 def show(call: Call, kind: ObjectType, record: Record) -> dict[str, Any]:
-    """A record as GET prints it: the fields asked for, or all that the user may see."""
+    """A record as GET prints it: the requested fields, or all that the user may see."""
     wanted = call.query.get("fields")
     if wanted:
         items = []
@@ -145,133 +153,22 @@ def show(call: Call, kind: ObjectType, record: Record) -> dict[str, Any]:
         }
     }
     for item in items:
-        body[item.name] = call.org.shown(kind, item, record, call.version)
+        body[item.name] = printed(kind, item, record, call.version)
     return body
 
 
-def blob(call: Call, kind: ObjectType, record_id: str, name: str) -> Answer:
+def blob(call: Call, kind: ObjectType, record_id: str, name: str) -> Response:
     """``…/ContentVersion/<id>/VersionData``: the file itself."""
     call.allow("GET", "HEAD")
     item = kind.field(name)
-    record = call.org.visible_record(kind, record_id, call.actor)
+    record = visible_record(call.org, kind, record_id, call.actor)
     if item is None or item.type != "base64" or not record.get(item.name):
         raise not_found()
     data = base64.b64decode(record[item.name])
-    return Answer(200, data, content_type="application/octetstream")
+    return Response(200, data, content_type="application/octetstream")
 
 
-def _is_multipart(call: Call) -> bool:
-    return call.headers.get("content-type", "").startswith("multipart/form-data")
-
-
-def _multipart(call: Call) -> dict[str, Any]:
-    """A file upload: a JSON part with the fields, and a part with the file."""
-    environ = {
-        "wsgi.input": io.BytesIO(call.raw),
-        "CONTENT_TYPE": call.headers.get("content-type", ""),
-        "CONTENT_LENGTH": str(len(call.raw)),
-        "REQUEST_METHOD": "POST",
-    }
-    _, form, files = parse_form_data(environ, silent=False)
-    body: dict[str, Any] = {}
-    for text in form.values():
-        fields = read_json(text.encode())
-        if isinstance(fields, dict):
-            body.update(fields)
-    for name, file in files.items():
-        content = file.stream.read()
-        if (file.content_type or "").startswith("application/json"):
-            fields = read_json(content)
-            if isinstance(fields, dict):
-                body.update(fields)
-        else:
-            body[name] = base64.b64encode(content).decode()
-    return body
-
-
-# --- describe ---------------------------------------------------------------------------------
-
-
-def object_summary(call: Call, kind: ObjectType) -> dict[str, Any]:
-    base = f"/services/data/{call.version}/sobjects/{kind.name}"
-    may = call.actor.may_object
-    return {
-        "activateable": False,
-        "createable": may(kind, "Create"),
-        "custom": kind.name.endswith("__c"),
-        "customSetting": False,
-        "deletable": may(kind, "Delete"),
-        "deprecatedAndHidden": False,
-        "feedEnabled": False,
-        "hasSubtypes": False,
-        "isSubtype": False,
-        "keyPrefix": kind.prefix,
-        "label": kind.label,
-        "labelPlural": kind.plural,
-        "layoutable": not kind.setup,
-        "mergeable": kind.name in ("Lead", "Contact", "Account", "Case"),
-        "mruEnabled": not kind.setup,
-        "name": kind.name,
-        "queryable": may(kind, "Read"),
-        "replicateable": True,
-        "retrieveable": may(kind, "Read"),
-        "searchable": not kind.setup,
-        "triggerable": not kind.setup,
-        "undeletable": may(kind, "Delete"),
-        "updateable": may(kind, "Edit"),
-        "urls": {
-            "describe": f"{base}/describe",
-            "rowTemplate": f"{base}/{{ID}}",
-            "sobject": base,
-        },
-    }
-
-
-def describe_global(call: Call) -> dict[str, Any]:
-    visible = [
-        kind
-        for kind in call.org.schema.objects.values()
-        if not kind.tooling and call.actor.may_object(kind, "Read")
-    ]
-    return {
-        "encoding": "UTF-8",
-        "maxBatchSize": 200,
-        "sobjects": [object_summary(call, kind) for kind in visible],
-    }
-
-
-def describe(call: Call, kind: ObjectType) -> dict[str, Any]:
-    """All fields that the user may see: a hidden one looks like one that does not exist."""
-    fields = []
-    for item in kind.fields.values():
-        if not call.actor.may_read(kind, item):
-            continue
-        shown = item.describe(editable=call.actor.may_edit(kind, item))
-        if kind.name == "Lead" and item.name == "Company" and call.org.settings.person_accounts:
-            shown["nillable"] = True
-        fields.append(shown)
-    return {
-        "actionOverrides": [],
-        "childRelationships": [],
-        "compactLayoutable": True,
-        **object_summary(call, kind),
-        "fields": fields,
-        "listviewable": None,
-        "lookupLayoutable": None,
-        "namedLayoutInfos": [],
-        "networkScopeFieldName": None,
-        "recordTypeInfos": [
-            {
-                "active": True,
-                "available": True,
-                "defaultRecordTypeMapping": True,
-                "developerName": "Master",
-                "master": True,
-                "name": "Master",
-                "recordTypeId": "012000000000000AAA",
-                "urls": {},
-            }
-        ],
-        "searchLayoutable": True,
-        "supportedScopes": [{"label": "All", "name": "everything"}],
-    }
+def _with_file(call: Call) -> dict[str, Any]:
+    """The fields of a file upload, with the file's content in base64."""
+    body, files = read_multipart(call)
+    return body | {name: base64.b64encode(content).decode() for name, content in files.items()}

@@ -1,21 +1,21 @@
-"""Finding duplicates and telling about them, in the body that Salesforce answers."""
+"""Duplicate rules: finding matches, and the error body that lists them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 from sandbox.org.data.schema import ObjectType
+from sandbox.org.data.state import State
 from sandbox.org.data.store import Record
 from sandbox.org.errors import Problem
-from sandbox.org.rules.access import Rights
-from sandbox.org.rules.rules import DuplicateRule, match_key
-
-if TYPE_CHECKING:
-    from sandbox.org.org import Org
+from sandbox.org.rules.access import Rights, sees
+from sandbox.org.rules.customizations import DuplicateRule, match_key
 
 
 def duplicate_problem(
-    org: Org,
+    state: State,
+    rules: Iterable[DuplicateRule],
     kind: ObjectType,
     record: Record,
     actor: Rights,
@@ -28,21 +28,26 @@ def duplicate_problem(
 
     `allow_save` passes alert rules, never blocking ones.
     """
-    for rule in org.rules.duplicates:
+    for rule in rules:
         if rule.object != kind.name or (allow_save and rule.action == "alert"):
             continue
-        found = _matches(org, rule, record)
+        found = _matches(state, rule, record)
         if found:
-            body = _result(org, rule, found, actor, details=details, version=version)
-            key = org.settings.duplicate_result_key
+            body = _result(state, rule, found, actor, details=details, version=version)
+            key = state.settings.duplicate_result_key or _key(version)
             return Problem("DUPLICATES_DETECTED", rule.message, None, {key: body})
     return None
 
 
-def _matches(org: Org, rule: DuplicateRule, record: Record) -> list[tuple[ObjectType, Record]]:
+def _key(version: str) -> str:
+    """The result's key: misspelt at v56 still, spelt right at v60; between the two unknown."""
+    return "duplicateResut" if int(version[1:].partition(".")[0]) <= 56 else "duplicateResult"
+
+
+def _matches(state: State, rule: DuplicateRule, record: Record) -> list[tuple[ObjectType, Record]]:
     found: list[tuple[ObjectType, Record]] = []
     for name in rule.match_objects or (rule.object,):
-        table = org.store[name]
+        table = state.store[name]
         ids: dict[str, None] = {}
         for field_name in rule.fields:
             if record.get(field_name) is None or table.kind.field(field_name) is None:
@@ -56,7 +61,7 @@ def _matches(org: Org, rule: DuplicateRule, record: Record) -> list[tuple[Object
 
 
 def _result(
-    org: Org,
+    state: State,
     rule: DuplicateRule,
     found: list[tuple[ObjectType, Record]],
     actor: Rights,
@@ -72,7 +77,7 @@ def _result(
             for kind, match in found
             if kind.name == name
             and actor.may_object(kind, "Read")
-            and actor.sees(kind, match, org.settings.private)
+            and sees(state, kind, match, actor)
         ]
         if not visible and name != rule.object:
             continue

@@ -14,27 +14,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sandbox.org.data import ids
 from sandbox.org.data.schema import Field, ObjectType
+from sandbox.org.data.state import State
 from sandbox.org.data.store import Record
-from sandbox.org.data.values import Unreadable, faults, missing, read
-from sandbox.org.errors import KNOWN, Problem, Refused, refused
-from sandbox.org.rules.access import Rights
+from sandbox.org.data.values import read
+from sandbox.org.errors import KNOWN, Problem, Refused
+from sandbox.org.rules.access import Rights, may_be_hidden, sees
+from sandbox.org.rules.customizations import Rules
+from sandbox.org.rules.deletion import delete_record
+from sandbox.org.rules.derivation import derived_fields
 from sandbox.org.rules.duplicates import duplicate_problem
+from sandbox.org.rules.parsing import parse
 from sandbox.org.rules.setup import setup_problems
-
-if TYPE_CHECKING:
-    from sandbox.org.org import Org
-
-# HTTP status of a single record's refusal, where it is not 400.
-STATUS = {
-    "INSUFFICIENT_ACCESS": 403,
-    "INSUFFICIENT_ACCESS_OR_READONLY": 403,
-    "ENTITY_IS_DELETED": 404,
-    "NOT_FOUND": 404,
-}
+from sandbox.org.rules.validation import CONVERTED, may_not, system_problems
 
 _WORDS = {
     "en": "duplicate value found: {field} duplicates value on record with id: {id}",
@@ -54,12 +49,12 @@ class SaveOptions:
     version: str = "v68.0"
     all_or_none: bool = False
     trouble: Callable[[str], Problem | None] | None = None
-    """Scripted trouble of this call: asked once for each record with the object's name."""
+    """The fault of this call, if any: called once for each record with the object's name."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one record."""
+    """The result of one record."""
 
     id: str | None = None
     problems: list[Problem] = field(default_factory=list)
@@ -70,7 +65,8 @@ class Outcome:
         return not self.problems
 
     def status(self) -> int:
-        return STATUS.get(self.problems[0].code, 400)
+        """The HTTP status with which a single-record call refuses it."""
+        return self.problems[0].status
 
 
 @dataclass(slots=True)
@@ -87,103 +83,9 @@ class _Draft:
 class Saver:
     """Saves records for one org. Every method is called under the org's lock."""
 
-    def __init__(self, org: Org) -> None:
-        self._org = org
-
-    # --- stage 1: the parser -------------------------------------------------------------
-
-    def parse(
-        self,
-        kind: ObjectType,
-        body: Any,
-        actor: Rights,
-        *,
-        update: bool = False,
-        ignore: str | None = None,
-    ) -> tuple[Record, list[Problem]]:
-        """Field values as they will be stored, and per-record problems; raises `Refused`.
-
-        `ignore` names the external id field of an upsert, which its URL gives already.
-        """
-        if not isinstance(body, dict):
-            raise refused(400, "JSON_PARSER_ERROR", "The value provided for the record is invalid")
-        values: Record = {}
-        blocked: list[str] = []
-        unlinked: list[Problem] = []
-        for name, value in body.items():
-            if name == "attributes":
-                continue
-            if isinstance(value, dict):
-                linked = self._foreign_key(kind, name, value, actor)
-                if isinstance(linked, Problem):
-                    unlinked.append(linked)
-                    continue
-                if linked is not None:
-                    values[linked[0]] = linked[1]
-                    continue
-            item = kind.field(name)
-            if item is None or not actor.may_read(kind, item):
-                raise refused(
-                    400, "INVALID_FIELD", f"No such column '{name}' on sobject of type {kind.name}"
-                )
-            if item.name == "Id" or (ignore is not None and item.name == ignore):
-                raise refused(
-                    400,
-                    "INVALID_FIELD",
-                    f"The {item.name} field should not be specified in the sobject data.",
-                )
-            writeable = item.updateable if update else item.createable
-            if not actor.everything and (not writeable or not actor.may_edit(kind, item)):
-                blocked.append(item.name)
-                continue
-            try:
-                values[item.name] = read(item, value)
-            except Unreadable as error:
-                raise refused(
-                    400, "JSON_PARSER_ERROR", f"{error} at [line:1, column:{_column(body, name)}]"
-                ) from error
-        if not blocked:
-            return values, unlinked
-        return values, [
-            *unlinked,
-            Problem(
-                "INVALID_FIELD_FOR_INSERT_UPDATE",
-                f"Unable to create/update fields: {', '.join(blocked)}. Please check the security "
-                "settings of this field and verify that it is read/write for your profile or "
-                "permission set.",
-                tuple(blocked),
-            ),
-        ]
-
-    def _foreign_key(
-        self, kind: ObjectType, name: str, value: dict[str, Any], actor: Rights
-    ) -> tuple[str, str] | Problem | None:
-        """``{"Account": {"Number__c": "7"}}`` names a parent by its external id.
-
-        One that is not there is the record's problem, not the call's. None: it is no such link.
-        """
-        item = kind.relationship(name)
-        if item is None:
-            return None
-        keys = {k: v for k, v in value.items() if k != "attributes"}
-        for target in item.reference_to:
-            parent = self._org.schema[target]
-            for key, wanted in keys.items():
-                column = parent.field(key)
-                if column is None or not column.external_id or len(keys) != 1:
-                    continue
-                if not actor.may_read(parent, column):
-                    continue
-                found = self._org.store[target].ids_with(column.name, wanted)
-                if len(found) == 1:
-                    return item.name, found[0]
-                return Problem(
-                    "INVALID_FIELD",
-                    f"Foreign key external ID: {wanted} not found for field {column.name} in "
-                    f"entity {target}",
-                    (),
-                )
-        return None
+    def __init__(self, state: State, rules: Rules) -> None:
+        self._state = state
+        self._rules = rules
 
     # --- the calls -----------------------------------------------------------------------
 
@@ -194,11 +96,12 @@ class Saver:
         options: SaveOptions,
     ) -> list[Outcome]:
         """Create records; raises `Refused` where the whole call is refused."""
+        state = self._state
         drafts = []
         for kind, body in rows:
-            values, problems = self.parse(kind, body, actor)
+            values, problems = parse(state, kind, body, actor)
             if not actor.may_object(kind, "Create"):
-                problems = [Problem("INSUFFICIENT_ACCESS", KNOWN["INSUFFICIENT_ACCESS"][1])]
+                problems = [may_not(kind)]
             drafts.append(_Draft(kind, values, Outcome(problems=problems)))
         return self._save(drafts, actor, options)
 
@@ -211,9 +114,10 @@ class Saver:
         ignore: str | None = None,
     ) -> list[Outcome]:
         """Change records by id; raises `Refused` where the whole call is refused."""
+        state = self._state
         drafts = []
         for kind, record_id, body in rows:
-            values, problems = self.parse(kind, body, actor, update=True, ignore=ignore)
+            values, problems = parse(state, kind, body, actor, update=True, ignore=ignore)
             problems = self.reach(kind, record_id, actor, "Edit") or problems
             full = ids.normalise(record_id) or record_id
             outcome = Outcome(id=full, problems=problems)
@@ -232,12 +136,13 @@ class Saver:
 
         Several matches are a problem DUPLICATE_EXTERNAL_ID whose `extra` has their ids.
         """
+        state = self._state
         drafts = []
         for kind, column, key, body in rows:
             found = self.visible_ids(kind, column, key, actor)
             creating = not found
-            values, problems = self.parse(
-                kind, body, actor, update=not creating, ignore=column.name
+            values, problems = parse(
+                state, kind, body, actor, update=not creating, ignore=column.name
             )
             outcome = Outcome(problems=problems, created=creating)
             draft = _Draft(kind, values, outcome)
@@ -252,13 +157,11 @@ class Saver:
                     )
                 ]
             elif creating and update_only:
-                outcome.problems = [Problem("NOT_FOUND", KNOWN["NOT_FOUND"][1], ())]
+                outcome.problems = [Problem("NOT_FOUND", KNOWN["NOT_FOUND"][1], status=404)]
             elif creating:
                 values[column.name] = read(column, key)
                 if not actor.may_object(kind, "Create"):
-                    outcome.problems = [
-                        Problem("INSUFFICIENT_ACCESS", KNOWN["INSUFFICIENT_ACCESS"][1])
-                    ]
+                    outcome.problems = [may_not(kind)]
             else:
                 draft.target = outcome.id = found[0]
                 outcome.problems = self.reach(kind, found[0], actor, "Edit") or problems
@@ -269,16 +172,14 @@ class Saver:
         self, rows: Sequence[tuple[ObjectType, str]], actor: Rights, *, all_or_none: bool = False
     ) -> list[Outcome]:
         """Move records to the recycle bin; their keys are free at once."""
-        org = self._org
+        state = self._state
         outcomes = []
-        with org.store.transaction() as roll_back:
+        with state.store.transaction() as roll_back:
             for kind, record_id in rows:
                 problems = self.reach(kind, record_id, actor, "Delete")
                 full = ids.normalise(record_id) or record_id
                 if not problems:
-                    stamp = org.clock.stamp()
-                    changes = {"LastModifiedDate": stamp, "SystemModstamp": stamp}
-                    org.store.delete(kind.name, full, changes)
+                    problems = delete_record(state, kind.name, full)
                 outcomes.append(Outcome(id=full, problems=problems))
             if all_or_none and any(not o.success for o in outcomes):
                 roll_back()
@@ -292,11 +193,11 @@ class Saver:
         full = ids.normalise(record_id)
         if full is None:
             return [Problem("MALFORMED_ID", f"malformed id {record_id}")]
-        table = self._org.store[kind.name]
+        table = self._state.store[kind.name]
         record = table.live.get(full)
         if record is None:
             if full in table.deleted:
-                return [Problem("ENTITY_IS_DELETED", "entity is deleted")]
+                return [Problem("ENTITY_IS_DELETED", "entity is deleted", status=404)]
             if full[:3] != kind.prefix:
                 return [
                     Problem(
@@ -305,28 +206,29 @@ class Saver:
                         ("Id",),
                     )
                 ]
-            return [Problem("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")]
-        private = self._org.settings.private
+            return [
+                Problem("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", status=404)
+            ]
         mine = (
             actor.everything
-            or kind.name not in private
+            or kind.name not in self._state.settings.private
             or record.get("OwnerId") == actor.user_id
             or actor.may_object(kind, "ModifyAllRecords")
         )
         if not actor.may_object(kind, action) or not mine:
-            return [
-                Problem(
-                    "INSUFFICIENT_ACCESS_OR_READONLY",
-                    "insufficient access rights on object id",
-                )
-            ]
+            message = "insufficient access rights on object id"
+            return [Problem("INSUFFICIENT_ACCESS_OR_READONLY", message, status=403)]
+        if full in self._state.locked and not actor.everything:
+            return [Problem("ENTITY_IS_LOCKED", "the entity is locked for editing")]
+        if action == "Edit" and record.get("IsConverted"):
+            return [CONVERTED]
         return []
 
     def visible_ids(
         self, kind: ObjectType, column: Field, key: Any, actor: Rights
     ) -> tuple[str, ...]:
         """Ids of the live records with this external id that `actor` may see."""
-        table = self._org.store[kind.name]
+        table = self._state.store[kind.name]
         if column.indexed:
             found = table.ids_with(column.name, key)
         else:
@@ -334,10 +236,9 @@ class Saver:
             found = tuple(
                 r["Id"] for r in table.live.values() if column.fold(r.get(column.name)) == wanted
             )
-        private = self._org.settings.private
-        if kind.name not in private:
+        if not may_be_hidden(self._state, kind):
             return found
-        return tuple(i for i in found if actor.sees(kind, table.live[i], private))
+        return tuple(i for i in found if sees(self._state, kind, table.live[i], actor))
 
     # --- stages 2 to 5 -------------------------------------------------------------------
 
@@ -347,7 +248,7 @@ class Saver:
             if draft.outcome.success:
                 draft.outcome.problems = self._before_save(draft, actor, options)
         outcomes = [draft.outcome for draft in drafts]
-        with self._org.store.transaction() as roll_back:
+        with self._state.store.transaction() as roll_back:
             for draft in drafts:
                 if draft.outcome.success:
                     draft.outcome.problems = self._commit(draft, actor, options)
@@ -358,7 +259,7 @@ class Saver:
 
     def _validate(self, drafts: list[_Draft], actor: Rights, options: SaveOptions) -> None:
         """Stage 2, and the limits that a whole call can break."""
-        org = self._org
+        state = self._state
         counts: dict[str, int] = {}
         for draft in drafts:
             counts[draft.kind.name] = counts.get(draft.kind.name, 0) + 1
@@ -366,11 +267,11 @@ class Saver:
             if not draft.outcome.success:
                 continue
             name = draft.kind.name
-            limit = org.settings.trigger_limits.get(name)
+            limit = state.settings.trigger_limits.get(name)
             trouble = options.trouble(name) if options.trouble else None
             if trouble is not None:
                 draft.outcome.problems = [trouble]
-            elif org.settings.storage_full and draft.target is None:
+            elif state.settings.storage_full and draft.target is None:
                 draft.outcome.problems = [
                     Problem("STORAGE_LIMIT_EXCEEDED", KNOWN["STORAGE_LIMIT_EXCEEDED"][1])
                 ]
@@ -382,93 +283,42 @@ class Saver:
                     )
                 ]
             else:
-                draft.outcome.problems = self._system_problems(draft)
+                draft.outcome.problems = self._system_problems(draft, actor)
 
-    def _system_problems(self, draft: _Draft) -> list[Problem]:
-        kind = draft.kind
-        problems = []
+    def _system_problems(self, draft: _Draft, actor: Rights) -> list[Problem]:
         given = tuple(draft.values)
-        if draft.target is None:
-            self._set_defaults(draft)
-            lacking = missing(kind, draft.values)
-            if lacking and kind.name == "Lead" and self._org.settings.person_accounts:
-                lacking = [name for name in lacking if name != "Company"]
+        before = None
+        if draft.target is not None:
+            before = self._state.store[draft.kind.name].live[draft.target]
         else:
-            lacking = [
-                name
-                for name, value in draft.values.items()
-                if value is None and kind.fields[name].required
-            ]
-        if lacking:
-            problems.append(
-                Problem(
-                    "REQUIRED_FIELD_MISSING",
-                    f"Required fields are missing: [{', '.join(lacking)}]",
-                    tuple(lacking),
-                )
-            )
-        for name in given:
-            value = draft.values[name]
-            if value is None:
-                continue
-            item = kind.fields[name]
-            found = list(faults(item, value))
-            if not found and item.type == "reference":
-                found = self._reference_problems(draft, item, value)
-            problems.extend(found)
-        return problems
-
-    def _reference_problems(self, draft: _Draft, item: Field, value: str) -> list[Problem]:
-        org = self._org
-        full = ids.normalise(value) or value
-        draft.values[item.name] = full
-        target = org.schema.by_id(full)
-        if target is None or target.name not in item.reference_to:
-            return [
-                Problem(
-                    "MALFORMED_ID",
-                    f"{item.label}: id value of incorrect type: {value}",
-                    (item.name,),
-                )
-            ]
-        record = org.store[target.name].live.get(full)
-        if record is None:
-            return [Problem("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")]
-        if item.name == "OwnerId" and target.name == "User" and not record.get("IsActive"):
-            return [
-                Problem(
-                    "INACTIVE_OWNER_OR_USER",
-                    f"operation performed with inactive user [{full}] as owner of "
-                    f"{draft.kind.name.lower()}",
-                )
-            ]
-        return []
-
-    def _set_defaults(self, draft: _Draft) -> None:
-        values = draft.values
-        for item in draft.kind.fields.values():
-            if item.default is not None and values.get(item.name) is None:
-                values[item.name] = item.default
+            for item in draft.kind.fields.values():
+                if item.default is not None and draft.values.get(item.name) is None:
+                    draft.values[item.name] = item.default
+        return system_problems(
+            self._state, draft.kind, draft.values, given, before=before, actor=actor
+        )
 
     def _before_save(self, draft: _Draft, actor: Rights, options: SaveOptions) -> list[Problem]:
         """Stage 3."""
-        org = self._org
+        state = self._state
         kind = draft.kind
-        record = draft.values
+        before: Record = {}
         if draft.target is not None:
-            record = {**org.store[kind.name].live[draft.target], **draft.values}
-        _derive(kind.name, record, draft)
-        if kind.name == "Case" and draft.values.get("ContactId"):
-            self._derive_from_contact(draft, record)
+            before = state.store[kind.name].live[draft.target]
+        record = {**before, **draft.values}
+        derived = derived_fields(state, kind.name, record, before)
+        record.update(derived)
+        draft.values.update(derived)
         if kind.setup:
-            return setup_problems(org, kind, record)
-        problems = org.rules.before_save(kind.name, record)
+            return setup_problems(state, kind, record)
+        problems = self._rules.before_save(kind.name, record)
         if draft.target is None:
             draft.values = record
         if problems:
             return problems
         found = duplicate_problem(
-            org,
+            state,
+            self._rules.duplicates,
             kind,
             record,
             actor,
@@ -478,40 +328,34 @@ class Saver:
         )
         return [found] if found else []
 
-    def _derive_from_contact(self, draft: _Draft, record: Record) -> None:
-        """A Case takes its contact's account and numbers."""
-        contact = self._org.store["Contact"].live.get(draft.values["ContactId"], {})
-        taken = {"ContactPhone": "Phone", "ContactEmail": "Email", "ContactMobile": "MobilePhone"}
-        found = {name: contact[source] for name, source in taken.items() if source in contact}
-        if record.get("AccountId") is None and contact.get("AccountId"):
-            found["AccountId"] = contact["AccountId"]
-        record.update(found)
-        draft.values.update(found)
-
     def _commit(self, draft: _Draft, actor: Rights, options: SaveOptions) -> list[Problem]:
         """Stages 4 and 5."""
-        org = self._org
+        state = self._state
         kind = draft.kind
         taken = self._taken(draft)
         if taken is not None:
             return [taken]
-        stamp = org.clock.stamp()
-        user_id = actor.user_id or org.system_user_id
+        stamp = state.clock.stamp()
+        user_id = actor.user_id or state.system_user_id
         touched = {
             "LastModifiedDate": stamp,
             "LastModifiedById": user_id,
             "SystemModstamp": stamp,
         }
-        if draft.target is not None:
-            org.store.update(kind.name, draft.target, {**draft.values, **touched})
-            return []
         if isinstance(options.auto_assign, str) and kind.name in ("Lead", "Case"):
-            rule = org.rules.assignment.get(ids.normalise(options.auto_assign) or "")
+            rule = self._rules.assignment.get(ids.normalise(options.auto_assign) or "")
             if rule is None or rule.object != kind.name:
                 # Code and wording are not confirmed; that it is refused is.
                 return [Problem("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")]
+        if draft.target is not None:
+            changed = {**state.store[kind.name].live[draft.target], **draft.values}
+            self._assign(kind.name, changed, options.auto_assign)
+            if "OwnerId" in changed:
+                draft.values["OwnerId"] = changed["OwnerId"]
+            state.store.update(kind.name, draft.target, {**draft.values, **touched})
+            return []
         record: Record = {
-            "Id": org.ids.make(kind.prefix),
+            "Id": state.ids.make(kind.prefix),
             **{name: value for name, value in draft.values.items() if value is not None},
             "IsDeleted": False,
             "CreatedDate": stamp,
@@ -522,60 +366,75 @@ class Saver:
             record.setdefault("OwnerId", user_id)
             self._assign(kind.name, record, options.auto_assign)
         if kind.name == "Case":
-            record["CaseNumber"] = org.next_case_number()
+            record["CaseNumber"] = state.next_case_number()
         comments = record.pop("Comments", None) if kind.name == "Case" else None
-        org.store.insert(kind.name, record)
+        state.store.insert(kind.name, record)
         draft.outcome.id = record["Id"]
         if comments is not None:
             self._comment(record, comments, touched)
         if kind.name == "ContentVersion":
             self._document(record, touched)
-        org.note_created(kind.name)
+        state.journal.created[kind.name] += 1
         return []
 
     def _taken(self, draft: _Draft) -> Problem | None:
-        org = self._org
-        table = org.store[draft.kind.name]
+        state = self._state
+        if draft.kind.name == "CampaignMember":
+            return self._member_twice(draft)
+        # Task and Event share their custom fields, and so the values of the unique ones.
+        activity = draft.kind.name in ("Task", "Event")
+        kinds = state.schema.with_fields_of("Activity") if activity else (draft.kind,)
         for item in draft.kind.fields.values():
             value = draft.values.get(item.name) if item.unique else None
             if value is None:
                 continue
-            for other in table.ids_with(item.name, value):
+            tables = (state.store[kind.name] for kind in kinds)
+            for other in (i for table in tables for i in table.ids_with(item.name, value)):
                 if other != draft.target:
                     shown = {"15": other[:15], "unknown": "<unknown>"}.get(
-                        org.settings.duplicate_value_id, other
+                        state.settings.duplicate_value_id, other
                     )
-                    words = _WORDS.get(org.settings.language, _WORDS["en"])
+                    words = _WORDS.get(state.settings.language, _WORDS["en"])
                     return Problem("DUPLICATE_VALUE", words.format(field=item.name, id=shown))
         return None
 
-    def _assign(self, name: str, record: Record, auto_assign: bool | str) -> None:
-        """Who owns a new record after the assignment rules ran.
+    def _member_twice(self, draft: _Draft) -> Problem | None:
+        """A lead or contact is in a campaign once; the refusal names no id."""
+        same = ("CampaignId", "LeadId", "ContactId")
+        for other in self._state.store["CampaignMember"].live.values():
+            member = all(other.get(name) == draft.values.get(name) for name in same)
+            if member and other["Id"] != draft.target:
+                return Problem("DUPLICATE_VALUE", "Already a campaign member.")
+        return None
 
-        A Case goes to the Default Case Owner even where no rule is active.
+    def _assign(self, name: str, record: Record, auto_assign: bool | str) -> None:
+        """Who owns a record after the assignment rules ran: a new one and a changed one alike.
+
+        A Case goes to the Default Case Owner even where no rule is active. [O] says so of new
+        ones; that a change without ``Sforce-Auto-Assign: FALSE`` does the same is not confirmed.
         """
         if auto_assign is False or name not in ("Lead", "Case"):
             return
-        rules = self._org.rules
+        rules = self._rules
         if isinstance(auto_assign, str):
             rule = rules.assignment[ids.normalise(auto_assign) or ""]
         else:
             active = rules.active_assignment(name)
             if active is None:
                 if name == "Case":
-                    record["OwnerId"] = self._org.settings.default_case_owner or record["OwnerId"]
+                    record["OwnerId"] = self._state.settings.default_case_owner or record["OwnerId"]
                 return
             rule = active
         owner = rule.owner_for(record)
         if owner is None and name == "Case":
-            owner = self._org.settings.default_case_owner or None
+            owner = self._state.settings.default_case_owner or None
         if owner is not None:
             record["OwnerId"] = owner
 
     def _extra(self, name: str, fields: Record, touched: Record) -> str:
-        org = self._org
-        new_id = org.ids.make(org.schema[name].prefix)
-        org.store.insert(
+        state = self._state
+        new_id = state.ids.make(state.schema[name].prefix)
+        state.store.insert(
             name,
             {
                 "Id": new_id,
@@ -609,30 +468,8 @@ class Saver:
             self._extra("ContentDocumentLink", fields, touched)
 
 
-def _derive(name: str, record: Record, draft: _Draft) -> None:
-    """What Salesforce works out from the record's own fields."""
-    if name in ("Lead", "Contact", "User"):
-        parts = (record.get("FirstName"), record.get("LastName"))
-        record["Name"] = " ".join(part for part in parts if part)
-        draft.values["Name"] = record["Name"]
-    elif name == "Case":
-        record["IsClosed"] = record.get("Status") == "Closed"
-        draft.values["IsClosed"] = record["IsClosed"]
-
-
-def _column(body: dict[str, Any], name: str) -> int:
-    """About where the value stands in the body, as the parser's messages say."""
-    column = 2
-    for key, value in body.items():
-        column += len(key) + 4
-        if key == name:
-            return column
-        column += len(str(value)) + 3
-    return column
-
-
 def _rolled_back(outcomes: list[Outcome]) -> None:
-    """All-or-none: what would have been saved says that it was not."""
+    """All-or-none: the others are reported as rolled back."""
     for outcome in outcomes:
         if outcome.success:
             outcome.id = None

@@ -1,16 +1,12 @@
-"""The rules of Setup's own objects: permission sets, what they grant, and to whom."""
+"""Validation of Setup objects: permission sets, the rights in them, assignments."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sandbox.org.data.schema import ObjectType
-from sandbox.org.data.standard import OBJECT_PERMISSIONS
+from sandbox.org.data.setup_objects import OBJECT_PERMISSIONS
+from sandbox.org.data.state import State
 from sandbox.org.data.store import Record
 from sandbox.org.errors import Problem
-
-if TYPE_CHECKING:
-    from sandbox.org.org import Org
 
 # What each object permission needs besides itself.
 _NEEDS = {
@@ -28,7 +24,7 @@ _NEEDS = {
 _TWICE = "duplicate value found: <unknown> duplicates value on record with id: <unknown>"
 
 
-def setup_problems(org: Org, kind: ObjectType, record: Record) -> list[Problem]:
+def setup_problems(state: State, kind: ObjectType, record: Record) -> list[Problem]:
     """Why Salesforce would not take this Setup record; empty where it would."""
     check = {
         "PermissionSet": _permission_set,
@@ -37,17 +33,17 @@ def setup_problems(org: Org, kind: ObjectType, record: Record) -> list[Problem]:
         "PermissionSetAssignment": _assignment,
         "PermissionSetLicenseAssign": _license_assignment,
     }.get(kind.name)
-    return check(org, record) if check else []
+    return check(state, record) if check else []
 
 
-def _others(org: Org, name: str, record: Record, *same: str) -> bool:
+def _others(state: State, name: str, record: Record, *same: str) -> bool:
     return any(
         other["Id"] != record.get("Id") and all(other.get(f) == record.get(f) for f in same)
-        for other in org.store[name].live.values()
+        for other in state.store[name].live.values()
     )
 
 
-def _permission_set(org: Org, record: Record) -> list[Problem]:
+def _permission_set(state: State, record: Record) -> list[Problem]:
     name = record.get("Name") or ""
     if not name.isascii() or not name.replace("_", "").isalnum() or not name[:1].isalpha():
         return [
@@ -59,7 +55,7 @@ def _permission_set(org: Org, record: Record) -> list[Problem]:
                 ("Name",),
             )
         ]
-    if _others(org, "PermissionSet", record, "Name"):
+    if _others(state, "PermissionSet", record, "Name"):
         return [
             Problem(
                 "DUPLICATE_DEVELOPER_NAME",
@@ -71,12 +67,12 @@ def _permission_set(org: Org, record: Record) -> list[Problem]:
     return []
 
 
-def _object_permissions(org: Org, record: Record) -> list[Problem]:
+def _object_permissions(state: State, record: Record) -> list[Problem]:
     name = record.get("SobjectType") or ""
-    kind = org.schema.find(name)
-    if kind is None or kind.setup:
+    kind = state.schema.find(name)
+    if kind is None or kind.setup or kind.name in ("Task", "Event"):
         return [_bad_choice("SObject Type Name", name, "SobjectType")]
-    if _others(org, "ObjectPermissions", record, "ParentId", "SobjectType"):
+    if _others(state, "ObjectPermissions", record, "ParentId", "SobjectType"):
         return [Problem("DUPLICATE_VALUE", _TWICE)]
     for permission in OBJECT_PERMISSIONS:
         if record.get(permission):
@@ -85,15 +81,15 @@ def _object_permissions(org: Org, record: Record) -> list[Problem]:
                 return [
                     Problem(
                         "FIELD_INTEGRITY_EXCEPTION",
-                        f"Permission {_said(permission)} {kind.name} depends on permission(s): "
-                        + ", ".join(f"{_said(need)} {kind.name}" for need in lacking),
+                        f"Permission {_shown(permission)} {kind.name} depends on permission(s): "
+                        + ", ".join(f"{_shown(need)} {kind.name}" for need in lacking),
                         (permission,),
                     )
                 ]
     return []
 
 
-def _said(permission: str) -> str:
+def _shown(permission: str) -> str:
     return {
         "PermissionsViewAllRecords": "View All",
         "PermissionsModifyAllRecords": "Modify All",
@@ -108,17 +104,17 @@ def _bad_choice(label: str, value: str, field: str) -> Problem:
     )
 
 
-def _field_permissions(org: Org, record: Record) -> list[Problem]:
+def _field_permissions(state: State, record: Record) -> list[Problem]:
     full = record.get("Field") or ""
     object_name, _, field_name = full.partition(".")
-    kind = org.schema.find(object_name)
+    kind = state.schema.find(object_name)
     item = kind.field(field_name) if kind and not kind.setup else None
     if kind is None or item is None or not item.permissionable:
         return [_bad_choice("Field Name", full, "Field")]
     record["Field"] = f"{kind.name}.{item.name}"
     if (record.get("SobjectType") or "").lower() != kind.name.lower():
         return [_bad_choice("SObject Type Name", record.get("SobjectType") or "", "SobjectType")]
-    if _others(org, "FieldPermissions", record, "ParentId", "Field"):
+    if _others(state, "FieldPermissions", record, "ParentId", "Field"):
         return [Problem("DUPLICATE_VALUE", _TWICE)]
     if record.get("PermissionsEdit") and not record.get("PermissionsRead"):
         return [
@@ -133,18 +129,18 @@ def _field_permissions(org: Org, record: Record) -> list[Problem]:
     return []
 
 
-def _assignment(org: Org, record: Record) -> list[Problem]:
-    if _others(org, "PermissionSetAssignment", record, "AssigneeId", "PermissionSetId"):
+def _assignment(state: State, record: Record) -> list[Problem]:
+    if _others(state, "PermissionSetAssignment", record, "AssigneeId", "PermissionSetId"):
         return [Problem("DUPLICATE_VALUE", _TWICE)]
-    user = org.store["User"].live.get(record.get("AssigneeId") or "", {})
-    chosen = org.store["PermissionSet"].live.get(record.get("PermissionSetId") or "", {})
+    user = state.store["User"].live.get(record.get("AssigneeId") or "", {})
+    chosen = state.store["PermissionSet"].live.get(record.get("PermissionSetId") or "", {})
     if chosen.get("IsOwnedByProfile"):
         return [Problem("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")]
-    if not _integration_licence(org, user) or _holds_api_licence(org, user):
+    if not _integration_licence(state, user) or _holds_api_licence(state, user):
         return []
     granted = [
         row["SobjectType"]
-        for row in org.store["ObjectPermissions"].live.values()
+        for row in state.store["ObjectPermissions"].live.values()
         if row["ParentId"] == chosen.get("Id")
     ]
     if not granted:
@@ -161,26 +157,26 @@ def _assignment(org: Org, record: Record) -> list[Problem]:
     ]
 
 
-def _license_assignment(org: Org, record: Record) -> list[Problem]:
+def _license_assignment(state: State, record: Record) -> list[Problem]:
     same = ("AssigneeId", "PermissionSetLicenseId")
-    if _others(org, "PermissionSetLicenseAssign", record, *same):
+    if _others(state, "PermissionSetLicenseAssign", record, *same):
         return [Problem("DUPLICATE_VALUE", _TWICE)]
     return []
 
 
-def _integration_licence(org: Org, user: Record) -> bool:
-    profile = org.store["Profile"].live.get(user.get("ProfileId") or "", {})
-    licence = org.store["UserLicense"].live.get(profile.get("UserLicenseId") or "", {})
+def _integration_licence(state: State, user: Record) -> bool:
+    profile = state.store["Profile"].live.get(user.get("ProfileId") or "", {})
+    licence = state.store["UserLicense"].live.get(profile.get("UserLicenseId") or "", {})
     return licence.get("Name") == "Salesforce Integration"
 
 
-def _holds_api_licence(org: Org, user: Record) -> bool:
+def _holds_api_licence(state: State, user: Record) -> bool:
     held = {
         row["PermissionSetLicenseId"]
-        for row in org.store["PermissionSetLicenseAssign"].live.values()
+        for row in state.store["PermissionSetLicenseAssign"].live.values()
         if row["AssigneeId"] == user.get("Id")
     }
     return any(
         row["Id"] in held and row.get("DeveloperName") == "SalesforceAPIIntegrationPsl"
-        for row in org.store["PermissionSetLicense"].live.values()
+        for row in state.store["PermissionSetLicense"].live.values()
     )

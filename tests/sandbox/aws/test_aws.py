@@ -203,8 +203,6 @@ def test_cloudformation_tells_the_outputs_and_lambda_the_environment(stack: Stac
     name = outputs["RefreshTokenFunction"]
     configured = stack.client("lambda").get_function_configuration(FunctionName=name)
     assert configured["Environment"]["Variables"]["OUTBOX_URL"] == stack.outbox_url
-    alias = stack.client("lambda").get_alias(FunctionName=name, Name="live")
-    assert alias["AliasArn"] == configured["FunctionArn"] + ":live"
 
 
 def test_a_stack_that_is_not_there_is_an_error(stack: Stack) -> None:

@@ -19,8 +19,8 @@ from tests.conftest import PATIENT
 
 ROOT = Path(__file__).parents[3]
 RECORDS = 40
-MOST_MODULES = 200
-"""Ceiling on what a cold start imports: 188 to 193 modules on Python 3.11 to 3.13."""
+MOST_MODULES = 235
+"""Ceiling on what a cold start imports: 226 modules on Python 3.11."""
 
 PROBE = """
 import json, sys
@@ -52,11 +52,13 @@ def imported_by(function: str) -> set[str]:
 
 
 @pytest.mark.parametrize("function", ["create_lead", "create_case", "receive_message"])
-def test_a_cold_start_imports_nothing_that_only_trouble_needs(function: str) -> None:
+def test_a_cold_start_imports_nothing_that_only_a_failure_needs(function: str) -> None:
     modules = imported_by(function)
     packages = {name.partition(".")[0] for name in modules}
-    dear = {"boto3", "botocore", "requests", "pydantic", "aws_lambda_powertools", "jmespath"}
-    assert packages & dear == set()
+    slow = {"boto3", "requests", "pydantic", "jwt", "cryptography"}
+    assert packages & slow == set()
+    # Powertools imports the bare package, to put its name into boto3's requests.
+    assert not {name for name in modules if name.startswith("botocore.")}
     assert "bridge.salesforce.error_codes" not in modules
     assert len(modules) <= MOST_MODULES
 

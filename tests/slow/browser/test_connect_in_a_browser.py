@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from cli.connect.oauth import EXPLANATIONS
+from cli.connect.sign_in_failures import EXPLANATIONS
 from sandbox.org.sample import (
     ADMIN_PASSWORD,
     ADMIN_USER,
@@ -111,7 +111,7 @@ def test_a_closed_tab_ends_the_program_with_words(local: Local, tab: Tab) -> Non
         tab.close()
         result = program.result()
     assert result.status == 1
-    assert EXPLANATIONS["no_answer"].what in result.err
+    assert EXPLANATIONS["no_callback"].what in result.err
     assert not local.secret().get("refresh_token")
 
 

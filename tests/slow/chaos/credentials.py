@@ -17,7 +17,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sandbox.org.oauth.oauth import Session
+from sandbox.org.oauth.tokens import Session
 from sandbox.org.trouble import Fault
 from sandbox.stack import Stack
 

@@ -28,9 +28,10 @@ from bridge.deadline import Deadline
 from bridge.delivery.creation import RecordCreator
 from bridge.delivery.deliver import Delivery
 from bridge.delivery.outbox import Envelope, Queues
-from bridge.errors import NoAnswer, NotKept, Unreachable
-from bridge.http import Answer, Http
-from bridge.oauth.sessions import AccessToken, Sessions
+from bridge.errors import NotKept
+from bridge.http import Http, NoConnection, NoResponse, Response
+from bridge.oauth.access_token import AccessToken
+from bridge.oauth.sessions import Sessions
 from bridge.records import ObjectName, Record
 from bridge.salesforce.client import Salesforce
 from bridge.settings import Settings
@@ -38,7 +39,7 @@ from bridge.telemetry import Telemetry
 from sandbox.aws.queues import Queues as Sqs
 from sandbox.org.errors import Problem
 from sandbox.org.org import Org
-from sandbox.org.rest import rest
+from sandbox.org.rest import api
 from sandbox.org.sample import CLIENT_ID, INTEGRATION_USER
 from sandbox.org.trouble import Fault
 from tests.conftest import ENVIRON
@@ -101,12 +102,12 @@ class OrgDoor(Http):
         body: bytes | None = None,
         deadline: Deadline,
         repeatable: bool = False,
-    ) -> Answer:
+    ) -> Response:
         trouble = self._fate.next()
         if trouble == "never sent":
-            raise Unreachable("nobody listens")
+            raise NoConnection("nobody listens")
         if trouble == "refused":
-            return Answer(503, {}, HTML)
+            return Response(503, {}, HTML)
         half = trouble == "half of it"
         if trouble == "session expired":
             self._org.oauth.expire_sessions()
@@ -118,16 +119,16 @@ class OrgDoor(Http):
 
         target = "/" + url.split("://", 1)[1].partition("/")[2]
         lower = {name.lower(): value for name, value in headers.items()}
-        answer = rest.serve(
+        answer = api.serve(
             self._org, method, target, lower, body or b"", trouble=locked if half else None
         )
         if trouble == "dies after":
             raise Killed
         if trouble == "answer lost":
-            raise NoAnswer("the connection was reset")
+            raise NoResponse("the connection was reset")
         if trouble == "done, and said to have failed":
-            return Answer(503, {}, HTML)
-        return Answer(answer.status, answer.headers, answer.encoded())
+            return Response(503, {}, HTML)
+        return Response(answer.status, answer.headers, answer.encoded())
 
 
 class SqsDoor:

@@ -87,12 +87,12 @@ def test_acknowledged_before_it_is_sent_a_record_is_lost(seed: int, tmp_path: Pa
         "deliver",
         "delivery/deliver.py",
         (
-            "        batch = _read(event)\n",
-            "        batch = _read(event)\n"
+            "        batch = read_batch(event)\n",
+            "        batch = read_batch(event)\n"
             # Ten at a time: one by one it may take longer than the outage.
             "        handles = [message['receiptHandle'] for message in event['Records']]\n"
             "        for at in range(0, len(handles), 10):\n"
-            "            self._sqs.delete_message_batch(\n"
+            "            self._queues._sqs.delete_message_batch(\n"
             "                QueueUrl=self._settings.outbox_url,\n"
             "                Entries=[\n"
             "                    {'Id': str(number), 'ReceiptHandle': handle}\n"

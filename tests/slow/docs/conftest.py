@@ -60,7 +60,7 @@ class World:
         return self.stack.request("GET", "/leads/nobody", api_key=value).status == 404
 
     def lead(self, key: str, **more: Any) -> Any:
-        """A flow's call; the answer's body."""
+        """A flow's call; the body of the response."""
         bird = {"channel": "whatsapp", "messageId": key, "displayName": "Ada Okafor"}
         return self.stack.request("POST", "/leads", {"bird": bird, **more}).json()
 
@@ -83,10 +83,10 @@ class World:
         """What the secret holds; empty if nothing."""
         client = self.stack.client("secretsmanager")
         try:
-            said = client.get_secret_value(SecretId=self.stack.secret_id)["SecretString"]
+            stored = client.get_secret_value(SecretId=self.stack.secret_id)["SecretString"]
         except client.exceptions.ClientError:
             return {}
-        found: dict[str, Any] = json.loads(said)
+        found: dict[str, Any] = json.loads(stored)
         return found
 
     def is_connected(self) -> bool:

@@ -1,9 +1,8 @@
-"""Takes out of the pages what a reader may type or expect to see.
+"""Reads the pages: commands, examples with their responses, tables.
 
-Everything is told by how Markdown already tells it: a fence has a language, a command is set as
-code, an answer stands under the command in a `console` fence. Where the circumstances of an example
-matter, an HTML comment before its fence says them (`<!-- while: an outage -->`); readers of the
-site do not see it.
+A fence has a language, a command is set as code, a response stands under its command in a `console`
+fence. Where the circumstances of an example matter, an HTML comment before its fence names them
+(`<!-- while: an outage -->`).
 """
 
 from __future__ import annotations
@@ -15,27 +14,10 @@ from functools import cache
 
 from tools.template import ROOT
 
-PAGES = (
-    "README.md",
-    "CONTRIBUTING.md",
-    *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md")),
-    *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "sandbox").rglob("*.md")),
-    "salesforce/README.md",
-    "tests/slow/chaos/README.md",
-)
-"""What is meant to be followed. Decisions and the changelog tell of the past."""
+FOLLOWED = ("README.md", "docs/connect.md", "docs/operations.md", "docs/troubleshooting.md")
+"""The pages of which every command is run: to try, deploy, connect, operate and repair."""
 
-_STARTS = (
-    "aws ",
-    "bird-salesforce ",
-    "curl ",
-    "make ",
-    "python -m ",
-    "sam ",
-    "sf ",
-    "npm ",
-    "pip ",
-)
+_STARTS = ("aws ", "bird-salesforce ", "curl ", "make ", "python -m ", "sam ", "sf ", "npm ")
 """How what is set as code in a sentence begins if it is a command."""
 
 
@@ -60,7 +42,7 @@ class Fence:
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """One line that a reader may type, whole: continuation lines are joined."""
+    """One command, whole: continuation lines are joined."""
 
     page: str
     section: str
@@ -114,8 +96,8 @@ def fences(page: str) -> tuple[Fence, ...]:
             inside.append(line.removeprefix(indent))
         elif heading := re.match(r"#+ (.+)", line):
             section, comment, before = heading[1], "", ""
-        elif said := re.fullmatch(r"\s*<!-- (.+) -->\s*", line):
-            comment = said[1]
+        elif remark := re.fullmatch(r"\s*<!-- (.+) -->\s*", line):
+            comment = remark[1]
         elif line.strip():
             comment, before = "", line.strip()
     return tuple(found)
@@ -123,7 +105,7 @@ def fences(page: str) -> tuple[Fence, ...]:
 
 @cache
 def commands(page: str) -> tuple[Command, ...]:
-    """What a reader may type, in the page's order: fences of sh line by line, and in sentences."""
+    """The page's commands, in its order: fences of sh line by line, and in sentences."""
     found: list[tuple[int, Command]] = []
     for fence in fences(page):
         if fence.language == "sh":
@@ -137,9 +119,9 @@ def commands(page: str) -> tuple[Command, ...]:
                 for one, _ in exchanges(fence.text)
             ]
     found += [
-        (number, Command(page=page, section=section, text=said))
-        for number, section, said in _inline(page)
-        if said.startswith(_STARTS)
+        (number, Command(page=page, section=section, text=text))
+        for number, section, text in _inline(page)
+        if text.startswith(_STARTS)
     ]
     return tuple(one for _, one in sorted(found, key=lambda pair: pair[0]))
 
@@ -150,9 +132,8 @@ def lines_of(text: str) -> Iterator[str]:
     for line in text.splitlines():
         whole += line + "\n"
         if not line.endswith("\\") and _balanced(whole):
-            said = re.sub(r"(^|\s{2,})# .*", "", whole.strip()).strip()
-            if said:
-                yield said
+            if line := re.sub(r"(^|\s{2,})# .*", "", whole.strip()).strip():
+                yield line
             whole = ""
 
 
@@ -161,7 +142,7 @@ def _balanced(text: str) -> bool:
 
 
 def exchanges(text: str) -> Iterator[tuple[str, str]]:
-    """What is typed (after `$ `) and what comes back, of a console."""
+    """Each command of a console (after `$ `) with the response below it."""
     for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
         typed, rest = "", part.splitlines(keepends=True)
         while rest:
@@ -172,7 +153,7 @@ def exchanges(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _inline(page: str) -> Iterator[tuple[int, str, str]]:
-    """Line, section and words of all that is set as code outside of fences."""
+    """Line, section and text of all that is set as code outside of fences."""
     text = re.sub(
         r"^\s*```.*?^\s*```",
         lambda one: "\n" * one[0].count("\n"),
@@ -217,5 +198,5 @@ def table(page: str, section: str, *head: str) -> Table:
 
 
 def codes(cell: str) -> list[str]:
-    """What is set as code in a cell."""
+    """The code in a cell."""
     return re.findall(r"`([^`]+)`", cell)

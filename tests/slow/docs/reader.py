@@ -91,7 +91,7 @@ def alone(*lines: str) -> Callable[[Callable[[World, str], None]], Callable[[Wor
 def paste_the_beginning(world: World) -> None:
     """What the operator's page wants to be pasted first."""
     for one in commands("docs/operations.md"):
-        if one.section == "Before you type" and one.text.startswith(("export", "output()")):
+        if one.section == "Before you start" and one.text.startswith(("export", "output()")):
             world.shell.must(one.text)
 
 
@@ -122,7 +122,7 @@ def words(line: str) -> list[str]:
 
 
 def program(world: World, line: str, **environ: str) -> Result:
-    """Run a `bird-salesforce` command in this process, as a script that nobody answers."""
+    """Run a `bird-salesforce` command in this process, as a script does, with nobody who types."""
     return run(*words(line), environ={**world.environ, **environ})
 
 
@@ -138,7 +138,7 @@ def sign_in(world: World, line: str, *, person: Person | None = None, **environ:
 
 @contextlib.contextmanager
 def at_a_terminal(world: World, line: str) -> Iterator[Terminal]:
-    """Run any command where somebody answers what it asks."""
+    """Run any command in a terminal, where somebody types."""
     with terminal(line, folder=world.folder, environ=world.environ) as opened:
         yield opened
 
@@ -150,6 +150,6 @@ def allow(opened: Terminal, person: Person | None = None) -> None:
 
 def program_behind(world: World, line: str) -> str:
     """The `bird-salesforce` command that a `make` command runs."""
-    said = world.shell.must(line.replace("make ", "make -n ", 1))
-    (found,) = (one for one in lines_of(said) if " -m cli " in one)
+    expanded = world.shell.must(line.replace("make ", "make -n ", 1))
+    (found,) = (one for one in lines_of(expanded) if " -m cli " in one)
     return "bird-salesforce " + found.split(" -m cli ")[1]

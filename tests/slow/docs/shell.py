@@ -85,10 +85,10 @@ class Shell:
         watch.start()
         out = ""
         try:
-            for said in bash.stdout:
-                if found := re.match(rf"{end} (\d+)", said):
+            for printed in bash.stdout:
+                if found := re.match(rf"{end} (\d+)", printed):
                     return Typed(int(found[1]), out.rstrip("\n"))
-                out += said
+                out += printed
         finally:
             watch.cancel()
         raise AssertionError(f"it did not end: {line}\n{out}")
@@ -135,7 +135,7 @@ def _program(path: Path, line: str) -> None:
 
 
 class Terminal:
-    """A terminal in which one program asks and somebody answers."""
+    """A terminal in which one program asks questions and somebody types."""
 
     def __init__(self, line: str, *, folder: Path, environ: Mapping[str, str]) -> None:
         self._controller, worker = pty.openpty()
@@ -153,7 +153,7 @@ class Terminal:
         self._read_to = 0
 
     def expect(self, words: str) -> re.Match[str]:
-        """Wait until the program has said this, after what was expected before."""
+        """Wait until the program has printed this, after what was expected before."""
         until = time.monotonic() + SECONDS
         while time.monotonic() < until:
             if found := re.compile(words).search(self.seen, self._read_to):
@@ -161,17 +161,17 @@ class Terminal:
                 return found
             if not self._read(until):
                 break
-        raise AssertionError(f"{words!r} was not said: {self.seen}")
+        raise AssertionError(f"{words!r} was not printed: {self.seen}")
 
     def _read(self, until: float) -> bool:
         if not select.select([self._controller], [], [], max(0.0, until - time.monotonic()))[0]:
             return False
         try:
-            said = os.read(self._controller, 65536)
+            printed = os.read(self._controller, 65536)
         except OSError:  # how Linux says that nobody holds the other end any more
             return False
-        self.seen += said.decode("utf-8", "replace").replace("\r", "")
-        return bool(said)
+        self.seen += printed.decode("utf-8", "replace").replace("\r", "")
+        return bool(printed)
 
     def type_hidden(self, line: str) -> None:
         """Type when the program no longer shows what is typed."""
@@ -200,7 +200,7 @@ class Terminal:
 
 @contextlib.contextmanager
 def terminal(line: str, *, folder: Path, environ: Mapping[str, str]) -> Iterator[Terminal]:
-    """A program that somebody answers, inside the `with` block."""
+    """A program in which somebody types, inside the `with` block."""
     opened = Terminal(line, folder=folder, environ=environ)
     try:
         yield opened

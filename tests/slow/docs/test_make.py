@@ -1,4 +1,4 @@
-"""Every `make` line on the pages expands to commands; `make help` names every target."""
+"""Every `make` line of the followed pages expands to commands; `make help` names every target."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import sys
 
 import pytest
 
-from tests.slow.docs.pages import PAGES, commands
+from tests.slow.docs.pages import FOLLOWED, commands
 from tools.template import ROOT
 
 LINES = sorted(
     {
         one.text
-        for page in PAGES
+        for page in FOLLOWED
         for one in commands(page)
         if re.match(r"(\w+=\S+ )?make ", one.text)
     }
@@ -35,12 +35,12 @@ def make(line: str) -> str:
 @pytest.mark.parametrize("line", LINES)
 def test_a_line_of_make_expands_to_commands_with_its_options(line: str) -> None:
     assert shutil.which("make")
-    said = make(line)
-    assert said.strip()
+    expanded = make(line)
+    assert expanded.strip()
     for given in re.findall(r"""ARGS=(?:"([^"]*)"|'([^']*)'|(\S+))""", line):
-        assert "".join(given) in said
+        assert "".join(given) in expanded
     for name, value in re.findall(r"\b(STAGE|FN|EVENT)=(\S+)", line):
-        assert value in said, name
+        assert value in expanded, name
 
 
 def test_help_names_every_target() -> None:
@@ -53,7 +53,7 @@ def test_help_names_every_target() -> None:
 
 
 @pytest.mark.parametrize(
-    ("called", "said"),
+    ("arguments", "message"),
     [
         ("sandbox.demo --stays", "unrecognized arguments: --stays"),
         ("sandbox --port 99999", "99999 is not a number from 1 to 65532"),
@@ -62,9 +62,9 @@ def test_help_names_every_target() -> None:
         ("tests.slow.fuzz.long soon", "invalid float value: 'soon'"),
     ],
 )
-def test_what_is_called_wrongly_says_so_and_does_nothing(called: str, said: str) -> None:
+def test_wrong_arguments_are_named_and_nothing_is_done(arguments: str, message: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", *called.split()],
+        [sys.executable, "-m", *arguments.split()],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -72,4 +72,4 @@ def test_what_is_called_wrongly_says_so_and_does_nothing(called: str, said: str)
         check=False,
     )
     assert done.returncode == 2
-    assert said in done.stdout + done.stderr and "Traceback" not in done.stderr
+    assert message in done.stdout + done.stderr and "Traceback" not in done.stderr

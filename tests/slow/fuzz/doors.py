@@ -28,13 +28,14 @@ from bridge.deadline import Deadline
 from bridge.delivery.creation import RecordCreator
 from bridge.delivery.deliver import Delivery
 from bridge.delivery.outbox import Queues
-from bridge.errors import BadRequest, BridgeError, CredentialsLost, NoAnswer, Unreachable
-from bridge.http import Answer
-from bridge.oauth.refresher import TokenRefresher, Vault
+from bridge.errors import BadRequest, BridgeError, CredentialsLost
+from bridge.http import NoConnection, NoResponse, Response
+from bridge.oauth.grant import GRANT_DESCRIPTIONS
+from bridge.oauth.refresher import TokenRefresher
 from bridge.oauth.sessions import Sessions
+from bridge.oauth.vault import Vault
 from bridge.records import ObjectName
 from bridge.salesforce.client import Salesforce
-from bridge.salesforce.error_codes import GRANT_DESCRIPTIONS
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
 from tests.conftest import ENVIRON
@@ -174,7 +175,7 @@ class Keyed(SmallAws):
 class Happening:
     """What the other side does with a call: an answer or an exception, after some time."""
 
-    what: Answer | Exception
+    what: Response | Exception
     seconds: float = 0.0
 
 
@@ -182,12 +183,12 @@ class MadeUp(Scripted):
     """Does what a list says, then for ever what stands last in it. Knows what it answered."""
 
     def __init__(self, happens: list[Happening], *, clock: Clock | None = None) -> None:
-        super().__init__(lambda call: Answer(500, {}, b""))
+        super().__init__(lambda call: Response(500, {}, b""))
         self._left = list(happens)
         self._clock = clock
-        self.given: list[tuple[Call, Answer]] = []
+        self.given: list[tuple[Call, Response]] = []
 
-    def send(self, method: str, url: str, **asked: Any) -> Answer:
+    def send(self, method: str, url: str, **asked: Any) -> Response:
         deadline: Deadline = asked["deadline"]
         headers: Mapping[str, str] = asked["headers"]
         call = Call(method, url, headers, asked.get("body"), bool(asked.get("repeatable")), 0.0)
@@ -199,13 +200,13 @@ class MadeUp(Scripted):
             (name + value).encode("latin-1")
             assert not set("\r\n") & set(name + value), "one header would be two"
         if not deadline.remaining():
-            raise Unreachable("no time was left to send the request")
+            raise NoConnection("no time was left to send the request")
         happens = self._left.pop(0) if len(self._left) > 1 else self._left[0]
         if self._clock is not None:
             left = deadline.remaining()
             self._clock.wait(min(happens.seconds, left))
             if happens.seconds > left:
-                raise NoAnswer("did not answer in time")
+                raise NoResponse("did not answer in time")
         if isinstance(happens.what, Exception):
             raise happens.what
         self.given.append((call, happens.what))
@@ -245,7 +246,7 @@ class Stand:
         """The answer to an event, looked at: its shape, its time, what was logged on the way."""
         started = time.monotonic()
         with self.telemetry.heard():
-            reply = self.api.answer(event, Context())
+            reply = self.api.respond(event, Context())
         assert time.monotonic() - started < BUDGET_SECONDS + 1.5
         if self.telemetry.faults:
             raise self.telemetry.faults[0]
@@ -625,7 +626,7 @@ def _signs(secret: str | None) -> bool:
     return isinstance(key, str) and bool(key.strip()) and key.isascii()
 
 
-def _granted(call: Call, answer: Answer) -> dict[str, Any] | None:
+def _granted(call: Call, answer: Response) -> dict[str, Any] | None:
     """The token answer that this is, if it can be believed (but for its signature)."""
     said = _json(answer.body)
     if answer.status == 200 and not isinstance(said, dict):

@@ -108,9 +108,9 @@ def refresh_token(stack: Stack) -> None:
 def renew(stack: Stack) -> None:
     token = stack.token()
     assert token is not None
-    answer = stack.invoke("refresh_token", {"refused_generation": token["generation"]})
-    assert not answer.failed, answer.payload
-    assert answer.json() == {"generation": token["generation"] + 1, "refreshed": True}
+    outcome = stack.invoke("refresh_token", {"refused_generation": token["generation"]})
+    assert not outcome.failed, outcome.payload
+    assert outcome.json() == {"generation": token["generation"] + 1, "refreshed": True}
 
 
 def deliver(stack: Stack) -> None:
@@ -135,8 +135,10 @@ def deliver(stack: Stack) -> None:
 def queue(stack: Stack, *bodies: Any) -> None:
     for number, fields in enumerate(bodies):
         key = f"k{number}-{time.time_ns()}"
-        said = {"v": 1, "object": "Lead", "key": key, "channel": "none", "fields": fields}
-        stack.client("sqs").send_message(QueueUrl=stack.outbox_url, MessageBody=json.dumps(said))
+        envelope = {"v": 1, "object": "Lead", "key": key, "channel": "none", "fields": fields}
+        stack.client("sqs").send_message(
+            QueueUrl=stack.outbox_url, MessageBody=json.dumps(envelope)
+        )
 
 
 WORK: dict[str, Callable[[Stack], None]] = {
@@ -322,13 +324,13 @@ def test_a_star_is_any_run_of_characters_and_everything_else_is_itself() -> None
 
 
 def test_a_condition_has_to_hold() -> None:
-    said = {
+    written = {
         "Effect": "Allow",
         "Action": "kms:Decrypt",
         "Resource": "arn:k",
         "Condition": {"StringEquals": {"kms:ViaService": "ssm.us-east-1.amazonaws.com"}},
     }
-    statement = Statement.parse(said)
+    statement = Statement.parse(written)
     assert statement.allows(
         "kms:Decrypt", "arn:k", {"kms:ViaService": "ssm.us-east-1.amazonaws.com"}
     )
@@ -336,7 +338,7 @@ def test_a_condition_has_to_hold() -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "written",
     [
         {"Effect": "Deny", "Action": "a:B", "Resource": "*"},
         {"Effect": "Allow", "NotAction": "a:B", "Resource": "*"},
@@ -344,6 +346,6 @@ def test_a_condition_has_to_hold() -> None:
         {"Effect": "Allow", "Action": "a:B", "Resource": "*", "Condition": {"Bool": {}}},
     ],
 )
-def test_a_statement_that_is_not_understood_is_an_error(said: Any) -> None:
+def test_a_statement_that_is_not_understood_is_an_error(written: Any) -> None:
     with pytest.raises((TemplateError, KeyError)):
-        Statement.parse(said)
+        Statement.parse(written)

@@ -56,7 +56,7 @@ class Drive:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
-        self.answers: list[Answer] = []
+        self.responses: list[Answer] = []
         self.outcomes: list[Outcome] = []
         self.tokens: set[str] = {stack.api_key, CLIENT_SECRET, SIGNING_KEY}
         self.number = 0
@@ -77,9 +77,9 @@ class Drive:
             "webhook-timestamp": stamp,
             "webhook-signature": f"v1,{base64.b64encode(signature).decode()}",
         }
-        answer = self.stack.request("POST", path, raw, headers={**signed, **headers})
-        self.answers.append(answer)
-        return answer
+        response = self.stack.request("POST", path, raw, headers={**signed, **headers})
+        self.responses.append(response)
+        return response
 
     def new(self, **more: Any) -> dict[str, Any]:
         self.number += 1
@@ -90,8 +90,8 @@ class Drive:
 
     def renew(self) -> None:
         token = self.stack.token()
-        asked = {"refused_generation": token["generation"] if token else None}
-        self.outcomes.append(self.stack.invoke("refresh_token", asked))
+        event = {"refused_generation": token["generation"] if token else None}
+        self.outcomes.append(self.stack.invoke("refresh_token", event))
 
     def deliver(self) -> None:
         self.stack.let_time_pass()
@@ -127,7 +127,7 @@ class Drive:
         form = f"bird.sender=%2B{NUMBER}&bird.text=zqxtext&bird.channel=sms&LastName=Zqx"
         self.post(path, form, **{"content-type": "application/x-www-form-urlencoded"})
         for key in (f"wamid.ZQX1{NUMBER}==", "Zqx%20nobody"):
-            self.answers.append(self.stack.request("GET", f"{path}?key={key}"))
+            self.responses.append(self.stack.request("GET", f"{path}?key={key}"))
 
     def requests_that_cannot_be_read(self, path: str) -> None:
         for body in ('{"text": "zqxtext', "zqx", '["zqx"]', '{"a": "zqx", "a": "zqx"}'):
@@ -136,7 +136,7 @@ class Drive:
         self.post(path, {**self.new(), "Description": "zqx🎈" * 80_000})
         self.post(path, {**self.new(), "zqx words where a field's name should be": "zqx"})
         self.post(path, {**self.new(), "LastName": {"zqx": ["zqx"]}})
-        self.answers.append(self.stack.request("POST", path, self.new(), api_key="zqx-key"))
+        self.responses.append(self.stack.request("POST", path, self.new(), api_key="zqx-key"))
 
     def records_that_salesforce_refuses(self, path: str) -> None:
         org = self.stack.org
@@ -185,16 +185,16 @@ class Drive:
     def webhooks(self) -> None:
         payload = {"type": "message.created", "message": {"from": f"+{NUMBER}", "text": "zqx"}}
         self.post("/webhooks/bird", payload)
-        self.answers.append(self.stack.request("POST", "/webhooks/bird", payload, api_key=None))
-        self.answers.append(self.stack.request("GET", f"/webhooks/bird?text=zqx&from={NUMBER}"))
+        self.responses.append(self.stack.request("POST", "/webhooks/bird", payload, api_key=None))
+        self.responses.append(self.stack.request("GET", f"/webhooks/bird?text=zqx&from={NUMBER}"))
 
     def deliveries(self) -> None:
         sqs, outbox = self.stack.client("sqs"), self.stack.outbox_url
         fields = {"LastName": "Zqx", "Company": "c", "Description": "zqxtext", "Phone": NUMBER}
         for number, change in enumerate(({}, {"Email": "zqx"}, {"Zqx__c": 1}, {"OwnerId": "zqx"})):
             channel = f"zqx {NUMBER}" if number % 2 else "sms"
-            said = {"v": 1, "object": "Lead", "channel": channel, "key": f"k{number}"}
-            body = json.dumps({**said, "fields": {**fields, **change}})
+            envelope = {"v": 1, "object": "Lead", "channel": channel, "key": f"k{number}"}
+            body = json.dumps({**envelope, "fields": {**fields, **change}})
             sqs.send_message(QueueUrl=outbox, MessageBody=body)
         for body in ("zqx", '{"zqx": 1}', '{"object": "Lead", "key": 1, "fields": "zqx"}'):
             sqs.send_message(QueueUrl=outbox, MessageBody=body)
@@ -314,7 +314,7 @@ def test_nothing_personal_is_left_where_operators_look(driven: Drive) -> None:
 @pytest.mark.timeout(240)
 def test_the_drive_went_everywhere(driven: Drive) -> None:
     """Or the test above would look for marks in empty logs."""
-    statuses = {answer.status for answer in driven.answers}
+    statuses = {response.status for response in driven.responses}
     assert statuses >= {200, 201, 202, 400, 401, 403, 404, 409, 422, 503}
     assert any(outcome.failed for outcome in driven.outcomes)
     metrics = "".join(driven.stack.logs(name) for name in FUNCTIONS)
@@ -330,16 +330,16 @@ def test_the_drive_went_everywhere(driven: Drive) -> None:
 def test_an_answer_repeats_nothing_of_the_customer_but_what_salesforce_said(
     driven: Drive,
 ) -> None:
-    for answer in driven.answers:
-        said = answer.json()
-        headers = json.dumps(dict(answer.headers))
+    for response in driven.responses:
+        body = response.json()
+        headers = json.dumps(dict(response.headers))
         assert not driven.marks_in(headers)
-        assert not driven.tokens & driven.marks_in(answer.body.decode())
-        if answer.status in (200, 201, 202, 503) and said["outcome"] != "rejected":
-            assert not driven.marks_in(answer.body.decode()), said
-        if said["outcome"] == "rejected":
-            said.pop("detail", None)
-            assert not driven.marks_in(json.dumps(said)), said
+        assert not driven.tokens & driven.marks_in(response.body.decode())
+        if response.status in (200, 201, 202, 503) and body["outcome"] != "rejected":
+            assert not driven.marks_in(response.body.decode()), body
+        if body["outcome"] == "rejected":
+            body.pop("detail", None)
+            assert not driven.marks_in(json.dumps(body)), body
 
 
 LEAKS = {

@@ -1,21 +1,28 @@
-"""How a function speaks HTTP: events in, flat JSON out, every problem with its answer.
+"""HTTP handler for records: POST makes one, GET finds one by its key.
 
-Answers are flat and scalar, because Flow Builder's "Fetch variables" step reads top-level keys
-only. Errors are `application/problem+json` (RFC 9457). `?errors=inline` answers 200 whatever
-happened, for flow steps that stop on anything else.
+Whatever goes wrong, the caller gets a response of the API's own shape. `?errors=inline` makes it a
+200, for flow steps that stop on anything else.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import time
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-from bridge.api.request import HttpRequest, read_record
-from bridge.deadline import Deadline, answer_by
-from bridge.delivery.creation import Created, Outcome, Queued, RecordCreator, Rejected
+from bridge.api.replies import (
+    UNSIGNED,
+    Reply,
+    found_reply,
+    ignored_reply,
+    not_now_reply,
+    outcome_reply,
+    problem_reply,
+    unknown_reply,
+)
+from bridge.api.request import HttpRequest, gateway_request_id, read_record
+from bridge.deadline import Deadline, respond_by
+from bridge.delivery.creation import Created, Failed, Outcome, Queued, RecordCreator
 from bridge.errors import (
     BadRequest,
     BridgeError,
@@ -24,21 +31,12 @@ from bridge.errors import (
     NoSuchRoute,
     NotKept,
     NotSetUp,
-    SalesforceProblem,
     Unavailable,
     Unsigned,
 )
 from bridge.records import ObjectName, Record
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
-
-RETRY_AFTER_SECONDS = 30
-PATHS: dict[ObjectName, str] = {"Lead": "/leads", "Case": "/cases"}
-UNSIGNED = (
-    "This address takes requests that Bird signed, with the key that is configured here and within "
-    "the time that the scheme allows. Nothing was stored. Which check failed is in the function's "
-    "log only."
-)
 
 
 class LambdaContext(Protocol):
@@ -57,33 +55,8 @@ class Gate(Protocol):
         """Raises Unsigned, NotKept."""
 
 
-@dataclass(frozen=True)
-class Reply:
-    """An answer before it is put into Lambda's proxy form."""
-
-    status: int
-    said: dict[str, Any]
-    retry_after_seconds: int | None = None
-
-    def as_proxy(self, *, inline: bool) -> dict[str, Any]:
-        """The proxy integration's response."""
-        problem = self.status >= 400 and not inline
-        headers = {
-            "Content-Type": "application/problem+json" if problem else "application/json",
-            "Cache-Control": "no-store",
-        }
-        if self.retry_after_seconds is not None:
-            headers["Retry-After"] = str(self.retry_after_seconds)
-        return {
-            "statusCode": 200 if inline else self.status,
-            "headers": headers,
-            "body": json.dumps(self.said),
-            "isBase64Encoded": False,
-        }
-
-
 class RecordApi:
-    """POST makes a record, GET tells what became of one; for one object.
+    """The API of one object.
 
     With no object, each request chooses its own by its channel, and a GET makes a record too:
     "Forward to URL" may be set to that method.
@@ -104,17 +77,19 @@ class RecordApi:
         self._settings = settings
         self._telemetry = telemetry
 
-    def answer(self, event: Any, context: LambdaContext) -> dict[str, Any]:
-        """Answer one proxy event; whatever goes wrong, the caller gets an answer in our shape."""
-        self._telemetry.begin(getattr(context, "aws_request_id", ""))
+    def respond(self, event: Any, context: LambdaContext) -> dict[str, Any]:
+        """The response to one proxy event."""
+        self._telemetry.begin(
+            getattr(context, "aws_request_id", ""), correlation_id=gateway_request_id(event)
+        )
         inline = False
         try:
             request = HttpRequest.from_event(event)
             inline = request.errors_inline
             if request.method not in ("GET", "POST"):
-                # No route leads here by another one: a HEAD or a DELETE must not make a record.
+                # No route has another method: a HEAD or a DELETE must not make a record.
                 raise NoSuchRoute("there is nothing at this method: GET and POST are taken")
-            deadline = answer_by(
+            deadline = respond_by(
                 requested_at_ms=request.requested_at_ms,
                 budget_seconds=self._settings.response_budget_seconds,
                 function_seconds=context.get_remaining_time_in_millis() / 1000,
@@ -128,14 +103,14 @@ class RecordApi:
         except BadRequest as problem:
             self._telemetry.event("bad_request", object=self._object, code=problem.code)
             reply = problem_reply(problem, code=problem.code, detail=str(problem))
-        except Ignored as nothing:
+        except Ignored as ignored:
             self._telemetry.event("ignored", outcome="ignored", object=self._object)
             self._telemetry.count("MessagesIgnored")
-            reply = ignored_reply(nothing)
+            reply = ignored_reply(ignored)
         except Unsigned as problem:
             self._telemetry.warn("unsigned", object=self._object, code=problem.reason)
             self._telemetry.count("UnsignedRequests")
-            inline = False  # who is not let in does not choose how it is said
+            inline = False  # an unknown sender does not choose the form of the response
             reply = problem_reply(problem, detail=UNSIGNED)
         except NotKept as problem:
             self._telemetry.alarm("not_kept", error=problem, object=self._object)
@@ -150,206 +125,78 @@ class RecordApi:
 
     def _create(self, request: HttpRequest, deadline: Deadline) -> Reply:
         started = time.perf_counter()
-        asked = read_record(request, self._object, settings=self._settings)
-        record = asked.record
-        if asked.unresolved_keys:
+        requested = read_record(request, self._object, settings=self._settings)
+        record = requested.record
+        if requested.unresolved_keys:
             self._telemetry.warn(
-                "unresolved_key", object=record.object, key_source=asked.key_source
+                "unresolved_key", object=record.object, key_source=requested.key_source
             )
             self._telemetry.count("UnresolvedKeys")
+        for event, metric, paths in (
+            ("unread_parts", "PartsUnread", requested.unread),
+            ("texts_cut", "TextsCut", requested.cut),
+            ("message_without_id", "MessagesWithoutId", ("id",) if requested.without_id else ()),
+        ):
+            if paths:
+                self._telemetry.warn(event, object=record.object, fields=paths)
+                self._telemetry.count(metric, len(paths))
+        outcome = self._creator.create(
+            record,
+            request_id=request.gateway_request_id,
+            deadline=deadline,
+            at_once=not request.respond_async,
+        )
         try:
-            outcome = self._creator.create(
-                record,
-                request_id=request.gateway_request_id,
-                deadline=deadline,
-                at_once=not request.respond_async,
-            )
-        except NotKept as error:
-            self._tell(record, "not_kept", error, started)
-            return problem_reply(
-                error,
-                detail="Salesforce could not take the record and no queue could keep it. Send it "
-                "again with this key as Idempotency-Key.",
-                object=record.object,
-                key=record.key,
-            )
-        try:
-            self._tell(record, outcome_name(outcome), _problem_of(outcome), started)
-        except Exception as error:  # what has happened has happened, told or not
+            self._record(record, outcome, (time.perf_counter() - started) * 1000)
+        except Exception as error:  # the outcome stands, whether it could be logged or not
             with contextlib.suppress(Exception):
                 self._telemetry.alarm("telemetry_failed", error=error, object=record.object)
-        return reply_to(outcome, record, can_be_asked=bool(self._settings.external_id_field))
+        return outcome_reply(outcome, record, has_key=bool(self._settings.external_id_field))
 
     def _find(self, request: HttpRequest, object_name: ObjectName, deadline: Deadline) -> Reply:
-        keys = request.asked_keys()
+        keys = request.requested_keys()
         if not self._settings.external_id_field:
-            return unknown_reply(
-                object_name, keys[0], "No external-id field is configured to look it up by."
-            )
+            detail = "No external-id field is configured to look it up by."
+            return unknown_reply(object_name, keys[0], detail)
         try:
             found = self._creator.find(object_name, keys, deadline=deadline)
         except (Unavailable, NotSetUp) as problem:
             self._telemetry.warn("lookup_failed", object=object_name, code=problem.code)
-            return problem_reply(
-                NotKept(),
-                title="Salesforce cannot be asked now",
-                detail=_sentence(problem),
-                code=problem.code,
-                object=object_name,
-                key=keys[0],
-            )
+            return not_now_reply(problem, object_name, keys[0])
         if found is None:
-            return unknown_reply(
-                object_name,
-                keys[0],
+            detail = (
                 "Not in Salesforce, or not visible to the integration user: perhaps queued, "
-                "rejected, merged or deleted.",
+                "rejected, merged or deleted."
             )
+            return unknown_reply(object_name, keys[0], detail)
         key, created = found
-        return Reply(200, {"outcome": "created", **_record_said(created, object_name, key)})
+        return found_reply(created, object_name, key)
 
-    def _tell(
-        self, record: Record, outcome: str, problem: BaseException | None, started: float
-    ) -> None:
-        """One line and the counters of one record."""
-        measured = self._creator.take_measurements()
+    def _record(self, record: Record, outcome: Outcome, milliseconds: float) -> None:
+        """Log and count one record."""
+        problem: BridgeError | None = None
+        if isinstance(outcome, Created):
+            name = "created" if outcome.new else "exists"
+        elif isinstance(outcome, Queued):
+            name, problem = "queued", outcome.why
+        else:
+            name = "not_kept" if isinstance(outcome, Failed) else "rejected"
+            problem = outcome.problem
+        cost = outcome.cost
         self._telemetry.record(
-            outcome,
+            name,
             object_name=record.object,
             channel=record.channel,
             key=record.key,
             code=getattr(problem, "code", ""),
             fields=getattr(problem, "fields", ()),
-            milliseconds=(time.perf_counter() - started) * 1000,
-            salesforce_milliseconds=measured.milliseconds,
-            api_calls=measured.calls,
-            usage_percent=measured.usage_percent,
-            salesforce_request_id=measured.request_id,
+            milliseconds=milliseconds,
+            salesforce_milliseconds=cost.milliseconds,
+            api_calls=cost.calls,
+            usage_percent=cost.usage_percent,
+            salesforce_request_id=cost.request_id,
             duplicate=isinstance(problem, DuplicatesDetected),
         )
         if isinstance(problem, NotSetUp):
             self._telemetry.alarm("not_set_up", error=problem, object=record.object)
             self._telemetry.count("NotSetUp")
-
-
-def unknown_reply(object_name: ObjectName, key: str, detail: str) -> Reply:
-    """The answer to a GET for a key that no record has."""
-    said = {
-        "type": "about:blank",
-        "title": "No such record is known",
-        "status": 404,
-        "detail": detail,
-        "outcome": "unknown",
-        "success": False,
-        "object": object_name,
-        "key": key,
-    }
-    return Reply(404, said)
-
-
-def ignored_reply(nothing: Ignored) -> Reply:
-    """The answer to what no customer sent: 200, or Bird would send it again for hours."""
-    return Reply(
-        200,
-        {
-            "outcome": "ignored",
-            "event": nothing.event[:100],
-            "message": f"Nothing was made of it: {nothing}.",
-        },
-    )
-
-
-def outcome_name(outcome: Outcome) -> str:
-    """What a flow branches on."""
-    if isinstance(outcome, Created):
-        return "created" if outcome.new else "exists"
-    return "queued" if isinstance(outcome, Queued) else "rejected"
-
-
-def _problem_of(outcome: Outcome) -> SalesforceProblem | None:
-    if isinstance(outcome, Rejected):
-        return outcome.problem
-    return outcome.why if isinstance(outcome, Queued) else None
-
-
-def reply_to(outcome: Outcome, record: Record, *, can_be_asked: bool = True) -> Reply:
-    """The HTTP answer to what became of a record; `can_be_asked` where a key field is kept."""
-    if isinstance(outcome, Created):
-        said = {
-            "outcome": outcome_name(outcome),
-            **_record_said(outcome, record.object, record.key),
-        }
-        return Reply(201 if outcome.new else 200, said)
-    if isinstance(outcome, Queued):
-        return Reply(
-            202,
-            {
-                "outcome": "queued",
-                "object": record.object,
-                "key": record.key,
-                "message": _queued_message(outcome.why, record, can_be_asked=can_be_asked),
-            },
-        )
-    problem = outcome.problem
-    more: dict[str, Any] = {"existingId": problem.existing_id} if problem.existing_id else {}
-    return problem_reply(
-        problem,
-        code=problem.code,
-        detail=problem.message,
-        fields=",".join(problem.fields),
-        kept=True,
-        hint=problem.hint,
-        object=record.object,
-        key=record.key,
-        **more,
-    )
-
-
-def _record_said(created: Created, object_name: str, key: str) -> dict[str, Any]:
-    said: dict[str, Any] = {
-        "success": True,
-        "id": created.found.id,
-        "object": object_name,
-        "key": key,
-        "url": created.url,
-    }
-    if created.found.number is not None:
-        said["number"] = created.found.number
-    return said
-
-
-def _queued_message(why: SalesforceProblem | None, record: Record, *, can_be_asked: bool) -> str:
-    after = f" GET {PATHS[record.object]}/{record.key} tells when it is there."
-    after = after if can_be_asked else ""
-    if why is None:
-        return "The record is queued, as asked; Salesforce gets it shortly." + after
-    if isinstance(why, NotSetUp):
-        return (
-            f"The record is safe in the outbox, but {why.subject} needs a person: {_sentence(why)} "
-            "It is delivered by itself after that."
-        )
-    return f"Salesforce cannot take the record now ({why.code}); it is delivered later." + after
-
-
-def _sentence(problem: SalesforceProblem) -> str:
-    return " ".join(part for part in (problem.message.rstrip(".") + ".", problem.hint) if part)
-
-
-def problem_reply(error: BridgeError, *, title: str = "", kept: bool = False, **said: Any) -> Reply:
-    """A problem answer (RFC 9457) of an error's status, with the keys that flows read."""
-    status = error.status
-    return Reply(
-        status,
-        {
-            "type": "about:blank",
-            "title": title or error.title,
-            "status": status,
-            "outcome": "rejected",
-            "success": False,
-            "kept": kept,
-            "code": getattr(error, "code", "NOT_KEPT"),
-            "fields": "",
-            **said,
-        },
-        retry_after_seconds=RETRY_AFTER_SECONDS if status == 503 else None,
-    )

@@ -1,4 +1,4 @@
-"""From an API Gateway event to a record: what a caller may send, read once and at the door.
+"""Requests of the API: an API Gateway event is read into a record, once, before anything else.
 
 Any key that is a Salesforce field name goes to Salesforce as it is; `bird` says where the message
 came from. Field names are compared without case, as Salesforce does.
@@ -17,8 +17,10 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from bridge.bird.channels import NONE, OBJECTS
-from bridge.bird.message import BirdMessage, cut, is_absent
-from bridge.errors import BadRequest, ForbiddenField
+from bridge.bird.mapping import derived_fields, is_opt_out
+from bridge.bird.message import BirdMessage
+from bridge.bird.texts import is_absent
+from bridge.errors import BadRequest, ForbiddenField, Ignored
 from bridge.records import ObjectName, Record, made_up_key, stored_key
 from bridge.settings import Settings
 
@@ -26,9 +28,12 @@ DEEPEST = 20
 """Levels of nesting in a body; a Salesforce field needs two (a relationship by external id)."""
 
 SHAPE_MARKS = frozenset(
-    {"channelId", "conversation", "data", "message", "originator", "receiver", "service"}
+    {
+        *("channelId", "conversation", "conversationId", "data", "message", "originator"),
+        *("receiver", "service"),
+    }
 )
-"""Keys of which each of Bird's own bodies has at least one (`shapes.py`): no look without any."""
+"""Keys of which each of Bird's own bodies has at least one (`webhooks.py`): no look without any."""
 
 _TEXT_BEGINS = re.compile(r'"text"\s*:\s*"')
 _MORE_KEYS = re.compile(r'"\s{0,9},\s{0,9}"\w{1,80}"\s{0,9}:')
@@ -67,7 +72,7 @@ class HttpRequest:
             path_key=key if isinstance(key, str) else None,
             raw_body=event.get("body"),
             base64_encoded=bool(event.get("isBase64Encoded")),
-            gateway_request_id=str(context.get("requestId") or ""),
+            gateway_request_id=gateway_request_id(event),
             requested_at_ms=context.get("requestTimeEpoch"),
         )
 
@@ -96,7 +101,7 @@ class HttpRequest:
         preferences = self.headers.get("prefer", "").lower().split(",")
         return any(p.split(";")[0].strip() == "respond-async" for p in preferences)
 
-    def asked_keys(self) -> list[str]:
+    def requested_keys(self) -> list[str]:
         """The stored forms of the key in a GET's path or query, most likely first.
 
         Whether a path parameter arrives percent-decoded is the gateway's affair, so both readings
@@ -109,6 +114,13 @@ class HttpRequest:
         return list(dict.fromkeys(stored_key(reading) for reading in readings))
 
 
+def gateway_request_id(event: Any) -> str:
+    """The gateway's id of a request, which its access log has too; empty if there is none."""
+    context = event.get("requestContext") if isinstance(event, dict) else None
+    found = context.get("requestId") if isinstance(context, dict) else None
+    return found if isinstance(found, str) else ""
+
+
 @dataclass(frozen=True)
 class RecordRequest:
     """What a POST asks for."""
@@ -118,6 +130,12 @@ class RecordRequest:
     """Where the idempotency key came from: header, field, message, webhook or made_up."""
     unresolved_keys: int
     """How many sources held an unresolved variable instead of a key."""
+    unread: tuple[str, ...] = ()
+    """Paths of the parts of the body that no reader knows."""
+    cut: tuple[str, ...] = ()
+    """Names of the fields whose text did not fit."""
+    without_id: bool = False
+    """Whether a body of Bird's own had no id, so that a retry doubles."""
 
 
 def read_record(
@@ -162,15 +180,14 @@ def read_record(
         ("message", message.message_id if message else None),
         ("webhook", request.headers.get("webhook-id") if message else None),
     )
-    given = {name.lower() for name in explicit}
-    filled = dict(message.fields(object_name)) if message else {}
-    # A channel's own Company, in the table, says more than the parameter for all of them.
-    named = any(name.lower() == "company" for name in filled)
-    if object_name == "Lead" and settings.default_company and not named:
-        filled["Company"] = cut(settings.default_company, 255)
-    if "lastname" in given:
-        filled.pop("FirstName", None)  # never a half of one name with a half of another
-    derived = {name: value for name, value in filled.items() if name.lower() not in given}
+    if message and not explicit and is_opt_out(message):
+        raise Ignored(f"the text is {message.text.strip()} alone, an opt-out", event="opt-out")
+    derived, shortened = derived_fields(
+        message,
+        object_name,
+        given={name.lower() for name in explicit},
+        default_company=settings.default_company,
+    )
     return RecordRequest(
         record=Record(
             object=object_name,
@@ -181,6 +198,9 @@ def read_record(
         ),
         key_source=key_source,
         unresolved_keys=unresolved,
+        unread=message.unread if message else (),
+        cut=shortened,
+        without_id=bool(message and message.forwarded and not message.message_id),
     )
 
 
@@ -214,11 +234,11 @@ def _read_shape(body: Mapping[str, Any], request: HttpRequest) -> BirdMessage | 
 def _chosen_object(request: HttpRequest, message: BirdMessage | None) -> ObjectName:
     """What to make where the address does not say: as the query says, as the flow says, or as the
     table of channels does. Raises BadRequest."""
-    for said in (request.query.get("object", ""), message.object if message else ""):
-        if is_absent(said):
+    for name_given in (request.query.get("object", ""), message.object if message else ""):
+        if is_absent(name_given):
             continue
         for name in OBJECTS:
-            if said.strip().lower() == name.lower():
+            if name_given.strip().lower() == name.lower():
                 return name
         raise BadRequest("object is neither Lead nor Case")
     if message is None:
@@ -249,7 +269,14 @@ def _present(value: Any) -> Any:
     if isinstance(value, dict):
         kept = {n: p for n, v in value.items() if (p := _present(v)) is not None}
         return kept or None
+    if isinstance(value, list) and value and not any(isinstance(v, (dict, list)) for v in value):
+        # Several values of a multi-select picklist, which Salesforce takes as one text.
+        return ";".join(_as_form(one) for one in value if not is_absent(one)) or None
     return value
+
+
+def _as_form(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _pairs(event: Mapping[str, Any], single: str, multiple: str) -> list[tuple[str, str]]:
@@ -358,11 +385,9 @@ def _read_form(text: str) -> dict[str, Any]:
     for name, value in pairs:
         into, key = (bird, name[5:]) if name.lower().startswith("bird.") else (body, name)
         if key in into and not is_absent(into[key]):
-            if is_absent(value):
+            if is_absent(value) or value == into[key]:
                 continue
-            if into is body:
-                raise BadRequest(f"{name} is given twice")
-            value = f"{into[key]},{value}"
+            value = f"{into[key]}{';' if into is body else ','}{value}"
         into[key] = value
     if bird:
         body["bird"] = bird
@@ -370,7 +395,7 @@ def _read_form(text: str) -> dict[str, Any]:
 
 
 def _whole_characters(text: str) -> str:
-    """A text with half characters replaced."""
+    """A text with its lone surrogates replaced."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -379,7 +404,7 @@ def _whole_characters(text: str) -> str:
 
 
 def _without_lone_surrogates(value: Any) -> Any:
-    """The same with half characters replaced: they are no text and no system takes them."""
+    """The same with lone surrogates replaced: no system takes them as text."""
     if isinstance(value, str):
         return _whole_characters(value)
     if isinstance(value, dict):

@@ -1,6 +1,6 @@
-"""Whether a request was signed by Bird: three schemes, one answer to every failure.
+"""Checks that a request was signed by Bird: three schemes, one response to every failure.
 
-Optional, beside the API key, and the only authentication of the webhook's own route. Only functions
+Optional beside the API key, and the only authentication of the webhook's own route. Only functions
 that verify import this module, and only they may read the signing keys.
 
 | parameter SignatureScheme | headers | signed with it |
@@ -13,7 +13,7 @@ Sources: the SDKs of MessageBird (Go, Python, PHP, Node: the rules they share; t
 allow a clock to be 1 s off), docs.bird.com "Verifying a webhook subscription", the specification
 of Standard Webhooks. Whether Flow Builder's HTTP steps are signed is documented nowhere: optional.
 
-A JWT's verifier of our own: docs/adr/0011.
+The JWT is verified by PyJWT (docs/adr/0035-pyjwt-for-messagebird-signatures.md).
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ WEBHOOK_ROUTE = "/webhooks/bird"
 """The route whose only authentication is the signature."""
 
 KEYED_ROUTE = "/messages"
-"""The route of the same function that API Gateway lets nobody in to without an API key."""
+"""The route of the same function for which API Gateway demands an API key."""
 
+JWT_ALGORITHMS = ["HS256", "HS384", "HS512"]
 JWT_LEEWAY_SECONDS = 1
 BIRD_PAST_SECONDS = 24 * 3600
 """Bird repeats an unanswered webhook for 8 hours *with its first timestamp*; a shorter window has
@@ -53,15 +54,23 @@ KEYS_LIFETIME_SECONDS = 300.0
 """How long signing keys are kept in memory: a new one is used everywhere after that."""
 
 SHORTEST_KEY = 8
-"""Characters; a shorter one is a mistake of writing the secret, and is taken for none."""
+"""Characters; a shorter one is a mistake in the secret and counts as none."""
+
+_JWT_REASONS = {
+    "InvalidAlgorithmError": "algorithm",
+    "ImmatureSignatureError": "too_early",
+    "ExpiredSignatureError": "too_late",
+    "DecodeError": "token",
+    "UnicodeEncodeError": "token",
+}
+"""What is logged for an error of PyJWT's, by its class; `claims` for the others."""
 
 _SIGNATURE_HEADERS = ("messagebird-signature-jwt", "messagebird-signature", "webhook-signature")
-_HASHES = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
 
 
 @dataclass(frozen=True)
 class Signed:
-    """What a signature covers. `addresses`: the same URL in every way Bird may have written it."""
+    """What a signature covers. `addresses`: the same URL in every spelling Bird may have used."""
 
     headers: Mapping[str, str] = field(repr=False)
     addresses: tuple[str, ...] = field(repr=False)
@@ -69,11 +78,14 @@ class Signed:
 
 
 def verify(scheme: str, signed: Signed, *, keys: Sequence[str], now: float) -> None:
-    """Raises Unsigned unless one of the keys signed exactly this, at a time that is acceptable."""
+    """Raises Unsigned unless one of the keys signed exactly this, at an acceptable time.
+
+    `now` is seconds since the epoch; PyJWT reads the clock itself.
+    """
     if not keys:
         raise Unsigned("no_signing_key")
     if scheme == "messagebird-jwt":
-        verify_jwt(signed, keys=keys, now=now)
+        verify_jwt(signed, keys=keys)
     elif scheme == "bird":
         verify_bird(signed, keys=keys, now=now)
     elif scheme == "standard-webhooks":
@@ -82,43 +94,53 @@ def verify(scheme: str, signed: Signed, *, keys: Sequence[str], now: float) -> N
         raise Unsigned("no_scheme")
 
 
-def verify_jwt(signed: Signed, *, keys: Sequence[str], now: float) -> None:
+def verify_jwt(signed: Signed, *, keys: Sequence[str]) -> None:
     """MessageBird-Signature-JWT. Raises Unsigned.
 
     The account's signing key is used as it is written. `payload_hash` is there if and only if the
     body is not empty; the method is not covered.
     """
     token = signed.headers.get("messagebird-signature-jwt", "").strip()
-    parts = token.split(".")
-    if len(parts) != 3:
+    if not token:
         raise Unsigned("missing")
-    header, claims = _json_part(parts[0]), _json_part(parts[1])
-    algorithm = _HASHES.get(str(header.get("alg")))
-    if algorithm is None or "crit" in header:
-        raise Unsigned("algorithm")
-    covered = f"{parts[0]}.{parts[1]}".encode("ascii", "replace")
-    expected = [hmac.digest(key.encode(), covered, algorithm) for key in keys]
-    if not _any_equal(expected, [_base64url(parts[2])]):
-        raise Unsigned("signature")
-    not_before, expires = claims.get("nbf"), claims.get("exp")
-    if not isinstance(not_before, (int, float)) or not isinstance(expires, (int, float)):
+    claims = _read_jwt(token, keys=keys)
+    if not claims["jti"]:
         raise Unsigned("claims")
-    if claims.get("iss") != "MessageBird" or not claims.get("jti"):
-        raise Unsigned("claims")
-    if not_before > now + JWT_LEEWAY_SECONDS:
-        raise Unsigned("too_early")
-    if expires <= now - JWT_LEEWAY_SECONDS:
-        raise Unsigned("too_late")
     addresses = [hashlib.sha256(_bytes(url)).hexdigest().encode() for url in signed.addresses]
-    if not _any_equal(addresses, [_bytes(str(claims.get("url_hash") or ""))]):
+    if not _any_equal(addresses, [_bytes(str(claims["url_hash"]))]):
         raise Unsigned("address")
-    said = claims.get("payload_hash")
-    if (said is not None) != bool(signed.body):
+    payload_hash = claims.get("payload_hash")
+    if (payload_hash is not None) != bool(signed.body):
         raise Unsigned("payload")
-    if said is not None:
-        payload = hashlib.sha256(signed.body).hexdigest().encode()
-        if not _any_equal([payload], [_bytes(str(said))]):
+    if payload_hash is not None:
+        expected = hashlib.sha256(signed.body).hexdigest().encode()
+        if not _any_equal([expected], [_bytes(str(payload_hash))]):
             raise Unsigned("payload")
+
+
+def _read_jwt(token: str, *, keys: Sequence[str]) -> Mapping[str, Any]:
+    """The claims of a token that one of the keys signed and that is valid now. Raises Unsigned."""
+    import jwt  # here, because the other schemes and requests without signatures do without it
+
+    for key in keys:
+        try:
+            return jwt.decode(
+                token,
+                key,
+                algorithms=JWT_ALGORITHMS,
+                issuer="MessageBird",
+                leeway=JWT_LEEWAY_SECONDS,
+                options={
+                    "require": ["nbf", "exp", "jti", "url_hash"],
+                    "verify_aud": False,
+                    "verify_iat": False,
+                },
+            )
+        except jwt.InvalidSignatureError:
+            continue  # perhaps it was signed by the other key
+        except (jwt.PyJWTError, UnicodeEncodeError) as error:
+            raise Unsigned(_JWT_REASONS.get(type(error).__name__, "claims")) from error
+    raise Unsigned("signature")
 
 
 def verify_bird(signed: Signed, *, keys: Sequence[str], now: float) -> None:
@@ -127,9 +149,9 @@ def verify_bird(signed: Signed, *, keys: Sequence[str], now: float) -> None:
     The address is the one that was registered, query and all, and the body's hash goes in as its
     32 raw bytes.
     """
-    said = _base64(signed.headers.get("messagebird-signature", "").strip())
+    given = _base64(signed.headers.get("messagebird-signature", "").strip())
     stamp = signed.headers.get("messagebird-request-timestamp", "").strip()
-    if not said:
+    if not given:
         raise Unsigned("missing")
     at = _seconds(stamp)
     if at < now - BIRD_PAST_SECONDS:
@@ -142,24 +164,24 @@ def verify_bird(signed: Signed, *, keys: Sequence[str], now: float) -> None:
         for key in keys
         for url in signed.addresses
     ]
-    if not _any_equal(expected, [said]):
+    if not _any_equal(expected, [given]):
         raise Unsigned("signature")
 
 
 def verify_standard_webhook(signed: Signed, *, keys: Sequence[str], now: float) -> None:
     """Standard Webhooks, as Bird's platform of 2026 signs. Raises Unsigned.
 
-    While a secret is being changed there is a signature of each; other versions than v1 are passed
-    over. https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+    While a secret is being changed there is a signature of each; other versions than v1 are
+    ignored. https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
     """
     webhook_id = signed.headers.get("webhook-id", "").strip()
     stamp = signed.headers.get("webhook-timestamp", "").strip()
-    said = [
+    given = [
         _base64(entry[3:])
         for entry in signed.headers.get("webhook-signature", "").split()
         if entry.startswith("v1,")
     ]
-    if not webhook_id or not any(said):
+    if not webhook_id or not any(given):
         raise Unsigned("missing")
     at = _seconds(stamp)
     if at < now - STANDARD_TOLERANCE_SECONDS:
@@ -169,7 +191,7 @@ def verify_standard_webhook(signed: Signed, *, keys: Sequence[str], now: float) 
     covered = _bytes(f"{webhook_id}.{stamp}.") + signed.body
     secrets = [_base64(key.removeprefix("whsec_")) for key in keys]
     expected = [hmac.digest(secret, covered, "sha256") for secret in secrets if secret]
-    if not _any_equal(expected, [one for one in said if one]):
+    if not _any_equal(expected, [one for one in given if one]):
         raise Unsigned("signature")
 
 
@@ -177,7 +199,7 @@ class SigningKeys:
     """The keys of the second secret, kept in memory for a while.
 
     The secret holds `{"keys": ["…", "…"]}` (two while one is being replaced), `{"key": "…"}`, or
-    the bare key. It is made without a value: until somebody writes one, nothing is let in.
+    the bare key. It is made without a value: until somebody writes one, no request is accepted.
     """
 
     def __init__(self, *, aws: Aws, settings: Settings) -> None:
@@ -194,7 +216,7 @@ class SigningKeys:
             value = self._aws.get_secret(self._secret, deadline=deadline)
         except AwsError as error:
             if self._keys:
-                return self._keys  # better the old ones for a moment than nobody let in
+                return self._keys  # better the old ones for a moment than no request at all
             raise NotKept("the signing keys cannot be read") from error
         self._keys = read_keys(value or "")
         # No key yet: somebody may be about to write one.
@@ -203,23 +225,23 @@ class SigningKeys:
 
 
 def read_keys(value: str) -> tuple[str, ...]:
-    """The keys in a secret's value; none where there is nothing that could be one."""
+    """The keys in a secret's value; none if nothing in it can be one."""
     try:
-        said = json.loads(value)
+        stored = json.loads(value)
     except ValueError:
-        said = value
-    if not isinstance(said, (dict, list, str)):
-        said = value  # a bare key of digits
-    if isinstance(said, dict):
-        said = said.get("keys") or said.get("key")
-    found = said if isinstance(said, list) else [said]
+        stored = value
+    if not isinstance(stored, (dict, list, str)):
+        stored = value  # a bare key of digits
+    if isinstance(stored, dict):
+        stored = stored.get("keys") or stored.get("key")
+    found = stored if isinstance(stored, list) else [stored]
     return tuple(
         key.strip() for key in found if isinstance(key, str) and len(key.strip()) >= SHORTEST_KEY
     )
 
 
 class SignatureGate:
-    """Lets a request in, or raises Unsigned."""
+    """Accepts a request, or raises Unsigned."""
 
     def __init__(self, *, keys: SigningKeys, settings: Settings) -> None:
         self._scheme = settings.signature_scheme
@@ -229,8 +251,8 @@ class SignatureGate:
     def check(self, event: Mapping[str, Any], request: HttpRequest, *, deadline: Deadline) -> None:
         """Raises Unsigned, or NotKept where the keys cannot be read.
 
-        With no scheme, only the routes that need an API key are open; whatever else leads here
-        (the webhook's own route) is closed.
+        With no scheme, only the routes that need an API key are open; every other one (the
+        webhook's own) is closed.
         """
         if self._scheme == "none":
             if event.get("resource") != KEYED_ROUTE:
@@ -248,7 +270,7 @@ class SignatureGate:
 
 
 def body_of(event: Mapping[str, Any]) -> bytes:
-    """The body's raw bytes. Raises Unsigned where there are none to be had."""
+    """The body's raw bytes. Raises Unsigned if they cannot be read."""
     body = event.get("body")
     if body is None:
         return b""
@@ -263,11 +285,11 @@ def body_of(event: Mapping[str, Any]) -> bytes:
 
 
 def addresses_of(event: Mapping[str, Any], *, webhook_url: str) -> tuple[str, ...]:
-    """The address that Bird called, in every way it may have been written.
+    """The address that Bird called, in every spelling that it may have had.
 
     A REST API's event has lost the query's order and encoding, so up to three parameters are tried
-    in every order and both usual encodings; with more, configure WebhookUrl with its query. What
-    is configured is taken as it stands for the webhook's route, and its beginning for the others.
+    in every order and both usual encodings; with more, configure WebhookUrl with its query. A
+    configured URL is used as it is for the webhook's route, and its beginning for the others.
     """
     context = event.get("requestContext")
     context = context if isinstance(context, dict) else {}
@@ -314,15 +336,15 @@ def _percent(text: str) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    """UTF-8 of any text: half a character in a made-up request is a wrong signature, no fault."""
+    """UTF-8 of any text: a lone surrogate in a request is a wrong signature, not an error."""
     return text.encode("utf-8", "surrogatepass")
 
 
-def _any_equal(expected: Sequence[bytes], said: Sequence[bytes]) -> bool:
-    """Whether any of these is one of those, in a time that does not tell how nearly."""
+def _any_equal(expected: Sequence[bytes], given: Sequence[bytes]) -> bool:
+    """Whether any of the given is an expected one, in a time that does not depend on the bytes."""
     equal = False
     for one in expected:
-        for other in said:
+        for other in given:
             equal |= hmac.compare_digest(one, other)
     return equal
 
@@ -338,21 +360,3 @@ def _base64(text: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         return b""
-
-
-def _base64url(text: str) -> bytes:
-    """Base64url without padding, as JWTs have it (RFC 7515); empty if it is none."""
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        return b""
-
-
-def _json_part(text: str) -> Mapping[str, Any]:
-    try:
-        said = json.loads(_base64url(text))
-    except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict):
-        raise Unsigned("token")
-    return said

@@ -73,6 +73,8 @@ class Channel:
     sender: SenderKind
     """Whether the sender's identifier is a phone number, an e-mail address, or neither."""
     aliases: tuple[str, ...] = ()
+    ignored: frozenset[str] = frozenset()
+    """Texts in upper case that are no request when they come alone, as STOP in an SMS."""
     fills: Mapping[ObjectName, Mapping[str, Fill]] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -102,6 +104,7 @@ def read_table(said: Mapping[str, Any]) -> dict[str, Channel]:
             object=entry["object"],
             sender=entry["sender"],
             aliases=tuple(entry.get("aliases", ())),
+            ignored=frozenset(text.upper() for text in entry.get("ignore", ())),
             fills=_overridden(every, own) if own else every,
             values=entry.get("values") or {},
         )
@@ -123,6 +126,15 @@ def channel_named(name: str) -> Channel:
     if key not in channels:
         key = plain(re.split(r"[\s:._/-]", name.strip(), maxsplit=1)[0])
     return channels.get(key, channels[UNKNOWN])
+
+
+def channel_of_key(key: str) -> str:
+    """The channel that an identifier's key begins with, as `telegram:77`, `line-12`, `facebookid-5`
+    and `whatsappbsuid`; empty if none."""
+    if plain(key) == "phonenumber":
+        return ""  # of several channels
+    names = sorted(table(), key=len, reverse=True)
+    return next((name for name in names if len(name) > 2 and plain(key).startswith(name)), "")
 
 
 def reported(name: str) -> str:

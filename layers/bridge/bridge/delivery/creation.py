@@ -1,34 +1,30 @@
-"""One record, now, while the caller waits: what is tried, and where the record ends up.
+"""One record, now, while the caller waits.
 
-Accepted means answered: when `create` returns, the record is in Salesforce, in the outbox or in
-Rejected; when it raises NotKept, it is nowhere for certain and the caller sends it again.
+When `create` returns, the record is in Salesforce, in the outbox or in Rejected; or the outcome is
+Failed: then it is nowhere for certain, and the caller sends it again.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from bridge.deadline import Deadline
+from bridge.delivery.calls import Calls, Rights
 from bridge.delivery.outbox import Envelope, Queues, sealed
-from bridge.errors import (
-    KeyTaken,
-    NotSetUp,
-    Refused,
-    SalesforceProblem,
-    Unavailable,
-)
+from bridge.errors import NotKept, NotSetUp, Refused, SalesforceProblem, Unavailable
 from bridge.oauth.sessions import Sessions
 from bridge.records import ObjectName, Record
-from bridge.salesforce.client import Attempt, Found, Measured, Salesforce, Session, derived_at_fault
+from bridge.salesforce.client import Cost, Salesforce
+from bridge.salesforce.responses import Attempt, Found
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
 
-KEEP_BACK_SECONDS = 1.5
-"""Of a caller's budget, what is kept for the outbox; at most a quarter of it."""
+QUEUE_SECONDS = 1.5
+"""Of a caller's time, what is reserved for the queue; at most a quarter of it."""
 
 LEAST_ATTEMPT_SECONDS = 0.5
-"""With less than this left there is no point in asking Salesforce."""
+"""With less than this left Salesforce is not called."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +34,7 @@ class Created:
     found: Found
     url: str
     new: bool
+    cost: Cost = field(default=Cost(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -45,6 +42,7 @@ class Queued:
     """The record is in the outbox; `why` is None where the caller asked for it."""
 
     why: SalesforceProblem | None
+    cost: Cost = field(default=Cost(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -52,13 +50,22 @@ class Rejected:
     """Salesforce refuses the record; it is kept in Rejected."""
 
     problem: Refused
+    cost: Cost = field(default=Cost(), compare=False)
 
 
-Outcome = Created | Queued | Rejected
+@dataclass(frozen=True)
+class Failed:
+    """Neither Salesforce nor a queue has the record."""
+
+    problem: NotKept
+    cost: Cost = field(default=Cost(), compare=False)
+
+
+Outcome = Created | Queued | Rejected | Failed
 
 
 class Breaker:
-    """Spares callers the wait while Salesforce does not answer.
+    """Spares callers the wait while Salesforce does not respond (docs/adr/0005).
 
     Only attempts that *cost time* open it: two in a row that failed after a second or more. A
     refused connection or a quick 503 costs nobody anything and is simply tried each time. While it
@@ -78,12 +85,12 @@ class Breaker:
         return time.monotonic() < self._open_until
 
     def succeeded(self) -> None:
-        """Salesforce answered."""
+        """Salesforce responded."""
         self._slow_failures = 0
         self._open_until = 0.0
 
     def failed(self, seconds: float) -> None:
-        """Salesforce did not answer, and it took that long to find out."""
+        """Salesforce did not respond, and it took that long to find out."""
         if seconds < self.SLOW_SECONDS:
             return
         self._slow_failures += 1
@@ -110,126 +117,109 @@ class RecordCreator:
         self._settings = settings
         self._telemetry = telemetry
         self._breaker = Breaker()
+        self._rights = Rights(salesforce)
 
     def create(
         self, record: Record, *, request_id: str, deadline: Deadline, at_once: bool
     ) -> Outcome:
-        """Try Salesforce, keep what it could not or would not take.
+        """Try Salesforce, and keep what it could not or would not take.
 
-        `at_once` false: the caller asked not to wait. Raises RequestTooLarge, NotKept.
+        `at_once` false: the caller asked not to wait. Raises RequestTooLarge.
         """
         envelope = Envelope.of(record, request_id=request_id)
         body = sealed(envelope)
-        keep_back = min(KEEP_BACK_SECONDS, self._settings.response_budget_seconds / 4)
-        attempt_deadline = deadline.sooner(keep_back)
-        if not at_once:
-            why: SalesforceProblem | None = None
-        elif self._breaker.is_open:
-            why = Unavailable("Salesforce does not answer at the moment", code="CIRCUIT_OPEN")
-        elif attempt_deadline.remaining() < LEAST_ATTEMPT_SECONDS:
-            why = Unavailable("there was no time left to ask Salesforce", code="NO_TIME")
-        else:
-            started = time.monotonic()
+        calls = Calls(self._sessions)
+        outcome: Outcome = Queued(None)
+        if at_once:
+            reserved = min(QUEUE_SECONDS, self._settings.response_budget_seconds / 4)
+            outcome = self._try(record, calls, deadline.sooner(reserved))
+        if not isinstance(outcome, Created):
+            # A cold start may have used up the caller's time: better kept late than not at all.
+            queue_deadline = max(deadline, Deadline.after(QUEUE_SECONDS), key=lambda d: d.at)
             try:
-                created = self._sessions.call(
-                    lambda session: self._create(record, session, attempt_deadline),
-                    deadline=attempt_deadline,
-                )
-                self._breaker.succeeded()
-                return created
-            except Refused as problem:
-                self._breaker.succeeded()
-                refused = envelope.refused(problem, attempts=1)
-                self._queues.reject(refused, deadline=_time_to_keep(deadline))
-                return Rejected(problem)
-            except Unavailable as problem:
-                self._breaker.failed(time.monotonic() - started)
-                why = problem
-            except NotSetUp as problem:
-                why = problem
-        self._queues.queue(body, deadline=_time_to_keep(deadline))
-        return Queued(why)
-
-    def take_measurements(self) -> Measured:
-        """What the calls since the last time cost."""
-        return self._salesforce.take_measurements()
+                if isinstance(outcome, Rejected):
+                    refused = envelope.refused(outcome.problem, attempts=1)
+                    self._queues.reject(refused, deadline=queue_deadline)
+                else:
+                    self._queues.queue(body, deadline=queue_deadline)
+            except NotKept as problem:
+                outcome = Failed(problem)
+        return replace(outcome, cost=calls.cost)
 
     def find(
         self, object_name: ObjectName, keys: list[str], *, deadline: Deadline
     ) -> tuple[str, Created] | None:
         """The record with the first of these keys that has one. Raises Unavailable, NotSetUp."""
-
-        def look(session: Session) -> tuple[str, Created] | None:
-            for key in keys:
-                found = self._salesforce.find(object_name, key, session=session, deadline=deadline)
-                if found:
-                    url = self._salesforce.record_url(found.id, session)
-                    return key, Created(found, url, new=False)
-            return None
-
-        return self._sessions.call(look, deadline=deadline)
-
-    def _create(self, record: Record, session: Session, deadline: Deadline) -> Created:
-        """Insert; on a refusal look for the record; without our own fields try once more."""
-        stripped = False
-        while True:
-            attempt = self._salesforce.create(record, session=session, deadline=deadline)
-            if attempt.created is not None:
-                return self._made(attempt.created, session, new=True)
-            found = self._settle(record, attempt, session, deadline)
-            if found is not None:
-                return self._made(found, session, new=False)
-            refusal = attempt.problem
-            assert refusal is not None
-            dropped = derived_at_fault(refusal, record)
-            if stripped or not dropped:
-                # It may show what is wrong with the org: then it is not the record that is refused.
-                raise (
-                    self._salesforce.org_at_fault(
-                        refusal, record, session=session, deadline=deadline
-                    )
-                    or refusal
-                )
-            self._telemetry.warn(
-                "derived_fields_dropped", fields=sorted(dropped), object=record.object
-            )
-            self._telemetry.count("DerivedFieldsDropped")
-            record, stripped = record.without(dropped), True
-
-    def _settle(
-        self, record: Record, attempt: Attempt, session: Session, deadline: Deadline
-    ) -> Found | None:
-        """The record that a refusal hides, if it is there: no refusal is final before a look-up.
-
-        An id beside our own field's name is enough where the record is not visible to its creator
-        (private sharing and an assignment rule). Our own key taken, and neither an id nor a record
-        to be seen, is somebody's insert that is not committed yet. Raises Unavailable.
-        """
-        if not self._settings.external_id_field:
-            return None
-        found = attempt.found
-        if found is None:
-            try:
-                found = self._salesforce.find(
-                    record.object, record.key, session=session, deadline=deadline
-                )
-            except Unavailable:
-                # Where nobody can be asked, the id that the unique index named is enough.
-                if not (isinstance(attempt.problem, KeyTaken) and attempt.problem.existing_id):
-                    raise
-        if found:
-            return found
-        if isinstance(attempt.problem, KeyTaken):
-            if attempt.problem.existing_id:
-                return Found(attempt.problem.existing_id)
-            raise Unavailable("a record with this key is just being made", code="KEY_TAKEN")
+        calls = Calls(self._sessions)
+        for key in keys:
+            found = self._look_up(object_name, key, calls, deadline)
+            if found:
+                return key, Created(found, calls.record_url(found.id), new=False)
         return None
 
-    def _made(self, found: Found, session: Session, *, new: bool) -> Created:
-        return Created(found, self._salesforce.record_url(found.id, session), new=new)
+    def _try(self, record: Record, calls: Calls, deadline: Deadline) -> Outcome:
+        """What becomes of the record, if nothing but Salesforce is in the way."""
+        if self._breaker.is_open:
+            return Queued(Unavailable("Salesforce does not answer now", code="CIRCUIT_OPEN"))
+        if deadline.remaining() < LEAST_ATTEMPT_SECONDS:
+            return Queued(Unavailable("there was no time left for Salesforce", code="NO_TIME"))
+        started = time.monotonic()
+        try:
+            outcome = self._create(record, calls, deadline)
+        except (Unavailable, NotSetUp) as problem:
+            outcome = Queued(problem)
+        if not isinstance(outcome, Queued):
+            self._breaker.succeeded()
+        elif isinstance(outcome.why, Unavailable):
+            self._breaker.failed(time.monotonic() - started)
+        return outcome
+
+    def _create(self, record: Record, calls: Calls, deadline: Deadline) -> Outcome:
+        """Insert, and do what the verdict on the response says. Raises Unavailable, NotSetUp."""
+        attempt = self._insert(record, calls, deadline)
+        if attempt.created is not None:
+            return Created(attempt.created, calls.record_url(attempt.created.id), new=True)
+        # Only a record that was not made needs the rest (docs/adr/0020).
+        from bridge.delivery import verdict
+
+        context = verdict.Context(
+            has_key=bool(self._settings.external_id_field),
+            assignment=self._settings.assignment(record.object),
+        )
+        while True:
+            match verdict.verdict_on(attempt, record, context):
+                case verdict.There(found, new):
+                    return Created(found, calls.record_url(found.id), new=new)
+                case verdict.Wait(problem):
+                    return Queued(problem)
+                case verdict.Refuse(problem):
+                    return Rejected(problem)
+                case verdict.Undecided.LOOK_UP:
+                    try:
+                        there = self._look_up(record.object, record.key, calls, deadline)
+                        attempt = replace(attempt, found=there or False)
+                    except Unavailable as failure:
+                        attempt = replace(attempt, found=failure)
+                case verdict.Undecided.ASK_RIGHTS:
+                    may = self._rights.may_create(record.object, calls, deadline=deadline)
+                    context = replace(context, may_create=may)
+                case verdict.LeaveOut(names):
+                    tell_dropped(self._telemetry, record, names)
+                    record, context = record.without(names), replace(context, stripped=True)
+                    attempt = self._insert(record, calls, deadline)
+                case other:
+                    raise AssertionError(f"{other} for a record that was sent alone")
+
+    def _insert(self, record: Record, calls: Calls, deadline: Deadline) -> Attempt:
+        return calls.make(self._salesforce.create, record, deadline=deadline).get()
+
+    def _look_up(
+        self, object_name: ObjectName, key: str, calls: Calls, deadline: Deadline
+    ) -> Found | None:
+        return calls.make(self._salesforce.find, object_name, key, deadline=deadline).get()
 
 
-def _time_to_keep(deadline: Deadline) -> Deadline:
-    """The caller's deadline, but never too little to reach a queue: a cold start may have eaten
-    the budget, and a record that is kept late is better than one that is not."""
-    return max(deadline, Deadline.after(KEEP_BACK_SECONDS), key=lambda d: d.at)
+def tell_dropped(telemetry: Telemetry, record: Record, names: frozenset[str]) -> None:
+    """Log and count derived fields that are left out."""
+    telemetry.warn("derived_fields_dropped", fields=sorted(names), object=record.object)
+    telemetry.count("DerivedFieldsDropped")

@@ -1,4 +1,4 @@
-"""What waits for Salesforce and what Salesforce refused: two queues and one envelope.
+"""The queues Outbox and Rejected, and the envelope that is in them.
 
 The envelope is ASCII JSON, so that no character that SQS refuses or counts differently is in it.
 """
@@ -17,8 +17,9 @@ from bridge.bird.channels import NONE, OBJECTS
 from bridge.deadline import Deadline
 from bridge.errors import NotKept, RequestTooLarge, SalesforceProblem
 from bridge.records import Record
-from bridge.salesforce.client import LONGEST_NAME, MOST_FIELDS, read_json, read_text
+from bridge.salesforce.responses import MAX_FIELDS, MAX_NAME_LENGTH
 from bridge.settings import Settings
+from bridge.untrusted import read_json, read_text
 
 LONGEST_ENVELOPE = 900 * 1024
 """Bytes. SQS takes messages of 1 MiB; the rest is for the reason that Rejected adds."""
@@ -61,11 +62,11 @@ class Envelope:
     @classmethod
     def parse(cls, body: object) -> Envelope:
         """Read a message. Raises UnreadableEnvelope."""
-        said = read_json(body) if isinstance(body, str) else None
-        if not isinstance(said, dict) or said.get("object") not in OBJECTS:
+        values = read_json(body) if isinstance(body, str) else None
+        if not isinstance(values, dict) or values.get("object") not in OBJECTS:
             raise UnreadableEnvelope("the message is no envelope of this bundle")
-        key, fields = said.get("key"), said.get("fields")
-        derived, replayed = said.get("derived") or [], said.get("replayed") or 0
+        key, fields = values.get("key"), values.get("fields")
+        derived, replayed = values.get("derived") or [], values.get("replayed") or 0
         if not isinstance(key, str) or not key.strip():
             raise UnreadableEnvelope("the envelope has no key, so nothing would be found by it")
         if not isinstance(fields, dict) or "attributes" in fields:
@@ -73,25 +74,25 @@ class Envelope:
         if not isinstance(derived, list) or not all(isinstance(name, str) for name in derived):
             raise UnreadableEnvelope("the envelope's derived fields have no names")
         if not isinstance(replayed, int):
-            raise UnreadableEnvelope("the envelope does not say how often it was replayed")
-        reason = said.get("reason")
+            raise UnreadableEnvelope("the envelope has no count of replays")
+        reason = values.get("reason")
         return cls(
             record=Record(
-                object=said["object"],
+                object=values["object"],
                 key=key,
                 fields=fields,
                 derived=frozenset(derived),
-                channel=read_text(said, "channel") or NONE,
+                channel=read_text(values, "channel") or NONE,
             ),
-            accepted_at=read_text(said, "acceptedAt"),
-            request_id=read_text(said, "requestId"),
+            accepted_at=read_text(values, "acceptedAt"),
+            request_id=read_text(values, "requestId"),
             replayed=replayed,
             reason=reason if isinstance(reason, dict) else None,
         )
 
     def dump(self) -> str:
         """The message's body: ASCII, whatever the fields hold."""
-        said: dict[str, Any] = {
+        values: dict[str, Any] = {
             "v": 1,
             "object": self.record.object,
             "key": self.record.key,
@@ -102,19 +103,19 @@ class Envelope:
             "requestId": self.request_id,
         }
         if self.replayed:
-            said["replayed"] = self.replayed
+            values["replayed"] = self.replayed
         if self.reason is not None:
-            said["reason"] = self.reason
-        return _ENCODE(said)
+            values["reason"] = self.reason
+        return _ENCODE(values)
 
     def refused(self, problem: SalesforceProblem, *, attempts: int) -> Envelope:
         """The same with the reason why Salesforce does not take it."""
         return replace(
             self,
             reason={
-                "code": problem.code[:LONGEST_NAME],
+                "code": problem.code[:MAX_NAME_LENGTH],
                 "message": problem.message[:LONGEST_REASON],
-                "fields": [name[:LONGEST_NAME] for name in problem.fields[:MOST_FIELDS]],
+                "fields": [name[:MAX_NAME_LENGTH] for name in problem.fields[:MAX_FIELDS]],
                 "hint": problem.hint,
                 "existingId": problem.existing_id,
                 "at": now(),

@@ -1,18 +1,13 @@
-"""The access token as those who use it see it: read, kept in memory, renewed when refused.
+"""The session that calls to Salesforce use: read, kept in memory, renewed when refused.
 
-Only RefreshToken can read the refresh token (`refresh.py`); here nobody can. What passes between
-them is one JSON value in an SSM SecureString, and the `generation` in it: the token's text cannot
-tell which of two is newer, because Salesforce may return the same session again.
+Nothing here can read the refresh token: RefreshToken alone can, and this invokes it.
 """
 
 from __future__ import annotations
 
-import json
 import random
-import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from bridge.aws import Aws, AwsError, FunctionError
@@ -27,89 +22,25 @@ from bridge.errors import (
     Unavailable,
     named,
 )
-from bridge.salesforce.client import Session, read_json, read_text
+from bridge.oauth.access_token import CONNECT_HINT, AccessToken
+from bridge.salesforce.session import Session
 from bridge.settings import Settings
 
 Result = TypeVar("Result")
 
 POLL_SECONDS = (0.5, 1.0)
-"""How long a caller waits between two looks for a token that somebody else is getting."""
+"""Pause between two reads of the parameter while a token is being renewed: at least, at most."""
 
-ASK_AGAIN_SECONDS = 10.0
-"""After so long without a newer token RefreshToken is asked once more: whoever was getting one may
-have been killed. Two refreshes at once it cannot cause, since RefreshToken takes its lease."""
+INVOKE_AGAIN_SECONDS = 10.0
+"""After so long without a newer token RefreshToken is invoked once more: its run may have been
+killed. Two refreshes at once are not possible, since RefreshToken takes its lease."""
 
 REMEMBER_TROUBLE_SECONDS = 5.0
-"""How long one environment repeats "a person has to act" before it asks RefreshToken again."""
+"""How long one environment repeats "a person has to act" before it invokes RefreshToken again."""
 
 NO_RENEWAL_SECONDS = (5.0, 10.0, 20.0, 40.0, 60.0)
 """After one, two, ... renewals in a row that did not help, how long one environment does without
 another: each is a login, of which Salesforce allows 3,600 an hour, and maybe a rotation."""
-
-CONNECT_HINT = "Run `make connect` (bird-salesforce connect), which connects the org in one step."
-
-
-def is_token(value: Any) -> bool:
-    """Whether a value can be a token: visible ASCII (RFC 6749, appendix A), fit for a header."""
-    return isinstance(value, str) and re.fullmatch(r"[!-~]+", value) is not None
-
-
-@dataclass(frozen=True, kw_only=True)
-class AccessToken:
-    """The value in the SecureString. `issued_at` is milliseconds since the epoch, as a string."""
-
-    access_token: str = field(repr=False)
-    instance_url: str
-    issued_at: str = ""
-    scope: str = ""
-    id: str = ""
-    """The identity URL, which ends in the org's and the user's id."""
-    generation: int = 0
-
-    @classmethod
-    def parse(cls, value: str) -> AccessToken | None:
-        """Read a stored value; None if it is not one (then it is as if there were none)."""
-        said = read_json(value)
-        if not isinstance(said, dict) or not is_token(said.get("access_token")):
-            return None
-        generation = said.get("generation", 0)
-        if not isinstance(said.get("instance_url"), str) or not isinstance(generation, int):
-            return None
-        if not 0 <= generation < 2**53:
-            return None  # nobody counted so far
-        return cls(
-            access_token=said["access_token"],
-            instance_url=read_text(said, "instance_url").rstrip("/"),
-            issued_at=read_text(said, "issued_at"),
-            scope=read_text(said, "scope"),
-            id=read_text(said, "id"),
-            generation=generation,
-        )
-
-    def dump(self) -> str:
-        """The value to store."""
-        return json.dumps(
-            {
-                "access_token": self.access_token,
-                "instance_url": self.instance_url,
-                "issued_at": self.issued_at,
-                "scope": self.scope,
-                "id": self.id,
-                "generation": self.generation,
-            }
-        )
-
-    def age_seconds(self, now: float) -> float:
-        """Seconds since Salesforce issued it; endless if it does not say."""
-        try:
-            return now - int(self.issued_at) / 1000
-        except (ValueError, OverflowError):
-            return float("inf")
-
-    @property
-    def session(self) -> Session:
-        """What a call needs of it."""
-        return Session(self.access_token, self.instance_url, self.generation)
 
 
 class Sessions:
@@ -122,7 +53,7 @@ class Sessions:
         self._trouble: NotSetUp | None = None
         self._trouble_until = 0.0
         self._moved_until = 0.0
-        self._vain_renewals = 0
+        self._failed_renewals = 0
 
     def call(self, attempt: Callable[[Session], Result], *, deadline: Deadline) -> Result:
         """Run `attempt` with a session; a refused one costs one read, a second refusal one refresh.
@@ -133,7 +64,7 @@ class Sessions:
         session = self._current(deadline)
         try:
             result = attempt(session)
-            self._vain_renewals = 0
+            self._failed_renewals = 0
             return result
         except SessionRefused as refused:
             self._session, refusal = None, refused
@@ -184,39 +115,39 @@ class Sessions:
         return token.session
 
     def _renew(self, refused_generation: int | None, deadline: Deadline) -> Session:
-        """Have RefreshToken get a newer token, then read it; wait for it as long as there is time.
+        """Have RefreshToken get a newer token, and read it; wait for it as long as there is time.
 
         `refused_generation` None: there is no token yet.
         """
-        answered = self._ask_for_newer(refused_generation, deadline)
-        ask_again: float | None = time.monotonic() + ASK_AGAIN_SECONDS
+        expected = self._invoke_refresh(refused_generation, deadline)
+        invoke_again_at: float | None = time.monotonic() + INVOKE_AGAIN_SECONDS
         while True:
             if not deadline.remaining():
                 raise TokenPending("a new access token was not ready in time")
             token = self._read(deadline)
-            # What RefreshToken names is newer even if counting began anew (the parameter was gone).
+            # The expected one is newer even if counting began anew (the parameter was deleted).
             if token is not None and (
                 refused_generation is None
                 or token.generation > refused_generation
-                or token.generation == answered
+                or token.generation == expected
             ):
                 return token
             pause = random.uniform(*POLL_SECONDS)
             if deadline.remaining() <= pause:
                 raise TokenPending("a new access token was not ready in time")
             time.sleep(pause)
-            if ask_again is not None and time.monotonic() >= ask_again:
-                ask_again = None
-                answered = self._ask_for_newer(refused_generation, deadline)
+            if invoke_again_at is not None and time.monotonic() >= invoke_again_at:
+                invoke_again_at = None
+                expected = self._invoke_refresh(refused_generation, deadline)
 
-    def _ask_for_newer(self, refused_generation: int | None, deadline: Deadline) -> Any:
+    def _invoke_refresh(self, refused_generation: int | None, deadline: Deadline) -> Any:
         """Invoke RefreshToken. Raises NotSetUp, or TokenPending where there is nothing to wait for.
 
-        Answers the generation of the token that is there now, or None if one may be there soon.
+        Returns the generation of the published token, or None if it may come soon.
         """
         payload: dict[str, Any] = {"refused_generation": refused_generation}
         try:
-            said = self._aws.invoke(self._settings.refresh_function, payload, deadline=deadline)
+            result = self._aws.invoke(self._settings.refresh_function, payload, deadline=deadline)
         except FunctionError as error:
             trouble = named(error.error_type)
             if trouble is not None:
@@ -225,19 +156,19 @@ class Sessions:
         except AwsError as error:
             if 400 <= error.http_status < 500 and error.http_status != 429:
                 raise TokenPending("RefreshToken cannot be invoked", code=error.code) from error
-            said = None  # throttled, or out of time: somebody else may be getting one
-        if isinstance(said, dict) and said.get("connected") is False:
+            result = None  # throttled, or out of time: another run may be getting a token
+        if isinstance(result, dict) and result.get("connected") is False:
             raise self._remember(
                 NotConnected(
                     "the bundle is not connected to a Salesforce org yet", hint=CONNECT_HINT
                 )
             )
-        return said.get("generation") if isinstance(said, dict) else None
+        return result.get("generation") if isinstance(result, dict) else None
 
     def _pause_renewals(self) -> float:
-        """How long to do without a renewal, after one more that did not help."""
-        seconds = NO_RENEWAL_SECONDS[min(self._vain_renewals, len(NO_RENEWAL_SECONDS) - 1)]
-        self._vain_renewals += 1
+        """Seconds to do without a renewal, after one more that did not help."""
+        seconds = NO_RENEWAL_SECONDS[min(self._failed_renewals, len(NO_RENEWAL_SECONDS) - 1)]
+        self._failed_renewals += 1
         return seconds
 
     def _remember(

@@ -4,7 +4,7 @@ The `errorCode` decides, never the HTTP status alone and never the words of the 
 in the user's language. Codes that are not listed here are judged by `kind_of`.
 
 Sources: Salesforce's REST API guide (status codes and error responses), SOAP API guide (core data
-types: StatusCode, ExceptionCode), OAuth 2.0 error codes of Salesforce Help.
+types: StatusCode, ExceptionCode).
 """
 
 from __future__ import annotations
@@ -153,7 +153,9 @@ MEANINGS: dict[str, Meaning] = {
     # The org's own code.
     "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY": Meaning(
         Kind.TRIGGER,
-        _ADMIN + "an Apex trigger of the org failed on this record; its name is in the message.",
+        _ADMIN
+        + "an Apex trigger of the org failed on this record, and its name is in the message; "
+        "or the record type is missing.",
     ),
     "CANNOT_EXECUTE_FLOW_TRIGGER": Meaning(
         Kind.TRIGGER, _ADMIN + "a record-triggered flow of the org failed on this record."
@@ -193,7 +195,12 @@ MEANINGS: dict[str, Meaning] = {
         "it wants from the flow, or exempt the integration user in the rule.",
     ),
     "FIELD_INTEGRITY_EXCEPTION": Meaning(
-        Kind.REFUSED, _FLOW_AUTHOR + "the values of these fields do not go together."
+        Kind.REFUSED,
+        _FLOW_AUTHOR
+        + "the values of these fields do not go together, or an id is that of another object. "
+        "Where one is State or Country: "
+        "State and Country picklists are on; send the list's own value, or "
+        "CountryCode / StateCode.",
     ),
     "INVALID_TYPE_ON_FIELD_IN_RECORD": Meaning(
         Kind.REFUSED, _FLOW_AUTHOR + "the value has the wrong type for the field."
@@ -231,6 +238,22 @@ MEANINGS: dict[str, Meaning] = {
     "ENTITY_IS_DELETED": Meaning(
         Kind.REFUSED, _FLOW_AUTHOR + "the record refers to one that is deleted."
     ),
+    "ENTITY_IS_LOCKED": Meaning(
+        Kind.REFUSED,
+        _ADMIN + "an approval process has locked the record: unlock it, or let the integration "
+        "user edit locked records.",
+    ),
+    "CANNOT_UPDATE_CONVERTED_LEAD": Meaning(
+        Kind.REFUSED, _FLOW_AUTHOR + "the lead is converted: use its contact instead."
+    ),
+    "INVALID_OPERATION": Meaning(
+        Kind.REFUSED,
+        _ADMIN + "most often the owner is a queue that does not serve this object: add the object "
+        "to the queue (Setup, Queues), or name another owner.",
+    ),
+    "INVALID_QUERY_FILTER_OPERATOR": Meaning(
+        Kind.REFUSED, "The request to Salesforce was malformed."
+    ),
     "MALFORMED_QUERY": Meaning(Kind.REFUSED, "The request to Salesforce was malformed."),
     "MALFORMED_SEARCH": Meaning(Kind.REFUSED, "The request to Salesforce was malformed."),
 }
@@ -252,110 +275,3 @@ def meaning_of(code: str, status: int) -> Meaning:
     if status >= 500 or status in (408, 420, 425, 429) or not code:
         return _UNLISTED_TROUBLE
     return _UNLISTED_REFUSAL
-
-
-@dataclass(frozen=True)
-class GrantFailure:
-    """What an OAuth error means: pass, or a person has to act, and what they do."""
-
-    permanent: bool
-    hint: str
-
-
-_TRANSIENT = GrantFailure(permanent=False, hint="It is tried again.")
-_LOGIN_RATE = GrantFailure(
-    permanent=False,
-    hint="The login rate is spent (3,600 logins an hour a user); it is tried again.",
-)
-_RECONNECT = "Run `make connect` (bird-salesforce connect) to connect the org again."
-
-GRANT_FAILURES: dict[tuple[str, str], GrantFailure] = {
-    ("invalid_grant", "token request is already being processed"): _TRANSIENT,
-    ("unknown_error", ""): _TRANSIENT,
-    ("rate_limit_exceeded", ""): _LOGIN_RATE,
-    ("login_rate_exceeded", ""): _LOGIN_RATE,
-    ("invalid_grant", "login rate exceeded"): _LOGIN_RATE,
-    ("invalid_grant", "expired access/refresh token"): GrantFailure(
-        True,
-        "The refresh token was revoked, replaced, unused for too long, or pushed out by a newer "
-        "approval. " + _RECONNECT,
-    ),
-    ("invalid_grant", "inactive user"): GrantFailure(
-        True, _ADMIN + "the integration user is inactive: activate it, then run `make connect`."
-    ),
-    ("invalid_grant", "user hasn't approved this consumer"): GrantFailure(
-        True, _ADMIN + "pre-authorize the integration user in the app's policies."
-    ),
-    ("invalid_grant", "no client credentials user enabled"): GrantFailure(
-        True, _ADMIN + "name a run-as user in the app's client-credentials flow."
-    ),
-    ("invalid_grant", "ip restricted or invalid login hours"): GrantFailure(
-        True, _ADMIN + "the profile's login hours or IP ranges keep the integration user out."
-    ),
-    ("invalid_grant", "request not supported on this domain"): GrantFailure(
-        True, "Use the org's My Domain as login URL: client credentials need it. " + _RECONNECT
-    ),
-    ("invalid_grant", ""): GrantFailure(
-        True, "Salesforce refuses the stored credentials. " + _RECONNECT
-    ),
-    ("invalid_app_access", ""): GrantFailure(
-        True, _ADMIN + "the app's policies admit only pre-authorized users: add this one."
-    ),
-    ("invalid_client_id", ""): GrantFailure(
-        True,
-        "The consumer key is unknown there: wrong key, wrong login URL (production or sandbox?), "
-        "or an app younger than ten minutes. " + _RECONNECT,
-    ),
-    ("invalid_client", "app must be installed into org"): GrantFailure(
-        True,
-        _ADMIN + "install the app in the org (Setup, Connected Apps OAuth Usage, Install), or let "
-        "the user approve uninstalled apps.",
-    ),
-    ("invalid_client", ""): GrantFailure(
-        True, "The consumer secret is wrong or was rotated. " + _RECONNECT
-    ),
-    ("inactive_user", ""): GrantFailure(True, _ADMIN + "the integration user is inactive."),
-    ("inactive_org", ""): GrantFailure(True, _ADMIN + "the org is inactive."),
-    ("unsupported_grant_type", ""): GrantFailure(
-        True, _ADMIN + "the app does not allow this OAuth flow: enable it in the app's settings."
-    ),
-    ("invalid_request", ""): GrantFailure(
-        True, "Salesforce cannot read the request. " + _RECONNECT
-    ),
-}
-
-
-GRANT_DESCRIPTIONS = frozenset(words for _, words in GRANT_FAILURES if words) | {
-    "retry your request",
-    "user is not admin approved to access this app",
-    "client identifier invalid",
-    "invalid client credentials",
-    "grant type not supported",
-    "authentication failure",
-}
-"""What Salesforce is known to say with an OAuth error: no other text of it reaches a log."""
-
-OTHER_ERROR = "other_error"
-
-
-def told_of_grant(error: str, description: str) -> tuple[str, str]:
-    """An OAuth error's code and description as an operator may be told them.
-
-    The code if it has the shape of one, else OTHER_ERROR; the description if it is a known one.
-    """
-    words = description.strip().lower()
-    code = error.strip().lower()
-    plain = code.replace("_", "")
-    shaped = len(code) <= 40 and plain.isascii() and plain.isalpha()
-    return code if shaped else OTHER_ERROR, words if words in GRANT_DESCRIPTIONS else ""
-
-
-def grant_failure(error: str, description: str, status: int) -> GrantFailure:
-    """Judge an OAuth error answer; an unlisted one is permanent only if it is a named 4xx."""
-    words = description.strip().lower()
-    for key in ((error.lower(), words), (error.lower(), "")):
-        if key in GRANT_FAILURES:
-            return GRANT_FAILURES[key]
-    if status >= 500 or status in (408, 420, 425, 429) or not error:
-        return _TRANSIENT
-    return GrantFailure(True, f"Salesforce refuses the credentials ({error}). {_RECONNECT}")

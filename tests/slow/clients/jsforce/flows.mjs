@@ -14,7 +14,7 @@ const oauth2 = new jsforce.OAuth2({
 
 // What a person does in a browser.
 async function logIn(url) {
-  const wish = (page) => page.match(/name="wish" value="([^"]+)"/)[1];
+  const request = (page) => page.match(/name="request" value="([^"]+)"/)[1];
   const post = (path, fields, cookie = "") =>
     fetch(LOGIN_URL + path, {
       method: "POST",
@@ -23,9 +23,9 @@ async function logIn(url) {
       redirect: "manual",
     });
   const login = await (await fetch(url)).text();
-  const consent = await post("/login", { wish: wish(login), username: USERNAME, password: PASSWORD });
+  const consent = await post("/login", { request: request(login), username: USERNAME, password: PASSWORD });
   const cookie = consent.headers.get("set-cookie").split(";")[0];
-  const fields = { wish: wish(await consent.text()), decision: "allow" };
+  const fields = { request: request(await consent.text()), decision: "allow" };
   const back = await post("/services/oauth2/authorize/decide", fields, cookie);
   return new URL(back.headers.get("location"));
 }

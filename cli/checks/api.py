@@ -1,0 +1,513 @@
+"""Checks through the deployed API: requests that a flow would send, which create no record.
+
+A look-up of a key that does not exist tests the gateway, the API key, the function, its role, the
+access token, Salesforce and the key field. A body that cannot be read shows that a function runs,
+and is stored nowhere. RefreshToken and Deliver are invoked with events that need no work. With
+`record`, two leads are created as well.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from bridge.api.replies import PATHS
+from bridge.api.signatures import KEYED_ROUTE, WEBHOOK_ROUTE
+from bridge.bird.channels import OBJECTS
+from bridge.deadline import Deadline
+from bridge.errors import NotConnected, NotSetUp
+from bridge.http import Http, HttpError
+from bridge.records import ObjectName
+from bridge.salesforce.error_codes import MEANINGS, Kind
+from bridge.untrusted import read_json
+from cli.checks.finding import Check, Finding, bad, good, note, unknown
+from cli.connect.stored_connection import StoredConnection
+from cli.deployment.stack import Stack
+
+REQUEST_SECONDS = 31.0
+"""For one response; API Gateway itself waits 29 s for a function."""
+
+PAUSE_SECONDS = 2.0
+"""Between two requests of the same kind."""
+
+UNREADABLE = b'{"LastName": '
+"""No function can read this, so none stores it."""
+
+FUNCTIONS: dict[ObjectName, str] = {"Lead": "create-lead", "Case": "create-case"}
+"""The last part of a function's name, as its log group has it."""
+
+_TEST_KEY = re.compile(r"doctor-\d.*")
+
+WAITING_DOES_NOT_HELP = frozenset(
+    [one.code for one in NotSetUp.__subclasses__()]
+    + [code for code, one in MEANINGS.items() if one.kind is Kind.NOT_SET_UP]
+)
+"""Codes that need a person."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiResponse:
+    """One response of the API. Of a response to `?errors=inline`, `status` is the one in its
+    body."""
+
+    request: str
+    """As messages name it: GET /leads/…"""
+    status: int
+    """0 if there was no response; then `trouble` has the reason."""
+    body: Mapping[str, Any] = field(repr=False, default_factory=dict)
+    trouble: str = ""
+
+    @property
+    def code(self) -> str:
+        return str(self.body.get("code") or "")
+
+    @property
+    def outcome(self) -> str:
+        return str(self.body.get("outcome") or "")
+
+    @property
+    def text(self) -> str:
+        """What it says to people."""
+        text = self.body.get("message") or self.body.get("detail") or self.trouble
+        return str(text or f"HTTP {self.status}")[:400]
+
+    @property
+    def short(self) -> str:
+        """Status and code: 503 KEY_FIELD_MISSING."""
+        return " ".join(str(part) for part in (self.status, self.code or self.outcome) if part)
+
+    @property
+    def reached_a_function(self) -> bool:
+        """Whether a function was invoked for it: API Gateway's own responses have no `fields`."""
+        return (
+            0 < self.status < 400
+            or "fields" in self.body
+            or self.outcome == "unknown"
+            or self.code.startswith("NO_ANSWER")
+        )
+
+    def refuses(self, status: int, code: str) -> bool:
+        """Whether it is this refusal, as flows read it, with nothing stored."""
+        return (self.status, self.code, self.outcome) == (status, code, "rejected") and (
+            self.body.get("success") is False and self.body.get("kept") is False
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreatedRecord:
+    """A record that `record` created or sent; `id` is empty as long as it is not known."""
+
+    object: ObjectName
+    key: str
+    id: str = ""
+    url: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """For `--json`."""
+        return {"object": self.object, "key": self.key, "id": self.id, "url": self.url}
+
+
+@dataclass(kw_only=True)
+class ApiChecks:
+    """The checks. What may pass with time is repeated for `wait_seconds` in all."""
+
+    stack: Stack
+    http: Http
+    stored: StoredConnection
+    wait_seconds: float
+    report: Callable[[str], None] = lambda text: None
+    """Is given the reason when a check has to wait."""
+    created: list[CreatedRecord] = field(default_factory=list, init=False)
+    _connected: bool | None = field(default=None, init=False)
+    """None until a look-up shows it."""
+    _api_key: str = field(default="", init=False, repr=False)
+    _until: float = field(default=0.0, init=False)
+    _reported: set[str] = field(default_factory=set, init=False)
+
+    def look_ups(self) -> Iterator[Check]:
+        """What a flow's request passes through, from the gateway to Salesforce."""
+        self._until = time.monotonic() + self.wait_seconds
+        for name in OBJECTS:
+            yield f"{name.lower()}-lookup", partial(self._look_up, name)
+
+    def after_deploy(self, *, record: bool) -> Iterator[Check]:
+        """Whether every function runs, and what must be refused is refused."""
+        for name in OBJECTS:
+            yield f"{name.lower()}-function", partial(self._runs, PATHS[name], FUNCTIONS[name])
+        yield "message-function", partial(self._runs, KEYED_ROUTE, "receive-message")
+        yield "webhook", self._webhook
+        yield "api-key", self._without_api_key
+        yield "refresh-function", self._refresh
+        yield "deliver-function", self._deliver
+        if record:
+            yield "record", self._record
+            yield "record-queued", self._record_queued
+
+    # No record is created
+
+    def _look_up(self, name: ObjectName) -> Finding:
+        function, path = FUNCTIONS[name], f"{PATHS[name]}/{_new_key()}"
+
+        def is_unknown(response: ApiResponse) -> bool:
+            return (response.status, response.outcome) == (404, "unknown")
+
+        # Inline, because an HTTP error would raise the alarm server-errors.
+        response = self._send("GET", f"{path}?errors=inline", expected=is_unknown)
+        if response.code == NotConnected.code:
+            self._connected = False
+            return note(f"GET {PATHS[name]}/… reaches {function}. It is not connected yet.")
+        if not is_unknown(response):
+            return self._explain(response, function, expected="404 unknown")
+        if not self.stack.settings.external_id_field:
+            return note(
+                f"GET {PATHS[name]}/… reaches {function}. Without a key field (ExternalIdField) "
+                "it asks Salesforce nothing."
+            )
+        self._connected = True
+        return good(f"GET {PATHS[name]}/… goes through {function} to Salesforce and back.")
+
+    def _runs(self, path: str, function: str) -> Finding:
+        signed = self.stack.settings.signature_scheme != "none"
+        status, code = (401, "INVALID_SIGNATURE") if signed else (400, "BAD_REQUEST")
+
+        def is_refused(response: ApiResponse) -> bool:
+            # API Gateway has a BAD_REQUEST of its own.
+            return response.refuses(status, code) and response.reached_a_function
+
+        response = self._send("POST", path, body=UNREADABLE, expected=is_refused)
+        if not is_refused(response):
+            return self._explain(response, function, expected=f"{status} {code}")
+        what = "an unsigned" if signed else "an unreadable"
+        return good(f"POST {path} reaches {function}, which refuses {what} body.")
+
+    def _webhook(self) -> Finding:
+        def is_refused(response: ApiResponse) -> bool:
+            return response.refuses(401, "INVALID_SIGNATURE")
+
+        response = self._send(
+            "POST", WEBHOOK_ROUTE, body=UNREADABLE, with_key=False, expected=is_refused
+        )
+        if not is_refused(response):
+            return self._explain(response, "receive-message", expected="401 INVALID_SIGNATURE")
+        return good(f"POST {WEBHOOK_ROUTE} refuses an unsigned body.")
+
+    def _without_api_key(self) -> Finding:
+        def is_refused(response: ApiResponse) -> bool:
+            return response.refuses(403, "INVALID_API_KEY")
+
+        routes = [("POST", path) for path in (*PATHS.values(), KEYED_ROUTE)]
+        routes += [("GET", f"{path}/{_new_key()}") for path in PATHS.values()]
+        for method, path in routes:
+            body = UNREADABLE if method == "POST" else None
+            response = self._send(method, path, body=body, with_key=False, expected=is_refused)
+            if response.reached_a_function:
+                return bad(
+                    f"{response.request} works without an API key ({response.short}).",
+                    "ApiKeyRequired in template.yaml was changed. Restore it and run: make deploy",
+                )
+            if not is_refused(response):
+                return self._explain(response, "", expected="403 INVALID_API_KEY")
+        return good(f"Requests without an API key are refused ({len(routes)} routes).")
+
+    def _refresh(self) -> Finding:
+        if self._connected is False and self.stored.token() is None:
+            # The look-up has invoked it already.
+            return good("refresh-token runs. There is nothing to refresh yet.")
+        if self.stored.token() is None:
+            return unknown("There is no access token; invoking refresh-token would fetch one.")
+        # No token was refused and there is one, so it has nothing to do.
+        result, failed = self._invoke(
+            self.stack.settings.refresh_function, {"refused_generation": None}
+        )
+        if failed or "generation" not in result:
+            return self._broken("refresh-token", result)
+        return good("refresh-token runs.")
+
+    def _deliver(self) -> Finding:
+        result, failed = self._invoke(self.stack.output("DeliverFunction"), {"Records": []})
+        if failed or result.get("batchItemFailures") != []:
+            return self._broken("deliver", result)
+        return good("deliver runs.")
+
+    def _invoke(self, name: str, event: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+        """The function's result, and whether it failed. Raises what boto3 raises."""
+        response = self.stack.client("lambda").invoke(
+            FunctionName=name, Payload=json.dumps(event).encode()
+        )
+        result = read_json(response["Payload"].read())
+        return result if isinstance(result, dict) else {}, bool(response.get("FunctionError"))
+
+    def _broken(self, function: str, result: Mapping[str, Any]) -> Finding:
+        kind = str(result.get("errorType") or "an unexpected result")
+        message = str(result.get("errorMessage") or "")[:300]
+        return bad(
+            f"{function} fails: {kind}{': ' if message else ''}{message}", self._see_log(function)
+        )
+
+    # With `record`
+
+    def _cannot_record(self) -> Finding | None:
+        if self.stack.settings.signature_scheme != "none":
+            return note("No record was created: only Bird can sign the request.")
+        if self._connected is False:
+            return note("No record was created: the stack is not connected yet.")
+        if self._connected is None and self.stack.settings.external_id_field:
+            return unknown("No record was created, because the look-ups failed.")
+        return None
+
+    def _record(self) -> Finding:
+        """One lead, sent twice and created once."""
+        name, function = OBJECTS[0], FUNCTIONS[OBJECTS[0]]
+        if finding := self._cannot_record():
+            return finding
+        key = _new_key()
+        response = self._post_record(name, key)
+        if response.status not in (201, 202):
+            return self._explain(response, function, expected="201 created or 202 queued")
+        if not self.stack.settings.external_id_field:
+            return note(f"A {name} was created or queued. Without a key field it cannot be found.")
+        if response.status == 202:
+            response = self._wait_for_record(name, key)
+            if response.status != 200:
+                return self._not_delivered(name, response)
+        again = self._post_record(name, key)
+        ids = [one.id for one in self.created if one.key == key]
+        if len(ids) > 1:
+            return bad(
+                f"The same key created several records: {', '.join(ids)}.",
+                f"{self.stack.settings.external_id_field} should be Unique: see above.",
+            )
+        if (again.status, again.outcome) != (200, "exists"):
+            return self._explain(again, function, expected="200 exists for a repeated request")
+        return good(f"{name} {ids[0]} was sent twice and created once.")
+
+    def _record_queued(self) -> Finding:
+        """One lead through the outbox."""
+        name, function = OBJECTS[0], FUNCTIONS[OBJECTS[0]]
+        if finding := self._cannot_record():
+            return finding
+        key = _new_key()
+        response = self._post_record(name, key, {"Prefer": "respond-async"})
+        if (response.status, response.outcome) != (202, "queued"):
+            return self._explain(response, function, expected="202 queued")
+        if not self.stack.settings.external_id_field:
+            return note(f"A {name} was queued. Without a key field it cannot be found.")
+        began = time.monotonic()
+        response = self._wait_for_record(name, key)
+        if response.status != 200:
+            return self._not_delivered(name, response)
+        seconds = time.monotonic() - began
+        return good(
+            f"{name} {response.body.get('id')} was queued and delivered within {seconds:.0f} s."
+        )
+
+    def _post_record(
+        self, name: ObjectName, key: str, headers: Mapping[str, str] | None = None
+    ) -> ApiResponse:
+        """Send a record that says what it is; once, whatever the response."""
+        record = {
+            "LastName": f"Test {key}",
+            "Company": f"Test {key}",
+            "Description": "Created by `bird-salesforce doctor --after-deploy --record` to test a "
+            "deployment. No customer wrote; it can be deleted.",
+        }
+        response = self._send_once(
+            "POST",
+            PATHS[name],
+            body=json.dumps(record).encode(),
+            headers={"Idempotency-Key": key, **(headers or {})},
+            with_key=True,
+        )
+        if not 400 <= response.status < 500:
+            self._note_created(name, key, response)
+        return response
+
+    def _note_created(self, name: ObjectName, key: str, response: ApiResponse) -> None:
+        """Note what has to be deleted. A response that was lost may have created a record too."""
+        found = CreatedRecord(
+            object=name,
+            key=key,
+            id=str(response.body.get("id") or ""),
+            url=str(response.body.get("url") or ""),
+        )
+        for at, one in enumerate(self.created):
+            if one.key == key and (not found.id or one.id in ("", found.id)):
+                self.created[at] = found if found.id else one
+                return
+        self.created.append(found)
+
+    def _wait_for_record(self, name: ObjectName, key: str) -> ApiResponse:
+        """The last response to look-ups of a record, until it is there or the time is over."""
+        until = time.monotonic() + self.wait_seconds
+        while True:
+            response = self._send_once("GET", f"{PATHS[name]}/{key}", with_key=True)
+            if response.status == 200:
+                self._note_created(name, key, response)
+                return response
+            if time.monotonic() + PAUSE_SECONDS > until:
+                return response
+            time.sleep(PAUSE_SECONDS)
+
+    def _not_delivered(self, name: ObjectName, response: ApiResponse) -> Finding:
+        return bad(
+            f"The {name} was queued, and was not in Salesforce {self.wait_seconds:.0f} s later "
+            f"({response.short}).",
+            f"It is in the outbox and will be retried. {self._see_log('deliver')}",
+        )
+
+    # Requests
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        expected: Callable[[ApiResponse], bool],
+        body: bytes | None = None,
+        with_key: bool = True,
+    ) -> ApiResponse:
+        """Send until the response is the expected one, one that will not change, or the time is
+        over."""
+        while True:
+            response = self._send_once(method, path, body=body, with_key=with_key)
+            left = self._until - time.monotonic()
+            if expected(response) or left <= 0 or not self._may_pass(response):
+                return response
+            if response.short not in self._reported:
+                self._reported.add(response.short)
+                self.report(
+                    f"{response.request}: {response.short or response.trouble}. A new deployment "
+                    "or API key may need a minute until it works everywhere. Trying again for up "
+                    f"to {left:.0f} s."
+                )
+            time.sleep(min(PAUSE_SECONDS, left))
+
+    def _send_once(
+        self,
+        method: str,
+        path: str,
+        *,
+        with_key: bool,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> ApiResponse:
+        all_headers = {
+            "Accept": "application/json",
+            "User-Agent": "bird-salesforce-doctor",
+            **({"Content-Type": "application/json"} if body is not None else {}),
+            **({"x-api-key": self._key()} if with_key else {}),
+            **(headers or {}),
+        }
+        request = f"{method} {_TEST_KEY.sub('…', path)}"
+        try:
+            response = self.http.send(
+                method,
+                self.stack.api_url + path,
+                headers=all_headers,
+                body=body,
+                deadline=Deadline.after(REQUEST_SECONDS),
+                repeatable=True,
+            )
+        except HttpError as error:
+            return ApiResponse(request=request, status=0, trouble=str(error))
+        value = read_json(response.body)
+        found = value if isinstance(value, dict) else {}
+        status = response.status
+        if path.endswith("?errors=inline") and isinstance(found.get("status"), int):
+            status = found["status"]
+        return ApiResponse(request=request, status=status, body=found)
+
+    def _key(self) -> str:
+        """Raises Problem, or what boto3 raises, if there is no API key to use."""
+        if not self._api_key:
+            self._api_key = self.stack.api_key()
+        return self._api_key
+
+    def _may_pass(self, response: ApiResponse) -> bool:
+        """Whether a deployment, a key or a connection that is new may be the cause."""
+        if response.code == NotConnected.code:
+            # A function remembers for some seconds that it was not connected.
+            return self._has_token()
+        if response.code in WAITING_DOES_NOT_HELP:
+            return False
+        return response.status in (0, 403, 404, 429) or response.status >= 500
+
+    def _has_token(self) -> bool:
+        """Whether there is an access token; False as well where it may not be read."""
+        try:
+            return self.stored.token() is not None
+        except (ClientError, BotoCoreError):
+            return False
+
+    # What an unexpected response means
+
+    def _see_log(self, function: str) -> str:
+        return f"See its log: {self.stack.log_of(function)}"
+
+    def _explain(self, response: ApiResponse, function: str, *, expected: str) -> Finding:
+        request, code = response.request, response.code
+        if not response.status:
+            return bad(
+                f"{request}: the API does not respond: {response.trouble}.",
+                f"Check that this machine can reach {self.stack.api_url}. Else deploy again: make "
+                "deploy",
+            )
+        if code in ("ADDRESS_NOT_ALLOWED", "FIREWALL"):
+            return unknown(
+                f"{request} was not checked: this address may not call the API ({code}).",
+                "Run this from an address that AllowedAddresses or the firewall allows.",
+            )
+        if code == "INVALID_API_KEY":
+            return bad(
+                f"{request}: the API refuses its own API key.",
+                "API Gateway, API keys: enable the key, and add it to the stack's usage plan. A "
+                "new key may need a minute.",
+            )
+        if code in ("THROTTLED", "QUOTA_EXCEEDED"):
+            return bad(
+                f"{request}: too many requests ({code}).",
+                "Run this again in a minute, or raise ThrottleRate and ThrottleBurst.",
+            )
+        if code == "NO_SUCH_ROUTE":
+            return bad(
+                f"{request}: the API has no such route.",
+                "Deploy this version: make deploy",
+            )
+        if code in ("NO_ANSWER", "NO_ANSWER_IN_TIME"):
+            return bad(
+                f"{request}: {function} could not run, or stopped before it responded "
+                f"({response.short}).",
+                self._see_log(function),
+            )
+        if response.status == 503 and code and code != "NOT_KEPT":
+            return bad(
+                f"{request}: {function} runs, but cannot use Salesforce ({code}): {response.text}",
+                f"First fix what is red above. {self._see_log(function)}",
+            )
+        if response.status in (409, 422):
+            return bad(
+                f"{request}: Salesforce refuses the record ({code}): {response.text}",
+                f"{response.body.get('hint') or ''} It is kept in Rejected. To delete it: "
+                f"bird-salesforce rejected drop {response.body.get('key')} "
+                f"{self.stack.options()}".strip(),
+            )
+        return bad(
+            f"{request}: {response.short} instead of {expected}: {response.text}",
+            self._see_log(function)
+            if function and response.reached_a_function
+            else "Deploy again: make deploy",
+        )
+
+
+def _new_key() -> str:
+    """A key that does not exist yet, and that is stored as it is (bridge.records)."""
+    return f"doctor-{datetime.now(UTC):%Y%m%dt%H%M%Sz}-{uuid.uuid4().hex[:8]}"

@@ -1,0 +1,231 @@
+"""Checks of the org: rights, the key field, required fields, picklists, rules, limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from bridge.bird.channels import OBJECTS, table
+from bridge.records import ObjectName
+from bridge.salesforce.client import soql_text
+from cli.checks.finding import Check, Finding, bad, good, note, unknown
+from cli.deployment.stack import Stack
+from cli.org.client import Org, OrgProblem
+from cli.org.plan import PERMISSION_SET, filled_fields
+
+USAGE_WARNING_PERCENT = 80.0
+
+SHORTEST_KEY = 64
+"""Characters of a hashed key."""
+
+
+@dataclass(kw_only=True)
+class OrgChecks:
+    """`sends` are further fields that the flows send (`Lead.Region__c`)."""
+
+    stack: Stack
+    org: Org
+    sends: Iterable[str] = ()
+    _described: dict[ObjectName, dict[str, Any]] = field(default_factory=dict)
+
+    def checks(self) -> Iterator[Check]:
+        """Both objects first, then what holds for the whole org. Raises Problem for a field that
+        is written wrongly."""
+        filled = filled_fields(self.stack.settings, self.sends)
+        for name in OBJECTS:
+            lower = name.lower()
+            yield f"{lower}-create", partial(self._create, name)
+            yield f"{lower}-key", partial(self._key, name)
+            yield f"{lower}-required", partial(self._required, name, filled[name])
+            yield f"{lower}-channels", partial(self._channels, name)
+        yield "duplicates", self._duplicates
+        yield "assignment", self._assignment
+        yield "api-usage", self._usage
+
+    def _setup_org(self) -> str:
+        return f"bird-salesforce setup-org {self.stack.options()}"
+
+    def _create(self, name: ObjectName) -> Finding:
+        try:
+            described = self.org.describe(name)
+        except OrgProblem as problem:
+            if not problem.not_allowed:
+                raise
+            return bad(f"The user has no access to {name}.", self._setup_org())
+        self._described[name] = described
+        if not described.get("createable"):
+            return bad(f"The user may not create a {name}.", self._setup_org())
+        return good(f"The user may create a {name}.")
+
+    def _key(self, name: ObjectName) -> Finding:
+        key = self.stack.settings.external_id_field
+        if not key:
+            return note(
+                "No key field is configured (ExternalIdField), so a repeated message creates a "
+                f"second {name}."
+            )
+        full = f"{name}.{key}"
+        described = self._described.get(name)
+        if described is None:
+            return unknown(f"{full} was not checked: that needs access to {name}.")
+        found = described["fields_by_name"].get(key.lower())
+        if found is None:
+            return self._missing_or_hidden(full)
+        faults = [
+            words
+            for words, holds in (
+                ("not Unique", found.get("unique")),
+                ("no External ID", found.get("externalId")),
+                ("not writable by this user", found.get("createable")),
+            )
+            if not holds
+        ]
+        if faults:
+            return bad(
+                f"{full} is {' and '.join(faults)}.", f"As an administrator: {self._setup_org()}"
+            )
+        if int(found.get("length") or 0) < SHORTEST_KEY:
+            return bad(
+                f"{full} is too short for a key ({found.get('length')} characters).",
+                f"As an administrator: {self._setup_org()}",
+            )
+        if found.get("caseSensitive") is False:
+            return note(
+                f"{full} ignores upper and lower case. The bridge's own keys allow for that.",
+                f"To be safe, as an administrator: {self._setup_org()}",
+            )
+        return good(f"{full} is there, unique and writable.")
+
+    def _missing_or_hidden(self, full: str) -> Finding:
+        """A description leaves out what the user may not see; the field permissions may tell."""
+        try:
+            rows = self.org.query(
+                "SELECT Id FROM FieldPermissions WHERE Parent.Name = "
+                f"{soql_text(PERMISSION_SET)} AND Field = {soql_text(full)}"
+            )
+        except OrgProblem:
+            return bad(
+                f"{full} is missing, or this user may not see it. (This user's rights do not show "
+                "which.)",
+                f"In both cases: {self._setup_org()}",
+            )
+        if rows:
+            return bad(
+                f"{full} is there, but this user may not see it: the permission set "
+                f"{PERMISSION_SET} is not assigned to the user.",
+                self._setup_org(),
+            )
+        return bad(f"{full} is missing, or nobody has access to it.", self._setup_org())
+
+    def _required(self, name: ObjectName, filled: list[str]) -> Finding:
+        described = self._described.get(name)
+        if described is None:
+            return unknown(f"The required fields were not checked: that needs access to {name}.")
+        ours = {one.lower() for one in filled}
+        lacking = [
+            item["name"]
+            for item in described["fields"]
+            if item.get("createable")
+            and not item.get("nillable")
+            and not item.get("defaultedOnCreate")
+            and item.get("type") != "boolean"
+            and item["name"].lower() not in ours
+        ]
+        if lacking:
+            sends = " ".join(f"--sends {name}.{one}" for one in lacking)
+            return bad(
+                f"{name} requires {', '.join(lacking)}, which the bridge does not fill.",
+                f"Send it from every flow (and add {sends} to this command), or let the "
+                "administrator give it a default value or make it optional.",
+            )
+        return good(f"The bridge fills all fields that {name} requires.")
+
+    def _channels(self, name: ObjectName) -> Finding:
+        """A channel's label goes into a picklist, which may be restricted to its values."""
+        described = self._described.get(name)
+        if described is None:
+            return unknown(f"The picklists were not checked: that needs access to {name}.")
+        fields: dict[str, None] = {}
+        lacking: dict[str, set[str]] = {}
+        for channel in dict.fromkeys(table().values()):
+            for field_name, fill in channel.fills.get(name, {}).items():
+                item = described["fields_by_name"].get(field_name.lower())
+                if fill.source != "label" or not item:
+                    continue
+                fields[item.get("label") or item["name"]] = None
+                if not item.get("restrictedPicklist"):
+                    continue
+                values = {
+                    one["value"] for one in item.get("picklistValues", []) if one.get("active")
+                }
+                if channel.label not in values:
+                    lacking.setdefault(item["name"], set()).add(channel.label)
+        if lacking:
+            missing = "; ".join(
+                f"{field_name} does not have {', '.join(sorted(labels))}"
+                for field_name, labels in lacking.items()
+            )
+            return note(
+                f"{name}: {missing}. Records of these channels are created without it.",
+                f"Object Manager, {name}, Fields & Relationships, {', '.join(lacking)}: add the "
+                "values, or switch “Restrict picklist” off.",
+            )
+        if not fields:
+            return good(f"No field of {name} holds a channel name.")
+        return good(f"{' and '.join(fields)} accepts all channel names.")
+
+    def _duplicates(self) -> Finding:
+        setting = (
+            "is saved if the rule allows it (DuplicateRecords=allow)"
+            if self.stack.settings.allow_duplicates
+            else "is refused and kept in Rejected (DuplicateRecords=block)"
+        )
+        return unknown(
+            f"A record that a duplicate rule matches {setting}. This user's rights do not show "
+            "which rules there are.",
+            "Setup, Duplicate Rules.",
+        )
+
+    def _assignment(self) -> Finding:
+        found: list[str] = []
+        for name in OBJECTS:
+            setting = self.stack.settings.assignment(name)
+            if setting in ("default", "off"):
+                found.append(
+                    f"{name}: the active rule" if setting == "default" else f"{name}: no rule"
+                )
+                continue
+            try:
+                rows = self.org.query(
+                    "SELECT Id, SobjectType, Active FROM AssignmentRule WHERE Id = "
+                    + soql_text(setting)
+                )
+            except OrgProblem as problem:
+                if not problem.not_allowed:
+                    raise
+                return unknown(
+                    f"Assignment of a {name}: the rule {setting}. This user's rights do not show "
+                    "whether it exists.",
+                    f"Setup, {name} Assignment Rules.",
+                )
+            if not rows or rows[0].get("SobjectType") != name:
+                return bad(
+                    f"{setting} is not an assignment rule for {name}.",
+                    f"Deploy with another {name}AssignmentRule: default, off, or the rule's id.",
+                )
+            found.append(f"{name}: the rule {setting}")
+        return good(f"Assignment. {'; '.join(found)}.")
+
+    def _usage(self) -> Finding:
+        percent = self.org.usage_percent
+        if percent is None:
+            return unknown("Salesforce did not report how many API requests of the day are used.")
+        message = f"{percent:.1f} % of the org's API requests of the day are used."
+        step = "Setup, Company Information: find who uses them, or buy more."
+        if percent >= 100:
+            return bad(message + " Records wait in the outbox.", step)
+        if percent >= USAGE_WARNING_PERCENT:
+            return note(message, step)
+        return good(message)

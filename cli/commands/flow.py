@@ -1,0 +1,65 @@
+"""`flow`: what to enter in the step of a flow in Bird."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from cli.deployment.flow_step import BIRD_KEYS, RESPONSE_KEYS, FlowStep, flow_step
+from cli.deployment.stack import Stack
+from cli.options import Json, ObjectChoice, on_stack
+from cli.terminal import Terminal
+
+
+@on_stack
+def flow_command(
+    stack: Stack,
+    channel: Annotated[str, typer.Argument(help="whatsapp, viber, sms, instagram …")],
+    object_name: Annotated[
+        ObjectChoice | None,
+        typer.Option(
+            "--object", case_sensitive=False, help="Lead or Case (default: the channel's own)."
+        ),
+    ] = None,
+    show_key: Annotated[
+        bool, typer.Option("--show-key", help="Print the API key. It is a secret.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Print what to enter in Bird's step for a channel."""
+    terminal = Terminal()
+    step = flow_step(
+        stack,
+        channel_name=channel,
+        object_name=object_name.value if object_name else None,
+        show_key=show_key,
+    )
+    if as_json:
+        terminal.result_json(step.as_dict())
+        return
+    _print_step(terminal, step)
+    if not show_key:
+        command = "" if stack.is_local else f", or with: {stack.output('ApiKeyCommand')}"
+        terminal.say(f"\nTo see the API key, add --show-key{command or '.'}")
+
+
+def _print_step(terminal: Terminal, step: FlowStep) -> None:
+    out = terminal.out
+    out.print(f"[bold]{escape(step.channel.label)} → {step.object}[/]\n")
+    out.print(f"[bold]URL[/]           {escape(step.url)}", soft_wrap=True)
+    out.print("[bold]Method[/]        POST")
+    out.print("[bold]Content-Type[/]  application/json")
+    for name, value in step.headers:
+        out.print(f"[bold]Header[/]        {escape(name)}: {escape(value)}", soft_wrap=True)
+    out.print(f"[bold]Time-out[/]      {step.timeout_seconds} seconds or more")
+    out.print("[bold]Body[/]")
+    out.print(step.body_text(), markup=False, soft_wrap=True)
+    out.print("\n[bold]Values[/] (replace each {{…}} with your flow's own variable):")
+    for name, words in BIRD_KEYS.items():
+        out.print(f"  {escape(name)}: {words}")
+    out.print("\n[bold]Variables to fetch from the response[/]:")
+    for name, words in RESPONSE_KEYS.items():
+        if name != "number" or step.object == "Case":
+            out.print(f"  {escape(name)}: {words}")

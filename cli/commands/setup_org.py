@@ -1,0 +1,88 @@
+"""`setup-org`: the key field and the permission set, made by an administrator of the org."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli.commands.sign_in_options import (
+    Browser,
+    Callback,
+    ClientId,
+    CredentialsFile,
+    LoginUrl,
+    Wait,
+    agrees_to_plan,
+)
+from cli.connect.app_choice import AppOptions, Given, choose_app
+from cli.connect.oauth import read_identity
+from cli.connect.org_setup import set_up_org
+from cli.connect.sign_in import BrowserOptions
+from cli.connect.sign_in_failures import DEFAULT_CALLBACK
+from cli.connect.stored_connection import StoredConnection
+from cli.deployment.stack import Stack
+from cli.options import Json, Yes, on_stack
+from cli.terminal import Terminal
+
+
+@on_stack
+def setup_org_command(
+    stack: Stack,
+    plan: Annotated[bool, typer.Option("--plan", help="Only show what would be changed.")] = False,
+    yes: Yes = False,
+    user: Annotated[
+        str | None,
+        typer.Option(
+            help="The integration user's name (default: the user that the stack is connected as)."
+        ),
+    ] = None,
+    fields: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--field",
+            metavar="OBJECT.FIELD",
+            help="A further field that flows send, like Lead.Region__c; can be repeated.",
+        ),
+    ] = None,
+    as_json: Json = False,
+    login_url: LoginUrl = None,
+    client_id: ClientId = None,
+    credentials_file: CredentialsFile = None,
+    browser: Browser = True,
+    callback: Callback = DEFAULT_CALLBACK,
+    wait: Wait = 300,
+) -> None:
+    """Create the key field and the permission set in the org, as an administrator.
+
+    The administrator signs in once; that session is not stored, and is revoked at the end. What is
+    there already is not changed.
+    """
+    terminal = Terminal()
+    connection = StoredConnection(stack)
+    token = connection.token()
+    given = Given.read(
+        AppOptions(
+            login_url=login_url or "",
+            client_id=client_id or "",
+            credentials_file=credentials_file,
+        )
+    )
+    outcome = set_up_org(
+        terminal,
+        stack,
+        app=choose_app(terminal, stack, given, connection.secret()),
+        connected=read_identity(token.id) if token else None,
+        username=user or "",
+        more_fields=fields or (),
+        agree=lambda: not plan and agrees_to_plan(terminal, yes=yes),
+        browser=BrowserOptions(callback=callback, browser=browser, seconds=wait),
+    )
+    if as_json:
+        terminal.result_json(
+            {
+                "steps": [{"what": one.what, "target": one.target} for one in outcome.plan.steps],
+                "done": list(outcome.done),
+                "notes": outcome.plan.notes,
+            }
+        )

@@ -1,0 +1,180 @@
+"""Connecting a stack: sign in, store the credentials, get the first access token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from bridge.http import Http
+from bridge.oauth.access_token import AccessToken
+from bridge.oauth.credentials import Credentials
+from bridge.oauth.grant import Grant
+from cli.connect import oauth, sign_in
+from cli.connect.app_choice import AppOptions, Given, choose_app
+from cli.connect.callback import Page
+from cli.connect.oauth import App, Identity, SignIn
+from cli.connect.sign_in import BrowserOptions
+from cli.connect.stored_connection import StoredConnection, org_of
+from cli.deployment.stack import Stack
+from cli.problem import Problem
+from cli.terminal import Terminal
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectOptions:
+    """What the options of `connect` ask for."""
+
+    app: AppOptions
+    browser: BrowserOptions
+    client_credentials: bool
+    """Sign in without a person and without a refresh token."""
+    anew: bool
+    """Also where the stored connection works."""
+    revoke_old: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connected:
+    """A connection that works."""
+
+    identity: Identity | None
+    token: AccessToken
+    app: App
+    replaced: Credentials | None = None
+    """What was stored before."""
+    changed: bool
+    """Whether this run stored anything."""
+
+
+def connect(terminal: Terminal, stack: Stack, options: ConnectOptions) -> Connected:
+    """Connect the stack, or find that it is connected already.
+
+    Raises Problem (nothing was stored) or RefreshFailed (the new connection was stored).
+    """
+    connection = StoredConnection(stack)
+    http = Http()
+    before = connection.credentials()
+    given = Given.read(options.app)
+    if before is not None and not options.anew and _asks_for(options, given, before):
+        try:
+            token = connection.working_token(http)
+        except Problem as problem:
+            terminal.note(f"The stored connection does not work any more: {problem.what}")
+        else:
+            identity = oauth.read_identity(token.id)
+            terminal.good(f"Connected already{_ids(identity)}. Nothing was changed.")
+            terminal.say("To connect again, add --anew.")
+            return Connected(identity=identity, token=token, app=_app_of(before), changed=False)
+    app = choose_app(terminal, stack, given, connection.secret(), to_connect=True)
+    terminal.say(f"Checking the app at {urlsplit(app.login_url).netloc} …")
+    if options.client_credentials:
+        done = _by_client_credentials(connection, stack, http, app)
+    else:
+        oauth.try_app(http, app)
+        done = _by_browser(terminal, connection, stack, http, app, options.browser)
+    if options.revoke_old and done.replaced is not None:
+        _revoke_replaced(terminal, http, done.replaced)
+        # Salesforce may have issued the same session again; then it was revoked too.
+        connection.working_token(http)
+    terminal.good(f"Connected to Salesforce{_ids(done.identity)}.")
+    return done
+
+
+def _asks_for(options: ConnectOptions, given: Given, stored: Credentials) -> bool:
+    grant_fits = not options.client_credentials or stored.grant == "client_credentials"
+    return grant_fits and given.agrees_with(stored)
+
+
+def _app_of(credentials: Credentials) -> App:
+    return App(
+        login_url=credentials.login_url,
+        client_id=credentials.client_id,
+        client_secret=credentials.client_secret,
+    )
+
+
+def _by_browser(
+    terminal: Terminal,
+    connection: StoredConnection,
+    stack: Stack,
+    http: Http,
+    app: App,
+    options: BrowserOptions,
+) -> Connected:
+    terminal.say("Sign in as the integration user: records are created as that user.")
+    if stack.local and "integration_user" in stack.local:
+        user = stack.local["integration_user"]
+        terminal.say(f"In the sandbox: {user['username']}, password {user['password']}")
+    terminal.note(
+        "Salesforce keeps five approvals for a user and an app and ends the oldest at the next "
+        "one. Do not connect more than five stacks with the same user and app."
+    )
+    request = SignIn(app=app, callback=options.callback, scopes=oauth.SCOPES)
+
+    def use(code: str) -> Connected:
+        grant = oauth.exchange(http, request, code)
+        oauth.check_scopes(grant, refresh_token=True)
+        return _store(connection, stack, http, app, grant, {"refresh_token": grant.refresh_token})
+
+    def page(done: Connected) -> Page:
+        return Page(
+            good=True,
+            title="Connected",
+            text=f"The bridge from Bird is connected to Salesforce{_ids(done.identity)}.",
+        )
+
+    return sign_in.run(terminal, request, options, use=use, page=page)
+
+
+def _by_client_credentials(
+    connection: StoredConnection, stack: Stack, http: Http, app: App
+) -> Connected:
+    grant = oauth.fetch_with_client_credentials(http, app)
+    oauth.check_scopes(grant, refresh_token=False)
+    return _store(connection, stack, http, app, grant, {"grant": "client_credentials"})
+
+
+def _store(
+    connection: StoredConnection,
+    stack: Stack,
+    http: Http,
+    app: App,
+    grant: Grant,
+    how: dict[str, str],
+) -> Connected:
+    """Try the token, store the connection, and make RefreshToken use it."""
+    org_of(grant.token, stack, http).get("/")
+    replaced = connection.store(
+        {
+            "login_url": app.login_url,
+            "client_id": app.client_id,
+            "client_secret": app.client_secret,
+            **how,
+        }
+    )
+    connection.refresh(replaced.generation)
+    token = connection.published_token()
+    identity = oauth.read_identity(token.id) or oauth.read_identity(grant.token.id)
+    return Connected(
+        identity=identity, token=token, app=app, replaced=replaced.credentials, changed=True
+    )
+
+
+def _revoke_replaced(terminal: Terminal, http: Http, before: Credentials) -> None:
+    """End the approval that the new one replaces, so that it is not one of the five any more.
+
+    Only on request: Salesforce documents that this ends that approval alone and not every token of
+    the user and app, but it was not tried against a live org.
+    """
+    if before.refresh_token and oauth.revoke(http, before.login_url, before.refresh_token):
+        terminal.say("The earlier connection's token was revoked at Salesforce.")
+    else:
+        terminal.note(
+            "The earlier connection's token could not be revoked; perhaps it was invalid already."
+        )
+
+
+def _ids(identity: Identity | None) -> str:
+    if identity is None:
+        return ""
+    return f" (org {identity.org_id}, user {identity.user_id})"

@@ -1,0 +1,200 @@
+"""The connection as it is stored in AWS: the secret, the access token, and how to change them.
+
+Whoever writes the secret holds RefreshToken's lease meanwhile, so that a refresh that is running
+cannot overwrite a newer connection with an older one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.exceptions import ClientError
+
+from bridge.errors import NotConnected
+from bridge.http import Http
+from bridge.oauth.access_token import AccessToken
+from bridge.oauth.credentials import Credentials
+from bridge.oauth.lease import Lease
+from bridge.oauth.vault import Vault
+from cli.connect.sign_in_failures import SignInFailed
+from cli.deployment.stack import Stack
+from cli.org.client import Org, OrgProblem
+from cli.problem import Problem
+
+LEASE_SECONDS = 30.0
+LEASE_WAIT_SECONDS = 90.0
+"""Longer than a killed refresh can hold the lease: RefreshToken's timeout and its margin."""
+
+BUSY_ATTEMPTS = 10
+
+
+class RefreshFailed(Problem):
+    """RefreshToken could not get an access token with what is stored."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replaced:
+    """What a new connection replaced."""
+
+    generation: int | None
+    """Of the access token in use, which still belongs to the earlier connection."""
+    credentials: Credentials | None
+
+
+class StoredConnection:
+    """The connection of one stack."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._secrets = stack.client("secretsmanager")
+        self._ssm = stack.client("ssm")
+        self._vault = Vault(secrets=self._secrets, ssm=self._ssm, settings=stack.settings)
+
+    def credentials(self) -> Credentials | None:
+        """The stored credentials; None if they are not enough to get a token."""
+        try:
+            return self._vault.credentials()
+        except NotConnected:
+            return None
+
+    def secret(self) -> dict[str, Any]:
+        """The secret's JSON, whatever it holds; empty if it holds none."""
+        try:
+            found = self._secrets.get_secret_value(SecretId=self._stack.settings.credentials_secret)
+            value = json.loads(found.get("SecretString") or "{}")
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                raise
+            return {}
+        except ValueError:
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    def token(self) -> AccessToken | None:
+        """The access token that the functions use."""
+        return self._vault.token()
+
+    def working_token(self, http: Http) -> AccessToken:
+        """The access token, after one request to the org with it; renewed first if it does not
+        work. Raises RefreshFailed, OrgProblem, SignInFailed."""
+        token = self.token()
+        if token is None:
+            self.refresh(None)
+            token = self.published_token()
+        try:
+            org_of(token, self._stack, http).get("/")
+        except OrgProblem as problem:
+            if problem.status != 401:
+                raise
+            self.refresh(token.generation)
+            token = self.published_token()
+            org_of(token, self._stack, http).get("/")
+        return token
+
+    def published_token(self) -> AccessToken:
+        """The access token after a refresh. Raises Problem if there is none."""
+        token = self.token()
+        if token is None:
+            raise Problem(
+                "RefreshToken stored no access token.",
+                next_step=f"Look at its log: {self._stack.log_of('refresh-token')}",
+            )
+        return token
+
+    def store(self, value: dict[str, str]) -> Replaced:
+        """Write the secret; keys of others in it stay. Nothing is written if nothing changes."""
+        ours = {"login_url", "client_id", "client_secret", "refresh_token", "grant"}
+        with self._lease():
+            replaced = self.credentials()
+            before = self.secret()
+            others = {name: one for name, one in before.items() if name not in ours}
+            after = {**others, **value}
+            if after != before:
+                self._secrets.put_secret_value(
+                    SecretId=self._stack.settings.credentials_secret, SecretString=json.dumps(after)
+                )
+            self._delete_parameter(self._stack.settings.pending_parameter)
+            token = self.token()
+        return Replaced(generation=token.generation if token else None, credentials=replaced)
+
+    def empty(self) -> None:
+        """Remove the access token, the pending refresh token, and the secret's value.
+
+        The secret is written twice: Secrets Manager keeps the version before the current one, and
+        that one must hold nothing either.
+        """
+        settings = self._stack.settings
+        with self._lease():
+            for _ in range(2):
+                self._secrets.put_secret_value(
+                    SecretId=settings.credentials_secret, SecretString="{}"
+                )
+            self._delete_parameter(settings.pending_parameter)
+            self._delete_parameter(settings.token_parameter)
+
+    def refresh(self, refused_generation: int | None) -> None:
+        """Make RefreshToken get a token that is newer than this one. Raises RefreshFailed."""
+        payload = json.dumps({"refused_generation": refused_generation}).encode()
+        client = self._stack.client("lambda")
+        for attempt in range(BUSY_ATTEMPTS):
+            response = client.invoke(
+                FunctionName=self._stack.settings.refresh_function, Payload=payload
+            )
+            result = json.loads(response["Payload"].read() or b"{}")
+            if response.get("FunctionError"):
+                reason = str(result.get("errorMessage") or "it gave no reason")[:500]
+                raise RefreshFailed(
+                    f"RefreshToken could not get an access token: {reason}",
+                    next_step=f"Look at its log: {self._stack.log_of('refresh-token')}",
+                )
+            if result.get("connected") is False:
+                raise RefreshFailed(
+                    "RefreshToken finds no connection.",
+                    next_step=f"Run: bird-salesforce connect {self._stack.options()}",
+                )
+            if "generation" in result:
+                return
+            time.sleep(min(0.5 * 1.5**attempt, 10))
+        raise RefreshFailed(
+            "Another refresh is running and does not end.",
+            next_step="Wait two minutes and run this again.",
+        )
+
+    @contextlib.contextmanager
+    def _lease(self) -> Iterator[None]:
+        lease = Lease(
+            dynamodb=self._stack.client("dynamodb"), table=self._stack.settings.lease_table
+        )
+        until = time.monotonic() + LEASE_WAIT_SECONDS
+        while not lease.take(seconds=LEASE_SECONDS):
+            if time.monotonic() > until:
+                raise Problem(
+                    "A refresh of the token has been running for more than a minute.",
+                    next_step="Run this again. If it stays so, look at RefreshToken's log: "
+                    + self._stack.log_of("refresh-token"),
+                )
+            time.sleep(0.5)
+        try:
+            yield
+        finally:
+            lease.release()
+
+    def _delete_parameter(self, name: str) -> None:
+        try:
+            self._ssm.delete_parameter(Name=name)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ParameterNotFound":
+                raise
+
+
+def org_of(token: AccessToken, stack: Stack, http: Http) -> Org:
+    """The org that a token is for. Raises SignInFailed if its address is not to be trusted."""
+    if not stack.settings.trusts(token.instance_url):
+        raise SignInFailed("untrusted_instance", detail=urlsplit(token.instance_url).netloc)
+    return Org(http=http, session=token.session, api_version=stack.settings.api_version)

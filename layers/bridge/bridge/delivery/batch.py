@@ -1,0 +1,174 @@
+"""The messages of one SQS event: read into items, and put together into calls."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bridge.delivery.outbox import Envelope, UnreadableEnvelope
+from bridge.errors import BadRequest, LimitExceeded, NotSetUp, RowLocked, SalesforceProblem
+from bridge.records import ObjectName, Record
+
+MAX_RECORDS = (200, 50, 10)
+"""Of one call, by how often SQS has handed a record out: 200 is what a collection takes. What an
+org is too slow for in one call (its triggers run for every record) is sent in smaller ones."""
+
+MAX_BYTES = 2_000_000
+"""Of the records of one call."""
+
+LONGEST_DELAY_SECONDS = 6 * 3600
+
+DELAYS: tuple[tuple[type[SalesforceProblem], float, float], ...] = (
+    (LimitExceeded, 900.0, LONGEST_DELAY_SECONDS),
+    (NotSetUp, 120.0, 1800.0),
+    (RowLocked, 5.0, 900.0),
+    (SalesforceProblem, 20.0, 900.0),
+)
+"""First and longest delay in seconds by the problem; doubled each time, with jitter (from half of
+it to all of it). At 15 minutes, so 11 on average, a week's outage costs some 900 of the 1,000
+receives that the queue allows."""
+
+
+@dataclass
+class Item:
+    """One record on its way, with every message that asks for it."""
+
+    envelope: Envelope
+    messages: list[Mapping[str, Any]]
+    others: list[Mapping[str, Any]] = field(default_factory=list)
+    """Messages with the same key and other values: a repetition that somebody has corrected. A
+    record that is there settles them as well; where it is refused they are tried themselves."""
+    outcome: str = ""
+    """`created`, `exists`, `deleted`, `delayed` or `rejected`; empty: not decided yet."""
+    problem: SalesforceProblem | None = None
+    stripped: Record | None = None
+    """The record without the derived fields that Salesforce refused. They are left out once, and
+    only on the way to Salesforce: Rejected gets the whole record."""
+    entry: bytes = field(repr=False, default=b"")
+    """The record encoded, as it is measured and sent."""
+
+    @property
+    def record(self) -> Record:
+        return self.stripped or self.envelope.record
+
+    @property
+    def age_seconds(self) -> float:
+        """How long its oldest message has been in the outbox."""
+        return max(_age_seconds(message) for message in self.messages)
+
+    @property
+    def attempts(self) -> int:
+        """How often SQS has handed out its messages."""
+        return max(_attribute(message, "ApproximateReceiveCount", 1) for message in self.messages)
+
+    def leave_out(self, names: frozenset[str]) -> None:
+        """Go on without these fields."""
+        self.stripped, self.entry = self.record.without(names), b""
+
+    def settle(self, outcome: str, problem: SalesforceProblem | None = None) -> None:
+        """Decide what becomes of it, once: a second decision changes nothing."""
+        if not self.outcome:
+            self.outcome, self.problem = outcome, problem
+
+
+@dataclass
+class Batch:
+    """What an SQS event holds."""
+
+    items: list[Item] = field(default_factory=list)
+    unreadable: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def by_object(self) -> list[list[Item]]:
+        """The items of each object, in the order in which the objects came."""
+        objects: dict[ObjectName, list[Item]] = {}
+        for item in self.items:
+            objects.setdefault(item.record.object, []).append(item)
+        return list(objects.values())
+
+
+def read_batch(event: Any) -> Batch:
+    """The messages of an SQS event; those with the same object and key are one item, the first's.
+
+    Raises BadRequest where a message has no id: SQS could not be made to keep it.
+    """
+    messages = event.get("Records") or [] if isinstance(event, dict) else None
+    if not isinstance(messages, list):
+        raise BadRequest("the event is no SQS event")
+    for message in messages:
+        if not isinstance(message, dict) or not isinstance(message.get("messageId"), str):
+            raise BadRequest("a message of the event has no id")
+    batch = Batch()
+    by_key: dict[tuple[str, str], Item] = {}
+    for message in messages:
+        try:
+            envelope = Envelope.parse(message.get("body"))
+        except UnreadableEnvelope:
+            batch.unreadable.append(message)
+            continue
+        where = (envelope.record.object, envelope.record.key)
+        item = by_key.get(where)
+        if item is None:
+            by_key[where] = Item(envelope, [message])
+        elif item.envelope.record == envelope.record:
+            item.messages.append(message)
+        else:
+            item.others.append(message)
+    batch.items = list(by_key.values())
+    return batch
+
+
+def calls_of(items: Iterable[Item], encode: Callable[[Record], bytes]) -> list[list[Item]]:
+    """The items of one object in as few calls as their sizes allow.
+
+    Headers hold for a whole call, and a record with an owner of its own needs another one.
+    """
+    groups: dict[tuple[bool, int], list[Item]] = {}
+    for item in items:
+        most = MAX_RECORDS[min(max(item.attempts, 1), len(MAX_RECORDS)) - 1]
+        groups.setdefault((item.record.has_owner, most), []).append(item)
+    calls = []
+    for (_, most), group in groups.items():
+        call: list[Item] = []
+        size = 0
+        for item in group:
+            item.entry = item.entry or encode(item.record)
+            if call and (len(call) == most or size + len(item.entry) > MAX_BYTES):
+                calls.append(call)
+                call, size = [], 0
+            call.append(item)
+            size += len(item.entry)
+        calls.append(call)
+    return calls
+
+
+def in_two(items: Iterable[Item]) -> list[list[Item]]:
+    """Two halves, records with the same fields together: they come from the same flow, and an
+    unknown field is in all of its records."""
+    items = sorted(items, key=lambda item: sorted(item.record.fields))
+    middle = (len(items) + 1) // 2
+    return [half for half in (items[:middle], items[middle:]) if half]
+
+
+def delay_seconds(problem: SalesforceProblem | None, *, attempts: int) -> int:
+    """How long a message waits before it is tried again: doubled each time, jittered, bounded."""
+    kind = type(problem) if problem is not None else SalesforceProblem
+    first, longest = next((f, most) for known, f, most in DELAYS if issubclass(kind, known))
+    delay = min(longest, first * 2 ** min(max(attempts - 1, 0), 20))
+    least = min(problem.retry_after_seconds, LONGEST_DELAY_SECONDS) if problem is not None else 0
+    return max(1, least, int(random.uniform(delay / 2, delay)))
+
+
+def _attribute(message: Mapping[str, Any], name: str, default: int) -> int:
+    try:
+        return int(message["attributes"][name])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return default
+
+
+def _age_seconds(message: Mapping[str, Any]) -> float:
+    """Seconds since the message was sent to the outbox."""
+    sent = _attribute(message, "SentTimestamp", 0)
+    return time.time() - sent / 1000 if 0 < sent < 10**15 else 0.0

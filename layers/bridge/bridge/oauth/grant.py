@@ -1,0 +1,242 @@
+"""Reader of token responses: a new access token, or why there is none.
+
+Sources: Salesforce Help, "OAuth 2.0 Refresh Token Flow", "OAuth 2.0 Client Credentials Flow",
+"OAuth 2.0 Error Codes".
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs
+
+from bridge.errors import BridgeError, Unavailable
+from bridge.http import Response
+from bridge.oauth.access_token import AccessToken, is_token
+from bridge.oauth.credentials import Credentials, read_encodable
+from bridge.salesforce.error_codes import MEANINGS
+from bridge.salesforce.responses import read_faults
+from bridge.untrusted import read_json
+
+LONGEST_ERROR = 40
+"""Characters of an OAuth error code; the longest known one has 22."""
+
+
+@dataclass(frozen=True)
+class GrantFailure:
+    """What an OAuth error means. `hint` says what to do; `permanent`: by a person."""
+
+    permanent: bool
+    hint: str
+
+
+_ADMIN = "Salesforce administrator: "
+_RECONNECT = "Run `make connect` (bird-salesforce connect) to connect the org again."
+_TRANSIENT = GrantFailure(permanent=False, hint="It is tried again.")
+_LOGIN_RATE = GrantFailure(
+    permanent=False,
+    hint="The login rate is spent (3,600 logins an hour a user); it is tried again.",
+)
+
+GRANT_FAILURES: dict[tuple[str, str], GrantFailure] = {
+    ("invalid_grant", "token request is already being processed"): _TRANSIENT,
+    ("unknown_error", ""): _TRANSIENT,
+    ("rate_limit_exceeded", ""): _LOGIN_RATE,
+    ("login_rate_exceeded", ""): _LOGIN_RATE,
+    ("invalid_grant", "login rate exceeded"): _LOGIN_RATE,
+    ("invalid_grant", "expired access/refresh token"): GrantFailure(
+        True,
+        "The refresh token was revoked, replaced, unused for too long, or pushed out by a newer "
+        "approval. " + _RECONNECT,
+    ),
+    ("invalid_grant", "inactive user"): GrantFailure(
+        True, _ADMIN + "the integration user is inactive: activate it, then run `make connect`."
+    ),
+    ("invalid_grant", "user hasn't approved this consumer"): GrantFailure(
+        True, _ADMIN + "pre-authorize the integration user in the app's policies."
+    ),
+    ("invalid_grant", "no client credentials user enabled"): GrantFailure(
+        True, _ADMIN + "name a run-as user in the app's client-credentials flow."
+    ),
+    ("invalid_grant", "ip restricted or invalid login hours"): GrantFailure(
+        True, _ADMIN + "the profile's login hours or IP ranges keep the integration user out."
+    ),
+    ("invalid_grant", "request not supported on this domain"): GrantFailure(
+        True, "Use the org's My Domain as login URL: client credentials need it. " + _RECONNECT
+    ),
+    ("invalid_grant", ""): GrantFailure(
+        True, "Salesforce refuses the stored credentials. " + _RECONNECT
+    ),
+    ("invalid_app_access", ""): GrantFailure(
+        True, _ADMIN + "the app's policies admit only pre-authorized users: add this one."
+    ),
+    ("invalid_client_id", ""): GrantFailure(
+        True,
+        "The consumer key is unknown there: wrong key, wrong login URL (production or sandbox?), "
+        "or an app younger than ten minutes. " + _RECONNECT,
+    ),
+    ("invalid_client", "app must be installed into org"): GrantFailure(
+        True,
+        _ADMIN + "install the app in the org (Setup, Connected Apps OAuth Usage, Install), or let "
+        "the user approve uninstalled apps.",
+    ),
+    ("invalid_client", ""): GrantFailure(
+        True, "The consumer secret is wrong or was rotated. " + _RECONNECT
+    ),
+    ("inactive_user", ""): GrantFailure(True, _ADMIN + "the integration user is inactive."),
+    ("inactive_org", ""): GrantFailure(True, _ADMIN + "the org is inactive."),
+    ("unsupported_grant_type", ""): GrantFailure(
+        True, _ADMIN + "the app does not allow this OAuth flow: enable it in the app's settings."
+    ),
+    ("invalid_request", ""): GrantFailure(
+        True, "Salesforce cannot read the request. " + _RECONNECT
+    ),
+}
+"""By error code and description; an empty description stands for any other."""
+
+GRANT_DESCRIPTIONS = frozenset(words for _, words in GRANT_FAILURES if words) | {
+    "retry your request",
+    "user is not admin approved to access this app",
+    "client identifier invalid",
+    "invalid client credentials",
+    "grant type not supported",
+    "authentication failure",
+}
+"""Salesforce's known descriptions of OAuth errors: no other text of it reaches a log."""
+
+OTHER_ERROR = "other_error"
+
+
+def loggable_error(error: str, description: str) -> tuple[str, str]:
+    """An OAuth error's code and description as they may be logged.
+
+    The code if it has the shape of one, else OTHER_ERROR; the description if it is a known one,
+    else empty.
+    """
+    words = description.strip().lower()
+    code = error.strip().lower()
+    plain = code.replace("_", "")
+    shaped = len(code) <= LONGEST_ERROR and plain.isascii() and plain.isalpha()
+    return code if shaped else OTHER_ERROR, words if words in GRANT_DESCRIPTIONS else ""
+
+
+def grant_failure(error: str, description: str, status: int) -> GrantFailure:
+    """Judge an OAuth error response; an unlisted one is permanent only if it is a named 4xx."""
+    words = description.strip().lower()
+    for key in ((error.lower(), words), (error.lower(), "")):
+        if key in GRANT_FAILURES:
+            return GRANT_FAILURES[key]
+    if status >= 500 or status in (408, 420, 425, 429) or not error:
+        return _TRANSIENT
+    return GrantFailure(True, f"Salesforce refuses the credentials ({error}). {_RECONNECT}")
+
+
+class GrantRefused(BridgeError):
+    """Salesforce refused a token request; `failure` says whether for good.
+
+    `description` is Salesforce's own where it is a known one, else empty.
+    """
+
+    def __init__(self, error: str, description: str, failure: GrantFailure) -> None:
+        self.text = f"{error} ({description})" if description else error
+        super().__init__(self.text)
+        self.error = error
+        self.description = description
+        self.failure = failure
+
+    @property
+    def is_about_the_token(self) -> bool:
+        """Whether the refresh token is refused, and not the app, the user or the address."""
+        expired = self.description in ("", "expired access/refresh token")
+        return self.error == "invalid_grant" and expired
+
+
+class SignatureMismatch(Unavailable):
+    """The token response's signature does not fit: it was not made with our consumer secret.
+
+    `refresh_token` is a new one from the response, if that was for the same user as before: it may
+    be the only valid one (docs/adr/0025-an-unsigned-refresh-token-is-kept.md).
+    """
+
+    code = "SIGNATURE_MISMATCH"
+
+    def __init__(self, message: str, *, refresh_token: str = "") -> None:
+        super().__init__(message)
+        self.refresh_token = refresh_token
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grant:
+    """A token response that was accepted."""
+
+    token: AccessToken
+    refresh_token: str = field(repr=False, default="")
+    """A new one, under rotation; else empty."""
+
+
+def read_grant(
+    answer: Response, *, credentials: Credentials, previous: AccessToken | None, now: float
+) -> Grant:
+    """Read a token response. Raises GrantRefused, SignatureMismatch, Unavailable.
+
+    `instance_url` is kept from the previous token if the response lacks it. The token endpoint may
+    respond with a REST error list too (REQUEST_LIMIT_EXCEEDED), or form-encoded.
+    """
+    body = read_json(answer.body)
+    if answer.status == 200 and not isinstance(body, dict):
+        pairs = parse_qs(answer.body.decode("utf-8", "replace"))
+        body = {name: values[0] for name, values in pairs.items()}
+    success = 200 <= answer.status < 300
+    if success and isinstance(body, dict) and is_token(body.get("access_token")):
+        return _accept(body, credentials=credentials, previous=previous, now=now)
+    if isinstance(body, dict) and isinstance(body.get("error"), str):
+        error, description = loggable_error(
+            body["error"], read_encodable(body, "error_description")
+        )
+        raise GrantRefused(error, description, grant_failure(error, description, answer.status))
+    faults = read_faults(body, status=answer.status)
+    if faults:
+        code = faults[0].code if faults[0].code in MEANINGS else OTHER_ERROR
+        raise GrantRefused(code, "", _TRANSIENT)
+    raise Unavailable(
+        f"the token endpoint responds with HTTP {answer.status} and no token",
+        code=f"HTTP_{answer.status}",
+    )
+
+
+def _accept(
+    body: Mapping[str, Any], *, credentials: Credentials, previous: AccessToken | None, now: float
+) -> Grant:
+    identity, issued_at = read_encodable(body, "id"), read_encodable(body, "issued_at")
+    refresh_token = read_encodable(body, "refresh_token").strip()
+    # Something else than a token must not replace the stored one.
+    refresh_token = refresh_token if is_token(refresh_token) else ""
+    if body.get("signature") and credentials.client_secret:
+        expected = hmac.digest(
+            credentials.client_secret.encode(), (identity + issued_at).encode(), hashlib.sha256
+        )
+        given = read_encodable(body, "signature").encode()
+        if not hmac.compare_digest(base64.b64encode(expected), given):
+            same_user = not previous or not previous.id or previous.id == identity
+            raise SignatureMismatch(
+                "the token response's signature does not fit the consumer secret",
+                refresh_token=refresh_token if same_user else "",
+            )
+    instance_url = read_encodable(body, "instance_url").rstrip("/")
+    if not instance_url:
+        instance_url = previous.instance_url if previous else credentials.login_url
+    return Grant(
+        token=AccessToken(
+            access_token=body["access_token"],
+            instance_url=instance_url,
+            issued_at=issued_at or str(int(now * 1000)),
+            scope=read_encodable(body, "scope") or (previous.scope if previous else ""),
+            id=identity,
+            generation=(previous.generation if previous else 0) + 1,
+        ),
+        refresh_token=refresh_token,
+    )

@@ -1,0 +1,75 @@
+"""The lease that makes refreshes run one at a time (docs/adr/0002-one-refresh-at-a-time.md)."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from bridge.oauth.boto3_errors import BOTO3_ERRORS
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+LEASE_MARGIN_SECONDS = 10
+"""The lease outlives the function by this: nobody overtakes a killed run whose request is still on
+its way."""
+
+
+class Lease:
+    """One item of a DynamoDB table, written on a condition."""
+
+    def __init__(self, *, dynamodb: BaseClient, table: str) -> None:
+        self._dynamodb = dynamodb
+        self._table = table
+        self._owner = uuid.uuid4().hex
+
+    def take(self, *, seconds: float) -> bool:
+        """Take it if it is free, or expired, or ours already: boto3 repeats a request whose
+        response was lost."""
+        now = int(time.time())
+        return self._put_if(
+            "attribute_not_exists(expires_at) OR expires_at < :now OR owner_id = :owner",
+            {":now": {"N": str(now)}, ":owner": {"S": self._owner}},
+            expires_at=now + int(seconds) + LEASE_MARGIN_SECONDS,
+        )
+
+    def keep(self, *, seconds: float) -> bool:
+        """Renew it; False if it is no longer ours."""
+        expires_at = int(time.time()) + int(seconds) + LEASE_MARGIN_SECONDS
+        return self._put_if(
+            "owner_id = :owner", {":owner": {"S": self._owner}}, expires_at=expires_at
+        )
+
+    def release(self) -> None:
+        """Give it back; if that fails it expires."""
+        try:
+            self._dynamodb.delete_item(
+                TableName=self._table,
+                Key={"name": {"S": "refresh"}},
+                ConditionExpression="owner_id = :owner",
+                ExpressionAttributeValues={":owner": {"S": self._owner}},
+            )
+        except BOTO3_ERRORS:
+            return
+
+    def _put_if(self, condition: str, values: Mapping[str, Any], *, expires_at: int) -> bool:
+        try:
+            self._dynamodb.put_item(
+                TableName=self._table,
+                Item={
+                    "name": {"S": "refresh"},
+                    "owner_id": {"S": self._owner},
+                    "expires_at": {"N": str(expires_at)},
+                },
+                ConditionExpression=condition,
+                ExpressionAttributeValues=values,
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                return False
+            raise
+        return True

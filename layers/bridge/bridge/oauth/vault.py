@@ -1,0 +1,178 @@
+"""Where credentials and tokens are stored: the secret and two SecureString parameters."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from bridge.errors import CredentialsLost, NotConnected
+from bridge.oauth.access_token import CONNECT_HINT, AccessToken, is_token
+from bridge.oauth.boto3_errors import BOTO3_ERRORS
+from bridge.oauth.credentials import Credentials
+from bridge.settings import Settings
+from bridge.untrusted import read_json, read_text
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+STORE_ATTEMPTS = 5
+STORE_PATIENCE_SECONDS = 2.0
+"""Attempts that took longer than this together mean an outage: the second place is used at once."""
+
+STANDARD_TIER_BYTES = 4096
+
+
+class Vault:
+    """The secret, the published access token, and a second place for a rotated refresh token."""
+
+    def __init__(self, *, secrets: BaseClient, ssm: BaseClient, settings: Settings) -> None:
+        self._secrets = secrets
+        self._ssm = ssm
+        self._settings = settings
+        self._key = {"KeyId": settings.kms_key} if settings.kms_key else {}
+
+    def credentials(self) -> Credentials:
+        """The secret, with a pending refresh token in place of the one it replaces.
+
+        Raises NotConnected if there is no value.
+        """
+        try:
+            secret = self._secrets.get_secret_value(SecretId=self._settings.credentials_secret)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ResourceNotFoundException":
+                raise NotConnected("the secret has no value yet", hint=CONNECT_HINT) from error
+            raise
+        credentials = Credentials.parse(
+            secret.get("SecretString") or "",
+            version=secret["VersionId"],
+            default_login_url=self._settings.login_url,
+        )
+        pending = read_json(self._parameter(self._settings.pending_parameter) or "")
+        if not isinstance(pending, dict) or not is_token(pending.get("refresh_token")):
+            return credentials
+        # The token is compared too: a person may have edited another key of the secret.
+        if credentials.version == pending.get("secret_version") or (
+            credentials.refresh_token and _fingerprint(credentials) == pending.get("replaces")
+        ):
+            trusted = read_text(pending, "trusted")
+            return replace(
+                credentials,
+                refresh_token=pending["refresh_token"],
+                trusted_token=trusted if is_token(trusted) else "",
+            )
+        return credentials
+
+    def store_refresh_token(self, credentials: Credentials, refresh_token: str) -> Credentials:
+        """Write a rotated refresh token, to the secret or else to the pending parameter.
+
+        Nothing is written if the secret's version is no longer the one that was read: somebody has
+        connected anew meanwhile, and the new connection counts. Raises CredentialsLost.
+        """
+        raw = {**credentials.raw, "refresh_token": refresh_token}
+        started = time.monotonic()
+        for attempt in range(STORE_ATTEMPTS):
+            try:
+                if self.version() != credentials.version:
+                    return self.credentials()
+                written = self._secrets.put_secret_value(
+                    SecretId=self._settings.credentials_secret, SecretString=json.dumps(raw)
+                )
+                return replace(
+                    credentials, refresh_token=refresh_token, version=written["VersionId"], raw=raw
+                )
+            except BOTO3_ERRORS as error:
+                failure = error
+                slow = time.monotonic() - started > STORE_PATIENCE_SECONDS
+                if (attempt == 1 or slow) and self._store_pending(credentials, refresh_token):
+                    return replace(credentials, refresh_token=refresh_token)
+                time.sleep(random.uniform(0.5, 1.0) * 2**attempt / 4)
+        if self._store_pending(credentials, refresh_token):
+            return replace(credentials, refresh_token=refresh_token)
+        raise CredentialsLost(
+            "Salesforce rotated the refresh token and it could be stored nowhere. " + CONNECT_HINT
+        ) from failure
+
+    def keep_unsigned(self, credentials: Credentials, refresh_token: str) -> None:
+        """Write a refresh token whose response's signature did not fit, beside the last trusted
+        one. Only to the pending parameter: the secret keeps what it has."""
+        trusted = credentials.trusted_token or credentials.refresh_token
+        self._store_pending(credentials, refresh_token, trusted=trusted)
+
+    def trust_again(self, credentials: Credentials) -> bool:
+        """Go back to the last trusted refresh token; False if that could not be written."""
+        return self._store_pending(credentials, credentials.trusted_token)
+
+    def version(self) -> str:
+        """The id of the secret's current version."""
+        secret = self._secrets.get_secret_value(SecretId=self._settings.credentials_secret)
+        return str(secret["VersionId"])
+
+    def token(self) -> AccessToken | None:
+        """The published access token."""
+        value = self._parameter(self._settings.token_parameter)
+        return AccessToken.parse(value) if value else None
+
+    def publish(self, token: AccessToken) -> None:
+        """Make an access token the one that everybody uses."""
+        value = token.dump()
+        request = {
+            "Name": self._settings.token_parameter,
+            "Value": value,
+            "Type": "SecureString",
+            "Overwrite": True,
+            **self._key,
+        }
+        # An access token in JWT format may be longer than a standard parameter.
+        if len(value) > STANDARD_TIER_BYTES:
+            request["Tier"] = "Advanced"
+        try:
+            self._ssm.put_parameter(**request)
+        except ClientError as error:
+            # A parameter that became an advanced one cannot become a standard one again
+            # (Systems Manager, "Managing parameter tiers"; this error code is not confirmed).
+            if error.response["Error"]["Code"] != "ValidationException" or "Tier" in request:
+                raise
+            self._ssm.put_parameter(**request, Tier="Advanced")
+
+    def _store_pending(
+        self, credentials: Credentials, refresh_token: str, *, trusted: str = ""
+    ) -> bool:
+        value = {
+            "refresh_token": refresh_token,
+            "secret_version": credentials.version,
+            "replaces": _fingerprint(credentials),
+        }
+        if trusted:
+            value["trusted"] = trusted
+        try:
+            self._ssm.put_parameter(
+                Name=self._settings.pending_parameter,
+                Value=json.dumps(value),
+                Type="SecureString",
+                Overwrite=True,
+                **self._key,
+            )
+        except BOTO3_ERRORS:
+            return False
+        return True
+
+    def _parameter(self, name: str) -> str | None:
+        try:
+            response = self._ssm.get_parameter(Name=name, WithDecryption=True)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ParameterNotFound":
+                return None
+            raise
+        return str(response["Parameter"]["Value"])
+
+
+def _fingerprint(credentials: Credentials) -> str:
+    """The hash of the refresh token that the secret itself holds."""
+    held = str(credentials.raw.get("refresh_token") or "").strip()
+    return hashlib.sha256(held.encode(errors="replace")).hexdigest()

@@ -1,0 +1,150 @@
+"""template.yaml as it would be deployed: translated, and worked out for one set of parameters.
+
+Nothing is made. A resource's name, ARN and other attributes are stand-ins that tell which resource
+they belong to.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from tools.template import ROOT, Attributes, Deployment, Template
+
+ACCOUNT = "123456789012"
+REGION = "eu-west-1"
+STACK = "bird-production"
+
+FUNCTIONS = {
+    "CreateLead": "create_lead",
+    "CreateCase": "create_case",
+    "ReceiveMessage": "receive_message",
+    "RefreshToken": "refresh_token",
+    "Deliver": "deliver",
+}
+"""Folder of each function, by logical id."""
+
+TEXTS = {
+    "AlarmEmail": "ops@example.com",
+    "AllowInsecureHosts": "salesforce.example.com",
+    "AllowedAddresses": "203.0.113.0/24,2001:db8::/32",
+    "ApiVersion": "v67.0",
+    "AwsEndpointUrl": "http://127.0.0.1:4566",
+    "CaseAssignmentRule": "off",
+    "DefaultCompany": "Unknown",
+    "ExternalIdField": "Key__c",
+    "KmsKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0a1b2c3d-0000-4000-8000-000000000000",
+    "LeadAssignmentRule": "off",
+    "LoginUrl": "https://test.salesforce.com",
+    "ReleaseSha256": "0123456789abcdef",
+    "VpcSecurityGroups": "sg-0a1b2c3d4e5f60718",
+    "VpcSubnets": "subnet-0a1b2c3d4e5f60718,subnet-0b1b2c3d4e5f60718",
+    "WebAclArn": f"arn:aws:wafv2:{REGION}:{ACCOUNT}:regional/webacl/mine/"
+    "0a1b2c3d-0000-4000-8000-000000000000",
+    "WebhookUrl": "https://hooks.example.com/webhooks/bird",
+}
+"""Another value than the default, for the parameters whose values are free text."""
+
+
+def _another(name: str, rule: Mapping[str, Any]) -> str:
+    """A value that is allowed and is not the default."""
+    allowed = rule.get("AllowedValues") or [rule.get("MinValue"), rule.get("MaxValue")]
+    others = [str(one) for one in allowed if one not in (None, rule["Default"])]
+    return others[-1] if others else TEXTS[name]
+
+
+EVERYTHING: Mapping[str, str] = {
+    name: _another(name, rule) for name, rule in Template.load().source["Parameters"].items()
+}
+"""For every parameter another value than its default, so that every condition is true."""
+
+
+def stages() -> dict[str, dict[str, str]]:
+    """The parameters of each stage in samconfig.toml; what is empty there has its default."""
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
+    config.pop("version")
+    found = {}
+    for stage, commands in config.items():
+        overrides = commands["deploy"]["parameters"]["parameter_overrides"]
+        pairs = (one.partition("=") for one in overrides)
+        found[stage] = {name: value for name, _, value in pairs if value != '""'}
+    return found
+
+
+PARAMETERS: Mapping[str, Mapping[str, str]] = {
+    "defaults": {},
+    "everything": EVERYTHING,
+    **{name: parameters for name, parameters in stages().items() if parameters},
+}
+"""The sets of parameters that are tried. A stage that sets none has the defaults."""
+
+
+def deploy(template: Template | None = None, /, **parameters: str) -> Deployment:
+    """The template's resources; `ref:Outbox` and `arn:Outbox` stand for the queue Outbox."""
+
+    def make(logical_id: str, kind: str, properties: Mapping[str, Any]) -> Attributes:
+        attributes = {"RootResourceId": "root", "QueueName": logical_id, "Version": "1"}
+        return {"Ref": f"ref:{logical_id}", "Arn": f"arn:{logical_id}", **attributes}
+
+    return Deployment(
+        template or Template.load(), stack_name="stack", parameters=parameters, make=make
+    )
+
+
+def translated(parameters: Mapping[str, str]) -> Mapping[str, Any]:
+    """The template as AWS's transform hands it to CloudFormation."""
+    return _translated(frozenset(parameters.items()))
+
+
+@cache
+def _translated(parameters: frozenset[tuple[str, str]]) -> Mapping[str, Any]:
+    template = Template.load()
+    return template.translate(template.parameters(dict(parameters)), region=REGION)
+
+
+class _References(dict[str, str]):
+    """A resource's attributes as references to them, in the syntax of Fn::Sub."""
+
+    def __init__(self, logical_id: str) -> None:
+        self._logical_id = logical_id
+
+    def __missing__(self, attribute: str) -> str:
+        if attribute == "Ref":
+            return "${" + self._logical_id + "}"
+        return "${" + f"{self._logical_id}.{attribute}" + "}"
+
+
+def inlined(
+    parameters: Mapping[str, str], *, stack_name: str = STACK, region: str = REGION
+) -> dict[str, Any]:
+    """The translated template with everything worked out but what resources are called.
+
+    No parameters, conditions or mappings are left, so two of them differ in exactly what an update
+    would change. All references are `Fn::Sub`, or in DependsOn.
+    """
+    made = Deployment(
+        Template.load(),
+        stack_name=stack_name,
+        parameters=parameters,
+        make=lambda logical_id, kind, properties: _References(logical_id),
+        region=region,
+        account=ACCOUNT,
+    )
+    resources = {}
+    for logical_id, declared in made.resources.items():
+        kept = {key: declared[key] for key in declared if key not in ("Condition", "Metadata")}
+        resources[logical_id] = _as_sub(made.resolve(kept))
+    outputs = {name: {"Value": _as_sub(value)} for name, value in made.outputs.items()}
+    return {"Resources": resources, "Outputs": outputs}
+
+
+def _as_sub(value: Any) -> Any:
+    if isinstance(value, str) and "${" in value:
+        return {"Fn::Sub": value}
+    if isinstance(value, list):
+        return [_as_sub(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _as_sub(one) for key, one in value.items()}
+    return value

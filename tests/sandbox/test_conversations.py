@@ -1,0 +1,476 @@
+"""Tasks, comments, closing, converting, merging, deleting: the life of a record after its creation.
+
+Sources as in `test_captures`: [O] Salesforce's documentation, [C] captures and public code, [K]
+general knowledge that no public source confirms.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sandbox.org import Org, sample
+from sandbox.org.errors import Refused
+
+from .conftest import DATA, Caller, lead
+from .test_records import problem, user_id
+
+
+@pytest.fixture
+def keyed(org: Org) -> Org:
+    """An org with Bird_Key__c and Bird_Conversation__c on Activity."""
+    for name, unique in (("Bird_Key__c", True), ("Bird_Conversation__c", False)):
+        org.add_field(
+            "Activity",
+            name,
+            external_id=True,
+            unique=unique,
+            case_sensitive=True,
+            visible_to=(sample.ADMIN_USER,),
+        )
+    return org
+
+
+def task(org: Org, **fields: Any) -> str:
+    return org.create("Task", {"Subject": "x", **fields})
+
+
+# --- tasks --------------------------------------------------------------------------------
+
+
+def test_a_field_of_activity_is_one_of_task_and_of_event(admin: Caller, keyed: Org) -> None:
+    """[C] objects/Activity/fields in public orgs: one definition, both objects."""
+    for name in ("Task", "Event"):
+        fields = admin.call("GET", f"/sobjects/{name}/describe").json()["fields"]
+        found = next(f for f in fields if f["name"] == "Bird_Key__c")
+        assert (found["unique"], found["externalId"]) == (True, True)
+    made = admin.create("Task", Subject="x", Bird_Key__c="k").json()["id"]
+    event = {"ActivityDateTime": "2026-11-30T14:03:07Z", "DurationInMinutes": 5}
+    assert problem(admin.create("Event", Bird_Key__c="k", **event))[1:3] == (
+        "DUPLICATE_VALUE",
+        f"duplicate value found: Bird_Key__c duplicates value on record with id: {made}",
+    )
+    assert admin.call("GET", "/sobjects/Task/Bird_Key__c/k?fields=Id").json()["Id"] == made
+    assert admin.call("GET", "/sobjects/Activity/describe").status == 404
+
+
+@pytest.mark.parametrize(
+    ("permissions", "reads", "creates"),
+    [
+        ((), False, False),
+        (("ActivitiesAccess",), True, False),
+        (("EditTask",), False, False),
+        (("ActivitiesAccess", "EditTask"), True, True),
+    ],
+)
+def test_tasks_need_user_permissions_and_no_object_permissions(
+    caller: Caller, org: Org, permissions: tuple[str, ...], reads: bool, creates: bool
+) -> None:
+    """[K] Access Activities and Edit Tasks; activities have no object permissions."""
+    (set_id,) = [s["Id"] for s in org.records("PermissionSet") if s["Name"] == "Bird_Bridge"]
+    org.update("PermissionSet", set_id, {f"Permissions{name}": True for name in permissions})
+    assert (caller.query("SELECT Id FROM Task").status == 200) is reads
+    status, code = caller.create("Task").status, caller.create("Task").json()
+    assert (status == 201) is creates, code
+    with pytest.raises(Refused, match="SObject Type Name"):
+        org.create(
+            "ObjectPermissions",
+            {"ParentId": set_id, "SobjectType": "Task", "PermissionsRead": True},
+        )
+
+
+def test_a_task_of_a_lead_has_no_what(admin: Caller, org: Org) -> None:
+    """[K] WhatId never with a lead; a case, an account, an opportunity with a contact."""
+    made = org.create("Lead", lead())
+    case = org.create("Case", {})
+    assert problem(admin.create("Task", WhoId=made, WhatId=case))[3] == ["WhatId"]
+    contact = org.create("Contact", {"LastName": "J"})
+    assert admin.create("Task", WhoId=contact, WhatId=case).status == 201
+    assert admin.create("Task", WhatId=made).json()[0]["errorCode"] == "FIELD_INTEGRITY_EXCEPTION"
+
+
+def test_a_closed_task_says_when(admin: Caller, org: Org) -> None:
+    """[O] IsClosed follows TaskStatus; [K] CompletedDateTime."""
+    made = admin.create("Task", Status="Completed", Priority="High").json()["id"]
+    shown = admin.call("GET", f"/sobjects/Task/{made}").json()
+    assert (shown["IsClosed"], shown["IsHighPriority"]) == (True, True)
+    assert shown["CompletedDateTime"] is not None
+    admin.call("PATCH", f"/sobjects/Task/{made}", {"Status": "In Progress"})
+    shown = admin.call("GET", f"/sobjects/Task/{made}").json()
+    assert (shown["IsClosed"], shown["CompletedDateTime"]) == (False, None)
+
+
+def test_statuses_say_what_they_mean(caller: Caller, org: Org) -> None:
+    """[O] CaseStatus, LeadStatus, TaskStatus; every user of the API may read them."""
+    rows = caller.query("SELECT ApiName, IsClosed FROM CaseStatus WHERE IsClosed = true").json()
+    assert [r["ApiName"] for r in rows["records"]] == ["Closed"]
+    rows = caller.query("SELECT ApiName FROM TaskStatus WHERE IsClosed = true").json()
+    assert [r["ApiName"] for r in rows["records"]] == ["Completed"]
+    rows = caller.query("SELECT ApiName FROM LeadStatus WHERE IsConverted = true").json()
+    assert [r["ApiName"] for r in rows["records"]] == ["Closed - Converted"]
+    org.add_status("Case", "Solved", closed=True)
+    made = org.create("Case", {"Status": "Solved"})
+    assert (org.get("Case", made) or {})["IsClosed"] is True
+    names = [row["ApiName"] for row in org.query("SELECT ApiName FROM CaseStatus")]
+    assert names == ["New", "Working", "Escalated", "Closed", "Solved"]
+
+
+def test_queues_and_record_types_can_be_looked_up(caller: Caller, org: Org) -> None:
+    """[O] QueueSobject, RecordType and describe's recordTypeInfos."""
+    queue = org.add_queue("Complaints", "Case")
+    text = "SELECT Queue.Name FROM QueueSobject WHERE SobjectType = 'Case' ORDER BY Queue.Name"
+    rows = caller.query(text).json()["records"]
+    assert [row["Queue"]["Name"] for row in rows] == ["Complaints", "Messages"]
+    kind = org.add_record_type("Case", "Complaint")
+    found = caller.query("SELECT Id FROM RecordType WHERE SobjectType = 'Case'").json()["records"]
+    assert [row["Id"] for row in found] == [kind]
+    made = caller.create("Case", RecordTypeId=kind).json()["id"]
+    text = f"SELECT RecordType.DeveloperName FROM Case WHERE Id = '{made}'"
+    (row,) = caller.query(text).json()["records"]
+    assert row["RecordType"]["DeveloperName"] == "Complaint"
+    infos = caller.call("GET", "/sobjects/Case/describe").json()["recordTypeInfos"]
+    assert [(i["name"], i["master"]) for i in infos] == [("Complaint", False), ("Master", True)]
+    assert queue != kind
+
+
+def test_what_an_activity_hangs_on_can_be_queried(admin: Caller, org: Org) -> None:
+    """[O] polymorphic relationships: Who, What and Owner have Type and Name."""
+    made, case = org.create("Lead", lead()), org.create("Case", {})
+    task(org, WhoId=made)
+    task(org, WhatId=case)
+    text = "SELECT Who.Type, Who.Name, What.Type, What.Name, Owner.Type FROM Task ORDER BY Id"
+    first, second = sorted(admin.query(text).json()["records"], key=lambda r: r["Who"] is None)
+    assert (first["Who"]["Type"], first["Who"]["Name"]) == ("Lead", "Jansen")
+    assert first["Owner"]["Type"] == "User"
+    assert (second["What"]["Type"], second["What"]["Name"]) == ("Case", "00001001")
+    found = admin.query("SELECT Id FROM Task WHERE What.Type = 'Case'").json()
+    assert found["totalSize"] == 1
+    org.update("Lead", made, {"OwnerId": org.records("Group")[0]["Id"]})
+    (row,) = org.query(f"SELECT Owner.Type FROM Lead WHERE Id = '{made}'")
+    assert row["Owner"]["Type"] == "Queue"
+    refused = admin.query("SELECT Who.Company FROM Task")
+    assert problem(refused)[1] == "INVALID_FIELD"
+
+
+def test_a_hidden_parent_cannot_be_named_and_hides_its_tasks(caller: Caller, org: Org) -> None:
+    """[C] INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY; [K] activities follow their parent."""
+    (set_id,) = [s["Id"] for s in org.records("PermissionSet") if s["Name"] == "Bird_Bridge"]
+    rights = {"PermissionsActivitiesAccess": True, "PermissionsEditTask": True}
+    org.update("PermissionSet", set_id, rights)
+    org.show_field("Task", "WhatId", user=sample.INTEGRATION_USER)
+    org.settings.private = ["Case"]
+    org.set_object_rights("Case", "Create", "Read", user=sample.INTEGRATION_USER)
+    case = org.create("Case", {})
+    task(org, WhatId=case)
+    assert caller.query("SELECT Id FROM Task").json()["totalSize"] == 0
+    assert problem(caller.create("Task", WhatId=case)) == (
+        400,
+        "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY",
+        f"insufficient access rights on cross-reference id: {case}",
+        [],
+    )
+    org.set_object_rights("Case", "Read", "ViewAllRecords", user=sample.INTEGRATION_USER)
+    assert caller.create("Task", WhatId=case).status == 201
+    assert caller.query("SELECT Id FROM Task").json()["totalSize"] == 2
+
+
+# --- comments, closing, reopening ---------------------------------------------------------
+
+
+def test_a_comment_has_4000_bytes(admin: Caller, org: Org) -> None:
+    """[O] CommentBody: 4,000 bytes, not characters."""
+    case = org.create("Case", {})
+    good = {"ParentId": case, "CommentBody": "é" * 2000, "IsPublished": False}
+    assert admin.create("CaseComment", **good).status == 201
+    long = {"ParentId": case, "CommentBody": "é" * 2001}
+    assert problem(admin.create("CaseComment", **long))[1] == "STRING_TOO_LONG"
+    other = org.create("Case", {})
+    made = org.records("CaseComment")[0]["Id"]
+    answer = admin.call("PATCH", f"/sobjects/CaseComment/{made}", {"ParentId": other})
+    assert problem(answer)[1] == "INVALID_FIELD_FOR_INSERT_UPDATE"
+
+
+def test_a_comment_needs_edit_access_to_its_case(caller: Caller, org: Org) -> None:
+    """[K]"""
+    case = org.create("Case", {})
+    fields = {"ParentId": case, "CommentBody": "x"}
+    assert problem(caller.create("CaseComment", **fields))[2] == (
+        "entity type cannot be inserted: Case Comment"
+    )
+    org.set_object_rights(
+        "Case", "Create", "Read", "Edit", "ViewAllRecords", user=sample.INTEGRATION_USER
+    )
+    assert caller.create("CaseComment", **fields).status == 201
+
+
+def test_a_case_knows_when_it_was_closed(org: Org) -> None:
+    """[O] IsClosed and ClosedDate follow CaseStatus."""
+    made = org.create("Case", {})
+    assert (org.get("Case", made) or {}).get("ClosedDate") is None
+    org.update("Case", made, {"Status": "Closed"})
+    closed = org.get("Case", made) or {}
+    assert closed["IsClosed"] is True
+    org.clock.advance(3600)
+    org.update("Case", made, {"Subject": "x"})
+    assert (org.get("Case", made) or {})["ClosedDate"] == closed["ClosedDate"]
+    org.update("Case", made, {"Status": "New"})
+    again = org.get("Case", made) or {}
+    assert (again["IsClosed"], again.get("ClosedDate")) == (False, None)
+
+
+# --- assignment on changes ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("header", "taken"), [("", True), ("TRUE", True), ("FALSE", False)])
+def test_a_change_runs_the_assignment_rule_too(
+    admin: Caller, org: Org, header: str, taken: bool
+) -> None:
+    """[O] Sforce-Auto-Assign: TRUE is the default of updates as well."""
+    org.add_assignment_rule("Case", user_id(org, sample.SALES_USER))
+    made = org.create("Case", {}, auto_assign=False)
+    agent = user_id(org, sample.ADMIN_USER)
+    org.update("Case", made, {"OwnerId": agent})
+    headers: dict[str, Any] = {"Sforce_Auto_Assign": header} if header else {}
+    assert admin.call("PATCH", f"/sobjects/Case/{made}", {"Subject": "x"}, **headers).status == 204
+    owner = (org.get("Case", made) or {})["OwnerId"]
+    assert owner == (user_id(org, sample.SALES_USER) if taken else agent)
+
+
+# --- conversion ---------------------------------------------------------------------------
+
+
+def test_a_conversion_makes_three_records_and_moves_the_tasks(keyed: Org) -> None:
+    """[O] activities move to contact, account, opportunity."""
+    org = keyed
+    made = org.create("Lead", lead(FirstName="Anna", Phone="+31201234567", Bird_Key__c="k"))
+    logged = task(org, WhoId=made, Bird_Key__c="t")
+    done = org.convert(made)
+    assert org.get("Lead", made) is not None
+    converted = org.get("Lead", made) or {}
+    assert converted["IsConverted"] is True
+    assert converted["Status"] == "Closed - Converted"
+    assert converted["ConvertedContactId"] == done.contact_id
+    assert converted["ConvertedAccountId"] == done.account_id
+    assert converted["ConvertedOpportunityId"] == done.opportunity_id
+    contact = org.get("Contact", done.contact_id) or {}
+    assert (contact["Name"], contact["Phone"]) == ("Anna Jansen", "+31201234567")
+    assert contact["AccountId"] == done.account_id
+    assert (org.get("Account", done.account_id) or {})["Name"] == "Individual"
+    moved = org.get("Task", logged) or {}
+    assert (moved["WhoId"], moved["WhatId"]) == (done.contact_id, done.opportunity_id)
+    assert moved["AccountId"] == done.account_id
+    assert org.find("Task", "t") is not None
+    with pytest.raises(Refused, match="CANNOT_UPDATE_CONVERTED_LEAD"):
+        org.convert(made)
+
+
+def test_a_lead_may_become_a_contact_that_is_there(org: Org) -> None:
+    account = org.create("Account", {"Name": "x"})
+    contact = org.create("Contact", {"LastName": "J", "AccountId": account})
+    made = org.create("Lead", lead())
+    logged = task(org, WhoId=made)
+    done = org.convert(made, contact_id=contact, opportunity=False)
+    assert (done.account_id, done.contact_id, done.opportunity_id) == (account, contact, None)
+    assert (org.get("Task", logged) or {})["WhatId"] == account
+
+
+def test_a_converted_lead_can_be_queried_and_deleted(admin: Caller, org: Org) -> None:
+    """[O] readable and queryable; IsConverted filters."""
+    made = org.create("Lead", lead())
+    org.convert(made)
+    text = "SELECT Id, ConvertedContact.LastName FROM Lead WHERE IsConverted = true"
+    assert admin.query(text).json()["records"][0]["ConvertedContact"]["LastName"] == "Jansen"
+    assert admin.call("DELETE", f"/sobjects/Lead/{made}").status == 204
+
+
+# --- merge --------------------------------------------------------------------------------
+
+
+def test_merged_leads_leave_their_tasks_to_the_master(keyed: Org) -> None:
+    org = keyed
+    master = org.create("Lead", lead(Bird_Key__c="a"))
+    loser = org.create("Lead", lead(Bird_Key__c="b"))
+    logged = task(org, WhoId=loser, Bird_Key__c="t")
+    org.merge("Lead", master, loser[:15])
+    assert (org.get("Task", logged) or {})["WhoId"] == master
+    (gone,) = org.records("Lead", deleted=True)
+    assert (gone["Id"], gone["MasterRecordId"], gone["IsDeleted"]) == (loser, master, True)
+    assert org.create("Lead", lead(Bird_Key__c="b")).startswith("00Q")
+
+
+def test_merged_cases_leave_tasks_comments_and_children(org: Org) -> None:
+    master, loser = org.create("Case", {}), org.create("Case", {"Comments": "internal"})
+    child = org.create("Case", {"ParentId": loser})
+    logged = task(org, WhatId=loser)
+    org.merge("Case", master, loser)
+    assert (org.get("Task", logged) or {})["WhatId"] == master
+    assert [c["ParentId"] for c in org.records("CaseComment")] == [master]
+    assert (org.get("Case", child) or {})["ParentId"] == master
+    assert org.records("Case", deleted=True)[0]["MasterRecordId"] == master
+
+
+# --- deleting -----------------------------------------------------------------------------
+
+
+def test_what_belongs_to_a_record_is_deleted_with_it_and_comes_back_with_it(
+    admin: Caller, keyed: Org
+) -> None:
+    """[K] activities and comments of a deleted record are in the recycle bin too."""
+    org = keyed
+    case = org.create("Case", {"Comments": "x", "Bird_Key__c": "c"})
+    logged = task(org, WhatId=case, Bird_Key__c="t")
+    child = org.create("Case", {"ParentId": case})
+    assert admin.call("DELETE", f"/sobjects/Case/{case}").status == 204
+    assert org.records("Task") == org.records("CaseComment") == []
+    assert (org.get("Case", child) or {}).get("ParentId") is None
+    text = "SELECT Id, IsDeleted FROM Task WHERE Bird_Key__c = 't'"
+    assert admin.query(text).json()["totalSize"] == 0
+    (row,) = admin.query(text, resource="queryAll").json()["records"]
+    assert (row["Id"], row["IsDeleted"]) == (logged, True)
+    org.undelete("Case", case)
+    assert [r["Id"] for r in org.records("Task")] == [logged]
+    assert len(org.records("CaseComment")) == 1
+
+
+def test_a_record_whose_key_was_given_away_does_not_come_back(org: Org) -> None:
+    made = org.create("Lead", lead(Bird_Key__c="k"))
+    org.delete("Lead", made)
+    org.create("Lead", lead(Bird_Key__c="k"))
+    with pytest.raises(Refused, match="DUPLICATE_VALUE"):
+        org.undelete("Lead", made)
+
+
+def test_a_task_with_a_contact_and_a_case_lives_as_long_as_one_of_them(org: Org) -> None:
+    """[K]"""
+    contact, case = org.create("Contact", {"LastName": "J"}), org.create("Case", {})
+    logged = task(org, WhoId=contact, WhatId=case)
+    org.delete("Contact", contact)
+    assert (org.get("Task", logged) or {}).get("WhoId") is None
+    org.delete("Case", case)
+    assert org.records("Task") == []
+
+
+def test_a_contact_or_account_with_cases_stays(org: Org) -> None:
+    """[K] the code and the words."""
+    account = org.create("Account", {"Name": "x"})
+    contact = org.create("Contact", {"LastName": "J", "AccountId": account})
+    org.create("Case", {"ContactId": contact})
+    for name, record_id in (("Contact", contact), ("Account", account)):
+        with pytest.raises(Refused, match=r"DELETE_FAILED.*associated with the following cases"):
+            org.delete(name, record_id)
+
+
+def test_a_look_up_to_a_deleted_record(admin: Caller, org: Org) -> None:
+    case = org.create("Case", {})
+    org.delete("Case", case)
+    for name, fields in (
+        ("Task", {"WhatId": case}),
+        ("CaseComment", {"ParentId": case, "CommentBody": "x"}),
+    ):
+        assert problem(admin.create(name, **fields)) == (
+            400,
+            "ENTITY_IS_DELETED",
+            "entity is deleted",
+            [],
+        )
+
+
+# --- what the bundle is going to ask ------------------------------------------------------
+
+
+def part(reference: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    made: dict[str, Any] = {"method": method, "url": DATA + path, "referenceId": reference}
+    return (
+        made | {"httpHeaders": {"Sforce-Auto-Assign": "FALSE"}} | ({"body": body} if body else {})
+    )
+
+
+def composite(caller: Caller, *parts: dict[str, Any]) -> list[dict[str, Any]]:
+    body = {"allOrNone": False, "collateSubrequests": False, "compositeRequest": parts}
+    answer = caller.call("POST", "/composite", body)
+    assert answer.status == 200, answer.data
+    found: list[dict[str, Any]] = answer.json()["compositeResponse"]
+    return found
+
+
+def test_a_look_is_one_composite_of_queries(admin: Caller, keyed: Org) -> None:
+    org = keyed
+    made = org.create("Lead", lead(Bird_Key__c="c"))
+    task(org, WhoId=made, Bird_Key__c="t", Bird_Conversation__c="c")
+    org.clock.advance(1)
+    gone = org.create("Lead", lead(Bird_Key__c="d"))
+    org.delete("Lead", gone)
+    queries = {
+        "seen": "SELECT+Id,WhoId,WhatId,IsDeleted+FROM+Task+WHERE+Bird_Key__c+IN+('t','u')",
+        "leads": "SELECT+Id,Bird_Key__c,Status,IsConverted,ConvertedContactId,IsDeleted+FROM+Lead"
+        "+WHERE+Bird_Key__c+IN+('c','d')+ORDER+BY+CreatedDate+DESC+LIMIT+20",
+        "home": "SELECT+WhoId,WhatId,IsClosed+FROM+Task+WHERE+Bird_Conversation__c='c'+AND+WhoId!="
+        "null+AND+IsDeleted=false+ORDER+BY+CreatedDate+DESC+LIMIT+1",
+    }
+    parts = [part(name, "GET", f"/queryAll?q={text}") for name, text in queries.items()]
+    seen, leads, home = (p["body"]["records"] for p in composite(admin, *parts))
+    assert [(r["WhoId"], r["IsDeleted"]) for r in seen] == [(made, False)]
+    assert [(r["Bird_Key__c"], r["IsDeleted"]) for r in leads] == [("d", True), ("c", False)]
+    assert home[0]["WhoId"] == made
+
+
+def test_an_addition_hangs_on_its_task(admin: Caller, keyed: Org) -> None:
+    """Task, the record it hangs on, and what changes there: sent again, nothing changes."""
+    org = keyed
+    case = org.create("Case", {"Bird_Key__c": "c", "OwnerId": user_id(org, sample.ADMIN_USER)})
+    owner = (org.get("Case", case) or {})["OwnerId"]
+    body = {"WhatId": case, "Subject": "WhatsApp: hi", "Bird_Key__c": "t"}
+    comment = {"ParentId": "@{parent.WhatId}", "CommentBody": "hi", "IsPublished": False}
+    parts = (
+        part("add", "POST", "/sobjects/Task", body),
+        part("parent", "GET", "/sobjects/Task/@{add.id}?fields=WhoId,WhatId"),
+        part("touch", "PATCH", "/sobjects/Case/@{parent.WhatId}", {"Priority": "High"}),
+        part("comment", "POST", "/sobjects/CaseComment", comment),
+    )
+    assert [p["httpStatusCode"] for p in composite(admin, *parts)] == [201, 200, 204, 201]
+    org.update("Case", case, {"Priority": "Low"})
+    again = composite(admin, *parts)
+    assert [p["body"][0]["errorCode"] for p in again] == [
+        "DUPLICATE_VALUE",
+        "PROCESSING_HALTED",
+        "PROCESSING_HALTED",
+        "PROCESSING_HALTED",
+    ]
+    assert (org.get("Case", case) or {})["Priority"] == "Low"
+    assert (org.get("Case", case) or {})["OwnerId"] == owner
+    assert len(org.records("CaseComment")) == 1
+
+
+def test_a_creation_reads_its_number_and_logs_the_message(admin: Caller, keyed: Org) -> None:
+    fields = {"Subject": "x", "Bird_Key__c": "c"}
+    parts = (
+        part("create", "POST", "/sobjects/Case", fields),
+        part("number", "GET", "/sobjects/Case/@{create.id}?fields=CaseNumber"),
+        part("add", "POST", "/sobjects/Task", {"WhatId": "@{create.id}", "Bird_Key__c": "t"}),
+    )
+    made, number, logged = composite(admin, *parts)
+    assert number["body"]["CaseNumber"] == "00001001"
+    assert logged["httpStatusCode"] == 201
+    assert (keyed.find("Task", "t") or {})["WhatId"] == made["body"]["id"]
+
+
+def test_an_upsert_by_a_query_in_the_same_composite(admin: Caller, keyed: Org) -> None:
+    """[O] references into query results, at any depth of a body."""
+    made = keyed.create("Lead", lead(Bird_Key__c="c"))
+    text = "SELECT+Id,Owner.Name+FROM+Lead+WHERE+Bird_Key__c='c'"
+    records = [
+        {
+            "attributes": {"type": "Task"},
+            "WhoId": "@{found.records[0].Id}",
+            "Subject": "of @{found.records[0].Owner.Name}, @{found.totalSize}",
+        }
+    ]
+    found, many = composite(
+        admin,
+        part("found", "GET", f"/query?q={text}"),
+        part("many", "POST", "/composite/sobjects", {"records": records}),
+    )
+    assert found["httpStatusCode"] == many["httpStatusCode"] == 200
+    (row,) = keyed.records("Task")
+    assert (row["WhoId"], row["Subject"]) == (made, "of Ada Admin, 1")

@@ -1,0 +1,1063 @@
+"""Many records, later: each judged by itself, none lost, none twice, none in another's way."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from bridge.delivery.batch import DELAYS, MAX_BYTES, delay_seconds
+from bridge.delivery.deliver import GIVE_UP_SECONDS, LOOK_FIRST_SECONDS, Delivery
+from bridge.delivery.outbox import LONGEST_ENVELOPE, Envelope
+from bridge.delivery.queues import SQS_BATCH, SQS_BATCH_BYTES
+from bridge.errors import (
+    BadRequest,
+    CredentialsRevoked,
+    KeyFieldMissing,
+    LimitExceeded,
+    RowLocked,
+    SalesforceProblem,
+    Unavailable,
+)
+from bridge.http import NoResponse, Response
+from bridge.oauth.sessions import Sessions
+from bridge.records import ObjectName, Record
+from bridge.salesforce.client import Salesforce
+from bridge.settings import Settings
+from bridge.telemetry import Telemetry
+from tests.unit.doubles import (
+    KEY,
+    Rule,
+    SmallAws,
+    SmallOrg,
+    fault,
+    json_response,
+    key_taken,
+    refusal,
+)
+
+MakeSettings = Callable[..., Settings]
+REJECTED = "https://sqs.eu-west-1.amazonaws.com/123456789012/Rejected"
+OUTBOX = "https://sqs.eu-west-1.amazonaws.com/123456789012/Outbox"
+
+
+class Sqs:
+    """Two batch calls with the limits of the real ones. `failing` bodies are `Failed` entries."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        self.hidden: dict[str, int] = {}
+        self.failing: Callable[[str], bool] = lambda body: False
+        self.down = False
+
+    def send_message_batch(self, *, QueueUrl: str, Entries: list[dict[str, str]]) -> Any:
+        assert QueueUrl == REJECTED
+        self._check(Entries)
+        assert sum(len(e["MessageBody"].encode()) for e in Entries) <= 1024 * 1024
+        answer: dict[str, list[dict[str, str]]] = {"Successful": [], "Failed": []}
+        for entry in Entries:
+            if self.failing(entry["MessageBody"]):
+                answer["Failed"].append({"Id": entry["Id"], "Code": "InternalError"})
+            else:
+                self.sent.append(entry["MessageBody"])
+                answer["Successful"].append({"Id": entry["Id"]})
+        return answer
+
+    def change_message_visibility_batch(
+        self, *, QueueUrl: str, Entries: list[dict[str, Any]]
+    ) -> Any:
+        assert QueueUrl == OUTBOX
+        self._check(Entries)
+        for entry in Entries:
+            assert 0 < entry["VisibilityTimeout"] <= 43_200
+            self.hidden[entry["ReceiptHandle"]] = entry["VisibilityTimeout"]
+        return {}
+
+    def _check(self, entries: list[Any]) -> None:
+        if self.down:
+            raise ClientError({"Error": {"Code": "ServiceUnavailable"}}, "SQS")
+        assert 0 < len(entries) <= 10
+        assert len({entry["Id"] for entry in entries}) == len(entries)
+
+    def rejected(self) -> list[Envelope]:
+        return [Envelope.parse(body) for body in self.sent]
+
+
+class Stand:
+    """Deliver with an org, a queue and a token in memory."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.org = SmallOrg()
+        self.sqs = Sqs()
+        self.aws = SmallAws()
+        self.aws.publish("token-1", 1)
+        self.delivery = Delivery(
+            salesforce=Salesforce(http=self.org, settings=settings),
+            sessions=Sessions(aws=self.aws, settings=settings),
+            sqs=self.sqs,
+            settings=settings,
+            telemetry=Telemetry(),
+        )
+
+    def run(self, *messages: dict[str, Any], seconds: float = 120) -> set[str]:
+        """Deliver these; answers the message ids that SQS has to keep."""
+        answer = self.delivery.run({"Records": list(messages)}, seconds=seconds)
+        kept = [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+        assert len(kept) == len(set(kept))
+        return set(kept)
+
+    def batches(self) -> list[int]:
+        """How many records each create had."""
+        return [len(call.json()["records"]) for call in self.org.creates()]
+
+
+@pytest.fixture
+def stand(settings: MakeSettings) -> Stand:
+    return Stand(settings())
+
+
+def lead(key: str = "k-1", *, derived: tuple[str, ...] = (), **fields: Any) -> Record:
+    return Record(
+        object="Lead", key=key, fields={"LastName": key, **fields}, derived=frozenset(derived)
+    )
+
+
+def message(
+    record: Record | str,
+    *,
+    message_id: str = "",
+    age: float = 0,
+    receives: int = 1,
+    replayed: int = 0,
+) -> dict[str, Any]:
+    """A message as SQS hands it out; its id is the record's key."""
+    if isinstance(record, Record):
+        body = Envelope(record=record, accepted_at="2026-09-24", replayed=replayed).dump()
+        message_id = message_id or record.key
+    else:
+        body = record
+    return {
+        "messageId": message_id,
+        "receiptHandle": f"handle of {message_id}",
+        "body": body,
+        "attributes": {
+            "ApproximateReceiveCount": str(receives),
+            "SentTimestamp": str(int((time.time() - age) * 1000)),
+        },
+    }
+
+
+def messages(count: int, **fields: Any) -> list[dict[str, Any]]:
+    return [message(lead(f"k-{i:03}", **fields)) for i in range(count)]
+
+
+def against(*keys: str, code: str = "STRING_TOO_LONG") -> Rule:
+    """Refuses the records with these names."""
+    return lambda values, crowd: refusal(code, "Title") if values["LastName"] in keys else None
+
+
+# What is done
+
+
+def test_the_event_file_is_delivered(stand: Stand, event: Callable[[str], Any]) -> None:
+    assert stand.delivery.run(event("deliver"), seconds=120) == {"batchItemFailures": []}
+    assert [row.fields["LastName"] for row in stand.org.rows] == ["van Dijk"]
+
+
+def test_two_hundred_records_are_one_call(stand: Stand) -> None:
+    assert stand.run(*messages(200)) == set()
+    assert len(stand.org.rows) == 200
+    assert len(stand.org.calls) == 1
+
+
+def test_a_message_that_comes_twice_makes_one_record(stand: Stand) -> None:
+    stand.run(*messages(3))
+    assert stand.run(*messages(3)) == set()
+    assert len(stand.org.rows) == 3
+
+
+def test_all_messages_of_one_key_are_settled_by_one_record(stand: Stand) -> None:
+    twins = [message(lead("k-1"), message_id=f"m-{i}") for i in range(4)]
+    assert stand.run(*twins) == set()
+    assert stand.batches() == [1]
+    stand.org.trouble = [Response(503, {}, b"")]
+    others = [message(lead("k-2"), message_id=f"m-{i}") for i in range(4)]
+    assert stand.run(*others) == {"m-0", "m-1", "m-2", "m-3"}
+
+
+def corrected() -> tuple[dict[str, Any], dict[str, Any]]:
+    """A record with a title too long, and its repetition with a shorter one."""
+    return (
+        message(lead("k-1", Title="long"), message_id="wrong"),
+        message(lead("k-1", Title="short"), message_id="right"),
+    )
+
+
+def test_a_corrected_repetition_is_tried_where_the_first_is_refused(stand: Stand) -> None:
+    stand.org.rules = [
+        lambda values, crowd: (
+            refusal("STRING_TOO_LONG", "Title") if values["Title"] == "long" else None
+        )
+    ]
+    wrong, right = corrected()
+    assert stand.run(wrong, right) == {"right"}
+    assert stand.sqs.hidden == {"handle of right": 1}
+    (refused,) = stand.sqs.rejected()
+    assert refused.record.fields["Title"] == "long"
+    assert stand.run(right) == set()
+    assert [row.fields["Title"] for row in stand.org.rows] == ["short"]
+
+
+def test_a_corrected_repetition_is_settled_by_the_record_that_is_there(stand: Stand) -> None:
+    assert stand.run(*corrected()) == set()
+    assert len(stand.org.rows) == 1
+
+
+def test_a_corrected_repetition_waits_with_the_first(stand: Stand) -> None:
+    stand.org.trouble = [Response(503, {}, b"")]
+    assert stand.run(*corrected()) == {"wrong", "right"}
+    assert set(stand.sqs.hidden) == {"handle of wrong", "handle of right"}
+
+
+def test_the_same_key_of_two_objects_is_two_records(stand: Stand) -> None:
+    case = Record(object="Case", key="k-1", fields={"Subject": "x"})
+    assert stand.run(message(lead("k-1")), message(case, message_id="c")) == set()
+    assert {row.object for row in stand.org.rows} == {"Lead", "Case"}
+
+
+def test_a_lost_answer_makes_no_second_record(stand: Stand) -> None:
+    stand.org.lost = 1
+    assert len(stand.run(*messages(5))) == 5
+    assert stand.run(*messages(5)) == set()
+    assert len(stand.org.rows) == 5
+    assert stand.sqs.sent == []
+
+
+@pytest.mark.parametrize("code", ["DUPLICATES_DETECTED", "FIELD_CUSTOM_VALIDATION_EXCEPTION"])
+def test_after_a_lost_answer_no_refusal_is_believed(stand: Stand, code: str) -> None:
+    stand.org.lost = 1
+    stand.run(*messages(5))
+    stand.org.rules = [lambda values, crowd: refusal(code)]
+    assert stand.run(*messages(5)) == set()
+    assert (len(stand.org.rows), stand.sqs.sent) == (5, [])
+
+
+# Groups and chunks
+
+
+def test_each_set_of_headers_is_a_call_of_its_own(settings: MakeSettings) -> None:
+    stand = Stand(settings(LEAD_ASSIGNMENT="01Q8d00000555Ab", CASE_ASSIGNMENT="off"))
+    cases: list[tuple[ObjectName, dict[str, Any]]] = [
+        ("Lead", {"LastName": "x"}),
+        ("Lead", {"LastName": "x", "ownerid": "0058d00000555Ab"}),
+        ("Case", {"Subject": "x"}),
+        ("Lead", {"LastName": "y"}),
+    ]
+    records = [Record(object=o, key=f"k-{i}", fields=f) for i, (o, f) in enumerate(cases)]
+    assert stand.run(*[message(record) for record in records]) == set()
+    calls = stand.org.creates()
+    assert sorted(call.headers["Sforce-Auto-Assign"] for call in calls) == [
+        "01Q8d00000555Ab",
+        "FALSE",
+        "FALSE",
+    ]
+    assert sorted(stand.batches()) == [1, 1, 2]
+    for call in calls:
+        types = {record["attributes"]["type"] for record in call.json()["records"]}
+        assert len(types) == 1
+
+
+@pytest.mark.parametrize(
+    ("receives", "batches"), [(1, [120]), (2, [50, 50, 20]), (3, [10] * 12), (900, [10] * 12)]
+)
+def test_what_was_received_before_goes_in_smaller_calls(
+    stand: Stand, receives: int, batches: list[int]
+) -> None:
+    wanted = [message(lead(f"k-{i:03}"), receives=receives) for i in range(120)]
+    assert stand.run(*wanted) == set()
+    assert stand.batches() == batches
+
+
+def test_what_is_new_goes_in_large_calls_beside_what_is_not(stand: Stand) -> None:
+    again = [message(lead(f"again-{i:03}"), receives=2) for i in range(60)]
+    assert stand.run(*again, *messages(120)) == set()
+    assert stand.batches() == [50, 10, 120]
+
+
+def test_a_call_has_at_most_so_many_bytes(stand: Stand) -> None:
+    big = [message(lead(f"k-{i}", Description="שx" * 100_000)) for i in range(12)]
+    assert stand.run(*big) == set()
+    assert stand.batches() == [6, 6]
+    assert all(len(c.body or b"") < MAX_BYTES + 100 for c in stand.org.creates())
+
+
+def test_a_single_record_larger_than_a_call_goes_alone(stand: Stand) -> None:
+    huge = {"object": "Lead", "key": "huge", "fields": {"LastName": "x" * MAX_BYTES}}
+    wanted = [message(json.dumps(huge), message_id="huge"), *messages(2)]
+    assert stand.run(*wanted) == set()
+    assert stand.batches() == [1, 2]
+
+
+def test_a_call_that_is_too_slow_is_made_of_fewer_records_each_time(stand: Stand) -> None:
+    def slow(records: list[dict[str, Any]]) -> Response | None:
+        if len(records) > 20:
+            raise NoResponse("acme.my.salesforce.com did not answer in time")
+        return None
+
+    stand.org.whole_call = slow
+    for receives in (1, 2):
+        wanted = [message(lead(f"k-{i:03}"), receives=receives) for i in range(200)]
+        assert len(stand.run(*wanted)) == 200
+    wanted = [message(lead(f"k-{i:03}"), receives=3) for i in range(200)]
+    assert stand.run(*wanted) == set()
+    assert stand.batches() == [200, 50, *[10] * 20]
+
+
+def test_the_largest_description_two_hundred_times_goes_out(stand: Stand) -> None:
+    assert stand.run(*messages(200, Description="x" * 32_000)) == set()
+    assert len(stand.org.rows) == 200
+    assert len(stand.org.calls) == 4
+
+
+# Refusals
+
+
+def test_a_refused_record_goes_to_rejected_and_its_neighbours_to_salesforce(stand: Stand) -> None:
+    stand.org.rules = [against("k-003")]
+    assert stand.run(*messages(10)) == set()
+    assert len(stand.org.rows) == 9
+    (kept,) = stand.sqs.rejected()
+    assert kept.record == lead("k-003")
+    assert kept.reason is not None
+    assert (kept.reason["code"], kept.reason["fields"]) == ("STRING_TOO_LONG", ["Title"])
+    assert kept.accepted_at == "2026-09-24"
+
+
+def test_the_reason_tells_how_often_it_was_tried(stand: Stand) -> None:
+    stand.org.rules = [against("k-1")]
+    stand.run(message(lead("k-1"), receives=7))
+    (kept,) = stand.sqs.rejected()
+    assert kept.reason is not None and kept.reason["attempts"] == 7
+
+
+def by_one_bad_record(*keys: str, code: str = "JSON_PARSER_ERROR", status: int = 400) -> Any:
+    """Salesforce refuses a whole call for one record that it cannot read."""
+
+    def whole_call(records: list[dict[str, Any]]) -> Response | None:
+        bad = any(record["LastName"] in keys for record in records)
+        return fault(code, status=status) if bad else None
+
+    return whole_call
+
+
+@pytest.mark.parametrize("position", [0, 1, 63, 100, 198, 199])
+def test_the_record_that_spoils_a_call_is_found_by_halving(stand: Stand, position: int) -> None:
+    stand.org.whole_call = by_one_bad_record(f"k-{position:03}")
+    assert stand.run(*messages(200)) == set()
+    assert len(stand.org.rows) == 199
+    assert [e.record.key for e in stand.sqs.rejected()] == [f"k-{position:03}"]
+    assert len(stand.org.calls) <= 18
+
+
+def test_several_bad_records_are_found(stand: Stand) -> None:
+    bad = [f"k-{i:03}" for i in (3, 4, 77, 150)]
+    stand.org.whole_call = by_one_bad_record(*bad)
+    assert stand.run(*messages(200)) == set()
+    assert sorted(e.record.key for e in stand.sqs.rejected()) == bad
+    assert len(stand.org.rows) == 196
+
+
+def from_two_flows(count: int) -> list[dict[str, Any]]:
+    """As they came in turn; every other one has a field that the org does not know."""
+    odd = {"Colour": "blue"}
+    records = [lead(f"k-{i:03}", **(odd if i % 2 else {})) for i in range(count)]
+    return [message(record) for record in records]
+
+
+def by_an_unknown_field(records: list[dict[str, Any]]) -> Response | None:
+    """Salesforce refuses a whole call for one record with a field that it does not know."""
+    unknown = any("Colour" in record for record in records)
+    message = "No such column 'Colour' on sobject of type Lead"
+    return fault("INVALID_FIELD", message) if unknown else None
+
+
+@pytest.mark.parametrize(
+    "code", ["INVALID_FIELD", "JSON_PARSER_ERROR", "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY"]
+)
+def test_two_hundred_that_are_all_refused_cost_little_more_than_a_call_each(
+    stand: Stand, code: str
+) -> None:
+    if code.startswith("CANNOT_"):
+        stand.org.rules = [lambda values, crowd: refusal(code)]
+    else:
+        stand.org.whole_call = lambda records: fault(code)
+    assert stand.run(*messages(200)) == set()
+    assert len(stand.sqs.rejected()) == 200
+    assert stand.batches().count(1) == 200  # each was refused alone
+    assert len(stand.org.creates()) + len(stand.org.lookups()) <= 220
+
+
+def test_the_records_of_a_flow_with_an_unknown_field_are_told_from_the_others(
+    stand: Stand,
+) -> None:
+    stand.org.whole_call = by_an_unknown_field
+    assert stand.run(*from_two_flows(200)) == set()
+    assert len(stand.org.rows) == 100
+    assert len(stand.sqs.rejected()) == 100
+    assert len(stand.org.calls) <= 130
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.7, 0.97])
+def test_only_what_was_refused_alone_and_looked_for_is_rejected(
+    stand: Stand, seed: int, share: float
+) -> None:
+    chance = random.Random(seed)
+    bad = {f"k-{i:03}" for i in range(120) if chance.random() < share}
+    there = {key for key in bad if chance.random() < 0.2}
+    for key in there:
+        stand.org.put("Lead", key)
+    stand.org.whole_call = by_one_bad_record(*bad)
+    assert stand.run(*messages(120)) == set()
+    assert {e.record.key for e in stand.sqs.rejected()} == bad - there
+    made = [row.fields[KEY] for row in stand.org.rows]
+    assert sorted(made) == sorted({f"k-{i:03}" for i in range(120)} - bad | there)
+    alone = {
+        call.json()["records"][0]["LastName"]
+        for call in stand.org.creates()
+        if len(call.json()["records"]) == 1
+    }
+    assert bad <= alone
+
+
+def test_what_was_decided_before_salesforce_went_away_is_decided(stand: Stand) -> None:
+    def whole_call(records: list[dict[str, Any]]) -> Response | None:
+        if len(stand.org.creates()) > 80:
+            return Response(503, {}, b"")
+        return fault("JSON_PARSER_ERROR")
+
+    stand.org.whole_call = whole_call
+    kept = stand.run(*messages(200))
+    assert len(kept) + len(stand.sqs.sent) == 200
+    assert len(stand.sqs.sent) >= 45  # 80 calls: ten for the search, twenty not looked up yet
+
+
+def test_a_record_that_spoils_a_call_and_is_there_is_not_rejected(stand: Stand) -> None:
+    stand.org.put("Lead", "k-005")
+    stand.org.whole_call = by_one_bad_record("k-005")
+    assert stand.run(*messages(10)) == set()
+    assert stand.sqs.sent == []
+    assert len(stand.org.rows) == 10
+
+
+@pytest.mark.parametrize(
+    "code", ["CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "CANNOT_EXECUTE_FLOW_TRIGGER"]
+)
+def test_a_trigger_that_cannot_bear_a_crowd_condemns_nobody(stand: Stand, code: str) -> None:
+    stand.org.rules = [lambda values, crowd: refusal(code) if crowd > 30 else None]
+    assert stand.run(*messages(200)) == set()
+    assert (len(stand.org.rows), stand.sqs.sent) == (200, [])
+
+
+def test_a_trigger_that_refuses_a_record_alone_condemns_it(stand: Stand) -> None:
+    stand.org.rules = [against("k-007", code="CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY")]
+    assert stand.run(*messages(20)) == set()
+    assert [e.record.key for e in stand.sqs.rejected()] == ["k-007"]
+    assert len(stand.org.rows) == 19
+
+
+def test_our_own_field_at_fault_costs_the_field_and_not_the_lead(stand: Stand) -> None:
+    stand.org.rules = [
+        lambda values, crowd: (
+            refusal("INVALID_EMAIL_ADDRESS", "Email") if "Email" in values else None
+        )
+    ]
+    mine = message(lead("mine", Email="odd@", derived=("Email",)))
+    theirs = message(lead("theirs", Email="odd@"))
+    assert stand.run(mine, theirs) == set()
+    assert [row.fields["LastName"] for row in stand.org.rows] == ["mine"]
+    assert [e.record.key for e in stand.sqs.rejected()] == ["theirs"]
+
+
+def test_fields_are_dropped_once_only(stand: Stand) -> None:
+    stand.org.rules = [
+        lambda values, crowd: refusal("X", "Email") if "Email" in values else refusal("X", "Phone")
+    ]
+    whole = lead("k", Email="e", Phone="p", derived=("Email", "Phone"))
+    stand.run(message(whole))
+    # Whoever replays it, when the org takes those fields again, has them still.
+    assert [kept.record for kept in stand.sqs.rejected()] == [whole]
+    assert len(stand.org.creates()) == 2
+
+
+# Our key
+
+
+def test_a_record_that_is_there_and_hidden_is_done(stand: Stand) -> None:
+    stand.org.put("Lead", "k-000", visible=False)
+    assert stand.run(*messages(3)) == set()
+    assert stand.sqs.sent == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        key_taken(),
+        refusal(
+            "DUPLICATE_VALUE",
+            message="duplicate value found: <unknown> duplicates value on record with id: "
+            "<unknown>",
+        ),
+    ],
+)
+def test_a_key_that_somebody_is_just_using_waits(stand: Stand, error: dict[str, Any]) -> None:
+    stand.org.rules = [lambda values, crowd: error]
+    assert stand.run(message(lead("k-1"))) == {"k-1"}
+    assert stand.sqs.sent == []
+
+
+def test_another_unique_field_is_a_refusal(stand: Stand) -> None:
+    text = "duplicate value found: Tax_Id__c duplicates value on record with id: 00Q8d00000555Ab"
+    stand.org.rules = [lambda values, crowd: refusal("DUPLICATE_VALUE", message=text)]
+    assert stand.run(message(lead("k-1"))) == set()
+    assert len(stand.sqs.sent) == 1
+
+
+# A link to another record by its key
+
+
+def linked(key: str) -> Record:
+    return lead(key, Parent={KEY: "nobody"})
+
+
+def whole_or_alone(whole: bool) -> Callable[[SmallOrg], None]:
+    """Refuse links, either the call that holds one or only the record itself."""
+    message = f"Foreign key external ID: nobody not found for field {KEY} in entity Lead"
+
+    def apply(org: SmallOrg) -> None:
+        def call(records: list[dict[str, Any]]) -> Response | None:
+            holds = any("Parent" in record for record in records)
+            return fault("INVALID_FIELD", message) if holds else None
+
+        def rule(values: dict[str, Any], crowd: int) -> dict[str, Any] | None:
+            return refusal("INVALID_FIELD", message=message) if "Parent" in values else None
+
+        if whole:
+            org.whole_call = call
+        else:
+            org.rules = [rule]
+
+    return apply
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["the whole call", "the record"])
+def test_a_link_to_a_record_that_is_not_there_is_rejected_alone(stand: Stand, whole: bool) -> None:
+    whole_or_alone(whole)(stand.org)
+    assert stand.run(*messages(20), message(linked("bad"))) == set()
+    assert len(stand.org.rows) == 20
+    (kept,) = stand.sqs.rejected()
+    assert kept.record.key == "bad" and kept.reason is not None
+    assert kept.reason["fields"] == [f"Parent.{KEY}"]
+
+
+def test_while_our_field_is_missing_a_link_by_it_waits_like_all_others(stand: Stand) -> None:
+    def whole_call(records: list[dict[str, Any]]) -> Response | None:
+        return fault("INVALID_FIELD", f"No such column '{KEY}' on sobject of type Lead")
+
+    stand.org.whole_call, stand.org.key_field = whole_call, None
+    batch = [message(linked(f"k-{i:03}")) for i in range(40)]
+    assert len(stand.run(*batch)) == 40
+    assert stand.sqs.sent == []
+    assert len(stand.org.calls) <= 10
+
+
+# A refusal that is the org's fault
+
+RULE = "01Q8d00000555Ab"
+CASE = Record(object="Case", key="c-1", fields={"Subject": "x"})
+
+
+def leads_only(rule: Rule) -> Rule:
+    return lambda values, crowd: rule(values, crowd) if "LastName" in values else None
+
+
+def of_the_call(code: str) -> Callable[[list[dict[str, Any]]], Response | None]:
+    """Refuse any call of leads as a whole."""
+    return lambda records: fault(code, status=403) if "LastName" in records[0] else None
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["the whole call", "each record"])
+def test_without_the_right_to_create_leads_they_wait_and_cases_go(
+    stand: Stand, whole: bool
+) -> None:
+    code = "INSUFFICIENT_ACCESS"
+    if whole:
+        stand.org.whole_call = of_the_call(code)
+    else:
+        stand.org.rules = [leads_only(lambda values, crowd: refusal(code))]
+    stand.org.createable["Lead"] = False
+    kept = stand.run(*messages(200), message(CASE))
+    assert (len(kept), stand.sqs.sent) == (200, [])
+    assert [row.object for row in stand.org.rows] == ["Case"]
+    assert len(stand.org.asked()) == 1
+    assert len(stand.org.calls) <= 12
+
+
+def test_with_the_right_to_create_only_the_record_at_fault_is_rejected(stand: Stand) -> None:
+    stand.org.rules = [against("k-003", "k-007", code="INSUFFICIENT_ACCESS_OR_READONLY")]
+    assert stand.run(*messages(10)) == set()
+    assert [e.record.key for e in stand.sqs.rejected()] == ["k-003", "k-007"]
+    assert len(stand.org.asked()) == 1
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["the whole call", "each record"])
+def test_a_rule_that_is_not_there_makes_those_wait_that_go_by_it(
+    settings: MakeSettings, whole: bool
+) -> None:
+    stand = Stand(settings(LEAD_ASSIGNMENT=RULE))
+    code = "INVALID_CROSS_REFERENCE_KEY"
+
+    def by_the_rule(records: list[dict[str, Any]]) -> Response | None:
+        bad = "LastName" in records[0] and "OwnerId" not in records[0]
+        return fault(code) if bad else None
+
+    if whole:
+        stand.org.whole_call = by_the_rule
+    else:
+        stand.org.rules = [
+            lambda values, crowd: refusal(code) if by_the_rule([values]) is not None else None
+        ]
+    owned = [message(lead(f"o-{i}", OwnerId="0058d00000555Ab")) for i in range(3)]
+    kept = stand.run(*messages(100), *owned, message(CASE))
+    assert (len(kept), stand.sqs.sent) == (100, [])
+    assert len(stand.org.rows) == 4
+    assert len(stand.org.calls) <= 12
+
+
+def test_where_the_rule_works_an_id_that_leads_nowhere_is_a_refusal(
+    settings: MakeSettings,
+) -> None:
+    stand = Stand(settings(LEAD_ASSIGNMENT=RULE))
+    code = "INVALID_CROSS_REFERENCE_KEY"
+    stand.org.rules = [
+        lambda values, crowd: refusal(code) if values["LastName"] == "k-003" else None
+    ]
+    assert stand.run(*messages(10)) == set()
+    assert [e.record.key for e in stand.sqs.rejected()] == ["k-003"]
+
+
+# Deleted, old, replayed
+
+
+def test_an_old_message_does_not_bring_a_deleted_record_back(stand: Stand) -> None:
+    stand.org.put("Lead", "k-1", deleted=True)
+    old = message(lead("k-1"), age=LOOK_FIRST_SECONDS + 5)
+    assert stand.run(old) == set()
+    assert stand.org.creates() == [] and stand.sqs.sent == []
+
+
+def test_a_replayed_message_is_looked_for_first(stand: Stand) -> None:
+    stand.org.put("Lead", "k-1")
+    stand.org.put("Lead", "k-2", deleted=True)
+    replayed = [message(lead(key), replayed=1) for key in ("k-1", "k-2", "k-3")]
+    assert stand.run(*replayed) == set()
+    assert stand.batches() == [1]
+    assert len(stand.org.lookups()) == 1
+
+
+def test_a_message_that_sqs_moved_back_from_rejected_is_looked_for_first(stand: Stand) -> None:
+    # SQS's own redrive makes a message that is new, and nothing says that it was replayed.
+    stand.org.put("Lead", "k-1", deleted=True)
+    envelope = Envelope(record=lead("k-1"), accepted_at="2026-09-24")
+    refused = envelope.refused(RowLocked("locked"), attempts=9)
+    assert stand.run(message(refused.dump())) == set()
+    assert stand.org.creates() == []
+
+
+def test_a_new_message_is_not_looked_for(stand: Stand) -> None:
+    stand.run(message(lead("k-1"), age=LOOK_FIRST_SECONDS - 5))
+    assert stand.org.lookups() == []
+
+
+def test_without_a_key_field_nothing_is_looked_for(settings: MakeSettings) -> None:
+    stand = Stand(settings(EXTERNAL_ID_FIELD=""))
+    stand.org.rules = [against("k-1")]
+    assert stand.run(message(lead("k-1"), age=9999), message(lead("k-2"))) == set()
+    assert stand.org.lookups() == []
+    assert KEY not in stand.org.rows[0].fields
+    assert len(stand.sqs.sent) == 1
+
+
+# Trouble
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        NoResponse("reset"),
+        Response(503, {}, b"<html>"),
+        Response(200, {}, b""),
+        json_response(200, [{"id": "00Q8d00000555Ab", "success": True, "errors": []}]),
+        fault("REQUEST_LIMIT_EXCEEDED", status=403),
+        fault("API_DISABLED_FOR_ORG", status=403),
+        fault("INVALID_FIELD", f"No such column '{KEY}' on sobject of type Lead"),
+        fault("UNABLE_TO_LOCK_ROW"),
+    ],
+)
+def test_trouble_of_the_whole_org_costs_one_call_and_keeps_everything(
+    stand: Stand, trouble: Any
+) -> None:
+    stand.org.trouble = [trouble]
+    wanted = [message(lead(f"k-{i:03}"), receives=3) for i in range(50)]
+    kept = stand.run(*wanted)
+    if isinstance(trouble, Response) and trouble.status == 200:
+        # An unreadable answer says nothing about the next call.
+        assert {f"k-{i:03}" for i in range(10)} <= kept
+    else:
+        assert kept == {m["messageId"] for m in wanted}
+        assert len(stand.org.calls) == 1
+        assert len(stand.sqs.hidden) == 50
+    assert stand.sqs.sent == []
+
+
+@pytest.mark.parametrize("age", [0, LOOK_FIRST_SECONDS + 5])
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        fault("INVALID_TYPE", "sObject type 'Case' is not supported."),
+        fault("INVALID_FIELD", f"No such column '{KEY}' on entity 'Case'."),
+    ],
+)
+def test_what_is_wrong_with_cases_keeps_no_lead_back(
+    stand: Stand, age: float, trouble: Response
+) -> None:
+    stand.org.trouble = [trouble]
+    cases = [Record(object="Case", key=key, fields={"Subject": "x"}) for key in ("c-1", "c-2")]
+    leads = [lead("k-1"), lead("k-2", OwnerId="0058d00000555AbIAQ")]
+    wanted = [cases[0], leads[0], cases[1], leads[1]]
+    assert stand.run(*(message(record, age=age) for record in wanted)) == {"c-1", "c-2"}
+    assert [row.object for row in stand.org.rows] == ["Lead", "Lead"]
+    assert stand.sqs.sent == []
+
+
+def test_one_record_s_trouble_keeps_that_record(stand: Stand) -> None:
+    stand.org.rules = [against("k-001", code="UNABLE_TO_LOCK_ROW")]
+    assert stand.run(*messages(3)) == {"k-001"}
+    assert set(stand.sqs.hidden) == {"handle of k-001"}
+
+
+def test_an_expired_session_is_renewed_in_the_middle(stand: Stand) -> None:
+    stand.org.tokens = {"token-2"}
+
+    def refresh(payload: Any) -> Any:
+        stand.aws.publish("token-2", 2)
+        return {"generation": 2, "refreshed": True}
+
+    stand.aws.refresh = refresh
+    assert stand.run(*messages(5)) == set()
+    assert len(stand.org.rows) == 5
+
+
+def test_a_session_refused_for_one_record_waits(stand: Stand) -> None:
+    stand.org.rules = [against("k-001", code="INVALID_SESSION_ID")]
+    assert stand.run(*messages(3)) == {"k-001"}
+
+
+@pytest.mark.parametrize("code", ["UNKNOWN_EXCEPTION", "APEX_ERROR"])
+def test_a_record_that_makes_salesforce_fail_does_not_keep_its_neighbours(
+    stand: Stand, code: str
+) -> None:
+    stand.org.whole_call = by_one_bad_record("k-123", code=code, status=500)
+    assert stand.run(*messages(200)) == {"k-123"}
+    assert len(stand.org.rows) == 199
+    assert stand.sqs.sent == []
+
+
+def test_a_salesforce_that_always_fails_is_not_searched_for_ever(stand: Stand) -> None:
+    stand.org.whole_call = lambda records: fault("UNKNOWN_EXCEPTION", status=500)
+    assert len(stand.run(*messages(200))) == 200
+    assert len(stand.org.calls) <= 21
+
+
+def test_the_search_begins_anew_with_each_invocation(stand: Stand) -> None:
+    stand.org.whole_call = lambda records: fault("UNKNOWN_EXCEPTION", status=500)
+    stand.run(*messages(200))
+    stand.org.whole_call = by_one_bad_record("k-123", code="UNKNOWN_EXCEPTION", status=500)
+    assert stand.run(*messages(200)) == {"k-123"}
+
+
+def test_with_little_time_left_no_call_is_begun(stand: Stand) -> None:
+    assert len(stand.run(*messages(3), seconds=59)) == 3
+    assert stand.org.calls == []
+
+
+# Unreadable messages
+
+
+def test_an_unreadable_message_goes_to_rejected_whole(
+    stand: Stand, event: Callable[[str], Any]
+) -> None:
+    bad = event("deliver.unreadable")["Records"]
+    assert stand.run(*bad, *messages(2)) == set()
+    assert len(stand.org.rows) == 2
+    (body,) = stand.sqs.sent
+    assert json.loads(body)["unreadable"] == bad[0]["body"]
+    assert json.loads(body)["reason"]["code"] == "UNREADABLE_MESSAGE"
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["", "[" * 100_000, "\x00\ufffe", '{"object":"Lead","key":"k","fields":{},"replayed":1e999}'],
+)
+def test_a_poisonous_message_never_blocks_its_neighbours(stand: Stand, body: str) -> None:
+    poison = message(body, message_id="poison")
+    del poison["attributes"]
+    assert stand.run(poison, *messages(2)) == set()
+    assert len(stand.org.rows) == 2 and len(stand.sqs.sent) == 1
+
+
+def test_half_a_character_never_blocks_its_neighbours(stand: Stand) -> None:
+    poison = [
+        message(lead("k-1", Description="\ud800"), age=9999),
+        message(lead("\ud800"), message_id="odd key", age=9999),
+    ]
+    assert stand.run(*poison, *messages(2)) == set()
+    assert len(stand.org.rows) == 4
+
+
+def test_an_unreadable_message_too_large_to_wrap_goes_as_it_came(stand: Stand) -> None:
+    large = [message('"' * 600_000, message_id="a"), message("ש" * 400_000, message_id="b")]
+    assert stand.run(*large, message("?", message_id="c")) == set()
+    assert stand.sqs.sent[0] == '"' * 600_000
+    assert stand.sqs.sent[1] == "ש" * 400_000
+
+
+# Rejected, and giving up
+
+
+def test_nothing_is_acknowledged_that_rejected_did_not_take(stand: Stand) -> None:
+    stand.org.rules = [against("k-001", "k-002")]
+    stand.sqs.failing = lambda body: "k-002" in body
+    assert stand.run(*messages(4)) == {"k-002"}
+    stand.sqs.down = True
+    assert stand.run(*messages(4), message("?", message_id="bad")) == {"k-001", "k-002", "bad"}
+
+
+@pytest.mark.parametrize("call", ["send_message_batch", "change_message_visibility_batch"])
+def test_an_answer_of_sqs_that_cannot_be_read_undoes_nothing(stand: Stand, call: str) -> None:
+    def garbled(**request: Any) -> Any:
+        raise AttributeError("'list' object has no attribute 'get'")  # boto3's, of such an answer
+
+    setattr(stand.sqs, call, garbled)
+    stand.org.rules = [against("k-001"), against("k-002", code="UNABLE_TO_LOCK_ROW")]
+    kept = stand.run(*messages(4))
+    assert kept == ({"k-001", "k-002"} if call == "send_message_batch" else {"k-002"})
+
+
+def test_rejected_gets_ten_at_a_time_and_no_more_bytes_than_a_call_takes(stand: Stand) -> None:
+    stand.org.rules = [lambda values, crowd: refusal("STRING_TOO_LONG")]
+    assert stand.run(*messages(35)) == set()
+    assert len(stand.sqs.sent) == 35
+    room = LONGEST_ENVELOPE - 2000
+    large = [message(lead(f"large-{i}", Description="x" * room)) for i in range(3)]
+    assert stand.run(*large) == set()
+    assert len(stand.sqs.sent) == 38
+    assert SQS_BATCH == 10 and SQS_BATCH_BYTES < 1024 * 1024
+
+
+def test_after_a_week_what_could_not_be_delivered_is_rejected_with_the_reason(stand: Stand) -> None:
+    stand.org.trouble = [None, Response(503, {}, b"")]
+    old = message(lead("old"), age=GIVE_UP_SECONDS + 60, receives=600)
+    young = message(lead("young"), age=GIVE_UP_SECONDS - 60, receives=600)
+    assert stand.run(old, young) == {"young"}
+    (kept,) = stand.sqs.rejected()
+    assert (kept.record.key, kept.accepted_at) == ("old", "2026-09-24")
+    assert kept.reason is not None and kept.reason["code"] == "HTTP_503"
+
+
+def test_after_a_week_a_record_that_can_be_delivered_still_is(stand: Stand) -> None:
+    assert stand.run(message(lead("old"), age=GIVE_UP_SECONDS + 60)) == set()
+    assert len(stand.org.rows) == 1 and stand.sqs.sent == []
+
+
+# Delays
+
+
+@pytest.mark.parametrize(
+    ("problem", "first", "longest"),
+    [
+        (LimitExceeded("x"), 900, 6 * 3600),
+        (KeyFieldMissing("x"), 120, 1800),
+        (CredentialsRevoked("x"), 120, 1800),
+        (RowLocked("x"), 5, 900),
+        (Unavailable("x"), 20, 900),
+        (None, 20, 900),
+    ],
+)
+def test_a_delay_grows_with_jitter_up_to_a_bound(
+    problem: SalesforceProblem | None, first: float, longest: float
+) -> None:
+    random.seed(7)
+    for attempts in (1, 2, 3, 5, 10, 50, 1000):
+        full = min(longest, first * 2 ** (attempts - 1))
+        delays = {delay_seconds(problem, attempts=attempts) for _ in range(50)}
+        assert all(max(1, int(full / 2)) <= delay <= full for delay in delays)
+        assert len(delays) > 1
+    assert delay_seconds(problem, attempts=0) >= 1
+
+
+@pytest.mark.parametrize(
+    ("said", "shortest"),
+    [("7200", 7200), (" 40 ", 40), ("999999", 21_600), ("-5", 1), ("Wed, 21 Oct 2026", 1), ("", 1)],
+)
+@pytest.mark.parametrize(
+    "body", [b"", b'[{"errorCode":"SERVER_UNAVAILABLE","message":"x"}]'], ids=["bare", "coded"]
+)
+def test_whoever_asks_to_be_left_alone_is(
+    stand: Stand, body: bytes, said: str, shortest: int
+) -> None:
+    stand.org.trouble = [Response(503, {"Retry-After": said}, body)]
+    assert len(stand.run(*messages(2))) == 2
+    assert all(shortest <= seconds <= max(shortest, 20) for seconds in stand.sqs.hidden.values())
+
+
+def test_a_week_s_outage_does_not_use_up_the_receives() -> None:
+    """The queue moves a message to Rejected after 1,000 receives, with its old age."""
+    random.seed(7)
+    for kind, _, _ in DELAYS:
+        passed = receives = 0
+        while passed < GIVE_UP_SECONDS:
+            receives += 1
+            passed += delay_seconds(kind("x"), attempts=receives)
+        assert receives < 1000
+
+
+def test_if_the_delay_fails_the_messages_stay_all_the_same(stand: Stand) -> None:
+    stand.org.trouble = [Response(503, {}, b"")]
+    stand.sqs.down = True
+    assert len(stand.run(*messages(25))) == 25
+
+
+def test_a_message_without_a_handle_stays(stand: Stand) -> None:
+    stand.org.trouble = [Response(503, {}, b"")]
+    without = message(lead("k-1"))
+    del without["receiptHandle"]
+    assert stand.run(without) == {"k-1"}
+    assert stand.sqs.hidden == {}
+
+
+def test_an_event_without_messages_is_nothing(stand: Stand) -> None:
+    assert stand.delivery.run({}, seconds=120) == {"batchItemFailures": []}
+    assert stand.org.calls == []
+
+
+# Telling
+
+
+def test_what_waits_for_a_person_is_told_once_for_all(
+    stand: Stand, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stand.org.trouble = [fault("API_DISABLED_FOR_ORG", status=403)]
+    stand.run(*messages(50))
+    assert capsys.readouterr().out.count('"NotSetUp":') == 1
+
+
+def test_what_became_of_the_records_is_counted(
+    stand: Stand, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stand.org.rules = [
+        against("k-000"),
+        against("k-001", code="DUPLICATES_DETECTED"),
+        against("k-002", code="UNABLE_TO_LOCK_ROW"),
+    ]
+    stand.org.put("Lead", "k-003")
+    stand.run(*messages(10))
+    out = capsys.readouterr().out
+    for metric, count in (
+        ("RecordsRejected", 1),
+        ("RecordsDuplicate", 1),
+        ("RecordsDelayed", 1),
+        ("RecordsExisting", 1),
+        ("RecordsCreated", 6),
+    ):
+        assert f'"{metric}":[{float(count)}]' in out
+
+
+# What SQS would never send, and what this bundle would never write
+
+
+@pytest.mark.parametrize(
+    "event",
+    [None, [], "x", 7, {"Records": 7}, {"Records": {"a": 1}}, {"Records": [7]}, {"Records": [{}]}],
+)
+def test_what_is_no_sqs_event_is_refused_before_anything_is_done(stand: Stand, event: Any) -> None:
+    good = message(lead())
+    with pytest.raises(BadRequest):
+        stand.delivery.run(event, seconds=120)
+    with pytest.raises(BadRequest):
+        stand.delivery.run({"Records": [good, {"body": good["body"]}]}, seconds=120)
+    assert not stand.org.calls and not stand.sqs.sent
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"derived": [1, "a"]},
+        {"derived": {"a": 1}},
+        {"key": ""},
+        {"key": " "},
+        {"fields": {"attributes": {"type": "User"}}},
+        {"fields": {"a": json.loads("[" * 300 + "]" * 300)}},
+    ],
+    ids=str,
+)
+def test_a_forged_envelope_goes_to_rejected_as_it_came(stand: Stand, more: Any) -> None:
+    body = json.dumps({"object": "Lead", "key": "forged", "fields": {"LastName": "x"}, **more})
+    stand.org.rules = [lambda values, crowd: refusal("STRING_TOO_LONG", "Title")]
+    assert stand.run(message(body, message_id="forged"), message(lead())) == set()
+    assert json.loads(stand.sqs.sent[0])["unreadable"] == body
+    assert len(stand.sqs.sent) == 2
+
+
+@pytest.mark.parametrize("number", ["9" * 400, "-" + "9" * 400, "9" * 5000, float("inf"), "x", []])
+def test_an_odd_number_of_sqs_s_keeps_no_message_from_being_delivered(
+    stand: Stand, number: Any
+) -> None:
+    names = ("SentTimestamp", "ApproximateReceiveCount")
+    odd = {**message(lead()), "attributes": dict.fromkeys(names, number)}
+    assert stand.run(odd, message(lead("k-2"))) == set()
+    stand.org.trouble = [NoResponse("broke off")]
+    assert stand.run(odd) == {"k-1"}
+
+
+def test_a_refusal_without_end_reaches_rejected(stand: Stand) -> None:
+    said_of_it = refusal("X" * 10**6, *["f" * 10**5] * 200, message="m" * 10**6)
+    stand.org.rules = [lambda values, crowd: said_of_it]
+    large = message("ש" * 400_000, message_id="large")
+    assert stand.run(message(lead()), large) == set()
+    assert len(stand.sqs.sent) == 2
+
+
+def test_a_forged_envelope_too_large_with_its_reason_goes_as_it_came(stand: Stand) -> None:
+    stand.org.rules = [lambda values, crowd: refusal("STRING_TOO_LONG", "Title")]
+    record = {"object": "Lead", "key": "k", "fields": {"LastName": "ש" * 400_000}}
+    body = json.dumps(record, ensure_ascii=False)
+    assert stand.run(message(body, message_id="k")) == set()
+    assert stand.sqs.sent == [body]
+
+
+def test_only_a_channel_of_the_table_becomes_a_metric_s_dimension(
+    stand: Stand, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, channel in enumerate(("whatsapp", "none", "anna@example.com", "+491512345")):
+        record = {"object": "Lead", "key": f"k-{number}", "fields": {"LastName": "x"}}
+        stand.run(message(json.dumps({**record, "channel": channel}), message_id=f"k-{number}"))
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    channels = [line["channel"] for line in said if "channel" in line]
+    assert channels == ["whatsapp", "none", "other", "other"]
