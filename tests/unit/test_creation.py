@@ -24,13 +24,22 @@ from bridge.errors import (
     RequestTooLarge,
     Unavailable,
 )
-from bridge.http import Answer, NoResponse
+from bridge.http import NoResponse, Response
 from bridge.oauth.sessions import Sessions
 from bridge.records import ObjectName, Record
 from bridge.salesforce.client import Salesforce
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
-from tests.unit.doubles import KEY, Rule, SmallAws, SmallOrg, fault, key_taken, refusal, said
+from tests.unit.doubles import (
+    KEY,
+    Rule,
+    SmallAws,
+    SmallOrg,
+    fault,
+    json_response,
+    key_taken,
+    refusal,
+)
 
 MakeSettings = Callable[..., Settings]
 
@@ -196,11 +205,11 @@ def test_a_key_that_somebody_is_just_using_waits(stand: Stand, record: Record) -
     "trouble",
     [
         NoResponse("reset"),
-        Answer(503, {}, b"<html>"),
+        Response(503, {}, b"<html>"),
         fault("UNABLE_TO_LOCK_ROW"),
         fault("REQUEST_LIMIT_EXCEEDED", status=403),
         fault("UNKNOWN_EXCEPTION", status=500),
-        Answer(201, {}, b""),
+        Response(201, {}, b""),
         fault("API_DISABLED_FOR_ORG", status=403),
         fault("INVALID_FIELD", f"No such column '{KEY}' on sobject of type Lead"),
         fault("STORAGE_LIMIT_EXCEEDED"),
@@ -220,7 +229,7 @@ def test_the_id_that_the_unique_index_named_is_enough_where_nobody_can_be_asked(
     stand: Stand,
 ) -> None:
     row = stand.org.put("Lead", "k-1")
-    stand.org.trouble = [None, Answer(503, {}, b"")]
+    stand.org.trouble = [None, Response(503, {}, b"")]
     outcome = stand.create(lead())
     assert isinstance(outcome, Created) and not outcome.new
     assert outcome.found.id == row.id
@@ -229,7 +238,7 @@ def test_the_id_that_the_unique_index_named_is_enough_where_nobody_can_be_asked(
 
 def test_a_look_up_that_fails_decides_nothing(stand: Stand) -> None:
     stand.org.rules = [refuses("STRING_TOO_LONG")]
-    stand.org.trouble = [None, Answer(503, {}, b"")]
+    stand.org.trouble = [None, Response(503, {}, b"")]
     assert isinstance(stand.create(lead()), Queued)
     assert stand.rejected == []
 
@@ -291,7 +300,7 @@ def test_time_is_kept_back_for_the_queue(stand: Stand) -> None:
 def test_what_nothing_takes_is_not_kept(stand: Stand, queue: str) -> None:
     stand.aws.broken[getattr(stand.settings, queue)] = AwsError("UNREACHABLE", "down")
     if queue == "outbox_url":
-        stand.org.trouble = [Answer(503, {}, b"")]
+        stand.org.trouble = [Response(503, {}, b"")]
     else:
         stand.org.rules = [refuses("STRING_TOO_LONG")]
     outcome = stand.create(lead())
@@ -410,18 +419,18 @@ def test_what_may_be_done_is_asked_again_after_some_minutes(
     "answer, outcome, code",
     [
         (fault("NOT_FOUND", status=404), Rejected, "INSUFFICIENT_ACCESS"),
-        (Answer(404, {}, b"<html>"), Rejected, "INSUFFICIENT_ACCESS"),
+        (Response(404, {}, b"<html>"), Rejected, "INSUFFICIENT_ACCESS"),
         (fault("METHOD_NOT_ALLOWED", status=405), Rejected, "INSUFFICIENT_ACCESS"),
         (fault("INVALID_TYPE"), Queued, "NO_RIGHT_TO_CREATE"),
         (fault("INSUFFICIENT_ACCESS", status=403), Rejected, "INSUFFICIENT_ACCESS"),
-        (said(200, ["?"]), Rejected, "INSUFFICIENT_ACCESS"),
-        (Answer(503, {}, b""), Rejected, "INSUFFICIENT_ACCESS"),
+        (json_response(200, ["?"]), Rejected, "INSUFFICIENT_ACCESS"),
+        (Response(503, {}, b""), Rejected, "INSUFFICIENT_ACCESS"),
         (NoResponse("broke off"), Rejected, "INSUFFICIENT_ACCESS"),
         (fault("API_DISABLED_FOR_ORG", status=403), Queued, "API_DISABLED_FOR_ORG"),
     ],
 )
 def test_what_the_question_for_the_right_may_come_back_with(
-    stand: Stand, answer: Answer | Exception, outcome: type, code: str
+    stand: Stand, answer: Response | Exception, outcome: type, code: str
 ) -> None:
     stand.org.rules = [refuses("INSUFFICIENT_ACCESS")]
     stand.org.trouble = [None, None, answer]
@@ -433,7 +442,7 @@ def test_what_the_question_for_the_right_may_come_back_with(
 def test_a_question_for_the_right_without_an_answer_is_put_again(stand: Stand) -> None:
     stand.org.rules = [refuses("INSUFFICIENT_ACCESS")]
     stand.org.createable["Lead"] = False
-    stand.org.trouble = [None, None, Answer(503, {}, b"")]
+    stand.org.trouble = [None, None, Response(503, {}, b"")]
     assert isinstance(stand.create(lead("k-1")), Rejected)
     assert isinstance(stand.create(lead("k-2")), Queued)
 
@@ -521,7 +530,7 @@ def test_an_answer_closes_it(clock: list[float]) -> None:
 
 
 def test_while_salesforce_is_slow_callers_are_spared_the_wait(stand: Stand) -> None:
-    def slowly(call: Any) -> Answer:
+    def slowly(call: Any) -> Response:
         time.sleep(1.05)
         raise NoResponse("too slow")
 

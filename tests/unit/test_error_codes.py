@@ -21,7 +21,7 @@ from bridge.errors import (
     SessionRefused,
     Unavailable,
 )
-from bridge.http import Answer
+from bridge.http import Response
 from bridge.records import Record
 from bridge.salesforce.error_codes import MEANINGS, Kind, meaning_of
 from bridge.salesforce.responses import read_created, read_org_problem
@@ -369,8 +369,8 @@ def test_an_error_answer_is_the_problem_that_it_should_be(
     problem: type[SalesforceProblem],
     again: bool,
 ) -> None:
-    answer = Answer(status, {}, body(code, message, fields))
-    attempt = read_created(answer, key_field=KEY, record=LEAD)
+    response = Response(status, {}, body(code, message, fields))
+    attempt = read_created(response, key_field=KEY, record=LEAD)
     found = attempt.problem
     assert type(found) is problem
     assert isinstance(found, (Unavailable, NotSetUp, SessionRefused)) is again
@@ -421,6 +421,6 @@ def test_an_unlisted_refusal_has_a_hint_too(status: int) -> None:
 def test_an_answer_without_an_error_code_is_judged_by_its_status(
     status: int, content: bytes, problem: type[SalesforceProblem]
 ) -> None:
-    found = read_org_problem(Answer(status, {}, content), key_field=KEY)
+    found = read_org_problem(Response(status, {}, content), key_field=KEY)
     assert type(found) is problem
     assert "html" not in str(found).lower()

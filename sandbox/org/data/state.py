@@ -21,6 +21,9 @@ from sandbox.org.data.settings import Settings
 from sandbox.org.data.standard import standard_schema
 from sandbox.org.data.store import Record, Store, Table
 
+MASTER_RECORD_TYPE = "012000000000000AAA"
+"""Of records without a record type."""
+
 STATUSES = {"Lead": "LeadStatus", "Case": "CaseStatus", "Task": "TaskStatus"}
 """By object, the object with the meaning of its statuses."""
 

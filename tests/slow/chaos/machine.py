@@ -29,7 +29,7 @@ from bridge.delivery.creation import RecordCreator
 from bridge.delivery.deliver import Delivery
 from bridge.delivery.outbox import Envelope, Queues
 from bridge.errors import NotKept
-from bridge.http import Answer, Http, NoConnection, NoResponse
+from bridge.http import Http, NoConnection, NoResponse, Response
 from bridge.oauth.access_token import AccessToken
 from bridge.oauth.sessions import Sessions
 from bridge.records import ObjectName, Record
@@ -102,12 +102,12 @@ class OrgDoor(Http):
         body: bytes | None = None,
         deadline: Deadline,
         repeatable: bool = False,
-    ) -> Answer:
+    ) -> Response:
         trouble = self._fate.next()
         if trouble == "never sent":
             raise NoConnection("nobody listens")
         if trouble == "refused":
-            return Answer(503, {}, HTML)
+            return Response(503, {}, HTML)
         half = trouble == "half of it"
         if trouble == "session expired":
             self._org.oauth.expire_sessions()
@@ -127,8 +127,8 @@ class OrgDoor(Http):
         if trouble == "answer lost":
             raise NoResponse("the connection was reset")
         if trouble == "done, and said to have failed":
-            return Answer(503, {}, HTML)
-        return Answer(answer.status, answer.headers, answer.encoded())
+            return Response(503, {}, HTML)
+        return Response(answer.status, answer.headers, answer.encoded())
 
 
 class SqsDoor:

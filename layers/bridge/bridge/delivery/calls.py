@@ -59,7 +59,7 @@ class Rights:
         self._known: dict[ObjectName, tuple[bool, float]] = {}
 
     def may_create(self, object_name: ObjectName, calls: Calls, *, deadline: Deadline) -> bool:
-        """True where Salesforce cannot be asked: then a refusal stands. Raises NotSetUp."""
+        """True where that cannot be found out: then a refusal stands. Raises NotSetUp."""
         known, until = self._known.get(object_name, (True, 0.0))
         if time.monotonic() < until:
             return known
