@@ -17,6 +17,10 @@ _BELONGING: dict[str, tuple[tuple[str, str], ...]] = {
     "Contact": (("Task", "WhoId"), ("Event", "WhoId"), ("CampaignMember", "ContactId")),
     "Case": (("Task", "WhatId"), ("Event", "WhatId"), ("CaseComment", "ParentId")),
     "Opportunity": (("Task", "WhatId"), ("Event", "WhatId")),
+    "ContentDocument": (
+        ("ContentVersion", "ContentDocumentId"),
+        ("ContentDocumentLink", "ContentDocumentId"),
+    ),
     "Account": (
         ("Contact", "AccountId"),
         ("Opportunity", "AccountId"),
