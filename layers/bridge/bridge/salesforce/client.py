@@ -71,6 +71,9 @@ class Cost:
         )
 
 
+NO_COST = Cost()
+
+
 @dataclass(frozen=True)
 class Result(Generic[Value]):
     """What a request gave: a value, or the problem of the call as a whole; and what it cost."""
@@ -128,17 +131,20 @@ class Salesforce:
 
     def _case_body(self, record: Record, headers: Mapping[str, str]) -> bytes:
         # A Lead, and so the cold start of create_lead, does without it.
-        from bridge.salesforce.composite import Part, Ref, composite
+        from bridge.salesforce import composite as c
 
-        url: tuple[str | Ref, ...] = ("/sobjects/Case/", Ref("create", "id"), _CASE_FIELDS)
+        url: tuple[str | c.Ref, ...] = ("/sobjects/Case/", c.Ref("create", "id"), _CASE_FIELDS)
         if self._key_field:
             url = (self._find_path("Case", record.key),)
-        values = self._values(record)
-        create = Part(
-            name="create", method="POST", path=("/sobjects/Case",), body=values, headers=headers
+        create = c.Part(
+            name="create",
+            method="POST",
+            path=("/sobjects/Case",),
+            body=self._values(record),
+            headers=headers,
         )
-        find = Part(name="find", method="GET", path=url)
-        return _dump(composite([create, find], base=self._base))
+        find = c.Part(name="find", method="GET", path=url)
+        return _dump(c.composite([create, find], base=self._base))
 
     def insert_headers(self, record: Record) -> dict[str, str]:
         """Assignment and duplicate headers of an insert. In a collection they hold for all of it.
@@ -205,7 +211,7 @@ class Salesforce:
         field = self._key_field
         number = ",CaseNumber" if object_name == "Case" else ""
         found: dict[str, Found] = {}
-        cost = Cost()
+        cost = NO_COST
         for some in _slices(keys):
             soql = (
                 f"SELECT Id,{field},IsDeleted{number} FROM {object_name} "
@@ -245,7 +251,7 @@ class Salesforce:
         """All rows of a query, deleted ones too."""
         path: str | None = f"{self._base}/queryAll?q={_quoted(soql)}"
         rows: list[dict[str, Any]] = []
-        cost = Cost()
+        cost = NO_COST
         while path is not None:
             if cost.calls == MAX_PAGES:
                 return Result(cost, problem=unreadable())

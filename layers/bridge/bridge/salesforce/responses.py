@@ -323,12 +323,12 @@ def read_created_case(response: Response, *, key_field: str, record: Record) -> 
 
     The outer 200 is no success: each part is judged by its own status.
     """
-    from bridge.salesforce.composite import read_composite  # for a Case only
+    from bridge.salesforce import composite  # for a Case only
 
     problem = read_org_problem(response, key_field=key_field)
     if problem is not None:
         return Attempt(problem=problem)
-    parts = read_composite(read_json(response.body))
+    parts = composite.read_composite(read_json(response.body))
     create, find = parts.get("create"), parts.get("find")
     if create is None:
         return Attempt(problem=unreadable())
