@@ -22,6 +22,10 @@ ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "template.yaml"
 
 
+ADDRESSES = ("LoginUrl", "AwsEndpointUrl")
+"""Parameters that are put into environments as they are, and change nothing else."""
+
+
 class TemplateError(Exception):
     """The template, or a parameter given to it, is not what CloudFormation would accept."""
 
@@ -140,6 +144,22 @@ class Template:
 
     def translate(self, parameters: Mapping[str, str], *, region: str) -> dict[str, Any]:
         """Plain CloudFormation, as AWS's transform would make it."""
+        # Every local stack has addresses of its own, which make no other difference.
+        marks = {f"<{name}>": parameters[name] for name in ADDRESSES if name in parameters}
+        shared = {
+            name: f"<{name}>" if name in ADDRESSES else one for name, one in parameters.items()
+        }
+        key = (region, *sorted(shared.items()))
+        if key not in self._translations:
+            self._translations[key] = self._translate(shared, region=region)
+        filled: dict[str, Any] = _filled(self._translations[key], marks)
+        return filled
+
+    @cached_property
+    def _translations(self) -> dict[tuple[object, ...], dict[str, Any]]:
+        return {}
+
+    def _translate(self, parameters: Mapping[str, str], *, region: str) -> dict[str, Any]:
         import boto3
         from samtranslator.parser.parser import Parser
         from samtranslator.translator.translator import Translator
@@ -151,6 +171,18 @@ class Template:
             copy.deepcopy(self._without_local_paths), dict(parameters)
         )
         return result
+
+
+def _filled(value: Any, marks: Mapping[str, str]) -> Any:
+    """A copy of a translation, with what the marks in its texts stand for."""
+    if isinstance(value, dict):
+        return {key: _filled(one, marks) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_filled(one, marks) for one in value]
+    if isinstance(value, str) and "<" in value:
+        for mark, meant in marks.items():
+            value = value.replace(mark, meant)
+    return value
 
 
 @lru_cache(maxsize=4)

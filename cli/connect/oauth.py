@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from bridge.deadline import Deadline
 from bridge.errors import Unavailable
-from bridge.http import Answer, Http, HttpError, NoConnection, NoResponse
+from bridge.http import Http, HttpError, NoConnection, NoResponse, Response
 from bridge.oauth.credentials import Credentials
 from bridge.oauth.grant import Grant, GrantRefused, SignatureMismatch, read_grant
 from bridge.settings import LOOPBACK
@@ -255,7 +255,7 @@ def _request_grant(http: Http, app: App, form: dict[str, str]) -> Grant:
         ) from error
 
 
-def _description(response: Answer) -> str:
+def _description(response: Response) -> str:
     body = read_json(response.body)
     return read_text(body, "error_description") if isinstance(body, dict) else ""
 

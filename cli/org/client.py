@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from bridge.deadline import Deadline
 from bridge.errors import SalesforceProblem
-from bridge.http import Answer, Http, HttpError
+from bridge.http import Http, HttpError, Response
 from bridge.salesforce.responses import read_api_usage, read_faults, read_org_problem
 from bridge.salesforce.session import Session
 from bridge.untrusted import read_json
@@ -105,7 +105,7 @@ class Org:
             )
         return [f"v{one['version']}" for one in found if isinstance(one, dict) and "version" in one]
 
-    def _send(self, method: str, path: str, body: Any, *, anonymous: bool = False) -> Answer:
+    def _send(self, method: str, path: str, body: Any, *, anonymous: bool = False) -> Response:
         headers = {"Accept": "application/json"}
         if not anonymous:
             headers["Authorization"] = f"Bearer {self.session.access_token}"
@@ -134,7 +134,7 @@ class Org:
         return response
 
 
-def _as_problem(problem: SalesforceProblem, response: Answer) -> OrgProblem:
+def _as_problem(problem: SalesforceProblem, response: Response) -> OrgProblem:
     faults = read_faults(read_json(response.body), status=response.status)
     code = faults[0].code if faults else problem.code
     reasons = "; ".join(f"{fault.code}: {fault.message}" for fault in faults) or problem.message
@@ -172,7 +172,7 @@ def try_lead(org: Org, *, key_field: str, key: str, values: Mapping[str, Any]) -
         return
     faults = read_faults(first["body"], status=first["httpStatusCode"])
     if any(fault.code != "PROCESSING_HALTED" for fault in faults):
-        response = Answer(first["httpStatusCode"], {}, json.dumps(first["body"]).encode())
+        response = Response(first["httpStatusCode"], {}, json.dumps(first["body"]).encode())
         problem = read_org_problem(response, key_field=key_field)
         assert problem is not None
         raise _as_problem(problem, response)

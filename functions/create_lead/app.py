@@ -7,5 +7,5 @@ from bridge.api.record_api import LambdaContext
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Answer an API Gateway proxy event."""
-    return wiring.record_api("Lead").answer(event, context)
+    """Respond to an API Gateway proxy event."""
+    return wiring.record_api("Lead").respond(event, context)

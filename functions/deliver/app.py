@@ -7,7 +7,7 @@ from bridge.api.record_api import LambdaContext
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Answer an SQS event with the messages that have to stay in the queue."""
+    """Return the messages of an SQS event that have to stay in the queue."""
     wiring.telemetry().begin(context.aws_request_id)
     seconds = context.get_remaining_time_in_millis() / 1000
     return wiring.delivery().run(event, seconds=seconds)

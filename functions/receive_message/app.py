@@ -7,5 +7,5 @@ from bridge.api.record_api import LambdaContext
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Answer an API Gateway proxy event."""
-    return wiring.message_api().answer(event, context)
+    """Respond to an API Gateway proxy event."""
+    return wiring.message_api().respond(event, context)

@@ -7,7 +7,7 @@ from bridge.api.record_api import LambdaContext
 
 
 def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
-    """Answer the schedule or a function; what an alarm should see is raised."""
+    """Run for the schedule or for a function; what an alarm should see is raised."""
     wiring.telemetry().begin(context.aws_request_id)
     seconds = context.get_remaining_time_in_millis() / 1000
     return wiring.token_refresher().run(event, seconds=seconds)

@@ -20,6 +20,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qs, unquote, unquote_to_bytes, urlsplit
 from xml.sax.saxutils import escape
@@ -42,6 +43,20 @@ _INVOCATIONS = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 
 Invoke = Callable[[str, bytes], Outcome]
 """Function name and event. Raises LookupError for an unknown function, Throttled."""
+
+
+@cache
+def _moto_server() -> Any:
+    """moto's WSGI application: one a program, like its state."""
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+    class Dispatcher(DomainDispatcherApplication):
+        @cache  # noqa: B019 - it lives as long as the program
+        def get_backend_for_host(self, host: str | None) -> Any:
+            # moto lists its own folders to find it, at every call.
+            return super().get_backend_for_host(host)
+
+    return Dispatcher(create_backend_app)
 
 
 @dataclass
@@ -71,9 +86,7 @@ class LocalAws:
     def __init__(
         self, *, host: str = "127.0.0.1", port: int = 0, advertise: str | None = None
     ) -> None:
-        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-
-        self._app = DomainDispatcherApplication(create_backend_app)
+        self._app = _moto_server()
         self._invoke: Invoke | None = None
         self._faults: list[Fault] = []
         self._faults_lock = threading.Lock()

@@ -80,6 +80,13 @@ def test_an_event_has_the_shape_of_its_kind(path: Path) -> None:
         ("receive_message.sms_form", "Case", "sms", "SuppliedPhone", "+447700900142"),
         ("receive_message.sms_query", "Lead", "sms", "LastName", "+447700900142"),
         ("receive_message.v1", "Lead", "whatsapp", "Phone", "+447700900142"),
+        (
+            "receive_message.apple",
+            "Case",
+            "apple",
+            "Description",
+            "Sizes: Large\nApple Messages: urn:mbid:AQAAYkq3",
+        ),
         ("receive_message.viber", "Case", "viber", "SuppliedName", "Мария Иванова"),
         ("receive_message.webhook_unsigned", "Lead", "whatsapp", "LastName", "van Dijk"),
     ],

@@ -324,3 +324,116 @@ def test_a_body_of_the_wrong_shape_is_refused_and_not_a_defect(
     assert answer.status in (200, 400)
     assert b"UNKNOWN_EXCEPTION" not in answer.data
     assert caller.org.journal.counts["defects"] == 0
+
+
+# --- limits and graphs --------------------------------------------------------------------
+
+
+def test_five_parts_may_be_queries_or_collections(admin: Caller) -> None:
+    """[O] at most five of them, `query` and `queryAll` and collections together."""
+    parts = [
+        sub("a", "GET", "/query?q=SELECT+Id+FROM+Lead"),
+        sub("b", "GET", "/queryAll?q=SELECT+Id+FROM+Lead"),
+        sub("c", "POST", "/composite/sobjects", {"records": []}),
+        *(sub(f"q{n}", "GET", "/queryAll/?q=SELECT+Id+FROM+Case") for n in range(2)),
+        *(sub(f"g{n}", "GET", "/sobjects/Lead") for n in range(10)),
+    ]
+    answer = admin.call("POST", "/composite", {"compositeRequest": parts})
+    assert {p["httpStatusCode"] for p in answer.json()["compositeResponse"]} == {200}
+    parts.append(sub("more", "GET", "/query?q=SELECT+Id+FROM+Lead"))
+    answer = admin.call("POST", "/composite", {"compositeRequest": parts})
+    assert answer.status == 400
+
+
+def node(reference: str, body: dict[str, Any], name: str = "Lead") -> dict[str, Any]:
+    return sub(reference, "POST", f"/sobjects/{name}", body)
+
+
+def graph(caller: Caller, *graphs: list[dict[str, Any]]) -> Any:
+    body = {"graphs": [{"graphId": f"g{n}", "compositeRequest": g} for n, g in enumerate(graphs)]}
+    return caller.call("POST", "/composite/graph", body)
+
+
+def test_each_graph_is_done_whole_or_not_at_all(admin: Caller, org: Org) -> None:
+    """[O] composite graph: the response, and the independence of graphs."""
+    good = [
+        node("case", {"Subject": "x"}, "Case"),
+        node("comment", {"ParentId": "@{case.id}", "CommentBody": "y"}, "CaseComment"),
+    ]
+    bad = [node("one", lead()), node("two", {}), node("three", lead())]
+    before = org.usage.used()
+    answer = graph(admin, good, bad)
+    assert answer.status == 200
+    assert org.usage.used() - before == 1
+    first, second = answer.json()["graphs"]
+    assert (first["graphId"], first["isSuccessful"]) == ("g0", True)
+    parts = first["graphResponse"]["compositeResponse"]
+    assert [p["httpStatusCode"] for p in parts] == [201, 201]
+    assert second["isSuccessful"] is False
+    parts = second["graphResponse"]["compositeResponse"]
+    assert [p["body"][0]["errorCode"] for p in parts] == [
+        "PROCESSING_HALTED",
+        "REQUIRED_FIELD_MISSING",
+        "PROCESSING_HALTED",
+    ]
+    assert [p["referenceId"] for p in parts] == ["one", "two", "three"]
+    assert org.records("Lead") == []
+    assert len(org.records("CaseComment")) == 1
+
+
+def test_after_fourteen_failed_graphs_the_rest_is_halted(admin: Caller, org: Org) -> None:
+    """[O] more than 14 failures halt the remaining graphs."""
+    answer = graph(admin, *([node("a", {})] for _ in range(15)), [node("a", lead())])
+    last = answer.json()["graphs"][-1]
+    assert last["isSuccessful"] is False
+    (part,) = last["graphResponse"]["compositeResponse"]
+    assert part["body"][0]["errorCode"] == "PROCESSING_HALTED"
+    assert org.records("Lead") == []
+    answer = graph(admin, *([node("a", {})] for _ in range(14)), [node("a", lead())])
+    assert answer.json()["graphs"][-1]["isSuccessful"] is True
+
+
+def chain(length: int) -> list[dict[str, Any]]:
+    nodes = [node("r0", lead())]
+    for n in range(1, length):
+        nodes.append(node(f"r{n}", lead(Description=f"@{{r{n - 1}.id}}")))
+    return nodes
+
+
+@pytest.mark.parametrize(
+    ("graphs", "good"),
+    [
+        ([chain(15)], True),
+        ([chain(16)], False),
+        ([[node(f"n{n}", lead()) for n in range(250)]] * 2, True),
+        ([[node(f"n{n}", lead()) for n in range(250)]] * 2 + [[node("a", lead())]], False),
+        ([[node("a", lead())]] * 75, True),
+        ([[node("a", lead())]] * 76, False),
+        ([[sub("a", "GET", "/query?q=SELECT+Id+FROM+Lead")]], False),
+        (
+            [
+                [
+                    sub(f"r{n}", "GET", f"/sobjects/{name}/00Q000000000001")
+                    for n, name in enumerate(("Lead", "Case", "Task", "Event"))
+                ]
+                + [
+                    {**node(f"v{n}", lead()), "url": f"/services/data/v{50 + n}.0/sobjects/Lead"}
+                    for n in range(12)
+                ]
+            ],
+            False,
+        ),
+    ],
+)
+def test_the_limits_of_graphs(
+    admin: Caller, graphs: list[list[dict[str, Any]]], good: bool
+) -> None:
+    """[O] 75 graphs, 500 nodes, 15 levels, 15 different nodes; only records, no queries."""
+    assert (graph(admin, *graphs).status == 200) is good
+
+
+def test_graphs_need_names_of_their_own(admin: Caller) -> None:
+    one = {"graphId": "1", "compositeRequest": [node("a", lead())]}
+    for graphs in ([one, one], [{**one, "graphId": 1}], [], [{"graphId": "1"}], 1):
+        answer = admin.call("POST", "/composite/graph", {"graphs": graphs})
+        assert (answer.status == 200) is (graphs == [])

@@ -116,6 +116,24 @@ def test_statuses_say_what_they_mean(caller: Caller, org: Org) -> None:
     assert names == ["New", "Working", "Escalated", "Closed", "Solved"]
 
 
+def test_queues_and_record_types_can_be_looked_up(caller: Caller, org: Org) -> None:
+    """[O] QueueSobject, RecordType and describe's recordTypeInfos."""
+    queue = org.add_queue("Complaints", "Case")
+    text = "SELECT Queue.Name FROM QueueSobject WHERE SobjectType = 'Case' ORDER BY Queue.Name"
+    rows = caller.query(text).json()["records"]
+    assert [row["Queue"]["Name"] for row in rows] == ["Complaints", "Messages"]
+    kind = org.add_record_type("Case", "Complaint")
+    found = caller.query("SELECT Id FROM RecordType WHERE SobjectType = 'Case'").json()["records"]
+    assert [row["Id"] for row in found] == [kind]
+    made = caller.create("Case", RecordTypeId=kind).json()["id"]
+    text = f"SELECT RecordType.DeveloperName FROM Case WHERE Id = '{made}'"
+    (row,) = caller.query(text).json()["records"]
+    assert row["RecordType"]["DeveloperName"] == "Complaint"
+    infos = caller.call("GET", "/sobjects/Case/describe").json()["recordTypeInfos"]
+    assert [(i["name"], i["master"]) for i in infos] == [("Complaint", False), ("Master", True)]
+    assert queue != kind
+
+
 def test_what_an_activity_hangs_on_can_be_queried(admin: Caller, org: Org) -> None:
     """[O] polymorphic relationships: Who, What and Owner have Type and Name."""
     made, case = org.create("Lead", lead()), org.create("Case", {})

@@ -173,3 +173,84 @@ def test_a_search_finds_words_and_numbers(caller: Caller, people: dict[str, str]
     path = "/search?q=FIND+%7Bada%7D+IN+ALL+FIELDS+RETURNING+Lead(Id,LastName)"
     found = caller.call("GET", path).json()["searchRecords"]
     assert [r["LastName"] for r in found] == ["Ada"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        ("SELECT Id FROM Lead OFFSET 2001", "NUMBER_OUTSIDE_VALID_RANGE", "offset allowed is 2000"),
+        ("SELECT Id FROM Lead ALL ROWS", "MALFORMED_QUERY", "ALL ROWS not allowed in this context"),
+        (
+            "SELECT Id FROM Lead WITH SECURITY_ENFORCED",
+            "MALFORMED_QUERY",
+            "unexpected token: 'WITH",
+        ),
+        ("SELECT Id, id FROM Lead", "INVALID_FIELD", "duplicate field selected: id"),
+        (
+            "SELECT Id FROM Lead ORDER BY Description",
+            "INVALID_FIELD",
+            "can not be sorted in a query",
+        ),
+        (
+            "SELECT Id FROM Lead WHERE Description = 'x'",
+            "INVALID_FIELD",
+            "can not be filtered in a",
+        ),
+        (
+            "SELECT Id FROM Lead WHERE Id LIKE '00Q%'",
+            "INVALID_QUERY_FILTER_OPERATOR",
+            "on id field",
+        ),
+        (
+            "SELECT Id FROM Lead WHERE OwnerId > '005'",
+            "INVALID_QUERY_FILTER_OPERATOR",
+            "on id field",
+        ),
+        (
+            "SELECT Id FROM Lead WHERE CreatedDate LIKE '2%'",
+            "INVALID_QUERY_FILTER_OPERATOR",
+            "operator",
+        ),
+        (
+            "SELECT Id FROM Lead WHERE DoNotCall > false",
+            "INVALID_QUERY_FILTER_OPERATOR",
+            "operator",
+        ),
+        (
+            "SELECT Id FROM Lead WHERE CreatedDate = 'x'",
+            "INVALID_FIELD",
+            "must be of type datetime and",
+        ),
+        (
+            "SELECT Id FROM Lead WHERE LastName = 1",
+            "INVALID_FIELD",
+            "must be of type string and should",
+        ),
+        (
+            "SELECT Id FROM Lead WHERE Id IN (SELECT Id FROM Lead)",
+            "MALFORMED_QUERY",
+            "The inner and outer selects should not be on the same object type",
+        ),
+        (
+            "SELECT Id FROM Lead WHERE OwnerId IN (SELECT Name FROM User)",
+            "MALFORMED_QUERY",
+            "The selected field 'Name' in the subquery and the left operand field in the where "
+            "expression in the outer query 'OwnerId' should point to the same object type",
+        ),
+        ("SELECT Id, (SELECT Id FROM Tasks) FROM Lead", "MALFORMED_QUERY", "unexpected token: '('"),
+        (
+            "SELECT COUNT(Id) FROM Lead GROUP BY Status",
+            "MALFORMED_QUERY",
+            "unexpected token: 'GROUP'",
+        ),
+        ("SELECT MAX(CreatedDate) FROM Lead", "MALFORMED_QUERY", "unexpected token: '('"),
+    ],
+)
+def test_a_query_is_refused_rather_than_misread(
+    admin: Caller, text: str, code: str, words: str
+) -> None:
+    """[O], [K] the words; the last three Salesforce can do, and this org says that it cannot."""
+    answer = admin.query(text)
+    assert (answer.status, answer.json()[0]["errorCode"]) == (400, code)
+    assert words in answer.json()[0]["message"]
+    assert "ERROR at Row:1:Column:" in answer.json()[0]["message"]

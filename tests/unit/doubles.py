@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from bridge.aws import Aws, AwsError, AwsIdentity, FunctionError
 from bridge.deadline import Deadline
-from bridge.http import Answer, Http, NoResponse
+from bridge.http import Http, NoResponse, Response
 from bridge.oauth.access_token import AccessToken
 from bridge.salesforce.session import full_id
 
@@ -40,22 +40,24 @@ class Call:
         return json.loads(self.body or b"null")
 
 
-def said(status: int, body: object, **headers: str) -> Answer:
+def json_response(status: int, body: object, **headers: str) -> Response:
     """An answer with this JSON."""
-    return Answer(status, headers, json.dumps(body).encode())
+    return Response(status, headers, json.dumps(body).encode())
 
 
 def fault(
     code: str, message: str = "", *, status: int = 400, fields: list[str] | None = None
-) -> Answer:
+) -> Response:
     """An error answer with one entry."""
-    return said(status, [{"message": message or code, "errorCode": code, "fields": fields or []}])
+    return json_response(
+        status, [{"message": message or code, "errorCode": code, "fields": fields or []}]
+    )
 
 
-def composite(create: tuple[int, Any], find: tuple[int, Any] | None) -> Answer:
+def composite(create: tuple[int, Any], find: tuple[int, Any] | None) -> Response:
     """The response to a composite of `create` and `find`: status and body of each."""
     parts = [("create", create), *([("find", find)] if find else [])]
-    return said(
+    return json_response(
         200,
         {
             "compositeResponse": [
@@ -80,7 +82,7 @@ def refusal(code: str, *fields: str, message: str = "") -> dict[str, Any]:
 class Scripted(Http):
     """Answers with what `answer` says for each call, and remembers the calls."""
 
-    def __init__(self, answer: Callable[[Call], Answer]) -> None:
+    def __init__(self, answer: Callable[[Call], Response]) -> None:
         super().__init__()
         self.calls: list[Call] = []
         self._answer = answer
@@ -94,7 +96,7 @@ class Scripted(Http):
         body: bytes | None = None,
         deadline: Deadline,
         repeatable: bool = False,
-    ) -> Answer:
+    ) -> Response:
         call = Call(method, url, headers, body, repeatable, deadline.remaining())
         self.calls.append(call)
         return self._answer(call)
@@ -118,7 +120,7 @@ Rule = Callable[[dict[str, Any], int], dict[str, Any] | None]
 class SmallOrg(Scripted):
     """Creates, finds and refuses. Rules run before the unique index, as in Salesforce.
 
-    `trouble` is what happens to the next calls instead of an answer: an Answer, an exception, or
+    `trouble` is what happens to the next calls instead of an answer: an Response, an exception, or
     None for nothing. `lost` counts down the creates that are done and then not answered.
     `key_field` None: nothing can be found by it. `createable` is what an object says of itself.
     """
@@ -127,8 +129,8 @@ class SmallOrg(Scripted):
         super().__init__(self._handle)
         self.rows: list[Row] = []
         self.rules: list[Rule] = []
-        self.whole_call: Callable[[list[dict[str, Any]]], Answer | None] = lambda records: None
-        self.trouble: list[Answer | Exception | None] = []
+        self.whole_call: Callable[[list[dict[str, Any]]], Response | None] = lambda records: None
+        self.trouble: list[Response | Exception | None] = []
         self.lost = 0
         self.key_field: str | None = KEY
         self.createable: dict[str, object] = {}
@@ -159,7 +161,7 @@ class SmallOrg(Scripted):
         prefix = {"Lead": "00Q", "Case": "500"}[object_name]
         return full_id(f"{prefix}8d00000{len(self.rows):05d}")
 
-    def _handle(self, call: Call) -> Answer:
+    def _handle(self, call: Call) -> Response:
         happens = self.trouble.pop(0) if self.trouble else None
         if isinstance(happens, Exception):
             raise happens
@@ -173,15 +175,15 @@ class SmallOrg(Scripted):
             raise NoResponse("acme.my.salesforce.com broke off")
         return answer
 
-    def _route(self, method: str, url: str, body: Any) -> Answer:
+    def _route(self, method: str, url: str, body: Any) -> Response:
         path = urlsplit(url).path
         rest = path.split("/services/data/v68.0/")[1]
         if method == "POST" and rest.startswith("sobjects/"):
             entry = self._create(rest.split("/")[1], body, crowd=1)
             if entry["success"]:
-                return said(201, entry)
+                return json_response(201, entry)
             errors = [{"errorCode": e.pop("statusCode"), **e} for e in entry["errors"]]
-            return said(400, errors)
+            return json_response(400, errors)
         if rest == "composite/sobjects":
             records = body["records"]
             if (answer := self.whole_call(records)) is not None:
@@ -189,7 +191,7 @@ class SmallOrg(Scripted):
             made = [
                 self._create(r.pop("attributes")["type"], r, crowd=len(records)) for r in records
             ]
-            return said(200, made)
+            return json_response(200, made)
         if rest == "composite":
             parts = []
             for part in body["compositeRequest"]:
@@ -202,12 +204,12 @@ class SmallOrg(Scripted):
                         "referenceId": part["referenceId"],
                     }
                 )
-            return said(200, {"compositeResponse": parts})
+            return json_response(200, {"compositeResponse": parts})
         if rest in ("query", "queryAll"):
             return self._query(parse_qs(urlsplit(url).query)["q"][0], deleted=rest == "queryAll")
         if rest in ("sobjects/Lead", "sobjects/Case"):
             about = {"createable": self.createable.get(rest[9:], True)}
-            return said(200, {"objectDescribe": about, "recentItems": []})
+            return json_response(200, {"objectDescribe": about, "recentItems": []})
         _, object_name, asked, key = rest.split("/")
         if asked != self.key_field:
             text = f"Provided external ID field does not exist or is not accessible: {asked}"
@@ -215,7 +217,7 @@ class SmallOrg(Scripted):
         row = self._find(object_name, unquote(key))
         if row is None or not row.visible:
             return fault("NOT_FOUND", "The requested resource does not exist", status=404)
-        return said(200, {"attributes": {"type": object_name}, **self._shown(row)})
+        return json_response(200, {"attributes": {"type": object_name}, **self._shown(row)})
 
     def _create(self, object_name: str, fields: dict[str, Any], *, crowd: int) -> dict[str, Any]:
         for rule in self.rules:
@@ -235,7 +237,7 @@ class SmallOrg(Scripted):
                 return row
         return None
 
-    def _query(self, soql: str, *, deleted: bool) -> Answer:
+    def _query(self, soql: str, *, deleted: bool) -> Response:
         object_name = soql.split(" FROM ")[1].split(" ")[0]
         if self.key_field is None:
             return fault("INVALID_FIELD", f"No such column '{KEY}' on entity '{object_name}'")
@@ -247,7 +249,7 @@ class SmallOrg(Scripted):
             and f"'{row.fields.get(KEY)}'" in soql
             and (deleted or not row.deleted)
         ]
-        return said(200, {"totalSize": len(rows), "done": True, "records": rows})
+        return json_response(200, {"totalSize": len(rows), "done": True, "records": rows})
 
     @staticmethod
     def _shown(row: Row) -> dict[str, Any]:

@@ -262,7 +262,7 @@ def message_of(body: Body) -> BirdMessage:
 
 def description(message: BirdMessage) -> str:
     """The record's Description in a cell."""
-    text = fill(message, message.channel.object).fields.get("Description", "")
+    text = fill(message, message.channel.object)[0].get("Description", "")
     return "`" + text.replace("|", "\\|").replace("\n", "` ⏎ `") + "`"
 
 
@@ -272,7 +272,7 @@ def tables() -> dict[str, str]:
     for label, body in CHANNELS.items():
         message = message_of(body)
         assert message.channel.label == label, label
-        found = fill(message, "Lead").fields
+        found = fill(message, "Lead")[0]
         who = " ".join(filter(None, map(found.get, ("FirstName", "LastName", "Phone", "Email"))))
         rows.append(f"| {label} | {message.channel.object} | {who} | {description(message)} |")
     named = {channel.label for channel in table().values()}

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 from bridge.aws import Aws, AwsError, AwsIdentity, FunctionError, sign
 from bridge.deadline import Deadline
-from bridge.http import Answer, Http, NoConnection, NoResponse
-from tests.unit.doubles import IDENTITY, Call, Scripted, said
+from bridge.http import Http, NoConnection, NoResponse, Response
+from tests.unit.doubles import IDENTITY, Call, Scripted, json_response
 
 AT = 1790236800.0
 
@@ -166,11 +166,11 @@ class Signed(Http):
         super().__init__()
         self.headers: list[Mapping[str, str]] = []
 
-    def send(self, method: str, url: str, **request: Any) -> Answer:
+    def send(self, method: str, url: str, **request: Any) -> Response:
         if method == "GET":
             return super().send(method, url, **request)
         self.headers.append(request["headers"])
-        return said(200, {"MessageId": "m"})
+        return json_response(200, {"MessageId": "m"})
 
 
 def with_snapstart(url: str, **environ: str) -> tuple[Aws, Signed]:
@@ -272,25 +272,25 @@ def test_a_service_is_where_the_region_or_the_local_stack_is(
 # Calls
 
 
-def made(answer: Callable[[Call], Answer]) -> tuple[Aws, Scripted]:
-    http = Scripted(answer)
+def made(response: Callable[[Call], Response]) -> tuple[Aws, Scripted]:
+    http = Scripted(response)
     return Aws(http=http, identity=IDENTITY), http
 
 
-def in_turn(*answers: Answer | Exception) -> Callable[[Call], Answer]:
+def in_turn(*answers: Response | Exception) -> Callable[[Call], Response]:
     rest = list(answers)
 
-    def answer(call: Call) -> Answer:
+    def response(call: Call) -> Response:
         now = rest.pop(0) if len(rest) > 1 else rest[0]
         if isinstance(now, Exception):
             raise now
         return now
 
-    return answer
+    return response
 
 
 def test_a_parameter_is_read_decrypted() -> None:
-    aws, http = made(lambda call: said(200, {"Parameter": {"Name": "/a/b", "Value": "v"}}))
+    aws, http = made(lambda call: json_response(200, {"Parameter": {"Name": "/a/b", "Value": "v"}}))
     assert aws.get_parameter("/a/b", deadline=soon()) == "v"
     (call,) = http.calls
     assert call.url == "https://ssm.eu-west-1.amazonaws.com/"
@@ -300,24 +300,24 @@ def test_a_parameter_is_read_decrypted() -> None:
 
 
 def test_a_parameter_that_is_not_there_is_none() -> None:
-    aws, http = made(lambda call: said(400, {"__type": "ParameterNotFound"}))
+    aws, http = made(lambda call: json_response(400, {"__type": "ParameterNotFound"}))
     assert aws.get_parameter("/a/b", deadline=soon()) is None
     assert len(http.calls) == 1
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
-        said(200, {}),
-        said(200, {"Parameter": None}),
-        said(200, {"Parameter": {"Name": "/a/b"}}),
-        said(200, {"Parameter": {"Value": None}, "MessageId": None}),
-        Answer(200, {}, b"[" * 100_000),
+        json_response(200, {}),
+        json_response(200, {"Parameter": None}),
+        json_response(200, {"Parameter": {"Name": "/a/b"}}),
+        json_response(200, {"Parameter": {"Value": None}, "MessageId": None}),
+        Response(200, {}, b"[" * 100_000),
     ],
     ids=["empty", "null", "no value", "null value", "nested without end"],
 )
-def test_an_answer_without_what_was_asked_for_is_aws_s_trouble(answer: Answer) -> None:
-    aws, http = made(lambda call: answer)
+def test_an_answer_without_what_was_asked_for_is_aws_s_trouble(response: Response) -> None:
+    aws, http = made(lambda call: response)
     with pytest.raises(AwsError):
         aws.get_parameter("/a/b", deadline=soon())
     with pytest.raises(AwsError):
@@ -326,7 +326,7 @@ def test_an_answer_without_what_was_asked_for_is_aws_s_trouble(answer: Answer) -
 
 
 def test_a_message_is_sent_to_its_queue() -> None:
-    aws, http = made(lambda call: said(200, {"MessageId": "m-1"}))
+    aws, http = made(lambda call: json_response(200, {"MessageId": "m-1"}))
     url = "https://sqs.eu-west-1.amazonaws.com/123456789012/Outbox"
     assert aws.send_message(url, "body", deadline=soon()) == "m-1"
     assert http.calls[0].json() == {"QueueUrl": url, "MessageBody": "body"}
@@ -334,25 +334,28 @@ def test_a_message_is_sent_to_its_queue() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "code"),
+    ("response", "code"),
     [
         (
-            said(400, {"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "x"}),
+            json_response(400, {"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "x"}),
             "QueueDoesNotExist",
         ),
-        (said(400, {"__type": "AccessDeniedException", "Message": "x"}), "AccessDeniedException"),
-        (said(403, {"code": "403"}), "403"),
         (
-            said(404, {}, **{"x-amzn-errortype": "ResourceNotFoundException:http://x"}),
+            json_response(400, {"__type": "AccessDeniedException", "Message": "x"}),
+            "AccessDeniedException",
+        ),
+        (json_response(403, {"code": "403"}), "403"),
+        (
+            json_response(404, {}, **{"x-amzn-errortype": "ResourceNotFoundException:http://x"}),
             "ResourceNotFoundException",
         ),
-        (Answer(403, {}, b"<html>"), "Unknown"),
-        (Answer(200, {}, b"<html>"), "Unknown"),
-        (Answer(400, {}, b""), "Unknown"),
+        (Response(403, {}, b"<html>"), "Unknown"),
+        (Response(200, {}, b"<html>"), "Unknown"),
+        (Response(400, {}, b""), "Unknown"),
     ],
 )
-def test_a_refusal_is_raised_at_once_with_its_code(answer: Answer, code: str) -> None:
-    aws, http = made(lambda call: answer)
+def test_a_refusal_is_raised_at_once_with_its_code(response: Response, code: str) -> None:
+    aws, http = made(lambda call: response)
     with pytest.raises(AwsError) as caught:
         aws.send_message("https://q", "body", deadline=soon())
     assert caught.value.code == code
@@ -362,24 +365,24 @@ def test_a_refusal_is_raised_at_once_with_its_code(answer: Answer, code: str) ->
 @pytest.mark.parametrize(
     "trouble",
     [
-        said(500, {"__type": "InternalServerError"}),
-        Answer(503, {}, b""),
-        said(429, {"__type": "TooManyRequestsException"}),
-        said(400, {"__type": "ThrottlingException"}),
-        said(400, {"__type": "KMS.ThrottlingException"}),
-        said(400, {"__type": "RequestThrottled"}),
+        json_response(500, {"__type": "InternalServerError"}),
+        Response(503, {}, b""),
+        json_response(429, {"__type": "TooManyRequestsException"}),
+        json_response(400, {"__type": "ThrottlingException"}),
+        json_response(400, {"__type": "KMS.ThrottlingException"}),
+        json_response(400, {"__type": "RequestThrottled"}),
         NoConnection("down"),
         NoResponse("reset"),
     ],
 )
-def test_passing_trouble_is_passed_over(trouble: Answer | Exception) -> None:
-    aws, http = made(in_turn(trouble, said(200, {"MessageId": "m-1"})))
+def test_passing_trouble_is_passed_over(trouble: Response | Exception) -> None:
+    aws, http = made(in_turn(trouble, json_response(200, {"MessageId": "m-1"})))
     assert aws.send_message("https://q", "body", deadline=soon()) == "m-1"
     assert len(http.calls) == 2
 
 
 def test_trouble_that_stays_ends_with_the_deadline() -> None:
-    aws, http = made(lambda call: Answer(503, {}, b""))
+    aws, http = made(lambda call: Response(503, {}, b""))
     started = time.monotonic()
     with pytest.raises(AwsError):
         aws.send_message("https://q", "body", deadline=soon(0.8))
@@ -391,7 +394,7 @@ def test_trouble_that_stays_ends_with_the_deadline() -> None:
 
 
 def test_a_function_s_answer_comes_back() -> None:
-    aws, http = made(lambda call: said(200, {"generation": 2}))
+    aws, http = made(lambda call: json_response(200, {"generation": 2}))
     payload = {"refused_generation": 1}
     assert aws.invoke("stack-refresh-token", payload, deadline=soon()) == {"generation": 2}
     (call,) = http.calls
@@ -404,7 +407,7 @@ def test_a_function_s_answer_comes_back() -> None:
 
 def test_a_function_that_raised_is_told_by_its_error_s_name() -> None:
     body = {"errorType": "CredentialsRevoked", "errorMessage": "connect again"}
-    aws, _ = made(lambda call: said(200, body, **{"X-Amz-Function-Error": "Unhandled"}))
+    aws, _ = made(lambda call: json_response(200, body, **{"X-Amz-Function-Error": "Unhandled"}))
     with pytest.raises(FunctionError) as caught:
         aws.invoke("f", {}, deadline=soon())
     assert (caught.value.error_type, caught.value.error_message) == (
@@ -415,7 +418,7 @@ def test_a_function_that_raised_is_told_by_its_error_s_name() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"null", b"[]"])
 def test_a_function_that_died_without_a_word_has_an_error_too(body: bytes) -> None:
-    aws, _ = made(lambda call: Answer(200, {"X-Amz-Function-Error": "Unhandled"}, body))
+    aws, _ = made(lambda call: Response(200, {"X-Amz-Function-Error": "Unhandled"}, body))
     with pytest.raises(FunctionError):
         aws.invoke("f", {}, deadline=soon())
 
@@ -423,13 +426,13 @@ def test_a_function_that_died_without_a_word_has_an_error_too(body: bytes) -> No
 @pytest.mark.parametrize(
     ("trouble", "status"),
     [
-        (said(429, {"Reason": "ReservedFunctionConcurrentInvocationLimitExceeded"}), 429),
-        (said(403, {"__type": "AccessDeniedException"}), 403),
-        (Answer(500, {}, b""), 500),
+        (json_response(429, {"Reason": "ReservedFunctionConcurrentInvocationLimitExceeded"}), 429),
+        (json_response(403, {"__type": "AccessDeniedException"}), 403),
+        (Response(500, {}, b""), 500),
         (NoResponse("too slow"), 0),
     ],
 )
-def test_a_function_is_asked_once(trouble: Answer | Exception, status: int) -> None:
+def test_a_function_is_asked_once(trouble: Response | Exception, status: int) -> None:
     aws, http = made(in_turn(trouble))
     with pytest.raises(AwsError) as caught:
         aws.invoke("f", {}, deadline=soon())
@@ -438,7 +441,7 @@ def test_a_function_is_asked_once(trouble: Answer | Exception, status: int) -> N
 
 
 def test_a_body_is_sent_in_ascii() -> None:
-    aws, http = made(lambda call: said(200, {"MessageId": "m-1"}))
+    aws, http = made(lambda call: json_response(200, {"MessageId": "m-1"}))
     text: Any = json.dumps({"a": "😀\ufffe"})
     aws.send_message("https://q", text, deadline=soon())
     assert (http.calls[0].body or b"").isascii()

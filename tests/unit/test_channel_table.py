@@ -112,7 +112,7 @@ def test_a_deployer_chooses_fields_and_values(monkeypatch: pytest.MonkeyPatch) -
         "conversationId": "c-1",
         "tags": ["a", "b", "cd"],
     }
-    assert fill(BirdMessage.parse(bird), "Lead").fields == {
+    assert fill(BirdMessage.parse(bird), "Lead")[0] == {
         "LastName": "+447700900142",
         "MobilePhone": "+447700900142",
         "LeadSource": "Viber",
@@ -121,7 +121,7 @@ def test_a_deployer_chooses_fields_and_values(monkeypatch: pytest.MonkeyPatch) -
         "Rating": "Hot",
         "Vip__c": True,
     }
-    whatsapp = fill(BirdMessage.parse({**bird, "channel": "whatsapp"}), "Lead").fields
+    whatsapp = fill(BirdMessage.parse({**bird, "channel": "whatsapp"}), "Lead")[0]
     assert "Phone" in whatsapp and "Rating" not in whatsapp
 
 

@@ -12,13 +12,22 @@ from hypothesis import strategies as st
 
 from bridge.deadline import Deadline
 from bridge.errors import Refused, Unavailable
-from bridge.http import Answer, HttpError, NoConnection, NoResponse
+from bridge.http import HttpError, NoConnection, NoResponse, Response
 from bridge.records import ObjectName, Record
 from bridge.salesforce.client import Cost, Result, Salesforce, soql_text
 from bridge.salesforce.responses import Attempt, Found
 from bridge.salesforce.session import Session, full_id
 from bridge.settings import Settings
-from tests.unit.doubles import INSTANCE, KEY, Call, Scripted, SmallOrg, composite, fault, said
+from tests.unit.doubles import (
+    INSTANCE,
+    KEY,
+    Call,
+    Scripted,
+    SmallOrg,
+    composite,
+    fault,
+    json_response,
+)
 
 MakeSettings = Callable[..., Settings]
 SESSION = Session("token-1", INSTANCE, 1)
@@ -140,7 +149,7 @@ def test_duplicates_are_allowed_by_a_header(settings: MakeSettings) -> None:
 
 
 def test_what_is_no_refusal_is_the_call_s_problem(settings: MakeSettings) -> None:
-    http = Scripted(lambda call: Answer(503, {"Retry-After": "7"}, b"<html>"))
+    http = Scripted(lambda call: Response(503, {"Retry-After": "7"}, b"<html>"))
     problem = Client(http, settings()).create(lead()).problem
     assert type(problem) is Unavailable and problem.retry_after_seconds == 7
 
@@ -239,34 +248,34 @@ def test_a_long_list_of_keys_is_asked_for_in_several_urls(settings: MakeSettings
 
 
 def test_a_query_s_further_pages_are_read(settings: MakeSettings) -> None:
-    def answer(call: Call) -> Answer:
+    def response(call: Call) -> Response:
         first = "queryAll" in call.url
         row = {"Id": "00Q8d00000555Ab", KEY: "k-1" if first else "k-2", "IsDeleted": False}
         more = {"nextRecordsUrl": "/services/data/v68.0/query/01g-2000"} if first else {}
-        return said(200, {"records": [row], "done": not first, **more})
+        return json_response(200, {"records": [row], "done": not first, **more})
 
-    http = Scripted(answer)
+    http = Scripted(response)
     found = Client(http, settings()).find_many("k-1", "k-2")
     assert set(found.get()) == {"k-1", "k-2"}
     assert found.cost.calls == 2
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         fault("MALFORMED_QUERY"),
-        Answer(200, {}, b""),
-        Answer(200, {}, b"[" * 100_000),
-        said(200, []),
-        said(200, {}),
-        said(200, {"records": None}),
-        said(200, {"records": {"Id": "00Q8d00000555Ab"}}),
-        said(200, {"records": ["00Q8d00000555Ab"]}),
-        said(200, {"records": [{KEY: "k-1", "IsDeleted": False}]}),
+        Response(200, {}, b""),
+        Response(200, {}, b"[" * 100_000),
+        json_response(200, []),
+        json_response(200, {}),
+        json_response(200, {"records": None}),
+        json_response(200, {"records": {"Id": "00Q8d00000555Ab"}}),
+        json_response(200, {"records": ["00Q8d00000555Ab"]}),
+        json_response(200, {"records": [{KEY: "k-1", "IsDeleted": False}]}),
     ],
 )
-def test_a_failed_look_up_of_many_finds_nothing(settings: MakeSettings, answer: Answer) -> None:
-    http = Scripted(lambda call: answer)
+def test_a_failed_look_up_of_many_finds_nothing(settings: MakeSettings, response: Response) -> None:
+    http = Scripted(lambda call: response)
     assert isinstance(Client(http, settings()).find_many("k-1").problem, Unavailable)
 
 
@@ -287,7 +296,7 @@ def test_a_text_cannot_leave_its_literal(text: str) -> None:
 
 def test_what_a_call_cost_comes_back_with_its_result(settings: MakeSettings) -> None:
     headers = {"Sforce-Limit-Info": "api-usage=1/100", "x-sfdc-request-id": "r-1"}
-    http = Scripted(lambda call: said(201, {"id": "00Q8d00000555Ab"}, **headers))
+    http = Scripted(lambda call: json_response(201, {"id": "00Q8d00000555Ab"}, **headers))
     cost = Client(http, settings()).create(lead()).cost
     assert (cost.calls, cost.usage_percent, cost.request_id) == (1, 1.0, "r-1")
     assert 0 < cost.milliseconds < 1000
@@ -322,7 +331,7 @@ def test_a_query_s_literal_is_safe_in_its_url(settings: MakeSettings) -> None:
 def test_a_look_up_of_many_reads_only_what_it_knows_and_ends(
     settings: MakeSettings, said_of_rows: Any
 ) -> None:
-    http = Scripted(lambda call: said(200, said_of_rows))
+    http = Scripted(lambda call: json_response(200, said_of_rows))
     assert isinstance(Client(http, settings()).find_many("k-1").problem, Unavailable)
     assert len(http.calls) <= 20
     assert all(urlsplit(call.url).hostname == "acme.my.salesforce.com" for call in http.calls)

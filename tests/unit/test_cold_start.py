@@ -19,7 +19,8 @@ from bridge.api.request import HttpRequest, read_record
 wiring.record_api("Lead")
 event = {{"httpMethod": "POST", "body": {body!r}}}
 read_record(HttpRequest.from_event(event), "Lead", settings=wiring.settings())
-rare = ("bridge.bird.webhooks", "bridge.api.signatures", "jwt")
+rare = ("bridge.bird.webhooks", "bridge.bird.events_2026", "bridge.bird.part", "html.parser")
+rare += ("bridge.api.signatures", "jwt")
 print([name for name in rare if name in sys.modules])
 """
 
@@ -48,6 +49,6 @@ def test_a_flow_s_own_body_loads_neither_shapes_nor_signatures(body: str) -> Non
 
 def test_a_body_of_bird_s_loads_the_shapes_and_a_scheme_the_signatures() -> None:
     sms = '{"originator": "447700900142", "payload": "x"}'
-    assert loaded(sms) == "['bridge.bird.webhooks']"
+    assert "'bridge.bird.webhooks'" in loaded(sms) and "signatures" not in loaded(sms)
     for scheme in ("bird", "messagebird-jwt"):  # PyJWT is imported for the first token
         assert loaded("{}", SIGNATURE_SCHEME=scheme) == "['bridge.api.signatures']"

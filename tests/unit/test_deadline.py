@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from bridge.deadline import Deadline, answer_by
+from bridge.deadline import Deadline, respond_by
 
 
 def left(requested_at_ms: object, *, budget: float = 8, function: float = 20) -> float:
-    return answer_by(
+    return respond_by(
         requested_at_ms=requested_at_ms, budget_seconds=budget, function_seconds=function
     ).remaining()
 

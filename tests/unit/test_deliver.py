@@ -24,13 +24,22 @@ from bridge.errors import (
     SalesforceProblem,
     Unavailable,
 )
-from bridge.http import Answer, NoResponse
+from bridge.http import NoResponse, Response
 from bridge.oauth.sessions import Sessions
 from bridge.records import ObjectName, Record
 from bridge.salesforce.client import Salesforce
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
-from tests.unit.doubles import KEY, Rule, SmallAws, SmallOrg, fault, key_taken, refusal, said
+from tests.unit.doubles import (
+    KEY,
+    Rule,
+    SmallAws,
+    SmallOrg,
+    fault,
+    json_response,
+    key_taken,
+    refusal,
+)
 
 MakeSettings = Callable[..., Settings]
 REJECTED = "https://sqs.eu-west-1.amazonaws.com/123456789012/Rejected"
@@ -177,7 +186,7 @@ def test_all_messages_of_one_key_are_settled_by_one_record(stand: Stand) -> None
     twins = [message(lead("k-1"), message_id=f"m-{i}") for i in range(4)]
     assert stand.run(*twins) == set()
     assert stand.batches() == [1]
-    stand.org.trouble = [Answer(503, {}, b"")]
+    stand.org.trouble = [Response(503, {}, b"")]
     others = [message(lead("k-2"), message_id=f"m-{i}") for i in range(4)]
     assert stand.run(*others) == {"m-0", "m-1", "m-2", "m-3"}
 
@@ -211,7 +220,7 @@ def test_a_corrected_repetition_is_settled_by_the_record_that_is_there(stand: St
 
 
 def test_a_corrected_repetition_waits_with_the_first(stand: Stand) -> None:
-    stand.org.trouble = [Answer(503, {}, b"")]
+    stand.org.trouble = [Response(503, {}, b"")]
     assert stand.run(*corrected()) == {"wrong", "right"}
     assert set(stand.sqs.hidden) == {"handle of wrong", "handle of right"}
 
@@ -296,7 +305,7 @@ def test_a_single_record_larger_than_a_call_goes_alone(stand: Stand) -> None:
 
 
 def test_a_call_that_is_too_slow_is_made_of_fewer_records_each_time(stand: Stand) -> None:
-    def slow(records: list[dict[str, Any]]) -> Answer | None:
+    def slow(records: list[dict[str, Any]]) -> Response | None:
         if len(records) > 20:
             raise NoResponse("acme.my.salesforce.com did not answer in time")
         return None
@@ -340,7 +349,7 @@ def test_the_reason_tells_how_often_it_was_tried(stand: Stand) -> None:
 def by_one_bad_record(*keys: str, code: str = "JSON_PARSER_ERROR", status: int = 400) -> Any:
     """Salesforce refuses a whole call for one record that it cannot read."""
 
-    def whole_call(records: list[dict[str, Any]]) -> Answer | None:
+    def whole_call(records: list[dict[str, Any]]) -> Response | None:
         bad = any(record["LastName"] in keys for record in records)
         return fault(code, status=status) if bad else None
 
@@ -371,7 +380,7 @@ def from_two_flows(count: int) -> list[dict[str, Any]]:
     return [message(record) for record in records]
 
 
-def by_an_unknown_field(records: list[dict[str, Any]]) -> Answer | None:
+def by_an_unknown_field(records: list[dict[str, Any]]) -> Response | None:
     """Salesforce refuses a whole call for one record with a field that it does not know."""
     unknown = any("Colour" in record for record in records)
     message = "No such column 'Colour' on sobject of type Lead"
@@ -428,9 +437,9 @@ def test_only_what_was_refused_alone_and_looked_for_is_rejected(
 
 
 def test_what_was_decided_before_salesforce_went_away_is_decided(stand: Stand) -> None:
-    def whole_call(records: list[dict[str, Any]]) -> Answer | None:
+    def whole_call(records: list[dict[str, Any]]) -> Response | None:
         if len(stand.org.creates()) > 80:
-            return Answer(503, {}, b"")
+            return Response(503, {}, b"")
         return fault("JSON_PARSER_ERROR")
 
     stand.org.whole_call = whole_call
@@ -532,7 +541,7 @@ def whole_or_alone(whole: bool) -> Callable[[SmallOrg], None]:
     message = f"Foreign key external ID: nobody not found for field {KEY} in entity Lead"
 
     def apply(org: SmallOrg) -> None:
-        def call(records: list[dict[str, Any]]) -> Answer | None:
+        def call(records: list[dict[str, Any]]) -> Response | None:
             holds = any("Parent" in record for record in records)
             return fault("INVALID_FIELD", message) if holds else None
 
@@ -558,7 +567,7 @@ def test_a_link_to_a_record_that_is_not_there_is_rejected_alone(stand: Stand, wh
 
 
 def test_while_our_field_is_missing_a_link_by_it_waits_like_all_others(stand: Stand) -> None:
-    def whole_call(records: list[dict[str, Any]]) -> Answer | None:
+    def whole_call(records: list[dict[str, Any]]) -> Response | None:
         return fault("INVALID_FIELD", f"No such column '{KEY}' on sobject of type Lead")
 
     stand.org.whole_call, stand.org.key_field = whole_call, None
@@ -578,7 +587,7 @@ def leads_only(rule: Rule) -> Rule:
     return lambda values, crowd: rule(values, crowd) if "LastName" in values else None
 
 
-def of_the_call(code: str) -> Callable[[list[dict[str, Any]]], Answer | None]:
+def of_the_call(code: str) -> Callable[[list[dict[str, Any]]], Response | None]:
     """Refuse any call of leads as a whole."""
     return lambda records: fault(code, status=403) if "LastName" in records[0] else None
 
@@ -614,7 +623,7 @@ def test_a_rule_that_is_not_there_makes_those_wait_that_go_by_it(
     stand = Stand(settings(LEAD_ASSIGNMENT=RULE))
     code = "INVALID_CROSS_REFERENCE_KEY"
 
-    def by_the_rule(records: list[dict[str, Any]]) -> Answer | None:
+    def by_the_rule(records: list[dict[str, Any]]) -> Response | None:
         bad = "LastName" in records[0] and "OwnerId" not in records[0]
         return fault(code) if bad else None
 
@@ -692,9 +701,9 @@ def test_without_a_key_field_nothing_is_looked_for(settings: MakeSettings) -> No
     "trouble",
     [
         NoResponse("reset"),
-        Answer(503, {}, b"<html>"),
-        Answer(200, {}, b""),
-        said(200, [{"id": "00Q8d00000555Ab", "success": True, "errors": []}]),
+        Response(503, {}, b"<html>"),
+        Response(200, {}, b""),
+        json_response(200, [{"id": "00Q8d00000555Ab", "success": True, "errors": []}]),
         fault("REQUEST_LIMIT_EXCEEDED", status=403),
         fault("API_DISABLED_FOR_ORG", status=403),
         fault("INVALID_FIELD", f"No such column '{KEY}' on sobject of type Lead"),
@@ -707,7 +716,7 @@ def test_trouble_of_the_whole_org_costs_one_call_and_keeps_everything(
     stand.org.trouble = [trouble]
     wanted = [message(lead(f"k-{i:03}"), receives=3) for i in range(50)]
     kept = stand.run(*wanted)
-    if isinstance(trouble, Answer) and trouble.status == 200:
+    if isinstance(trouble, Response) and trouble.status == 200:
         # An unreadable answer says nothing about the next call.
         assert {f"k-{i:03}" for i in range(10)} <= kept
     else:
@@ -726,7 +735,7 @@ def test_trouble_of_the_whole_org_costs_one_call_and_keeps_everything(
     ],
 )
 def test_what_is_wrong_with_cases_keeps_no_lead_back(
-    stand: Stand, age: float, trouble: Answer
+    stand: Stand, age: float, trouble: Response
 ) -> None:
     stand.org.trouble = [trouble]
     cases = [Record(object="Case", key=key, fields={"Subject": "x"}) for key in ("c-1", "c-2")]
@@ -863,7 +872,7 @@ def test_rejected_gets_ten_at_a_time_and_no_more_bytes_than_a_call_takes(stand: 
 
 
 def test_after_a_week_what_could_not_be_delivered_is_rejected_with_the_reason(stand: Stand) -> None:
-    stand.org.trouble = [None, Answer(503, {}, b"")]
+    stand.org.trouble = [None, Response(503, {}, b"")]
     old = message(lead("old"), age=GIVE_UP_SECONDS + 60, receives=600)
     young = message(lead("young"), age=GIVE_UP_SECONDS - 60, receives=600)
     assert stand.run(old, young) == {"young"}
@@ -913,7 +922,7 @@ def test_a_delay_grows_with_jitter_up_to_a_bound(
 def test_whoever_asks_to_be_left_alone_is(
     stand: Stand, body: bytes, said: str, shortest: int
 ) -> None:
-    stand.org.trouble = [Answer(503, {"Retry-After": said}, body)]
+    stand.org.trouble = [Response(503, {"Retry-After": said}, body)]
     assert len(stand.run(*messages(2))) == 2
     assert all(shortest <= seconds <= max(shortest, 20) for seconds in stand.sqs.hidden.values())
 
@@ -930,13 +939,13 @@ def test_a_week_s_outage_does_not_use_up_the_receives() -> None:
 
 
 def test_if_the_delay_fails_the_messages_stay_all_the_same(stand: Stand) -> None:
-    stand.org.trouble = [Answer(503, {}, b"")]
+    stand.org.trouble = [Response(503, {}, b"")]
     stand.sqs.down = True
     assert len(stand.run(*messages(25))) == 25
 
 
 def test_a_message_without_a_handle_stays(stand: Stand) -> None:
-    stand.org.trouble = [Answer(503, {}, b"")]
+    stand.org.trouble = [Response(503, {}, b"")]
     without = message(lead("k-1"))
     del without["receiptHandle"]
     assert stand.run(without) == {"k-1"}

@@ -21,7 +21,7 @@ from bridge.errors import (
     SessionRefused,
     Unavailable,
 )
-from bridge.http import Answer
+from bridge.http import Response
 from bridge.records import Record
 from bridge.salesforce.error_codes import MEANINGS, Kind, meaning_of
 from bridge.salesforce.responses import read_created, read_org_problem
@@ -257,6 +257,40 @@ ROWS: list[Row] = [
         AGAIN,
     ),
     (404, "ENTITY_IS_DELETED", "entity is deleted", (), Refused, NEVER),
+    (400, "ENTITY_IS_LOCKED", "the entity is locked for editing", (), Refused, NEVER),
+    (400, "CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead", (), Refused, NEVER),
+    (
+        400,
+        "INVALID_OPERATION",
+        "Queue not associated with this SObject type",
+        (),
+        Refused,
+        NEVER,
+    ),
+    (
+        400,
+        "INVALID_QUERY_FILTER_OPERATOR",
+        "\nSELECT Id FROM Lead WHERE Id = '–'\n ^\nERROR at Row:1:Column:27\ninvalid ID field: –",
+        (),
+        Refused,
+        NEVER,
+    ),
+    (
+        400,
+        "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",
+        "entity type cannot be inserted: Lead",
+        (),
+        Refused,
+        NEVER,
+    ),
+    (
+        400,
+        "FIELD_INTEGRITY_EXCEPTION",
+        "Owner ID: id value of incorrect type: 00Qaj0000004C95EAE",
+        ("OwnerId",),
+        Refused,
+        NEVER,
+    ),
     (
         405,
         "METHOD_NOT_ALLOWED",
@@ -335,8 +369,8 @@ def test_an_error_answer_is_the_problem_that_it_should_be(
     problem: type[SalesforceProblem],
     again: bool,
 ) -> None:
-    answer = Answer(status, {}, body(code, message, fields))
-    attempt = read_created(answer, key_field=KEY, record=LEAD)
+    response = Response(status, {}, body(code, message, fields))
+    attempt = read_created(response, key_field=KEY, record=LEAD)
     found = attempt.problem
     assert type(found) is problem
     assert isinstance(found, (Unavailable, NotSetUp, SessionRefused)) is again
@@ -387,6 +421,6 @@ def test_an_unlisted_refusal_has_a_hint_too(status: int) -> None:
 def test_an_answer_without_an_error_code_is_judged_by_its_status(
     status: int, content: bytes, problem: type[SalesforceProblem]
 ) -> None:
-    found = read_org_problem(Answer(status, {}, content), key_field=KEY)
+    found = read_org_problem(Response(status, {}, content), key_field=KEY)
     assert type(found) is problem
     assert "html" not in str(found).lower()

@@ -17,7 +17,7 @@ import pytest
 from bridge.bird import channels_api, conversations_v1, events_2026
 from bridge.bird.mapping import fill
 from bridge.bird.message import BirdMessage
-from bridge.bird.part import TechnicalKeys
+from bridge.bird.part import Shows
 from bridge.bird.texts import as_text
 from bridge.bird.webhooks import read_shape
 from tests.unit import bodies, made_bodies
@@ -58,21 +58,21 @@ def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, 
         yield path, value
 
 
-def technical(body: dict[str, Any]) -> TechnicalKeys:
+def technical(body: dict[str, Any]) -> Shows:
     if "message" in body:
         return conversations_v1._TECHNICAL
     return channels_api._TECHNICAL if "service" in body else events_2026._TECHNICAL
 
 
-def is_technical(path: tuple[str, ...], value: object, keys: TechnicalKeys) -> bool:
-    shows = [keys.shows(list(path[:end])) for end in range(1, len(path) + 1)]
+def is_technical(path: tuple[str, ...], value: object, keys: Shows) -> bool:
+    shows = [keys(list(path[:end])) for end in range(1, len(path) + 1)]
     return False in shows or (None in shows and " " not in str(value))
 
 
 def shown(message: BirdMessage | None) -> str:
     """All that a person can read of a message, as a Lead and as a Case."""
     assert message is not None
-    fields = [*fill(message, "Lead").fields.values(), *fill(message, "Case").fields.values()]
+    fields = [*fill(message, "Lead")[0].values(), *fill(message, "Case")[0].values()]
     return "\n".join(map(str, fields))
 
 
@@ -133,7 +133,7 @@ def test_what_nobody_knows_yet_is_shown_and_told_by_its_path(kind: str) -> None:
             message = read_shape(more)
             assert message is not None
             line = ".".join([*keys, "novelty", "deep", "words"])
-            assert f"{line}: {UNKNOWN}" in fill(message, "Lead").fields["Description"], path
+            assert f"{line}: {UNKNOWN}" in fill(message, "Lead")[0]["Description"], path
             assert line[-100:] in message.unread, (path, message.unread)
             assert UNKNOWN not in "".join(message.unread)
 

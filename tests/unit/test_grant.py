@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.errors import Unavailable
-from bridge.http import Answer
+from bridge.http import Response
 from bridge.oauth.access_token import AccessToken
 from bridge.oauth.credentials import Credentials
 from bridge.oauth.grant import (
@@ -19,7 +19,7 @@ from bridge.oauth.grant import (
     loggable_error,
     read_grant,
 )
-from tests.unit.doubles import INSTANCE, fault, said
+from tests.unit.doubles import INSTANCE, fault, json_response
 from tests.unit.token_endpoint import CLIENT_SECRET, signed_body
 
 NOW = 1790236800.0
@@ -39,7 +39,7 @@ OLD = AccessToken(
 
 def test_a_token_response_is_read() -> None:
     answer = signed_body(refresh_token="refresh-2")
-    grant = read_grant(said(200, answer), credentials=CREDENTIALS, previous=OLD, now=NOW)
+    grant = read_grant(json_response(200, answer), credentials=CREDENTIALS, previous=OLD, now=NOW)
     assert grant.token == AccessToken(
         access_token="00D8d!new",
         instance_url=INSTANCE,
@@ -54,7 +54,7 @@ def test_a_token_response_is_read() -> None:
 
 def test_what_a_response_lacks_is_kept_from_the_previous_token() -> None:
     body = {"access_token": "new", "token_type": "Bearer"}
-    grant = read_grant(said(200, body), credentials=CREDENTIALS, previous=OLD, now=NOW)
+    grant = read_grant(json_response(200, body), credentials=CREDENTIALS, previous=OLD, now=NOW)
     assert (grant.token.instance_url, grant.token.scope) == (INSTANCE, "api")
     assert grant.token.issued_at == str(int(NOW * 1000))
     assert grant.refresh_token == ""
@@ -62,12 +62,12 @@ def test_what_a_response_lacks_is_kept_from_the_previous_token() -> None:
 
 def test_a_first_token_without_an_instance_is_for_the_login_url() -> None:
     body = {"access_token": "new"}
-    grant = read_grant(said(200, body), credentials=CREDENTIALS, previous=None, now=NOW)
+    grant = read_grant(json_response(200, body), credentials=CREDENTIALS, previous=None, now=NOW)
     assert (grant.token.instance_url, grant.token.generation) == (CREDENTIALS.login_url, 1)
 
 
 def test_a_form_encoded_response_is_read_too() -> None:
-    answer = Answer(200, {}, b"access_token=a%21b&instance_url=https%3A%2F%2Fx.salesforce.com%2F")
+    answer = Response(200, {}, b"access_token=a%21b&instance_url=https%3A%2F%2Fx.salesforce.com%2F")
     grant = read_grant(answer, credentials=CREDENTIALS, previous=None, now=NOW)
     assert grant.token.access_token == "a!b"
     assert grant.token.instance_url == "https://x.salesforce.com"
@@ -76,25 +76,30 @@ def test_a_form_encoded_response_is_read_too() -> None:
 @pytest.mark.parametrize("change", [{"issued_at": "1"}, {"id": "x"}, {"signature": "AAAA"}])
 def test_a_signature_that_does_not_fit_is_not_accepted(change: dict[str, str]) -> None:
     with pytest.raises(SignatureMismatch):
-        read_grant(said(200, signed_body(**change)), credentials=CREDENTIALS, previous=OLD, now=NOW)
+        read_grant(
+            json_response(200, signed_body(**change)),
+            credentials=CREDENTIALS,
+            previous=OLD,
+            now=NOW,
+        )
 
 
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer(200, {}, b""),
-        Answer(200, {}, b"<html>maintenance</html>"),
-        said(200, {"access_token": ""}),
-        said(200, {"access_token": None}),
-        said(500, {"access_token": "x"}),
-        said(101, {"access_token": "x"}),
-        Answer(302, {}, b""),
-        Answer(503, {}, b"<html>"),
-        Answer(400, {}, b""),
-        said(200, []),
+        Response(200, {}, b""),
+        Response(200, {}, b"<html>maintenance</html>"),
+        json_response(200, {"access_token": ""}),
+        json_response(200, {"access_token": None}),
+        json_response(500, {"access_token": "x"}),
+        json_response(101, {"access_token": "x"}),
+        Response(302, {}, b""),
+        Response(503, {}, b"<html>"),
+        Response(400, {}, b""),
+        json_response(200, []),
     ],
 )
-def test_a_response_without_a_token_is_passing_trouble(answer: Answer) -> None:
+def test_a_response_without_a_token_is_passing_trouble(answer: Response) -> None:
     with pytest.raises(Unavailable):
         read_grant(answer, credentials=CREDENTIALS, previous=OLD, now=NOW)
 
@@ -109,7 +114,7 @@ def test_a_response_without_a_token_is_passing_trouble(answer: Answer) -> None:
     ],
 )
 def test_an_oauth_error_is_judged(error: str, description: str, permanent: bool) -> None:
-    answer = said(400, {"error": error, "error_description": description})
+    answer = json_response(400, {"error": error, "error_description": description})
     with pytest.raises(GrantRefused) as caught:
         read_grant(answer, credentials=CREDENTIALS, previous=OLD, now=NOW)
     assert caught.value.failure.permanent is permanent
@@ -129,11 +134,11 @@ def test_a_rest_error_at_the_token_endpoint_is_passing_trouble() -> None:
 @pytest.mark.parametrize("odd", [7, {}, ["x"], "\ud83d"])
 def test_parts_of_the_wrong_type_are_left_out(odd: Any) -> None:
     body = {"access_token": "new", "instance_url": odd, "scope": odd, "id": odd, "issued_at": odd}
-    grant = read_grant(said(200, body), credentials=CREDENTIALS, previous=OLD, now=NOW)
+    grant = read_grant(json_response(200, body), credentials=CREDENTIALS, previous=OLD, now=NOW)
     assert (grant.token.instance_url, grant.token.scope, grant.token.id) == (INSTANCE, "api", "")
     signature = {**body, "signature": odd or 7}
     with pytest.raises(SignatureMismatch):
-        read_grant(said(200, signature), credentials=CREDENTIALS, previous=OLD, now=NOW)
+        read_grant(json_response(200, signature), credentials=CREDENTIALS, previous=OLD, now=NOW)
 
 
 # An OAuth error

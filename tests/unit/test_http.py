@@ -115,7 +115,7 @@ def reset(connection: socket.socket, number: int) -> bool:
 
 def send(
     http: Http, url: str, *, seconds: float = 5, repeatable: bool = False, method: str = "POST"
-) -> http_module.Answer:
+) -> http_module.Response:
     return http.send(
         method,
         url,

@@ -18,11 +18,11 @@ from bridge.records import ObjectName
 
 
 def lead(**bird: Any) -> dict[str, str]:
-    return fill(BirdMessage.parse(bird), "Lead").fields
+    return fill(BirdMessage.parse(bird), "Lead")[0]
 
 
 def case(**bird: Any) -> dict[str, str]:
-    return fill(BirdMessage.parse(bird), "Case").fields
+    return fill(BirdMessage.parse(bird), "Case")[0]
 
 
 def units(text: str) -> int:
@@ -302,9 +302,11 @@ MARK = "… (cut; open it in Bird)"
 
 def test_a_text_that_is_too_long_ends_in_a_mark() -> None:
     text = "😀 word " * 10_000
-    filled = fill(BirdMessage.parse({"channel": "whatsapp", "sender": "1", "text": text}), "Lead")
-    description = filled.fields["Description"]
-    assert filled.cut == ("Description",)
+    fields, shortened = fill(
+        BirdMessage.parse({"channel": "whatsapp", "sender": "1", "text": text}), "Lead"
+    )
+    description = fields["Description"]
+    assert shortened == ("Description",)
     assert units(description) <= 32_000
     words, _, who = description.rpartition(MARK)
     assert text.startswith(words) and who == "\nWhatsApp: 1", "how to answer stays"
@@ -395,7 +397,7 @@ def test_a_key_of_a_flow_that_nobody_knows_is_a_line() -> None:
 @pytest.mark.parametrize("key", sorted(KEYS))
 def test_a_key_that_counts_as_known_is_read(key: str) -> None:
     said = BirdMessage.parse({key: "viber" if key == "channel" else "x-1"})
-    assert said != BirdMessage.parse({}) and not said.unread
+    assert vars(said) != vars(BirdMessage.parse({})) and not said.unread
 
 
 @pytest.mark.parametrize("nothing", ["null", "undefined", "None"])
@@ -435,7 +437,7 @@ birds = st.fixed_dictionaries(
 def test_a_derived_value_fits_its_field_and_says_something(
     bird: dict[str, str], object_name: ObjectName
 ) -> None:
-    fields = fill(BirdMessage.parse(bird), object_name).fields
+    fields = fill(BirdMessage.parse(bird), object_name)[0]
     for name, value in fields.items():
         assert value and units(value) <= LENGTHS[name]
         assert not is_absent(value) or name == "Description"

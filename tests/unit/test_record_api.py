@@ -16,7 +16,7 @@ from bridge.api.record_api import RecordApi
 from bridge.aws import AwsError
 from bridge.delivery.creation import RecordCreator
 from bridge.delivery.outbox import Queues
-from bridge.http import Answer, NoResponse
+from bridge.http import NoResponse, Response
 from bridge.oauth.sessions import Sessions
 from bridge.records import ObjectName
 from bridge.salesforce.client import Salesforce
@@ -63,7 +63,7 @@ class Stand:
 
     def answer(self, event: Any, *, milliseconds: int = 20_000) -> tuple[int, dict[str, Any]]:
         """Status and body; what must be true of every answer is checked on the way."""
-        reply = self.api.answer(event, Context(milliseconds=milliseconds))
+        reply = self.api.respond(event, Context(milliseconds=milliseconds))
         assert set(reply) == {"statusCode", "headers", "body", "isBase64Encoded"}
         assert reply["headers"]["Cache-Control"] == "no-store"
         said = json.loads(reply["body"])
@@ -184,7 +184,7 @@ def test_a_duplicate_is_409_with_the_record_in_the_way(leads: Stand) -> None:
             "duplicateResult": {"matchResults": [match]},
         }
     ]
-    leads.org.trouble = [Answer(400, {}, json.dumps(body).encode())]
+    leads.org.trouble = [Response(400, {}, json.dumps(body).encode())]
     status, said = leads.answer(post({"LastName": "x"}))
     assert (status, said["kept"]) == (409, True)
     assert said["existingId"] == full_id("00Q8d00000555Ab")
@@ -206,7 +206,7 @@ def test_trouble_is_202_with_what_to_do_next(leads: Stand) -> None:
     ],
 )
 def test_an_org_that_is_not_set_up_is_202_and_names_the_fix(
-    leads: Stand, trouble: Answer, word: str, capsys: pytest.CaptureFixture[str]
+    leads: Stand, trouble: Response, word: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     leads.org.trouble = [trouble]
     status, said = leads.answer(post({"LastName": "x"}))
@@ -231,7 +231,7 @@ def test_respond_async_is_202_at_once(leads: Stand, event: LoadEvent) -> None:
 def test_what_nothing_keeps_is_503_and_never_a_4xx(leads: Stand, queue: str) -> None:
     leads.aws.broken[ENVIRON[queue]] = AwsError("UNREACHABLE", "down")
     if queue == "OUTBOX_URL":
-        leads.org.trouble = [Answer(503, {}, b"")]
+        leads.org.trouble = [Response(503, {}, b"")]
     else:
         leads.org.rules = [lambda values, crowd: refusal("STRING_TOO_LONG")]
     status, said = leads.answer(post({"LastName": "x", KEY: "k-1"}))
@@ -331,7 +331,7 @@ def test_without_a_key_field_nothing_is_known(settings: MakeSettings) -> None:
 
 
 @pytest.mark.parametrize(
-    "trouble", [NoResponse("x"), fault("API_DISABLED_FOR_ORG", status=403), Answer(200, {}, b"")]
+    "trouble", [NoResponse("x"), fault("API_DISABLED_FOR_ORG", status=403), Response(200, {}, b"")]
 )
 def test_when_salesforce_cannot_be_asked_it_is_503(leads: Stand, trouble: Any) -> None:
     leads.org.trouble = [trouble]

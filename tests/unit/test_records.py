@@ -58,3 +58,26 @@ def test_a_record_without_fields_has_them_neither_as_derived() -> None:
     ).without(frozenset({"A"}))
     assert record.fields == {"B": 2}
     assert record.derived == {"B"}
+
+
+@pytest.mark.parametrize(
+    ("derived", "description"),
+    [
+        ({"Description", "Email", "LeadSource", "Vip__c"}, "Hi\nEmail: a@b.co\nLeadSource: Fax"),
+        ({"Email", "LeadSource", "Vip__c"}, "Hi"),  # the caller's own Description stays as it is
+    ],
+)
+def test_what_is_left_out_of_a_record_is_a_line_of_the_description_that_we_filled(
+    derived: set[str], description: str
+) -> None:
+    fields = {"Description": "Hi", "Email": "a@b.co", "LeadSource": "Fax", "Vip__c": True}
+    record = Record(object="Lead", key="k", fields=fields, derived=frozenset(derived))
+    left = record.without(frozenset({"Email", "LeadSource", "Vip__c"}))
+    assert left.fields == {"Description": description}
+    long = Record(
+        object="Lead",
+        key="k",
+        fields={**fields, "Description": "x" * 32_000},
+        derived=record.derived,
+    )
+    assert long.without(frozenset({"Email"})).fields["Description"] == "x" * 32_000

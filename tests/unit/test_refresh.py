@@ -24,7 +24,7 @@ from bridge.errors import (
     NotConnected,
     Unavailable,
 )
-from bridge.http import Answer
+from bridge.http import Response
 from bridge.oauth.access_token import AccessToken
 from bridge.oauth.credentials import Credentials
 from bridge.oauth.grant import SignatureMismatch
@@ -34,7 +34,7 @@ from bridge.oauth.vault import Vault
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
 from tests.conftest import ENVIRON
-from tests.unit.doubles import INSTANCE, Call, fault, said
+from tests.unit.doubles import INSTANCE, Call, fault, json_response
 from tests.unit.token_endpoint import TokenEndpoint, oauth_error, signed_body
 
 MakeSettings = Callable[..., Settings]
@@ -509,7 +509,7 @@ def test_a_rotation_never_overwrites_what_connect_wrote_meanwhile(rotating: Benc
     rotating.endpoint.before = connect_once
     first = rotating.endpoint._handle
 
-    def handle(call: Call) -> Answer:
+    def handle(call: Call) -> Response:
         answer = first(call)
         if len(rotating.endpoint.calls) == 1:
             use_theirs(call)
@@ -535,13 +535,13 @@ def test_credentials_that_keep_changing_are_an_error(bench: Bench) -> None:
         oauth_error("invalid_grant", "token request is already being processed"),
         oauth_error("unknown_error", "retry your request"),
         oauth_error("unknown_error", "retry your request", 500),
-        Answer(503, {}, b"<html>"),
-        Answer(200, {}, b""),
+        Response(503, {}, b"<html>"),
+        Response(200, {}, b""),
         fault("REQUEST_LIMIT_EXCEEDED", status=403),
         Unavailable("down"),
     ],
 )
-def test_passing_trouble_is_tried_again(bench: Bench, trouble: Answer | Exception) -> None:
+def test_passing_trouble_is_tried_again(bench: Bench, trouble: Response | Exception) -> None:
     bench.connect()
     bench.endpoint.trouble = [trouble, trouble]
     assert bench.run()["refreshed"]
@@ -669,7 +669,7 @@ def test_a_refusal_is_not_final_if_somebody_else_rotated_the_token(rotating: Ben
 def test_credentials_that_changed_during_a_pause_are_used(rotating: Bench) -> None:
     def change() -> None:
         rotating.endpoint.before = lambda: None
-        rotating.endpoint.trouble = [Answer(503, {}, b"")]
+        rotating.endpoint.trouble = [Response(503, {}, b"")]
         rotating.endpoint.current = "refresh-theirs"
         rotating.connect(refresh_token="refresh-theirs")
 
@@ -725,7 +725,9 @@ def test_a_rotated_token_with_a_wrong_signature_is_kept_and_nothing_published(
 def test_a_forged_refresh_token_is_given_up_for_the_trusted_one(bench: Bench) -> None:
     bench.connect()
     mismatch(bench, refresh_token="forged-1")
-    bench.endpoint.trouble = [said(200, signed_body(signature="AAAA", refresh_token="forged-2"))]
+    bench.endpoint.trouble = [
+        json_response(200, signed_body(signature="AAAA", refresh_token="forged-2"))
+    ]
     with pytest.raises(SignatureMismatch):
         bench.run()
     assert pending(bench)["refresh_token"] == "forged-2"
@@ -879,7 +881,7 @@ def test_only_known_texts_of_the_token_endpoint_are_logged(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bench.connect()
-    rest = said(403, [{"errorCode": "Anna", "message": "Anna Berg has no calls left"}])
+    rest = json_response(403, [{"errorCode": "Anna", "message": "Anna Berg has no calls left"}])
     for trouble in (
         oauth_error("invalid_grant", "Anna Berg may not log in from here"),
         oauth_error("Anna Berg", "inactive user"),

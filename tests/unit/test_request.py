@@ -111,7 +111,7 @@ def test_the_query_is_read_from_the_many_valued_one_too() -> None:
     many = {"multiValueQueryStringParameters": {"errors": ["x", "inline"], "key": ["a/b"]}}
     for absent in (None, {}, {"errors": None}):
         asked = request({}, queryStringParameters=absent, **many)
-        assert asked.errors_inline and asked.asked_keys() == [stored_key("a/b")]
+        assert asked.errors_inline and asked.requested_keys() == [stored_key("a/b")]
 
 
 @pytest.mark.parametrize(
@@ -470,19 +470,19 @@ def test_a_number_is_the_key_that_its_text_is() -> None:
 
 def test_a_key_in_the_path_is_tried_as_it_is_and_decoded() -> None:
     asked = request({}, pathParameters={"key": "wamid.A%3D"})
-    assert asked.asked_keys() == [stored_key("wamid.A%3D"), stored_key("wamid.A=")]
+    assert asked.requested_keys() == [stored_key("wamid.A%3D"), stored_key("wamid.A=")]
 
 
 def test_a_plain_key_is_asked_for_once() -> None:
-    assert request({}, pathParameters={"key": "abc-1"}).asked_keys() == ["abc-1"]
+    assert request({}, pathParameters={"key": "abc-1"}).requested_keys() == ["abc-1"]
 
 
 def test_a_key_in_the_query_is_taken_as_it_is() -> None:
     asked = request({}, queryStringParameters={"key": "a/b%2F"})
-    assert asked.asked_keys() == [stored_key("a/b%2F")]
+    assert asked.requested_keys() == [stored_key("a/b%2F")]
 
 
 @pytest.mark.parametrize("more", [{}, {"pathParameters": {"key": " "}}, {"pathParameters": []}])
 def test_asking_without_a_key_is_a_bad_request(more: dict[str, Any]) -> None:
     with pytest.raises(BadRequest, match="which record"):
-        request({}, **more).asked_keys()
+        request({}, **more).requested_keys()

@@ -23,7 +23,7 @@ from bridge.errors import (
     SessionRefused,
     Unavailable,
 )
-from bridge.http import Answer
+from bridge.http import Response
 from bridge.records import Record
 from bridge.salesforce.responses import (
     Attempt,
@@ -38,10 +38,10 @@ from bridge.salesforce.responses import (
 )
 from bridge.salesforce.session import full_id
 from bridge.settings import Settings
-from tests.unit.doubles import KEY, composite, fault, key_taken, said
+from tests.unit.doubles import KEY, composite, fault, json_response, key_taken
 
 MakeSettings = Callable[..., Settings]
-HTML = Answer(200, {}, b"<html><body>Log in</body></html>")
+HTML = Response(200, {}, b"<html><body>Log in</body></html>")
 
 
 def lead(key: str = "k-1", **fields: Any) -> Record:
@@ -67,14 +67,14 @@ def kind(problem: SalesforceProblem | None) -> object:
 
 @pytest.mark.parametrize("status", [200, 201])
 def test_a_created_record_has_its_full_id(status: int) -> None:
-    answer = said(status, {"id": "00Q8d00000555Ab", "success": True, "errors": []})
-    attempt = read_created(answer, key_field=KEY, record=lead())
+    response = json_response(status, {"id": "00Q8d00000555Ab", "success": True, "errors": []})
+    attempt = read_created(response, key_field=KEY, record=lead())
     assert attempt == Attempt(created=Found(full_id("00Q8d00000555Ab")))
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"id": null}', b'{"success": true}'])
 def test_a_success_that_cannot_be_read_is_no_answer(body: bytes) -> None:
-    attempt = read_created(Answer(201, {}, body), key_field=KEY, record=lead())
+    attempt = read_created(Response(201, {}, body), key_field=KEY, record=lead())
     assert kind(attempt.problem) == "NO_ANSWER"
 
 
@@ -84,11 +84,13 @@ def test_a_duplicate_of_the_same_object_is_named(spelling: str, record_id: str) 
     result = {
         "matchResults": [{"matchRecords": [{"record": {"Id": record_id}}], "entityType": "Lead"}]
     }
-    answer = said(400, [{"errorCode": "DUPLICATES_DETECTED", "message": "Nein", spelling: result}])
-    problem = read_created(answer, key_field=KEY, record=lead()).problem
+    response = json_response(
+        400, [{"errorCode": "DUPLICATES_DETECTED", "message": "Nein", spelling: result}]
+    )
+    problem = read_created(response, key_field=KEY, record=lead()).problem
     assert isinstance(problem, DuplicatesDetected)
     assert problem.existing_id == full_id("00Q8d00000555Ab")
-    other = read_created(answer, key_field=KEY, record=case()).problem
+    other = read_created(response, key_field=KEY, record=case()).problem
     assert isinstance(other, DuplicatesDetected) and other.existing_id is None
 
 
@@ -116,8 +118,8 @@ def test_a_duplicate_of_the_same_object_is_named(spelling: str, record_id: str) 
     ],
 )
 def test_a_duplicate_that_is_not_told_is_not_made_up(result: object) -> None:
-    answer = said(400, [{"errorCode": "DUPLICATES_DETECTED", "duplicateResult": result}])
-    problem = read_created(answer, key_field=KEY, record=lead()).problem
+    response = json_response(400, [{"errorCode": "DUPLICATES_DETECTED", "duplicateResult": result}])
+    problem = read_created(response, key_field=KEY, record=lead()).problem
     assert isinstance(problem, DuplicatesDetected) and problem.existing_id is None
 
 
@@ -138,24 +140,24 @@ def test_a_duplicate_that_is_not_told_is_not_made_up(result: object) -> None:
     ],
 )
 def test_our_key_in_the_unique_index_is_known_in_any_language(message: str, existing: bool) -> None:
-    answer = fault("DUPLICATE_VALUE", message)
-    problem = read_created(answer, key_field=KEY, record=lead()).problem
+    response = fault("DUPLICATE_VALUE", message)
+    problem = read_created(response, key_field=KEY, record=lead()).problem
     assert isinstance(problem, KeyTaken)
     assert problem.existing_id == (full_id("00Q8d00000555Ab") if existing else None)
 
 
 def test_a_unique_index_that_tells_nothing_may_hold_our_key() -> None:
     message = "duplicate value found: <unknown> duplicates value on record with id: <unknown>"
-    answer = fault("DUPLICATE_VALUE", message)
-    problem = read_created(answer, key_field=KEY, record=lead()).problem
+    response = fault("DUPLICATE_VALUE", message)
+    problem = read_created(response, key_field=KEY, record=lead()).problem
     assert isinstance(problem, KeyTaken) and problem.existing_id is None
 
 
 @pytest.mark.parametrize("field", ["Tax_Id__c", "Old_Bird_Key__c", "Bird_Key__c2"])
 def test_another_unique_field_is_a_refusal(field: str) -> None:
     message = f"duplicate value found: {field} duplicates value on record with id: 00Q8d00000555Ab"
-    for answer in (fault("DUPLICATE_VALUE", message), fault("DUPLICATE_VALUE", fields=[field])):
-        problem = read_created(answer, key_field=KEY, record=lead()).problem
+    for response in (fault("DUPLICATE_VALUE", message), fault("DUPLICATE_VALUE", fields=[field])):
+        problem = read_created(response, key_field=KEY, record=lead()).problem
         assert type(problem) is Refused
 
 
@@ -171,8 +173,8 @@ def test_another_unique_field_is_a_refusal(field: str) -> None:
 def test_a_missing_key_field_is_the_org_s_fault_and_not_the_record_s(
     code: str, fields: list[str], message: str
 ) -> None:
-    answer = fault(code, message, fields=fields)
-    problem = read_created(answer, key_field=KEY, record=lead()).problem
+    response = fault(code, message, fields=fields)
+    problem = read_created(response, key_field=KEY, record=lead()).problem
     assert isinstance(problem, KeyFieldMissing)
     assert KEY in problem.hint
 
@@ -187,41 +189,41 @@ NOT_LINKED = "Foreign key external ID: nobody not found for field {} in entity C
 @pytest.mark.parametrize("message", [NOT_LINKED, "“nobody” fehlt ({})", "Caseの{}にはありません"])
 @pytest.mark.parametrize("key", [KEY, KEY.lower(), "Ext__c"])
 def test_a_link_by_key_may_be_what_is_refused_and_is_named(message: str, key: str) -> None:
-    answer = fault("INVALID_FIELD", message.format(key), fields=[])
+    response = fault("INVALID_FIELD", message.format(key), fields=[])
     record = linked(Parent={key: "nobody", "attributes": {"type": "Case"}})
-    problem = read_created(answer, key_field=KEY, record=record).problem
+    problem = read_created(response, key_field=KEY, record=record).problem
     assert type(problem) is Refused
     assert problem.fields == (f"Parent.{key}",)
 
 
 def test_of_two_links_by_the_same_field_the_one_is_named_whose_key_is_quoted() -> None:
-    answer = fault("INVALID_FIELD", NOT_LINKED.format("Ext__c"))
+    response = fault("INVALID_FIELD", NOT_LINKED.format("Ext__c"))
     record = linked(Account={"Ext__c": "acme"}, Parent={"Ext__c": "nobody"})
-    problem = read_created(answer, key_field=KEY, record=record).problem
+    problem = read_created(response, key_field=KEY, record=record).problem
     assert problem is not None and problem.fields == ("Parent.Ext__c",)
 
 
 def test_a_link_by_another_field_leaves_a_missing_key_field_what_it_is() -> None:
-    answer = fault("INVALID_FIELD", f"No such column '{KEY}' on sobject of type Case")
+    response = fault("INVALID_FIELD", f"No such column '{KEY}' on sobject of type Case")
     record = linked(Account={"Ext__c": "acme"}, Parent="not a link")
-    problem = read_created(answer, key_field=KEY, record=record).problem
+    problem = read_created(response, key_field=KEY, record=record).problem
     assert isinstance(problem, KeyFieldMissing)
 
 
 def test_no_right_to_set_the_key_is_the_org_s_fault_whatever_the_record_links_to() -> None:
-    answer = fault("INVALID_FIELD_FOR_INSERT_UPDATE", "Kein Zugriff", fields=[KEY])
+    response = fault("INVALID_FIELD_FOR_INSERT_UPDATE", "Kein Zugriff", fields=[KEY])
     record = linked(Parent={KEY: "nobody"})
-    problem = read_created(answer, key_field=KEY, record=record).problem
+    problem = read_created(response, key_field=KEY, record=record).problem
     assert isinstance(problem, KeyFieldMissing)
 
 
 def test_without_a_key_field_nothing_is_about_it() -> None:
-    answer = fault("DUPLICATE_VALUE", "duplicate value found: <unknown> … <unknown>")
-    assert type(read_created(answer, key_field="", record=lead()).problem) is Refused
+    response = fault("DUPLICATE_VALUE", "duplicate value found: <unknown> … <unknown>")
+    assert type(read_created(response, key_field="", record=lead()).problem) is Refused
 
 
 def test_of_several_faults_the_org_s_come_first_and_all_are_told() -> None:
-    two = said(
+    two = json_response(
         400,
         [
             {"errorCode": "STRING_TOO_LONG", "message": "too long", "fields": ["Title"]},
@@ -233,24 +235,26 @@ def test_of_several_faults_the_org_s_come_first_and_all_are_told() -> None:
     assert type(problem) is Refused
     assert problem.fields == ("Title", "Email")
     assert "too long" in problem.message and "bad" in problem.message
-    org = said(400, [*json.loads(two.body), {"errorCode": "API_DISABLED_FOR_ORG", "message": "x"}])
+    org = json_response(
+        400, [*json.loads(two.body), {"errorCode": "API_DISABLED_FOR_ORG", "message": "x"}]
+    )
     assert type(read_created(org, key_field=KEY, record=lead()).problem) is OrgNotReady
 
 
 def test_a_bare_error_object_is_read_as_well() -> None:
-    answer = said(400, {"errorCode": "INVALID_FIELD", "message": "x", "fields": None})
-    assert type(read_created(answer, key_field=KEY, record=lead()).problem) is Refused
+    response = json_response(400, {"errorCode": "INVALID_FIELD", "message": "x", "fields": None})
+    assert type(read_created(response, key_field=KEY, record=lead()).problem) is Refused
 
 
 @pytest.mark.parametrize("code", ["UNABLE_TO_LOCK_ROW", "QUERY_TIMEOUT"])
 def test_a_trigger_that_ran_into_a_lock_is_tried_again(code: str) -> None:
-    answer = fault("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", f"T: first error: {code}, …: []")
-    assert type(read_created(answer, key_field=KEY, record=lead()).problem) is RowLocked
+    response = fault("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", f"T: first error: {code}, …: []")
+    assert type(read_created(response, key_field=KEY, record=lead()).problem) is RowLocked
 
 
 def test_a_session_of_the_wrong_kind_is_configuration() -> None:
-    answer = fault("INVALID_SESSION_ID", "This session is not valid for use with the REST API")
-    problem = read_created(answer, key_field=KEY, record=lead()).problem
+    response = fault("INVALID_SESSION_ID", "This session is not valid for use with the REST API")
+    problem = read_created(response, key_field=KEY, record=lead()).problem
     assert isinstance(problem, NotSetUp)
 
 
@@ -319,13 +323,13 @@ def test_a_refused_case_whose_look_up_failed_is_still_to_be_looked_for(find: Any
 def test_a_composite_with_a_name_that_is_none_has_no_answer() -> None:
     said = {"compositeResponse": [{"referenceId": ["create"], "httpStatusCode": 201, "body": {}}]}
     attempt = read_created_case(
-        Answer(200, {}, json.dumps(said).encode()), key_field=KEY, record=case()
+        Response(200, {}, json.dumps(said).encode()), key_field=KEY, record=case()
     )
     assert kind(attempt.problem) == "NO_ANSWER"
 
 
 @pytest.mark.parametrize(
-    ("answer", "problem"),
+    ("response", "problem"),
     [
         (fault("INVALID_SESSION_ID", status=401), SessionRefused),
         (
@@ -337,18 +341,18 @@ def test_a_composite_with_a_name_that_is_none_has_no_answer() -> None:
         (composite((201, None), FOUND), "NO_ANSWER"),
         (composite(("201", CREATED[1]), FOUND), "NO_ANSWER"),  # type: ignore[arg-type]
         (composite((201, {**CREATED[1], "errors": deep(60)}), FOUND), "NO_ANSWER"),
-        (said(200, {"compositeResponse": []}), "NO_ANSWER"),
-        (said(200, {"compositeResponse": ["x", {"referenceId": "find"}]}), "NO_ANSWER"),
-        (said(200, {"compositeResponse": [{"referenceId": "create"}]}), "NO_ANSWER"),
-        (said(200, []), "NO_ANSWER"),
-        (said(200, {}), "NO_ANSWER"),
-        (Answer(200, {}, b""), "NO_ANSWER"),
+        (json_response(200, {"compositeResponse": []}), "NO_ANSWER"),
+        (json_response(200, {"compositeResponse": ["x", {"referenceId": "find"}]}), "NO_ANSWER"),
+        (json_response(200, {"compositeResponse": [{"referenceId": "create"}]}), "NO_ANSWER"),
+        (json_response(200, []), "NO_ANSWER"),
+        (json_response(200, {}), "NO_ANSWER"),
+        (Response(200, {}, b""), "NO_ANSWER"),
         (HTML, InstanceMoved),
-        (Answer(302, {}, b""), InstanceMoved),
+        (Response(302, {}, b""), InstanceMoved),
     ],
 )
-def test_a_composite_that_did_not_work_is_no_refusal(answer: Answer, problem: object) -> None:
-    attempt = read_created_case(answer, key_field=KEY, record=case())
+def test_a_composite_that_did_not_work_is_no_refusal(response: Response, problem: object) -> None:
+    attempt = read_created_case(response, key_field=KEY, record=case())
     assert attempt.created is None
     assert kind(attempt.problem) == problem
 
@@ -358,29 +362,29 @@ def test_a_composite_that_did_not_work_is_no_refusal(answer: Answer, problem: ob
 
 def test_a_record_is_found_by_url_or_by_query() -> None:
     row = {"Id": "5008d00000555Ab", "CaseNumber": "00001026"}
-    by_url = read_found(said(200, row), key_field=KEY)
-    by_query = read_found(said(200, {"totalSize": 1, "records": [row]}), key_field=KEY)
+    by_url = read_found(json_response(200, row), key_field=KEY)
+    by_query = read_found(json_response(200, {"totalSize": 1, "records": [row]}), key_field=KEY)
     assert by_url == by_query == Found(full_id("5008d00000555Ab"), "00001026")
 
 
 def test_several_records_with_one_key_are_one() -> None:
     urls = [f"/services/data/v68.0/sobjects/Lead/{full_id('00Q8d00000555Ab')}", "/x/y"]
-    assert read_found(said(300, urls), key_field=KEY) == Found(full_id("00Q8d00000555Ab"))
+    assert read_found(json_response(300, urls), key_field=KEY) == Found(full_id("00Q8d00000555Ab"))
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         fault("NOT_FOUND", "The requested resource does not exist", status=404),
-        said(200, {"totalSize": 0, "done": True, "records": []}),
+        json_response(200, {"totalSize": 0, "done": True, "records": []}),
     ],
 )
-def test_a_record_that_is_not_there_is_none(answer: Answer) -> None:
-    assert read_found(answer, key_field=KEY) is None
+def test_a_record_that_is_not_there_is_none(response: Response) -> None:
+    assert read_found(response, key_field=KEY) is None
 
 
 @pytest.mark.parametrize(
-    ("answer", "problem"),
+    ("response", "problem"),
     [
         (
             fault("NOT_FOUND", f"Provided external ID field … accessible: {KEY}", status=404),
@@ -390,19 +394,19 @@ def test_a_record_that_is_not_there_is_none(answer: Answer) -> None:
         (fault("MALFORMED_QUERY"), Unavailable),
         (fault("INSUFFICIENT_ACCESS", status=403), Unavailable),
         (fault("INVALID_SESSION_ID", status=401), SessionRefused),
-        (Answer(404, {}, b"<html></html>"), InstanceMoved),
+        (Response(404, {}, b"<html></html>"), InstanceMoved),
         (HTML, InstanceMoved),
-        (said(200, {}), "NO_ANSWER"),
-        (said(200, {"records": "x"}), "NO_ANSWER"),
-        (Answer(200, {}, b""), "NO_ANSWER"),
-        (Answer(503, {}, b""), Unavailable),
+        (json_response(200, {}), "NO_ANSWER"),
+        (json_response(200, {"records": "x"}), "NO_ANSWER"),
+        (Response(200, {}, b""), "NO_ANSWER"),
+        (Response(503, {}, b""), Unavailable),
     ],
 )
 def test_a_look_up_that_failed_says_nothing_about_the_record(
-    answer: Answer, problem: object
+    response: Response, problem: object
 ) -> None:
     with pytest.raises(SalesforceProblem) as caught:
-        read_found(answer, key_field=KEY)
+        read_found(response, key_field=KEY)
     assert kind(caught.value) == problem
 
 
@@ -411,7 +415,7 @@ def test_a_look_up_that_failed_says_nothing_about_the_record(
 
 def test_each_record_of_a_collection_is_judged_by_itself() -> None:
     records = [lead(f"k-{i}") for i in range(5)]
-    answer = said(
+    response = json_response(
         200,
         [
             {"id": "00Q8d00000555Ab", "success": True, "errors": []},
@@ -421,31 +425,31 @@ def test_each_record_of_a_collection_is_judged_by_itself() -> None:
             "?",
         ],
     )
-    attempts = read_collection(answer, key_field=KEY, records=records)
+    attempts = read_collection(response, key_field=KEY, records=records)
     assert attempts[0].created == Found(full_id("00Q8d00000555Ab"))
     assert [kind(a.problem) for a in attempts[1:]] == [KeyTaken, Refused, "NO_ANSWER", "NO_ANSWER"]
 
 
 @pytest.mark.parametrize(
-    ("answer", "problem"),
+    ("response", "problem"),
     [
-        (said(200, []), "NO_ANSWER"),
-        (said(200, [{"id": "00Q8d00000555Ab", "success": True}]), "NO_ANSWER"),
-        (said(200, [{"id": "00Q8d00000555Ab", "success": True}] * 3), "NO_ANSWER"),
-        (said(200, {"hasErrors": True}), "NO_ANSWER"),
-        (Answer(200, {}, b""), "NO_ANSWER"),
+        (json_response(200, []), "NO_ANSWER"),
+        (json_response(200, [{"id": "00Q8d00000555Ab", "success": True}]), "NO_ANSWER"),
+        (json_response(200, [{"id": "00Q8d00000555Ab", "success": True}] * 3), "NO_ANSWER"),
+        (json_response(200, {"hasErrors": True}), "NO_ANSWER"),
+        (Response(200, {}, b""), "NO_ANSWER"),
         (HTML, InstanceMoved),
         (fault("JSON_PARSER_ERROR"), Refused),
         (fault("INVALID_FIELD", "No such column 'x' on sobject of type Lead"), Refused),
         (fault("REQUEST_LIMIT_EXCEEDED", status=403), LimitExceeded),
-        (Answer(502, {}, b"<html>"), Unavailable),
+        (Response(502, {}, b"<html>"), Unavailable),
     ],
 )
 def test_a_call_of_many_that_did_not_work_condemns_nobody_by_name(
-    answer: Answer, problem: object
+    response: Response, problem: object
 ) -> None:
     with pytest.raises(SalesforceProblem) as caught:
-        read_collection(answer, key_field=KEY, records=[lead("a"), lead("b")])
+        read_collection(response, key_field=KEY, records=[lead("a"), lead("b")])
     assert kind(caught.value) == problem
 
 
@@ -528,27 +532,27 @@ def test_usage_is_read_in_every_form(header: str, percent: float | None) -> None
     ],
 )
 def test_a_success_without_an_id_that_is_one_is_no_answer(body: bytes) -> None:
-    answer = Answer(201, {}, body)
-    attempt = read_created(answer, key_field=KEY, record=lead())
+    response = Response(201, {}, body)
+    attempt = read_created(response, key_field=KEY, record=lead())
     assert attempt.created is None and kind(attempt.problem) == "NO_ANSWER"
     many = [{"success": True, **(json.loads(body) if len(body) < 40 else {})}]
-    (attempt,) = read_collection(said(200, many), key_field=KEY, records=[lead()])
+    (attempt,) = read_collection(json_response(200, many), key_field=KEY, records=[lead()])
     assert attempt.created is None and kind(attempt.problem) == "NO_ANSWER"
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
-        said(200, {"records": [{"Id": None}]}),
-        said(200, {"records": [7]}),
-        said(200, {"Id": "x"}),
-        said(300, ["/services/data/v68.0/sobjects/Lead/x"]),
-        said(300, [{}]),
+        json_response(200, {"records": [{"Id": None}]}),
+        json_response(200, {"records": [7]}),
+        json_response(200, {"Id": "x"}),
+        json_response(300, ["/services/data/v68.0/sobjects/Lead/x"]),
+        json_response(300, [{}]),
     ],
 )
-def test_a_record_that_was_found_without_an_id_is_neither_there_nor_not(answer: Answer) -> None:
+def test_a_record_that_was_found_without_an_id_is_neither_there_nor_not(response: Response) -> None:
     with pytest.raises(SalesforceProblem) as caught:
-        read_found(answer, key_field=KEY)
+        read_found(response, key_field=KEY)
     assert not isinstance(caught.value, Refused)
 
 
@@ -561,7 +565,7 @@ def test_usage_in_digits_without_end_is_not_read(digits: str) -> None:
 def test_an_error_without_end_is_cut() -> None:
     entry = {"errorCode": "X" * 10**5, "message": "m" * 10**5, "fields": ["f" * 10**4] * 200}
     others = [{"errorCode": "Y", "message": str(n), "fields": [str(n)]} for n in range(5000)]
-    problem = read_org_problem(said(400, [entry, *others]), key_field=KEY)
+    problem = read_org_problem(json_response(400, [entry, *others]), key_field=KEY)
     assert problem is not None
     assert len(problem.code) <= 100 and len(problem.message) <= 10_000
     assert len(problem.fields) <= 100 and all(len(name) <= 100 for name in problem.fields)
@@ -570,5 +574,5 @@ def test_an_error_without_end_is_cut() -> None:
 @pytest.mark.parametrize("odd", [7, {}, "x", [7], [None], {"a": {}}])
 def test_an_error_of_odd_parts_is_still_a_refusal(odd: Any) -> None:
     entry = {"errorCode": "STRING_TOO_LONG", "message": odd, "fields": odd, "duplicateResult": odd}
-    problem = read_org_problem(said(400, [entry]), key_field=KEY)
+    problem = read_org_problem(json_response(400, [entry]), key_field=KEY)
     assert type(problem) is Refused and problem.existing_id is None

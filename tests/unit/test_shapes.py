@@ -24,7 +24,7 @@ def read(body: dict[str, Any], **more: str) -> BirdMessage:
 
 
 def lead(body: dict[str, Any], **more: str) -> dict[str, Any]:
-    return fill(read(body, **more), "Lead").fields
+    return fill(read(body, **more), "Lead")[0]
 
 
 EVERY = {
@@ -51,8 +51,8 @@ EVERY = {
 @pytest.mark.parametrize("name", EVERY)
 def test_every_shape_is_recognised_and_becomes_a_record_with_a_name(name: str) -> None:
     message = read(EVERY[name])
-    assert fill(message, "Lead").fields["LastName"]
-    assert fill(message, "Case").fields["Subject"]
+    assert fill(message, "Lead")[0]["LastName"]
+    assert fill(message, "Case")[0]["Subject"]
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -128,7 +128,7 @@ def test_a_legacy_message_tells_sender_ids_and_words() -> None:
     assert (message.channel.name, message.phone) == ("whatsapp", PHONE)
     assert message.message_id == "7a6b5c4d3e2f1a0b9c8d7e6f5a4b3c2d"
     assert message.conversation_id == "9d8c7b6a5f4e4d3c2b1a0f9e8d7c6b5a"
-    assert fill(message, "Lead").fields == {
+    assert fill(message, "Lead")[0] == {
         "LastName": PHONE,  # the display name is just the number
         "Phone": PHONE,
         "LeadSource": "WhatsApp",
@@ -273,7 +273,7 @@ def test_what_a_sender_is_says_the_identifier_s_key(
     message = read(bodies.channels(event=event, key=key, value=value, name=None))
     assert message.channel.name == channel
     assert (message.phone, message.email) == (phone, email)
-    assert fill(message, "Lead").fields["LastName"] == (phone or value), "kept as it is"
+    assert fill(message, "Lead")[0]["LastName"] == (phone or value), "kept as it is"
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_a_conversation_is_one_record_however_often_it_is_told_of() -> None:
         )
     )
     assert created.message_id == updated.message_id == "2e9f4b1c-7a3d-4e58-9c06-b5d81f3a7e24"
-    assert fill(created, "Case").fields["SuppliedName"] == PHONE, "the customer, not the agent"
+    assert fill(created, "Case")[0]["SuppliedName"] == PHONE, "the customer, not the agent"
 
 
 def test_an_event_of_2026_does_without_a_phone() -> None:
@@ -353,7 +353,7 @@ def test_an_event_of_2026_of_any_type_becomes_readable(
 ) -> None:
     message = read(bodies.event_2026(kind, **data))
     assert message.channel.name == channel
-    assert fill(message, "Lead").fields["Description"] == expected
+    assert fill(message, "Lead")[0]["Description"] == expected
 
 
 def test_an_sms_with_a_date_has_a_key_and_one_without_has_none() -> None:

@@ -26,7 +26,7 @@ from bridge.errors import Refused, Unavailable
 from bridge.records import Record
 from bridge.salesforce.responses import Attempt, Found, LookUp, read_created, read_org_problem
 from bridge.salesforce.session import full_id
-from tests.unit.doubles import KEY, said
+from tests.unit.doubles import KEY, json_response
 
 ID = full_id("00Q5f000001AbCd")
 OTHER_ID = full_id("00Q5f000001XyZa")
@@ -209,14 +209,14 @@ def test_a_response_means_this_for_the_record(
     options = {"has_key": True, "assignment": "default", **known}
     record = options.pop("record", LEAD)
     key_field = KEY if options["has_key"] else ""
-    response = said(400, errors if isinstance(errors, list) else [errors])
+    response = json_response(400, errors if isinstance(errors, list) else [errors])
     attempt = read_created(response, key_field=key_field, record=record)
     verdict = verdict_on(replace(attempt, found=found), record, Context(**options))
     assert in_words(verdict) == expected
 
 
 def test_a_record_that_was_made_is_there() -> None:
-    made = read_created(said(201, {"id": ID, "success": True}), key_field=KEY, record=LEAD)
+    made = read_created(json_response(201, {"id": ID, "success": True}), key_field=KEY, record=LEAD)
     verdict = verdict_on(made, LEAD, Context(has_key=True, assignment="default"))
     assert in_words(verdict) == f"there, new: {ID}"
 
@@ -229,7 +229,7 @@ def test_a_result_that_cannot_be_read_waits() -> None:
 def test_whoever_waits_for_a_person_is_told_what_to_do() -> None:
     context = Context(has_key=True, assignment=RULE, may_create=False)
     for errors, word in ((NO_ACCESS, "setup-org"), (BAD_ID, "LeadAssignmentRule")):
-        attempt = read_created(said(403, [errors]), key_field=KEY, record=LEAD)
+        attempt = read_created(json_response(403, [errors]), key_field=KEY, record=LEAD)
         verdict = verdict_on(replace(attempt, found=False), LEAD, context)
         assert isinstance(verdict, Wait)
         assert "Lead" in verdict.problem.message and word in verdict.problem.hint
@@ -252,7 +252,9 @@ def test_whoever_waits_for_a_person_is_told_what_to_do() -> None:
 def test_a_refused_call_refuses_no_record_of_it(
     errors: Any, records: list[Record], known: dict[str, Any], expected: str
 ) -> None:
-    problem = read_org_problem(said(400, [errors]), key_field=KEY, records=[LEAD, *records])
+    problem = read_org_problem(
+        json_response(400, [errors]), key_field=KEY, records=[LEAD, *records]
+    )
     assert isinstance(problem, Refused)
     context = Context(**{"has_key": True, "assignment": "default", "alone": False, **known})
     assert in_words(verdict_on_call(problem, [LEAD, *records], context)) == expected

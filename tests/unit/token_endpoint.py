@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
-from bridge.http import Answer
-from tests.unit.doubles import INSTANCE, Call, Scripted, said
+from bridge.http import Response
+from tests.unit.doubles import INSTANCE, Call, Scripted, json_response
 
 CLIENT_SECRET = "s3cret"
 
@@ -43,12 +43,12 @@ class TokenEndpoint(Scripted):
         self.current = "refresh-1"
         self.issued = 0
         self.revoked = False
-        self.trouble: list[Answer | Exception] = []
+        self.trouble: list[Response | Exception] = []
         self.before: Callable[[], None] = lambda: None
         self._busy = threading.Lock()
         self.more: dict[str, Any] = {}
 
-    def _handle(self, call: Call) -> Answer:
+    def _handle(self, call: Call) -> Response:
         self.before()
         if self.trouble:
             happens = self.trouble.pop(0)
@@ -68,10 +68,10 @@ class TokenEndpoint(Scripted):
             new: dict[str, Any] = {"access_token": f"access-{self.issued}"}
             if self.rotation:
                 self.current = new["refresh_token"] = f"refresh-{self.issued + 1}"
-            return said(200, signed_body(**{**new, **self.more}))
+            return json_response(200, signed_body(**{**new, **self.more}))
         finally:
             self._busy.release()
 
 
-def oauth_error(error: str, description: str, status: int = 400) -> Answer:
-    return said(status, {"error": error, "error_description": description})
+def oauth_error(error: str, description: str, status: int = 400) -> Response:
+    return json_response(status, {"error": error, "error_description": description})

@@ -22,7 +22,7 @@ from urllib.parse import quote, urlsplit
 
 from bridge.deadline import Deadline
 from bridge.errors import BridgeError
-from bridge.http import Answer, Http, HttpError
+from bridge.http import Http, HttpError, Response
 from bridge.untrusted import read_json
 
 # When a call is repeated: while AWS gives no response, fails (5xx) or throttles, after a pause that
@@ -245,7 +245,7 @@ class Aws:
 
     def _post(
         self, service: str, url: str, headers: dict[str, str], body: bytes, *, deadline: Deadline
-    ) -> Answer:
+    ) -> Response:
         identity = self._signer(deadline)
         signed = sign(
             identity, service=service, url=url, headers=headers, body=body, at=time.time()
@@ -262,12 +262,12 @@ class Aws:
         if self._identity.access_key_id or not self._identity.credentials_url:
             return self._identity
         if self._keys is None or time.time() >= self._keys_until:
-            answer = self._get_keys(deadline)
-            self._keys, expires_at = _read_keys(answer, self._identity)
+            response = self._get_keys(deadline)
+            self._keys, expires_at = _read_keys(response, self._identity)
             self._keys_until = expires_at - KEYS_MARGIN_SECONDS
         return self._keys
 
-    def _get_keys(self, deadline: Deadline) -> Answer:
+    def _get_keys(self, deadline: Deadline) -> Response:
         token = self._identity.credentials_token
         try:
             if self._identity.credentials_token_file:
@@ -285,9 +285,9 @@ class Aws:
             raise AwsError("NO_CREDENTIALS", "the token's file cannot be read") from error
 
 
-def _read_keys(answer: Answer, identity: AwsIdentity) -> tuple[AwsIdentity, float]:
+def _read_keys(response: Response, identity: AwsIdentity) -> tuple[AwsIdentity, float]:
     """The identity with the keys of a container credentials response, and when they expire."""
-    result = read_json(answer.body) if answer.status == 200 else None
+    result = read_json(response.body) if response.status == 200 else None
     keys = result if isinstance(result, dict) else {}
     try:
         expires_at = datetime.fromisoformat(str(keys["Expiration"])).timestamp()
@@ -299,12 +299,12 @@ def _read_keys(answer: Answer, identity: AwsIdentity) -> tuple[AwsIdentity, floa
         )
     except (KeyError, ValueError) as error:
         raise AwsError(
-            "NO_CREDENTIALS", "the container credentials cannot be read", status=answer.status
+            "NO_CREDENTIALS", "the container credentials cannot be read", status=response.status
         ) from error
     return found, expires_at
 
 
-def _read_error(response: Answer, result: Any) -> AwsError:
+def _read_error(response: Response, result: Any) -> AwsError:
     error = result if isinstance(result, dict) else {}
     code = str(
         error.get("__type")

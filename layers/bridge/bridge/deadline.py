@@ -26,10 +26,10 @@ class Deadline:
         return Deadline(self.at - seconds)
 
 
-def answer_by(
+def respond_by(
     *, requested_at_ms: object, budget_seconds: float, function_seconds: float
 ) -> Deadline:
-    """When the caller must have its answer, counted from when the gateway took the request.
+    """When the caller must have its response, counted from when the gateway took the request.
 
     `requested_at_ms` is `requestContext.requestTimeEpoch`; a cold start happens after it, so it
     counts. A time further back than the function's own timeout (or in the future) belongs to a

@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree; each class knows its HTTP answer and what happens to the record.
+"""The tree of errors; each class has its HTTP status, and says what happens to the record.
 
 BridgeError
 ├── BadRequest              400  the caller's request cannot be read; nothing is kept
@@ -8,12 +8,12 @@ BridgeError
 ├── Unsigned                401  the request's signature is missing, wrong or too old
 ├── Ignored                 200  a webhook's event that no customer caused; nothing is made
 ├── Refused                 422  Salesforce refuses this record; it is kept in Rejected
-│   ├── DuplicatesDetected  409  a duplicate rule found somebody else's record
+│   ├── DuplicatesDetected  409  a duplicate rule found another record
 │   └── KeyTaken                 our own key is in the unique index: the record is there
 ├── SessionRefused               the access token was refused; renewed, never shown to a caller
-│   └── InstanceMoved            the instance URL answers with a redirect or a web page
+│   └── InstanceMoved            the instance URL redirects or shows a web page
 ├── Unavailable             202  Salesforce cannot take it now; it is queued
-│   ├── RowLocked                somebody else holds a lock
+│   ├── RowLocked                another process holds a lock
 │   ├── LimitExceeded            API requests, concurrency or quota: waits long
 │   └── TokenPending             a token is being renewed and was not ready in time
 ├── NotSetUp                202  the org or the connection needs a person; queued, and an alarm
@@ -68,7 +68,7 @@ class RequestTooLarge(BadRequest):
 
 
 class Unsigned(BridgeError):
-    """The request is not signed as it should be. The caller is told the same whatever is wrong;
+    """The request is not signed as it should be. The response is the same whatever is wrong;
     `reason` is for the log."""
 
     status = 401
@@ -81,7 +81,7 @@ class Unsigned(BridgeError):
 
 
 class Ignored(BridgeError):
-    """Bird told of something that no customer sent, so no record is made of it.
+    """A webhook's event that no customer caused: no record is made of it.
 
     `event` is the event's name, as Bird wrote it.
     """
@@ -96,7 +96,7 @@ class Ignored(BridgeError):
 
 
 class SalesforceProblem(BridgeError):
-    """Something Salesforce said, with its own error code, message and fields where it gave them.
+    """An error of Salesforce's, with its own code, message and fields where it has them.
 
     `code` is Salesforce's errorCode (or ours, in the same style), `hint` says who can mend it,
     `existing_id` is a record that Salesforce named as being in the way.
@@ -104,7 +104,7 @@ class SalesforceProblem(BridgeError):
 
     code = "UNKNOWN"
     retry_after_seconds = 0
-    """How long whoever answered asks to be left alone (`Retry-After`)."""
+    """The response's `Retry-After`; 0 where it has none."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class Refused(SalesforceProblem):
 
 
 class DuplicatesDetected(Refused):
-    """A duplicate rule of the org matched another record (`existing_id`, where Salesforce told)."""
+    """A duplicate rule of the org matched another record: `existing_id`, where it is named."""
 
     status = 409
     title = "Salesforce found a duplicate"
@@ -180,7 +180,7 @@ class LimitExceeded(Unavailable):
 
 
 class TokenPending(Unavailable):
-    """Somebody is renewing the access token and it was not ready within the caller's time."""
+    """The access token is being renewed and was not ready within the caller's time."""
 
     code = "TOKEN_PENDING"
 
@@ -195,7 +195,7 @@ class NotSetUp(SalesforceProblem):
 
 
 class NotConnected(NotSetUp):
-    """There are no credentials yet: nobody has run `connect`."""
+    """There are no credentials yet: `connect` was not run."""
 
     code = "NOT_CONNECTED"
 

@@ -69,7 +69,7 @@ class TooLarge(NoResponse):
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """An HTTP response. The body is not in `repr`: it may hold anything."""
 
     status: int
@@ -116,7 +116,7 @@ class _Timed:
         return io.BufferedReader(_Incoming(raw, self._sock, deadline))
 
 
-class _Response(http.client.HTTPResponse):
+class _TimedResponse(http.client.HTTPResponse):
     """A response that is read, from its first byte, within the time that the socket has now."""
 
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
@@ -124,11 +124,11 @@ class _Response(http.client.HTTPResponse):
 
 
 class _Connection(HTTPConnection):
-    response_class = _Response
+    response_class = _TimedResponse
 
 
 class _TlsConnection(HTTPSConnection):
-    response_class = _Response
+    response_class = _TimedResponse
 
 
 class Http:
@@ -148,7 +148,7 @@ class Http:
         body: bytes | None = None,
         deadline: Deadline,
         repeatable: bool = False,
-    ) -> Answer:
+    ) -> Response:
         """Send one request and read its whole response before the deadline.
 
         `repeatable`: the request may be sent again where it is not known whether it arrived.
@@ -213,7 +213,7 @@ class Http:
         return pool
 
 
-def _read(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> Answer:
+def _read(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> Response:
     """Read the body in pieces, so that an endless one is given up."""
     pieces: list[bytes] = []
     size = 0
@@ -233,4 +233,4 @@ def _read(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> Answer:
         response.close()
         raise
     response.release_conn()
-    return Answer(response.status, response.headers, b"".join(pieces))
+    return Response(response.status, response.headers, b"".join(pieces))

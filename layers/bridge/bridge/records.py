@@ -12,6 +12,8 @@ from typing import Any, Literal
 ObjectName = Literal["Lead", "Case"]
 
 _PLAIN_KEY = re.compile(r"[a-z0-9._-]{1,100}")
+_ROOM = 30_000
+"""Characters of a Description that lines are put to; the field holds 32,000 UTF-16 units."""
 _LIKE_AN_ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
 
 
@@ -57,8 +59,15 @@ class Record:
         ]
 
     def without(self, names: frozenset[str]) -> Record:
-        """The same record less these fields."""
+        """The same record less these fields; their texts become lines of a Description that we
+        filled, so that an address or source that Salesforce refuses is not lost with its field."""
         kept = {name: value for name, value in self.fields.items() if name not in names}
+        text = kept.get("Description") if "Description" in self.derived else None
+        if isinstance(text, str):
+            lost = ((name, self.fields.get(name)) for name in sorted(names))
+            lines = [f"{n}: {v}" for n, v in lost if isinstance(v, str) and v and v not in text]
+            whole = "\n".join([text, *lines])
+            kept["Description"] = whole if len(whole) <= _ROOM else text
         return replace(self, fields=kept, derived=self.derived - names)
 
 

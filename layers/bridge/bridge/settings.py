@@ -1,4 +1,4 @@
-"""What the environment must say: one frozen dataclass, read once and as a whole.
+"""Configuration: the environment as one frozen dataclass, read once and as a whole.
 
 Defaults live in `template.yaml` only: a variable that the template should give and did not is an
 error that names every missing one, never a silent default.
@@ -30,7 +30,7 @@ _FIELD_NAME = re.compile(r"[A-Za-z]\w*")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything a function is told by its deployment. Times are in the unit that the name says."""
+    """The configuration of a function. Times are in the unit that the name says."""
 
     login_url: str
     api_version: str
@@ -147,7 +147,7 @@ class Settings:
 def _scheme_and_host(url: str) -> tuple[str, str]:
     """Both in lower case; both empty where something cannot be called at that address as it stands.
 
-    `urlsplit` alone passes over line breaks, and looks at a port only when it is asked for it.
+    `urlsplit` alone passes over line breaks, and reads the port only on access.
     """
     if not _URL.fullmatch(url):
         return "", ""

@@ -39,7 +39,7 @@ def telemetry() -> Telemetry:
 
 @cache
 def http() -> Http:
-    """The way out, with its kept connections."""
+    """The HTTP client with its kept connections."""
     return Http()
 
 
@@ -63,20 +63,20 @@ def sessions() -> Sessions:
 
 @cache
 def record_api(object_name: ObjectName) -> RecordApi:
-    """What create_lead and create_case answer with."""
+    """The API of create_lead and of create_case."""
     gate = signature_gate() if settings().signature_scheme != "none" else None
     return _api(object_name, gate)
 
 
 @cache
 def message_api() -> RecordApi:
-    """What receive_message answers with: the channel decides between Lead and Case."""
+    """The API of receive_message: the channel decides between Lead and Case."""
     return _api(None, signature_gate())
 
 
 @cache
 def signature_gate() -> SignatureGate:
-    """What lets in only what Bird signed, where the deployer wants that."""
+    """The check of signatures, where the deployer wants one."""
     from bridge.api.signatures import SignatureGate, SigningKeys
 
     keys = SigningKeys(aws=aws(), settings=settings())
@@ -98,7 +98,7 @@ def _api(object_name: ObjectName | None, gate: SignatureGate | None) -> RecordAp
 
 @cache
 def token_refresher() -> TokenRefresher:
-    """What refresh_token does its job with."""
+    """The job of refresh_token."""
     from bridge.oauth.refresher import TokenRefresher
     from bridge.oauth.vault import Vault
 
@@ -116,7 +116,7 @@ def token_refresher() -> TokenRefresher:
 
 @cache
 def delivery() -> Delivery:
-    """What deliver does its job with."""
+    """The job of deliver."""
     from bridge.delivery.deliver import Delivery
 
     return Delivery(
@@ -129,7 +129,7 @@ def delivery() -> Delivery:
 
 
 def client(service: str, *, read_seconds: float = 10, attempts: int = 3) -> BaseClient:
-    """A boto3 client. Only functions off the callers' path come here: boto3 is dear to import."""
+    """A boto3 client. Only functions off the callers' path come here: boto3 is slow to import."""
     import boto3
     from botocore.config import Config
 

@@ -278,6 +278,12 @@ class Schema:
         self._lower = {name.lower(): item for name, item in self.objects.items()}
         self._prefixes = {item.prefix: item for item in self.objects.values() if item.prefix}
 
+    def put(self, kind: ObjectType) -> None:
+        """Add an object, or replace the one with the same name."""
+        self.objects[kind.name] = kind
+        self._lower[kind.name.lower()] = kind
+        self._prefixes[kind.prefix] = kind
+
     def find(self, name: str) -> ObjectType | None:
         return self.objects.get(name) or self._lower.get(name.lower())
 

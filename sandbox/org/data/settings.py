@@ -34,6 +34,8 @@ class Settings:
     long_after_seconds: float = 20.0
     limit_info: str = "org"
     """Sforce-Limit-Info: ``org``, ``app`` (with the per-app part) or ``off``."""
+    search_lag_seconds: float = 0.0
+    """How old a change must be to be found by a search; queries see it at once."""
     storage_full: bool = False
     """True: each create is refused with STORAGE_LIMIT_EXCEEDED."""
     trigger_limits: dict[str, int] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.org.data.fields import READ_ONLY, email, flag, link, number, pick, text
+from sandbox.org.data.fields import READ_ONLY, email, flag, link, moment, number, pick, text
 from sandbox.org.data.schema import ObjectType, object_type
 
 OBJECT_PERMISSIONS = (
@@ -80,6 +80,7 @@ def people() -> list[ObjectType]:
                 text("Name", "Name", 80, name_field=True),
                 text("OrganizationType", "Edition", 40),
                 flag("IsSandbox", "Is Sandbox"),
+                moment("TrialExpirationDate", "Trial Expiration Date"),
                 text("InstanceName", "Instance Name", 5),
                 text("NamespacePrefix", "Namespace Prefix", 15),
                 text("LanguageLocaleKey", "Language", 40),

@@ -16,10 +16,13 @@ from sandbox.org.data.clock import Clock
 from sandbox.org.data.fields import pick
 from sandbox.org.data.ids import IdMaker
 from sandbox.org.data.journal import Journal
-from sandbox.org.data.schema import Field
+from sandbox.org.data.schema import Field, ObjectType
 from sandbox.org.data.settings import Settings
 from sandbox.org.data.standard import standard_schema
-from sandbox.org.data.store import Record, Store
+from sandbox.org.data.store import Record, Store, Table
+
+MASTER_RECORD_TYPE = "012000000000000AAA"
+"""Of records without a record type."""
 
 STATUSES = {"Lead": "LeadStatus", "Case": "CaseStatus", "Task": "TaskStatus"}
 """By object, the object with the meaning of its statuses."""
@@ -76,6 +79,10 @@ class State:
     def instance_url(self) -> str:
         return self.settings.instance_url or self.url
 
+    def identity_url(self, user_id: str) -> str:
+        """The address of a user's identity: who a token belongs to, in every token response."""
+        return f"{self.url}/id/{self.org_id}/{user_id}"
+
     def next_case_number(self) -> str:
         return f"{next(self._case_numbers):08d}"
 
@@ -84,6 +91,12 @@ class State:
         table = self.store["User"]
         found = table.ids_with("Username", username)
         return table.live[found[0]] if found else None
+
+    def put_object(self, kind: ObjectType) -> None:
+        """Add an object, without any record."""
+        with self.lock:
+            self.schema.put(kind)
+            self.store.tables[kind.name] = Table(kind)
 
     def put_field(self, object_name: str, item: Field) -> None:
         """Add a field or change one, with its index. Activity stands for Task and Event."""
@@ -174,6 +187,23 @@ class State:
                 record.setdefault(item.name, item.default)
         self.store.insert(object_name, record)
         return str(record["Id"])
+
+    def insert_with(self, object_name: str, fields: Record, touched: Record) -> str:
+        """Insert a record that Salesforce makes beside another one, and return its id.
+
+        `touched` are the system fields that say when it was made, and by whom.
+        """
+        new_id = self.ids.make(self.schema[object_name].prefix)
+        record: Record = {
+            "Id": new_id,
+            **{name: value for name, value in fields.items() if value is not None},
+            "IsDeleted": False,
+            "CreatedDate": touched["SystemModstamp"],
+            "CreatedById": touched["LastModifiedById"],
+            **touched,
+        }
+        self.store.insert(object_name, record)
+        return new_id
 
     def forget_records(self) -> None:
         """Empty all objects that hold business data; users, rights and fields stay."""

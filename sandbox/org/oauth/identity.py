@@ -28,7 +28,7 @@ def _urls(state: State, user: Record) -> dict[str, str]:
 def identity(state: State, user: Record) -> dict[str, Any]:
     """The body of the identity URL, ``/id/<org>/<user>``."""
     return {
-        "id": f"{state.url}/id/{state.org_id}/{user['Id']}",
+        "id": state.identity_url(user["Id"]),
         "asserted_user": True,
         "user_id": user["Id"],
         "organization_id": state.org_id,
@@ -64,7 +64,7 @@ def identity(state: State, user: Record) -> dict[str, Any]:
 def userinfo(state: State, user: Record) -> dict[str, Any]:
     """The body of ``/services/oauth2/userinfo``."""
     return {
-        "sub": f"{state.url}/id/{state.org_id}/{user['Id']}",
+        "sub": state.identity_url(user["Id"]),
         "user_id": user["Id"],
         "organization_id": state.org_id,
         "preferred_username": user["Username"],

@@ -413,7 +413,7 @@ class OAuth:
 
     def _token_body(self, session: Session) -> dict[str, Any]:
         issued_at = str(self._state.clock.milliseconds())
-        identity = f"{self._state.url}/id/{self._state.org_id}/{session.user_id}"
+        identity = self._state.identity_url(session.user_id)
         secret = self.apps[session.client_id].client_secret
         body = {
             "access_token": session.token,
@@ -496,7 +496,7 @@ class OAuth:
             "scope": " ".join(scope),
             "client_id": app.client_id,
             "username": self._state.store["User"].live[user_id]["Username"],
-            "sub": f"{self._state.url}/id/{self._state.org_id}/{user_id}",
+            "sub": self._state.identity_url(user_id),
             "token_type": kind,
             "iat": int(made_at),
             "nbf": int(made_at),

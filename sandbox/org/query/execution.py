@@ -10,8 +10,8 @@ from typing import Any
 
 from sandbox.org.data import ids
 from sandbox.org.data.clock import stamp
-from sandbox.org.data.fields import text
-from sandbox.org.data.schema import Field, ObjectType, object_type
+from sandbox.org.data.fields import READ_ONLY, text
+from sandbox.org.data.schema import TEXT_TYPES, Field, ObjectType, object_type
 from sandbox.org.data.state import State
 from sandbox.org.data.store import Record
 from sandbox.org.data.values import moment, printed
@@ -35,15 +35,15 @@ _NAME = object_type(
     "Name",
     "",
     [
-        text("Name", "Name", 255),
-        text("Type", "Type", 40),
-        text("FirstName", "First Name", 40),
-        text("LastName", "Last Name", 80),
-        text("Title", "Title", 128),
-        text("Email", "Email", 80),
-        text("Phone", "Phone", 40),
-        text("Username", "Username", 80),
-        text("Alias", "Alias", 8),
+        text("Name", "Name", 255, **READ_ONLY),
+        text("Type", "Type", 40, **READ_ONLY),
+        text("FirstName", "First Name", 40, **READ_ONLY),
+        text("LastName", "Last Name", 80, **READ_ONLY),
+        text("Title", "Title", 128, **READ_ONLY),
+        text("Email", "Email", 80, **READ_ONLY),
+        text("Phone", "Phone", 40, **READ_ONLY),
+        text("Username", "Username", 80, **READ_ONLY),
+        text("Alias", "Alias", 8, **READ_ONLY),
     ],
     setup=True,
 )
@@ -91,8 +91,11 @@ class QueryRun:
 
     # --- rows ----------------------------------------------------------------------------
 
-    def ids(self) -> list[str]:
-        """Ids of all records that match, in order; LIMIT and OFFSET are applied."""
+    def ids(self, *, among: set[str] | None = None) -> list[str]:
+        """Ids of all records that match, in order; LIMIT and OFFSET are applied.
+
+        `among` are the only ones that count, where a search found them first.
+        """
         query = self.query
         self._columns()
         if self.kind.name == "ContentDocumentLink" and not _names_one_end(query.where):
@@ -102,11 +105,14 @@ class QueryRun:
         rows = [
             record
             for record in self._candidates(query.where)
-            if (test is None or test(record))
+            if (among is None or record["Id"] in among)
+            and (test is None or test(record))
             and (not hidden or sees(self._state, self.kind, record, self._actor))
         ]
         for path, descending, nulls_last in reversed(query.order):
             steps = self._resolve(path, query.text.find(path))
+            if _is_long(steps[-1][0]):
+                raise self._cannot_be("sorted", steps[-1][0], query.text.find(path))
             last = nulls_last if nulls_last is not None else descending
 
             def key(record: Record, steps: Path = steps, low: bool = last == descending) -> Any:
@@ -133,16 +139,17 @@ class QueryRun:
             item = self.kind.field(term.path)
             if item is None:
                 continue
-            looked_up = item.type == "reference" and table.has_index(item.name)
-            if not (item.name == "Id" or item.indexed or looked_up):
+            if not (item.name == "Id" or item.indexed or item.type == "reference"):
                 continue
             found: dict[str, Record] = {}
             for value in values:
-                full = ids.normalise(value)
+                full = ids.normalise(value) or ""
                 if item.name == "Id":
                     hits: tuple[str, ...] = (full,) if full in table.live else ()
+                elif item.type == "reference":
+                    hits = table.linked(item.name, full)
                 else:
-                    hits = table.ids_with(item.name, full if looked_up else value)
+                    hits = table.ids_with(item.name, value)
                 found.update((hit, table.live[hit]) for hit in hits)
             return [*found.values(), *(table.deleted.values() if self._deleted else ())]
         return list(table.all()) if self._deleted else list(table.live.values())
@@ -154,9 +161,18 @@ class QueryRun:
         found = (table.any(record_id) for record_id in record_ids)
         return [self._print(record, columns) for record in found if record is not None]
 
+    def paths(self) -> list[Path]:
+        """The selected columns, each as steps from field to field."""
+        return [path for _, path in self._columns()]
+
     def _columns(self) -> list[tuple[str, Path]]:
         columns: list[tuple[str, Path]] = []
+        seen: set[str] = set()
         for name, at in self.query.columns:
+            if name.lower() in seen:
+                message = f"duplicate field selected: {name}"
+                raise error_at(self.query.text, at, "INVALID_FIELD", message)
+            seen.add(name.lower())
             if name.startswith("FIELDS("):
                 columns.extend(self._all_fields(name, at))
             else:
@@ -275,18 +291,19 @@ class QueryRun:
             return lambda record: (all if every else any)(test(record) for test in tests)
         path = self._resolve(term.path, term.at)
         item = path[-1][0]
-        if item.type == "textarea" and item.length > 255:
-            raise error_at(
-                self.query.text,
-                term.at,
-                "INVALID_FIELD",
-                f"field '{item.name}' can not be filtered in a query call",
-            )
+        if _is_long(item):
+            raise self._cannot_be("filtered", item, term.at)
         compare = self._compare(term, item)
         return lambda record: compare(self._value(record, path))
 
+    def _cannot_be(self, what: str, item: Field, at: int) -> Refused:
+        message = f"field '{item.name}' can not be {what} in a query call"
+        return error_at(self.query.text, max(at, 0), "INVALID_FIELD", message)
+
     def _compare(self, term: Comparison, item: Field) -> Callable[[Any], bool]:
         operator = term.operator
+        if operator not in ("=", "!=", "in"):
+            self._check_operator(term, item)
         if operator == "like":
             pattern = _like(term.value)
             return lambda value: isinstance(value, str) and pattern.match(value) is not None
@@ -305,6 +322,17 @@ class QueryRun:
             raise self._unfit(term, item)
         return lambda value: value is not None and _ordered(operator, _key(item, value), right)
 
+    def _check_operator(self, term: Comparison, item: Field) -> None:
+        """``LIKE`` compares text only, and ``<`` neither ids nor booleans."""
+        text = item.type in TEXT_TYPES
+        if item.type in ("id", "reference"):
+            message = "invalid operator on id field"
+        elif (term.operator == "like" and not text) or item.type in ("boolean", "multipicklist"):
+            message = "invalid operator"
+        else:
+            return
+        raise error_at(self.query.text, term.at, "INVALID_QUERY_FILTER_OPERATOR", message)
+
     def _wanted(self, term: Comparison, item: Field) -> set[Any]:
         values = term.value
         if isinstance(values, Query):
@@ -317,11 +345,27 @@ class QueryRun:
                 tooling=self._tooling,
                 parsed=values,
             )
-            path = inner._columns()[0][1]
+            path = self._joined(term, item, inner)
             table = self._state.store[inner.kind.name]
             found = (table.any(record_id) for record_id in inner.ids())
             return {_key(item, inner._value(r, path)) for r in found if r is not None}
         return {self._literal(term, item, value) for value in values}
+
+    def _joined(self, term: Comparison, item: Field, inner: QueryRun) -> Path:
+        """The column of a semi-join, which must have ids of the objects of the outer field."""
+        columns = inner._columns()
+        if inner.kind.name == self.kind.name and item.name == "Id":
+            message = "The inner and outer selects should not be on the same object type"
+            raise error_at(self.query.text, term.at, "MALFORMED_QUERY", message)
+        name, path = columns[0]
+        if len(columns) != 1 or not _targets(path) & _targets(((item, self.kind),)):
+            message = (
+                f"The selected field '{name}' in the subquery and the left operand field in the "
+                f"where expression in the outer query '{item.name}' should point to the same "
+                "object type"
+            )
+            raise error_at(self.query.text, term.at, "MALFORMED_QUERY", message)
+        return path
 
     def _literal(self, term: Comparison, item: Field, value: Any) -> Any:
         """A literal in the form in which the field's values are compared."""
@@ -359,10 +403,12 @@ class QueryRun:
             self.query.text,
             term.at,
             "INVALID_FIELD",
-            f"filter criteria must be of type {item.type} and should not be enclosed in quotes"
-            if item.type not in ("string", "picklist", "email", "phone", "reference", "id")
-            else f"value of filter criterion for field '{item.name}' must be of type string and "
-            "should be enclosed in quotes",
+            f"value of filter criterion for field '{item.name}' must be of type "
+            + (
+                "string and should be enclosed in quotes"
+                if item.type in TEXT_TYPES or item.type in ("reference", "id")
+                else f"{item.type} and should not be enclosed in quotes"
+            ),
         )
 
     def _span(self, word: str, item: Field) -> tuple[str, str]:
@@ -403,6 +449,17 @@ def _names_one_end(where: Term | None) -> bool:
         and term.operator in ("=", "in")
         for term in terms
     )
+
+
+def _is_long(item: Field) -> bool:
+    """Whether a field can be neither filtered nor sorted by."""
+    return item.type == "address" or (item.type == "textarea" and item.length > 255)
+
+
+def _targets(path: Path) -> set[str]:
+    """The objects whose ids a column holds; none for a column without ids."""
+    item, kind = path[-1]
+    return {kind.name} if item.type == "id" else set(item.reference_to)
 
 
 def _is_queue(record: Record) -> bool:

@@ -23,6 +23,7 @@ _TOKEN = re.compile(
     )""",
     re.X | re.S,
 )
+MAX_OFFSET = 2000
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 _LITERALS = re.compile(
     r"(?:TODAY|YESTERDAY|TOMORROW|THIS_(?:WEEK|MONTH|YEAR)|LAST_N_DAYS:\d+|NEXT_N_DAYS:\d+)\Z", re.I
@@ -202,11 +203,19 @@ class _Parser:
         self._expect("FROM")
         source = self._name()
         where = self._either() if self._accept("WHERE") else None
-        self._accept("WITH", "SECURITY_ENFORCED")
         order = self._order() if self._accept("ORDER", "BY") else ()
         limit = self._number() if self._accept("LIMIT") else None
+        offset_at = self._now.at
         offset = self._number() if self._accept("OFFSET") else 0
-        self._accept("ALL", "ROWS")
+        if offset > MAX_OFFSET:
+            message = f"Maximum SOQL offset allowed is {MAX_OFFSET}"
+            raise error_at(self._text, offset_at, "NUMBER_OUTSIDE_VALID_RANGE", message)
+        # Either marks what was found as seen by the user, which nothing here shows.
+        if not self._accept("FOR", "VIEW"):
+            self._accept("FOR", "REFERENCE")
+        if self._now.word == "ALL":
+            message = "ALL ROWS not allowed in this context"
+            raise error_at(self._text, self._now.at, "MALFORMED_QUERY", message)
         return Query(
             text=self._text,
             columns=tuple(columns),

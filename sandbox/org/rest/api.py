@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import ceil
 
 from sandbox.org.errors import KNOWN, Problem, Refused, bad_session, not_found, refused
 from sandbox.org.oauth.tokens import Session
@@ -94,9 +95,9 @@ def dispatch(call: Call) -> Response:
     parts = call.parts
     if not parts:
         call.allow("GET", "HEAD")
-        names = ("composite", "limits", "parameterizedSearch", "query", "queryAll", "search")
-        more = ("sobjects", "tooling")
-        return Response(200, {n: f"/services/data/{call.version}/{n}" for n in (*names, *more)})
+        resources = {n: f"/services/data/{call.version}/{n}" for n in sorted(_RESOURCES)}
+        identity = call.org.identity_url(call.session.user_id)
+        return Response(200, {**resources, "identity": identity})
     resource = _RESOURCES.get(parts[0])
     if resource is None:
         raise not_found()
@@ -125,6 +126,8 @@ def composites(call: Call) -> Response:
 
 
 def limits(call: Call) -> Response:
+    if len(call.parts) > 1:
+        raise not_found()
     call.allow("GET", "HEAD")
     if not call.actor.may("PermissionsViewSetup"):
         # That the right is needed is known; how its lack is answered is not confirmed.
@@ -132,6 +135,7 @@ def limits(call: Call) -> Response:
         raise refused(status, "INSUFFICIENT_ACCESS", message)
     budget = call.org.settings.daily_requests
     left = max(0, budget - call.org.usage.used())
+    files = sum(v.get("ContentSize", 0) for v in call.org.store["ContentVersion"].live.values())
     stored = 10 if call.org.settings.storage_full else 1024
     return Response(
         200,
@@ -141,7 +145,7 @@ def limits(call: Call) -> Response:
             "DailyBulkApiBatches": {"Max": 15_000, "Remaining": 15_000},
             "DailyBulkV2QueryJobs": {"Max": 10_000, "Remaining": 10_000},
             "DataStorageMB": {"Max": 1024, "Remaining": 0 if stored == 10 else 1000},
-            "FileStorageMB": {"Max": 1024, "Remaining": 1000},
+            "FileStorageMB": {"Max": 1024, "Remaining": max(0, 1024 - ceil(files / 2**20))},
             "SingleEmail": {"Max": 5_000, "Remaining": 5_000},
         },
     )
@@ -156,5 +160,5 @@ _RESOURCES: dict[str, Callable[[Call], Response]] = {
     "tooling": tooling.serve,
     "metadata": metadata.serve,
     "parameterizedSearch": search.parameterized,
-    "search": search.sosl,
+    "search": search.statement,
 }

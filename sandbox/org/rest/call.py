@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl, unquote
@@ -20,6 +20,8 @@ from sandbox.org.rules.access import Rights
 from sandbox.org.rules.saving import SaveOptions
 
 _UNSET: Any = object()
+MAX_JSON_BYTES = 50_000_000
+"""A file in base64 within it has 37.5 MB at most; larger ones need a multipart body."""
 
 
 @dataclass(slots=True)
@@ -47,6 +49,17 @@ def refusal(error: Refused) -> Response:
     return Response(error.status, [problem.as_rest() for problem in error.problems])
 
 
+class Query(dict[str, str]):
+    """The parameters of a URL: the last value of each name, and with `all` every one."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
+        super().__init__(pairs)
+        self._pairs = pairs
+
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self._pairs if key == name]
+
+
 @dataclass(slots=True, kw_only=True)
 class Call:
     """A call that passed authentication. `parts` are the path's segments after the version."""
@@ -54,7 +67,7 @@ class Call:
     org: Org
     method: str
     parts: list[str]
-    query: dict[str, str]
+    query: Query
     headers: Mapping[str, str]
     session: Session
     actor: Rights
@@ -73,6 +86,9 @@ class Call:
             kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind not in ("", "application/json"):
                 raise refused(415, "UNSUPPORTED_MEDIA_TYPE", "Unsupported Media Type")
+            if len(self.raw) > MAX_JSON_BYTES:
+                # The limit is documented, the refusal is not confirmed.
+                raise refused(413, "REQUEST_ENTITY_TOO_LARGE", "Request Entity Too Large")
             self.payload = read_json(self.raw)
         return self.payload
 
@@ -118,11 +134,11 @@ class Call:
         )
 
 
-def split_target(target: str) -> tuple[list[str], dict[str, str]]:
+def split_target(target: str) -> tuple[list[str], Query]:
     """A request target as decoded path segments and query; ``%2F`` stays inside its segment."""
     path, _, query = target.partition("?")
     parts = [unquote(part) for part in path.split("/") if part]
-    return parts, dict(parse_qsl(query, keep_blank_values=True))
+    return parts, Query(parse_qsl(query, keep_blank_values=True))
 
 
 def read_json(raw: bytes) -> Any:

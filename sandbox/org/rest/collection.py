@@ -8,7 +8,7 @@ from typing import Any
 from sandbox.org.data.schema import ObjectType
 from sandbox.org.data.store import Record
 from sandbox.org.errors import Refused, not_found, refused
-from sandbox.org.rest.call import Call, Response
+from sandbox.org.rest.call import Call, Query, Response
 from sandbox.org.rest.sobjects import external_id, show
 from sandbox.org.rules.access import visible_record
 from sandbox.org.rules.saving import Outcome
@@ -146,7 +146,7 @@ def _retrieve(call: Call, parts: list[str]) -> Response:
         listed, fields = body.get("ids", []), body.get("fields", [])
         if not _strings(listed) or not _strings(fields):
             raise refused(400, "JSON_PARSER_ERROR", "ids and fields must be lists of text")
-        call.query = {**call.query, "fields": ",".join(fields)}
+        call.query = Query([*call.query.items(), ("fields", ",".join(fields))])
     else:
         listed = [i for i in call.query.get("ids", "").split(",") if i]
     found: list[dict[str, Any] | None] = []

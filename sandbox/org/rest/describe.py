@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.org.data.schema import ObjectType
+from sandbox.org.data.state import MASTER_RECORD_TYPE
 from sandbox.org.rest.call import Call
 
 
@@ -76,18 +77,32 @@ def describe(call: Call, kind: ObjectType) -> dict[str, Any]:
         "lookupLayoutable": None,
         "namedLayoutInfos": [],
         "networkScopeFieldName": None,
-        "recordTypeInfos": [
-            {
-                "active": True,
-                "available": True,
-                "defaultRecordTypeMapping": True,
-                "developerName": "Master",
-                "master": True,
-                "name": "Master",
-                "recordTypeId": "012000000000000AAA",
-                "urls": {},
-            }
-        ],
+        "recordTypeInfos": _record_types(call, kind),
         "searchLayoutable": True,
         "supportedScopes": [{"label": "All", "name": "everything"}],
     }
+
+
+def _record_types(call: Call, kind: ObjectType) -> list[dict[str, Any]]:
+    """The active record types of an object, and the master type, which is the default here."""
+    rows = [
+        (row["Id"], row["Name"], row["DeveloperName"])
+        for row in call.org.store["RecordType"].live.values()
+        if row["SobjectType"] == kind.name and row.get("IsActive")
+    ]
+    return [
+        {
+            "active": True,
+            "available": True,
+            "defaultRecordTypeMapping": record_type_id == MASTER_RECORD_TYPE,
+            "developerName": developer_name,
+            "master": record_type_id == MASTER_RECORD_TYPE,
+            "name": name,
+            "recordTypeId": record_type_id,
+            "urls": {},
+        }
+        for record_type_id, name, developer_name in (
+            *rows,
+            (MASTER_RECORD_TYPE, "Master", "Master"),
+        )
+    ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sandbox.org.errors import refused
+from sandbox.org.errors import not_found, refused
 from sandbox.org.query.execution import QueryRun
 from sandbox.org.rest.call import Call, Response
+from sandbox.org.rest.columns import describe_columns
 
 
 def query(call: Call) -> Response:
@@ -19,6 +20,8 @@ def run_query(call: Call, parts: list[str], *, tooling: bool) -> Response:
     call.allow("GET", "HEAD")
     org = call.org
     resource = parts[0]
+    if len(parts) > 2:
+        raise not_found()
     if len(parts) == 2:
         locator, _, start = parts[1].partition("-")
         kept = org.cursors.find(locator)
@@ -37,6 +40,8 @@ def run_query(call: Call, parts: list[str], *, tooling: bool) -> Response:
         deleted=resource == "queryAll",
         tooling=tooling,
     )
+    if call.query.get("columns", "").lower() == "true":
+        return describe_columns(call, run)
     found = run.ids()
     if run.query.count:
         return Response(200, {"totalSize": len(found), "done": True, "records": []})

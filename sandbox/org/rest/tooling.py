@@ -12,7 +12,7 @@ from sandbox.org.data import ids
 from sandbox.org.data.schema import Field, ObjectType
 from sandbox.org.data.store import Record
 from sandbox.org.errors import KNOWN, not_found, refused
-from sandbox.org.rest.call import Call, Response
+from sandbox.org.rest.call import Call, Query, Response
 from sandbox.org.rest.custom_fields import NAME, container, from_metadata, to_metadata
 from sandbox.org.rest.queries import run_query
 
@@ -51,7 +51,7 @@ def _query(call: Call, parts: list[str]) -> Response:
     wants_metadata = re.search(r"select[^()]*\bMetadata\b.*\bfrom\b", text, re.I | re.S)
     if wants_metadata:
         bare = re.sub(r",\s*Metadata\b|\bMetadata\s*,", "", text, flags=re.I)
-        call.query = {**call.query, "q": bare}
+        call.query = Query([*call.query.items(), ("q", bare)])
     response = run_query(call, parts, tooling=True)
     if wants_metadata:
         rows = response.body["records"]

@@ -9,14 +9,13 @@ from collections.abc import Iterator, Sequence
 
 from sandbox.org.data import ids
 from sandbox.org.data.schema import Field, ObjectType
-from sandbox.org.data.state import State
+from sandbox.org.data.state import MASTER_RECORD_TYPE, State
 from sandbox.org.data.store import Record
 from sandbox.org.data.values import faults, missing
 from sandbox.org.errors import Problem
 from sandbox.org.rules.access import Rights, sees
 
 CONVERTED = Problem("CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead")
-_MASTER_RECORD_TYPE = "012000000000000AAA"
 
 
 def may_not(kind: ObjectType) -> Problem:
@@ -132,7 +131,7 @@ def _owner_problems(
 def _record_type_problems(state: State, kind: ObjectType, full: str) -> list[Problem]:
     found = state.store["RecordType"].live.get(full)
     fits = found is not None and found["SobjectType"] == kind.name and found.get("IsActive")
-    if fits or full == _MASTER_RECORD_TYPE:
+    if fits or full == MASTER_RECORD_TYPE:
         return []
     return [
         Problem(

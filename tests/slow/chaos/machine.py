@@ -28,8 +28,7 @@ from bridge.deadline import Deadline
 from bridge.delivery.creation import RecordCreator
 from bridge.delivery.deliver import Delivery
 from bridge.delivery.outbox import Envelope, Queues
-from bridge.errors import NotKept
-from bridge.http import Answer, Http, NoConnection, NoResponse
+from bridge.http import Http, NoConnection, NoResponse, Response
 from bridge.oauth.access_token import AccessToken
 from bridge.oauth.sessions import Sessions
 from bridge.records import ObjectName, Record
@@ -102,12 +101,12 @@ class OrgDoor(Http):
         body: bytes | None = None,
         deadline: Deadline,
         repeatable: bool = False,
-    ) -> Answer:
+    ) -> Response:
         trouble = self._fate.next()
         if trouble == "never sent":
             raise NoConnection("nobody listens")
         if trouble == "refused":
-            return Answer(503, {}, HTML)
+            return Response(503, {}, HTML)
         half = trouble == "half of it"
         if trouble == "session expired":
             self._org.oauth.expire_sessions()
@@ -127,8 +126,8 @@ class OrgDoor(Http):
         if trouble == "answer lost":
             raise NoResponse("the connection was reset")
         if trouble == "done, and said to have failed":
-            return Answer(503, {}, HTML)
-        return Answer(answer.status, answer.headers, answer.encoded())
+            return Response(503, {}, HTML)
+        return Response(answer.status, answer.headers, answer.encoded())
 
 
 class SqsDoor:
@@ -278,20 +277,19 @@ class Story(RuleBasedStateMachine):
     def _ask(self, number: int, troubles: list[str], *, at_once: bool) -> None:
         self.fate.set(troubles)
         try:
-            self.creator.create(
+            outcome = self.creator.create(
                 self._record(number),
                 request_id="r",
                 deadline=Deadline.after(8),
                 at_once=at_once,
             )
-        except NotKept:
-            return
         except Killed:
             self.new_environment()
             return
         finally:
             self.fate.set([])
-        self.accepted.add(number)
+        if outcome.name != "not_kept":
+            self.accepted.add(number)
 
     def _record(self, number: int) -> Record:
         kind = self.kinds[number]

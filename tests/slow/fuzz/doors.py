@@ -29,7 +29,7 @@ from bridge.delivery.creation import RecordCreator
 from bridge.delivery.deliver import Delivery
 from bridge.delivery.outbox import Queues
 from bridge.errors import BadRequest, BridgeError, CredentialsLost
-from bridge.http import Answer, NoConnection, NoResponse
+from bridge.http import NoConnection, NoResponse, Response
 from bridge.oauth.grant import GRANT_DESCRIPTIONS
 from bridge.oauth.refresher import TokenRefresher
 from bridge.oauth.sessions import Sessions
@@ -175,7 +175,7 @@ class Keyed(SmallAws):
 class Happening:
     """What the other side does with a call: an answer or an exception, after some time."""
 
-    what: Answer | Exception
+    what: Response | Exception
     seconds: float = 0.0
 
 
@@ -183,12 +183,12 @@ class MadeUp(Scripted):
     """Does what a list says, then for ever what stands last in it. Knows what it answered."""
 
     def __init__(self, happens: list[Happening], *, clock: Clock | None = None) -> None:
-        super().__init__(lambda call: Answer(500, {}, b""))
+        super().__init__(lambda call: Response(500, {}, b""))
         self._left = list(happens)
         self._clock = clock
-        self.given: list[tuple[Call, Answer]] = []
+        self.given: list[tuple[Call, Response]] = []
 
-    def send(self, method: str, url: str, **asked: Any) -> Answer:
+    def send(self, method: str, url: str, **asked: Any) -> Response:
         deadline: Deadline = asked["deadline"]
         headers: Mapping[str, str] = asked["headers"]
         call = Call(method, url, headers, asked.get("body"), bool(asked.get("repeatable")), 0.0)
@@ -246,7 +246,7 @@ class Stand:
         """The answer to an event, looked at: its shape, its time, what was logged on the way."""
         started = time.monotonic()
         with self.telemetry.heard():
-            reply = self.api.answer(event, Context())
+            reply = self.api.respond(event, Context())
         assert time.monotonic() - started < BUDGET_SECONDS + 1.5
         if self.telemetry.faults:
             raise self.telemetry.faults[0]
@@ -626,7 +626,7 @@ def _signs(secret: str | None) -> bool:
     return isinstance(key, str) and bool(key.strip()) and key.isascii()
 
 
-def _granted(call: Call, answer: Answer) -> dict[str, Any] | None:
+def _granted(call: Call, answer: Response) -> dict[str, Any] | None:
     """The token answer that this is, if it can be believed (but for its signature)."""
     said = _json(answer.body)
     if answer.status == 200 and not isinstance(said, dict):

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from bridge.http import Answer, NoConnection, NoResponse
+from bridge.http import NoConnection, NoResponse, Response
 from tests.slow.fuzz.doors import Happening
 from tests.unit.doubles import KEY
 
@@ -92,7 +92,7 @@ said_by_salesforce = (
     | st.fixed_dictionaries({"records": st.lists(entries, max_size=2) | values})
 ).map(lambda said: json.dumps(said).encode())
 answers = st.builds(
-    Answer,
+    Response,
     st.sampled_from([200, 201, 204, 300, 302, 400, 401, 403, 404, 405, 409, 415, 429, 500, 503]),
     st.dictionaries(
         st.sampled_from(["Sforce-Limit-Info", "Location", "x-sfdc-request-id"]),

@@ -30,7 +30,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from bridge.delivery.outbox import Envelope, UnreadableEnvelope
 from bridge.errors import SalesforceProblem, Unavailable
-from bridge.http import Answer, NoConnection, NoResponse
+from bridge.http import NoConnection, NoResponse, Response
 from bridge.records import ObjectName, Record
 from bridge.salesforce.responses import (
     derived_at_fault,
@@ -76,13 +76,13 @@ def _head(text: str) -> tuple[str, dict[str, str], str]:
     return first, {name.strip(): value.strip() for name, _, value in pairs if name.strip()}, body
 
 
-def read_answer(text: str) -> Answer:
+def read_answer(text: str) -> Response:
     """An answer as it is written in a seed."""
     first, headers, body = _head(text)
     digits = first.strip()[:3]
     status = int(digits) if digits.isascii() and digits.isdigit() else 200
     # What urllib3 hands on has a status of three digits, and no line break in a header.
-    return Answer(min(max(status, 100), 599), headers, body.encode("utf-8", "surrogatepass"))
+    return Response(min(max(status, 100), 599), headers, body.encode("utf-8", "surrogatepass"))
 
 
 def read_happenings(text: str) -> list[Happening]:
@@ -90,7 +90,7 @@ def read_happenings(text: str) -> list[Happening]:
     happens = []
     for part in _parts(text, "----"):
         if part.startswith("!"):
-            what: Answer | Exception = NoConnection("cannot be reached")
+            what: Response | Exception = NoConnection("cannot be reached")
             if part.startswith("!!"):
                 what = NoResponse("broke off")
             happens.append(Happening(what, seconds=20.0 if part.startswith("!!!") else 0.0))
@@ -162,7 +162,7 @@ def salesforce_answer(data: bytes) -> None:
     name: ObjectName = "Case" if first.startswith("Case") else "Lead"
     happens = read_happenings(rest)
     for happening in happens:
-        if isinstance(happening.what, Answer):
+        if isinstance(happening.what, Response):
             _read_in_every_way(happening.what, name)
     stand = Stand(name, MadeUp(happens))
     body = {"LastName": "Okafor", "bird": {"channel": "sms", "text": "t", "sender": "+31612345678"}}
@@ -178,7 +178,7 @@ def salesforce_answer(data: bytes) -> None:
         assert stand.kept() == 1
 
 
-def _read_in_every_way(answer: Answer, name: ObjectName) -> None:
+def _read_in_every_way(answer: Response, name: ObjectName) -> None:
     """Each reader answers or raises a SalesforceProblem, and invents no record."""
     record = Record(
         object=name,
@@ -258,7 +258,7 @@ def stored_values(data: bytes) -> None:
         secret=secret or None,
         stored=stored or None,
         pending=pending or None,
-        org=MadeUp([Happening(Answer(200, {}, json.dumps(token).encode()))], clock=clock),
+        org=MadeUp([Happening(Response(200, {}, json.dumps(token).encode()))], clock=clock),
         clock=clock,
     )
 

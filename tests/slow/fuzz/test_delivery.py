@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from bridge.http import Answer
+from bridge.http import Response
 from tests.slow.fuzz.doors import Clock, Happening, MadeUp, deliver
 from tests.slow.fuzz.made_up import FUZZ, codes, entries, happenings, ids, texts, values
 from tests.unit.doubles import KEY
@@ -78,7 +78,7 @@ pages = st.fixed_dictionaries(
     },
 )
 answers_to_many = (st.lists(results, max_size=4) | pages).map(
-    lambda said: Happening(Answer(200, {}, json.dumps(said).encode()))
+    lambda said: Happening(Response(200, {}, json.dumps(said).encode()))
 )
 
 
@@ -97,7 +97,7 @@ def test_every_message_is_accounted_for(
 
 def sure(records: int) -> Happening:
     said = [{"id": "00Q8d0000000001AAA", "success": True, "errors": []}] * records
-    return Happening(Answer(200, {}, json.dumps(said).encode()))
+    return Happening(Response(200, {}, json.dumps(said).encode()))
 
 
 @FUZZ
@@ -120,5 +120,5 @@ def test_one_answer_to_everything_ends_in_time(code: str, count: int, seconds: f
         for number in range(count)
     ]
     clock = Clock()
-    org = MadeUp([Happening(Answer(400, {}, said), seconds)], clock=clock)
+    org = MadeUp([Happening(Response(400, {}, said), seconds)], clock=clock)
     deliver({"Records": records}, org, clock=clock)

@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from bridge.http import Answer
+from bridge.http import Response
 from bridge.records import ObjectName
 from tests.slow.fuzz.doors import ID, Clock, Happening, MadeUp, Stand
 from tests.slow.fuzz.made_up import FUZZ, happenings, texts, values
@@ -135,7 +135,7 @@ def test_what_is_no_event_at_all_is_answered_too(name: ObjectName | None, event:
 @pytest.mark.parametrize("name", ["Lead", "Case"])
 @FUZZ
 @given(happens=st.lists(happenings, min_size=1, max_size=6))
-@example(happens=[Happening(Answer(201, {}, b'{"id": "short"}'))])
+@example(happens=[Happening(Response(201, {}, b'{"id": "short"}'))])
 def test_no_answer_of_salesforce_s_loses_a_record(
     name: ObjectName, happens: list[Happening]
 ) -> None:

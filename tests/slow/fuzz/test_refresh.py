@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from bridge.http import Answer, NoConnection, NoResponse
+from bridge.http import NoConnection, NoResponse, Response
 from tests.slow.fuzz.doors import Clock, Happening, MadeUp, failing_at, refresh
 from tests.slow.fuzz.made_up import FUZZ, answers, texts, values
 
@@ -89,7 +89,7 @@ def form(grant: dict[str, Any]) -> bytes:
 
 
 answered = st.builds(
-    Answer,
+    Response,
     st.sampled_from([200, 200, 200, 400, 403, 503]),
     st.just({}),
     grants.map(lambda said: json.dumps(said).encode())
@@ -176,7 +176,7 @@ def test_nothing_costs_the_connection(
     happens=st.lists(st.builds(Happening, answered), min_size=1, max_size=4),
     failing=st.sets(st.integers(1, 25), max_size=6),
 )
-@example([Happening(Answer(200, {}, b'{"access_token": "a", "refresh_token": {"b": 1}}'))], set())
+@example([Happening(Response(200, {}, b'{"access_token": "a", "refresh_token": {"b": 1}}'))], set())
 def test_what_salesforce_rotated_is_kept_whatever_aws_refuses(
     happens: list[Happening], failing: set[int]
 ) -> None:
@@ -197,7 +197,7 @@ def test_what_salesforce_rotated_is_kept_whatever_aws_refuses(
 def test_credentials_are_sent_where_the_secret_says_or_nowhere(url: str) -> None:
     clock = Clock()
     grant = json.dumps({"access_token": "a", "instance_url": INSTANCE}).encode()
-    org = MadeUp([Happening(Answer(200, {}, grant))], clock=clock)
+    org = MadeUp([Happening(Response(200, {}, grant))], clock=clock)
     secret = {"client_id": "client", "refresh_token": "refresh-0", "login_url": url}
     refresh(None, secret=json.dumps(secret), stored=None, pending=None, org=org, clock=clock)
     for call in org.calls:

@@ -1,4 +1,4 @@
-"""HTTP handler for records: POST makes one, GET tells what became of one.
+"""HTTP handler for records: POST makes one, GET finds one by its key.
 
 Whatever goes wrong, the caller gets a response of the API's own shape. `?errors=inline` makes it a
 200, for flow steps that stop on anything else.
@@ -21,11 +21,10 @@ from bridge.api.replies import (
     unknown_reply,
 )
 from bridge.api.request import HttpRequest, gateway_request_id, read_record
-from bridge.deadline import Deadline, answer_by
-from bridge.delivery.creation import Created, Failed, Outcome, Queued, RecordCreator
+from bridge.deadline import Deadline, respond_by
+from bridge.delivery.creation import Outcome, RecordCreator
 from bridge.errors import (
     BadRequest,
-    BridgeError,
     DuplicatesDetected,
     Ignored,
     NoSuchRoute,
@@ -77,7 +76,7 @@ class RecordApi:
         self._settings = settings
         self._telemetry = telemetry
 
-    def answer(self, event: Any, context: LambdaContext) -> dict[str, Any]:
+    def respond(self, event: Any, context: LambdaContext) -> dict[str, Any]:
         """The response to one proxy event."""
         self._telemetry.begin(
             getattr(context, "aws_request_id", ""), correlation_id=gateway_request_id(event)
@@ -89,7 +88,7 @@ class RecordApi:
             if request.method not in ("GET", "POST"):
                 # No route has another method: a HEAD or a DELETE must not make a record.
                 raise NoSuchRoute("there is nothing at this method: GET and POST are taken")
-            deadline = answer_by(
+            deadline = respond_by(
                 requested_at_ms=request.requested_at_ms,
                 budget_seconds=self._settings.response_budget_seconds,
                 function_seconds=context.get_remaining_time_in_millis() / 1000,
@@ -125,17 +124,17 @@ class RecordApi:
 
     def _create(self, request: HttpRequest, deadline: Deadline) -> Reply:
         started = time.perf_counter()
-        asked = read_record(request, self._object, settings=self._settings)
-        record = asked.record
-        if asked.unresolved_keys:
+        requested = read_record(request, self._object, settings=self._settings)
+        record = requested.record
+        if requested.unresolved_keys:
             self._telemetry.warn(
-                "unresolved_key", object=record.object, key_source=asked.key_source
+                "unresolved_key", object=record.object, key_source=requested.key_source
             )
             self._telemetry.count("UnresolvedKeys")
         for event, metric, paths in (
-            ("unread_parts", "PartsUnread", asked.unread),
-            ("texts_cut", "TextsCut", asked.cut),
-            ("message_without_id", "MessagesWithoutId", ("id",) if asked.without_id else ()),
+            ("unread_parts", "PartsUnread", requested.unread),
+            ("texts_cut", "TextsCut", requested.cut),
+            ("message_without_id", "MessagesWithoutId", ("id",) if requested.without_id else ()),
         ):
             if paths:
                 self._telemetry.warn(event, object=record.object, fields=paths)
@@ -154,7 +153,7 @@ class RecordApi:
         return outcome_reply(outcome, record, has_key=bool(self._settings.external_id_field))
 
     def _find(self, request: HttpRequest, object_name: ObjectName, deadline: Deadline) -> Reply:
-        keys = request.asked_keys()
+        keys = request.requested_keys()
         if not self._settings.external_id_field:
             detail = "No external-id field is configured to look it up by."
             return unknown_reply(object_name, keys[0], detail)
@@ -169,22 +168,14 @@ class RecordApi:
                 "rejected, merged or deleted."
             )
             return unknown_reply(object_name, keys[0], detail)
-        key, created = found
-        return found_reply(created, object_name, key)
+        key, outcome = found
+        return found_reply(outcome, object_name, key)
 
     def _record(self, record: Record, outcome: Outcome, milliseconds: float) -> None:
         """Log and count one record."""
-        problem: BridgeError | None = None
-        if isinstance(outcome, Created):
-            name = "created" if outcome.new else "exists"
-        elif isinstance(outcome, Queued):
-            name, problem = "queued", outcome.why
-        else:
-            name = "not_kept" if isinstance(outcome, Failed) else "rejected"
-            problem = outcome.problem
-        cost = outcome.cost
+        problem, cost = outcome.problem, outcome.cost
         self._telemetry.record(
-            name,
+            outcome.name,
             object_name=record.object,
             channel=record.channel,
             key=record.key,

@@ -1,4 +1,4 @@
-"""From an API Gateway event to a record: what a caller may send, read once and at the door.
+"""Requests of the API: an API Gateway event is read into a record, once, before anything else.
 
 Any key that is a Salesforce field name goes to Salesforce as it is; `bird` says where the message
 came from. Field names are compared without case, as Salesforce does.
@@ -101,7 +101,7 @@ class HttpRequest:
         preferences = self.headers.get("prefer", "").lower().split(",")
         return any(p.split(";")[0].strip() == "respond-async" for p in preferences)
 
-    def asked_keys(self) -> list[str]:
+    def requested_keys(self) -> list[str]:
         """The stored forms of the key in a GET's path or query, most likely first.
 
         Whether a path parameter arrives percent-decoded is the gateway's affair, so both readings
@@ -182,7 +182,7 @@ def read_record(
     )
     if message and not explicit and is_opt_out(message):
         raise Ignored(f"the text is {message.text.strip()} alone, an opt-out", event="opt-out")
-    derived = derived_fields(
+    derived, shortened = derived_fields(
         message,
         object_name,
         given={name.lower() for name in explicit},
@@ -192,14 +192,14 @@ def read_record(
         record=Record(
             object=object_name,
             key=key,
-            fields={**explicit, **derived.fields},
-            derived=frozenset(derived.fields),
+            fields={**explicit, **derived},
+            derived=frozenset(derived),
             channel=message.channel.name if message else NONE,
         ),
         key_source=key_source,
         unresolved_keys=unresolved,
         unread=message.unread if message else (),
-        cut=derived.cut,
+        cut=shortened,
         without_id=bool(message and message.forwarded and not message.message_id),
     )
 
@@ -234,11 +234,11 @@ def _read_shape(body: Mapping[str, Any], request: HttpRequest) -> BirdMessage | 
 def _chosen_object(request: HttpRequest, message: BirdMessage | None) -> ObjectName:
     """What to make where the address does not say: as the query says, as the flow says, or as the
     table of channels does. Raises BadRequest."""
-    for said in (request.query.get("object", ""), message.object if message else ""):
-        if is_absent(said):
+    for name_given in (request.query.get("object", ""), message.object if message else ""):
+        if is_absent(name_given):
             continue
         for name in OBJECTS:
-            if said.strip().lower() == name.lower():
+            if name_given.strip().lower() == name.lower():
                 return name
         raise BadRequest("object is neither Lead nor Case")
     if message is None:
@@ -395,7 +395,7 @@ def _read_form(text: str) -> dict[str, Any]:
 
 
 def _whole_characters(text: str) -> str:
-    """A text with half characters replaced."""
+    """A text with its lone surrogates replaced."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -404,7 +404,7 @@ def _whole_characters(text: str) -> str:
 
 
 def _without_lone_surrogates(value: Any) -> Any:
-    """The same with half characters replaced: they are no text and no system takes them."""
+    """The same with lone surrogates replaced: no system takes them as text."""
     if isinstance(value, str):
         return _whole_characters(value)
     if isinstance(value, dict):

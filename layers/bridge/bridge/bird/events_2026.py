@@ -134,8 +134,8 @@ def _read_apple(content: Content, message: Part) -> None:
     content.say(said.words("body").replace(_PLACE_OF_ATTACHMENT, ""))
     interactive = said.part("interactive_data")
     reply, data = interactive.part("reply_message"), interactive.part("data")
-    _read_answer(content, data)
-    content.say(*(reply.text(name) for name in _BUBBLE))
+    rows = _read_answer(content, data)
+    content.say(*(text for text in map(reply.text, _BUBBLE) if text not in rows))
     if app := joined((interactive.text("app_name"), interactive.text("url"))):
         content.lines.append(f"App: {app}")
     for part in said.parts("attachments"):
@@ -150,8 +150,8 @@ _BUBBLE = (
 )
 
 
-def _read_answer(content: Content, data: Part) -> None:
-    """What was chosen or filled in; not the choices beside it."""
+def _read_answer(content: Content, data: Part) -> list[str]:
+    """What was chosen or filled in, not the choices beside it; the chosen rows are returned."""
     quick = data.part("quick_reply")
     chosen = quick.text("selected_identifier")
     for item in quick.parts("items"):
@@ -159,10 +159,12 @@ def _read_answer(content: Content, data: Part) -> None:
             content.say(item.text("title"))
             chosen = ""
     content.say(chosen)
+    rows = []
     for section in data.part("list_picker").parts("sections"):
         title = section.text("title")
         for item in section.parts("items"):
-            row = joined((item.text("title"), item.text("subtitle")))
+            rows.append(item.text("title"))
+            row = joined((rows[-1], item.text("subtitle")))
             content.say(f"{title}: {row}" if title else row)
     if event := data.part("event"):
         slots = [
@@ -182,3 +184,4 @@ def _read_answer(content: Content, data: Part) -> None:
     for name, key in (("payment", "state"), ("authenticate", "status")):
         if name in data:
             content.lines.append(f"{name.capitalize()}: {data.part(name).text(key) or IN_BIRD}")
+    return rows

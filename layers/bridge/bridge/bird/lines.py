@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
-from bridge.bird.part import IN_BIRD, Keys, Part, of_type
+from bridge.bird.part import IN_BIRD, Part, Shows, of_type
 
 _CARD_MARKS = ("BEGIN:", "END:", "VERSION:", "PRODID:", "REV:", "UID:", "PHOTO", "N:")
 _LINKS = ("url", "URL", "link", "mediaUrl", "media_url", "href", "source_url")
@@ -68,17 +69,13 @@ class Content:
         """The ad or link that brought the customer; `more` holds its ids."""
         source, url = part.text("source"), more.text("source_url")
         number, click = more.text("source_id"), more.text("tracking_id")
-        words = [part.text("title"), part.text("text"), url, more.text("media_url")]
+        title = part.text("title")
+        words = [title, part.text("text"), url, more.text("media_url")]
         words += [f"source {number}" if number else "", f"click {click}" if click else ""]
         words += [part.text("group"), source if source.lower() != "ad" else ""]
         if line := joined(words):
             self.lines.append(f"Ad: {line}")
-        self.referral |= {
-            "adId": number,
-            "adUrl": url,
-            "clickId": click,
-            "adTitle": part.text("title"),
-        }
+        self.referral |= {"adId": number, "adUrl": url, "clickId": click, "adTitle": title}
 
     def ordered(self, quantity: str, product: str, price: str, catalog: str) -> None:
         """An item of an order."""
@@ -88,11 +85,8 @@ class Content:
     def contact_card(self, card: Part) -> None:
         """A card: name, organisation, every number and address, and what else its file holds."""
         name, org = card.part("name"), card.part("org")
-        whole = " ".join(
-            filter(
-                None, map(name.text, ("prefix", "first_name", "middle_name", "last_name", "suffix"))
-            )
-        )
+        parts = map(name.text, ("prefix", "first_name", "middle_name", "last_name", "suffix"))
+        whole = " ".join(filter(None, parts))
         formatted = name.text("formatted_name")
         words = [formatted, "" if set(whole.split()) <= set(formatted.split()) else whole]
         words += [org.text("company"), org.text("department"), org.text("title")]
@@ -108,17 +102,17 @@ class Content:
                 words.append(f"{value} ({label})".strip() if label else value)
         words.append(card.text("birthday"))
         shown = joined(words)
-        for line in card.words("vcard").splitlines():
+        for line in re.sub(r"\r?\n[ \t]", "", card.words("vcard")).splitlines():
             value = line.strip().partition(":")[2].replace("\\", "").strip("; ") or line.strip()
             if not line.strip().upper().startswith(_CARD_MARKS) and value not in shown:
                 shown = joined((shown, value.replace(";", " ")))
         self.lines.append(f"Contact card: {shown}" if shown else "Contact card")
 
-    def finished(self, body: Part, technical: Keys, kind: str) -> dict[str, Any]:
+    def finished(self, body: Part, shows: Shows, kind: str) -> dict[str, Any]:
         """The message's part of this, once all is read: at the end of the lines stands what nobody
         read, and where nothing can be shown at all, the type's name."""
         unread: dict[str, None] = {}
-        for path, line in body.unread(technical):
+        for path, line in body.unread(shows):
             unread[path] = None
             self.lines.append(line)
         if not (self.texts or self.lines or self.headline):

@@ -7,7 +7,6 @@ in UTF-16 code units (Salesforce's characters), and never invented.
 from __future__ import annotations
 
 from collections.abc import Callable, Set
-from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.bird.message import REFERRAL, BirdMessage
@@ -49,13 +48,8 @@ _MARKED = frozenset({"description", "links", "subject", "text"})
 _LONGEST = 131_072
 
 
-@dataclass(frozen=True)
-class Filled:
-    """The fields that a message fills."""
-
-    fields: dict[str, Any] = field(repr=False)
-    cut: tuple[str, ...] = ()
-    """Names of those whose text did not fit."""
+Filled = tuple[dict[str, Any], tuple[str, ...]]
+"""Fields, and the names of those whose text did not fit."""
 
 
 def fill(message: BirdMessage, object_name: ObjectName) -> Filled:
@@ -74,7 +68,7 @@ def fill(message: BirdMessage, object_name: ObjectName) -> Filled:
                 kept = message.description(how.length)
         fields[name] = kept
     fields.update(message.channel.values.get(object_name, {}))
-    return Filled(fields, tuple(shortened))
+    return fields, tuple(shortened)
 
 
 def derived_fields(
@@ -85,15 +79,14 @@ def derived_fields(
     default_company: str,
 ) -> Filled:
     """What is filled in beside the fields that were `given` (their names in lower case)."""
-    filled = fill(message, object_name) if message else Filled({})
-    fields = dict(filled.fields)
+    fields, shortened = fill(message, object_name) if message else ({}, ())
     # A channel's own Company, in the table, says more than the parameter for all of them.
     if object_name == "Lead" and default_company and "company" not in map(str.lower, fields):
         fields["Company"] = cut(default_company, 255)
     if "lastname" in given:
         fields.pop("FirstName", None)  # never a half of one name with a half of another
     fields = {name: value for name, value in fields.items() if name.lower() not in given}
-    return Filled(fields, tuple(name for name in filled.cut if name in fields))
+    return fields, tuple(name for name in shortened if name in fields)
 
 
 def is_opt_out(message: BirdMessage) -> bool:

@@ -27,41 +27,41 @@ _LEAST_TEXT = 1_000
 """Characters of the customer's own words that stay before the lines that follow them are cut."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class BirdMessage:
-    """What a customer sent, and where it came from. Everything personal is out of `repr`."""
+    """What a customer sent, and where it came from. Nothing personal is in its `repr`."""
 
     channel: Channel
-    called: str = field(repr=False, default="")
+    called: str = ""
     """The channel as the body calls it, where the table does not know it."""
-    message_id: str = field(repr=False, default="")
+    message_id: str = ""
     """As it came, an unresolved variable too: whoever makes a key of it has to notice."""
-    conversation_id: str = field(repr=False, default="")
-    contact_id: str = field(repr=False, default="")
-    sent_at: str = field(repr=False, default="")
+    conversation_id: str = ""
+    contact_id: str = ""
+    sent_at: str = ""
     """When the customer sent it, RFC 3339."""
-    sender: str = field(repr=False, default="")
+    sender: str = ""
     sender_kind: SenderKind | None = None
     """What the sender is, where the message itself says so; else the channel does."""
-    handles: tuple[str, ...] = field(repr=False, default=())
+    handles: tuple[str, ...] = ()
     """Further identifiers of the sender that are neither a phone number nor an address."""
-    display_name: str = field(repr=False, default="")
-    other_names: tuple[str, ...] = field(repr=False, default=())
+    display_name: str = ""
+    other_names: tuple[str, ...] = ()
     """Further display names, some of them empty."""
-    first_name: str = field(repr=False, default="")
-    last_name: str = field(repr=False, default="")
-    known_phone: str = field(repr=False, default="")
+    first_name: str = ""
+    last_name: str = ""
+    known_phone: str = ""
     """The sender's phone, where the message gives it beside the sender; likewise the address."""
-    known_email: str = field(repr=False, default="")
-    headline: str = field(repr=False, default="")
+    known_email: str = ""
+    headline: str = ""
     """A subject: of an e-mail, an MMS, an Apple message."""
-    text: str = field(repr=False, default="")
+    text: str = ""
     """The customer's own words, as typed."""
-    details: tuple[str, ...] = field(repr=False, default=())
+    details: tuple[str, ...] = ()
     """What came besides the text, a line each: links to media, a place, a pressed button."""
-    links: tuple[str, ...] = field(repr=False, default=())
-    tags: tuple[str, ...] = field(repr=False, default=())
-    referral: Mapping[str, str] = field(repr=False, default_factory=dict)
+    links: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    referral: Mapping[str, str] = field(default_factory=dict)
     """The ids and links of REFERRAL."""
     object: str = ""
     """The object that the flow chose, as it wrote it; empty: the channel's."""
@@ -69,6 +69,9 @@ class BirdMessage:
     """Paths of the keys that no reader knows; what stood there is among the details."""
     forwarded: bool = False
     """Whether it is a body of Bird's own, which ought to bring an id."""
+
+    def __repr__(self) -> str:
+        return f"BirdMessage(channel={self.channel.name!r})"
 
     @classmethod
     def parse(cls, bird: Mapping[str, Any]) -> BirdMessage:
@@ -111,7 +114,7 @@ class BirdMessage:
             # A flow's own key, or one that is spelled wrongly: rare, and its words are kept.
             from bridge.bird.part import Part
 
-            for path, line in Part(bird).unread(_KNOWN_OF_FLOWS):
+            for path, line in Part(bird).unread(lambda keys: keys[0].lower() not in KEYS):
                 unread[path] = None
                 details.append(line)
         return cls(
@@ -249,17 +252,6 @@ class BirdMessage:
             if shown := one_line(fallback):
                 return "", shown
         return "", f"{self.channel.label} contact"
-
-
-class _FlowKeys:
-    """The keys of `bird` that are read: none of them is shown as an unknown one."""
-
-    @staticmethod
-    def shows(keys: list[str]) -> bool:
-        return keys[0].lower() not in KEYS
-
-
-_KNOWN_OF_FLOWS = _FlowKeys()
 
 
 def _words(*texts: str) -> set[str]:

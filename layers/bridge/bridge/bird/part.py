@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from bridge.bird.texts import as_text, is_absent, one_line
 
@@ -27,36 +27,27 @@ _LABEL = ("name", "value")
 Where = tuple[str | int, ...]
 
 
-class Keys(Protocol):
-    """A list of keys that are not shown."""
-
-    def shows(self, keys: list[str]) -> bool | None:
-        """Whether what is below these keys is shown; None: where it is a phrase."""
+Shows = Callable[[list[str]], bool | None]
+"""Whether what is below these keys is shown to people; None: where it is a phrase."""
 
 
-class TechnicalKeys:
-    """Keys that tell a person nothing: `technical_keys.json` lists them, each list with its reason.
+def technical_keys(shape: str) -> Shows:
+    """By the list of keys that tell a person nothing, in `technical_keys.json` with its reasons.
 
     `a.b` is that path and all below it, `*.a.b` the same anywhere. What is below a path that ends
     with `?` is anybody's: ids and single words are technical, a phrase is not.
     """
+    text = Path(__file__).with_name("technical_keys.json").read_text(encoding="utf-8")
+    paths = frozenset(" ".join(json.loads(text)[shape].values()).split())
 
-    def __init__(self, paths: Iterable[str]) -> None:
-        self._paths = frozenset(" ".join(paths).split())
-
-    def shows(self, keys: list[str]) -> bool | None:
-        """Whether the list names neither this path nor its end."""
+    def shows(keys: list[str]) -> bool | None:
         path = ".".join(keys)
         ends = (f"*.{'.'.join(keys[start:])}" for start in range(len(keys)))
-        if path in self._paths or any(end in self._paths for end in ends):
+        if path in paths or any(end in paths for end in ends):
             return False
-        return None if f"{path}?" in self._paths else True
+        return None if f"{path}?" in paths else True
 
-
-def technical_keys(shape: str) -> TechnicalKeys:
-    """The list for the bodies of one of the readers."""
-    lists = json.loads(Path(__file__).with_name("technical_keys.json").read_text("utf-8"))
-    return TechnicalKeys(lists[shape].values())
+    return shows
 
 
 class Part:
@@ -137,13 +128,13 @@ class Part:
         """Count these as read, with all that is below them; without names, all of it."""
         self._read.update((*self._path, name) for name in names or self._value)
 
-    def unread(self, technical: Keys) -> Iterator[tuple[str, str]]:
+    def unread(self, shows: Shows) -> Iterator[tuple[str, str]]:
         """What nobody read: the path as it may be logged, and the line for the record.
 
         A value that is long or looks like a secret is not shown whole. After MOST_LINES lines
         there is one more that says that there is more.
         """
-        leaves = self._leaves(self._value, self._path, technical, phrases=False)
+        leaves = self._leaves(self._value, self._path, shows, phrases=False)
         for shown, (path, value) in enumerate(leaves):
             keys = [key for key in path if isinstance(key, str)]
             safe = ".".join(key if _KEY.fullmatch(key) else "other" for key in keys)
@@ -158,18 +149,18 @@ class Part:
             yield safe[-100:], f"{'.'.join(map(one_line, keys))[:200]}: {line}"
 
     def _leaves(
-        self, value: object, path: Where, technical: Keys, *, phrases: bool
+        self, value: object, path: Where, shows: Shows, *, phrases: bool
     ) -> Iterator[tuple[Where, str]]:
         """Every text, number and mark that nobody read, with where it stands."""
-        shows = technical.shows([key for key in path if isinstance(key, str)]) if path else True
-        if path in self._read or shows is False:
+        shown = shows([key for key in path if isinstance(key, str)]) if path else True
+        if path in self._read or shown is False:
             return
-        phrases = phrases or shows is None
+        phrases = phrases or shown is None
         inner: Iterable[tuple[str | int, object]]
         if isinstance(value, (dict, list)):
             inner = value.items() if isinstance(value, dict) else enumerate(value)
             for key, one in inner:
-                yield from self._leaves(one, (*path, key), technical, phrases=phrases)
+                yield from self._leaves(one, (*path, key), shows, phrases=phrases)
             return
         text = str(value).lower() if isinstance(value, bool) else as_text(value)
         if not is_absent(text) and (not phrases or " " in text.strip()):

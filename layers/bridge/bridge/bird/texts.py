@@ -13,7 +13,7 @@ MISSING = frozenset({"null", "NULL", "(null)", "undefined", "None"})
 """What programs write for a value that they do not have. No customer is called that, in this
 spelling (docs/adr/0047)."""
 
-_UNRESOLVED = re.compile(r"\s*(?:\{\{(?:(?!\}\}).)*\}\}\s*)+", re.DOTALL)
+_UNRESOLVED = r"(?s)\s*(?:\{\{(?:(?!\}\}).)*\}\}\s*)+"
 
 
 def is_absent(value: Any) -> bool:
@@ -21,7 +21,7 @@ def is_absent(value: Any) -> bool:
     if value is None:
         return True
     return isinstance(value, str) and (
-        not value.strip() or ("{{" in value and _UNRESOLVED.fullmatch(value) is not None)
+        not value.strip() or ("{{" in value and re.fullmatch(_UNRESOLVED, value) is not None)
     )
 
 

@@ -36,7 +36,7 @@ from bridge.bird import channels_api, conversations_v1, events_2026
 from bridge.bird.channels import channel_named
 from bridge.bird.lines import Content
 from bridge.bird.message import BirdMessage
-from bridge.bird.part import Part, TechnicalKeys
+from bridge.bird.part import Part
 
 FIELDS = frozenset(
     {
@@ -52,7 +52,7 @@ FIELDS = frozenset(
 """Standard fields of Lead and Case that a caller may name, in lower case (Object Reference)."""
 
 _DOTTED = re.compile(r"[a-z0-9_]+(?:\.[a-z0-9_]+)+")
-_QUERY = TechnicalKeys(["errors object channel key"])
+_QUERY = ("errors", "object", "channel", "key")
 """Parameters of ours, where an SMS came in the query."""
 
 
@@ -147,7 +147,7 @@ def _read_forwarded_sms(body: Mapping[str, Any], channel: str) -> BirdMessage:
         channel=channel_named(channel or "sms"),
         message_id=message_id,
         sender=sender,
-        **content.finished(sms, _QUERY, "text"),
+        **content.finished(sms, lambda keys: keys[0] not in _QUERY, "text"),
     )
 
 

@@ -92,7 +92,7 @@ class Batch:
 def read_batch(event: Any) -> Batch:
     """The messages of an SQS event; those with the same object and key are one item, the first's.
 
-    Raises BadRequest where a message has no id: SQS could not be told to keep it.
+    Raises BadRequest where a message has no id: SQS could not be made to keep it.
     """
     messages = event.get("Records") or [] if isinstance(event, dict) else None
     if not isinstance(messages, list):

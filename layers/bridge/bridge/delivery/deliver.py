@@ -8,7 +8,7 @@ key makes that harmless.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -154,13 +154,12 @@ class Delivery:
                 self._telemetry.count("NotSetUp")
             else:
                 self._telemetry.warn("delivery_delayed", code=problem.code)
-        counts: dict[tuple[str, str, str], int] = {}
+        counts: Counter[tuple[str, str, str]] = Counter()
         for item in batch.items:
             outcome, channel = item.outcome, reported(item.record.channel)
             if outcome == "rejected" and isinstance(item.problem, DuplicatesDetected):
                 outcome = "duplicate"
-            where = (outcome, item.record.object, channel)
-            counts[where] = counts.get(where, 0) + 1
+            counts[outcome, item.record.object, channel] += 1
             if outcome in ("rejected", "duplicate", "deleted"):
                 self._telemetry.event(
                     "record",

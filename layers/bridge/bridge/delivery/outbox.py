@@ -1,4 +1,4 @@
-"""What waits for Salesforce and what Salesforce refused: two queues and one envelope.
+"""The queues Outbox and Rejected, and the envelope that is in them.
 
 The envelope is ASCII JSON, so that no character that SQS refuses or counts differently is in it.
 """
@@ -62,11 +62,11 @@ class Envelope:
     @classmethod
     def parse(cls, body: object) -> Envelope:
         """Read a message. Raises UnreadableEnvelope."""
-        said = read_json(body) if isinstance(body, str) else None
-        if not isinstance(said, dict) or said.get("object") not in OBJECTS:
+        values = read_json(body) if isinstance(body, str) else None
+        if not isinstance(values, dict) or values.get("object") not in OBJECTS:
             raise UnreadableEnvelope("the message is no envelope of this bundle")
-        key, fields = said.get("key"), said.get("fields")
-        derived, replayed = said.get("derived") or [], said.get("replayed") or 0
+        key, fields = values.get("key"), values.get("fields")
+        derived, replayed = values.get("derived") or [], values.get("replayed") or 0
         if not isinstance(key, str) or not key.strip():
             raise UnreadableEnvelope("the envelope has no key, so nothing would be found by it")
         if not isinstance(fields, dict) or "attributes" in fields:
@@ -74,25 +74,25 @@ class Envelope:
         if not isinstance(derived, list) or not all(isinstance(name, str) for name in derived):
             raise UnreadableEnvelope("the envelope's derived fields have no names")
         if not isinstance(replayed, int):
-            raise UnreadableEnvelope("the envelope does not say how often it was replayed")
-        reason = said.get("reason")
+            raise UnreadableEnvelope("the envelope has no count of replays")
+        reason = values.get("reason")
         return cls(
             record=Record(
-                object=said["object"],
+                object=values["object"],
                 key=key,
                 fields=fields,
                 derived=frozenset(derived),
-                channel=read_text(said, "channel") or NONE,
+                channel=read_text(values, "channel") or NONE,
             ),
-            accepted_at=read_text(said, "acceptedAt"),
-            request_id=read_text(said, "requestId"),
+            accepted_at=read_text(values, "acceptedAt"),
+            request_id=read_text(values, "requestId"),
             replayed=replayed,
             reason=reason if isinstance(reason, dict) else None,
         )
 
     def dump(self) -> str:
         """The message's body: ASCII, whatever the fields hold."""
-        said: dict[str, Any] = {
+        values: dict[str, Any] = {
             "v": 1,
             "object": self.record.object,
             "key": self.record.key,
@@ -103,10 +103,10 @@ class Envelope:
             "requestId": self.request_id,
         }
         if self.replayed:
-            said["replayed"] = self.replayed
+            values["replayed"] = self.replayed
         if self.reason is not None:
-            said["reason"] = self.reason
-        return _ENCODE(said)
+            values["reason"] = self.reason
+        return _ENCODE(values)
 
     def refused(self, problem: SalesforceProblem, *, attempts: int) -> Envelope:
         """The same with the reason why Salesforce does not take it."""

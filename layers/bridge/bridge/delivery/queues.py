@@ -22,7 +22,7 @@ MAX_MESSAGE_BYTES = 1024 * 1024
 
 
 class BatchQueues:
-    """What fails here is told, never raised: no message may be acknowledged because of it."""
+    """What fails here is logged, never raised: no message may be acknowledged because of it."""
 
     def __init__(self, *, sqs: BaseClient, settings: Settings, telemetry: Telemetry) -> None:
         self._sqs = sqs

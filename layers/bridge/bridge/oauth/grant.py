@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from bridge.errors import BridgeError, Unavailable
-from bridge.http import Answer
+from bridge.http import Response
 from bridge.oauth.access_token import AccessToken, is_token
 from bridge.oauth.credentials import Credentials, read_encodable
 from bridge.salesforce.error_codes import MEANINGS
@@ -179,7 +179,7 @@ class Grant:
 
 
 def read_grant(
-    answer: Answer, *, credentials: Credentials, previous: AccessToken | None, now: float
+    answer: Response, *, credentials: Credentials, previous: AccessToken | None, now: float
 ) -> Grant:
     """Read a token response. Raises GrantRefused, SignatureMismatch, Unavailable.
 

@@ -153,7 +153,9 @@ MEANINGS: dict[str, Meaning] = {
     # The org's own code.
     "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY": Meaning(
         Kind.TRIGGER,
-        _ADMIN + "an Apex trigger of the org failed on this record; its name is in the message.",
+        _ADMIN
+        + "an Apex trigger of the org failed on this record, and its name is in the message; "
+        "or the record type is missing.",
     ),
     "CANNOT_EXECUTE_FLOW_TRIGGER": Meaning(
         Kind.TRIGGER, _ADMIN + "a record-triggered flow of the org failed on this record."
@@ -195,7 +197,8 @@ MEANINGS: dict[str, Meaning] = {
     "FIELD_INTEGRITY_EXCEPTION": Meaning(
         Kind.REFUSED,
         _FLOW_AUTHOR
-        + "the values of these fields do not go together. Where one is State or Country: "
+        + "the values of these fields do not go together, or an id is that of another object. "
+        "Where one is State or Country: "
         "State and Country picklists are on; send the list's own value, or "
         "CountryCode / StateCode.",
     ),
@@ -234,6 +237,22 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "ENTITY_IS_DELETED": Meaning(
         Kind.REFUSED, _FLOW_AUTHOR + "the record refers to one that is deleted."
+    ),
+    "ENTITY_IS_LOCKED": Meaning(
+        Kind.REFUSED,
+        _ADMIN + "an approval process has locked the record: unlock it, or let the integration "
+        "user edit locked records.",
+    ),
+    "CANNOT_UPDATE_CONVERTED_LEAD": Meaning(
+        Kind.REFUSED, _FLOW_AUTHOR + "the lead is converted: use its contact instead."
+    ),
+    "INVALID_OPERATION": Meaning(
+        Kind.REFUSED,
+        _ADMIN + "most often the owner is a queue that does not serve this object: add the object "
+        "to the queue (Setup, Queues), or name another owner.",
+    ),
+    "INVALID_QUERY_FILTER_OPERATOR": Meaning(
+        Kind.REFUSED, "The request to Salesforce was malformed."
     ),
     "MALFORMED_QUERY": Meaning(Kind.REFUSED, "The request to Salesforce was malformed."),
     "MALFORMED_SEARCH": Meaning(Kind.REFUSED, "The request to Salesforce was malformed."),

@@ -27,9 +27,8 @@ from bridge.errors import (
     SessionRefused,
     Unavailable,
 )
-from bridge.http import Answer
+from bridge.http import Response
 from bridge.records import Record
-from bridge.salesforce.composite import read_composite
 from bridge.salesforce.session import full_id, read_id
 from bridge.untrusted import read_json
 
@@ -87,14 +86,6 @@ class Attempt:
     created: Found | None = None
     problem: SalesforceProblem | None = None
     found: LookUp = None
-
-
-@dataclass(frozen=True)
-class Page:
-    """One page of a query's rows. `next_path` leads to the next one."""
-
-    rows: list[dict[str, Any]]
-    next_path: str | None = None
 
 
 def unreadable() -> Unavailable:
@@ -266,7 +257,7 @@ def derived_at_fault(problem: SalesforceProblem, record: Record) -> frozenset[st
 
 
 def read_org_problem(
-    response: Answer, *, key_field: str, records: Sequence[Record] = ()
+    response: Response, *, key_field: str, records: Sequence[Record] = ()
 ) -> SalesforceProblem | None:
     """The problem of the call as a whole; None if the call was a success.
 
@@ -279,7 +270,7 @@ def read_org_problem(
     return _problem(response.status, body, key_field=key_field, records=records)
 
 
-def _web_page(response: Answer) -> InstanceMoved | None:
+def _web_page(response: Response) -> InstanceMoved | None:
     if 200 <= response.status < 300 and response.body.lstrip()[:1] == b"<":
         return InstanceMoved("the instance URL answers with a web page")
     return None
@@ -309,7 +300,7 @@ def _problem(
 # Inserts
 
 
-def read_created(response: Answer, *, key_field: str, record: Record) -> Attempt:
+def read_created(response: Response, *, key_field: str, record: Record) -> Attempt:
     """The result of a single insert: 201 with `id` (some versions and proxies say 200)."""
     if moved := _web_page(response):
         return Attempt(problem=moved)
@@ -327,15 +318,17 @@ def _created(status: int, body: Any, *, key_field: str, record: Record) -> Attem
     return Attempt(problem=problem or unreadable())
 
 
-def read_created_case(response: Answer, *, key_field: str, record: Record) -> Attempt:
+def read_created_case(response: Response, *, key_field: str, record: Record) -> Attempt:
     """The result of the composite that inserts a Case (`create`) and reads its number (`find`).
 
     The outer 200 is no success: each part is judged by its own status.
     """
+    from bridge.salesforce import composite  # for a Case only
+
     problem = read_org_problem(response, key_field=key_field)
     if problem is not None:
         return Attempt(problem=problem)
-    parts = read_composite(read_json(response.body))
+    parts = composite.read_composite(read_json(response.body))
     create, find = parts.get("create"), parts.get("find")
     if create is None:
         return Attempt(problem=unreadable())
@@ -353,7 +346,7 @@ def read_created_case(response: Answer, *, key_field: str, record: Record) -> At
 
 
 def read_collection(
-    response: Answer, *, key_field: str, records: Sequence[Record]
+    response: Response, *, key_field: str, records: Sequence[Record]
 ) -> list[Attempt]:
     """The result of each insert of a collection, in order. Raises what concerns the whole call."""
     problem = read_org_problem(response, key_field=key_field, records=records)
@@ -382,7 +375,7 @@ def _read_entry(entry: Any, *, key_field: str, record: Record) -> Attempt:
 # Look-ups
 
 
-def read_found(response: Answer, *, key_field: str) -> Found | None:
+def read_found(response: Response, *, key_field: str) -> Found | None:
     """The record that a look-up by key found, by URL or by query; None if there is none.
 
     300 means that the field is not unique and several records have the key: the first one counts.
@@ -414,8 +407,11 @@ def _found_by_key(status: int, body: Any, *, key_field: str) -> Found | None:
     raise _failed_look_up(_problem(status, body, key_field=key_field))
 
 
-def read_page(response: Answer, *, key_field: str) -> Page:
-    """One page of a query's rows. Raises what kept them from being read."""
+def read_page(response: Response, *, key_field: str) -> tuple[list[dict[str, Any]], str | None]:
+    """The rows of one page of a query, and the path of the next page.
+
+    Raises what kept them from being read.
+    """
     problem = read_org_problem(response, key_field=key_field)
     body = read_json(response.body)
     rows = body.get("records") if isinstance(body, dict) else None
@@ -427,7 +423,7 @@ def read_page(response: Answer, *, key_field: str) -> Page:
         raise unreadable()
     if not all(isinstance(row, dict) for row in rows):
         raise unreadable()
-    return Page(rows, next_path or None)
+    return rows, next_path or None
 
 
 def read_row(row: Any) -> Found | None:
@@ -452,7 +448,7 @@ def _failed_look_up(problem: SalesforceProblem | None) -> SalesforceProblem:
     return problem
 
 
-def read_createable(response: Answer) -> bool:
+def read_createable(response: Response) -> bool:
     """Whether the user may create an object, from its basic information; True where that is open.
 
     It is read after the object itself refused an insert, so a 404 says nothing: whatever stands
