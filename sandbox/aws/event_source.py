@@ -68,10 +68,10 @@ class QueueMapping:
 
     def begin(self) -> None:
         """Look at the queue, as Lambda does before it polls one. Raises ClientError."""
-        said = self._sqs.get_queue_attributes(
+        queue = self._sqs.get_queue_attributes(
             QueueUrl=self._queue_url, AttributeNames=["VisibilityTimeout"]
         )
-        self._hidden_seconds = self._visibility or int(said["Attributes"]["VisibilityTimeout"])
+        self._hidden_seconds = self._visibility or int(queue["Attributes"]["VisibilityTimeout"])
 
     # In the background
 
@@ -143,15 +143,15 @@ class QueueMapping:
         until = 0.0
         while len(messages) < self._source.batch_size and size < BATCH_BYTES:
             wanted = min(SQS_BATCH, self._source.batch_size - len(messages))
-            asked: dict[str, Any] = {
+            parameters: dict[str, Any] = {
                 "QueueUrl": self._queue_url,
                 "MaxNumberOfMessages": wanted,
                 "MessageSystemAttributeNames": ["All"],
                 "MessageAttributeNames": ["All"],
             }
             if self._visibility is not None:
-                asked["VisibilityTimeout"] = self._visibility
-            received = self._sqs.receive_message(**asked).get("Messages", [])
+                parameters["VisibilityTimeout"] = self._visibility
+            received = self._sqs.receive_message(**parameters).get("Messages", [])
             if received and not messages:
                 until = time.monotonic() + window
             for number, message in enumerate(received):

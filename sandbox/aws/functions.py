@@ -112,7 +112,7 @@ class Function:
         self.log = log_folder / f"{key}.log"
         self._preloaded = preloaded
         self.may_log = may_log
-        """Asked when a process starts; if not, nothing that it prints is kept, as in Lambda."""
+        """Called when a process starts; if false, nothing that it prints is kept, as in Lambda."""
         self.environment = self._environment(region)
         self.processes = processes
         self.concurrency = account or Concurrency()
@@ -123,8 +123,8 @@ class Function:
         """How many more were refused for want of concurrency."""
         self.crashes = 0
         """How many invocations ended because their process was gone."""
-        self.doom: Callable[[], int] | None = None
-        """Asked at each invocation: after how many of its requests and answers over the network the
+        self.kill_after: Callable[[], int] | None = None
+        """Called at each invocation: after how many requests and responses over the network the
         process kills itself; 0 lets it live."""
         self._running: set[Process] = set()
         self._idle: list[Process] = []
@@ -190,7 +190,7 @@ class Function:
                     "request_id": request_id,
                     "arn": self.arn,
                     "deadline": deadline,
-                    "doom": self.doom() if self.doom else 0,
+                    "kill_after": self.kill_after() if self.kill_after else 0,
                 }
                 process.send(json.dumps(invocation).encode(), event)
             except (ProcessGone, TimeoutError):

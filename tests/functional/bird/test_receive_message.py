@@ -14,7 +14,7 @@ from sandbox.stack import Answer, Stack
 from tests.conftest import PATIENT
 from tests.functional.bird.conftest import clean, made, only
 from tests.unit import bodies
-from tests.unit.test_signatures import KEY, bird, jwt
+from tests.unit.signing import KEY, bird, jwt
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 

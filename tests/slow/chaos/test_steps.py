@@ -1,8 +1,7 @@
 """Each function killed between any two of its steps: nothing is lost, nothing made twice.
 
-A step is an answer that has come from AWS or Salesforce: between two answers nothing changes that
-anybody else could see. Each test begins with a kill after the first one and goes on until the
-function reaches its end alive, so that no step can be forgotten.
+Each test begins with a kill after the first step and goes on until the function ends alive, so that
+no step is left out.
 """
 
 from __future__ import annotations
@@ -14,12 +13,10 @@ import pytest
 
 from sandbox.org.sample import CLIENT_ID
 from sandbox.stack import Stack
-from tests.slow.chaos.audit import Findings, look_around_stack
-from tests.slow.chaos.credentials import CredentialsWatch
-from tests.slow.chaos.ledger import ACCEPTED, Ledger
-from tests.slow.chaos.wishes import REFUSE_ME, Wish, set_rules
-
-MOST_STEPS = 40
+from tests.slow.chaos.audit import Findings, locate_in_stack
+from tests.slow.chaos.kills import kill_refreshes, steps
+from tests.slow.chaos.request_log import ACCEPTED, RequestLog
+from tests.slow.chaos.requests import REFUSE_ME, RecordRequest, set_rules
 
 
 @pytest.fixture(scope="module")
@@ -39,26 +36,21 @@ def _quiet(stack: Stack) -> Iterator[None]:
     assert not stack.tick().failed
     yield
     for function in stack.functions.values():
-        function.doom = None
+        function.kill_after = None
     stack.aws.heal()
 
 
-def steps() -> Iterator[int]:
-    """After how many steps to die: after each answer, never after a request alone."""
-    return iter(range(2, 2 * MOST_STEPS, 2))
-
-
-def numbered(wish: Wish, number: int, *, text: str = "") -> Wish:
+def numbered(request: RecordRequest, number: int, *, text: str = "") -> RecordRequest:
     return replace(
-        wish,
+        request,
         number=number,
-        headers={"Idempotency-Key": f"wish-{number}"},
-        body={**wish.body, "Description": f"#{number}# {text}"},
+        headers={"Idempotency-Key": f"request-{number}"},
+        body={**request.body, "Description": f"#{number}# {text}"},
     )
 
 
-LEAD = Wish(number=0, path="/leads", headers={}, body={"LastName": "Okafor"})
-CASE = Wish(number=0, path="/cases", headers={}, body={"Subject": "Broken"}, object="Case")
+LEAD = RecordRequest(number=0, path="/leads", headers={}, body={"LastName": "Okafor"})
+CASE = RecordRequest(number=0, path="/cases", headers={}, body={"Subject": "Broken"}, object="Case")
 
 
 def refused_by_salesforce(stack: Stack) -> None:
@@ -76,7 +68,7 @@ def locked(stack: Stack) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(
-    "name, wish, text, prepare",
+    "name, record, text, prepare",
     [
         ("create_lead", LEAD, "", cold_and_expired),
         ("create_lead", LEAD, REFUSE_ME, refused_by_salesforce),
@@ -84,24 +76,24 @@ def locked(stack: Stack) -> None:
     ],
     ids=["a lead with an expired session", "a lead that is refused", "a case on locked rows"],
 )
-def test_a_caller_whose_function_dies_at_any_step_asks_again_and_is_served_once(
-    stack: Stack, name: str, wish: Wish, text: str, prepare: Callable[[Stack], None]
+def test_a_caller_whose_function_dies_at_any_step_repeats_and_is_served_once(
+    stack: Stack, name: str, record: RecordRequest, text: str, prepare: Callable[[Stack], None]
 ) -> None:
-    function, ledger, findings = stack.functions[name], Ledger(), Findings()
+    function, log, findings = stack.functions[name], RequestLog(), Findings()
     deaths = 0
     for number, step in enumerate(steps(), 1):
-        asked = numbered(wish, number, text=text)
+        sent = numbered(record, number, text=text)
         prepare(stack)
         function.recycle()
-        function.doom = lambda step=step: step
-        died = stack.request("POST", asked.path, asked.content, headers=asked.headers)
-        function.doom = None
+        function.kill_after = lambda step=step: step
+        died = stack.request("POST", sent.path, sent.content, headers=sent.headers)
+        function.kill_after = None
         if died.status in ACCEPTED:
             break
         deaths += 1
-        assert died.status == 502  # what API Gateway says of a function that died
-        again = stack.request("POST", asked.path, asked.content, headers=asked.headers)
-        assert ledger.answer(asked, again) in ACCEPTED
+        assert died.status == 502  # what API Gateway returns when a function dies
+        again = stack.request("POST", sent.path, sent.content, headers=sent.headers)
+        assert log.add(sent, again) in ACCEPTED
         stack.org.trouble.clear()
     else:
         pytest.fail("it always dies")
@@ -109,12 +101,12 @@ def test_a_caller_whose_function_dies_at_any_step_asks_again_and_is_served_once(
     stack.org.trouble.clear()
     assert deaths >= 2
     stack.drain()
-    seen = look_around_stack(stack)
-    findings.check_promises(seen, ledger.accepted())
+    seen = locate_in_stack(stack)
+    findings.check_promises(seen, log.accepted())
     assert findings.all == []
-    assert len(ledger.accepted()) == deaths
+    assert len(log.accepted()) == deaths
     place = seen.rejected if text else seen.live
-    assert set(ledger.accepted()) <= set(place)
+    assert set(log.accepted()) <= set(place)
 
 
 @pytest.mark.slow
@@ -126,24 +118,24 @@ def test_a_delivery_that_dies_at_any_step_loses_nothing_and_doubles_nothing(stac
     sent: set[int] = set()
     for round_number, step in enumerate(steps()):
         first = 1 + round_number * 6
-        wishes = [numbered(LEAD, first + n) for n in range(4)]
-        wishes.append(numbered(LEAD, first + 4, text=REFUSE_ME))
+        requests = [numbered(LEAD, first + n) for n in range(4)]
+        requests.append(numbered(LEAD, first + 4, text=REFUSE_ME))
         unknown = numbered(LEAD, first + 5)
-        wishes.append(replace(unknown, headers={}, body={**unknown.body, "Nope__c": "x"}))
-        for wish in wishes:
-            sqs.send_message(QueueUrl=stack.outbox_url, MessageBody=wish.envelope)
-            sent.add(wish.number)
+        requests.append(replace(unknown, headers={}, body={**unknown.body, "Nope__c": "x"}))
+        for request in requests:
+            sqs.send_message(QueueUrl=stack.outbox_url, MessageBody=request.envelope)
+            sent.add(request.number)
         stack.age_outbox(660)
         stack.org.oauth.expire_sessions()
         stack.org.trouble.add(area="rest", error="UNABLE_TO_LOCK_ROW", share=0.3, times=2)
         function.recycle()
-        function.doom = lambda step=step: step
+        function.kill_after = lambda step=step: step
         crashes = function.crashes
         stack.let_time_pass()
         stack.deliver_once()
-        function.doom = None
+        function.kill_after = None
         stack.org.trouble.clear()
-        seen = look_around_stack(stack)
+        seen = locate_in_stack(stack)
         assert sent <= seen.kept, f"lost after step {step}: {sorted(sent - seen.kept)}"
         assert seen.twice() == [] and not seen.keys_twice, f"twice after step {step}"
         if function.crashes == crashes:
@@ -155,7 +147,7 @@ def test_a_delivery_that_dies_at_any_step_loses_nothing_and_doubles_nothing(stac
 
     assert deaths >= 8
     stack.drain()
-    seen = look_around_stack(stack)
+    seen = locate_in_stack(stack)
     good = {number for number in sent if number % 6 not in (5, 0)}
     assert set(seen.live) == good
     assert set(seen.rejected) == sent - good
@@ -172,21 +164,3 @@ def test_a_refresh_that_dies_at_any_step_disconnects_in_one_window_only(stack: S
     assert 1 <= watch.in_the_window <= 2
     assert not stack.tick().failed
     assert stack.request("POST", "/leads", {"LastName": "Okafor"}).status == 201
-
-
-def kill_refreshes(stack: Stack) -> tuple[CredentialsWatch, int]:
-    """Kill RefreshToken after each of its steps, up to the first violation that the watch sees."""
-    watch, function = CredentialsWatch(stack), stack.functions["refresh_token"]
-    assert not stack.tick().failed
-    for deaths, step in enumerate(steps()):
-        token = stack.token()
-        function.recycle()
-        watch.doom = lambda step=step: step  # type: ignore[misc]
-        outcome = stack.invoke(
-            "refresh_token", {"refused_generation": token["generation"] if token else None}
-        )
-        watch.doom = lambda: 0
-        watch.look()
-        if watch.violations or not outcome.failed:
-            return watch, deaths
-    raise AssertionError("it always dies")

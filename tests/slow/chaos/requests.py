@@ -1,7 +1,7 @@
-"""What callers want made: leads and cases of every kind, some of which Salesforce will not take.
+"""The records that callers request: leads and cases of every kind, some of which are refused.
 
-Each has a mark (`#17#`) in its text, by which it is found again wherever it is: the checks of this
-suite must not depend on the key that the bundle itself uses.
+Each has a mark (`#17#`) in its text, by which it is found in every place: the checks of this suite
+must not depend on the key that the bundle itself uses.
 """
 
 from __future__ import annotations
@@ -17,48 +17,48 @@ from urllib.parse import urlencode
 from sandbox.org.org import Org
 from sandbox.org.sample import SALES_USER
 
-Fate = Literal["made", "refused", "one of a pair"]
+Expected = Literal["made", "refused", "one of a pair"]
 
 _MARK = re.compile(r"#(\d+)#")
 REFUSE_ME = "refuse me"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
-    """One record that somebody asks for, perhaps more than once."""
+class RecordRequest:
+    """One record to create; the request may be sent more than once."""
 
     number: int
     path: str
-    """With a query, perhaps."""
+    """May include a query string."""
     headers: Mapping[str, str]
     body: Mapping[str, Any]
     object: Literal["Lead", "Case"] = "Lead"
     as_form: bool = False
-    """Sent as an HTML form is, not as JSON."""
-    fate: Fate = "made"
-    """`refused`: Salesforce never takes it. `one of a pair`: a duplicate rule takes the first."""
+    """Sent as an HTML form instead of JSON."""
+    expected: Expected = "made"
+    """`refused`: by Salesforce. `one of a pair`: a duplicate rule accepts only the first."""
     code: str = ""
     """The errorCode of the refusal."""
     pair: int = 0
 
     @property
     def content(self) -> dict[str, Any] | str:
-        """The body as it is sent; `headers` say what it is."""
+        """The body as it is sent; its type is in `headers`."""
         return urlencode(_flat(self.body)) if self.as_form else dict(self.body)
 
     @property
     def inline(self) -> bool:
-        """Whether every answer is to have the status 200."""
+        """Whether every response should have the status 200."""
         return "errors=inline" in self.path
 
     @property
     def envelope(self) -> str:
-        """The message that waits in the outbox where Salesforce could not take it at once."""
+        """The message in the outbox if Salesforce is not available."""
         return json.dumps(
             {
                 "v": 1,
                 "object": self.object,
-                "key": f"wish-{self.number}",
+                "key": f"request-{self.number}",
                 "channel": "none",
                 "fields": {"Company": "Individual", **self.body}
                 if self.object == "Lead"
@@ -71,7 +71,7 @@ class Wish:
 
 
 def mark_in(*texts: object) -> int | None:
-    """The number of the wish that a text belongs to."""
+    """The number of the request that a text belongs to."""
     for text in texts:
         if isinstance(text, str) and (found := _MARK.search(text)):
             return int(found[1])
@@ -79,7 +79,7 @@ def mark_in(*texts: object) -> int | None:
 
 
 def mark_of(fields: Mapping[str, Any]) -> int | None:
-    """The number of the wish that a record's fields belong to."""
+    """The number of the request that a record's fields belong to."""
     return mark_in(fields.get("Description"), fields.get("Subject"))
 
 
@@ -87,43 +87,49 @@ def set_rules(org: Org) -> None:
     """A validation rule on both objects and a duplicate rule: they run before the unique index."""
     for name in ("Lead", "Case"):
         org.add_validation_rule(
-            name, lambda record: REFUSE_ME in (record.get("Description") or ""), "Not like this."
+            name,
+            lambda record: REFUSE_ME in (record.get("Description") or ""),
+            "Refused by the rule.",
         )
     org.set_duplicate_rule("Lead")
 
 
-def make_wishes(count: int, *, random: Random, org: Org) -> list[Wish]:
-    """So many wishes of all kinds, the first one with the number 1."""
+def make_requests(count: int, *, random: Random, org: Org) -> list[RecordRequest]:
+    """Requests of all kinds, numbered from 1."""
     owner = org.oauth.user(SALES_USER)
     assert owner is not None
-    return [_wish(number, random, owner["Id"]) for number in range(1, count + 1)]
+    return [_request(number, random, owner["Id"]) for number in range(1, count + 1)]
 
 
-def plain_leads(count: int) -> list[Wish]:
-    """Leads without any peculiarity."""
+def plain_leads(count: int) -> list[RecordRequest]:
+    """Leads with nothing special about them."""
     return [
-        Wish(
+        RecordRequest(
             number=number,
             path="/leads",
-            headers={"Idempotency-Key": f"wish-{number}"},
+            headers={"Idempotency-Key": f"request-{number}"},
             body={"LastName": f"Person {number}", "Description": f"#{number}# hello"},
         )
         for number in range(1, count + 1)
     ]
 
 
-def with_repeats(wishes: Iterable[Wish], *, random: Random, share: float) -> list[Wish]:
+def with_repeats(
+    requests: Iterable[RecordRequest], *, random: Random, share: float
+) -> list[RecordRequest]:
     """The same in the order in which they are sent, with some sent again soon or much later."""
-    timed = [(float(at), wish) for at, wish in enumerate(wishes)]
-    for at, wish in list(timed):
+    timed = [(float(at), request) for at, request in enumerate(requests)]
+    for at, request in list(timed):
         if random.random() < share:
-            timed.append((at + random.choice((0.5, 3, 30, 300)) * random.random(), wish))
-    return [wish for _, wish in sorted(timed, key=lambda one: one[0])]
+            timed.append((at + random.choice((0.5, 3, 30, 300)) * random.random(), request))
+    return [request for _, request in sorted(timed, key=lambda one: one[0])]
 
 
-def _wish(number: int, random: Random, owner_id: str) -> Wish:
+def _request(number: int, random: Random, owner_id: str) -> RecordRequest:
     text = f"#{number}# " + random.choice(("hello", "Où est ma commande ?", "価格 🙂", "x" * 900))
-    key = random.choice((f"wish-{number}", f"wamid.HBgL{number}QUE/Rg==", f"Flow {number} / retry"))
+    key = random.choice(
+        (f"request-{number}", f"wamid.HBgL{number}QUE/Rg==", f"Flow {number} / retry")
+    )
     headers = {"Idempotency-Key": key}
     if random.random() < 0.05:
         headers["Prefer"] = "respond-async"
@@ -137,10 +143,10 @@ def _wish(number: int, random: Random, owner_id: str) -> Wish:
     inline = "?errors=inline" if random.random() < 0.1 else ""
     as_form = random.random() < 0.1
 
-    def made(path: str, body: Mapping[str, Any], **more: Any) -> Wish:
+    def made(path: str, body: Mapping[str, Any], **more: Any) -> RecordRequest:
         more.setdefault("object", "Case" if path == "/cases" else "Lead")
         content = {"Content-Type": "application/x-www-form-urlencoded"} if as_form else {}
-        return Wish(
+        return RecordRequest(
             number=number,
             path=path + inline,
             headers={**headers, **content},
@@ -149,8 +155,8 @@ def _wish(number: int, random: Random, owner_id: str) -> Wish:
             **more,
         )
 
-    def refused(body: Mapping[str, Any], code: str, path: str = "/leads") -> Wish:
-        return made(path, body, fate="refused", code=code)
+    def refused(body: Mapping[str, Any], code: str, path: str = "/leads") -> RecordRequest:
+        return made(path, body, expected="refused", code=code)
 
     # Every kind is as likely as its weight says; the order does not matter.
     kinds: tuple[tuple[int, Any], ...] = (
@@ -175,21 +181,21 @@ def _wish(number: int, random: Random, owner_id: str) -> Wish:
             lambda: made(
                 "/leads",
                 {**lead, "Phone": _phone(10**8 + number // 40)},
-                fate="one of a pair",
+                expected="one of a pair",
                 pair=number // 40,
             ),
         ),
     )
     (make,) = random.choices([kind for _, kind in kinds], weights=[weight for weight, _ in kinds])
-    wish: Wish = make()
-    return wish
+    request: RecordRequest = make()
+    return request
 
 
 _VALIDATION = "FIELD_CUSTOM_VALIDATION_EXCEPTION"
 
 
 def _flat(body: Mapping[str, Any], within: str = "") -> dict[str, Any]:
-    """As forms say it: bird.channel=whatsapp."""
+    """As in a form: bird.channel=whatsapp."""
     flat: dict[str, Any] = {}
     for name, value in body.items():
         inner = isinstance(value, Mapping)
