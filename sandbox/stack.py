@@ -1,8 +1,8 @@
 """The whole bundle on this machine: a Salesforce org, AWS, API Gateway and the functions.
 
     with Stack() as stack:
-        answer = stack.request("POST", "/leads", {"LastName": "Okafor", "Company": "Individual"})
-        assert answer.status == 201
+        response = stack.request("POST", "/leads", {"LastName": "Okafor", "Company": "Individual"})
+        assert response.status == 201
 
 Everything is made from template.yaml. Nothing outside this machine is reached, and nothing is left
 when it ends.

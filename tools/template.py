@@ -2,7 +2,7 @@
 
 `Template.load()` is the file; `Deployment` is what comes out of it for one stack name and one set
 of parameters: the functions with their environments, the API's routes, the schedule, the queue
-that feeds a function. What a resource is called (`Ref`, `GetAtt`) is asked of whoever makes it.
+that feeds a function. The names of a resource (`Ref`, `GetAtt`) come from the caller that makes it.
 """
 
 from __future__ import annotations

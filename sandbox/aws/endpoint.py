@@ -171,8 +171,8 @@ class LocalAws:
     ) -> Fault:
         """Make the next `times` calls go wrong, until `heal`.
 
-        `effect` is "refuse" (answer with `status` and `code`), "drop" (close the connection without
-        doing anything), "drop_after" (do it, then close the connection without an answer), "delay"
+        `effect` is "refuse" (respond with `status` and `code`), "drop" (close the connection and do
+        nothing), "drop_after" (do it, then close the connection without a response), "delay"
         (do it `seconds` late) or "partial" (every other entry of an SQS batch fails).
         """
         if effect not in ("refuse", "drop", "drop_after", "delay", "partial"):
@@ -235,19 +235,19 @@ class LocalAws:
         elif fault and fault.effect == "refuse":
             return handler.answer(*_error(fault.status, fault.code, "a fault set in the sandbox"))
         if found:
-            answer = self._invoke_function(unquote(found[1]), handler, body)
+            response = self._invoke_function(unquote(found[1]), handler, body)
         elif named := _FUNCTION.fullmatch(path):
-            answer = self._function(unquote(named[1]))
+            response = self._function(unquote(named[1]))
         elif service == "cloudformation" and operation == "DescribeStacks":
-            answer = self._describe_stack(parse_qs(body.decode()).get("StackName", [""])[0])
+            response = self._describe_stack(parse_qs(body.decode()).get("StackName", [""])[0])
         elif service == "sqs":
             partial = fault is not None and fault.effect == "partial"
-            answer = self._sqs(operation, body, partial=partial)
+            response = self._sqs(operation, body, partial=partial)
         else:
-            answer = self._moto(handler, body)
+            response = self._moto(handler, body)
         if fault and fault.effect == "drop_after":
             return handler.hang_up()
-        return handler.answer(*answer)
+        return handler.answer(*response)
 
     def _moto(self, handler: Handler, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         parts = urlsplit(handler.path)
@@ -294,12 +294,12 @@ class LocalAws:
             parameters = json.loads(body)
         except ValueError:
             return _error(400, "SerializationException", "The body is not JSON.")
-        status, answer = self.queues.handle(operation, parameters, partial=partial)
+        status, response = self.queues.handle(operation, parameters, partial=partial)
         headers = [
             ("Content-Type", "application/x-amz-json-1.0"),
             ("x-amzn-RequestId", str(uuid.uuid4())),
         ]
-        return status, headers, json.dumps(answer).encode()
+        return status, headers, json.dumps(response).encode()
 
     def _describe_stack(self, name: str) -> tuple[int, list[tuple[str, str]], bytes]:
         """https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html"""

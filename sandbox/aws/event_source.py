@@ -209,16 +209,16 @@ class QueueMapping:
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     def _kept(self, outcome: Outcome, ids: set[str]) -> set[str]:
-        """Which messages stay, by Lambda's rules: all of them if the answer is not understood."""
+        """Which messages stay, by Lambda's rules: all of them if the result is not understood."""
         if outcome.failed:
             return ids
         if not self._source.partial_failures:
             return set()
-        answer = outcome.json()
-        if not answer:
+        result = outcome.json()
+        if not result:
             return set()
         try:
-            failures = answer.get("batchItemFailures") or []
+            failures = result.get("batchItemFailures") or []
             kept = {failure["itemIdentifier"] for failure in failures}
         except (AttributeError, KeyError, TypeError):
             return ids

@@ -37,7 +37,7 @@ class Outcome:
     """What became of one invocation."""
 
     payload: bytes
-    """The answer's JSON, or the description of the error."""
+    """The result's JSON, or the description of the error."""
     failed: bool
     """Whether the function raised, was killed or took too long (X-Amz-Function-Error)."""
     request_id: str
@@ -198,7 +198,7 @@ class Function:
                 return self._crashed(request_id)
             if until is not None and until < deadline:
                 try:
-                    answer = process.receive(until)
+                    reply = process.receive(until)
                 except TimeoutError as error:
                     goes_on = True
                     # As Lambda does: nobody waits any more, and it goes on.
@@ -209,7 +209,7 @@ class Function:
                 except ProcessGone:
                     self._discard(process)
                     return self._crashed(request_id)
-                return self._done(process, answer, request_id)
+                return self._done(process, reply, request_id)
             return self._finish(process, deadline, request_id)
         finally:
             if not goes_on:
@@ -223,7 +223,7 @@ class Function:
 
     def _finish(self, process: Process, deadline: float, request_id: str) -> Outcome:
         try:
-            answer = process.receive(deadline)
+            reply = process.receive(deadline)
         except TimeoutError:
             process.kill()
             self._discard(process)
@@ -233,10 +233,10 @@ class Function:
         except ProcessGone:
             self._discard(process)
             return self._crashed(request_id)
-        return self._done(process, answer, request_id)
+        return self._done(process, reply, request_id)
 
-    def _done(self, process: Process, answer: tuple[bytes, bytes], request_id: str) -> Outcome:
-        kind, payload = answer
+    def _done(self, process: Process, reply: tuple[bytes, bytes], request_id: str) -> Outcome:
+        kind, payload = reply
         self._give_back(process)
         if kind == b"+" and len(payload) > PAYLOAD_LIMIT:
             return self._failed(

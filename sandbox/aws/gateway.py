@@ -44,7 +44,7 @@ Invoke = Callable[[str, bytes, float], Outcome]
 """Function's logical id, event, seconds to wait at most. Raises Throttled, NoAnswerInTime."""
 
 
-Answer = tuple[int, list[tuple[str, str]], bytes]
+Response = tuple[int, list[tuple[str, str]], bytes]
 """Status, headers, body."""
 
 
@@ -112,7 +112,7 @@ class Gateway:
         self._log_format = deployment.access_log_format
         self._log = access_log
         self._lock = threading.Lock()
-        self.answered: Counter[int] = Counter()
+        self.statuses: Counter[int] = Counter()
         """How often, by status."""
         gateway = self
 
@@ -131,15 +131,15 @@ class Gateway:
 
     def _handle(self, handler: Handler) -> None:
         visit = _Visit(arrived=time.time())
-        status, headers, body = self._answer(handler, visit)
+        status, headers, body = self._respond(handler, visit)
         with self._lock:
-            self.answered[status] += 1
+            self.statuses[status] += 1
             if self._log_format and self._log:
                 with self._log.open("a", encoding="utf-8") as log:
                     log.write(self._log_line(self._log_format, handler, visit, status) + "\n")
         handler.answer(status, [*headers, ("x-amzn-RequestId", visit.request_id)], body)
 
-    def _answer(self, handler: Handler, visit: _Visit) -> Answer:
+    def _respond(self, handler: Handler, visit: _Visit) -> Response:
         body = handler.read_body(limit=BODY_LIMIT)
         parts = urlsplit(handler.path)
         path = parts.path
@@ -147,7 +147,7 @@ class Gateway:
             path = path[len(self.stage) + 1 :] or "/"
         found = self._find(handler.command, path)
         if found is None:
-            return self._say("MISSING_AUTHENTICATION_TOKEN", visit)
+            return self._own_response("MISSING_AUTHENTICATION_TOKEN", visit)
         route, raw_parameters = found
         visit.route = route.path
         key = (handler.headers.get("x-api-key") or "").strip()
@@ -155,11 +155,11 @@ class Gateway:
         visit.key_id = holder.key_id if holder else "-"
         if route.needs_api_key:
             if holder is None:
-                return self._say("INVALID_API_KEY", visit)
+                return self._own_response("INVALID_API_KEY", visit)
             if not self._bucket(holder).take():
-                return self._say("THROTTLED", visit)
+                return self._own_response("THROTTLED", visit)
         if body is None:
-            return self._say("REQUEST_TOO_LARGE", visit)
+            return self._own_response("REQUEST_TOO_LARGE", visit)
         event = self._event(
             handler,
             route=route,
@@ -173,16 +173,16 @@ class Gateway:
         )
         payload = json.dumps(event).encode()
         if len(payload) > PAYLOAD_LIMIT:
-            return self._say("REQUEST_TOO_LARGE", visit)
+            return self._own_response("REQUEST_TOO_LARGE", visit)
         try:
             outcome = self._invoke(route.function, payload, self.integration_seconds)
         except NoAnswerInTime:
-            return self._say("INTEGRATION_TIMEOUT", visit)
+            return self._own_response("INTEGRATION_TIMEOUT", visit)
         except Throttled:
             # Lambda's 429 does not come through: a client sees a 5xx, as for any other failure.
-            return self._say("INTEGRATION_FAILURE", visit)
+            return self._own_response("INTEGRATION_FAILURE", visit)
         response = None if outcome.failed else _read_response(outcome.payload)
-        return response or self._say("INTEGRATION_FAILURE", visit)
+        return response or self._own_response("INTEGRATION_FAILURE", visit)
 
     def access_log(self) -> str:
         """What was logged of the requests so far."""
@@ -219,7 +219,7 @@ class Gateway:
                 return route, match.groupdict()
         return None
 
-    def _say(self, kind: str, visit: _Visit) -> Answer:
+    def _own_response(self, kind: str, visit: _Visit) -> Response:
         """The gateway's own response, as the template declares it if it does."""
         visit.response_type = kind
         status, message = _PLAIN[kind]
@@ -326,24 +326,24 @@ def _pattern(path: str) -> re.Pattern[str]:
     )
 
 
-def _read_response(payload: bytes) -> Answer | None:
-    """The function's answer as a response; None if API Gateway would call it malformed."""
+def _read_response(payload: bytes) -> Response | None:
+    """The function's result as a response; None if API Gateway would call it malformed."""
     try:
-        answer = json.loads(payload)
+        result = json.loads(payload)
     except ValueError:
         return None
-    if not isinstance(answer, dict):
+    if not isinstance(result, dict):
         return None
-    if set(answer) - {"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"}:
+    if set(result) - {"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"}:
         return None
     try:
-        status = int(answer.get("statusCode", 200))
+        status = int(result.get("statusCode", 200))
     except (TypeError, ValueError):
         return None
     headers: list[tuple[str, str]] = []
-    single = answer.get("headers") or {}
-    multiple = answer.get("multiValueHeaders") or {}
-    body = answer.get("body")
+    single = result.get("headers") or {}
+    multiple = result.get("multiValueHeaders") or {}
+    body = result.get("body")
     if not isinstance(single, dict) or not isinstance(multiple, dict):
         return None
     if body is not None and not isinstance(body, str):
@@ -362,7 +362,7 @@ def _read_response(payload: bytes) -> Answer | None:
     if not any(name.lower() == "content-type" for name, _ in headers):
         headers.append(("Content-Type", "application/json"))
     content = (body or "").encode("utf-8", "surrogatepass")
-    if answer.get("isBase64Encoded"):
+    if result.get("isBase64Encoded"):
         import base64
         import binascii
 

@@ -33,7 +33,7 @@ Reply = tuple[int, dict[str, Any]]
 
 
 class Refusal(Exception):
-    """SQS's answer to a call that it does not carry out."""
+    """SQS's response to a call that it refuses."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -218,7 +218,7 @@ class Queues:
     def handle(
         self, operation: str, parameters: Mapping[str, Any], *, partial: bool = False
     ) -> Reply:
-        """Carry out one call; answers its status and JSON. `partial` fails every other entry."""
+        """Carry out one call. Returns its status and JSON. `partial` fails every other entry."""
         method = getattr(self, "_" + _snake(operation), None)
         try:
             if method is None:
@@ -252,14 +252,14 @@ class Queues:
                 "BatchRequestTooLong",
                 f"Batch requests cannot be longer than {LONGEST_MESSAGE} bytes.",
             )
-        answer: dict[str, list[dict[str, Any]]] = {"Successful": [], "Failed": []}
+        response: dict[str, list[dict[str, Any]]] = {"Successful": [], "Failed": []}
         for number, entry in enumerate(entries):
             try:
                 if partial and number % 2:
                     raise Refusal("InternalError", "A fault set in the sandbox.")
-                answer["Successful"].append({"Id": entry["Id"], **method(queue, entry)})
+                response["Successful"].append({"Id": entry["Id"], **method(queue, entry)})
             except Refusal as refusal:
-                answer["Failed"].append(
+                response["Failed"].append(
                     {
                         "Id": entry["Id"],
                         "Code": refusal.code,
@@ -267,7 +267,7 @@ class Queues:
                         "SenderFault": refusal.code != "InternalError",
                     }
                 )
-        return answer
+        return response
 
     def _create_queue(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         name = parameters["QueueName"]
@@ -388,7 +388,7 @@ class Queues:
             *(parameters.get("AttributeNames") or []),
             *(parameters.get("MessageSystemAttributeNames") or []),
         ]
-        answer: dict[str, Any] = {
+        response: dict[str, Any] = {
             "MessageId": message.id,
             "ReceiptHandle": message.handles[-1],
             "MD5OfBody": _md5(message.body),
@@ -397,7 +397,7 @@ class Queues:
         if "All" not in wanted:
             system = {name: one for name, one in system.items() if name in wanted}
         if system:
-            answer["Attributes"] = system
+            response["Attributes"] = system
         names = parameters.get("MessageAttributeNames") or []
         attributes = {
             name: one
@@ -405,8 +405,8 @@ class Queues:
             if name in names or "All" in names or ".*" in names
         }
         if attributes:
-            answer["MessageAttributes"] = attributes
-        return answer
+            response["MessageAttributes"] = attributes
+        return response
 
     def _delete_message(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         return self._delete_message_batch(self.queue(parameters["QueueUrl"]), parameters)

@@ -361,10 +361,10 @@ class Vault:
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
-        self.asked = 0
+        self.reads = 0
 
     def get_secret(self, secret_id: str, *, deadline: Deadline) -> str | None:
-        self.asked += 1
+        self.reads += 1
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             raise answer
@@ -401,7 +401,7 @@ def test_the_keys_are_read_once_and_remembered(settings: Callable[..., Settings]
     vault = Vault(KEY)
     keys = signing_keys(vault, settings)
     assert keys.current(deadline=SOON) == keys.current(deadline=SOON) == (KEY,)
-    assert vault.asked == 1
+    assert vault.reads == 1
 
 
 def test_while_there_is_no_key_it_is_looked_for_each_time(
@@ -426,7 +426,7 @@ def test_old_keys_serve_on_while_new_ones_cannot_be_read(
     at = __import__("time").monotonic() + 301
     monkeypatch.setattr("time.monotonic", lambda: at)
     assert keys.current(deadline=SOON) == (KEY,)
-    assert vault.asked == 2
+    assert vault.reads == 2
 
 
 def test_a_request_without_a_signature_costs_no_call(settings: Callable[..., Settings]) -> None:
@@ -436,7 +436,7 @@ def test_a_request_without_a_signature_costs_no_call(settings: Callable[..., Set
     )
     with pytest.raises(Unsigned):
         gate.check(event(), HttpRequest.from_event(event()), deadline=SOON)
-    assert vault.asked == 0
+    assert vault.reads == 0
 
 
 @pytest.mark.parametrize("resource", ["/webhooks/bird", "/other", None])
