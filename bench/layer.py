@@ -12,7 +12,7 @@ from typing import Any
 from tools.template import ROOT
 
 BUILT = ROOT / ".aws-sam/build/BridgeLayer"
-PACKAGES = ("aws_lambda_powertools", "jmespath", "jwt", "typing_extensions", "urllib3")
+PACKAGES = ("aws_lambda_powertools", "jmespath", "jwt", "typing_extensions")
 """layers/bridge/requirements.txt."""
 
 

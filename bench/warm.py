@@ -24,6 +24,7 @@ def measure(other: OtherSide, folder: Path, layer: Path, *, blocks: int, records
             str(records if name == "create_lead" else 0),
             environ=other.environments[name],
             path=(function_folder(layer, name), layer),
+            packages=True,  # urllib3, for the floor
         )
         counts = other.call("counts")
         requests = sum(counts["salesforce"].values())

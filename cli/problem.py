@@ -2,7 +2,7 @@
 
 Problem
 ├── StackNotFound       there is no such deployment, or no right to see it
-├── Cancelled           the person answered no, or pressed Ctrl-C
+├── Cancelled           the person chose no, or pressed Ctrl-C
 ├── SignInFailed        cli.connect.sign_in_failures
 ├── RefreshFailed       cli.connect.stored_connection
 └── OrgProblem          cli.org.client

@@ -143,7 +143,7 @@ class Terminal:
         return (Prompt.ask(escape(question), console=self.err, password=True) or "").strip()
 
     def confirm(self, question: str, *, default: bool, assume: bool | None = None) -> bool:
-        """Yes or no; `assume` is what an option said already."""
+        """Yes or no; `assume` is the value of an option, where one was given."""
         if assume is not None:
             return assume
         if not self.interactive:
@@ -152,7 +152,7 @@ class Terminal:
 
     def must_confirm(self, question: str, *, action: str, yes: bool) -> None:
         """Ask before an `action` that cannot be undone. Raises Problem without a person, Cancelled
-        if the answer is no."""
+        if the person says no."""
         if yes:
             return
         if not self.interactive:

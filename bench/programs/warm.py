@@ -6,6 +6,7 @@ A block is so many records by the handler, then as many bare POSTs by urllib3 on
 of its own. RECORDS is a number of further records, for the memory; 0 for none.
 """
 
+import http.client
 import json
 import os
 import ssl
@@ -48,7 +49,7 @@ def create(count: int) -> None:
 
 # The first record shows what is sent.
 seen: list[Any] = []
-send = urllib3.HTTPConnectionPool.urlopen
+send = http.client.HTTPConnection.request
 
 
 def watch(self: Any, method: str, url: str, *, body: Any, headers: Any, **more: Any) -> Any:
@@ -57,9 +58,9 @@ def watch(self: Any, method: str, url: str, *, body: Any, headers: Any, **more: 
     return send(self, method, url, body=body, headers=headers, **more)
 
 
-urllib3.HTTPConnectionPool.urlopen = watch  # type: ignore[method-assign,assignment]
+http.client.HTTPConnection.request = watch  # type: ignore[method-assign,assignment]
 create(1)
-urllib3.HTTPConnectionPool.urlopen = send  # type: ignore[method-assign]
+http.client.HTTPConnection.request = send  # type: ignore[method-assign]
 host, port, url, body, headers = seen[-1]
 key = event["headers"]["Idempotency-Key"].encode()
 assert key in body

@@ -283,7 +283,7 @@ def _end(terminal: Terminal, moved: Moved, choice: Choice, *, none: str) -> None
 def _not_there(keys: frozenset[str]) -> Problem:
     return Problem(
         "None of these keys is in Rejected.",
-        next_step="See what is there: bird-salesforce rejected list",
+        next_step="To see them: bird-salesforce rejected list",
     )
 
 

@@ -54,7 +54,8 @@ CredentialsFile = Annotated[
 
 
 def agrees_to_plan(terminal: Terminal, *, yes: bool) -> bool:
-    """Whether the plan for the org may be carried out. Raises Problem where nobody can answer."""
+    """Whether the plan for the org may be carried out. Raises Problem without a person and
+    `yes`."""
     if not yes and not terminal.interactive:
         raise Problem("Not interactive. Add --yes to carry the plan out.")
     return yes or terminal.confirm("Do this?", default=True)

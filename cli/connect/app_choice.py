@@ -31,7 +31,7 @@ class AppOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """What was given before anybody is asked: by options, a file, or the environment."""
+    """What was given: by options, a file, or the environment."""
 
     login_url: str = ""
     client_id: str = ""
@@ -90,7 +90,7 @@ def choose_app(
 ) -> App:
     """The app: from what was given, then from the stored `secret`, then from a person.
 
-    `to_connect`: a person is asked also for what is stored, since it may be what is wrong.
+    `to_connect`: a person can replace what is stored, since that may be what is wrong.
     Raises Problem.
     """
     stored = {name: str(secret.get(name) or "") for name in ("client_id", "client_secret")}

@@ -1,8 +1,7 @@
-"""The deployment that a command works on: what CloudFormation says of it, or the local stack's
-file.
+"""The deployment that a command is for: by CloudFormation's outputs, or by the local stack's file.
 
-The settings are read where the functions get them, from RefreshToken's own environment, so that
-what the program checks is what runs.
+The settings are read from RefreshToken's environment, so that the program uses what the functions
+use.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).resolve().parents[2]
 
 LOCAL_FILE = PROJECT / ".local" / "stack.json"
-"""Where `make start` writes what the local stack is called."""
+"""Where `make start` writes the names of the local stack's parts."""
 
 LOCAL_REGION = "us-east-1"
 
@@ -49,7 +48,7 @@ DEFAULT_STAGE = "default"
 _CONFIG = Config(
     retries={"mode": "standard", "max_attempts": 5},
     connect_timeout=10,
-    # RefreshToken may take its 60 s.
+    # RefreshToken may run for 60 s.
     read_timeout=75,
     max_pool_connections=16,
 )
@@ -57,7 +56,7 @@ _CONFIG = Config(
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """One deployment, and the way to its parts."""
+    """One deployment, and its parts."""
 
     name: str
     region: str
@@ -65,7 +64,7 @@ class Stack:
     settings: Settings
     session: boto3.Session = field(repr=False)
     endpoint_url: str | None = None
-    """Another AWS than Amazon's: the local stack's."""
+    """The local stack's AWS; None for the real one."""
     local: Mapping[str, Any] | None = field(repr=False, default=None)
     """The local stack's file; None for a stack in AWS."""
     _clients: dict[str, BaseClient] = field(init=False, repr=False, default_factory=dict)
@@ -79,7 +78,7 @@ class Stack:
         return self._clients[service]
 
     def output(self, name: str) -> str:
-        """An output of the template. Raises StackNotFound if the stack is of another version."""
+        """An output of the stack. Raises StackNotFound if the stack has another version."""
         try:
             return self.outputs[name]
         except KeyError as error:
@@ -97,24 +96,24 @@ class Stack:
         return self.output("LeadsUrl").removesuffix("/leads")
 
     def url(self, object_name: str) -> str:
-        """Where a flow makes a Lead or a Case."""
+        """The address for a Lead or a Case."""
         return f"{self.api_url}/{object_name.lower()}s"
 
     def api_key(self) -> str:
-        """The value of the stack's own API key, or, where that one is disabled or gone since keys
-        were changed, of another that is under its plan. Raises what boto3 raises if it may not be
-        read, Problem if no key is good."""
+        """The value of the stack's own API key or, where that one is disabled or deleted because
+        keys were changed, of another one in its usage plan. Raises what boto3 raises if it may not
+        be read, Problem if no key is enabled."""
         if self.local is not None:
             return str(self.local["api_key"])
         client = self.client("apigateway")
         for key_id in self._api_key_ids(client):
             with suppress(client.exceptions.NotFoundException):
-                said = client.get_api_key(apiKey=key_id, includeValue=True)
-                if said["enabled"]:
-                    return str(said["value"])
+                found = client.get_api_key(apiKey=key_id, includeValue=True)
+                if found["enabled"]:
+                    return str(found["value"])
         raise Problem(
             "No API key of the stack is enabled.",
-            next_step="Make one: docs/operations.md, The API key.",
+            next_step="Create one: docs/operations.md, The API key.",
         )
 
     def _api_key_ids(self, client: Any) -> Iterator[str]:
@@ -125,7 +124,7 @@ class Stack:
             yield from (one["id"] for one in page["items"] if one["id"] != own)
 
     def log_of(self, function: str) -> str:
-        """How to see the log of a function, like `create-lead`."""
+        """The command that shows the log of a function, like `create-lead`."""
         if self.is_local:
             return f"{function.replace('-', '_')}.log in the local stack's folder"
         return f"aws logs tail /{self.name}/{function} --region {self.region}"
@@ -136,9 +135,9 @@ class Stack:
         return self.local is not None
 
     def options(self) -> str:
-        """The options that lead a command to this very stack, for messages that name commands."""
+        """The options that name this stack, for messages that contain commands."""
         if self.is_local:
-            return "--local"  # the file has its default name, or its variable is set
+            return "--local"  # the file has its default name, or is in the environment
         return f"--stack-name {self.name} --region {self.region}"
 
 
@@ -156,9 +155,9 @@ def find_stack(
     local: Path | None,
     stage: str = DEFAULT_STAGE,
 ) -> Stack:
-    """The stack that the options name; what they leave open is in `samconfig.toml`.
+    """The stack that the options name; what they do not name is read from `samconfig.toml`.
 
-    With `local`, the local stack's file, the rest does not matter. Raises StackNotFound, Problem.
+    With `local`, the local stack's file, the others do not count. Raises StackNotFound, Problem.
     """
     if local is not None:
         return _local_stack(local)
@@ -179,29 +178,28 @@ def find_stack(
     except ProfileNotFound as error:
         raise Problem(
             f"There is no AWS profile {profile or configured.get('profile')}.",
-            next_step="Look at `aws configure list-profiles`, then give one with --profile.",
+            next_step="See `aws configure list-profiles`, then choose one with --profile.",
         ) from error
     except NoRegionError as error:
         raise Problem(
             "No AWS region is configured.",
-            next_step="Give it with --region, for example --region eu-west-1, or set AWS_REGION.",
+            next_step="Add --region, for example --region eu-west-1, or set AWS_REGION.",
         ) from error
     except NoCredentialsError as error:
         raise Problem(
             "There are no AWS credentials on this machine.",
-            next_step="Sign in (aws configure, or aws sso login), or for the local stack add "
-            "--local.",
+            next_step="Sign in (aws configure, or aws sso login). For the local stack add --local.",
         ) from error
     except ClientError as error:
         code = error.response["Error"]["Code"]
         raise StackNotFound(
-            f"AWS does not let us look at the stack {name} in {region} ({code}).",
+            f"AWS refuses access to the stack {name} in {region} ({code}).",
             next_step="Sign in with a role that may read CloudFormation stacks and the functions' "
-            "configuration, or name another with --profile.",
+            "configuration, or choose another with --profile.",
         ) from error
     except BotoCoreError as error:
         raise StackNotFound(
-            f"AWS cannot be asked for the stack {name} in {region}: {error}",
+            f"AWS cannot be reached for the stack {name} in {region}: {error}",
             next_step="Check the network and the AWS sign-in (aws sts get-caller-identity).",
         ) from error
 
@@ -224,20 +222,20 @@ def read_samconfig(folder: Path, stage: str) -> dict[str, str]:
 def _deployed_stack(session: boto3.Session, *, name: str, region: str) -> Stack:
     cloudformation = _client(session, "cloudformation", region)
     try:
-        said = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+        described = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
-        # CloudFormation has one code for this and for a misspelt name: ValidationError.
+        # CloudFormation has one code for a missing stack and for an invalid name.
         if error.response["Error"]["Code"] != "ValidationError":
             raise
         raise StackNotFound(
             f"There is no stack {name} in {region}.",
-            next_step="Deploy it first (make deploy), or name it: --stack-name and --region. For "
-            "the stack on this machine (make start) add --local.",
+            next_step="Deploy it first (make deploy), or name another: --stack-name and --region. "
+            "For the stack on this machine (make start) add --local.",
         ) from error
-    outputs = {one["OutputKey"]: one["OutputValue"] for one in said.get("Outputs", [])}
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in described.get("Outputs", [])}
     if "RefreshTokenFunction" not in outputs:
         raise StackNotFound(
-            f"The stack {name} in {region} ({said.get('StackStatus', 'unknown')}) is not this "
+            f"The stack {name} in {region} ({described.get('StackStatus', 'unknown')}) is not this "
             "bundle's, or its deployment has not finished.",
             next_step="Deploy it (make deploy), or name another with --stack-name.",
         )
@@ -256,29 +254,29 @@ def _deployed_stack(session: boto3.Session, *, name: str, region: str) -> Stack:
 
 def _local_stack(path: Path) -> Stack:
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-        # Beside it lies what `sam local` gives the functions, by their logical ids.
+        found = json.loads(path.read_text(encoding="utf-8"))
+        # Beside it is the functions' environment for `sam local`, by their logical ids.
         environment = json.loads(path.with_name("env.json").read_text(encoding="utf-8"))[
             "RefreshToken"
         ]
     except OSError as error:
         raise StackNotFound(
-            f"There is no local stack: {path} is not there.",
+            f"There is no local stack: {path} does not exist.",
             next_step="Start it in another terminal: make start",
         ) from error
     except (ValueError, KeyError) as error:
         raise StackNotFound(
-            f"{path} is not what the local stack writes.", next_step="Start it anew: make start"
+            f"{path} is not a file of the local stack.", next_step="Start it again: make start"
         ) from error
-    region = said.get("region", LOCAL_REGION)
+    region = found.get("region", LOCAL_REGION)
     return Stack(
-        name=said["stack_name"],
+        name=found["stack_name"],
         region=region,
-        outputs=said["outputs"],
+        outputs=found["outputs"],
         settings=_settings(environment),
         session=_local_session(region),
-        endpoint_url=said["aws_endpoint"],
-        local=said,
+        endpoint_url=found["aws_endpoint"],
+        local=found,
     )
 
 
@@ -294,6 +292,6 @@ def _settings(environment: Mapping[str, str]) -> Settings:
         return Settings.from_environ(environment)
     except MisconfiguredEnvironment as error:
         raise StackNotFound(
-            f"The deployed functions are of another version than this program: {error}",
+            f"The deployed functions have another version than this program: {error}",
             next_step="Deploy this version: make deploy",
         ) from error

@@ -1,8 +1,8 @@
-"""A whole queue at a time: every message once, worked on in parallel, and given back in the end.
+"""Goes through a whole queue: every message once, in parallel, and made visible again at the end.
 
-SQS hands out ten messages a call and hides what it handed out for a while. A sweep hides for longer
-than it should take, remembers what it has seen, and makes visible again whatever it did not remove;
-if the program is killed, SQS does that by itself when the time is up.
+SQS gives ten messages a request and hides them for a while. A sweep hides them for longer than it
+should take, remembers what it has seen, and makes visible again what it did not remove. If the
+program is killed, SQS makes them visible when that time is over.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 SLICE = 10
-"""Messages in one call, SQS's own limit."""
+"""Messages in one request, SQS's own limit."""
 
 SLICE_BYTES = 1_000_000
 """Bytes of all bodies in one SendMessageBatch; SQS allows 1 MiB."""
 
 WORKERS = 4
 LISTEN_SECONDS = 1
-"""Long polling asks all of SQS's servers, so that an empty answer means an empty queue."""
+"""Long polling reaches all of SQS's servers, so that an empty response means an empty queue."""
 
 SEND_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """A message in our hands. Its body is out of `repr`: it holds a person's data."""
+    """A message that was received. Its body is not in `repr`: it contains personal data."""
 
     id: str
     receipt: str = field(repr=False)
@@ -51,7 +51,7 @@ class Counts:
 
     visible: int
     hidden: int
-    """Received by somebody and not given back."""
+    """Received by somebody, and not visible yet."""
     delayed: int
 
     @property
@@ -65,7 +65,7 @@ class Stopped(Exception):
 
 
 class Queue:
-    """One SQS queue. `listen_seconds` 0 is for an SQS of one server, as the local stack's."""
+    """One SQS queue. `listen_seconds` 0 is for an SQS with one server, like the local stack's."""
 
     def __init__(self, sqs: BaseClient, url: str, *, listen_seconds: int = LISTEN_SECONDS) -> None:
         self._sqs = sqs
@@ -78,7 +78,7 @@ class Queue:
 
     def _attributes(self) -> tuple[Counts, int]:
         """The counts, and SQS's own time in milliseconds."""
-        said = self._sqs.get_queue_attributes(
+        response = self._sqs.get_queue_attributes(
             QueueUrl=self.url,
             AttributeNames=[
                 "ApproximateNumberOfMessages",
@@ -86,19 +86,19 @@ class Queue:
                 "ApproximateNumberOfMessagesDelayed",
             ],
         )
-        attributes = said["Attributes"]
+        attributes = response["Attributes"]
         counts = Counts(
             visible=int(attributes["ApproximateNumberOfMessages"]),
             hidden=int(attributes["ApproximateNumberOfMessagesNotVisible"]),
             delayed=int(attributes["ApproximateNumberOfMessagesDelayed"]),
         )
-        return counts, _clock(said)
+        return counts, _clock(response)
 
     def send(self, bodies: Sequence[str]) -> list[str]:
-        """Send up to ten bodies; says for each what went wrong, or "" if nothing did.
+        """Send up to ten bodies; for each the error's code, or "" if it was sent.
 
-        A part that failed on SQS's side is sent again a few times. Raises what boto3 raises if a
-        whole call fails.
+        What failed on SQS's side is sent again a few times. Raises what boto3 raises if a whole
+        request fails.
         """
         failures = [""] * len(bodies)
         left = list(range(len(bodies)))
@@ -107,15 +107,15 @@ class Queue:
                 time.sleep(0.2 * 2**attempt)
             again = []
             for numbers in _by_size(left, bodies):
-                said = self._sqs.send_message_batch(
+                response = self._sqs.send_message_batch(
                     QueueUrl=self.url,
                     Entries=[{"Id": str(n), "MessageBody": bodies[n]} for n in numbers],
                 )
                 for number in numbers:
                     failures[number] = "NoAnswer"
-                for entry in said.get("Successful", []):
+                for entry in response.get("Successful", []):
                     failures[int(entry["Id"])] = ""
-                for entry in said.get("Failed", []):
+                for entry in response.get("Failed", []):
                     failures[int(entry["Id"])] = entry.get("Code") or "Failed"
                     if not entry.get("SenderFault"):
                         again.append(int(entry["Id"]))
@@ -125,7 +125,7 @@ class Queue:
         return failures
 
     def delete(self, messages: Sequence[Message]) -> list[str]:
-        """Delete messages; gives the ids of those that could not be."""
+        """Delete messages; the ids of those that could not be deleted."""
         return self._in_slices(
             messages,
             lambda entries: self._sqs.delete_message_batch(QueueUrl=self.url, Entries=entries),
@@ -133,8 +133,8 @@ class Queue:
         )
 
     def give_back(self, messages: Sequence[Message]) -> list[str]:
-        """Make messages visible again; gives the ids of those that could not be (they will be by
-        themselves when their time is up)."""
+        """Make messages visible again; the ids of those that could not be (SQS does it when their
+        time is over)."""
         return self._in_slices(
             messages,
             lambda entries: self._sqs.change_message_visibility_batch(
@@ -152,10 +152,10 @@ class Queue:
         def one(part: Sequence[Message]) -> list[str]:
             left = {str(n): message for n, message in enumerate(part)}
             for _ in range(SEND_ATTEMPTS):
-                said = call(
+                response = call(
                     [{"Id": n, "ReceiptHandle": m.receipt, **more} for n, m in left.items()]
                 )
-                left = {entry["Id"]: left[entry["Id"]] for entry in said.get("Failed", [])}
+                left = {entry["Id"]: left[entry["Id"]] for entry in response.get("Failed", [])}
                 if not left:
                     break
             return [message.id for message in left.values()]
@@ -167,21 +167,21 @@ class Queue:
             return [failed for found in pool.map(one, parts) for failed in found]
 
     def sweep(self) -> Sweep:
-        """Begin to go through all of it."""
+        """Start going through all of it."""
         counts, clock = self._attributes()
         return Sweep(self, self._sqs, counts=counts, started_ms=clock)
 
 
 class Sweep:
-    """One way through a queue, from `run` to `close`."""
+    """One pass through a queue, from `run` to `close`."""
 
     def __init__(self, queue: Queue, sqs: BaseClient, *, counts: Counts, started_ms: int) -> None:
         self._queue = queue
         self._sqs = sqs
         self.counts = counts
         self.started_ms = started_ms
-        """SQS's time at the beginning."""
-        # Four workers take ten messages in some tens of milliseconds each; this is many times that.
+        """SQS's time at the start."""
+        # Four workers need some tens of milliseconds for ten messages each; this is far more.
         self._hidden_seconds = min(60 + counts.visible // 50, 12 * 3600)
         self._held: dict[str, Message] = {}
         self._seen: set[str] = set()
@@ -189,10 +189,10 @@ class Sweep:
         self._stop = threading.Event()
 
     def run(self, handle: Callable[[list[Message]], Iterable[str]]) -> None:
-        """Give every message to `handle`, in slices of up to ten, from several threads.
+        """Pass every message to `handle`, in slices of up to ten, from several threads.
 
         `handle` returns the ids of the messages that it removed. Raises what `handle` raises, and
-        Stopped after Ctrl-C, when the slices in work are finished.
+        Stopped after Ctrl-C, when the slices in work are done.
         """
         with ThreadPoolExecutor(WORKERS) as pool:
             workers = [pool.submit(self._work, handle) for _ in range(WORKERS)]
@@ -219,7 +219,7 @@ class Sweep:
                 with self._lock:
                     fresh = [one for one in received if one.id not in self._seen]
                     self._seen.update(one.id for one in fresh)
-                    # One that comes again has a newer receipt, by which it is given back.
+                    # A message that comes again has a newer receipt, which is needed to release it.
                     self._held.update((one.id, one) for one in received)
                 if fresh:
                     removed = list(handle(fresh))
@@ -231,7 +231,7 @@ class Sweep:
             raise
 
     def _receive(self) -> list[Message]:
-        said = self._sqs.receive_message(
+        response = self._sqs.receive_message(
             QueueUrl=self._queue.url,
             MaxNumberOfMessages=SLICE,
             VisibilityTimeout=self._hidden_seconds,
@@ -246,7 +246,7 @@ class Sweep:
                 sent_ms=int(one.get("Attributes", {}).get("SentTimestamp", 0)),
                 receives=int(one.get("Attributes", {}).get("ApproximateReceiveCount", 0)),
             )
-            for one in said.get("Messages", [])
+            for one in response.get("Messages", [])
         ]
 
     def keep_only_receipts_of(self, messages: Iterable[Message]) -> None:
@@ -258,7 +258,7 @@ class Sweep:
                     self._held[message.id] = replace(held, body="")
 
     def close(self) -> int:
-        """Give back everything that was not removed; says how many could not be."""
+        """Make visible again what was not removed; how many could not be."""
         with self._lock:
             held, self._held = list(self._held.values()), {}
         try:
@@ -268,7 +268,7 @@ class Sweep:
 
 
 def _by_size(numbers: Sequence[int], bodies: Sequence[str]) -> list[list[int]]:
-    """The numbers in groups that fit into one call."""
+    """The numbers in groups that fit into one request."""
     groups: list[list[int]] = []
     size = 0
     for number in numbers:
@@ -281,9 +281,9 @@ def _by_size(numbers: Sequence[int], bodies: Sequence[str]) -> list[list[int]]:
     return groups
 
 
-def _clock(said: dict[str, Any]) -> int:
-    """The time of an answer in milliseconds, by the clock of whoever gave it, rounded down."""
-    date = said.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+def _clock(response: dict[str, Any]) -> int:
+    """The server's time in a response, in milliseconds, rounded down to seconds."""
+    date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     try:
         return int(parsedate_to_datetime(date).timestamp() * 1000)
     except (TypeError, ValueError):

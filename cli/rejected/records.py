@@ -1,7 +1,7 @@
-"""What Salesforce refused: looked at, brought back to the outbox, or thrown away.
+"""Records that Salesforce refused: read them, send them to the outbox again, or delete them.
 
-A replay never holds a record in its hands only: it is in the outbox before it is deleted from
-Rejected. Dying in between leaves it in both, which its key makes harmless.
+A replay puts a record into the outbox before it deletes it from Rejected. If the program is killed
+in between, it is in both, and its key keeps it from being created twice.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Rejection:
     fields: tuple[str, ...]
     accepted_at: str
     at: str
-    """When Salesforce refused it; empty if nobody wrote a reason."""
+    """When Salesforce refused it; empty if there is no reason in it."""
     attempts: int
     replayed: int
     hint: str
@@ -45,8 +45,8 @@ class Rejection:
 
     @classmethod
     def read(cls, message: Message, *, keep_envelope: bool = False) -> Rejection:
-        """What a message says. One that SQS moved by itself has no reason; one that is no envelope
-        has nothing but its id."""
+        """Read a message. One that SQS moved by itself has no reason in it; one that is no envelope
+        has only its id."""
         sent = _rfc3339(message.sent_ms)
         try:
             envelope = Envelope.parse(message.body)
@@ -56,13 +56,13 @@ class Rejection:
                 key="",
                 object="",
                 code="UNREADABLE",
-                message="The message was not written by this bundle.",
+                message="This message was not written by this bundle.",
                 fields=(),
                 accepted_at="",
                 at=sent,
                 attempts=0,
                 replayed=0,
-                hint="Look at it in the SQS console, then: rejected drop " + message.id,
+                hint="See it in the SQS console. To delete it: rejected drop " + message.id,
             )
         reason = envelope.reason
         if reason is None:
@@ -71,13 +71,13 @@ class Rejection:
                 key=envelope.record.key,
                 object=envelope.record.object,
                 code="NOT_DELIVERED",
-                message="SQS moved it here after it had been received too often.",
+                message="SQS moved it here because it was received too often.",
                 fields=(),
                 accepted_at=envelope.accepted_at,
                 at="",
                 attempts=0,
                 replayed=envelope.replayed,
-                hint="Deliver failed on it each time: look into its log, then replay it.",
+                hint="Deliver failed on it each time: see Deliver's log, then replay it.",
                 envelope=envelope if keep_envelope else None,
             )
         fields = reason.get("fields")
@@ -115,7 +115,7 @@ class Rejection:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """Which rejected records a command is about: keys, or all of them; of one object or of both."""
+    """Which rejected records a command is for: some keys or all; of one object or of both."""
 
     keys: frozenset[str] = frozenset()
     every: bool = False
@@ -130,16 +130,16 @@ class Choice:
         given = [key.strip() for key in keys if key.strip()]
         if every == bool(given):
             raise Problem(
-                "Say which records: their keys, or --all."
+                "Name the records by their keys, or give --all."
                 if not every
                 else "Give keys or --all, not both.",
-                next_step="See what is there: bird-salesforce rejected list",
+                next_step="To see them: bird-salesforce rejected list",
             )
         both = {*given, *(stored_key(key) for key in given)}
         return cls(keys=frozenset(both), every=every, object=object_name)
 
     def covers(self, rejection: Rejection) -> bool:
-        """Whether this one is meant."""
+        """Whether the choice includes this one."""
         if self.object and rejection.object != self.object:
             return False
         return self.every or rejection.key in self.keys or rejection.message_id in self.keys
@@ -151,7 +151,7 @@ class Listing:
 
     rejections: list[Rejection]
     held_elsewhere: int
-    """Messages that another reader had in its hands at the time."""
+    """Messages that another reader had received at the time."""
     not_given_back: int
     stopped: bool = False
 
@@ -163,9 +163,9 @@ def read_all(
     advance: Advance = lambda count: None,
     keep_envelopes: bool = False,
 ) -> Listing:
-    """Every message of Rejected that the choice covers, once; all of them stay visible.
+    """Every message of Rejected that the choice covers, once; all stay in the queue.
 
-    Sorted by the time they were accepted. `stopped` if Ctrl-C ended it early.
+    Sorted by the time when they were accepted. `stopped` if Ctrl-C ended it early.
     """
     sweep = queue.sweep()
     found: list[Rejection] = []
@@ -200,14 +200,14 @@ class Moved:
     """What became of a replay or a drop."""
 
     done: int = 0
-    """Replayed, or dropped."""
+    """Replayed, or deleted."""
     failed: Counter[str] = field(default_factory=Counter)
     """By SQS's code: those that could not be sent, and stay in Rejected."""
     in_both: int = 0
-    """Sent to the outbox, but not deleted from Rejected; harmless, they have the same key."""
+    """Sent to the outbox, but not deleted from Rejected. They have the same key."""
     unreadable: int = 0
     came_back: int = 0
-    """Refused anew while the replay was running; they stay in Rejected."""
+    """Refused again while the replay was running; they stay in Rejected."""
     stopped: bool = False
     error: str = ""
     """Why the whole run ended early."""
@@ -218,7 +218,7 @@ def replay(
 ) -> Moved:
     """Send every record that the choice covers to the outbox, then delete it from Rejected.
 
-    What Deliver puts back into Rejected meanwhile is left there, so that a replay ends.
+    What comes back into Rejected meanwhile stays there, so that a replay ends.
     """
     sweep = rejected.sweep()
     moved = Moved()
@@ -268,21 +268,21 @@ def drop(rejected: Queue, message_ids: set[str], *, advance: Advance = lambda co
     lock = threading.Lock()
 
     def remove(messages: list[Message]) -> Iterable[str]:
-        doomed = [one for one in messages if one.id in message_ids]
-        left = set(rejected.delete(doomed)) if doomed else set()
+        chosen = [one for one in messages if one.id in message_ids]
+        left = set(rejected.delete(chosen)) if chosen else set()
         sweep.keep_only_receipts_of(messages)
         with lock:
-            moved.done += len(doomed) - len(left)
+            moved.done += len(chosen) - len(left)
             moved.failed.update("NotDeleted" for _ in left)
-            advance(len(doomed))
-        return [one.id for one in doomed if one.id not in left]
+            advance(len(chosen))
+        return [one.id for one in chosen if one.id not in left]
 
     _run(sweep, remove, moved)
     return moved
 
 
 def _run(sweep: Sweep, work: Callable[[list[Message]], Iterable[str]], moved: Moved) -> None:
-    """Sweep to the end, and note in `moved` what ended it early."""
+    """Go through the queue, and note in `moved` what ended it early."""
     try:
         sweep.run(work)
     except Stopped:
@@ -295,11 +295,11 @@ def _run(sweep: Sweep, work: Callable[[list[Message]], Iterable[str]], moved: Mo
 
 def export_line(rejection: Rejection) -> str:
     """One rejected record with its values, as a line of JSON."""
-    said = rejection.as_dict()
+    line = rejection.as_dict()
     if rejection.envelope is not None:
-        said["values"] = dict(rejection.envelope.record.fields)
-        said["channel"] = rejection.envelope.record.channel
-    return written(said)
+        line["values"] = dict(rejection.envelope.record.fields)
+        line["channel"] = rejection.envelope.record.channel
+    return written(line)
 
 
 def _rfc3339(milliseconds: int) -> str:

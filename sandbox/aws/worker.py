@@ -60,7 +60,7 @@ def _die_after(steps: int) -> None:
     """SIGKILL this process once it has taken so many steps over the network.
 
     A step is a request that is out, or an answer that has come: between two of them nothing
-    changes that anybody else could see. urllib3 carries our own calls and boto3's alike.
+    changes that anybody else could see. http.client carries our own calls and boto3's alike.
     """
     left = steps
 
@@ -69,7 +69,7 @@ def _die_after(steps: int) -> None:
         code = frame.f_code
         if event not in ("call", "return") or code.co_name != "getresponse":
             return
-        if code.co_filename.endswith(os.path.join("urllib3", "connection.py")):
+        if code.co_filename.endswith(os.path.join("http", "client.py")):
             left -= 1
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -44,16 +44,18 @@ class Local:
         """What the secret holds; empty if nothing."""
         client = self.stack.client("secretsmanager")
         with contextlib.suppress(client.exceptions.ResourceNotFoundException):
-            said = client.get_secret_value(SecretId=self.stack.secret_id)
-            value: dict[str, Any] = json.loads(said["SecretString"])
+            response = client.get_secret_value(SecretId=self.stack.secret_id)
+            value: dict[str, Any] = json.loads(response["SecretString"])
             return value
         return {}
 
     def versions(self) -> int:
         """How many versions the secret ever had."""
         client = self.stack.client("secretsmanager")
-        said = client.list_secret_version_ids(SecretId=self.stack.secret_id, IncludeDeprecated=True)
-        return len(said["Versions"])
+        response = client.list_secret_version_ids(
+            SecretId=self.stack.secret_id, IncludeDeprecated=True
+        )
+        return len(response["Versions"])
 
     def forget_connection(self) -> None:
         """As after a deployment."""

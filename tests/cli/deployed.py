@@ -30,7 +30,7 @@ def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.chdir(tmp_path)
-    # Functions answer with what a test puts into the queue of `lambda_simple_backends`, if invoked.
+    # Functions return what a test puts into the queue of `lambda_simple_backends`, if invoked.
     with mock_aws(config={"lambda": {"use_docker": False}}):
         yield
 
@@ -67,12 +67,12 @@ def deploy(*, environment: dict[str, str] | None = None, outputs: Any = None) ->
             Environment={"Variables": variables},
         )
     key = boto3.client("apigateway", region_name=REGION).create_api_key(name="key", enabled=True)
-    said = dict(deployment.outputs if outputs is None else outputs)
-    if "ApiKeyId" in said:
-        said["ApiKeyId"] = key["id"]
+    values = dict(deployment.outputs if outputs is None else outputs)
+    if "ApiKeyId" in values:
+        values["ApiKeyId"] = key["id"]
     template = {
         "Resources": {"Nothing": {"Type": "AWS::SQS::Queue"}},
-        "Outputs": {name: {"Value": value} for name, value in said.items()},
+        "Outputs": {name: {"Value": value} for name, value in values.items()},
     }
     boto3.client("cloudformation", region_name=REGION).create_stack(
         StackName=NAME, TemplateBody=json.dumps(template)

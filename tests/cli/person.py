@@ -49,17 +49,17 @@ class Person:
             if form is not None:
                 headers["Content-Type"] = "application/x-www-form-urlencoded"
                 body = urlencode(form)
-            answer = self._http.request(
+            response = self._http.request(
                 "POST" if body else "GET", url, headers=headers, body=body, redirect=False
             )
-            for cookie in answer.headers.getlist("Set-Cookie"):
+            for cookie in response.headers.getlist("Set-Cookie"):
                 name, _, value = cookie.split(";")[0].partition("=")
                 self._cookies[name] = value
-            where = answer.headers.get("Location")
-            if answer.status in (301, 302, 303) and where:
+            where = response.headers.get("Location")
+            if response.status in (301, 302, 303) and where:
                 url, form = urljoin(url, where), None
                 continue
-            return Seen(url, answer.status, answer.data.decode("utf-8", "replace"))
+            return Seen(url, response.status, response.data.decode("utf-8", "replace"))
         raise AssertionError(f"it goes round in circles at {url}")
 
     def sign_in(self, address: str, *, decision: str = "allow") -> Seen:
@@ -71,7 +71,7 @@ class Person:
         """Log in and allow; the address that the browser is sent to at the end."""
         consent = self.log_in(address)
         form = {"request": _hidden(consent.text, "request"), "decision": "allow"}
-        answer = self._http.request(
+        response = self._http.request(
             "POST",
             urljoin(consent.url, "/services/oauth2/authorize/decide"),
             headers={"Cookie": "; ".join(f"{n}={v}" for n, v in self._cookies.items())},
@@ -79,7 +79,7 @@ class Person:
             encode_multipart=False,
             redirect=False,
         )
-        return answer.headers["Location"]
+        return response.headers["Location"]
 
     def log_in(self, address: str) -> Seen:
         """Log in; the page after it."""

@@ -37,20 +37,20 @@ def test_one_command_and_two_clicks_lead_to_a_lead(ready: Local) -> None:
     assert "Connected to Salesforce" in result.err
     assert "Connected" in page.text
     body = {"bird": {"channel": "whatsapp", "messageId": "1", "displayName": "Ada Okafor"}}
-    answer = ready.stack.request("POST", "/leads", body)
-    assert answer.status == 201
+    response = ready.stack.request("POST", "/leads", body)
+    assert response.status == 201
     assert ready.org.find("Lead", "1") is not None
 
 
 def test_the_authorize_address_has_proof_state_and_scopes(ready: Local) -> None:
     with running(*connect(ready)) as program:
-        asked = parse_qs(urlsplit(program.address()).query)
+        query = parse_qs(urlsplit(program.address()).query)
         Person().sign_in(program.address())
-    assert asked["scope"] == ["api refresh_token offline_access"]
-    assert asked["code_challenge_method"] == ["S256"]
-    assert len(asked["code_challenge"][0]) == 43
-    assert len(asked["state"][0]) >= 32
-    assert asked["redirect_uri"] == [ready.callback]
+    assert query["scope"] == ["api refresh_token offline_access"]
+    assert query["code_challenge_method"] == ["S256"]
+    assert len(query["code_challenge"][0]) == 43
+    assert len(query["state"][0]) >= 32
+    assert query["redirect_uri"] == [ready.callback]
 
 
 def test_pkce_that_the_app_requires_is_given(ready: Local) -> None:
@@ -68,12 +68,12 @@ def test_org_and_user_are_read_from_the_answer(ready: Local) -> None:
 
 def test_no_secret_is_printed(ready: Local) -> None:
     result = connected(ready)
-    said = result.out + result.err
+    printed = result.out + result.err
     secret = ready.secret()
     token = ready.stack.token()
     assert token is not None
     for hidden in (secret["refresh_token"], secret["client_secret"], token["access_token"]):
-        assert hidden not in said
+        assert hidden not in printed
 
 
 def test_the_code_does_not_stay_in_the_address_bar(ready: Local) -> None:
@@ -482,7 +482,7 @@ def token_answers(local: Local, *, without: str = "", **changed: str) -> TokenAn
 
 
 class TokenAnswers:
-    """Inside the block, the token endpoint's answers to codes are changed on their way."""
+    """Inside the block, the token endpoint's responses to codes are changed on their way."""
 
     def __init__(self, local: Local, *, without: str, changed: dict[str, str]) -> None:
         self._oauth = local.org.oauth
@@ -495,14 +495,14 @@ class TokenAnswers:
         honest = self._oauth.token
 
         def token(form, basic=None):  # type: ignore[no-untyped-def]
-            said = honest(form, basic)
+            response = honest(form, basic)
             if form.get("grant_type") != "authorization_code":
-                return said
+                return response
             if "error" in self._changed:
                 raise OAuthRefused(self._changed["error"], self._changed["error_description"])
-            said = {**said, **self._changed}
-            said.pop(self._without, None)
-            return said
+            response = {**response, **self._changed}
+            response.pop(self._without, None)
+            return response
 
         self._oauth.token = token  # type: ignore[method-assign]
 

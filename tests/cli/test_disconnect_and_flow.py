@@ -33,14 +33,14 @@ def test_no_version_that_secrets_manager_keeps_holds_a_secret(connected: Local) 
     run("disconnect", "--yes", *connected.options)
     client = connected.stack.client("secretsmanager")
     for stage in ("AWSCURRENT", "AWSPREVIOUS"):
-        said = client.get_secret_value(SecretId=connected.stack.secret_id, VersionStage=stage)
-        assert connected_secret not in said["SecretString"]
+        version = client.get_secret_value(SecretId=connected.stack.secret_id, VersionStage=stage)
+        assert connected_secret not in version["SecretString"]
 
 
 def test_disconnecting_says_what_remains(connected: Local) -> None:
-    said = run("disconnect", "--yes", *connected.options).err
+    printed = run("disconnect", "--yes", *connected.options).err
     for word in ("outbox", "Rejected", "Bird_Key__c", "Bird_Bridge", "14 days"):
-        assert word in said
+        assert word in printed
 
 
 def test_disconnecting_asks_first(connected: Local) -> None:
@@ -81,15 +81,15 @@ def test_the_flows_step_works_as_it_is_printed(connected: Local) -> None:
     body = json.dumps(step["body"])
     for name, value in {"messageId": "wamid.1", "displayName": "Ada", "text": "Hi"}.items():
         body = body.replace("{{" + name + "}}", value)
-    answer = connected.stack.request(
+    response = connected.stack.request(
         "POST",
         step["url"].removeprefix(connected.stack.url),
         body,
         headers=step["headers"],
         api_key=None,
     )
-    assert answer.status == 201
-    assert set(answer.json()) & set(step["variables"]) >= {"outcome", "id", "key"}
+    assert response.status == 201
+    assert set(response.json()) & set(step["variables"]) >= {"outcome", "id", "key"}
 
 
 def test_the_key_is_shown_only_if_asked_for(ready: Local) -> None:

@@ -28,14 +28,14 @@ def test_every_failure_of_a_sign_in_has_its_section(reason: str) -> None:
     section = TROUBLE.split(heading)[1].split("\n#")[0]
     assert EXPLANATIONS[reason].next_step in section
     for known in (_BY_ERROR, _BY_DESCRIPTION):
-        for said, means in known.items():
+        for error, means in known.items():
             if means == reason:
-                assert said in section
+                assert error in section
 
 
 def test_each_failure_has_words_of_its_own() -> None:
-    said = [one.what for one in EXPLANATIONS.values()]
-    assert len(set(said)) == len(said)
+    texts = [one.what for one in EXPLANATIONS.values()]
+    assert len(set(texts)) == len(texts)
 
 
 @pytest.mark.parametrize("code", sorted(MEANINGS))

@@ -70,12 +70,12 @@ def test_it_changes_nothing(connected: Local) -> None:
 
 def test_no_secret_is_printed(connected: Local) -> None:
     result: Result = run("doctor", *connected.options)
-    said = result.out + result.err
+    printed = result.out + result.err
     secret, token = connected.secret(), connected.stack.token()
     assert token is not None
     hidden = (secret["refresh_token"], secret["client_secret"], token["access_token"])
     for one in (*hidden, connected.stack.api_key):
-        assert one not in said
+        assert one not in printed
 
 
 def test_one_screen_of_text_with_the_next_step_below(connected: Local) -> None:
@@ -227,8 +227,8 @@ def test_required_custom_field(connected: Local) -> None:
         assert "lead-required" in reds(checks)
         assert "Region__c" in checks["lead-required"]["message"]
         assert "--sends Lead.Region__c" in checks["lead-required"]["nextStep"]
-        _, told = examine(connected, "--sends", "Lead.Region__c")
-        assert told["lead-required"]["state"] == "good"
+        _, with_field = examine(connected, "--sends", "Lead.Region__c")
+        assert with_field["lead-required"]["state"] == "good"
     finally:
         connected.org.remove_field("Lead", "Region__c")
 
@@ -345,9 +345,9 @@ def test_a_rule_that_does_not_exist(connected: Local) -> None:
 
     file = Path(options[options.index("--local-file") + 1]).with_name("env.json")
     text = file.read_text()
-    said = json.loads(text)
-    said["RefreshToken"]["LEAD_ASSIGNMENT"] = "01Q000000000001"
-    file.write_text(json.dumps(said))
+    environment = json.loads(text)
+    environment["RefreshToken"]["LEAD_ASSIGNMENT"] = "01Q000000000001"
+    file.write_text(json.dumps(environment))
     try:
         _, checks = examine(connected)
     finally:

@@ -41,12 +41,12 @@ def read(path: Path) -> ElementTree.Element:
 
 
 def values(element: ElementTree.Element) -> dict[str, Any]:
-    said: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for child in element:
         text = child.text or ""
         name = child.tag.removeprefix(NAMESPACE)
-        said[name] = {"true": True, "false": False}.get(text, text)
-    return said
+        found[name] = {"true": True, "false": False}.get(text, text)
+    return found
 
 
 def permission_set() -> ElementTree.Element:
@@ -71,45 +71,46 @@ def planned_fields(ready: Local) -> set[str]:
 
 @pytest.mark.parametrize("object_name", ["Lead", "Case"])
 def test_the_key_field_is_the_same(object_name: str) -> None:
-    said = values(read(SOURCE / "objects" / object_name / "fields" / "Bird_Key__c.field-meta.xml"))
-    assert said.pop("fullName") == "Bird_Key__c"
-    said["length"] = int(said["length"])
-    assert said == key_metadata("Bird_Key__c")
+    field = values(read(SOURCE / "objects" / object_name / "fields" / "Bird_Key__c.field-meta.xml"))
+    assert field.pop("fullName") == "Bird_Key__c"
+    field["length"] = int(field["length"])
+    assert field == key_metadata("Bird_Key__c")
 
 
 def test_the_permission_set_is_the_same() -> None:
     root = permission_set()
-    said = values(root)
-    assert said["label"] == PERMISSION_SET_LABEL
-    assert said["description"] == PERMISSION_SET_DESCRIPTION
-    assert "license" not in said
+    found = values(root)
+    assert found["label"] == PERMISSION_SET_LABEL
+    assert found["description"] == PERMISSION_SET_DESCRIPTION
+    assert "license" not in found
 
 
 def test_the_object_rights_are_the_same() -> None:
     names = {
         "PermissionsCreate": "allowCreate",
         "PermissionsRead": "allowRead",
+        "PermissionsEdit": "allowEdit",
         "PermissionsViewAllRecords": "viewAllRecords",
     }
     wanted = {names[right] for right in OBJECT_RIGHTS}
     found = {}
     for element in permission_set().iter(f"{NAMESPACE}objectPermissions"):
-        said = values(element)
-        object_name = said.pop("object")
-        found[object_name] = {name for name, granted in said.items() if granted}
+        granted = values(element)
+        object_name = granted.pop("object")
+        found[object_name] = {name for name, allowed in granted.items() if allowed}
     assert found == {"Lead": wanted, "Case": wanted}
 
 
 def test_the_field_permissions_are_the_same(ready: Local) -> None:
     found = set()
     for element in permission_set().iter(f"{NAMESPACE}fieldPermissions"):
-        said = values(element)
-        assert said["editable"]
-        assert said["readable"]
-        found.add(said["field"])
+        granted = values(element)
+        assert granted["editable"]
+        assert granted["readable"]
+        found.add(granted["field"])
     assert found == planned_fields(ready) - NAME_PARTS
 
 
 def test_the_project_has_the_templates_api_version() -> None:
-    said = json.loads((PROJECT / "sfdx-project.json").read_text(encoding="utf-8"))
-    assert f"v{said['sourceApiVersion']}" == Template.load().parameters({})["ApiVersion"]
+    project = json.loads((PROJECT / "sfdx-project.json").read_text(encoding="utf-8"))
+    assert f"v{project['sourceApiVersion']}" == Template.load().parameters({})["ApiVersion"]

@@ -90,9 +90,13 @@ def test_the_list_tells_why_each_record_was_refused(stack: Stack, local: list[st
     assert result.status == 0
     for word in ("one", "Lead", "STRING_TOO_LONG", "it is too long", "LastName", "3"):
         assert word in result.out
-    (said,) = run("rejected", "list", "--json", *local).json()
-    assert (said["code"], said["fields"], said["attempts"]) == ("STRING_TOO_LONG", ["LastName"], 3)
-    assert said["acceptedAt"] <= said["at"]
+    (listed,) = run("rejected", "list", "--json", *local).json()
+    assert (listed["code"], listed["fields"], listed["attempts"]) == (
+        "STRING_TOO_LONG",
+        ["LastName"],
+        3,
+    )
+    assert listed["acceptedAt"] <= listed["at"]
 
 
 def test_the_list_shows_no_value_of_a_record(stack: Stack, local: list[str]) -> None:
@@ -105,8 +109,8 @@ def test_listing_leaves_every_message_visible(stack: Stack, local: list[str]) ->
     keys = [f"key-{n:04}" for n in range(250)]
     fill(stack, [refused(key) for key in keys])
     for _ in range(2):
-        said = run("rejected", "list", "--json", *local).json()
-        assert sorted(one["key"] for one in said) == keys
+        listed = run("rejected", "list", "--json", *local).json()
+        assert sorted(one["key"] for one in listed) == keys
     assert keys_in(stack, stack.rejected_url) == keys
 
 
@@ -130,14 +134,14 @@ class Twice:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sqs, name)
 
-    def receive_message(self, **asked: Any) -> Any:
-        said = self._sqs.receive_message(**asked)
-        if said.get("Messages") and self._first is None:
-            self._first = said
+    def receive_message(self, **request: Any) -> Any:
+        response = self._sqs.receive_message(**request)
+        if response.get("Messages") and self._first is None:
+            self._first = response
         elif self._first is not None and not self.repeated:
             self.repeated = len(self._first["Messages"])
             return self._first
-        return said
+        return response
 
 
 def test_a_long_list_is_cut_and_says_so(stack: Stack, local: list[str]) -> None:
@@ -149,16 +153,16 @@ def test_a_long_list_is_cut_and_says_so(stack: Stack, local: list[str]) -> None:
 
 def test_only_cases_are_listed_if_asked_for(stack: Stack, local: list[str]) -> None:
     fill(stack, [refused("a-lead"), refused("a-case", object_name="Case")])
-    said = run("rejected", "list", "--object", "case", "--json", *local).json()
-    assert [one["key"] for one in said] == ["a-case"]
+    listed = run("rejected", "list", "--object", "case", "--json", *local).json()
+    assert [one["key"] for one in listed] == ["a-case"]
 
 
 def test_a_message_of_somebody_else_is_listed_and_can_be_dropped(
     stack: Stack, local: list[str]
 ) -> None:
     fill(stack, ["no envelope", refused("one")])
-    said = run("rejected", "list", "--json", *local).json()
-    (alien,) = [one for one in said if one["code"] == "UNREADABLE"]
+    listed = run("rejected", "list", "--json", *local).json()
+    (alien,) = [one for one in listed if one["code"] == "UNREADABLE"]
     assert run("rejected", "drop", alien["messageId"], "--yes", *local).status == 0
     assert keys_in(stack, stack.rejected_url) == ["one"]
 
@@ -168,8 +172,8 @@ def test_a_message_that_sqs_moved_has_no_reason_and_can_be_replayed(
 ) -> None:
     envelope = Envelope.parse(refused("moved")).again()
     fill(stack, [envelope.dump()])
-    (said,) = run("rejected", "list", "--json", *local).json()
-    assert said["code"] == "NOT_DELIVERED"
+    (listed,) = run("rejected", "list", "--json", *local).json()
+    assert listed["code"] == "NOT_DELIVERED"
     assert run("rejected", "replay", "moved", *local).status == 0
     assert keys_in(stack, stack.outbox_url) == ["moved"]
 
@@ -208,8 +212,8 @@ def test_export_writes_a_file_for_the_owner_only(
     fill(stack, [refused("one"), refused("two")])
     file = tmp_path / "rejected.jsonl"
     assert run("rejected", "export", str(file), *local).status == 0
-    said = [json.loads(line) for line in file.read_text().splitlines()]
-    assert [one["values"]["LastName"] for one in said] == ["Name of one", "Name of two"]
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [one["values"]["LastName"] for one in lines] == ["Name of one", "Name of two"]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert run("rejected", "export", str(file), *local).status == 1, "it was overwritten"
     assert keys_in(stack, stack.rejected_url) == ["one", "two"]
@@ -259,12 +263,12 @@ class Bouncing:
         self._sqs = sqs
         self._stack = stack
 
-    def send_message_batch(self, **asked: Any) -> Any:
-        for entry in asked["Entries"]:
+    def send_message_batch(self, **request: Any) -> Any:
+        for entry in request["Entries"]:
             envelope = Envelope.parse(entry["MessageBody"])
             problem = Refused("still too long", code="STRING_TOO_LONG")
             fill(self._stack, [envelope.refused(problem, attempts=1).dump()])
-        return {"Successful": [{"Id": entry["Id"]} for entry in asked["Entries"]]}
+        return {"Successful": [{"Id": entry["Id"]} for entry in request["Entries"]]}
 
 
 def test_a_record_that_could_not_be_sent_stays_in_rejected(stack: Stack) -> None:
@@ -280,20 +284,20 @@ def test_a_record_that_could_not_be_sent_stays_in_rejected(stack: Stack) -> None
 
 
 class Failing:
-    """An SQS client that answers `Failed` for the entry with one key."""
+    """An SQS client that responds with `Failed` for the entry with one key."""
 
     def __init__(self, sqs: Any, key: str) -> None:
         self._sqs = sqs
         self._key = key
 
-    def send_message_batch(self, **asked: Any) -> Any:
-        good = [e for e in asked["Entries"] if f'"{self._key}"' not in e["MessageBody"]]
-        bad = [e for e in asked["Entries"] if e not in good]
-        said = (
-            self._sqs.send_message_batch(QueueUrl=asked["QueueUrl"], Entries=good) if good else {}
+    def send_message_batch(self, **request: Any) -> Any:
+        good = [e for e in request["Entries"] if f'"{self._key}"' not in e["MessageBody"]]
+        bad = [e for e in request["Entries"] if e not in good]
+        response = (
+            self._sqs.send_message_batch(QueueUrl=request["QueueUrl"], Entries=good) if good else {}
         )
         failed = [{"Id": e["Id"], "Code": "InternalError", "SenderFault": False} for e in bad]
-        return {**said, "Failed": failed}
+        return {**response, "Failed": failed}
 
 
 def test_large_records_are_sent_in_several_calls(stack: Stack, local: list[str]) -> None:
@@ -341,11 +345,11 @@ class Slow:
         self._sends = itertools.count(1)
         self._interrupt_at = interrupt_at
 
-    def send_message_batch(self, **asked: Any) -> Any:
+    def send_message_batch(self, **request: Any) -> Any:
         if next(self._sends) == self._interrupt_at:
             os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.1)
-        return self._sqs.send_message_batch(**asked)
+        return self._sqs.send_message_batch(**request)
 
 
 def test_drop_asks_first(stack: Stack, local: list[str]) -> None:

@@ -35,7 +35,7 @@ def test_what_is_still_refused_comes_back_with_its_count(ready: Local) -> None:
     ready.stack.drain()
     run("rejected", "replay", "again", *ready.options)
     ready.stack.drain()
-    (said,) = run("rejected", "list", "--json", *ready.options).json()
-    assert said["replayed"] == 1
-    assert said["message"] == "Say where from"
+    (listed,) = run("rejected", "list", "--json", *ready.options).json()
+    assert listed["replayed"] == 1
+    assert listed["message"] == "Say where from"
     assert run("rejected", "drop", "--all", "--yes", *ready.options).status == 0

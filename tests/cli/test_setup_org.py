@@ -65,7 +65,7 @@ def test_the_permission_set_is_small_and_bound_to_no_licence(bare: Local) -> Non
         assert one["PermissionsCreate"]
         assert one["PermissionsRead"]
         assert one["PermissionsViewAllRecords"]
-        assert not one["PermissionsEdit"]
+        assert one["PermissionsEdit"]
         assert not one["PermissionsDelete"]
         assert not one["PermissionsModifyAllRecords"]
 
@@ -78,8 +78,8 @@ def test_running_it_again_does_nothing(bare: Local) -> None:
     assert result.status == 0
     assert result.json()["steps"] == []
     assert "Nothing to do" in result.err
-    asked = bare.org.journal.counts - before
-    writes = [one for one in asked if not one.startswith("GET ") and "/services/" not in one]
+    requests = bare.org.journal.counts - before
+    writes = [one for one in requests if not one.startswith("GET ") and "/services/" not in one]
     assert [one for one in writes if "oauth2" not in one and "/login" not in one] == []
 
 
@@ -202,8 +202,8 @@ def test_fields_that_flows_set_are_granted_if_named(bare: Local) -> None:
     bare.org.add_field("Lead", "Region__c", length=40, visible_to=(ADMIN_USER,))
     connect(bare)
     assert set_up(bare, "--yes", "--field", "Lead.Region__c").status == 0
-    answer = bare.stack.request("POST", "/leads", {"LastName": "Okafor", "Region__c": "North"})
-    assert answer.status == 201
+    response = bare.stack.request("POST", "/leads", {"LastName": "Okafor", "Region__c": "North"})
+    assert response.status == 201
 
 
 @pytest.mark.parametrize("field", ["Region__c", "Account.Region__c", "Lead."])

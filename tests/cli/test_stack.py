@@ -19,8 +19,8 @@ from tools.template import ROOT
 
 
 def find(**more: Any) -> Stack:
-    asked: dict[str, Any] = {"name": NAME, "region": REGION, "profile": None, "local": None}
-    return find_stack(**{**asked, **more})
+    options: dict[str, Any] = {"name": NAME, "region": REGION, "profile": None, "local": None}
+    return find_stack(**{**options, **more})
 
 
 def test_outputs_and_settings_are_those_of_the_deployment(account: None) -> None:

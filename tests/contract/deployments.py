@@ -38,11 +38,8 @@ TEXTS = {
     "KmsKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0a1b2c3d-0000-4000-8000-000000000000",
     "LeadAssignmentRule": "off",
     "LoginUrl": "https://test.salesforce.com",
-    "ReleaseSha256": "0123456789abcdef",
     "VpcSecurityGroups": "sg-0a1b2c3d4e5f60718",
     "VpcSubnets": "subnet-0a1b2c3d4e5f60718,subnet-0b1b2c3d4e5f60718",
-    "WebAclArn": f"arn:aws:wafv2:{REGION}:{ACCOUNT}:regional/webacl/mine/"
-    "0a1b2c3d-0000-4000-8000-000000000000",
     "WebhookUrl": "https://hooks.example.com/webhooks/bird",
 }
 """Another value than the default, for the parameters whose values are free text."""
@@ -67,7 +64,7 @@ def stages() -> dict[str, dict[str, str]]:
     config.pop("version")
     found = {}
     for stage, commands in config.items():
-        overrides = commands["deploy"]["parameters"]["parameter_overrides"]
+        overrides = commands["deploy"]["parameters"].get("parameter_overrides", [])
         pairs = (one.partition("=") for one in overrides)
         found[stage] = {name: value for name, _, value in pairs if value != '""'}
     return found

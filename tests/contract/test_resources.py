@@ -30,7 +30,7 @@ def only(deployment: Deployment, kind: str) -> Any:
 
 def function_of(reference: str) -> str:
     """The function that a Ref or an ARN leads to."""
-    return reference.partition(":")[2].removesuffix("Aliaslive")
+    return reference.partition(":")[2]
 
 
 # Functions
@@ -320,7 +320,7 @@ def test_the_dashboard_shows_the_stack_s_own_queues(deployment: Deployment) -> N
     dashboard = only(deployment, "AWS::CloudWatch::Dashboard")
     assert dashboard["DashboardName"] == "stack-us-east-1"
     body = dashboard["DashboardBody"]
-    assert len(json.loads(body)["widgets"]) == 6
+    assert len(json.loads(body)["widgets"]) == 7
     assert '"QueueName", "Outbox"' in body
     assert '"QueueName", "Rejected"' in body
     assert "${" not in body

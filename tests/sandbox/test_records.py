@@ -727,19 +727,3 @@ def test_describe_tells_lengths_picklists_and_what_is_required(caller: Caller) -
     assert required == ["LastName", "Company"]
     assert not fields["LastName"]["permissionable"]
     assert fields["Phone"]["permissionable"]
-
-
-def test_a_file_is_uploaded_and_linked(as_user: Any, org: Org) -> None:
-    admin: Caller = as_user(sample.ADMIN_USER)
-    lead_id = org.create("Lead", lead())
-    body = {
-        "Title": "Photo",
-        "PathOnClient": "photo.txt",
-        "VersionData": "aGVsbG8=",
-        "FirstPublishLocationId": lead_id,
-    }
-    made = admin.create("ContentVersion", **body)
-    assert made.status == 201
-    path = f"/sobjects/ContentVersion/{made.json()['id']}/VersionData"
-    assert admin.call("GET", path).data == b"hello"
-    assert org.records("ContentDocumentLink")[0]["LinkedEntityId"] == lead_id

@@ -1,5 +1,6 @@
-"""HTTP client with kept connections: one pool a host, one TLS context, every call with a deadline.
+"""HTTP client with kept connections and one TLS context, every call with a deadline.
 
+By http.client: urllib3 costs a quarter of a cold start (docs/adr/0036-http-client-not-urllib3.md).
 It knows neither Salesforce nor AWS; their clients turn its errors into their own:
 
 HttpError
@@ -10,24 +11,16 @@ HttpError
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
+import select
 import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit
-
-import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    NewConnectionError,
-    ProtocolError,
-    ReadTimeoutError,
-)
 
 from bridge.deadline import Deadline
 
@@ -37,15 +30,16 @@ CONNECT_SECONDS = 3.0
 MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 """More than any response that is expected, so that none fills the memory."""
 
-# What is sent twice, and why it does no harm. urllib3 itself repeats and follows nothing.
+PIECE_BYTES = 65536
+"""Read at once."""
+
+# What is sent twice, and why it does no harm.
 # - No connection was made: nothing was sent, so a second try is always safe.
 # - A kept connection turns out to be dead. Lambda freezes between invocations, so this is common
 #   (docs/adr/0023), but the request may have arrived: only the caller knows whether a key makes a
 #   repetition harmless (`repeatable`).
 # Nothing else: a slow response would make a slow Salesforce slower.
 MAX_SENDS = 2
-NOTHING_WAS_SENT = (NewConnectionError, ConnectTimeoutError)
-NO_RETRIES_OF_URLLIB3 = urllib3.Retry.from_int(False)
 
 
 class HttpError(Exception):
@@ -123,20 +117,40 @@ class _TimedResponse(http.client.HTTPResponse):
         super().__init__(cast(socket.socket, _Timed(sock)), *args, **options)
 
 
-class _Connection(HTTPConnection):
+class _Connection(http.client.HTTPConnection):
+    """Sends headers and body together: one TLS record and one packet instead of two of each."""
+
     response_class = _TimedResponse
 
+    def __init__(self, host: str, port: int | None, **options: Any) -> None:
+        super().__init__(host, port, **options)
+        self._parts: list[Any] = []
 
-class _TlsConnection(HTTPSConnection):
-    response_class = _TimedResponse
+    def request(self, *arguments: Any, **options: Any) -> None:
+        self._parts.clear()
+        super().request(*arguments, **options)
+        super().send(b"".join(self._parts))
+
+    def send(self, data: Any) -> None:
+        self._parts.append(data)
+
+    @property
+    def is_alive(self) -> bool:
+        """False if the other side has closed it, as far as that can be seen without sending."""
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return not poll.poll(0)
+
+
+class _TlsConnection(_Connection, http.client.HTTPSConnection):
+    pass
 
 
 class Http:
-    """Kept connections to a few hosts. Raises HttpError, nothing of urllib3's."""
+    """Kept connections to a few hosts. Raises HttpError, nothing of http.client's."""
 
     def __init__(self) -> None:
-        self._pools: dict[tuple[str, str, int | None], urllib3.HTTPConnectionPool] = {}
-        self._as_written: dict[tuple[str, str], urllib3.HTTPConnectionPool] = {}
+        self._idle: dict[tuple[str, str], list[_Connection]] = {}
         self._tls: ssl.SSLContext | None = None
 
     def send(
@@ -157,80 +171,105 @@ class Http:
         scheme, rest = url.split("://", 1)
         host, _, path = rest.partition("/")
         # In lower case: https in capitals must not become plain http.
-        try:
-            pool = self._pool(scheme.lower(), host)
-        except ValueError as error:
-            raise NoConnection("the address cannot be read") from error
+        address = (scheme.lower(), host.lower())
         for attempt in range(1, MAX_SENDS + 1):
-            seconds = deadline.remaining()
-            if seconds <= 0 and attempt == 1:
+            if not deadline.remaining() and attempt == 1:
                 raise NoConnection("no time was left to send the request")
-            if seconds <= 0:
-                raise NoResponse(f"{host} did not answer in time")
-            made_before = pool.num_connections
+            connection = self._take(address)
+            kept = connected = connection.sock is not None
             try:
-                response = pool.urlopen(
-                    method,
-                    "/" + path,
-                    body=body,
-                    headers=headers,
-                    retries=NO_RETRIES_OF_URLLIB3,
-                    redirect=False,
-                    preload_content=False,
-                    assert_same_host=False,
-                    timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, seconds), total=seconds),
-                )
-                return _read(response, deadline)
-            except NOTHING_WAS_SENT as error:
-                if attempt == MAX_SENDS:
-                    message = f"{host} cannot be reached ({type(error).__name__})"
-                    raise NoConnection(message) from error
-            except ReadTimeoutError as error:
-                raise NoResponse(f"{host} did not answer in time") from error
-            except (ProtocolError, HTTPError, OSError) as error:
-                kept = pool.num_connections == made_before
-                if attempt == MAX_SENDS or not (kept and repeatable):
-                    raise NoResponse(f"{host} broke off ({type(error).__name__})") from error
+                if not kept:
+                    connection.timeout = min(CONNECT_SECONDS, _seconds(deadline))
+                    try:
+                        connection.connect()
+                    finally:
+                        connected = connection.sock is not None  # even if the handshake failed
+                connection.sock.settimeout(_seconds(deadline))
+                connection.request(method, "/" + path, body=body, headers=headers)
+                connection.sock.settimeout(_seconds(deadline))
+                with contextlib.closing(connection.getresponse()) as response:
+                    whole = _read(response, deadline)
+                    reusable = not response.will_close
+            except (http.client.HTTPException, OSError) as error:
+                connection.close()
+                what = type(error).__name__
+                if not deadline.remaining() or (connected and isinstance(error, TimeoutError)):
+                    raise NoResponse(f"{host} did not answer in time") from error
+                if not connected and attempt == MAX_SENDS:
+                    raise NoConnection(f"{host} cannot be reached ({what})") from error
+                if connected and (attempt == MAX_SENDS or not (kept and repeatable)):
+                    raise NoResponse(f"{host} broke off ({what})") from error
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                if reusable:
+                    self._idle.setdefault(address, []).append(connection)
+                else:
+                    connection.close()
+                return whole
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _pool(self, scheme: str, host: str) -> urllib3.HTTPConnectionPool:
-        if (scheme, host) in self._as_written:
-            return self._as_written[scheme, host]
-        parts = urlsplit(f"{scheme}://{host}")
-        key = (scheme, parts.hostname or "", parts.port)
-        pool = self._pools.get(key)
-        if pool is None:
-            if scheme == "https":
-                # Loading the certificate authorities takes 21 ms: once per process.
-                self._tls = self._tls or ssl.create_default_context()
-                pool = urllib3.HTTPSConnectionPool(key[1], key[2], maxsize=1, ssl_context=self._tls)
-                pool.ConnectionCls = _TlsConnection
-            else:
-                pool = urllib3.HTTPConnectionPool(key[1], key[2], maxsize=1)
-                pool.ConnectionCls = _Connection
-            self._pools[key] = pool
-        self._as_written[scheme, host] = pool
-        return pool
+    def _take(self, address: tuple[str, str]) -> _Connection:
+        """A kept connection, or a new one that is not connected yet."""
+        idle = self._idle.get(address)
+        while idle:
+            connection = idle.pop()
+            if connection.is_alive:
+                return connection
+            connection.close()
+        scheme, host = address
+        try:
+            parts = urlsplit(f"{scheme}://{host}")
+            name, port = parts.hostname or "", parts.port
+        except ValueError as error:
+            raise NoConnection("the address cannot be read") from error
+        if scheme != "https":
+            return _Connection(name, port)
+        if self._tls is None:
+            # Loading the certificate authorities takes 21 ms: once per process.
+            self._tls = ssl.create_default_context()
+            self._tls.set_alpn_protocols(["http/1.1"])
+        return _TlsConnection(name, port, context=self._tls)
 
 
-def _read(response: urllib3.BaseHTTPResponse, deadline: Deadline) -> Response:
+def _seconds(deadline: Deadline) -> float:
+    """What is left, as a socket's timeout. Raises TimeoutError: zero would mean not to wait."""
+    seconds = deadline.remaining()
+    if not seconds:
+        raise TimeoutError("the deadline has passed")
+    return seconds
+
+
+def _read(response: http.client.HTTPResponse, deadline: Deadline) -> Response:
     """Read the body in pieces, so that an endless one is given up."""
     pieces: list[bytes] = []
     size = 0
+    while piece := response.read1(PIECE_BYTES):
+        pieces.append(piece)
+        size += len(piece)
+        if size > MAX_RESPONSE_BYTES:
+            raise TooLarge("the response is too large")
+        if not deadline.remaining():
+            raise NoResponse("the response is too slow")
+    if response.length:
+        raise http.client.IncompleteRead(b"", response.length)
+    body = b"".join(pieces)
+    if response.headers.get("content-encoding", "").lower() == "gzip":
+        body = _unpack(body)
+    return Response(response.status, cast(Mapping[str, str], response.headers), body)
+
+
+def _unpack(body: bytes) -> bytes:
+    """A body that a proxy compressed; the request does not accept any compression."""
+    import gzip
+    import zlib
+
     try:
-        while piece := response.read1():
-            pieces.append(piece)
-            size += len(piece)
-            if size > MAX_RESPONSE_BYTES:
-                raise TooLarge("the response is too large")
-            if not deadline.remaining():
-                raise NoResponse("the response is too slow")
-            if response.length_remaining == 0:
-                break  # the body is whole; another read would only find its end
-        if getattr(response, "length_remaining", None):
-            raise ProtocolError("the response is cut off")
-    except BaseException:
-        response.close()
-        raise
-    response.release_conn()
-    return Response(response.status, response.headers, b"".join(pieces))
+        with gzip.GzipFile(fileobj=io.BytesIO(body)) as packed:
+            unpacked = packed.read(MAX_RESPONSE_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise NoResponse("the response cannot be unpacked") from error
+    if len(unpacked) > MAX_RESPONSE_BYTES:
+        raise TooLarge("the response is too large")
+    return unpacked

@@ -59,8 +59,11 @@ class Record:
         ]
 
     def without(self, names: frozenset[str]) -> Record:
-        """The same record less these fields; texts of theirs become lines of a Description that we
-        filled, so that an address or a source that Salesforce refuses is not lost with its field."""
+        """The same record less these fields.
+
+        Their texts become lines of a Description that we filled, so that an address or a source
+        that Salesforce refuses is not lost with its field.
+        """
         kept = {name: value for name, value in self.fields.items() if name not in names}
         text = kept.get("Description") if "Description" in self.derived else None
         if isinstance(text, str):

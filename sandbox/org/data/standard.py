@@ -357,52 +357,81 @@ def case_comment() -> ObjectType:
 
 def files() -> list[ObjectType]:
     linked = (*WHAT, *WHO, "Task")
+    read_only: dict[str, Any] = {"always_visible": True, **READ_ONLY}
     return [
         object_type(
             "ContentVersion",
             "068",
             [
                 text("Title", "Title", 255),
+                area("Description", "Description", 1000),
                 text("PathOnClient", "Path On Client", 500, updateable=False, required=True),
-                Field("VersionData", "Version Data", "base64", length=50_000_000),
-                pick("ContentLocation", "Content Origin", "S/E/L", default="S"),
+                Field("VersionData", "Version Data", "base64", updateable=False),
+                pick("ContentLocation", "Content Origin", "S/E/L", default="S", updateable=False),
                 text("FileExtension", "File Extension", 40, **READ_ONLY),
+                text("Checksum", "Checksum", 50, **READ_ONLY),
                 number("ContentSize", "Size", 9, **READ_ONLY),
+                text("VersionNumber", "Version Number", 20, **READ_ONLY),
+                flag("IsLatest", "Is Latest", **READ_ONLY),
                 link(
                     "FirstPublishLocationId",
                     "First Publish Location ID",
                     *linked,
+                    "User",
                     updateable=False,
                 ),
-                link("ContentDocumentId", "ContentDocument ID", "ContentDocument", **READ_ONLY),
+                link(
+                    "ContentDocumentId",
+                    "ContentDocument ID",
+                    "ContentDocument",
+                    updateable=False,
+                ),
             ],
             label="Content Version",
+            owned=True,
         ),
         object_type(
             "ContentDocument",
             "069",
             [
                 text("Title", "Title", 255, always_visible=True),
-                text("FileExtension", "File Extension", 40, always_visible=True),
+                text("FileExtension", "File Extension", 40, **read_only),
+                number("ContentSize", "Size", 9, **read_only),
+                link(
+                    "LatestPublishedVersionId",
+                    "Latest Published Version ID",
+                    "ContentVersion",
+                    **read_only,
+                ),
             ],
             label="Content Document",
+            owned=True,
         ),
         object_type(
             "ContentDocumentLink",
             "06A",
             [
-                link("LinkedEntityId", "Linked Entity ID", *linked, always_visible=True),
+                link(
+                    "LinkedEntityId",
+                    "Linked Entity ID",
+                    *linked,
+                    "User",
+                    required=True,
+                    updateable=False,
+                ),
                 link(
                     "ContentDocumentId",
                     "ContentDocument ID",
                     "ContentDocument",
-                    always_visible=True,
+                    required=True,
+                    updateable=False,
                 ),
                 pick("ShareType", "Share Type", "V/C/I", default="V", always_visible=True),
                 pick(
                     "Visibility",
                     "Visibility",
                     "AllUsers/InternalUsers/SharedUsers",
+                    default="AllUsers",
                     always_visible=True,
                 ),
             ],

@@ -188,6 +188,23 @@ class State:
         self.store.insert(object_name, record)
         return str(record["Id"])
 
+    def insert_with(self, object_name: str, fields: Record, touched: Record) -> str:
+        """Insert a record that Salesforce makes beside another one, and return its id.
+
+        `touched` are the system fields that say when it was made, and by whom.
+        """
+        new_id = self.ids.make(self.schema[object_name].prefix)
+        record: Record = {
+            "Id": new_id,
+            **{name: value for name, value in fields.items() if value is not None},
+            "IsDeleted": False,
+            "CreatedDate": touched["SystemModstamp"],
+            "CreatedById": touched["LastModifiedById"],
+            **touched,
+        }
+        self.store.insert(object_name, record)
+        return new_id
+
     def forget_records(self) -> None:
         """Empty all objects that hold business data; users, rights and fields stay."""
         with self.lock:

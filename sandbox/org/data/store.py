@@ -52,6 +52,12 @@ class Table:
         key = self._folds[name](value)
         return self._indexes[name].get(key, ()) if key is not None else ()
 
+    def linked(self, name: str, record_id: str) -> tuple[str, ...]:
+        """Ids of the live records whose look-up field has this id."""
+        if name not in self._indexes:
+            self.index_by(name, _same)
+        return self.ids_with(name, record_id)
+
     def any(self, record_id: str) -> Record | None:
         return self.live.get(record_id) or self.deleted.get(record_id)
 
@@ -77,6 +83,10 @@ class Table:
                     index[key] = left
                 else:
                     index.pop(key, None)
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 class Store:

@@ -6,6 +6,7 @@ whole call, JSON_PARSER_ERROR), `faults` is the system validation of one record.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -45,7 +46,9 @@ def read(field: Field, value: Any) -> Any:
     if value is None:
         return None
     kind = field.type
-    if kind in TEXT_TYPES or kind in ("reference", "id", "base64"):
+    if kind == "base64":
+        return _read_blob(value)
+    if kind in TEXT_TYPES or kind in ("reference", "id"):
         if not isinstance(value, str):
             raise Unreadable(_cannot("string" if kind in TEXT_TYPES else kind, value))
         return value if value and not value.isspace() else None
@@ -69,6 +72,18 @@ def _cannot(kind: str, value: Any) -> str:
         f"Cannot deserialize instance of {kind} from {_token(value)} or request may be missing a "
         "required field"
     )
+
+
+def _read_blob(value: Any) -> bytes:
+    """A file's bytes: those of a part of the request, or base64 in JSON."""
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        try:
+            return base64.b64decode(value, validate=True)
+        except ValueError:
+            pass
+    raise Unreadable(_cannot("base64Binary", value))
 
 
 def _read_number(field: Field, value: Any) -> int | float | None:
@@ -135,7 +150,7 @@ def printed(kind: ObjectType, item: Field, record: dict[str, Any], version: str)
         return parts if any(parts.values()) else None
     if item.type == "base64":
         base = f"/services/data/{version}/sobjects/{kind.name}"
-        return f"{base}/{record['Id']}/{item.name}" if value else None
+        return f"{base}/{record['Id']}/{item.name}" if value is not None else None
     return value
 
 

@@ -6,6 +6,7 @@ this machine can send it by itself.
 
 from __future__ import annotations
 
+import base64
 import threading
 from dataclasses import asdict, fields
 from typing import Any, Protocol
@@ -51,6 +52,10 @@ def _need(body: dict[str, Any], name: str) -> Any:
     if name not in body:
         raise Invalid(f"{name} is missing")
     return body[name]
+
+
+def _printable(value: Any) -> Any:
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else value
 
 
 def blueprint(org: Org, server: Outages) -> Blueprint:
@@ -366,7 +371,8 @@ def _look_routes(routes: Blueprint, org: Org, server: Outages) -> None:
     @routes.get("/records/<object_name>")
     def records(object_name: str) -> Response:
         deleted = request.args.get("deleted") == "true"
-        return jsonify(records=org.records(org.schema[object_name].name, deleted=deleted))
+        found = org.records(org.schema[object_name].name, deleted=deleted)
+        return jsonify(records=[{k: _printable(v) for k, v in r.items()} for r in found])
 
     @routes.post("/records/<object_name>")
     def create(object_name: str) -> tuple[Response, int]:

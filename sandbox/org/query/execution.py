@@ -139,16 +139,17 @@ class QueryRun:
             item = self.kind.field(term.path)
             if item is None:
                 continue
-            looked_up = item.type == "reference" and table.has_index(item.name)
-            if not (item.name == "Id" or item.indexed or looked_up):
+            if not (item.name == "Id" or item.indexed or item.type == "reference"):
                 continue
             found: dict[str, Record] = {}
             for value in values:
-                full = ids.normalise(value)
+                full = ids.normalise(value) or ""
                 if item.name == "Id":
                     hits: tuple[str, ...] = (full,) if full in table.live else ()
+                elif item.type == "reference":
+                    hits = table.linked(item.name, full)
                 else:
-                    hits = table.ids_with(item.name, full if looked_up else value)
+                    hits = table.ids_with(item.name, value)
                 found.update((hit, table.live[hit]) for hit in hits)
             return [*found.values(), *(table.deleted.values() if self._deleted else ())]
         return list(table.all()) if self._deleted else list(table.live.values())

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import ceil
 
 from sandbox.org.errors import KNOWN, Problem, Refused, bad_session, not_found, refused
 from sandbox.org.oauth.tokens import Session
@@ -134,6 +135,7 @@ def limits(call: Call) -> Response:
         raise refused(status, "INSUFFICIENT_ACCESS", message)
     budget = call.org.settings.daily_requests
     left = max(0, budget - call.org.usage.used())
+    files = sum(v.get("ContentSize", 0) for v in call.org.store["ContentVersion"].live.values())
     stored = 10 if call.org.settings.storage_full else 1024
     return Response(
         200,
@@ -143,7 +145,7 @@ def limits(call: Call) -> Response:
             "DailyBulkApiBatches": {"Max": 15_000, "Remaining": 15_000},
             "DailyBulkV2QueryJobs": {"Max": 10_000, "Remaining": 10_000},
             "DataStorageMB": {"Max": 1024, "Remaining": 0 if stored == 10 else 1000},
-            "FileStorageMB": {"Max": 1024, "Remaining": 1000},
+            "FileStorageMB": {"Max": 1024, "Remaining": max(0, 1024 - ceil(files / 2**20))},
             "SingleEmail": {"Max": 5_000, "Remaining": 5_000},
         },
     )

@@ -20,6 +20,8 @@ from sandbox.org.rules.access import Rights
 from sandbox.org.rules.saving import SaveOptions
 
 _UNSET: Any = object()
+MAX_JSON_BYTES = 50_000_000
+"""A file in base64 within it has 37.5 MB at most; larger ones need a multipart body."""
 
 
 @dataclass(slots=True)
@@ -84,6 +86,9 @@ class Call:
             kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind not in ("", "application/json"):
                 raise refused(415, "UNSUPPORTED_MEDIA_TYPE", "Unsupported Media Type")
+            if len(self.raw) > MAX_JSON_BYTES:
+                # The limit is documented, the refusal is not confirmed.
+                raise refused(413, "REQUEST_ENTITY_TOO_LARGE", "Request Entity Too Large")
             self.payload = read_json(self.raw)
         return self.payload
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 from sandbox.org.data import ids
@@ -162,13 +161,12 @@ def blob(call: Call, kind: ObjectType, record_id: str, name: str) -> Response:
     call.allow("GET", "HEAD")
     item = kind.field(name)
     record = visible_record(call.org, kind, record_id, call.actor)
-    if item is None or item.type != "base64" or not record.get(item.name):
+    if item is None or item.type != "base64" or item.name not in record:
         raise not_found()
-    data = base64.b64decode(record[item.name])
-    return Response(200, data, content_type="application/octetstream")
+    return Response(200, record[item.name], content_type="application/octetstream")
 
 
 def _with_file(call: Call) -> dict[str, Any]:
-    """The fields of a file upload, with the file's content in base64."""
+    """The fields of a file upload, with the file's bytes."""
     body, files = read_multipart(call)
-    return body | {name: base64.b64encode(content).decode() for name, content in files.items()}
+    return body | files

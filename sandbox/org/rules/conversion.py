@@ -91,10 +91,9 @@ def convert_lead(
     stamp = state.clock.stamp()
     what = opportunity_id or account_id
     for name in ("Task", "Event"):
-        for record in list(state.store[name].live.values()):
-            if record.get("WhoId") == lead_id:
-                moved = {"WhoId": contact_id, "WhatId": what, "AccountId": account_id}
-                state.store.update(name, record["Id"], {**moved, "SystemModstamp": stamp})
+        for found in state.store[name].linked("WhoId", lead_id):
+            moved = {"WhoId": contact_id, "WhatId": what, "AccountId": account_id}
+            state.store.update(name, found, {**moved, "SystemModstamp": stamp})
     state.store.update(
         "Lead",
         lead_id,

@@ -17,6 +17,10 @@ _BELONGING: dict[str, tuple[tuple[str, str], ...]] = {
     "Contact": (("Task", "WhoId"), ("Event", "WhoId"), ("CampaignMember", "ContactId")),
     "Case": (("Task", "WhatId"), ("Event", "WhatId"), ("CaseComment", "ParentId")),
     "Opportunity": (("Task", "WhatId"), ("Event", "WhatId")),
+    "ContentDocument": (
+        ("ContentVersion", "ContentDocumentId"),
+        ("ContentDocumentLink", "ContentDocumentId"),
+    ),
     "Account": (
         ("Contact", "AccountId"),
         ("Opportunity", "AccountId"),
@@ -36,9 +40,7 @@ _FILES = ("ContentDocumentLink", "LinkedEntityId")
 
 def _related(state: State, object_name: str, field_name: str, record_id: str) -> list[Record]:
     table = state.store[object_name]
-    if not table.has_index(field_name):
-        table.index_by(field_name, lambda value: value)
-    return [table.live[found] for found in table.ids_with(field_name, record_id)]
+    return [table.live[found] for found in table.linked(field_name, record_id)]
 
 
 def _stamps(state: State) -> Record:

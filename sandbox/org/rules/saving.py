@@ -27,6 +27,7 @@ from sandbox.org.rules.customizations import Rules
 from sandbox.org.rules.deletion import delete_record
 from sandbox.org.rules.derivation import derived_fields
 from sandbox.org.rules.duplicates import duplicate_problem
+from sandbox.org.rules.files import linked_twice, publish
 from sandbox.org.rules.parsing import parse
 from sandbox.org.rules.setup import setup_problems
 from sandbox.org.rules.validation import CONVERTED, may_not, system_problems
@@ -368,12 +369,12 @@ class Saver:
         if kind.name == "Case":
             record["CaseNumber"] = state.next_case_number()
         comments = record.pop("Comments", None) if kind.name == "Case" else None
+        if kind.name == "ContentVersion":
+            record.update(publish(state, record, touched))
         state.store.insert(kind.name, record)
         draft.outcome.id = record["Id"]
         if comments is not None:
             self._comment(record, comments, touched)
-        if kind.name == "ContentVersion":
-            self._document(record, touched)
         state.journal.created[kind.name] += 1
         return []
 
@@ -381,6 +382,8 @@ class Saver:
         state = self._state
         if draft.kind.name == "CampaignMember":
             return self._member_twice(draft)
+        if draft.kind.name == "ContentDocumentLink" and draft.target is None:
+            return linked_twice(state, draft.values)
         # Task and Event share their custom fields, and so the values of the unique ones.
         activity = draft.kind.name in ("Task", "Event")
         kinds = state.schema.with_fields_of("Activity") if activity else (draft.kind,)
@@ -431,41 +434,9 @@ class Saver:
         if owner is not None:
             record["OwnerId"] = owner
 
-    def _extra(self, name: str, fields: Record, touched: Record) -> str:
-        state = self._state
-        new_id = state.ids.make(state.schema[name].prefix)
-        state.store.insert(
-            name,
-            {
-                "Id": new_id,
-                **fields,
-                "IsDeleted": False,
-                "CreatedDate": touched["SystemModstamp"],
-                "CreatedById": touched["LastModifiedById"],
-                **touched,
-            },
-        )
-        return new_id
-
     def _comment(self, record: Record, text: str, touched: Record) -> None:
         fields = {"ParentId": record["Id"], "CommentBody": text, "IsPublished": False}
-        self._extra("CaseComment", fields, touched)
-
-    def _document(self, record: Record, touched: Record) -> None:
-        path = str(record.get("PathOnClient", ""))
-        title = record.setdefault("Title", path)
-        extension = path.rpartition(".")[2]
-        data = record.get("VersionData") or ""
-        document = self._extra(
-            "ContentDocument", {"Title": title, "FileExtension": extension}, touched
-        )
-        record.update(
-            ContentDocumentId=document, FileExtension=extension, ContentSize=len(data) * 3 // 4
-        )
-        parent = record.get("FirstPublishLocationId")
-        if parent:
-            fields = {"LinkedEntityId": parent, "ContentDocumentId": document, "ShareType": "V"}
-            self._extra("ContentDocumentLink", fields, touched)
+        self._state.insert_with("CaseComment", fields, touched)
 
 
 def _rolled_back(outcomes: list[Outcome]) -> None:

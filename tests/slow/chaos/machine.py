@@ -28,7 +28,6 @@ from bridge.deadline import Deadline
 from bridge.delivery.creation import RecordCreator
 from bridge.delivery.deliver import Delivery
 from bridge.delivery.outbox import Envelope, Queues
-from bridge.errors import NotKept
 from bridge.http import Http, NoConnection, NoResponse, Response
 from bridge.oauth.access_token import AccessToken
 from bridge.oauth.sessions import Sessions
@@ -278,20 +277,19 @@ class Story(RuleBasedStateMachine):
     def _ask(self, number: int, troubles: list[str], *, at_once: bool) -> None:
         self.fate.set(troubles)
         try:
-            self.creator.create(
+            outcome = self.creator.create(
                 self._record(number),
                 request_id="r",
                 deadline=Deadline.after(8),
                 at_once=at_once,
             )
-        except NotKept:
-            return
         except Killed:
             self.new_environment()
             return
         finally:
             self.fate.set([])
-        self.accepted.add(number)
+        if outcome.name != "not_kept":
+            self.accepted.add(number)
 
     def _record(self, number: int) -> Record:
         kind = self.kinds[number]

@@ -29,9 +29,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OrgServe
 
 
 def client(server: OrgServer, username: str = sample.ADMIN_USER, **more: Any) -> Any:
-    answer = server.org.oauth.approve(sample.CLIENT_ID, username, "api", "refresh_token")
+    response = server.org.oauth.approve(sample.CLIENT_ID, username, "api", "refresh_token")
     return Salesforce(
-        instance_url=answer["instance_url"], session_id=answer["access_token"], **more
+        instance_url=response["instance_url"], session_id=response["access_token"], **more
     )
 
 
@@ -112,13 +112,13 @@ def test_it_notices_that_its_session_ended_and_takes_a_new_one(server: OrgServer
 def test_it_logs_in_with_client_credentials(server: OrgServer) -> None:
     domain = server.url.removeprefix("https://")
     host = f"https://{domain}/services/oauth2/token"
-    answer = requests.post(
+    response = requests.post(
         host,
         data={"grant_type": "client_credentials"},
         auth=(sample.CLIENT_ID, sample.CLIENT_SECRET),
         timeout=10,
     ).json()
-    lead = SFType("Lead", answer["access_token"], domain, "68.0")
+    lead = SFType("Lead", response["access_token"], domain, "68.0")
     assert lead.create({"LastName": "x", "Company": "x"})["success"]
 
 
@@ -144,7 +144,7 @@ def test_a_wrong_secret_is_an_authentication_failure_to_it(
         Salesforce(consumer_secret="wrong", **login)
 
 
-def test_it_sends_collections_through_its_composite_door(server: OrgServer) -> None:
+def test_it_sends_collections(server: OrgServer) -> None:
     sf = client(server)
     records = [{"attributes": {"type": "Lead"}, "LastName": "x", "Company": "x"}] * 3
     results = sf.restful("composite/sobjects", method="POST", json={"records": records})

@@ -813,7 +813,6 @@ NOT_RUN = {
         "only AWS knows; tests/contract/test_aws_commands.py checks the options"
     ),
     r"make .*": "tests/slow/docs/test_make.py expands each line",
-    r"bird-salesforce rollback": "tests/cli/test_rollback.py: Lambda's versions are moto's there",
     r"curl .*|API_KEY=.*": "tests/slow/docs/test_responses.py",
 }
 """Commands that no test of this folder types, by pattern, with the reason."""

@@ -38,8 +38,6 @@ def paths(cell: str) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("page", "section", "head"),
     [
-        ("README.md", "Where things are", ("", "")),
-        ("CONTRIBUTING.md", "Where things are", ("", "")),
         ("sandbox/README.md", "The parts", ("file", "is")),
         ("tests/slow/chaos/README.md", "What is in it", ("file", "what it does")),
     ],

@@ -22,10 +22,9 @@ from bridge.api.replies import (
 )
 from bridge.api.request import HttpRequest, gateway_request_id, read_record
 from bridge.deadline import Deadline, respond_by
-from bridge.delivery.creation import Created, Failed, Outcome, Queued, RecordCreator
+from bridge.delivery.creation import Outcome, RecordCreator
 from bridge.errors import (
     BadRequest,
-    BridgeError,
     DuplicatesDetected,
     Ignored,
     NoSuchRoute,
@@ -169,22 +168,14 @@ class RecordApi:
                 "rejected, merged or deleted."
             )
             return unknown_reply(object_name, keys[0], detail)
-        key, created = found
-        return found_reply(created, object_name, key)
+        key, outcome = found
+        return found_reply(outcome, object_name, key)
 
     def _record(self, record: Record, outcome: Outcome, milliseconds: float) -> None:
         """Log and count one record."""
-        problem: BridgeError | None = None
-        if isinstance(outcome, Created):
-            name = "created" if outcome.new else "exists"
-        elif isinstance(outcome, Queued):
-            name, problem = "queued", outcome.why
-        else:
-            name = "not_kept" if isinstance(outcome, Failed) else "rejected"
-            problem = outcome.problem
-        cost = outcome.cost
+        problem, cost = outcome.problem, outcome.cost
         self._telemetry.record(
-            name,
+            outcome.name,
             object_name=record.object,
             channel=record.channel,
             key=record.key,

@@ -10,8 +10,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.delivery.creation import Created, Failed, Outcome, Queued
-from bridge.errors import BridgeError, Ignored, NotKept, NotSetUp, SalesforceProblem
+from bridge.delivery.creation import Outcome
+from bridge.errors import BridgeError, Ignored, NotKept, NotSetUp, Refused, SalesforceProblem
 from bridge.records import ObjectName, Record
 
 RETRY_AFTER_SECONDS = 30
@@ -48,9 +48,9 @@ class Reply:
         }
 
 
-def found_reply(created: Created, object_name: ObjectName, key: str) -> Reply:
+def found_reply(outcome: Outcome, object_name: ObjectName, key: str) -> Reply:
     """The response to a GET for a key that a record has."""
-    return Reply(200, {"outcome": "created", **_record_keys(created, object_name, key)})
+    return Reply(200, {"outcome": "created", **_record_keys(outcome, object_name, key)})
 
 
 def unknown_reply(object_name: ObjectName, key: str, detail: str) -> Reply:
@@ -92,27 +92,26 @@ def ignored_reply(ignored: Ignored) -> Reply:
 
 def outcome_reply(outcome: Outcome, record: Record, *, has_key: bool) -> Reply:
     """The response to a POST. `has_key`: whether the record can be looked up by its key."""
-    if isinstance(outcome, Created):
-        name = "created" if outcome.new else "exists"
-        body = {"outcome": name, **_record_keys(outcome, record.object, record.key)}
-        return Reply(201 if outcome.new else 200, body)
-    if isinstance(outcome, Queued):
-        body = {
-            "outcome": "queued",
-            "object": record.object,
-            "key": record.key,
-            "message": _queued_message(outcome.why, record, has_key=has_key),
-        }
-        return Reply(202, body)
-    if isinstance(outcome, Failed):
+    if outcome.found is not None:
+        body = {"outcome": outcome.name, **_record_keys(outcome, record.object, record.key)}
+        return Reply(201 if outcome.name == "created" else 200, body)
+    problem = outcome.problem
+    if isinstance(problem, NotKept):
         return problem_reply(
-            outcome.problem,
+            problem,
             detail="Salesforce could not take the record and no queue could keep it. Send it "
             "again with this key as Idempotency-Key.",
             object=record.object,
             key=record.key,
         )
-    problem = outcome.problem
+    if not isinstance(problem, Refused):
+        body = {
+            "outcome": outcome.name,
+            "object": record.object,
+            "key": record.key,
+            "message": _queued_message(problem, record, has_key=has_key),
+        }
+        return Reply(202, body)
     more: dict[str, Any] = {"existingId": problem.existing_id} if problem.existing_id else {}
     return problem_reply(
         problem,
@@ -144,17 +143,17 @@ def problem_reply(error: BridgeError, *, title: str = "", kept: bool = False, **
     return Reply(status, body, RETRY_AFTER_SECONDS if status == 503 else None)
 
 
-def _record_keys(created: Created, object_name: str, key: str) -> dict[str, Any]:
-    body: dict[str, Any] = {
+def _record_keys(outcome: Outcome, object_name: str, key: str) -> dict[str, Any]:
+    assert outcome.found is not None
+    number = outcome.found.number
+    return {
         "success": True,
-        "id": created.found.id,
+        "id": outcome.found.id,
         "object": object_name,
         "key": key,
-        "url": created.url,
+        "url": outcome.url,
+        **({} if number is None else {"number": number}),
     }
-    if created.found.number is not None:
-        body["number"] = created.found.number
-    return body
 
 
 def _queued_message(why: SalesforceProblem | None, record: Record, *, has_key: bool) -> str:

@@ -10,7 +10,7 @@ from bridge.deadline import Deadline
 from bridge.errors import Refused, Unavailable
 from bridge.oauth.sessions import Sessions
 from bridge.records import ObjectName
-from bridge.salesforce.client import Cost, Result, Salesforce
+from bridge.salesforce.client import NO_COST, Result, Salesforce
 from bridge.salesforce.session import Session
 
 Value = TypeVar("Value")
@@ -23,7 +23,7 @@ class Calls:
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self.cost = Cost()
+        self.cost = NO_COST
         self.session: Session | None = None
         """The session of the last call."""
 

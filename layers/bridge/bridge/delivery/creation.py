@@ -1,13 +1,14 @@
 """One record, now, while the caller waits.
 
-When `create` returns, the record is in Salesforce, in the outbox or in Rejected; or the outcome is
-Failed: then it is nowhere for certain, and the caller sends it again.
+When `create` returns, the record is in Salesforce, in the outbox or in Rejected; or it is
+`not_kept`: then it is nowhere for certain, and the caller sends it again.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from bridge.deadline import Deadline
 from bridge.delivery.calls import Calls, Rights
@@ -15,7 +16,7 @@ from bridge.delivery.outbox import Envelope, Queues, sealed
 from bridge.errors import NotKept, NotSetUp, Refused, SalesforceProblem, Unavailable
 from bridge.oauth.sessions import Sessions
 from bridge.records import ObjectName, Record
-from bridge.salesforce.client import Cost, Salesforce
+from bridge.salesforce.client import NO_COST, Cost, Salesforce
 from bridge.salesforce.responses import Attempt, Found
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
@@ -28,40 +29,16 @@ LEAST_ATTEMPT_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Created:
-    """The record is in Salesforce; `new` unless it was there before."""
+class Outcome:
+    """Where a record is: in Salesforce (`created`, `exists`), in a queue, or perhaps nowhere."""
 
-    found: Found
-    url: str
-    new: bool
-    cost: Cost = field(default=Cost(), compare=False)
-
-
-@dataclass(frozen=True)
-class Queued:
-    """The record is in the outbox; `why` is None where the caller asked for it."""
-
-    why: SalesforceProblem | None
-    cost: Cost = field(default=Cost(), compare=False)
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """Salesforce refuses the record; it is kept in Rejected."""
-
-    problem: Refused
-    cost: Cost = field(default=Cost(), compare=False)
-
-
-@dataclass(frozen=True)
-class Failed:
-    """Neither Salesforce nor a queue has the record."""
-
-    problem: NotKept
-    cost: Cost = field(default=Cost(), compare=False)
-
-
-Outcome = Created | Queued | Rejected | Failed
+    name: Literal["created", "exists", "queued", "rejected", "not_kept"]
+    found: Found | None = None
+    """The record, where it is in Salesforce; `url` is its page."""
+    url: str = ""
+    problem: SalesforceProblem | NotKept | None = None
+    """Why it is not there; None too for a caller who did not want to wait."""
+    cost: Cost = NO_COST
 
 
 class Breaker:
@@ -129,48 +106,49 @@ class RecordCreator:
         envelope = Envelope.of(record, request_id=request_id)
         body = sealed(envelope)
         calls = Calls(self._sessions)
-        outcome: Outcome = Queued(None)
+        outcome = Outcome("queued")
         if at_once:
             reserved = min(QUEUE_SECONDS, self._settings.response_budget_seconds / 4)
             outcome = self._try(record, calls, deadline.sooner(reserved))
-        if not isinstance(outcome, Created):
-            # A cold start may have used up the caller's time: better kept late than not at all.
-            queue_deadline = max(deadline, Deadline.after(QUEUE_SECONDS), key=lambda d: d.at)
-            try:
-                if isinstance(outcome, Rejected):
-                    refused = envelope.refused(outcome.problem, attempts=1)
-                    self._queues.reject(refused, deadline=queue_deadline)
-                else:
-                    self._queues.queue(body, deadline=queue_deadline)
-            except NotKept as problem:
-                outcome = Failed(problem)
+        if outcome.found is not None:
+            return outcome
+        # A cold start may have used up the caller's time: better kept late than not at all.
+        queue_deadline = max(deadline, Deadline.after(QUEUE_SECONDS), key=lambda d: d.at)
+        try:
+            if isinstance(outcome.problem, Refused):
+                refused = envelope.refused(outcome.problem, attempts=1)
+                self._queues.reject(refused, deadline=queue_deadline)
+            else:
+                self._queues.queue(body, deadline=queue_deadline)
+        except NotKept as problem:
+            outcome = Outcome("not_kept", problem=problem)
         return replace(outcome, cost=calls.cost)
 
     def find(
         self, object_name: ObjectName, keys: list[str], *, deadline: Deadline
-    ) -> tuple[str, Created] | None:
+    ) -> tuple[str, Outcome] | None:
         """The record with the first of these keys that has one. Raises Unavailable, NotSetUp."""
         calls = Calls(self._sessions)
         for key in keys:
             found = self._look_up(object_name, key, calls, deadline)
             if found:
-                return key, Created(found, calls.record_url(found.id), new=False)
+                return key, _there("exists", found, calls)
         return None
 
     def _try(self, record: Record, calls: Calls, deadline: Deadline) -> Outcome:
         """What becomes of the record, if nothing but Salesforce is in the way."""
         if self._breaker.is_open:
-            return Queued(Unavailable("Salesforce does not answer now", code="CIRCUIT_OPEN"))
+            return _queued(Unavailable("Salesforce does not respond now", code="CIRCUIT_OPEN"))
         if deadline.remaining() < LEAST_ATTEMPT_SECONDS:
-            return Queued(Unavailable("there was no time left for Salesforce", code="NO_TIME"))
+            return _queued(Unavailable("there was no time left for Salesforce", code="NO_TIME"))
         started = time.monotonic()
         try:
             outcome = self._create(record, calls, deadline)
         except (Unavailable, NotSetUp) as problem:
-            outcome = Queued(problem)
-        if not isinstance(outcome, Queued):
+            outcome = _queued(problem)
+        if outcome.name != "queued":
             self._breaker.succeeded()
-        elif isinstance(outcome.why, Unavailable):
+        elif isinstance(outcome.problem, Unavailable):
             self._breaker.failed(time.monotonic() - started)
         return outcome
 
@@ -178,9 +156,9 @@ class RecordCreator:
         """Insert, and do what the verdict on the response says. Raises Unavailable, NotSetUp."""
         attempt = self._insert(record, calls, deadline)
         if attempt.created is not None:
-            return Created(attempt.created, calls.record_url(attempt.created.id), new=True)
+            return _there("created", attempt.created, calls)
         # Only a record that was not made needs the rest (docs/adr/0020).
-        from bridge.delivery import verdict
+        from bridge.delivery import mail, verdict
 
         context = verdict.Context(
             has_key=bool(self._settings.external_id_field),
@@ -189,11 +167,21 @@ class RecordCreator:
         while True:
             match verdict.verdict_on(attempt, record, context):
                 case verdict.There(found, new):
-                    return Created(found, calls.record_url(found.id), new=new)
+                    if not new and mail.brings_text(record):
+                        refusal = mail.add_text(
+                            record,
+                            found.id,
+                            salesforce=self._salesforce,
+                            calls=calls,
+                            deadline=deadline,
+                        )
+                        if refusal is not None:
+                            return Outcome("rejected", problem=refusal)
+                    return _there("created" if new else "exists", found, calls)
                 case verdict.Wait(problem):
-                    return Queued(problem)
+                    return _queued(problem)
                 case verdict.Refuse(problem):
-                    return Rejected(problem)
+                    return Outcome("rejected", problem=problem)
                 case verdict.Undecided.LOOK_UP:
                     try:
                         there = self._look_up(record.object, record.key, calls, deadline)
@@ -217,6 +205,14 @@ class RecordCreator:
         self, object_name: ObjectName, key: str, calls: Calls, deadline: Deadline
     ) -> Found | None:
         return calls.make(self._salesforce.find, object_name, key, deadline=deadline).get()
+
+
+def _there(name: Literal["created", "exists"], found: Found, calls: Calls) -> Outcome:
+    return Outcome(name, found, calls.record_url(found.id), cost=calls.cost)
+
+
+def _queued(problem: SalesforceProblem) -> Outcome:
+    return Outcome("queued", problem=problem)
 
 
 def tell_dropped(telemetry: Telemetry, record: Record, names: frozenset[str]) -> None:

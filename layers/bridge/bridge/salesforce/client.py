@@ -26,6 +26,7 @@ from bridge.salesforce.responses import (
     Attempt,
     Found,
     read_api_usage,
+    read_changed,
     read_collection,
     read_createable,
     read_created,
@@ -69,6 +70,9 @@ class Cost:
         return Cost(
             self.calls + later.calls, later.milliseconds, usage, later.request_id or self.request_id
         )
+
+
+NO_COST = Cost()
 
 
 @dataclass(frozen=True)
@@ -128,17 +132,20 @@ class Salesforce:
 
     def _case_body(self, record: Record, headers: Mapping[str, str]) -> bytes:
         # A Lead, and so the cold start of create_lead, does without it.
-        from bridge.salesforce.composite import Part, Ref, composite
+        from bridge.salesforce import composite as c
 
-        url: tuple[str | Ref, ...] = ("/sobjects/Case/", Ref("create", "id"), _CASE_FIELDS)
+        url: tuple[str | c.Ref, ...] = ("/sobjects/Case/", c.Ref("create", "id"), _CASE_FIELDS)
         if self._key_field:
             url = (self._find_path("Case", record.key),)
-        values = self._values(record)
-        create = Part(
-            name="create", method="POST", path=("/sobjects/Case",), body=values, headers=headers
+        create = c.Part(
+            name="create",
+            method="POST",
+            path=("/sobjects/Case",),
+            body=self._values(record),
+            headers=headers,
         )
-        find = Part(name="find", method="GET", path=url)
-        return _dump(composite([create, find], base=self._base))
+        find = c.Part(name="find", method="GET", path=url)
+        return _dump(c.composite([create, find], base=self._base))
 
     def insert_headers(self, record: Record) -> dict[str, str]:
         """Assignment and duplicate headers of an insert. In a collection they hold for all of it.
@@ -205,7 +212,7 @@ class Salesforce:
         field = self._key_field
         number = ",CaseNumber" if object_name == "Case" else ""
         found: dict[str, Found] = {}
-        cost = Cost()
+        cost = NO_COST
         for some in _slices(keys):
             soql = (
                 f"SELECT Id,{field},IsDeleted{number} FROM {object_name} "
@@ -239,13 +246,45 @@ class Salesforce:
             deadline=deadline,
         )
 
+    def read_description(
+        self, object_name: ObjectName, record_id: str, *, session: Session, deadline: Deadline
+    ) -> Result[str]:
+        """A record's Description; empty where there is none or no such record."""
+        soql = (
+            f"SELECT Id,Description,IsDeleted FROM {object_name} WHERE Id = {soql_text(record_id)}"
+        )
+        rows = self._query(soql, session=session, deadline=deadline)
+        texts = [row.get("Description") for row in rows.value or () if not row.get("IsDeleted")]
+        text = next((text for text in texts if isinstance(text, str)), "")
+        return Result(rows.cost, text, rows.problem)
+
+    def write_description(
+        self,
+        object_name: ObjectName,
+        record_id: str,
+        text: str,
+        *,
+        session: Session,
+        deadline: Deadline,
+    ) -> Result[None]:
+        """Replace a record's Description; nothing else of it changes, its owner neither."""
+        return self._send(
+            "PATCH",
+            f"{self._base}/sobjects/{object_name}/{record_id}",
+            body=_dump({"Description": text}),
+            headers={"Sforce-Auto-Assign": "FALSE"},
+            read=read_changed,
+            session=session,
+            deadline=deadline,
+        )
+
     def _query(
         self, soql: str, *, session: Session, deadline: Deadline
     ) -> Result[list[dict[str, Any]]]:
         """All rows of a query, deleted ones too."""
         path: str | None = f"{self._base}/queryAll?q={_quoted(soql)}"
         rows: list[dict[str, Any]] = []
-        cost = Cost()
+        cost = NO_COST
         while path is not None:
             if cost.calls == MAX_PAGES:
                 return Result(cost, problem=unreadable())

@@ -323,12 +323,12 @@ def read_created_case(response: Response, *, key_field: str, record: Record) -> 
 
     The outer 200 is no success: each part is judged by its own status.
     """
-    from bridge.salesforce.composite import read_composite  # for a Case only
+    from bridge.salesforce import composite  # for a Case only
 
     problem = read_org_problem(response, key_field=key_field)
     if problem is not None:
         return Attempt(problem=problem)
-    parts = read_composite(read_json(response.body))
+    parts = composite.read_composite(read_json(response.body))
     create, find = parts.get("create"), parts.get("find")
     if create is None:
         return Attempt(problem=unreadable())
@@ -465,6 +465,12 @@ def read_createable(response: Response) -> bool:
     body = read_json(response.body)
     described = body.get("objectDescribe") if isinstance(body, dict) else None
     return not (isinstance(described, dict) and described.get("createable") is False)
+
+
+def read_changed(response: Response) -> None:
+    """The result of an update: 204. Raises why it was not made."""
+    if problem := read_org_problem(response, key_field=""):
+        raise problem
 
 
 # Headers
