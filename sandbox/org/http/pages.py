@@ -19,7 +19,7 @@ from sandbox.org.data.schema import SYSTEM_FIELDS, Field, ObjectType
 from sandbox.org.data.store import Record
 from sandbox.org.data.values import printed
 from sandbox.org.http.outages import Outages
-from sandbox.org.http.timeline import Entry, has_timeline, read_timeline
+from sandbox.org.http.timeline import EXPECTED, Entry, owner_name, read_timeline
 from sandbox.org.org import KEY_FIELD, Org
 
 SHOWN = 100
@@ -38,9 +38,6 @@ def summary(org: Org, kind: ObjectType, record: Record) -> dict[str, Any]:
     """One record's row on the live page."""
     lead = kind.name == "Lead"
     name = record.get("Name") if lead else record.get("SuppliedName")
-    owner = org.store["User"].live.get(record.get("OwnerId", "")) or org.store["Group"].live.get(
-        record.get("OwnerId", ""), {}
-    )
     contact = [record.get(f) for f in (_HOMES[kind.name][1], _HOMES[kind.name][2])]
     return {
         "id": record["Id"],
@@ -52,7 +49,7 @@ def summary(org: Org, kind: ObjectType, record: Record) -> dict[str, Any]:
         "contact": printable(" · ".join(str(c) for c in contact if c)),
         "key": printable(record.get(KEY_FIELD) or ""),
         "status": printable(record.get("Status") or ""),
-        "owner": printable(owner.get("Name") or ""),
+        "owner": printable(owner_name(org, record)),
         "time": record["CreatedDate"],
     }
 
@@ -159,6 +156,7 @@ def blueprint(org: Org, server: Outages) -> Blueprint:
                     title="No such record",
                     text="There is no record with this id. A reset of the org removes all records.",
                 )
+            timeline = [_printable_entry(entry) for entry in read_timeline(org, record)]
             rows = []
             # The sender's fields come first, the org's own last.
             for item in sorted(kind.fields.values(), key=_written_by_org):
@@ -181,8 +179,8 @@ def blueprint(org: Org, server: Outages) -> Blueprint:
                 about=_about(record),
                 deleted=record.get("IsDeleted"),
                 rows=rows,
-                timeline=[_printable_entry(entry) for entry in read_timeline(org, record)],
-                has_timeline=has_timeline(kind.name, org),
+                timeline=timeline,
+                has_timeline=bool(timeline) or kind.name in EXPECTED,
             )
 
     return routes

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from sandbox.org.data.store import Record, Table
 from sandbox.org.org import Org
 
+# Objects whose pages say so when nothing hangs on a record.
+EXPECTED = ("Lead", "Case", "Contact", "Account", "Opportunity")
 # Which records hang on others, and by which field.
 LINKS = (
     ("Task", "WhoId"),
@@ -38,11 +40,6 @@ class Entry:
     note: str = ""
 
 
-def has_timeline(object_name: str, org: Org) -> bool:
-    """Whether something can hang on records of an object."""
-    return any(object_name in org.schema[name].fields[field].reference_to for name, field in LINKS)
-
-
 def read_timeline(org: Org, record: Record) -> list[Entry]:
     """What hangs on a record, newest last. Call it under the org's lock.
 
@@ -67,7 +64,7 @@ def _entry(org: Org, name: str, record: Record) -> Entry:
     time = record["CreatedDate"]
     title, text, note, shown = record.get("Subject", ""), record.get("Description", ""), "", record
     if name == "Task" and not record.get("IsClosed"):
-        note = record.get("Status", "")
+        note = f"{record.get('Status', '')}, owner {owner_name(org, record)}"
     elif name == "CaseComment":
         title, text = "", record.get("CommentBody", "")
         note = "shown to the customer" if record.get("IsPublished") else "internal"
@@ -80,6 +77,13 @@ def _entry(org: Org, name: str, record: Record) -> Entry:
         note = f"{shown.get('ContentSize', 0):,} bytes"
     kind = {"CaseComment": "Comment", "ContentDocumentLink": "File"}.get(name, name)
     return Entry(kind, shown["Id"], title, text, time, by, note)
+
+
+def owner_name(org: Org, record: Record) -> str:
+    """The name of the user or queue that owns a record."""
+    owner_id = record.get("OwnerId", "")
+    owner = org.store["User"].live.get(owner_id) or org.store["Group"].live.get(owner_id, {})
+    return str(owner.get("Name", ""))
 
 
 def _file_name(document: Record) -> str:
