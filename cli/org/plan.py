@@ -21,9 +21,13 @@ PERMISSION_SET = "Bird_Bridge"
 PERMISSION_SET_LABEL = "Bird bridge"
 PERMISSION_SET_DESCRIPTION = "What the bridge from Bird needs, and nothing else"
 
-OBJECT_RIGHTS = ("PermissionsCreate", "PermissionsRead", "PermissionsViewAllRecords")
+OBJECT_RIGHTS = (
+    *("PermissionsCreate", "PermissionsRead", "PermissionsEdit"),
+    "PermissionsViewAllRecords",
+)
 """View All Records, because an assignment rule may give a new record to somebody else, and the
-bridge must still find it by its key. No edit, no delete, no Modify All."""
+bridge must still find it by its key. Edit, because a mail's text may come after its record
+(docs/adr/0048). No delete, no Modify All."""
 
 KEY_LENGTH = 100
 KEY_LABEL = "Bird Key"
@@ -226,7 +230,7 @@ class Planner:
             f"SELECT Id, {', '.join(OBJECT_RIGHTS)} FROM ObjectPermissions WHERE ParentId = "
             f"{soql_text(self._set_id)} AND SobjectType = {soql_text(object_name)}"
         )
-        words = "Create, Read and View All Records"
+        words = "Create, Read, Edit and View All Records"
         if not rows:
 
             def create() -> None:

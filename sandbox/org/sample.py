@@ -125,7 +125,7 @@ def fill_ready(state: State) -> None:
         Description="What the bridge from Bird needs, and nothing else",
     )
     for object_name in ("Lead", "Case"):
-        grant_object(state, set_id, object_name, "Create", "Read", "ViewAllRecords")
+        grant_object(state, set_id, object_name, "Create", "Read", "Edit", "ViewAllRecords")
         grant_fields(state, set_id, object_name, custom=True)
     for username in (INTEGRATION_USER,):
         user = state.user(username)

@@ -89,6 +89,7 @@ def test_the_object_rights_are_the_same() -> None:
     names = {
         "PermissionsCreate": "allowCreate",
         "PermissionsRead": "allowRead",
+        "PermissionsEdit": "allowEdit",
         "PermissionsViewAllRecords": "viewAllRecords",
     }
     wanted = {names[right] for right in OBJECT_RIGHTS}

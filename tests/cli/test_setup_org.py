@@ -65,7 +65,7 @@ def test_the_permission_set_is_small_and_bound_to_no_licence(bare: Local) -> Non
         assert one["PermissionsCreate"]
         assert one["PermissionsRead"]
         assert one["PermissionsViewAllRecords"]
-        assert not one["PermissionsEdit"]
+        assert one["PermissionsEdit"]
         assert not one["PermissionsDelete"]
         assert not one["PermissionsModifyAllRecords"]
 

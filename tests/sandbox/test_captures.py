@@ -132,6 +132,17 @@ def test_a_deleted_record(admin: Caller, org: Org, method: str) -> None:
     )
 
 
+def test_a_moment_has_whole_seconds(admin: Caller, org: Org) -> None:
+    """[C] every capture in samples/salesforce and of public clients: ``.000+0000``."""
+    org.add_field("Lead", "Seen__c", "datetime", visible_to=(sample.ADMIN_USER,))
+    sent = "2026-11-30T15:03:07.999+01:00"
+    made = admin.create("Lead", **lead(Seen__c=sent)).json()["id"]
+    shown = admin.call("GET", f"/sobjects/Lead/{made}").json()
+    assert shown["Seen__c"] == "2026-11-30T14:03:07.000+0000"
+    for name in ("CreatedDate", "LastModifiedDate", "SystemModstamp"):
+        assert shown[name].endswith(".000+0000")
+
+
 # --- queries ------------------------------------------------------------------------------
 
 

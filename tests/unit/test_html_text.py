@@ -72,6 +72,6 @@ def test_of_html_beside_a_text_only_what_the_text_lacks(text: str, html: str, mo
     ],
 )
 def test_no_mail_takes_long_or_fails(piece: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     text_of(piece * (400_000 // len(piece)))
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5

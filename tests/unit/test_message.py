@@ -62,10 +62,10 @@ def test_anything_else_is_a_value(value: object) -> None:
 
 @pytest.mark.parametrize("text", ["{{" * 400_000, "{{}} " * 150_000 + "x", "{{a}" * 200_000])
 def test_no_text_makes_it_slow_to_see_whether_a_value_is_absent(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert not is_absent(text)
     lead(channel="email", displayName=text, sender="a@" + "." * 100_000 + " x", text=text)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 # Names

@@ -34,6 +34,5 @@ class Clock:
 
 
 def stamp(seconds: float) -> str:
-    """A moment as Salesforce prints it, always in UTC and with milliseconds."""
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}+0000"
+    """A moment as Salesforce stores and prints it: in UTC, whole seconds, ``.000``."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.000+0000"

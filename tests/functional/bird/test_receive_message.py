@@ -297,3 +297,60 @@ def test_with_no_scheme_the_webhook_is_closed_whatever_is_sent(stack: Stack) -> 
     stack.aws.calls.clear()
     assert post(stack, "/leads", bodies.channels()).status == 201
     assert not any("secretsmanager" in operation for _, operation in stack.aws.calls)
+
+
+# One mail by two events
+
+
+def mail(kind: str, **data: Any) -> dict[str, Any]:
+    whole = {"whatsapp_id": ..., "direction": ..., "to": ["shop@example.org"], "text": ..., **data}
+    return bodies.event_2026(kind, **{"from": "ada@example.org", "subject": "Lamp", **whole})
+
+
+HEAD = mail("email.received", inbound_message_id="rem_1")
+WHOLE = mail(
+    "email_mailbox.message_received",
+    message_id="rem_1",
+    extracted_text="It is broken.",
+    attachment_count=1,
+)
+TEXT = "Lamp\nIt is broken.\n1 attachment (in Bird)"
+
+
+@pytest.mark.parametrize("order", [[HEAD, WHOLE], [WHOLE, HEAD], [HEAD, WHOLE, HEAD, WHOLE]])
+def test_a_mail_ends_with_its_text_in_its_record_whichever_event_comes_first(
+    stack: Stack, order: list[Any]
+) -> None:
+    answers = [post(stack, "/messages", body) for body in order]
+    assert [one.json()["outcome"] for one in answers] == ["created", *["exists"] * len(order[1:])]
+    assert only(stack, "Case")["Description"] == TEXT
+
+
+@pytest.mark.parametrize("order", [[HEAD, WHOLE], [WHOLE, HEAD]])
+def test_so_does_a_mail_that_was_queued(stack: Stack, order: list[Any]) -> None:
+    with stack.outage():
+        assert [post(stack, "/messages", body).status for body in order] == [202, 202]
+    stack.drain()
+    assert only(stack, "Case")["Description"] == TEXT
+    assert not stack.rejected() and not stack.waiting()
+
+
+def test_what_a_person_wrote_into_the_description_stays(stack: Stack) -> None:
+    case_id = post(stack, "/messages", HEAD).json()["id"]
+    before = only(stack, "Case")["Description"]
+    stack.org.update("Case", case_id, {"Description": f"Called Ada.\n{before}\nVIP"})
+    assert post(stack, "/messages", WHOLE).json()["outcome"] == "exists"
+    assert only(stack, "Case")["Description"] == f"Called Ada.\n{TEXT}\nVIP"
+    stack.org.update("Case", case_id, {"Description": "Called Ada, all is well."})
+    assert post(stack, "/messages", WHOLE).json()["outcome"] == "exists"
+    assert only(stack, "Case")["Description"] == "Called Ada, all is well."
+
+
+def test_a_text_that_may_not_be_added_is_kept_with_the_reason(stack: Stack) -> None:
+    assert post(stack, "/messages", HEAD).status == 201
+    stack.org.trouble.add(
+        area="rest", method="PATCH", error="INSUFFICIENT_ACCESS_OR_READONLY", times=1
+    )
+    answer = post(stack, "/messages", WHOLE)
+    assert (answer.status, answer.json()["kept"]) == (422, True)
+    assert len(stack.rejected()) == 1

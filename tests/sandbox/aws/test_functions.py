@@ -164,7 +164,7 @@ def test_only_so_many_run_at_once_and_the_others_wait_their_turn() -> None:
 def test_more_than_the_account_may_run_at_once_is_refused_and_counted() -> None:
     with throwaway_stack(concurrency=1) as stack:
         busy = stack.functions["create_lead"]
-        thread = threading.Thread(target=stack.invoke, args=("create_lead", body(sleep=1.5)))
+        thread = threading.Thread(target=stack.invoke, args=("create_lead", body(sleep=4)))
         thread.start()
         until = time.monotonic() + 10
         while not busy.busy and time.monotonic() < until:

@@ -15,8 +15,9 @@ from bridge.bird.channels import SenderKind, channel_named, channel_of_key
 from bridge.bird.html_text import beyond, text_of
 from bridge.bird.lines import Content, joined, money
 from bridge.bird.message import BirdMessage
-from bridge.bird.part import IN_BIRD, Part, technical_keys
+from bridge.bird.part import Part, technical_keys
 from bridge.bird.phones import as_e164
+from bridge.bird.texts import IN_BIRD
 from bridge.errors import Ignored
 
 _TECHNICAL, _OF_CONVERSATIONS = map(technical_keys, ("channels_api", "conversations"))

@@ -12,8 +12,8 @@ from typing import Any
 from bridge.bird.channels import SenderKind, channel_named
 from bridge.bird.lines import Content, joined
 from bridge.bird.message import BirdMessage
-from bridge.bird.part import IN_BIRD, Part, of_type, technical_keys
-from bridge.bird.texts import CUT
+from bridge.bird.part import Part, of_type, technical_keys
+from bridge.bird.texts import CUT, IN_BIRD, MAIL_IN_BIRD
 from bridge.errors import Ignored
 
 _TECHNICAL = technical_keys("events_2026")
@@ -27,7 +27,6 @@ _NOT_LIVE = {
 }
 _NO_MESSAGE = {"reaction": "a reaction to a message", "system": "a notice of WhatsApp's own"}
 _PLACE_OF_ATTACHMENT = "\ufffc"
-MAIL_IN_BIRD = f"The text of this mail {IN_BIRD}"
 
 
 def read(body: Mapping[str, Any], channel: str) -> BirdMessage:

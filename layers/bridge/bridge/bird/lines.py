@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from bridge.bird.part import IN_BIRD, Part, Shows, of_type
+from bridge.bird.part import Part, Shows, of_type
+from bridge.bird.texts import IN_BIRD
 
 _CARD_MARKS = ("BEGIN:", "END:", "VERSION:", "PRODID:", "REV:", "UID:", "PHOTO", "N:")
 _LINKS = ("url", "URL", "link", "mediaUrl", "media_url", "href", "source_url")

@@ -20,7 +20,8 @@ _READ = (
     "channel messageid conversationid contactid sender displayname name firstname lastname phone "
     "email text subject media tags object sentat"
 )
-KEYS = frozenset((*_READ.split(), *map(str.lower, REFERRAL)))
+_REFERRAL = frozenset(map(str.lower, REFERRAL))
+KEYS = _REFERRAL.union(_READ.split())
 """The keys of `bird` that are read, in lower case."""
 _SUBJECT_WORDS = 80
 _LEAST_TEXT = 1_000
@@ -84,13 +85,18 @@ class BirdMessage:
 
         def text(*names: str) -> str:
             for name in names:
-                for part in flat(lower.get(name)):
+                value = lower.get(name)
+                if value is None:
+                    continue
+                for part in (value,) if isinstance(value, str) else flat(value):
                     if not is_absent(shown := as_text(part)):
                         return shown
             return ""
 
         def identifier(name: str) -> str:
             # Half a variable is no identifier: "id-{{x}}" would be everybody's.
+            if name not in lower:
+                return ""
             shown = text(name).strip()
             return "" if "{{" in shown or "}}" in shown or shown in MISSING else shown
 
@@ -107,7 +113,9 @@ class BirdMessage:
             if not is_absent(link := as_text(link)):
                 links.append(link)
                 details.append(f"{title}: {link}")
-        referral = {name: text(name.lower()) for name in REFERRAL if text(name.lower())}
+        referral: dict[str, str] = {}
+        if not _REFERRAL.isdisjoint(lower):
+            referral = {name: said for name in REFERRAL if (said := text(name.lower()))}
         details += [f"{name}: {value}" for name, value in referral.items()]
         unread: dict[str, None] = {}
         if not KEYS.issuperset(lower):
@@ -175,6 +183,9 @@ class BirdMessage:
 
     def _name_lines(self) -> Iterator[str]:
         """Names as they came, where the name fields do not hold all of their words."""
+        plain = self.display_name in ("", self.whole_name) and len(self.display_name) <= 40
+        if plain and not self.other_names and not self.last_name:
+            return  # most names
         first, last = self.name
         fit = length_of(first) <= 40 and length_of(last) <= 80 and length_of(self.whole_name) <= 80
         numbers = f"{self.phone} {self.sender} {' '.join(self.handles)}"

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bridge.bird.texts import as_text, is_absent, one_line
+from bridge.bird.texts import IN_BIRD, as_text, is_absent, one_line
 
-IN_BIRD = "(open it in Bird)"
 LONGEST_VALUE = 1_000
 MOST_LINES = 50
 """Of parts that nobody knows; how many more there are stands below them."""

@@ -9,6 +9,10 @@ from typing import Any
 CUT = "… (cut; open it in Bird)"
 """How a text ends that was longer than its field."""
 
+IN_BIRD = "(open it in Bird)"
+MAIL_IN_BIRD = f"The text of this mail {IN_BIRD}"
+"""The line that waits for a mail's text (docs/adr/0048)."""
+
 MISSING = frozenset({"null", "NULL", "(null)", "undefined", "None"})
 """What programs write for a value that they do not have. No customer is called that, in this
 spelling (docs/adr/0047)."""
@@ -69,7 +73,7 @@ def one_line(text: str) -> str:
 
 def length_of(text: str) -> int:
     """The length in UTF-16 code units, which are Salesforce's characters."""
-    return len(text) + sum(c > "\uffff" for c in text)
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def cut(text: str, length: int, *, mark: str = "") -> str:

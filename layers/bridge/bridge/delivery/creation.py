@@ -158,7 +158,7 @@ class RecordCreator:
         if attempt.created is not None:
             return _there("created", attempt.created, calls)
         # Only a record that was not made needs the rest (docs/adr/0020).
-        from bridge.delivery import verdict
+        from bridge.delivery import mail, verdict
 
         context = verdict.Context(
             has_key=bool(self._settings.external_id_field),
@@ -167,6 +167,16 @@ class RecordCreator:
         while True:
             match verdict.verdict_on(attempt, record, context):
                 case verdict.There(found, new):
+                    if not new and mail.brings_text(record):
+                        refusal = mail.add_text(
+                            record,
+                            found.id,
+                            salesforce=self._salesforce,
+                            calls=calls,
+                            deadline=deadline,
+                        )
+                        if refusal is not None:
+                            return Outcome("rejected", problem=refusal)
                     return _there("created" if new else "exists", found, calls)
                 case verdict.Wait(problem):
                     return _queued(problem)

@@ -15,10 +15,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bridge.bird.channels import reported
 from bridge.deadline import Deadline
-from bridge.delivery import verdict
-from bridge.delivery.batch import Batch, Item, calls_of, delay_seconds, in_two, read_batch
+from bridge.delivery import mail, verdict
+from bridge.delivery.batch import (
+    Batch,
+    Item,
+    calls_of,
+    delay_seconds,
+    in_two,
+    read_batch,
+)
 from bridge.delivery.calls import Calls, Rights
 from bridge.delivery.creation import tell_dropped
+from bridge.delivery.outbox import Envelope
 from bridge.delivery.queues import MAX_MESSAGE_BYTES, BatchQueues, unreadable_body
 from bridge.errors import DuplicatesDetected, NotSetUp, Refused, SalesforceProblem, Unavailable
 from bridge.oauth.sessions import Sessions
@@ -137,6 +145,10 @@ class Delivery:
                 item.outcome = "delayed"
                 seconds = delay_seconds(item.problem, attempts=item.attempts)
                 later += [(message, seconds) for message in (*item.messages, *item.others)]
+            elif item.outcome != "deleted" and not mail.brings_text(item.record):
+                # The record that is there now may be a mail's without its text: that comes next.
+                others = ((m, Envelope.parse(m["body"]).record) for m in item.others)
+                later += [(m, 1) for m, record in others if mail.brings_text(record)]
         failed = self._queues.reject(to_reject)
         self._queues.delay(later)
         return [*failed, *(message for message, _ in later)]
@@ -248,7 +260,10 @@ class Work:
         found = self._look_up(old)
         for item in old:
             if there := found.get(item.record.key):
-                item.settle("deleted" if there.deleted else "exists")
+                if there.deleted:
+                    item.settle("deleted")
+                else:
+                    self._settle_there(item, there)
 
     def _send(self, items: list[Item]) -> None:
         """Send what is still undecided of these in one call, and decide each by its result."""
@@ -311,8 +326,8 @@ class Work:
         while not item.outcome:
             context = replace(self.context, alone=alone, stripped=item.stripped is not None)
             match verdict.verdict_on(attempt, item.record, context):
-                case verdict.There():
-                    item.settle("exists")
+                case verdict.There(there):
+                    self._settle_there(item, there)
                 case verdict.Wait(problem) if problem.code in (verdict.NO_RIGHT, verdict.NO_RULE):
                     self._wait_for_a_person(problem)
                 case verdict.Wait(problem):
@@ -332,6 +347,19 @@ class Work:
                     return True
             break
         return False
+
+    def _settle_there(self, item: Item, there: Found) -> None:
+        """The record was there before; that of a mail gets its text, if it was made without."""
+        refusal = None
+        if mail.brings_text(item.record):
+            refusal = mail.add_text(
+                item.record,
+                there.id,
+                salesforce=self.salesforce,
+                calls=self.calls,
+                deadline=self._deadline(),
+            )
+        item.settle("rejected" if refusal else "exists", refusal)
 
     def _decide_refused(self) -> None:
         """Look up all that was refused in one call, and decide it."""

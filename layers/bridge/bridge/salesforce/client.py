@@ -26,6 +26,7 @@ from bridge.salesforce.responses import (
     Attempt,
     Found,
     read_api_usage,
+    read_changed,
     read_collection,
     read_createable,
     read_created,
@@ -241,6 +242,38 @@ class Salesforce:
             "GET",
             f"{self._base}/sobjects/{object_name}",
             read=read_createable,
+            session=session,
+            deadline=deadline,
+        )
+
+    def read_description(
+        self, object_name: ObjectName, record_id: str, *, session: Session, deadline: Deadline
+    ) -> Result[str]:
+        """A record's Description; empty where there is none or no such record."""
+        soql = (
+            f"SELECT Id,Description,IsDeleted FROM {object_name} WHERE Id = {soql_text(record_id)}"
+        )
+        rows = self._query(soql, session=session, deadline=deadline)
+        texts = [row.get("Description") for row in rows.value or () if not row.get("IsDeleted")]
+        text = next((text for text in texts if isinstance(text, str)), "")
+        return Result(rows.cost, text, rows.problem)
+
+    def write_description(
+        self,
+        object_name: ObjectName,
+        record_id: str,
+        text: str,
+        *,
+        session: Session,
+        deadline: Deadline,
+    ) -> Result[None]:
+        """Replace a record's Description; nothing else of it changes, its owner neither."""
+        return self._send(
+            "PATCH",
+            f"{self._base}/sobjects/{object_name}/{record_id}",
+            body=_dump({"Description": text}),
+            headers={"Sforce-Auto-Assign": "FALSE"},
+            read=read_changed,
             session=session,
             deadline=deadline,
         )

@@ -467,6 +467,12 @@ def read_createable(response: Response) -> bool:
     return not (isinstance(described, dict) and described.get("createable") is False)
 
 
+def read_changed(response: Response) -> None:
+    """The result of an update: 204. Raises why it was not made."""
+    if problem := read_org_problem(response, key_field=""):
+        raise problem
+
+
 # Headers
 
 

@@ -1,0 +1,54 @@
+"""A mail that Bird tells of twice, without its text and with it, under one id (docs/adr/0048)."""
+
+from __future__ import annotations
+
+from bridge.bird.texts import CUT, MAIL_IN_BIRD, cut
+from bridge.deadline import Deadline
+from bridge.delivery.calls import Calls
+from bridge.errors import SalesforceProblem
+from bridge.records import Record
+from bridge.salesforce.client import Salesforce
+
+_LONGEST = 32_000
+_IDS = "rem_"
+"""How Bird's ids of received mails begin."""
+
+
+def brings_text(record: Record) -> bool:
+    """Whether a record is a mail's with its text, and may be there without it."""
+    text = record.fields.get("Description")
+    return (
+        record.key.startswith(_IDS)
+        and "Description" in record.derived
+        and isinstance(text, str)
+        and MAIL_IN_BIRD not in text
+    )
+
+
+def with_text(description: object, record: Record) -> str | None:
+    """A Description that waits for its text, with it; None where it has one, or a person has taken
+    the line out that waits."""
+    lines = description.replace("\r\n", "\n").split("\n") if isinstance(description, str) else []
+    if MAIL_IN_BIRD not in lines:
+        return None
+    at = lines.index(MAIL_IN_BIRD)
+    text = str(record.fields["Description"]).split("\n")
+    if text[0] in lines[:at]:
+        del text[0]  # the subject
+    after = [line for line in lines[at + 1 :] if line not in text]
+    return cut("\n".join([*lines[:at], *text, *after]), _LONGEST, mark=CUT)
+
+
+def add_text(
+    record: Record, record_id: str, *, salesforce: Salesforce, calls: Calls, deadline: Deadline
+) -> SalesforceProblem | None:
+    """Give the record that is there the text of this one, if it waits for it.
+
+    A refusal is returned: the text has to be kept elsewhere. Raises Unavailable, NotSetUp.
+    """
+    where = record.object, record_id
+    there = calls.make(salesforce.read_description, *where, deadline=deadline)
+    text = with_text(there.value, record)
+    if there.problem is not None or text is None:
+        return there.problem
+    return calls.make(salesforce.write_description, *where, text, deadline=deadline).problem
