@@ -14,21 +14,21 @@ SAM := $(SAM_VENV)/bin/sam
 CHECKOV_VENV ?= .venv-checkov
 CHECKOV := $(CHECKOV_VENV)/bin/checkov
 PIP := -m pip --disable-pip-version-check -q
-# Most tests wait for something, so there may be more processes than cores.
+# Many tests wait for something, so there may be more processes than cores.
 JOBS ?= 3
-COVERAGE_TESTS = tests/unit tests/functional tests/slow/fuzz
+# Without bytecode every process compiles the tests anew. Images for containers often set this.
+unexport PYTHONDONTWRITEBYTECODE
 # A stage is a table of samconfig.toml; STACK and REGION go before what it says.
 STAGE ?= default
 WHERE = $(if $(STACK),--stack-name "$(STACK)") $(if $(REGION),--region "$(REGION)")
 export SAM_CLI_TELEMETRY ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo start test coverage chaos fuzz check format bench build invoke deploy destroy connect doctor pins sbom clean
+.PHONY: help setup demo start test test-all coverage chaos fuzz check format bench build invoke deploy destroy connect doctor pins sbom clean
 
 help: ## Lists what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# The pinned lists are complete, hence --no-deps: pip has nothing to resolve, and is quick.
 # ── A fresh machine ─────────────────────────────────────────────────────────────────────────────────
 
 setup: $(READY) ## Installs what everything else needs (the others do it by themselves)
@@ -39,23 +39,20 @@ $(READY): requirements-dev.txt pyproject.toml
 	  "$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
 	    echo "$(PYTHON) cannot make a virtual environment: on Debian and Ubuntu, apt-get install python3-venv"; exit 2; }; \
 	  echo "Making $(VENV) with $$("$(PYTHON)" --version)"; "$(PYTHON)" -m venv "$(VENV)"; }
-	@echo "Installing the pinned requirements into $(VENV)"
-	@"$(BIN)/python" $(PIP) install --no-deps --require-hashes -r requirements-dev.txt
+	@"$(PYTHON)" .ci/install.py "$(VENV)" requirements-dev.txt
 	@"$(BIN)/python" $(PIP) install --no-deps --no-build-isolation -e .
 	@touch "$@"
 
 $(SAM): requirements-sam.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found."; exit 2; }
-	@echo "Installing the SAM CLI into $(SAM_VENV)"
 	@"$(PYTHON)" -m venv "$(SAM_VENV)"
-	@"$(SAM_VENV)/bin/python" $(PIP) install --no-deps --require-hashes -r requirements-sam.txt
+	@"$(PYTHON)" .ci/install.py "$(SAM_VENV)" requirements-sam.txt
 	@touch "$@"
 
 $(CHECKOV): requirements-checkov.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found."; exit 2; }
-	@echo "Installing Checkov into $(CHECKOV_VENV)"
 	@"$(PYTHON)" -m venv "$(CHECKOV_VENV)"
-	@"$(CHECKOV_VENV)/bin/python" $(PIP) install --no-deps --require-hashes -r requirements-checkov.txt
+	@"$(PYTHON)" .ci/install.py "$(CHECKOV_VENV)" requirements-checkov.txt
 	@touch "$@"
 
 # ── On this machine, without AWS and without Salesforce ─────────────────────────────────────────────
@@ -73,19 +70,22 @@ invoke: $(READY) ## Runs one function with one event: make invoke FN=create_lead
 # ── Is it right? ────────────────────────────────────────────────────────────────────────────────────
 
 # A module's tests stay in one process: they share a stack, and moto's state is one per process.
-PYTEST := "$(BIN)/python" -m pytest -q -n "$(JOBS)" --dist loadscope
+PYTEST := "$(BIN)/python" -m pytest -q -n "$(JOBS)" --dist loadscope --durations=10
 
-test: $(READY) ## Runs every test, or some: make test ARGS="tests/unit -k key" (JOBS=3 processes)
+test: $(READY) ## Runs the tests that take minutes (pyproject.toml lists them), or some: ARGS="tests/unit -k key"
 	@$(PYTEST) $(ARGS)
+
+test-all: $(READY) ## Runs every test: a browser, chaos, fuzzing, alarms, roles, other people's clients, docs
+	@$(PYTEST) tests $(ARGS)
 
 # Apart, since watching every line makes the tests take half as long again.
 coverage: $(READY) ## Runs the tests of bridge and shows which of its lines none of them ran
-	@$(PYTEST) --cov --cov-report=term $(COVERAGE_TESTS)
+	@$(PYTEST) --cov --cov-report=term tests/unit tests/functional
 
 check: $(READY) $(CHECKOV) ## Checks format, lint, types and the template
 	@"$(BIN)/ruff" format --check .
 	@"$(BIN)/ruff" check .
-	@"$(BIN)/mypy" layers/bridge/bridge sandbox tools $(wildcard cli bench .ci/*.py)
+	@"$(BIN)/mypy" layers/bridge/bridge sandbox tools cli bench $(wildcard .ci/*.py)
 	@for app in functions/*/app.py; do "$(BIN)/mypy" "$$app" || exit 1; done
 	@"$(BIN)/cfn-lint" template.yaml
 	@"$(BIN)/python" .ci/plain_template.py build/plain
@@ -98,20 +98,14 @@ format: $(READY) ## Formats the code and mends what lint can mend
 	@"$(BIN)/ruff" check --fix-only --quiet .
 	@"$(BIN)/ruff" format .
 
-ifneq ($(wildcard tests/slow/chaos),)
 chaos: $(READY) ## Runs the long chaos suite and prints its counts
 	@CHAOS=long "$(BIN)/python" -m pytest -q -s tests/slow/chaos $(ARGS)
-endif
 
-ifneq ($(wildcard tests/slow/fuzz),)
-fuzz: $(READY) ## Fuzzes every door for MINUTES=1 each, or one: make fuzz TARGET=sqs_batch MINUTES=10
+fuzz: $(READY) ## Fuzzes every entry point for MINUTES=1 each, or one: make fuzz TARGET=sqs_batch MINUTES=10
 	@"$(BIN)/python" -m tests.slow.fuzz.long "$(or $(MINUTES),1)" $(TARGET)
-endif
 
-ifneq ($(wildcard bench),)
 bench: $(READY) ## Measures what docs promise about speed and size
 	@"$(BIN)/python" -m bench $(ARGS)
-endif
 
 # ── In AWS ──────────────────────────────────────────────────────────────────────────────────────────
 

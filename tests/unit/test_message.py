@@ -60,6 +60,7 @@ def test_anything_else_is_a_value(value: object) -> None:
     assert not is_absent(value)
 
 
+@pytest.mark.no_cover  # it measures time
 @pytest.mark.parametrize("text", ["{{" * 400_000, "{{}} " * 150_000 + "x", "{{a}" * 200_000])
 def test_no_text_makes_it_slow_to_see_whether_a_value_is_absent(text: str) -> None:
     started = time.process_time()

@@ -6,6 +6,8 @@ import json
 import os
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +27,15 @@ def seen(stack: Stack, name: str = "create_lead") -> dict[str, Any]:
     return found
 
 
-def test_a_function_sees_the_template_s_environment_and_what_lambda_sets(stack: Stack) -> None:
+@pytest.fixture(scope="module", params=[True, False], ids=["forked", "started anew"])
+def either(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """A stack with each kind of function process."""
+    with throwaway_stack(preloaded=request.param) as stack:
+        yield stack
+
+
+def test_a_function_sees_the_template_s_environment_and_what_lambda_sets(either: Stack) -> None:
+    stack = either
     environ = seen(stack)["environ"]
     declared = stack.deployment.functions["CreateLead"].environment
     assert {name: environ[name] for name in declared} == dict(declared)
@@ -41,8 +51,8 @@ def test_a_function_sees_the_template_s_environment_and_what_lambda_sets(stack: 
     assert others == {"_HANDLER", "LANG", "TZ", "PATH"}, "nothing of this machine's gets in"
 
 
-def test_a_function_finds_its_code_and_the_layer_and_nothing_of_the_sandbox(stack: Stack) -> None:
-    path = seen(stack)["path"]
+def test_a_function_finds_its_code_and_the_layer_and_nothing_of_the_sandbox(either: Stack) -> None:
+    path = seen(either)["path"]
     assert path[0].endswith("throwaway")
     assert path[1].endswith("layers/bridge")
     assert not [one for one in path if one.endswith("/sandbox")]
@@ -60,9 +70,35 @@ def test_the_context_is_lambda_s(stack: Stack) -> None:
     assert 18_000 < found["remaining"] <= 20_000
 
 
-def test_functions_are_processes_of_their_own(stack: Stack) -> None:
-    pids = {seen(stack, name)["pid"] for name in ("create_lead", "create_case", "refresh_token")}
+def test_functions_are_processes_of_their_own(either: Stack) -> None:
+    pids = {seen(either, name)["pid"] for name in ("create_lead", "create_case", "refresh_token")}
     assert len(pids | {os.getpid()}) == 4
+    assert {os.getsid(pid) for pid in pids} == pids
+
+
+def test_what_lies_beside_a_handler_goes_before_the_layer_and_the_libraries(tmp_path: Path) -> None:
+    (tmp_path / "bridge").mkdir()
+    for name in ("bridge/__init__", "boto3"):
+        (tmp_path / f"{name}.py").write_text("OWN = True\n")
+    (tmp_path / "app.py").write_text(
+        "import boto3, bridge\ndef handler(event, context):\n    return [boto3.OWN, bridge.OWN]\n"
+    )
+    for preloaded in (True, False):
+        with throwaway_stack(folders={"create_lead": tmp_path}, preloaded=preloaded) as stack:
+            assert stack.invoke("create_lead", {}).json() == [True, True]
+
+
+def test_two_processes_of_a_function_draw_other_random_numbers(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        "import random, uuid\n"
+        "def handler(event, context):\n    return [random.random(), uuid.uuid4().hex]\n"
+    )
+    with throwaway_stack(folders={"create_lead": tmp_path}) as stack:
+        drawn = []
+        for _ in range(2):
+            drawn += stack.invoke("create_lead", {}).json()
+            stack.functions["create_lead"].recycle()
+    assert len(set(drawn)) == 4
 
 
 def test_a_process_is_kept_for_the_next_event_until_it_is_recycled(stack: Stack) -> None:
@@ -164,7 +200,7 @@ def test_only_so_many_run_at_once_and_the_others_wait_their_turn() -> None:
 def test_more_than_the_account_may_run_at_once_is_refused_and_counted() -> None:
     with throwaway_stack(concurrency=1) as stack:
         busy = stack.functions["create_lead"]
-        thread = threading.Thread(target=stack.invoke, args=("create_lead", body(sleep=4)))
+        thread = threading.Thread(target=stack.invoke, args=("create_lead", body(sleep=30)))
         thread.start()
         until = time.monotonic() + 10
         while not busy.busy and time.monotonic() < until:
@@ -174,6 +210,7 @@ def test_more_than_the_account_may_run_at_once_is_refused_and_counted() -> None:
         client = stack.client("lambda")
         with pytest.raises(client.exceptions.TooManyRequestsException):
             client.invoke(FunctionName=stack.functions["create_case"].spec.name, Payload=b"{}")
+        stack.kill("create_lead")
         thread.join()
         assert not stack.invoke("create_case", {}).failed
         counted = {name: (one.invocations, one.throttles) for name, one in stack.functions.items()}
@@ -243,8 +280,9 @@ def test_an_invocation_costs_next_to_nothing(stack: Stack) -> None:
     assert sorted(times)[100] < 0.001, "the median of an invocation, in seconds"
 
 
-def test_stopping_leaves_no_process_behind() -> None:
-    with throwaway_stack() as stack:
+@pytest.mark.parametrize("preloaded", [True, False])
+def test_stopping_leaves_no_process_behind(preloaded: bool) -> None:
+    with throwaway_stack(preloaded=preloaded) as stack:
         pids = [seen(stack, name)["pid"] for name in ("create_lead", "create_case")]
         folder = stack.folder
     for pid in pids:
