@@ -5,10 +5,6 @@ SCREENSHOTS=folder keeps a picture of each last page.
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import Any
-
 from cli.connect.sign_in_failures import EXPLANATIONS
 from sandbox.org.sample import (
     ADMIN_PASSWORD,
@@ -18,9 +14,7 @@ from sandbox.org.sample import (
 )
 from tests.cli.conftest import Local
 from tests.cli.program import running
-
-Tab = Any
-"""A Playwright page."""
+from tests.slow.browser.tabs import Tab, picture
 
 
 def connect(local: Local, *more: str) -> tuple[str, ...]:
@@ -37,12 +31,6 @@ def log_in(
 
 def allow(tab: Tab) -> None:
     tab.get_by_role("button", name="Allow").click()
-
-
-def picture(tab: Tab, name: str) -> None:
-    folder = os.environ.get("SCREENSHOTS")
-    if folder:
-        tab.screenshot(path=str(Path(folder) / f"{name}.png"))
 
 
 def test_log_in_and_allow_and_the_stack_is_connected(local: Local, tab: Tab) -> None:
@@ -78,7 +66,7 @@ def test_the_pages_load_nothing_else_and_log_no_error(local: Local, tab: Tab) ->
     assert all(one.startswith(hosts) for one in requests)
 
 
-def test_denying_is_said_on_the_page_and_in_the_terminal(local: Local, tab: Tab) -> None:
+def test_denying_is_shown_on_the_page_and_in_the_terminal(local: Local, tab: Tab) -> None:
     with running(*connect(local)) as program:
         tab.goto(program.address())
         log_in(tab)

@@ -15,8 +15,7 @@ import pytest
 import urllib3
 
 from sandbox.org import Org, OrgServer
-
-from .test_connect_in_a_browser import Tab, picture
+from tests.slow.browser.tabs import Tab, picture
 
 # One word without a place to break it, as long as the field is.
 LONG_SUBJECT = "W" * 255
