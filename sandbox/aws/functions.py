@@ -123,7 +123,7 @@ class Function:
         """How many more were refused for want of concurrency."""
         self.crashes = 0
         """How many invocations ended because their process was gone."""
-        self.doom: Callable[[], int] | None = None
+        self.kill_after: Callable[[], int] | None = None
         """Asked at each invocation: after how many of its requests and answers over the network the
         process kills itself; 0 lets it live."""
         self._running: set[Process] = set()
@@ -190,7 +190,7 @@ class Function:
                     "request_id": request_id,
                     "arn": self.arn,
                     "deadline": deadline,
-                    "doom": self.doom() if self.doom else 0,
+                    "kill_after": self.kill_after() if self.kill_after else 0,
                 }
                 process.send(json.dumps(invocation).encode(), event)
             except (ProcessGone, TimeoutError):

@@ -146,8 +146,8 @@ def run(connection: socket.socket, handler_name: str) -> None:
         if broken is not None:
             _write(connection, b"!", broken)
             continue
-        if doom := invocation.get("doom"):
-            _die_after(doom)
+        if kill_after := invocation.get("kill_after"):
+            _die_after(kill_after)
         try:
             answer = handler(event, LambdaContext(invocation))
         except Exception as error:

@@ -10,15 +10,15 @@ from typing import Any
 
 from sandbox.org.org import Org
 from sandbox.stack import Stack
-from tests.slow.chaos.ledger import Ledger
-from tests.slow.chaos.wishes import Wish, mark_of
+from tests.slow.chaos.log import Log
+from tests.slow.chaos.requests import Request, mark_of
 
 MOST_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Whereabouts:
-    """Wishes by number, in each of the places where one may be."""
+    """Requests by number, in each of the places where one may be."""
 
     waiting: Counter[int]
     rejected: Mapping[int, list[Mapping[str, Any]]]
@@ -35,7 +35,7 @@ class Whereabouts:
         return {*self.waiting, *self.rejected, *self.live, *self.deleted}
 
     def twice(self) -> list[int]:
-        """Wishes of which more than one record was ever made."""
+        """Requests of which more than one record was ever made."""
         records: Counter[int] = Counter()
         for place in (self.live, self.deleted):
             for number, ids in place.items():
@@ -106,16 +106,16 @@ class Findings:
     @property
     def all(self) -> list[str]:
         """One line for each kind of thing that is wrong."""
-        said = list(self.others)
+        lines = list(self.others)
         for name, numbers in (("lost", self.lost), ("made twice", self.twice)):
             if numbers:
-                said.append(f"{len(numbers)} {name}: wishes {_some(numbers)}")
-        return said
+                lines.append(f"{len(numbers)} {name}: requests {_some(numbers)}")
+        return lines
 
     def check_promises(self, seen: Whereabouts, accepted: Mapping[int, Any]) -> None:
-        """Every accepted wish is somewhere, and none was made twice. Holds at every moment.
+        """Every accepted request is somewhere, and none was made twice. Holds at every moment.
 
-        `accepted` was read from the ledger before the places were looked at.
+        `accepted` was read from the log before the places were looked at.
         """
         self.lost |= set(accepted) - seen.kept
         self.twice |= set(seen.twice())
@@ -126,7 +126,7 @@ class Findings:
 
     def check_end(
         self,
-        ledger: Ledger,
+        log: Log,
         seen: Whereabouts,
         *,
         removed: set[int],
@@ -134,56 +134,58 @@ class Findings:
     ) -> None:
         """After all trouble: what is good is in Salesforce, what is refused is kept with a reason.
 
-        `removed` are wishes whose record somebody deleted, `aged` those whose messages grew too
+        `removed` are requests whose record somebody deleted, `aged` those whose messages grew too
         old to be delivered.
         """
-        accepted = ledger.accepted()
+        accepted = log.accepted()
         self.check_promises(seen, accepted)
         if seen.waiting:
             self._note(f"{len(seen.waiting)} still wait")
-        for number, wish in accepted.items():
-            if problem := _wrong(wish, number, seen, removed=removed, aged=aged):
+        for number, request in accepted.items():
+            if problem := _wrong(request, number, seen, removed=removed, aged=aged):
                 self._note(problem)
-        for number, ids in ledger.ids().items():
+        for number, ids in log.ids().items():
             there = {*seen.live.get(number, ()), *seen.deleted.get(number, ())}
             if not ids <= there:
-                self._note(f"wish {number}: a caller was told an id that no record of it has")
+                self._note(f"request {number}: a caller was given an id that no record of it has")
         pairs: dict[int, list[int]] = {}
-        for number, wish in accepted.items():
-            if wish.fate == "one of a pair":
-                pairs.setdefault(wish.pair, []).append(number)
+        for number, request in accepted.items():
+            if request.fate == "one of a pair":
+                pairs.setdefault(request.pair, []).append(number)
         for numbers in pairs.values():
             if not any(number in seen.live or number in removed for number in numbers):
-                self._note(f"wishes {_some(numbers)}: each is refused as a duplicate of another")
-        self.others += ledger.oddities
+                self._note(f"requests {_some(numbers)}: each is refused as a duplicate of another")
+        self.others += log.oddities
 
     def _note(self, problem: str) -> None:
         if problem not in self.others and len(self.others) < 30:
             self.others.append(problem)
 
 
-def _wrong(wish: Wish, number: int, seen: Whereabouts, *, removed: set[int], aged: set[int]) -> str:
-    """What is wrong with an accepted wish at the end; empty if nothing is."""
+def _wrong(
+    request: Request, number: int, seen: Whereabouts, *, removed: set[int], aged: set[int]
+) -> str:
+    """What is wrong with an accepted request at the end; empty if nothing is."""
     reasons = [one.get("reason") or {} for one in seen.rejected.get(number, ())]
     codes = {str(reason.get("code")) for reason in reasons}
     if any(not reason.get("code") or not reason.get("at") for reason in reasons):
-        return f"wish {number}: in Rejected without a reason"
+        return f"request {number}: in Rejected without a reason"
     if number in removed:
-        return f"wish {number}: deleted, and brought back" if number in seen.live else ""
-    if wish.fate == "refused":
+        return f"request {number}: deleted, and brought back" if number in seen.live else ""
+    if request.fate == "refused":
         if number in seen.live:
-            return f"wish {number}: Salesforce should have refused it"
-        if number not in aged and codes != {wish.code}:
-            return f"wish {number}: refused with {_some(codes)}, not {wish.code}"
+            return f"request {number}: Salesforce should have refused it"
+        if number not in aged and codes != {request.code}:
+            return f"request {number}: refused with {_some(codes)}, not {request.code}"
         return ""
-    if wish.fate == "one of a pair":
+    if request.fate == "one of a pair":
         if number in seen.live or number in aged or codes == {"DUPLICATES_DETECTED"}:
             return ""
-        return f"wish {number}: neither made nor refused as a duplicate, but {_some(codes)}"
+        return f"request {number}: neither made nor refused as a duplicate, but {_some(codes)}"
     if reasons and number not in aged:
-        return f"wish {number}: good, and condemned with {_some(codes)}"
+        return f"request {number}: good, but rejected with {_some(codes)}"
     if number not in seen.live:
-        return f"wish {number}: good, and not in Salesforce"
+        return f"request {number}: good, and not in Salesforce"
     return ""
 
 

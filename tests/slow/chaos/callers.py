@@ -1,4 +1,4 @@
-"""Callers as Bird's steps are: they wait so long, and ask again with the same key."""
+"""Callers as Bird's steps are: they wait so long, and send again with the same key."""
 
 from __future__ import annotations
 
@@ -10,47 +10,47 @@ from random import Random
 import urllib3
 
 from sandbox.stack import Stack
-from tests.slow.chaos.ledger import ACCEPTED, Ledger
-from tests.slow.chaos.wishes import Wish
+from tests.slow.chaos.log import ACCEPTED, Log
+from tests.slow.chaos.requests import Request
 
 THREADS = 24
 MOST_ATTEMPTS = 12
 PATIENCE_SECONDS = 10.0
 SHORT_PATIENCE_SECONDS = 0.25
-"""Some hang up while the function is still at work, and ask again beside it."""
+"""Some hang up while the function is still at work, and send again beside it."""
 
 
 class Callers:
-    """Sends wishes at an even pace from several threads until all have been answered.
+    """Sends requests at an even pace from several threads until all have had a response.
 
-    `rate` is wishes a second, at most. `gate` can be closed: then what is under way ends and
+    `rate` is requests a second, at most. `gate` can be closed: then what is under way ends and
     nothing new begins.
     """
 
     def __init__(
         self,
         stack: Stack,
-        ledger: Ledger,
-        wishes: Sequence[Wish],
+        log: Log,
+        requests: Sequence[Request],
         *,
         rate: float,
         random: Random,
         threads: int = THREADS,
     ) -> None:
         self._stack = stack
-        self._ledger = ledger
-        self._wishes = wishes
+        self._log = log
+        self._requests = requests
         self._rate = rate
         self._next = 0
         self._busy = 0
         self._lock = threading.Lock()
-        self.limit = len(wishes)
-        """Nobody begins the wish with this number, or a later one, for now."""
+        self.limit = len(requests)
+        """Nobody begins the request with this number, or a later one, for now."""
         self.gate = threading.Event()
         self.gate.set()
         self.stopped = threading.Event()
-        for wish in wishes:
-            ledger.expect(wish)
+        for request in requests:
+            log.expect(request)
         self._threads = [
             threading.Thread(
                 target=self._run, args=(Random(random.random()),), name=f"caller-{n}", daemon=True
@@ -65,12 +65,12 @@ class Callers:
 
     @property
     def done(self) -> bool:
-        """Whether every wish has been dealt with."""
+        """Whether every request has been dealt with."""
         return not any(thread.is_alive() for thread in self._threads)
 
     @property
     def sent(self) -> int:
-        """How many wishes have been begun."""
+        """How many requests have been begun."""
         return self._next
 
     def pause(self) -> None:
@@ -96,40 +96,40 @@ class Callers:
             with self._lock:
                 if not self.gate.is_set():
                     continue
-                if self._next >= len(self._wishes):
+                if self._next >= len(self._requests):
                     return
                 due = self._begun + self._next / self._rate
                 late = time.monotonic() >= due and self._next < self.limit
                 if late:
-                    wish = self._wishes[self._next]
+                    request = self._requests[self._next]
                     self._next += 1
                     self._busy += 1
             if not late:
                 time.sleep(0.01)
                 continue
-            answered = False
+            responded = False
             try:
-                answered = self._ask(wish, random)
+                responded = self._send(request, random)
             finally:
-                self._ledger.finished(wish, answered=answered)
+                self._log.finished(request, responded=responded)
                 with self._lock:
                     self._busy -= 1
 
-    def _ask(self, wish: Wish, random: Random) -> bool:
+    def _send(self, request: Request, random: Random) -> bool:
         for attempt in range(MOST_ATTEMPTS):
             hasty = attempt == 0 and random.random() < 0.1
             try:
-                answer = self._stack.request(
+                response = self._stack.request(
                     "POST",
-                    wish.path,
-                    wish.content,
-                    headers=wish.headers,
+                    request.path,
+                    request.content,
+                    headers=request.headers,
                     timeout=SHORT_PATIENCE_SECONDS if hasty else PATIENCE_SECONDS,
                 )
             except urllib3.exceptions.HTTPError:
-                self._ledger.no_answer()
+                self._log.no_response()
             else:
-                status = self._ledger.answer(wish, answer)
+                status = self._log.note(request, response)
                 if status in ACCEPTED:
                     return True
                 if status < 500 and status != 429:

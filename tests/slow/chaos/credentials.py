@@ -1,9 +1,9 @@
 """Is the org still connected, and if it is not, had that to be?
 
 Under rotation Salesforce gives a new refresh token with every access token, and the old one is
-dead. Between Salesforce's answer and the write to the secret there is one window in which a killed
-process, or a lost answer, disconnects the org: no one can mend that but a person (`connect`). The
-watch tells that case from every other, and plays the person.
+dead. Between Salesforce's response and the write to the secret there is one window in which a
+killed process, or a lost response, disconnects the org: only a person can connect it again
+(`connect`). The watch tells that case from every other, and plays the person.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ QUIET_SECONDS = 30.0
 
 
 class CredentialsWatch:
-    """Looks at secret, published token and org whenever a refresh was killed or an answer lost."""
+    """Looks at secret, published token and org whenever a refresh was killed or a response lost."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
@@ -37,23 +37,23 @@ class CredentialsWatch:
         self._lock = threading.Lock()
         self._crashes = 0
         self._losses = 0
-        self.doom: Callable[[], int] = lambda: 0
-        self.lost_answers: list[Fault] = []
-        """Faults that keep a token answer, with the new refresh token in it, from arriving."""
+        self.kill_after: Callable[[], int] = lambda: 0
+        self.lost_responses: list[Fault] = []
+        """Faults that keep a token response, with the new refresh token in it, from arriving."""
         self.killed = 0
         self.in_the_window = 0
-        """Kills and lost answers that disconnected the org, and were mended by connecting anew."""
+        """Kills and lost responses that disconnected the org, which was then connected anew."""
         self.violations: list[str] = []
-        self._function.doom = self._pass
+        self._function.kill_after = self._pass
 
     def _pass(self) -> int:
-        """Asked at each invocation: waits while somebody looks."""
+        """Called at each invocation: waits while `look` is at work."""
         with self._lock:
             self._held += 1
         self._gate.wait(QUIET_SECONDS)
         with self._lock:
             self._held -= 1
-        return self.doom()
+        return self.kill_after()
 
     def tick(self) -> None:
         """Look if there is a reason to."""
@@ -61,7 +61,7 @@ class CredentialsWatch:
             self.look()
 
     def _lost(self) -> int:
-        return sum(fault.hits for fault in self.lost_answers)
+        return sum(fault.hits for fault in self.lost_responses)
 
     def look(self) -> None:
         """Hold new refreshes, wait for those under way, compare what is stored with what counts.
@@ -103,7 +103,7 @@ class CredentialsWatch:
         if killed or lost:
             self.in_the_window += 1
         else:
-            self.violations.append("disconnected, and no refresh was killed nor an answer lost")
+            self.violations.append("disconnected, and no refresh was killed nor a response lost")
         self._stack.connect()
 
     def stored(self) -> list[str]:

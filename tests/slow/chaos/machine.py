@@ -43,7 +43,7 @@ from sandbox.org.sample import CLIENT_ID, INTEGRATION_USER
 from sandbox.org.trouble import Fault
 from tests.conftest import ENVIRON
 from tests.slow.chaos.audit import Whereabouts, look_around
-from tests.slow.chaos.wishes import REFUSE_ME, set_rules
+from tests.slow.chaos.requests import REFUSE_ME, set_rules
 from tests.unit.doubles import IDENTITY
 
 HTML = b"<html><body>maintenance</body></html>"
@@ -53,8 +53,8 @@ TROUBLES = (
     "none",
     "never sent",
     "refused",
-    "answer lost",
-    "done, and said to have failed",
+    "response lost",
+    "done, but reported as failed",
     "half of it",
     "session expired",
     "dies before",
@@ -118,16 +118,16 @@ class OrgDoor(Http):
 
         target = "/" + url.split("://", 1)[1].partition("/")[2]
         lower = {name.lower(): value for name, value in headers.items()}
-        answer = api.serve(
+        response = api.serve(
             self._org, method, target, lower, body or b"", trouble=locked if half else None
         )
         if trouble == "dies after":
             raise Killed
-        if trouble == "answer lost":
+        if trouble == "response lost":
             raise NoResponse("the connection was reset")
-        if trouble == "done, and said to have failed":
+        if trouble == "done, but reported as failed":
             return Response(503, {}, HTML)
-        return Response(answer.status, answer.headers, answer.encoded())
+        return Response(response.status, response.headers, response.encoded())
 
 
 class SqsDoor:
@@ -137,26 +137,26 @@ class SqsDoor:
         self._sqs = sqs
         self._fate = fate
 
-    def send_message_batch(self, **asked: Any) -> dict[str, Any]:
-        return self._call("SendMessageBatch", asked)
+    def send_message_batch(self, **parameters: Any) -> dict[str, Any]:
+        return self._call("SendMessageBatch", parameters)
 
-    def change_message_visibility_batch(self, **asked: Any) -> dict[str, Any]:
-        return self._call("ChangeMessageVisibilityBatch", asked)
+    def change_message_visibility_batch(self, **parameters: Any) -> dict[str, Any]:
+        return self._call("ChangeMessageVisibilityBatch", parameters)
 
-    def _call(self, operation: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+    def _call(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         trouble = self._fate.next()
         if trouble == "never sent":
             raise ConnectionClosedError(endpoint_url=OUTBOX)
         if trouble == "refused":
             raise ClientError({"Error": {"Code": "ServiceUnavailable"}}, operation)
-        status, answer = self._sqs.handle(operation, asked, partial=trouble == "half of it")
+        status, result = self._sqs.handle(operation, parameters, partial=trouble == "half of it")
         if trouble == "dies after":
             raise Killed
-        if trouble in ("answer lost", "done, and said to have failed"):
+        if trouble in ("response lost", "done, but reported as failed"):
             raise ConnectionClosedError(endpoint_url=OUTBOX)
         if status != 200:
-            raise ClientError({"Error": {"Code": answer["__type"]}}, operation)
-        return answer
+            raise ClientError({"Error": {"Code": result["__type"]}}, operation)
+        return result
 
 
 class AwsDoor(Aws):
@@ -175,7 +175,7 @@ class AwsDoor(Aws):
 
     def send_message(self, queue_url: str, body: str, *, deadline: Deadline) -> str:
         lost = self._trouble()
-        status, answer = self._sqs.handle(
+        status, result = self._sqs.handle(
             "SendMessage", {"QueueUrl": queue_url, "MessageBody": body}
         )
         assert status == 200
@@ -183,7 +183,7 @@ class AwsDoor(Aws):
             raise Killed
         if lost:
             raise AwsError("NoAnswer", "the connection was reset")
-        return str(answer["MessageId"])
+        return str(result["MessageId"])
 
     def invoke(self, function: str, payload: Mapping[str, Any], *, deadline: Deadline) -> Any:
         lost = self._trouble()
@@ -199,11 +199,11 @@ class AwsDoor(Aws):
         return {"generation": generation + 1, "refreshed": True}
 
     def _trouble(self) -> str:
-        """Raise what happens before; answer what happens after the work is done."""
+        """Raise what happens before the work is done; return what happens after it."""
         trouble = self._fate.next()
         if trouble in ("never sent", "refused"):
             raise AwsError("ServiceUnavailable", "not now", status=400)
-        after = ("answer lost", "done, and said to have failed", "dies after")
+        after = ("response lost", "done, but reported as failed", "dies after")
         return trouble if trouble in after else ""
 
 
@@ -304,7 +304,7 @@ class Story(RuleBasedStateMachine):
             fields["Nope__c"] = 1
         if kind == "unreadable value":
             fields["NumberOfEmployees"] = "many"
-        return Record(object=name, key=f"wish-{number}", fields=fields)
+        return Record(object=name, key=f"request-{number}", fields=fields)
 
     # The outbox
 
@@ -314,12 +314,12 @@ class Story(RuleBasedStateMachine):
         self.sqs.let_time_pass(OUTBOX)
         messages: list[dict[str, Any]] = []
         while len(messages) < most:
-            asked = {
+            parameters = {
                 "QueueUrl": OUTBOX,
                 "MaxNumberOfMessages": min(10, most - len(messages)),
                 "MessageSystemAttributeNames": ["All"],
             }
-            some = self.sqs.handle("ReceiveMessage", asked)[1].get("Messages", [])
+            some = self.sqs.handle("ReceiveMessage", parameters)[1].get("Messages", [])
             if not some:
                 break
             messages += [
@@ -338,22 +338,22 @@ class Story(RuleBasedStateMachine):
     def deliver(
         self, messages: list[dict[str, Any]], troubles: list[str], acknowledged: bool
     ) -> None:
-        """Not acknowledged: done, and then SQS was not told."""
+        """Not acknowledged: done, but SQS does not learn of it."""
         self.in_hand.remove(messages)
         self.fate.set(troubles)
         try:
-            answer = self.delivery.run({"Records": messages}, seconds=120)
+            result = self.delivery.run({"Records": messages}, seconds=120)
         except Killed:
             self.new_environment()
             return
         finally:
             self.fate.set([])
-        kept = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+        kept = {failure["itemIdentifier"] for failure in result["batchItemFailures"]}
         if acknowledged:
             for message in messages:
                 if message["messageId"] not in kept:
-                    asked = {"QueueUrl": OUTBOX, "ReceiptHandle": message["receiptHandle"]}
-                    self.sqs.handle("DeleteMessage", asked)
+                    parameters = {"QueueUrl": OUTBOX, "ReceiptHandle": message["receiptHandle"]}
+                    self.sqs.handle("DeleteMessage", parameters)
 
     # Time and people
 
@@ -379,7 +379,7 @@ class Story(RuleBasedStateMachine):
             for messages in self.in_hand
             for message in messages
             for number in self.kinds
-            if f'"wish-{number}"' in message["body"]
+            if f'"request-{number}"' in message["body"]
         }
         free = sorted(n for n in live if n not in busy and self.kinds[n] != "case")
         if free:

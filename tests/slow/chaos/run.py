@@ -1,4 +1,4 @@
-"""One run: callers, weather and the checks, from a quiet stack to a quiet stack."""
+"""One run: callers, incidents and the checks, from a quiet stack to a quiet stack."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from sandbox.stack import Stack
 from tests.slow.chaos.audit import Findings, Whereabouts, look_around_stack
 from tests.slow.chaos.callers import Callers
 from tests.slow.chaos.credentials import CredentialsWatch
-from tests.slow.chaos.ledger import Ledger
-from tests.slow.chaos.weather import STORMS, Sky, Storm, Weather
-from tests.slow.chaos.wishes import make_wishes, mark_of, set_rules, with_repeats
+from tests.slow.chaos.incidents import KINDS, Faults, Incident, Incidents
+from tests.slow.chaos.log import Log
+from tests.slow.chaos.requests import make_requests, mark_of, set_rules, with_repeats
 
 PARAMETERS = {"ThrottleRate": "150", "ThrottleBurst": "40", "ResponseBudgetSeconds": "3"}
 """Callers who catch up are throttled now and then, and a short budget keeps silence short."""
@@ -34,13 +34,13 @@ class Plan:
     records: int
     seed: int
     rate: float = 80.0
-    """Wishes a second."""
-    storm_seconds: float = 0.8
-    storms: Sequence[Storm] = STORMS
+    """Requests a second."""
+    incident_seconds: float = 0.8
+    incidents: Sequence[Incident] = KINDS
     quiet_moments: int = 1
     """How often everything pauses, and somebody deletes records in Salesforce."""
     repeats: float = 0.12
-    """The share of wishes that are sent again although they were answered."""
+    """The share of requests that are sent again although they had a response."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     folders: Mapping[str, Path] = field(default_factory=dict)
     patience_seconds: float = 90.0
@@ -76,7 +76,7 @@ class Run:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._findings = Findings()
-        self._ledger = Ledger()
+        self._log = Log()
         self._removed: set[int] = set()
         self._aged: set[int] = set()
         self._left_moments = plan.quiet_moments
@@ -99,45 +99,45 @@ class Run:
             stack.aws.queues.misbehave(stack.outbox_url, twice=0.05, shuffled=True)
             assert not stack.tick().failed
             random = Random(plan.seed)
-            wishes = make_wishes(plan.records, random=random, org=stack.org)
-            jobs = with_repeats(wishes, random=random, share=plan.repeats)
+            requests = make_requests(plan.records, random=random, org=stack.org)
+            jobs = with_repeats(requests, random=random, share=plan.repeats)
             self._watch = CredentialsWatch(stack)
-            sky = Sky(stack, random=Random(random.random()), watch=self._watch)
-            self._weather = Weather(sky, plan.storms, storm_seconds=plan.storm_seconds)
+            faults = Faults(stack, random=Random(random.random()), watch=self._watch)
+            self._incidents = Incidents(faults, plan.incidents, seconds=plan.incident_seconds)
             self._callers = Callers(
-                stack, self._ledger, jobs, rate=plan.rate, random=Random(random.random())
+                stack, self._log, jobs, rate=plan.rate, random=Random(random.random())
             )
             self._random = Random(random.random())
             self._callers.start()
             try:
-                self._live_through_it(len(jobs))
+                self._keep_going(len(jobs))
             finally:
                 self._callers.stop()
-                self._weather.calm()
-            answered = time.monotonic() - begun
+                self._incidents.calm()
+            all_sent = time.monotonic() - begun
             self._watch.look()
             self._drain()
             drained = time.monotonic() - begun
             replayed = self._replay_the_aged()
             seen = look_around_stack(stack)
             self._findings.check_end(
-                self._ledger, seen, removed=self._removed, aged=self._aged - replayed
+                self._log, seen, removed=self._removed, aged=self._aged - replayed
             )
             self._check_the_rest()
             done = time.monotonic() - begun
-            seconds = f"{answered:.0f}, {drained:.0f}, {done:.0f}"
+            seconds = f"{all_sent:.0f}, {drained:.0f}, {done:.0f}"
             return self._report(seen, len(jobs), len(replayed), seconds)
 
     # While it lasts
 
-    def _live_through_it(self, jobs: int) -> None:
+    def _keep_going(self, jobs: int) -> None:
         time_passes_at = audit_at = 0.0
         while not self._callers.done:
             now = time.monotonic()
-            self._weather.tick()
+            self._incidents.tick()
             self._watch.tick()
-            # The last wishes wait for the last kind of storm.
-            self._callers.limit = int(jobs * min(1.0, self._weather.share_seen + 0.1))
+            # The last requests wait for the last kind of incident.
+            self._callers.limit = int(jobs * min(1.0, self._incidents.share_seen + 0.1))
             if now > time_passes_at:
                 self._stack.let_time_pass()
                 time_passes_at = now + self._random.uniform(0.4, 1.2)
@@ -154,7 +154,7 @@ class Run:
             time.sleep(0.02)
 
     def _audit(self) -> None:
-        accepted = self._ledger.accepted()
+        accepted = self._log.accepted()
         self._findings.check_promises(look_around_stack(self._stack), accepted)
         self._audits += 1
 
@@ -179,7 +179,7 @@ class Run:
         """
         stack = self._stack
         self._callers.pause()
-        self._weather.calm()
+        self._incidents.calm()
         stack.poller.pause()
         until = time.monotonic() + 30
         while any(function.busy for function in stack.functions.values()):
@@ -192,8 +192,8 @@ class Run:
             for message in queue.messages.values():
                 message.sent_at = min(message.sent_at, young)
         seen = look_around_stack(stack)
-        quiet = set(self._ledger.quiet_numbers()) - self._ledger.given_up
-        # Rather those of which a message still waits: a retried call, or a lost answer.
+        quiet = set(self._log.quiet_numbers()) - self._log.given_up
+        # Rather those of which a message still waits: a retried call, or a lost response.
         candidates = sorted(set(seen.live) & quiet, key=lambda number: number not in seen.waiting)
         for number in candidates[:20]:
             for record_id in seen.live[number]:
@@ -245,19 +245,19 @@ class Run:
                     others.append(f"{name} says {sign}: {_around(logs, sign)}")
 
     def _report(self, seen: Whereabouts, jobs: int, replayed: int, seconds: str) -> Report:
-        accepted = self._ledger.accepted()
+        accepted = self._log.accepted()
         journal = self._stack.org.journal
         functions = self._stack.functions
         statuses = ", ".join(
-            f"{count:,} x {status}" for status, count in sorted(self._ledger.statuses.items())
+            f"{count:,} x {status}" for status, count in sorted(self._log.statuses.items())
         )
         counts: dict[str, int | float | str] = {
             "records": self._plan.records,
             "sent, some of them again": jobs,
-            "requests": self._ledger.requests,
-            "answers": statuses,
+            "calls of the API": self._log.calls,
+            "statuses": statuses,
             "accepted": len(accepted),
-            "never accepted": len(self._ledger.given_up - set(accepted)),
+            "never accepted": len(self._log.given_up - set(accepted)),
             "in Salesforce": len(seen.live),
             "deleted there by somebody": len(seen.deleted),
             "waiting": len(seen.waiting),
@@ -271,9 +271,9 @@ class Run:
             "disconnected in the one window": self._watch.in_the_window,
             "API calls": journal.count("(POST|GET) /(sobjects|composite|query)"),
             "calls of many": journal.count("POST /composite/sobjects"),
-            "storms": sum(self._weather.seen.values()),
-            "kinds of storm": len(self._weather.seen),
-            "seconds till answered, delivered, replayed": seconds,
+            "incidents": sum(self._incidents.seen.values()),
+            "kinds of incident": len(self._incidents.seen),
+            "seconds until sent, delivered, replayed": seconds,
         }
         return Report(
             plan=self._plan, findings=self._findings, accepted=len(accepted), counts=counts

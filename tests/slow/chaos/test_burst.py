@@ -10,7 +10,7 @@ import pytest
 from sandbox.stack import Answer, Stack
 from tests.conftest import PATIENT
 from tests.slow.chaos.audit import look_around_stack
-from tests.slow.chaos.wishes import Wish, plain_leads
+from tests.slow.chaos.requests import Request, plain_leads
 
 CALLERS = 64
 REQUESTS = 2_000
@@ -24,20 +24,20 @@ def test_a_burst_during_an_outage_is_queued_in_time_and_delivered_in_few_calls()
     with Stack(parameters={**PATIENT, **limits}, poll=False) as stack:
         assert not stack.tick().failed
         budget = float(stack.function_environment("create_lead")["RESPONSE_BUDGET_SECONDS"])
-        wishes = plain_leads(REQUESTS)
+        requests = plain_leads(REQUESTS)
 
-        def ask(wish: Wish) -> tuple[Answer, float]:
+        def send(request: Request) -> tuple[Answer, float]:
             begun = time.monotonic()
-            answer = stack.request("POST", wish.path, wish.content, headers=wish.headers)
-            return answer, time.monotonic() - begun
+            response = stack.request("POST", request.path, request.content, headers=request.headers)
+            return response, time.monotonic() - begun
 
         with stack.outage(), ThreadPoolExecutor(CALLERS) as pool:
             begun = time.monotonic()
-            answers = list(pool.map(ask, wishes))
+            responses = list(pool.map(send, requests))
             burst_seconds = time.monotonic() - begun
 
-        longest = max(seconds for _, seconds in answers)
-        assert [(one.status, one.body) for one, _ in answers if one.status != 202] == []
+        longest = max(seconds for _, seconds in responses)
+        assert [(one.status, one.body) for one, _ in responses if one.status != 202] == []
         assert longest < budget
         assert len(look_around_stack(stack).waiting) == REQUESTS
 
@@ -52,6 +52,6 @@ def test_a_burst_during_an_outage_is_queued_in_time_and_delivered_in_few_calls()
             f"\nBurst: {REQUESTS:,} x 202 in {burst_seconds:.1f} s, the slowest after "
             f"{longest:.2f} s; delivered in {drain_seconds:.1f} s by {calls} API calls"
         )
-        assert set(seen.live) == {wish.number for wish in wishes}
+        assert set(seen.live) == {request.number for request in requests}
         assert seen.twice() == [] and stack.rejected() == []
         assert calls <= REQUESTS / LEAST_RECORDS_A_CALL

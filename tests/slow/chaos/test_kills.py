@@ -12,7 +12,7 @@ import pytest
 from sandbox.stack import Stack
 from tests.slow.chaos.audit import look_around_stack
 from tests.slow.chaos.conftest import LONG
-from tests.slow.chaos.wishes import plain_leads
+from tests.slow.chaos.requests import plain_leads
 
 SENT_AT_ONCE = 10
 
@@ -28,26 +28,26 @@ def test_killed_at_any_moment_deliver_loses_none_and_doubles_none(
     with Stack(poll=False, window=0.1) as stack:
         assert not stack.tick().failed
         stack.aws.queues.misbehave(stack.outbox_url, twice=0.02, shuffled=True)
-        sqs, wishes = stack.client("sqs"), plain_leads(messages)
+        sqs, requests = stack.client("sqs"), plain_leads(messages)
         for start in range(0, messages, SENT_AT_ONCE):
             sqs.send_message_batch(
                 QueueUrl=stack.outbox_url,
                 Entries=[
-                    {"Id": str(wish.number), "MessageBody": wish.envelope}
-                    for wish in wishes[start : start + SENT_AT_ONCE]
+                    {"Id": str(request.number), "MessageBody": request.envelope}
+                    for request in requests[start : start + SENT_AT_ONCE]
                 ],
             )
         deliver = stack.functions["deliver"]
         steps = Random(random.random())
         lock = threading.Lock()
 
-        def doom() -> int:
+        def kill_after() -> int:
             with lock:
                 # Most of the first ones, so that it is hard however fast this machine is.
                 share = 0.9 if deliver.crashes < 8 else 0.4
                 return steps.randint(1, 14) if steps.random() < share else 0
 
-        deliver.doom = doom
+        deliver.kill_after = kill_after
         begun = time.monotonic()
         stack.poller.start()
         shots = 0

@@ -1,6 +1,6 @@
 """Each function killed between any two of its steps: nothing is lost, nothing made twice.
 
-A step is an answer that has come from AWS or Salesforce: between two answers nothing changes that
+A step is a response that has come from AWS or Salesforce: between two of them nothing changes that
 anybody else could see. Each test begins with a kill after the first one and goes on until the
 function reaches its end alive, so that no step can be forgotten.
 """
@@ -16,8 +16,8 @@ from sandbox.org.sample import CLIENT_ID
 from sandbox.stack import Stack
 from tests.slow.chaos.audit import Findings, look_around_stack
 from tests.slow.chaos.credentials import CredentialsWatch
-from tests.slow.chaos.ledger import ACCEPTED, Ledger
-from tests.slow.chaos.wishes import REFUSE_ME, Wish, set_rules
+from tests.slow.chaos.log import ACCEPTED, Log
+from tests.slow.chaos.requests import REFUSE_ME, Request, set_rules
 
 MOST_STEPS = 40
 
@@ -39,26 +39,26 @@ def _quiet(stack: Stack) -> Iterator[None]:
     assert not stack.tick().failed
     yield
     for function in stack.functions.values():
-        function.doom = None
+        function.kill_after = None
     stack.aws.heal()
 
 
 def steps() -> Iterator[int]:
-    """After how many steps to die: after each answer, never after a request alone."""
+    """After how many steps to die: after each response, never after a request alone."""
     return iter(range(2, 2 * MOST_STEPS, 2))
 
 
-def numbered(wish: Wish, number: int, *, text: str = "") -> Wish:
+def numbered(request: Request, number: int, *, text: str = "") -> Request:
     return replace(
-        wish,
+        request,
         number=number,
-        headers={"Idempotency-Key": f"wish-{number}"},
-        body={**wish.body, "Description": f"#{number}# {text}"},
+        headers={"Idempotency-Key": f"request-{number}"},
+        body={**request.body, "Description": f"#{number}# {text}"},
     )
 
 
-LEAD = Wish(number=0, path="/leads", headers={}, body={"LastName": "Okafor"})
-CASE = Wish(number=0, path="/cases", headers={}, body={"Subject": "Broken"}, object="Case")
+LEAD = Request(number=0, path="/leads", headers={}, body={"LastName": "Okafor"})
+CASE = Request(number=0, path="/cases", headers={}, body={"Subject": "Broken"}, object="Case")
 
 
 def refused_by_salesforce(stack: Stack) -> None:
@@ -76,7 +76,7 @@ def locked(stack: Stack) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(
-    "name, wish, text, prepare",
+    "name, wanted, text, prepare",
     [
         ("create_lead", LEAD, "", cold_and_expired),
         ("create_lead", LEAD, REFUSE_ME, refused_by_salesforce),
@@ -85,23 +85,23 @@ def locked(stack: Stack) -> None:
     ids=["a lead with an expired session", "a lead that is refused", "a case on locked rows"],
 )
 def test_a_caller_whose_function_dies_at_any_step_asks_again_and_is_served_once(
-    stack: Stack, name: str, wish: Wish, text: str, prepare: Callable[[Stack], None]
+    stack: Stack, name: str, wanted: Request, text: str, prepare: Callable[[Stack], None]
 ) -> None:
-    function, ledger, findings = stack.functions[name], Ledger(), Findings()
+    function, log, findings = stack.functions[name], Log(), Findings()
     deaths = 0
     for number, step in enumerate(steps(), 1):
-        asked = numbered(wish, number, text=text)
+        request = numbered(wanted, number, text=text)
         prepare(stack)
         function.recycle()
-        function.doom = lambda step=step: step
-        died = stack.request("POST", asked.path, asked.content, headers=asked.headers)
-        function.doom = None
+        function.kill_after = lambda step=step: step
+        died = stack.request("POST", request.path, request.content, headers=request.headers)
+        function.kill_after = None
         if died.status in ACCEPTED:
             break
         deaths += 1
         assert died.status == 502  # what API Gateway says of a function that died
-        again = stack.request("POST", asked.path, asked.content, headers=asked.headers)
-        assert ledger.answer(asked, again) in ACCEPTED
+        again = stack.request("POST", request.path, request.content, headers=request.headers)
+        assert log.note(request, again) in ACCEPTED
         stack.org.trouble.clear()
     else:
         pytest.fail("it always dies")
@@ -110,11 +110,11 @@ def test_a_caller_whose_function_dies_at_any_step_asks_again_and_is_served_once(
     assert deaths >= 2
     stack.drain()
     seen = look_around_stack(stack)
-    findings.check_promises(seen, ledger.accepted())
+    findings.check_promises(seen, log.accepted())
     assert findings.all == []
-    assert len(ledger.accepted()) == deaths
+    assert len(log.accepted()) == deaths
     place = seen.rejected if text else seen.live
-    assert set(ledger.accepted()) <= set(place)
+    assert set(log.accepted()) <= set(place)
 
 
 @pytest.mark.slow
@@ -126,22 +126,22 @@ def test_a_delivery_that_dies_at_any_step_loses_nothing_and_doubles_nothing(stac
     sent: set[int] = set()
     for round_number, step in enumerate(steps()):
         first = 1 + round_number * 6
-        wishes = [numbered(LEAD, first + n) for n in range(4)]
-        wishes.append(numbered(LEAD, first + 4, text=REFUSE_ME))
+        requests = [numbered(LEAD, first + n) for n in range(4)]
+        requests.append(numbered(LEAD, first + 4, text=REFUSE_ME))
         unknown = numbered(LEAD, first + 5)
-        wishes.append(replace(unknown, headers={}, body={**unknown.body, "Nope__c": "x"}))
-        for wish in wishes:
-            sqs.send_message(QueueUrl=stack.outbox_url, MessageBody=wish.envelope)
-            sent.add(wish.number)
+        requests.append(replace(unknown, headers={}, body={**unknown.body, "Nope__c": "x"}))
+        for request in requests:
+            sqs.send_message(QueueUrl=stack.outbox_url, MessageBody=request.envelope)
+            sent.add(request.number)
         stack.age_outbox(660)
         stack.org.oauth.expire_sessions()
         stack.org.trouble.add(area="rest", error="UNABLE_TO_LOCK_ROW", share=0.3, times=2)
         function.recycle()
-        function.doom = lambda step=step: step
+        function.kill_after = lambda step=step: step
         crashes = function.crashes
         stack.let_time_pass()
         stack.deliver_once()
-        function.doom = None
+        function.kill_after = None
         stack.org.trouble.clear()
         seen = look_around_stack(stack)
         assert sent <= seen.kept, f"lost after step {step}: {sorted(sent - seen.kept)}"
@@ -181,11 +181,11 @@ def kill_refreshes(stack: Stack) -> tuple[CredentialsWatch, int]:
     for deaths, step in enumerate(steps()):
         token = stack.token()
         function.recycle()
-        watch.doom = lambda step=step: step  # type: ignore[misc]
+        watch.kill_after = lambda step=step: step  # type: ignore[misc]
         outcome = stack.invoke(
             "refresh_token", {"refused_generation": token["generation"] if token else None}
         )
-        watch.doom = lambda: 0
+        watch.kill_after = lambda: 0
         watch.look()
         if watch.violations or not outcome.failed:
             return watch, deaths

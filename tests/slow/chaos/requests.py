@@ -24,8 +24,8 @@ REFUSE_ME = "refuse me"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
-    """One record that somebody asks for, perhaps more than once."""
+class Request:
+    """One record that a caller wants made; it may be sent more than once."""
 
     number: int
     path: str
@@ -48,7 +48,7 @@ class Wish:
 
     @property
     def inline(self) -> bool:
-        """Whether every answer is to have the status 200."""
+        """Whether every response is to have the status 200."""
         return "errors=inline" in self.path
 
     @property
@@ -58,7 +58,7 @@ class Wish:
             {
                 "v": 1,
                 "object": self.object,
-                "key": f"wish-{self.number}",
+                "key": f"request-{self.number}",
                 "channel": "none",
                 "fields": {"Company": "Individual", **self.body}
                 if self.object == "Lead"
@@ -71,7 +71,7 @@ class Wish:
 
 
 def mark_in(*texts: object) -> int | None:
-    """The number of the wish that a text belongs to."""
+    """The number of the request that a text belongs to."""
     for text in texts:
         if isinstance(text, str) and (found := _MARK.search(text)):
             return int(found[1])
@@ -79,7 +79,7 @@ def mark_in(*texts: object) -> int | None:
 
 
 def mark_of(fields: Mapping[str, Any]) -> int | None:
-    """The number of the wish that a record's fields belong to."""
+    """The number of the request that a record's fields belong to."""
     return mark_in(fields.get("Description"), fields.get("Subject"))
 
 
@@ -92,38 +92,40 @@ def set_rules(org: Org) -> None:
     org.set_duplicate_rule("Lead")
 
 
-def make_wishes(count: int, *, random: Random, org: Org) -> list[Wish]:
-    """So many wishes of all kinds, the first one with the number 1."""
+def make_requests(count: int, *, random: Random, org: Org) -> list[Request]:
+    """So many requests of all kinds, the first one with the number 1."""
     owner = org.oauth.user(SALES_USER)
     assert owner is not None
-    return [_wish(number, random, owner["Id"]) for number in range(1, count + 1)]
+    return [_request(number, random, owner["Id"]) for number in range(1, count + 1)]
 
 
-def plain_leads(count: int) -> list[Wish]:
+def plain_leads(count: int) -> list[Request]:
     """Leads without any peculiarity."""
     return [
-        Wish(
+        Request(
             number=number,
             path="/leads",
-            headers={"Idempotency-Key": f"wish-{number}"},
+            headers={"Idempotency-Key": f"request-{number}"},
             body={"LastName": f"Person {number}", "Description": f"#{number}# hello"},
         )
         for number in range(1, count + 1)
     ]
 
 
-def with_repeats(wishes: Iterable[Wish], *, random: Random, share: float) -> list[Wish]:
+def with_repeats(requests: Iterable[Request], *, random: Random, share: float) -> list[Request]:
     """The same in the order in which they are sent, with some sent again soon or much later."""
-    timed = [(float(at), wish) for at, wish in enumerate(wishes)]
-    for at, wish in list(timed):
+    timed = [(float(at), request) for at, request in enumerate(requests)]
+    for at, request in list(timed):
         if random.random() < share:
-            timed.append((at + random.choice((0.5, 3, 30, 300)) * random.random(), wish))
-    return [wish for _, wish in sorted(timed, key=lambda one: one[0])]
+            timed.append((at + random.choice((0.5, 3, 30, 300)) * random.random(), request))
+    return [request for _, request in sorted(timed, key=lambda one: one[0])]
 
 
-def _wish(number: int, random: Random, owner_id: str) -> Wish:
+def _request(number: int, random: Random, owner_id: str) -> Request:
     text = f"#{number}# " + random.choice(("hello", "Où est ma commande ?", "価格 🙂", "x" * 900))
-    key = random.choice((f"wish-{number}", f"wamid.HBgL{number}QUE/Rg==", f"Flow {number} / retry"))
+    key = random.choice(
+        (f"request-{number}", f"wamid.HBgL{number}QUE/Rg==", f"Flow {number} / retry")
+    )
     headers = {"Idempotency-Key": key}
     if random.random() < 0.05:
         headers["Prefer"] = "respond-async"
@@ -137,10 +139,10 @@ def _wish(number: int, random: Random, owner_id: str) -> Wish:
     inline = "?errors=inline" if random.random() < 0.1 else ""
     as_form = random.random() < 0.1
 
-    def made(path: str, body: Mapping[str, Any], **more: Any) -> Wish:
+    def made(path: str, body: Mapping[str, Any], **more: Any) -> Request:
         more.setdefault("object", "Case" if path == "/cases" else "Lead")
         content = {"Content-Type": "application/x-www-form-urlencoded"} if as_form else {}
-        return Wish(
+        return Request(
             number=number,
             path=path + inline,
             headers={**headers, **content},
@@ -149,7 +151,7 @@ def _wish(number: int, random: Random, owner_id: str) -> Wish:
             **more,
         )
 
-    def refused(body: Mapping[str, Any], code: str, path: str = "/leads") -> Wish:
+    def refused(body: Mapping[str, Any], code: str, path: str = "/leads") -> Request:
         return made(path, body, fate="refused", code=code)
 
     # Every kind is as likely as its weight says; the order does not matter.
@@ -181,8 +183,8 @@ def _wish(number: int, random: Random, owner_id: str) -> Wish:
         ),
     )
     (make,) = random.choices([kind for _, kind in kinds], weights=[weight for weight, _ in kinds])
-    wish: Wish = make()
-    return wish
+    request: Request = make()
+    return request
 
 
 _VALIDATION = "FIELD_CUSTOM_VALIDATION_EXCEPTION"
