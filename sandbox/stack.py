@@ -1,8 +1,8 @@
 """The whole bundle on this machine: a Salesforce org, AWS, API Gateway and the functions.
 
     with Stack() as stack:
-        answer = stack.request("POST", "/leads", {"LastName": "Okafor", "Company": "Individual"})
-        assert answer.status == 201
+        response = stack.request("POST", "/leads", {"LastName": "Okafor", "Company": "Individual"})
+        assert response.status == 201
 
 Everything is made from template.yaml. Nothing outside this machine is reached, and nothing is left
 when it ends.
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What the API answered."""
+class Response:
+    """A response of the API."""
 
     status: int
     headers: Mapping[str, str]
@@ -393,7 +393,7 @@ class Stack:
         headers: Mapping[str, str] | None = None,
         api_key: str | None = "",
         timeout: float = 35.0,
-    ) -> Answer:
+    ) -> Response:
         """Call the API as a flow does. A body that is not bytes or text is sent as JSON.
 
         `api_key` is this stack's own by default; None sends none.
@@ -407,7 +407,7 @@ class Stack:
         response = self._http.request(
             method, self.url + path, body=body, headers=sent, timeout=timeout, redirect=False
         )
-        return Answer(status=response.status, headers=response.headers, body=response.data)
+        return Response(status=response.status, headers=response.headers, body=response.data)
 
     def invoke(self, name: str, event: Any, *, patience: float | None = None) -> Outcome:
         """Run a function with an event, as Lambda's Invoke API would."""

@@ -96,13 +96,13 @@ class LocalAws:
         self.queues = Queues(region=REGION, account=ACCOUNT, base_url=lambda: self.url)
         aws = self
 
-        class Door(Handler):
+        class Calls(Handler):
             def handle_any(self) -> None:
                 aws._handle(self)
 
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = handle_any
 
-        self.server = Server(Door, host=host, port=port, advertise=advertise)
+        self.server = Server(Calls, host=host, port=port, advertise=advertise)
         self._callers: dict[str, str] = {}
         self._stack_name = ""
         self._outputs: Callable[[], Mapping[str, str]] = dict
@@ -126,7 +126,7 @@ class LocalAws:
         self.server.stop()
 
     def serve_functions(self, invoke: Invoke, names: Mapping[str, str]) -> None:
-        """Answer Lambda's Invoke API by `invoke`. `names` are folders' names, by function name."""
+        """Serve Lambda's Invoke API by `invoke`. `names` are folders' names, by function name."""
         self._invoke = invoke
         self._callers = {caller_key(name): name for name in names.values()}
 
@@ -136,8 +136,8 @@ class LocalAws:
         outputs: Callable[[], Mapping[str, str]],
         environments: Callable[[], Mapping[str, Mapping[str, str]]],
     ) -> None:
-        """Answer DescribeStacks and GetFunctionConfiguration, as far as people and programs ask
-        what the stack is called and told."""
+        """Serve DescribeStacks and GetFunctionConfiguration, as far as our programs need them: the
+        stack's outputs and the functions' environments."""
         self._stack_name, self._outputs, self._environments = name, outputs, environments
 
     def client(self, service: str, *, function: str = "") -> Any:
@@ -171,8 +171,8 @@ class LocalAws:
     ) -> Fault:
         """Make the next `times` calls go wrong, until `heal`.
 
-        `effect` is "refuse" (answer with `status` and `code`), "drop" (close the connection without
-        doing anything), "drop_after" (do it, then close the connection without an answer), "delay"
+        `effect` is "refuse" (respond with `status` and `code`), "drop" (close the connection, and
+        do nothing), "drop_after" (do it, then close the connection without a response), "delay"
         (do it `seconds` late) or "partial" (every other entry of an SQS batch fails).
         """
         if effect not in ("refuse", "drop", "drop_after", "delay", "partial"):
@@ -212,57 +212,59 @@ class LocalAws:
         self.denied[who, action, resource] += 1
         return False
 
-    def _handle(self, door: Handler) -> None:
-        body = door.read_body(limit=64 * 1024 * 1024) or b""
-        caller, service = _signer(door.headers.get("Authorization", ""))
-        path = urlsplit(door.path).path
+    def _handle(self, call: Handler) -> None:
+        body = call.read_body(limit=64 * 1024 * 1024) or b""
+        caller, service = _signer(call.headers.get("Authorization", ""))
+        path = urlsplit(call.path).path
         found = _INVOCATIONS.fullmatch(path)
         if found:
             service, operation = "lambda", "Invoke"
         else:
-            operation = _operation(door, body)
+            operation = _operation(call, body)
         who = self._callers.get(caller, "-")
         self.calls[who, f"{service}.{operation}"] += 1
         if not self._allowed(who, service, operation, body, function=found[1] if found else ""):
-            return door.answer(
+            return call.answer(
                 *_error(400, "AccessDeniedException", f"{who} may not {service}:{operation}")
             )
         fault = self._fault_for(service, operation)
         if fault and fault.effect == "delay":
             time.sleep(fault.seconds)
         elif fault and fault.effect == "drop":
-            return door.hang_up()
+            return call.hang_up()
         elif fault and fault.effect == "refuse":
-            return door.answer(*_error(fault.status, fault.code, "the sandbox was told to fail"))
+            return call.answer(
+                *_error(fault.status, fault.code, "a fault that the sandbox was given")
+            )
         if found:
-            answer = self._invoke_function(unquote(found[1]), door, body)
-        elif asked := _FUNCTION.fullmatch(path):
-            answer = self._function(unquote(asked[1]))
+            response = self._invoke_function(unquote(found[1]), call, body)
+        elif configuration := _FUNCTION.fullmatch(path):
+            response = self._function(unquote(configuration[1]))
         elif service == "cloudformation" and operation == "DescribeStacks":
-            answer = self._describe_stack(parse_qs(body.decode()).get("StackName", [""])[0])
+            response = self._describe_stack(parse_qs(body.decode()).get("StackName", [""])[0])
         elif service == "sqs":
             partial = fault is not None and fault.effect == "partial"
-            answer = self._sqs(operation, body, partial=partial)
+            response = self._sqs(operation, body, partial=partial)
         else:
-            answer = self._moto(door, body)
+            response = self._moto(call, body)
         if fault and fault.effect == "drop_after":
-            return door.hang_up()
-        return door.answer(*answer)
+            return call.hang_up()
+        return call.answer(*response)
 
-    def _moto(self, door: Handler, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-        parts = urlsplit(door.path)
+    def _moto(self, call: Handler, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        parts = urlsplit(call.path)
         environ: dict[str, Any] = {
-            "REQUEST_METHOD": door.command,
+            "REQUEST_METHOD": call.command,
             "SCRIPT_NAME": "",
             "PATH_INFO": unquote_to_bytes(parts.path).decode("latin-1"),
             "QUERY_STRING": parts.query,
-            "RAW_URI": door.path,
-            "REQUEST_URI": door.path,
+            "RAW_URI": call.path,
+            "REQUEST_URI": call.path,
             "SERVER_NAME": self.server.host,
             "SERVER_PORT": str(self.server.port),
-            "SERVER_PROTOCOL": door.request_version,
-            "REMOTE_ADDR": door.client_address[0],
-            "CONTENT_TYPE": door.headers.get("Content-Type", ""),
+            "SERVER_PROTOCOL": call.request_version,
+            "REMOTE_ADDR": call.client_address[0],
+            "CONTENT_TYPE": call.headers.get("Content-Type", ""),
             "CONTENT_LENGTH": str(len(body)),
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "http",
@@ -272,18 +274,18 @@ class LocalAws:
             "wsgi.multiprocess": False,
             "wsgi.run_once": False,
         }
-        for name, value in door.headers.items():
+        for name, value in call.headers.items():
             key = name.upper().replace("-", "_")
             if key not in ("CONTENT_TYPE", "CONTENT_LENGTH", "TRANSFER_ENCODING"):
                 environ[f"HTTP_{key}"] = value
-        said: list[Any] = []
+        started: list[Any] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], _: Any = None) -> None:
-            said[:] = [int(status.split()[0]), headers]
+            started[:] = [int(status.split()[0]), headers]
 
         with _MOTO:
             content = b"".join(self._app(environ, start_response))
-        status, headers = said
+        status, headers = started
         skipped = ("content-length", "connection", "transfer-encoding", "server", "date")
         return status, [(k, v) for k, v in headers if k.lower() not in skipped], content
 
@@ -291,22 +293,22 @@ class LocalAws:
         self, operation: str, body: bytes, *, partial: bool
     ) -> tuple[int, list[tuple[str, str]], bytes]:
         try:
-            asked = json.loads(body)
+            request = json.loads(body)
         except ValueError:
             return _error(400, "SerializationException", "The body is not JSON.")
-        status, answer = self.queues.handle(operation, asked, partial=partial)
+        status, result = self.queues.handle(operation, request, partial=partial)
         headers = [
             ("Content-Type", "application/x-amz-json-1.0"),
             ("x-amzn-RequestId", str(uuid.uuid4())),
         ]
-        return status, headers, json.dumps(answer).encode()
+        return status, headers, json.dumps(result).encode()
 
     def _describe_stack(self, name: str) -> tuple[int, list[tuple[str, str]], bytes]:
         """https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html"""
         headers = [("Content-Type", "text/xml")]
         if name != self._stack_name:
-            said = escape(f"Stack with id {name} does not exist")
-            error = f"<Type>Sender</Type><Code>ValidationError</Code><Message>{said}</Message>"
+            message = escape(f"Stack with id {name} does not exist")
+            error = f"<Type>Sender</Type><Code>ValidationError</Code><Message>{message}</Message>"
             text = f"<ErrorResponse><Error>{error}</Error></ErrorResponse>"
             return 400, headers, text.encode()
         outputs = "".join(
@@ -330,24 +332,24 @@ class LocalAws:
         environment = self._environments().get(name)
         if environment is None:
             return _error(404, "ResourceNotFoundException", f"Function not found: {arn}")
-        said: dict[str, Any] = {
+        configuration: dict[str, Any] = {
             "FunctionName": name,
             "FunctionArn": arn,
             "Environment": {"Variables": dict(environment)},
         }
-        return 200, [("Content-Type", "application/json")], json.dumps(said).encode()
+        return 200, [("Content-Type", "application/json")], json.dumps(configuration).encode()
 
     def _invoke_function(
-        self, name: str, door: Handler, body: bytes
+        self, name: str, call: Handler, body: bytes
     ) -> tuple[int, list[tuple[str, str]], bytes]:
         """https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html"""
         # A name, a whole ARN or part of one, with a version behind it or beside it.
         if ":function:" in name:
             name = name.split(":function:")[1]
         name, _, qualifier = name.partition(":")
-        asked = parse_qs(urlsplit(door.path).query).get("Qualifier", [""])[0]
-        qualifier = qualifier or asked or VERSION
-        how = door.headers.get("X-Amz-Invocation-Type", "RequestResponse")
+        in_query = parse_qs(urlsplit(call.path).query).get("Qualifier", [""])[0]
+        qualifier = qualifier or in_query or VERSION
+        how = call.headers.get("X-Amz-Invocation-Type", "RequestResponse")
         if len(body) > PAYLOAD_LIMIT:
             return _error(413, "RequestTooLargeException", "The request payload is too large.")
         try:
@@ -519,13 +521,13 @@ def _signer(authorization: str) -> tuple[str, str]:
     return (found[1], found[2]) if found else ("", "")
 
 
-def _operation(door: Handler, body: bytes) -> str:
-    target = door.headers.get("X-Amz-Target", "")
+def _operation(call: Handler, body: bytes) -> str:
+    target = call.headers.get("X-Amz-Target", "")
     if target:
         return target.rsplit(".", 1)[-1]
     if b"Action=" in body:
         return parse_qs(body.decode("latin-1")).get("Action", [""])[0]
-    return f"{door.command} {urlsplit(door.path).path}"
+    return f"{call.command} {urlsplit(call.path).path}"
 
 
 def _error(status: int, code: str, message: str) -> tuple[int, list[tuple[str, str]], bytes]:

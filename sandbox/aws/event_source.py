@@ -68,10 +68,10 @@ class QueueMapping:
 
     def begin(self) -> None:
         """Look at the queue, as Lambda does before it polls one. Raises ClientError."""
-        said = self._sqs.get_queue_attributes(
+        queue = self._sqs.get_queue_attributes(
             QueueUrl=self._queue_url, AttributeNames=["VisibilityTimeout"]
         )
-        self._hidden_seconds = self._visibility or int(said["Attributes"]["VisibilityTimeout"])
+        self._hidden_seconds = self._visibility or int(queue["Attributes"]["VisibilityTimeout"])
 
     # In the background
 
@@ -143,15 +143,15 @@ class QueueMapping:
         until = 0.0
         while len(messages) < self._source.batch_size and size < BATCH_BYTES:
             wanted = min(SQS_BATCH, self._source.batch_size - len(messages))
-            asked: dict[str, Any] = {
+            request: dict[str, Any] = {
                 "QueueUrl": self._queue_url,
                 "MaxNumberOfMessages": wanted,
                 "MessageSystemAttributeNames": ["All"],
                 "MessageAttributeNames": ["All"],
             }
             if self._visibility is not None:
-                asked["VisibilityTimeout"] = self._visibility
-            received = self._sqs.receive_message(**asked).get("Messages", [])
+                request["VisibilityTimeout"] = self._visibility
+            received = self._sqs.receive_message(**request).get("Messages", [])
             if received and not messages:
                 until = time.monotonic() + window
             for number, message in enumerate(received):
@@ -209,16 +209,16 @@ class QueueMapping:
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     def _kept(self, outcome: Outcome, ids: set[str]) -> set[str]:
-        """Which messages stay, by Lambda's rules: all of them if the answer is not understood."""
+        """Which messages stay, by Lambda's rules: all of them if the result is not understood."""
         if outcome.failed:
             return ids
         if not self._source.partial_failures:
             return set()
-        answer = outcome.json()
-        if not answer:
+        result = outcome.json()
+        if not result:
             return set()
         try:
-            failures = answer.get("batchItemFailures") or []
+            failures = result.get("batchItemFailures") or []
             kept = {failure["itemIdentifier"] for failure in failures}
         except (AttributeError, KeyError, TypeError):
             return ids

@@ -37,7 +37,7 @@ class Outcome:
     """What became of one invocation."""
 
     payload: bytes
-    """The answer's JSON, or the description of the error."""
+    """The result's JSON, or the description of the error."""
     failed: bool
     """Whether the function raised, was killed or took too long (X-Amz-Function-Error)."""
     request_id: str
@@ -112,7 +112,7 @@ class Function:
         self.log = log_folder / f"{key}.log"
         self._preloaded = preloaded
         self.may_log = may_log
-        """Asked when a process starts; if not, nothing that it prints is kept, as in Lambda."""
+        """Called when a process starts; if not, nothing that it prints is kept, as in Lambda."""
         self.environment = self._environment(region)
         self.processes = processes
         self.concurrency = account or Concurrency()
@@ -124,8 +124,8 @@ class Function:
         self.crashes = 0
         """How many invocations ended because their process was gone."""
         self.kill_after: Callable[[], int] | None = None
-        """Asked at each invocation: after how many of its requests and answers over the network the
-        process kills itself; 0 lets it live."""
+        """Called at each invocation: after how many of its requests and responses over the network
+        the process kills itself; 0 is never."""
         self._running: set[Process] = set()
         self._idle: list[Process] = []
         self._busy: set[Process] = set()
@@ -198,7 +198,7 @@ class Function:
                 return self._crashed(request_id)
             if until is not None and until < deadline:
                 try:
-                    answer = process.receive(until)
+                    response = process.receive(until)
                 except TimeoutError as error:
                     goes_on = True
                     # As Lambda does: nobody waits any more, and it goes on.
@@ -209,7 +209,7 @@ class Function:
                 except ProcessGone:
                     self._discard(process)
                     return self._crashed(request_id)
-                return self._done(process, answer, request_id)
+                return self._done(process, response, request_id)
             return self._finish(process, deadline, request_id)
         finally:
             if not goes_on:
@@ -223,7 +223,7 @@ class Function:
 
     def _finish(self, process: Process, deadline: float, request_id: str) -> Outcome:
         try:
-            answer = process.receive(deadline)
+            response = process.receive(deadline)
         except TimeoutError:
             process.kill()
             self._discard(process)
@@ -233,10 +233,10 @@ class Function:
         except ProcessGone:
             self._discard(process)
             return self._crashed(request_id)
-        return self._done(process, answer, request_id)
+        return self._done(process, response, request_id)
 
-    def _done(self, process: Process, answer: tuple[bytes, bytes], request_id: str) -> Outcome:
-        kind, payload = answer
+    def _done(self, process: Process, response: tuple[bytes, bytes], request_id: str) -> Outcome:
+        kind, payload = response
         self._give_back(process)
         if kind == b"+" and len(payload) > PAYLOAD_LIMIT:
             return self._failed(

@@ -1,8 +1,8 @@
-"""API Gateway's front door: the routes, keys, limits and answers that template.yaml declares.
+"""API Gateway: the routes, keys, limits and responses that template.yaml declares.
 
 A request becomes the event that a REST API's Lambda proxy integration sends
 (https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html),
-and the function's answer becomes a response; what the gateway says by itself comes from the
+and the function's result becomes the response; the gateway's own responses come from the
 template's GatewayResponses. Paths work with the stage in front, as deployed, and without.
 """
 
@@ -44,7 +44,7 @@ Invoke = Callable[[str, bytes, float], Outcome]
 """Function's logical id, event, seconds to wait at most. Raises Throttled, NoAnswerInTime."""
 
 
-Answer = tuple[int, list[tuple[str, str]], bytes]
+Response = tuple[int, list[tuple[str, str]], bytes]
 """Status, headers, body."""
 
 
@@ -56,8 +56,8 @@ class _Visit:
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     route: str = "-"
     key_id: str = "-"
-    said: str = "-"
-    """Which of the gateway's own answers it got."""
+    response_type: str = "-"
+    """Which of the gateway's own responses it got."""
 
 
 class TokenBucket:
@@ -116,52 +116,52 @@ class Gateway:
         """How often, by status."""
         gateway = self
 
-        class Door(Handler):
+        class Requests(Handler):
             def handle_any(self) -> None:
                 gateway._handle(self)
 
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = handle_any
 
-        self.server = Server(Door, host=host, port=port, advertise=advertise)
+        self.server = Server(Requests, host=host, port=port, advertise=advertise)
 
     @property
     def url(self) -> str:
         """The API's address with its stage, like the deployed one."""
         return f"{self.server.url}/{self.stage}"
 
-    def _handle(self, door: Handler) -> None:
+    def _handle(self, request: Handler) -> None:
         visit = _Visit(arrived=time.time())
-        status, headers, body = self._answer(door, visit)
+        status, headers, body = self._respond(request, visit)
         with self._lock:
             self.answered[status] += 1
             if self._log_format and self._log:
                 with self._log.open("a", encoding="utf-8") as log:
-                    log.write(self._log_line(self._log_format, door, visit, status) + "\n")
-        door.answer(status, [*headers, ("x-amzn-RequestId", visit.request_id)], body)
+                    log.write(self._log_line(self._log_format, request, visit, status) + "\n")
+        request.answer(status, [*headers, ("x-amzn-RequestId", visit.request_id)], body)
 
-    def _answer(self, door: Handler, visit: _Visit) -> Answer:
-        body = door.read_body(limit=BODY_LIMIT)
-        parts = urlsplit(door.path)
+    def _respond(self, request: Handler, visit: _Visit) -> Response:
+        body = request.read_body(limit=BODY_LIMIT)
+        parts = urlsplit(request.path)
         path = parts.path
         if path == f"/{self.stage}" or path.startswith(f"/{self.stage}/"):
             path = path[len(self.stage) + 1 :] or "/"
-        found = self._find(door.command, path)
+        found = self._find(request.command, path)
         if found is None:
-            return self._say("MISSING_AUTHENTICATION_TOKEN", visit)
+            return self._own_response("MISSING_AUTHENTICATION_TOKEN", visit)
         route, raw_parameters = found
         visit.route = route.path
-        key = (door.headers.get("x-api-key") or "").strip()
+        key = (request.headers.get("x-api-key") or "").strip()
         holder = self._keys.holder(key)
         visit.key_id = holder.key_id if holder else "-"
         if route.needs_api_key:
             if holder is None:
-                return self._say("INVALID_API_KEY", visit)
+                return self._own_response("INVALID_API_KEY", visit)
             if not self._bucket(holder).take():
-                return self._say("THROTTLED", visit)
+                return self._own_response("THROTTLED", visit)
         if body is None:
-            return self._say("REQUEST_TOO_LARGE", visit)
+            return self._own_response("REQUEST_TOO_LARGE", visit)
         event = self._event(
-            door,
+            request,
             route=route,
             path=path,
             query=parts.query,
@@ -173,33 +173,33 @@ class Gateway:
         )
         payload = json.dumps(event).encode()
         if len(payload) > PAYLOAD_LIMIT:
-            return self._say("REQUEST_TOO_LARGE", visit)
+            return self._own_response("REQUEST_TOO_LARGE", visit)
         try:
             outcome = self._invoke(route.function, payload, self.integration_seconds)
         except NoAnswerInTime:
-            return self._say("INTEGRATION_TIMEOUT", visit)
+            return self._own_response("INTEGRATION_TIMEOUT", visit)
         except Throttled:
             # Lambda's 429 does not come through: a client sees a 5xx, as for any other failure.
-            return self._say("INTEGRATION_FAILURE", visit)
+            return self._own_response("INTEGRATION_FAILURE", visit)
         response = None if outcome.failed else _read_response(outcome.payload)
-        return response or self._say("INTEGRATION_FAILURE", visit)
+        return response or self._own_response("INTEGRATION_FAILURE", visit)
 
     def access_log(self) -> str:
         """What was logged of the requests so far."""
         return self._log.read_text(encoding="utf-8") if self._log and self._log.exists() else ""
 
-    def _log_line(self, log_format: str, door: Handler, visit: _Visit, status: int) -> str:
+    def _log_line(self, log_format: str, request: Handler, visit: _Visit, status: int) -> str:
         """https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-variables-for-access-logging.html"""
         values = {
             "requestId": visit.request_id,
             "requestTime": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(visit.arrived)),
-            "identity.sourceIp": door.client_address[0],
+            "identity.sourceIp": request.client_address[0],
             "identity.apiKeyId": visit.key_id,
-            "httpMethod": door.command,
+            "httpMethod": request.command,
             "resourcePath": visit.route,
             "status": status,
             "responseLatency": int(1000 * (time.time() - visit.arrived)),
-            "error.responseType": visit.said,
+            "error.responseType": visit.response_type,
         }
         return re.sub(
             r"\$context\.([A-Za-z.]*[A-Za-z])", lambda one: str(values[one[1]]), log_format
@@ -219,9 +219,9 @@ class Gateway:
                 return route, match.groupdict()
         return None
 
-    def _say(self, kind: str, visit: _Visit) -> Answer:
-        """The gateway's own answer, in the template's words if it has some."""
-        visit.said = kind
+    def _own_response(self, kind: str, visit: _Visit) -> Response:
+        """The gateway's own response of one type, as the template declares it."""
+        visit.response_type = kind
         status, message = _PLAIN[kind]
         default = "DEFAULT_4XX" if status < 500 else "DEFAULT_5XX"
         declared = self._responses.get(kind) or self._responses.get(default)
@@ -235,7 +235,7 @@ class Gateway:
 
     def _event(
         self,
-        door: Handler,
+        request: Handler,
         *,
         route: Route,
         path: str,
@@ -247,10 +247,10 @@ class Gateway:
         key_id: str | None,
     ) -> dict[str, Any]:
         host = f"{self.api_id}.execute-api.{self.region}.amazonaws.com"
-        source_ip = str(door.client_address[0])
+        source_ip = str(request.client_address[0])
         many: dict[str, list[str]] = {}
         names: dict[str, str] = {}
-        for name, value in door.headers.items():
+        for name, value in request.headers.items():
             if name.lower() in ("connection", "transfer-encoding", "content-length", "expect"):
                 continue
             many.setdefault(names.setdefault(name.lower(), name), []).append(value)
@@ -264,11 +264,11 @@ class Gateway:
         queries: dict[str, list[str]] = {}
         for name, value in parse_qsl(query, keep_blank_values=True):
             queries.setdefault(name, []).append(value)
-        key = (door.headers.get("x-api-key") or "").strip()
+        key = (request.headers.get("x-api-key") or "").strip()
         return {
             "resource": route.path,
             "path": unquote(path),
-            "httpMethod": door.command,
+            "httpMethod": request.command,
             "headers": {name: values[-1] for name, values in many.items()},
             "multiValueHeaders": many,
             "queryStringParameters": {name: values[-1] for name, values in queries.items()} or None,
@@ -281,7 +281,7 @@ class Gateway:
                 "domainName": host,
                 "domainPrefix": self.api_id,
                 "extendedRequestId": uuid.uuid4().hex[:15] + "=",
-                "httpMethod": door.command,
+                "httpMethod": request.command,
                 "identity": {
                     "accessKey": None,
                     "accountId": None,
@@ -295,7 +295,7 @@ class Gateway:
                     "principalOrgId": None,
                     "sourceIp": source_ip,
                     "user": None,
-                    "userAgent": door.headers.get("User-Agent"),
+                    "userAgent": request.headers.get("User-Agent"),
                     "userArn": None,
                 },
                 "path": f"/{self.stage}{unquote(path)}",
@@ -326,24 +326,24 @@ def _pattern(path: str) -> re.Pattern[str]:
     )
 
 
-def _read_response(payload: bytes) -> Answer | None:
-    """The function's answer as a response; None if API Gateway would call it malformed."""
+def _read_response(payload: bytes) -> Response | None:
+    """The response in a function's result; None if API Gateway would call it malformed."""
     try:
-        answer = json.loads(payload)
+        result = json.loads(payload)
     except ValueError:
         return None
-    if not isinstance(answer, dict):
+    if not isinstance(result, dict):
         return None
-    if set(answer) - {"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"}:
+    if set(result) - {"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"}:
         return None
     try:
-        status = int(answer.get("statusCode", 200))
+        status = int(result.get("statusCode", 200))
     except (TypeError, ValueError):
         return None
     headers: list[tuple[str, str]] = []
-    single = answer.get("headers") or {}
-    multiple = answer.get("multiValueHeaders") or {}
-    body = answer.get("body")
+    single = result.get("headers") or {}
+    multiple = result.get("multiValueHeaders") or {}
+    body = result.get("body")
     if not isinstance(single, dict) or not isinstance(multiple, dict):
         return None
     if body is not None and not isinstance(body, str):
@@ -362,7 +362,7 @@ def _read_response(payload: bytes) -> Answer | None:
     if not any(name.lower() == "content-type" for name, _ in headers):
         headers.append(("Content-Type", "application/json"))
     content = (body or "").encode("utf-8", "surrogatepass")
-    if answer.get("isBase64Encoded"):
+    if result.get("isBase64Encoded"):
         import base64
         import binascii
 

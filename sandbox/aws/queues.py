@@ -33,7 +33,7 @@ Reply = tuple[int, dict[str, Any]]
 
 
 class Refusal(Exception):
-    """SQS's answer to a call that it does not carry out."""
+    """SQS's response to a call that it does not carry out."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -215,15 +215,15 @@ class Queues:
 
     # The API
 
-    def handle(self, operation: str, asked: Mapping[str, Any], *, partial: bool = False) -> Reply:
-        """Carry out one call; answers its status and JSON. `partial` fails every other entry."""
+    def handle(self, operation: str, request: Mapping[str, Any], *, partial: bool = False) -> Reply:
+        """Carry out one call. Returns its status and JSON; `partial` fails every other entry."""
         method = getattr(self, "_" + _snake(operation), None)
         try:
             if method is None:
                 raise Refusal("InvalidAction", f"The sandbox does not know {operation}.")
             if operation.endswith("Batch"):
-                return 200, self._batch(method, asked, partial=partial)
-            return 200, method(asked)
+                return 200, self._batch(method, request, partial=partial)
+            return 200, method(request)
         except Refusal as refusal:
             return 400, {
                 "__type": f"com.amazonaws.sqs#{refusal.code}",
@@ -233,12 +233,12 @@ class Queues:
     def _batch(
         self,
         method: Callable[[Queue, Mapping[str, Any]], dict[str, Any]],
-        asked: Mapping[str, Any],
+        request: Mapping[str, Any],
         *,
         partial: bool,
     ) -> dict[str, Any]:
-        queue = self.queue(asked["QueueUrl"])
-        entries = asked.get("Entries") or []
+        queue = self.queue(request["QueueUrl"])
+        entries = request.get("Entries") or []
         if not entries:
             raise Refusal("EmptyBatchRequest", "There should be at least one entry.")
         if len(entries) > BATCH:
@@ -250,14 +250,14 @@ class Queues:
                 "BatchRequestTooLong",
                 f"Batch requests cannot be longer than {LONGEST_MESSAGE} bytes.",
             )
-        answer: dict[str, list[dict[str, Any]]] = {"Successful": [], "Failed": []}
+        result: dict[str, list[dict[str, Any]]] = {"Successful": [], "Failed": []}
         for number, entry in enumerate(entries):
             try:
                 if partial and number % 2:
-                    raise Refusal("InternalError", "The sandbox was told to fail.")
-                answer["Successful"].append({"Id": entry["Id"], **method(queue, entry)})
+                    raise Refusal("InternalError", "A fault that the sandbox was given.")
+                result["Successful"].append({"Id": entry["Id"], **method(queue, entry)})
             except Refusal as refusal:
-                answer["Failed"].append(
+                result["Failed"].append(
                     {
                         "Id": entry["Id"],
                         "Code": refusal.code,
@@ -265,40 +265,40 @@ class Queues:
                         "SenderFault": refusal.code != "InternalError",
                     }
                 )
-        return answer
+        return result
 
-    def _create_queue(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        name = asked["QueueName"]
+    def _create_queue(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        name = request["QueueName"]
         arn = f"arn:aws:sqs:{self._region}:{self._account}:{name}"
         if name not in self._queues:
-            self._queues[name] = Queue(name, arn, asked.get("Attributes") or {})
+            self._queues[name] = Queue(name, arn, request.get("Attributes") or {})
         return {"QueueUrl": f"{self._base_url()}/{self._account}/{name}"}
 
-    def _get_queue_url(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        queue = self.queue(asked["QueueName"])
+    def _get_queue_url(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        queue = self.queue(request["QueueName"])
         return {"QueueUrl": f"{self._base_url()}/{self._account}/{queue.name}"}
 
-    def _list_queues(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        prefix = asked.get("QueueNamePrefix", "")
+    def _list_queues(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        prefix = request.get("QueueNamePrefix", "")
         names = [name for name in self._queues if name.startswith(prefix)]
         return {"QueueUrls": [f"{self._base_url()}/{self._account}/{name}" for name in names]}
 
-    def _delete_queue(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        self._queues.pop(self.queue(asked["QueueUrl"]).name)
+    def _delete_queue(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        self._queues.pop(self.queue(request["QueueUrl"]).name)
         return {}
 
-    def _purge_queue(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        queue = self.queue(asked["QueueUrl"])
+    def _purge_queue(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        queue = self.queue(request["QueueUrl"])
         with queue.lock:
             queue.purge()
         return {}
 
-    def _set_queue_attributes(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        self.queue(asked["QueueUrl"]).attributes.update(asked["Attributes"])
+    def _set_queue_attributes(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        self.queue(request["QueueUrl"]).attributes.update(request["Attributes"])
         return {}
 
-    def _get_queue_attributes(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        queue = self.queue(asked["QueueUrl"])
+    def _get_queue_attributes(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        queue = self.queue(request["QueueUrl"])
         with queue.lock:
             all_of_them = {
                 **queue.attributes,
@@ -306,41 +306,41 @@ class Queues:
                 "QueueArn": queue.arn,
                 "CreatedTimestamp": str(int(queue.created_at)),
             }
-        wanted = asked.get("AttributeNames") or []
+        wanted = request.get("AttributeNames") or []
         return {
             "Attributes": {
                 name: one for name, one in all_of_them.items() if "All" in wanted or name in wanted
             }
         }
 
-    def _send_message(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        return self._send(self.queue(asked["QueueUrl"]), asked)
+    def _send_message(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        return self._send(self.queue(request["QueueUrl"]), request)
 
     def _send_message_batch(self, queue: Queue, entry: Mapping[str, Any]) -> dict[str, Any]:
         return self._send(queue, entry)
 
-    def _send(self, queue: Queue, asked: Mapping[str, Any]) -> dict[str, Any]:
-        body = asked.get("MessageBody")
+    def _send(self, queue: Queue, request: Mapping[str, Any]) -> dict[str, Any]:
+        body = request.get("MessageBody")
         if not isinstance(body, str) or not body:
             raise Refusal("MissingParameter", "The request must contain the parameter MessageBody.")
         if _NOT_ALLOWED.search(body):
             raise Refusal(
                 "InvalidMessageContents", "Invalid characters were found in the message body."
             )
-        if _size(asked) > LONGEST_MESSAGE:
+        if _size(request) > LONGEST_MESSAGE:
             raise Refusal(
                 "InvalidParameterValue",
                 f"One or more parameters are invalid. Reason: Message must be shorter than "
                 f"{LONGEST_MESSAGE} bytes.",
             )
         now = time.time()
-        delay = float(asked.get("DelaySeconds", queue.number_of("DelaySeconds", 0)) or 0)
+        delay = float(request.get("DelaySeconds", queue.number_of("DelaySeconds", 0)) or 0)
         if not 0 <= delay <= 900:
             raise Refusal("InvalidParameterValue", "DelaySeconds must be between 0 and 900.")
         message = Message(
             id=str(uuid.uuid4()),
             body=body,
-            attributes=asked.get("MessageAttributes") or {},
+            attributes=request.get("MessageAttributes") or {},
             sent_at=now,
             visible_at=now + delay,
         )
@@ -348,14 +348,16 @@ class Queues:
             queue.put(message)
         return {"MessageId": message.id, "MD5OfMessageBody": _md5(body)}
 
-    def _receive_message(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        queue = self.queue(asked["QueueUrl"])
-        most = int(asked.get("MaxNumberOfMessages", 1))
+    def _receive_message(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        queue = self.queue(request["QueueUrl"])
+        most = int(request.get("MaxNumberOfMessages", 1))
         if not 1 <= most <= BATCH:
             raise Refusal("InvalidParameterValue", f"MaxNumberOfMessages must be 1 to {BATCH}.")
-        visibility = float(asked.get("VisibilityTimeout", queue.number_of("VisibilityTimeout", 30)))
+        visibility = float(
+            request.get("VisibilityTimeout", queue.number_of("VisibilityTimeout", 30))
+        )
         wait = float(
-            asked.get("WaitTimeSeconds", queue.number_of("ReceiveMessageWaitTimeSeconds", 0))
+            request.get("WaitTimeSeconds", queue.number_of("ReceiveMessageWaitTimeSeconds", 0))
         )
         target = json.loads(queue.attributes.get("RedrivePolicy") or "{}").get(
             "deadLetterTargetArn"
@@ -369,9 +371,9 @@ class Queues:
                     return {}
                 # Woken by a new message; what becomes visible again is looked for.
                 queue.lock.wait(min(left, 0.5))
-            return {"Messages": [self._received(one, asked) for one in taken]}
+            return {"Messages": [self._received(one, request) for one in taken]}
 
-    def _received(self, message: Message, asked: Mapping[str, Any]) -> dict[str, Any]:
+    def _received(self, message: Message, request: Mapping[str, Any]) -> dict[str, Any]:
         system = {
             "SenderId": self._account,
             "SentTimestamp": str(int(message.sent_at * 1000)),
@@ -381,10 +383,10 @@ class Queues:
         if message.source_arn:
             system["DeadLetterQueueSourceArn"] = message.source_arn
         wanted = [
-            *(asked.get("AttributeNames") or []),
-            *(asked.get("MessageSystemAttributeNames") or []),
+            *(request.get("AttributeNames") or []),
+            *(request.get("MessageSystemAttributeNames") or []),
         ]
-        answer: dict[str, Any] = {
+        result: dict[str, Any] = {
             "MessageId": message.id,
             "ReceiptHandle": message.handles[-1],
             "MD5OfBody": _md5(message.body),
@@ -393,19 +395,19 @@ class Queues:
         if "All" not in wanted:
             system = {name: one for name, one in system.items() if name in wanted}
         if system:
-            answer["Attributes"] = system
-        names = asked.get("MessageAttributeNames") or []
+            result["Attributes"] = system
+        names = request.get("MessageAttributeNames") or []
         attributes = {
             name: one
             for name, one in message.attributes.items()
             if name in names or "All" in names or ".*" in names
         }
         if attributes:
-            answer["MessageAttributes"] = attributes
-        return answer
+            result["MessageAttributes"] = attributes
+        return result
 
-    def _delete_message(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        return self._delete_message_batch(self.queue(asked["QueueUrl"]), asked)
+    def _delete_message(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        return self._delete_message_batch(self.queue(request["QueueUrl"]), request)
 
     def _delete_message_batch(self, queue: Queue, entry: Mapping[str, Any]) -> dict[str, Any]:
         handle = str(entry.get("ReceiptHandle", ""))
@@ -416,8 +418,8 @@ class Queues:
                 queue.drop(message)
         return {}
 
-    def _change_message_visibility(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        return self._change_message_visibility_batch(self.queue(asked["QueueUrl"]), asked)
+    def _change_message_visibility(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        return self._change_message_visibility_batch(self.queue(request["QueueUrl"]), request)
 
     def _change_message_visibility_batch(
         self, queue: Queue, entry: Mapping[str, Any]
@@ -452,10 +454,10 @@ def _snake(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
-def _size(asked: Mapping[str, Any]) -> int:
-    body = asked.get("MessageBody")
+def _size(request: Mapping[str, Any]) -> int:
+    body = request.get("MessageBody")
     size = len(body.encode("utf-8", "surrogatepass")) if isinstance(body, str) else 0
-    for name, one in (asked.get("MessageAttributes") or {}).items():
+    for name, one in (request.get("MessageAttributes") or {}).items():
         size += len(name) + len(one.get("DataType", "")) + len(str(one.get("StringValue", "")))
     return size
 

@@ -32,17 +32,20 @@ class Statement:
     """What a key of the request has to be: one of these."""
 
     @classmethod
-    def parse(cls, said: Mapping[str, Any]) -> Statement:
+    def parse(cls, declared: Mapping[str, Any]) -> Statement:
         """Read a statement. Raises TemplateError for a shape that is not understood here."""
-        unknown = set(said) - {"Effect", "Action", "Resource", "Condition"}
-        conditions = said.get("Condition", {})
-        if unknown or said.get("Effect") != "Allow" or set(conditions) - {"StringEquals"}:
-            raise TemplateError(f"the sandbox does not know such a statement: {json.dumps(said)}")
+        unknown = set(declared) - {"Effect", "Action", "Resource", "Condition"}
+        conditions = declared.get("Condition", {})
+        if unknown or declared.get("Effect") != "Allow" or set(conditions) - {"StringEquals"}:
+            raise TemplateError(
+                f"the sandbox does not know such a statement: {json.dumps(declared)}"
+            )
         return cls(
-            actions=_several(said["Action"]),
-            resources=_several(said["Resource"]),
+            actions=_several(declared["Action"]),
+            resources=_several(declared["Resource"]),
             conditions={
-                key: _several(said) for key, said in conditions.get("StringEquals", {}).items()
+                key: _several(allowed)
+                for key, allowed in conditions.get("StringEquals", {}).items()
             },
         )
 
@@ -70,9 +73,9 @@ class Role:
         if properties.get("ManagedPolicyArns"):
             raise TemplateError(f"{name} has managed policies, which the sandbox does not know")
         statements = [
-            Statement.parse(said)
+            Statement.parse(declared)
             for policy in deployment.resolve(properties["Policies"])
-            for said in policy["PolicyDocument"]["Statement"]
+            for declared in policy["PolicyDocument"]["Statement"]
         ]
         return cls(name=name, statements=statements)
 
@@ -112,30 +115,30 @@ def action_of(service: str, operation: str) -> str:
 def resource_of(service: str, body: bytes, *, function: str, region: str, account: str) -> str:
     """The ARN that a call is about; empty where it is about none, which no statement allows."""
     try:
-        asked = json.loads(body) if body else {}
+        request = json.loads(body) if body else {}
     except ValueError:
-        asked = {}
-    asked = asked if isinstance(asked, dict) else {}
+        request = {}
+    request = request if isinstance(request, dict) else {}
     place = f"{region}:{account}"
     match service:
         case "lambda":
             name = unquote(function)
             return name if name.startswith("arn:") else f"arn:aws:lambda:{place}:function:{name}"
-        case "ssm" if name := str(asked.get("Name", "")):
+        case "ssm" if name := str(request.get("Name", "")):
             return f"arn:aws:ssm:{place}:parameter/{name.lstrip('/')}"
         case "secretsmanager":
-            return str(asked.get("SecretId", ""))
-        case "dynamodb" if name := str(asked.get("TableName", "")):
+            return str(request.get("SecretId", ""))
+        case "dynamodb" if name := str(request.get("TableName", "")):
             return name if name.startswith("arn:") else f"arn:aws:dynamodb:{place}:table/{name}"
-        case "sqs" if url := str(asked.get("QueueUrl", "")):
+        case "sqs" if url := str(request.get("QueueUrl", "")):
             return f"arn:aws:sqs:{place}:{url.rstrip('/').rsplit('/', 1)[-1]}"
     return ""
 
 
-def _several(said: Any) -> tuple[str, ...]:
-    several = said if isinstance(said, list) else [said]
+def _several(value: Any) -> tuple[str, ...]:
+    several = value if isinstance(value, list) else [value]
     if not all(isinstance(one, str) for one in several):
-        raise TemplateError(f"neither a text nor a list of texts: {said!r}")
+        raise TemplateError(f"neither a text nor a list of texts: {value!r}")
     return tuple(several)
 
 

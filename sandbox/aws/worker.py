@@ -59,7 +59,7 @@ class LambdaContext:
 def _die_after(steps: int) -> None:
     """SIGKILL this process once it has taken so many steps over the network.
 
-    A step is a request that is out, or an answer that has come: between two of them nothing
+    A step is a request that is out, or a response that has come: between two of them nothing
     changes that anybody else could see. http.client carries our own calls and boto3's alike.
     """
     left = steps
@@ -120,7 +120,7 @@ def _write(connection: socket.socket, kind: bytes, payload: bytes) -> None:
 
 
 def run(connection: socket.socket, handler_name: str) -> None:
-    """Load the handler, then answer one invocation after another until the socket is closed."""
+    """Load the handler, then serve one invocation after another until the socket is closed."""
     # A line is written whole, so that the processes of a function can share one log file.
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
@@ -149,7 +149,7 @@ def run(connection: socket.socket, handler_name: str) -> None:
         if kill_after := invocation.get("kill_after"):
             _die_after(kill_after)
         try:
-            answer = handler(event, LambdaContext(invocation))
+            result = handler(event, LambdaContext(invocation))
         except Exception as error:
             traceback.print_exc()
             _write(connection, b"!", _raised(error, invocation["request_id"]))
@@ -158,7 +158,7 @@ def run(connection: socket.socket, handler_name: str) -> None:
             sys.setprofile(None)
         try:
             # As Lambda's runtime does it: no NaN, text as it is.
-            payload = json.dumps(answer, ensure_ascii=False, allow_nan=False).encode(
+            payload = json.dumps(result, ensure_ascii=False, allow_nan=False).encode(
                 "utf-8", "surrogatepass"
             )
         except (TypeError, ValueError) as error:

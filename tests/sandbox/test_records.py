@@ -670,7 +670,7 @@ def test_nobody_is_linked_by_a_field_that_is_hidden(caller: Caller, org: Org) ->
     assert problem(answer)[:2] == (400, "INVALID_FIELD")
 
 
-# --- the door -----------------------------------------------------------------------------
+# --- addresses ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from typing import Any
 
-from sandbox.stack import Answer
+from sandbox.stack import Response
 from tests.slow.chaos.requests import Request
 
 ACCEPTED = frozenset({200, 201, 202, 409, 422})
@@ -49,7 +49,7 @@ class Log:
             self.calls += 1
             self.statuses["-"] += 1
 
-    def note(self, request: Request, response: Answer) -> int:
+    def note(self, request: Request, response: Response) -> int:
         """Note a response. Returns its status; with `errors=inline`, the one that it stands for."""
         try:
             body: Any = response.json()

@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from bridge.http import NoConnection, NoResponse, Response
-from tests.slow.fuzz.doors import Happening
+from tests.slow.fuzz.entry_points import Happening
 from tests.unit.doubles import KEY
 
 FUZZ = hypothesis_settings(

@@ -1,4 +1,4 @@
-"""Bytes in, one function's door behind: what atheris fuzzes, and what every seed is played through.
+"""Bytes for one entry point: what atheris fuzzes, and what every seed is played through.
 
 The bytes are text that a person can read and write, so that a crash's file says what happened and
 a seed is written by hand. Parts are told apart by a line of their own:
@@ -7,12 +7,12 @@ a seed is written by hand. Parts are told apart by a line of their own:
     content-type: application/json
 
     {"LastName": "Berg"}
-    ====                              after it, an answer of Salesforce's: status, headers, body
+    ====                              after it, a response of Salesforce: status, headers, body
     201
     Sforce-Limit-Info: api-usage=1/100
 
     {"id": "00Q8d0000000001AAA"}
-    ----                              another answer, or another message
+    ----                              another response, or another message
 
 `python -m tests.slow.fuzz.atheris_run TARGET` fuzzes one of them; without atheris they are plain
 functions that raise where something is wrong.
@@ -47,7 +47,7 @@ from cli.commands.rejected import _show, _table
 from cli.rejected.queue import Message
 from cli.rejected.records import Rejection, export_line
 from cli.terminal import Terminal
-from tests.slow.fuzz.doors import ID, Clock, Happening, MadeUp, Stand, deliver, refresh
+from tests.slow.fuzz.entry_points import ID, Clock, Happening, MadeUp, Stand, deliver, refresh
 from tests.unit.doubles import KEY, SmallOrg
 
 FOREVER = Happening(NoResponse("broke off"))

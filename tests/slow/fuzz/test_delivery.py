@@ -14,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from bridge.http import Response
-from tests.slow.fuzz.doors import Clock, Happening, MadeUp, deliver
+from tests.slow.fuzz.entry_points import Clock, Happening, MadeUp, deliver
 from tests.slow.fuzz.made_up import FUZZ, codes, entries, happenings, ids, texts, values
 from tests.unit.doubles import KEY
 

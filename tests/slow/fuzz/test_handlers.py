@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bridge.http import Response
 from bridge.records import ObjectName
-from tests.slow.fuzz.doors import ID, Clock, Happening, MadeUp, Stand
+from tests.slow.fuzz.entry_points import ID, Clock, Happening, MadeUp, Stand
 from tests.slow.fuzz.made_up import FUZZ, happenings, texts, values
 from tests.unit.doubles import SmallOrg
 

@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from bridge.http import NoConnection, NoResponse, Response
-from tests.slow.fuzz.doors import Clock, Happening, MadeUp, failing_at, refresh
+from tests.slow.fuzz.entry_points import Clock, Happening, MadeUp, failing_at, refresh
 from tests.slow.fuzz.made_up import FUZZ, answers, texts, values
 
 INSTANCE = "https://acme.my.salesforce.com"

@@ -1,7 +1,7 @@
-"""Each function behind its door, with the other side in memory and what must hold whatever comes.
+"""The entry point of each function, the other side in memory, and what must hold for any input.
 
-Hypothesis (`test_*.py`) and atheris (`targets.py`) bring what comes in; here is what is made of it
-and what is then looked at. Waiting costs no time: `Clock` counts it instead, so that "never beyond
+Hypothesis (`test_*.py`) and atheris (`targets.py`) bring the input; here is what is made of it
+and what is then checked. Waiting costs no time: `Clock` counts it instead, so that "never beyond
 the budget" is told exactly.
 """
 
