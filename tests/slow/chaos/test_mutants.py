@@ -15,9 +15,9 @@ from hypothesis.stateful import run_state_machine_as_test
 from sandbox.org.sample import CLIENT_ID
 from sandbox.stack import Stack
 from tests.slow.chaos import incidents
+from tests.slow.chaos.kills import kill_refreshes
 from tests.slow.chaos.machine import Story
 from tests.slow.chaos.run import PARAMETERS, Plan, Run
-from tests.slow.chaos.test_steps import kill_refreshes
 
 ROOT = Path(__file__).parents[3]
 

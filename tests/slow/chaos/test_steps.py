@@ -15,11 +15,9 @@ import pytest
 from sandbox.org.sample import CLIENT_ID
 from sandbox.stack import Stack
 from tests.slow.chaos.audit import Findings, look_around_stack
-from tests.slow.chaos.credentials import CredentialsWatch
+from tests.slow.chaos.kills import kill_refreshes, steps
 from tests.slow.chaos.log import ACCEPTED, Log
 from tests.slow.chaos.requests import REFUSE_ME, Request, set_rules
-
-MOST_STEPS = 40
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +39,6 @@ def _quiet(stack: Stack) -> Iterator[None]:
     for function in stack.functions.values():
         function.kill_after = None
     stack.aws.heal()
-
-
-def steps() -> Iterator[int]:
-    """After how many steps to die: after each response, never after a request alone."""
-    return iter(range(2, 2 * MOST_STEPS, 2))
 
 
 def numbered(request: Request, number: int, *, text: str = "") -> Request:
@@ -172,21 +165,3 @@ def test_a_refresh_that_dies_at_any_step_disconnects_in_one_window_only(stack: S
     assert 1 <= watch.in_the_window <= 2
     assert not stack.tick().failed
     assert stack.request("POST", "/leads", {"LastName": "Okafor"}).status == 201
-
-
-def kill_refreshes(stack: Stack) -> tuple[CredentialsWatch, int]:
-    """Kill RefreshToken after each of its steps, up to the first violation that the watch sees."""
-    watch, function = CredentialsWatch(stack), stack.functions["refresh_token"]
-    assert not stack.tick().failed
-    for deaths, step in enumerate(steps()):
-        token = stack.token()
-        function.recycle()
-        watch.kill_after = lambda step=step: step  # type: ignore[misc]
-        outcome = stack.invoke(
-            "refresh_token", {"refused_generation": token["generation"] if token else None}
-        )
-        watch.kill_after = lambda: 0
-        watch.look()
-        if watch.violations or not outcome.failed:
-            return watch, deaths
-    raise AssertionError("it always dies")
