@@ -168,6 +168,11 @@ class Server:
         scheme = "http" if self._tls is None else "https"
         return f"{scheme}://{f'[{name}]' if ':' in name else name}:{self.port}"
 
+    @property
+    def refusing(self) -> bool:
+        """Whether it refuses connections for now."""
+        return not self._listening.is_set()
+
     def start(self) -> Server:
         self._thread.start()
         return self

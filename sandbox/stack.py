@@ -71,7 +71,7 @@ class Stack:
     window              seconds that the poller waits for a fuller batch
     visibility_seconds  how long a received message is hidden (default: as the template says)
     folders             other code for a function: {"create_lead": folder with an app.py}
-    host, advertise     the address to listen on, and the one to tell others
+    host, advertise     the address to listen on, and the one in URLs
     ports               (API, AWS, org); 0 is any free one
     """
 
@@ -294,7 +294,7 @@ class Stack:
     def _configurations(self) -> dict[str, Mapping[str, str]]:
         return {one.spec.name: one.spec.environment for one in self.functions.values()}
 
-    # Where things are
+    # URLs and names
 
     @property
     def url(self) -> str:
@@ -303,7 +303,7 @@ class Stack:
 
     @property
     def aws_endpoint(self) -> str:
-        """What AWS_ENDPOINT_URL has to be."""
+        """The value of AWS_ENDPOINT_URL."""
         return self.aws.url
 
     @property
@@ -313,7 +313,7 @@ class Stack:
 
     @property
     def org_url(self) -> str:
-        """Where the org's login, API and page are."""
+        """The URL of the org's login, API and pages."""
         return self._login_url or str(self._server().url)
 
     def _server(self) -> OrgServer:
@@ -349,7 +349,7 @@ class Stack:
         """Exactly what the function's processes see."""
         return dict(self.functions[name].environment)
 
-    # What people and tests do
+    # For people and tests
 
     def connect(self, **more: str) -> None:
         """Fill the secret as `make connect` would; `more` replaces or adds keys."""
@@ -369,13 +369,13 @@ class Stack:
         }
 
     def credentials(self) -> dict[str, str]:
-        """What the secret holds now."""
+        """The content of the secret."""
         value = self.client("secretsmanager").get_secret_value(SecretId=self.secret_id)
         found: dict[str, str] = json.loads(value["SecretString"])
         return found
 
     def token(self) -> dict[str, Any] | None:
-        """What the access-token parameter holds now; None if nobody made it yet."""
+        """The content of the access-token parameter; None if it does not exist yet."""
         ssm = self.client("ssm")
         try:
             value = ssm.get_parameter(Name=self.token_parameter, WithDecryption=True)
@@ -451,7 +451,7 @@ class Stack:
 
     @contextlib.contextmanager
     def outage(self) -> Iterator[None]:
-        """Inside the `with` block nobody can reach Salesforce."""
+        """Inside the `with` block Salesforce cannot be reached."""
         with self._server().down():
             yield
 
@@ -460,7 +460,7 @@ class Stack:
         return self.poller.deliver_once()
 
     def let_time_pass(self) -> int:
-        """Make all that is hidden or delayed in the outbox visible now; tells how much that was."""
+        """Make what is hidden or delayed in the outbox visible now. Returns how many messages."""
         return self.aws.queues.let_time_pass(self.outbox_url)
 
     def age_outbox(self, seconds: float) -> int:
@@ -486,7 +486,7 @@ class Stack:
         return sum(int(attributes["Attributes"][name]) for name in names)
 
     def waiting(self) -> int:
-        """How many messages are in the outbox, hidden ones too."""
+        """How many messages are in the outbox, hidden ones included."""
         return self._count(self.outbox_url)
 
     def rejected(self) -> list[dict[str, Any]]:
@@ -502,7 +502,7 @@ class Stack:
         return self.functions[name].logs()
 
     def kill(self, name: str, *, busy_only: bool = True) -> int:
-        """SIGKILL a function's processes, those in the middle of something or all."""
+        """SIGKILL a function's processes, the busy ones or all."""
         return self.functions[name].kill(busy_only=busy_only)
 
 

@@ -2,7 +2,7 @@
 
 `Template.load()` is the file; `Deployment` is what comes out of it for one stack name and one set
 of parameters: the functions with their environments, the API's routes, the schedule, the queue
-that feeds a function. What a resource is called (`Ref`, `GetAtt`) is told by `make`.
+that feeds a function. The names of a resource (`Ref`, `GetAtt`) come from the caller that makes it.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class FunctionSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayResponse:
-    """API Gateway's own response for one type of error."""
+    """What API Gateway answers by itself for one type of trouble."""
 
     status: int | None
     headers: Mapping[str, str]
@@ -215,7 +215,7 @@ def _checked(name: str, rule: Mapping[str, Any], value: str) -> str:
 
 
 Attributes = Mapping[str, str]
-"""The attributes of a made resource by name, and "Ref"."""
+"""What a made resource answers to: its attributes by name, and "Ref"."""
 
 _NOTHING = object()
 

@@ -96,13 +96,13 @@ class LocalAws:
         self.queues = Queues(region=REGION, account=ACCOUNT, base_url=lambda: self.url)
         aws = self
 
-        class Calls(Handler):
+        class RequestHandler(Handler):
             def handle_any(self) -> None:
                 aws._handle(self)
 
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = handle_any
 
-        self.server = Server(Calls, host=host, port=port, advertise=advertise)
+        self.server = Server(RequestHandler, host=host, port=port, advertise=advertise)
         self._callers: dict[str, str] = {}
         self._stack_name = ""
         self._outputs: Callable[[], Mapping[str, str]] = dict
@@ -126,7 +126,7 @@ class LocalAws:
         self.server.stop()
 
     def serve_functions(self, invoke: Invoke, names: Mapping[str, str]) -> None:
-        """Serve Lambda's Invoke API by `invoke`. `names` are folders' names, by function name."""
+        """Answer Lambda's Invoke API by `invoke`. `names` are folders' names, by function name."""
         self._invoke = invoke
         self._callers = {caller_key(name): name for name in names.values()}
 
@@ -136,8 +136,8 @@ class LocalAws:
         outputs: Callable[[], Mapping[str, str]],
         environments: Callable[[], Mapping[str, Mapping[str, str]]],
     ) -> None:
-        """Serve DescribeStacks and GetFunctionConfiguration, as far as our programs need them: the
-        stack's outputs and the functions' environments."""
+        """Answer DescribeStacks and GetFunctionConfiguration, for the stack's name, its
+        outputs and its functions' environments."""
         self._stack_name, self._outputs, self._environments = name, outputs, environments
 
     def client(self, service: str, *, function: str = "") -> Any:
@@ -171,8 +171,8 @@ class LocalAws:
     ) -> Fault:
         """Make the next `times` calls go wrong, until `heal`.
 
-        `effect` is "refuse" (respond with `status` and `code`), "drop" (close the connection, and
-        do nothing), "drop_after" (do it, then close the connection without a response), "delay"
+        `effect` is "refuse" (respond with `status` and `code`), "drop" (close the connection and do
+        nothing), "drop_after" (do it, then close the connection without a response), "delay"
         (do it `seconds` late) or "partial" (every other entry of an SQS batch fails).
         """
         if effect not in ("refuse", "drop", "drop_after", "delay", "partial"):
@@ -212,59 +212,57 @@ class LocalAws:
         self.denied[who, action, resource] += 1
         return False
 
-    def _handle(self, call: Handler) -> None:
-        body = call.read_body(limit=64 * 1024 * 1024) or b""
-        caller, service = _signer(call.headers.get("Authorization", ""))
-        path = urlsplit(call.path).path
+    def _handle(self, handler: Handler) -> None:
+        body = handler.read_body(limit=64 * 1024 * 1024) or b""
+        caller, service = _signer(handler.headers.get("Authorization", ""))
+        path = urlsplit(handler.path).path
         found = _INVOCATIONS.fullmatch(path)
         if found:
             service, operation = "lambda", "Invoke"
         else:
-            operation = _operation(call, body)
+            operation = _operation(handler, body)
         who = self._callers.get(caller, "-")
         self.calls[who, f"{service}.{operation}"] += 1
         if not self._allowed(who, service, operation, body, function=found[1] if found else ""):
-            return call.answer(
+            return handler.answer(
                 *_error(400, "AccessDeniedException", f"{who} may not {service}:{operation}")
             )
         fault = self._fault_for(service, operation)
         if fault and fault.effect == "delay":
             time.sleep(fault.seconds)
         elif fault and fault.effect == "drop":
-            return call.hang_up()
+            return handler.hang_up()
         elif fault and fault.effect == "refuse":
-            return call.answer(
-                *_error(fault.status, fault.code, "a fault that the sandbox was given")
-            )
+            return handler.answer(*_error(fault.status, fault.code, "a fault set in the sandbox"))
         if found:
-            response = self._invoke_function(unquote(found[1]), call, body)
-        elif configuration := _FUNCTION.fullmatch(path):
-            response = self._function(unquote(configuration[1]))
+            response = self._invoke_function(unquote(found[1]), handler, body)
+        elif named := _FUNCTION.fullmatch(path):
+            response = self._function(unquote(named[1]))
         elif service == "cloudformation" and operation == "DescribeStacks":
             response = self._describe_stack(parse_qs(body.decode()).get("StackName", [""])[0])
         elif service == "sqs":
             partial = fault is not None and fault.effect == "partial"
             response = self._sqs(operation, body, partial=partial)
         else:
-            response = self._moto(call, body)
+            response = self._moto(handler, body)
         if fault and fault.effect == "drop_after":
-            return call.hang_up()
-        return call.answer(*response)
+            return handler.hang_up()
+        return handler.answer(*response)
 
-    def _moto(self, call: Handler, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-        parts = urlsplit(call.path)
+    def _moto(self, handler: Handler, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        parts = urlsplit(handler.path)
         environ: dict[str, Any] = {
-            "REQUEST_METHOD": call.command,
+            "REQUEST_METHOD": handler.command,
             "SCRIPT_NAME": "",
             "PATH_INFO": unquote_to_bytes(parts.path).decode("latin-1"),
             "QUERY_STRING": parts.query,
-            "RAW_URI": call.path,
-            "REQUEST_URI": call.path,
+            "RAW_URI": handler.path,
+            "REQUEST_URI": handler.path,
             "SERVER_NAME": self.server.host,
             "SERVER_PORT": str(self.server.port),
-            "SERVER_PROTOCOL": call.request_version,
-            "REMOTE_ADDR": call.client_address[0],
-            "CONTENT_TYPE": call.headers.get("Content-Type", ""),
+            "SERVER_PROTOCOL": handler.request_version,
+            "REMOTE_ADDR": handler.client_address[0],
+            "CONTENT_TYPE": handler.headers.get("Content-Type", ""),
             "CONTENT_LENGTH": str(len(body)),
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "http",
@@ -274,7 +272,7 @@ class LocalAws:
             "wsgi.multiprocess": False,
             "wsgi.run_once": False,
         }
-        for name, value in call.headers.items():
+        for name, value in handler.headers.items():
             key = name.upper().replace("-", "_")
             if key not in ("CONTENT_TYPE", "CONTENT_LENGTH", "TRANSFER_ENCODING"):
                 environ[f"HTTP_{key}"] = value
@@ -293,15 +291,15 @@ class LocalAws:
         self, operation: str, body: bytes, *, partial: bool
     ) -> tuple[int, list[tuple[str, str]], bytes]:
         try:
-            request = json.loads(body)
+            parameters = json.loads(body)
         except ValueError:
             return _error(400, "SerializationException", "The body is not JSON.")
-        status, result = self.queues.handle(operation, request, partial=partial)
+        status, response = self.queues.handle(operation, parameters, partial=partial)
         headers = [
             ("Content-Type", "application/x-amz-json-1.0"),
             ("x-amzn-RequestId", str(uuid.uuid4())),
         ]
-        return status, headers, json.dumps(result).encode()
+        return status, headers, json.dumps(response).encode()
 
     def _describe_stack(self, name: str) -> tuple[int, list[tuple[str, str]], bytes]:
         """https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html"""
@@ -340,16 +338,16 @@ class LocalAws:
         return 200, [("Content-Type", "application/json")], json.dumps(configuration).encode()
 
     def _invoke_function(
-        self, name: str, call: Handler, body: bytes
+        self, name: str, handler: Handler, body: bytes
     ) -> tuple[int, list[tuple[str, str]], bytes]:
         """https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html"""
         # A name, a whole ARN or part of one, with a version behind it or beside it.
         if ":function:" in name:
             name = name.split(":function:")[1]
         name, _, qualifier = name.partition(":")
-        in_query = parse_qs(urlsplit(call.path).query).get("Qualifier", [""])[0]
+        in_query = parse_qs(urlsplit(handler.path).query).get("Qualifier", [""])[0]
         qualifier = qualifier or in_query or VERSION
-        how = call.headers.get("X-Amz-Invocation-Type", "RequestResponse")
+        how = handler.headers.get("X-Amz-Invocation-Type", "RequestResponse")
         if len(body) > PAYLOAD_LIMIT:
             return _error(413, "RequestTooLargeException", "The request payload is too large.")
         try:
@@ -521,13 +519,13 @@ def _signer(authorization: str) -> tuple[str, str]:
     return (found[1], found[2]) if found else ("", "")
 
 
-def _operation(call: Handler, body: bytes) -> str:
-    target = call.headers.get("X-Amz-Target", "")
+def _operation(handler: Handler, body: bytes) -> str:
+    target = handler.headers.get("X-Amz-Target", "")
     if target:
         return target.rsplit(".", 1)[-1]
     if b"Action=" in body:
         return parse_qs(body.decode("latin-1")).get("Action", [""])[0]
-    return f"{call.command} {urlsplit(call.path).path}"
+    return f"{handler.command} {urlsplit(handler.path).path}"
 
 
 def _error(status: int, code: str, message: str) -> tuple[int, list[tuple[str, str]], bytes]:

@@ -143,15 +143,15 @@ class QueueMapping:
         until = 0.0
         while len(messages) < self._source.batch_size and size < BATCH_BYTES:
             wanted = min(SQS_BATCH, self._source.batch_size - len(messages))
-            request: dict[str, Any] = {
+            parameters: dict[str, Any] = {
                 "QueueUrl": self._queue_url,
                 "MaxNumberOfMessages": wanted,
                 "MessageSystemAttributeNames": ["All"],
                 "MessageAttributeNames": ["All"],
             }
             if self._visibility is not None:
-                request["VisibilityTimeout"] = self._visibility
-            received = self._sqs.receive_message(**request).get("Messages", [])
+                parameters["VisibilityTimeout"] = self._visibility
+            received = self._sqs.receive_message(**parameters).get("Messages", [])
             if received and not messages:
                 until = time.monotonic() + window
             for number, message in enumerate(received):

@@ -112,7 +112,7 @@ class Function:
         self.log = log_folder / f"{key}.log"
         self._preloaded = preloaded
         self.may_log = may_log
-        """Called when a process starts; if not, nothing that it prints is kept, as in Lambda."""
+        """Called when a process starts; if false, nothing that it prints is kept, as in Lambda."""
         self.environment = self._environment(region)
         self.processes = processes
         self.concurrency = account or Concurrency()
@@ -124,8 +124,8 @@ class Function:
         self.crashes = 0
         """How many invocations ended because their process was gone."""
         self.kill_after: Callable[[], int] | None = None
-        """Called at each invocation: after how many of its requests and responses over the network
-        the process kills itself; 0 is never."""
+        """Called at each invocation: after how many requests and responses over the network the
+        process kills itself; 0 lets it live."""
         self._running: set[Process] = set()
         self._idle: list[Process] = []
         self._busy: set[Process] = set()
@@ -198,7 +198,7 @@ class Function:
                 return self._crashed(request_id)
             if until is not None and until < deadline:
                 try:
-                    response = process.receive(until)
+                    reply = process.receive(until)
                 except TimeoutError as error:
                     goes_on = True
                     # As Lambda does: nobody waits any more, and it goes on.
@@ -209,7 +209,7 @@ class Function:
                 except ProcessGone:
                     self._discard(process)
                     return self._crashed(request_id)
-                return self._done(process, response, request_id)
+                return self._done(process, reply, request_id)
             return self._finish(process, deadline, request_id)
         finally:
             if not goes_on:
@@ -223,7 +223,7 @@ class Function:
 
     def _finish(self, process: Process, deadline: float, request_id: str) -> Outcome:
         try:
-            response = process.receive(deadline)
+            reply = process.receive(deadline)
         except TimeoutError:
             process.kill()
             self._discard(process)
@@ -233,10 +233,10 @@ class Function:
         except ProcessGone:
             self._discard(process)
             return self._crashed(request_id)
-        return self._done(process, response, request_id)
+        return self._done(process, reply, request_id)
 
-    def _done(self, process: Process, response: tuple[bytes, bytes], request_id: str) -> Outcome:
-        kind, payload = response
+    def _done(self, process: Process, reply: tuple[bytes, bytes], request_id: str) -> Outcome:
+        kind, payload = reply
         self._give_back(process)
         if kind == b"+" and len(payload) > PAYLOAD_LIMIT:
             return self._failed(

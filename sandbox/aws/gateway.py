@@ -30,7 +30,7 @@ BODY_LIMIT = 10 * 1024 * 1024
 INTEGRATION_SECONDS = 29.0
 """How long API Gateway waits for a function."""
 
-# What API Gateway says when a template says nothing.
+# API Gateway's responses if the template declares none.
 _PLAIN = {
     "INVALID_API_KEY": (403, "Forbidden"),
     "MISSING_AUTHENTICATION_TOKEN": (403, "Missing Authentication Token"),
@@ -50,14 +50,14 @@ Response = tuple[int, list[tuple[str, str]], bytes]
 
 @dataclass
 class _Visit:
-    """One request, as far as the access log tells of it."""
+    """One request, as it is written to the access log."""
 
     arrived: float
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     route: str = "-"
     key_id: str = "-"
     response_type: str = "-"
-    """Which of the gateway's own responses it got."""
+    """The type of the gateway's own response, if it sent one."""
 
 
 class TokenBucket:
@@ -112,45 +112,45 @@ class Gateway:
         self._log_format = deployment.access_log_format
         self._log = access_log
         self._lock = threading.Lock()
-        self.answered: Counter[int] = Counter()
+        self.statuses: Counter[int] = Counter()
         """How often, by status."""
         gateway = self
 
-        class Requests(Handler):
+        class RequestHandler(Handler):
             def handle_any(self) -> None:
                 gateway._handle(self)
 
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = handle_any
 
-        self.server = Server(Requests, host=host, port=port, advertise=advertise)
+        self.server = Server(RequestHandler, host=host, port=port, advertise=advertise)
 
     @property
     def url(self) -> str:
         """The API's address with its stage, like the deployed one."""
         return f"{self.server.url}/{self.stage}"
 
-    def _handle(self, request: Handler) -> None:
+    def _handle(self, handler: Handler) -> None:
         visit = _Visit(arrived=time.time())
-        status, headers, body = self._respond(request, visit)
+        status, headers, body = self._respond(handler, visit)
         with self._lock:
-            self.answered[status] += 1
+            self.statuses[status] += 1
             if self._log_format and self._log:
                 with self._log.open("a", encoding="utf-8") as log:
-                    log.write(self._log_line(self._log_format, request, visit, status) + "\n")
-        request.answer(status, [*headers, ("x-amzn-RequestId", visit.request_id)], body)
+                    log.write(self._log_line(self._log_format, handler, visit, status) + "\n")
+        handler.answer(status, [*headers, ("x-amzn-RequestId", visit.request_id)], body)
 
-    def _respond(self, request: Handler, visit: _Visit) -> Response:
-        body = request.read_body(limit=BODY_LIMIT)
-        parts = urlsplit(request.path)
+    def _respond(self, handler: Handler, visit: _Visit) -> Response:
+        body = handler.read_body(limit=BODY_LIMIT)
+        parts = urlsplit(handler.path)
         path = parts.path
         if path == f"/{self.stage}" or path.startswith(f"/{self.stage}/"):
             path = path[len(self.stage) + 1 :] or "/"
-        found = self._find(request.command, path)
+        found = self._find(handler.command, path)
         if found is None:
             return self._own_response("MISSING_AUTHENTICATION_TOKEN", visit)
         route, raw_parameters = found
         visit.route = route.path
-        key = (request.headers.get("x-api-key") or "").strip()
+        key = (handler.headers.get("x-api-key") or "").strip()
         holder = self._keys.holder(key)
         visit.key_id = holder.key_id if holder else "-"
         if route.needs_api_key:
@@ -161,7 +161,7 @@ class Gateway:
         if body is None:
             return self._own_response("REQUEST_TOO_LARGE", visit)
         event = self._event(
-            request,
+            handler,
             route=route,
             path=path,
             query=parts.query,
@@ -188,14 +188,14 @@ class Gateway:
         """What was logged of the requests so far."""
         return self._log.read_text(encoding="utf-8") if self._log and self._log.exists() else ""
 
-    def _log_line(self, log_format: str, request: Handler, visit: _Visit, status: int) -> str:
+    def _log_line(self, log_format: str, handler: Handler, visit: _Visit, status: int) -> str:
         """https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-variables-for-access-logging.html"""
         values = {
             "requestId": visit.request_id,
             "requestTime": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(visit.arrived)),
-            "identity.sourceIp": request.client_address[0],
+            "identity.sourceIp": handler.client_address[0],
             "identity.apiKeyId": visit.key_id,
-            "httpMethod": request.command,
+            "httpMethod": handler.command,
             "resourcePath": visit.route,
             "status": status,
             "responseLatency": int(1000 * (time.time() - visit.arrived)),
@@ -220,7 +220,7 @@ class Gateway:
         return None
 
     def _own_response(self, kind: str, visit: _Visit) -> Response:
-        """The gateway's own response of one type, as the template declares it."""
+        """The gateway's own response, as the template declares it if it does."""
         visit.response_type = kind
         status, message = _PLAIN[kind]
         default = "DEFAULT_4XX" if status < 500 else "DEFAULT_5XX"
@@ -235,7 +235,7 @@ class Gateway:
 
     def _event(
         self,
-        request: Handler,
+        handler: Handler,
         *,
         route: Route,
         path: str,
@@ -247,10 +247,10 @@ class Gateway:
         key_id: str | None,
     ) -> dict[str, Any]:
         host = f"{self.api_id}.execute-api.{self.region}.amazonaws.com"
-        source_ip = str(request.client_address[0])
+        source_ip = str(handler.client_address[0])
         many: dict[str, list[str]] = {}
         names: dict[str, str] = {}
-        for name, value in request.headers.items():
+        for name, value in handler.headers.items():
             if name.lower() in ("connection", "transfer-encoding", "content-length", "expect"):
                 continue
             many.setdefault(names.setdefault(name.lower(), name), []).append(value)
@@ -264,11 +264,11 @@ class Gateway:
         queries: dict[str, list[str]] = {}
         for name, value in parse_qsl(query, keep_blank_values=True):
             queries.setdefault(name, []).append(value)
-        key = (request.headers.get("x-api-key") or "").strip()
+        key = (handler.headers.get("x-api-key") or "").strip()
         return {
             "resource": route.path,
             "path": unquote(path),
-            "httpMethod": request.command,
+            "httpMethod": handler.command,
             "headers": {name: values[-1] for name, values in many.items()},
             "multiValueHeaders": many,
             "queryStringParameters": {name: values[-1] for name, values in queries.items()} or None,
@@ -281,7 +281,7 @@ class Gateway:
                 "domainName": host,
                 "domainPrefix": self.api_id,
                 "extendedRequestId": uuid.uuid4().hex[:15] + "=",
-                "httpMethod": request.command,
+                "httpMethod": handler.command,
                 "identity": {
                     "accessKey": None,
                     "accountId": None,
@@ -295,7 +295,7 @@ class Gateway:
                     "principalOrgId": None,
                     "sourceIp": source_ip,
                     "user": None,
-                    "userAgent": request.headers.get("User-Agent"),
+                    "userAgent": handler.headers.get("User-Agent"),
                     "userArn": None,
                 },
                 "path": f"/{self.stage}{unquote(path)}",
@@ -327,7 +327,7 @@ def _pattern(path: str) -> re.Pattern[str]:
 
 
 def _read_response(payload: bytes) -> Response | None:
-    """The response in a function's result; None if API Gateway would call it malformed."""
+    """The function's result as a response; None if API Gateway would call it malformed."""
     try:
         result = json.loads(payload)
     except ValueError:

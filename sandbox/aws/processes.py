@@ -41,7 +41,7 @@ class ProcessGone(Exception):
 
 
 class _Program(Protocol):
-    """What the stack needs of a process, however it was started."""
+    """What can be done with a process from outside, however it was started."""
 
     def poll(self) -> int | None: ...
     def wait(self, timeout: float) -> object: ...

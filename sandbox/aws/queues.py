@@ -33,7 +33,7 @@ Reply = tuple[int, dict[str, Any]]
 
 
 class Refusal(Exception):
-    """SQS's response to a call that it does not carry out."""
+    """SQS's response to a call that it refuses."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -215,15 +215,17 @@ class Queues:
 
     # The API
 
-    def handle(self, operation: str, request: Mapping[str, Any], *, partial: bool = False) -> Reply:
-        """Carry out one call. Returns its status and JSON; `partial` fails every other entry."""
+    def handle(
+        self, operation: str, parameters: Mapping[str, Any], *, partial: bool = False
+    ) -> Reply:
+        """Carry out one call. Returns its status and JSON. `partial` fails every other entry."""
         method = getattr(self, "_" + _snake(operation), None)
         try:
             if method is None:
                 raise Refusal("InvalidAction", f"The sandbox does not know {operation}.")
             if operation.endswith("Batch"):
-                return 200, self._batch(method, request, partial=partial)
-            return 200, method(request)
+                return 200, self._batch(method, parameters, partial=partial)
+            return 200, method(parameters)
         except Refusal as refusal:
             return 400, {
                 "__type": f"com.amazonaws.sqs#{refusal.code}",
@@ -233,12 +235,12 @@ class Queues:
     def _batch(
         self,
         method: Callable[[Queue, Mapping[str, Any]], dict[str, Any]],
-        request: Mapping[str, Any],
+        parameters: Mapping[str, Any],
         *,
         partial: bool,
     ) -> dict[str, Any]:
-        queue = self.queue(request["QueueUrl"])
-        entries = request.get("Entries") or []
+        queue = self.queue(parameters["QueueUrl"])
+        entries = parameters.get("Entries") or []
         if not entries:
             raise Refusal("EmptyBatchRequest", "There should be at least one entry.")
         if len(entries) > BATCH:
@@ -250,14 +252,14 @@ class Queues:
                 "BatchRequestTooLong",
                 f"Batch requests cannot be longer than {LONGEST_MESSAGE} bytes.",
             )
-        result: dict[str, list[dict[str, Any]]] = {"Successful": [], "Failed": []}
+        response: dict[str, list[dict[str, Any]]] = {"Successful": [], "Failed": []}
         for number, entry in enumerate(entries):
             try:
                 if partial and number % 2:
-                    raise Refusal("InternalError", "A fault that the sandbox was given.")
-                result["Successful"].append({"Id": entry["Id"], **method(queue, entry)})
+                    raise Refusal("InternalError", "A fault set in the sandbox.")
+                response["Successful"].append({"Id": entry["Id"], **method(queue, entry)})
             except Refusal as refusal:
-                result["Failed"].append(
+                response["Failed"].append(
                     {
                         "Id": entry["Id"],
                         "Code": refusal.code,
@@ -265,40 +267,40 @@ class Queues:
                         "SenderFault": refusal.code != "InternalError",
                     }
                 )
-        return result
+        return response
 
-    def _create_queue(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        name = request["QueueName"]
+    def _create_queue(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        name = parameters["QueueName"]
         arn = f"arn:aws:sqs:{self._region}:{self._account}:{name}"
         if name not in self._queues:
-            self._queues[name] = Queue(name, arn, request.get("Attributes") or {})
+            self._queues[name] = Queue(name, arn, parameters.get("Attributes") or {})
         return {"QueueUrl": f"{self._base_url()}/{self._account}/{name}"}
 
-    def _get_queue_url(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        queue = self.queue(request["QueueName"])
+    def _get_queue_url(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        queue = self.queue(parameters["QueueName"])
         return {"QueueUrl": f"{self._base_url()}/{self._account}/{queue.name}"}
 
-    def _list_queues(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        prefix = request.get("QueueNamePrefix", "")
+    def _list_queues(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        prefix = parameters.get("QueueNamePrefix", "")
         names = [name for name in self._queues if name.startswith(prefix)]
         return {"QueueUrls": [f"{self._base_url()}/{self._account}/{name}" for name in names]}
 
-    def _delete_queue(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        self._queues.pop(self.queue(request["QueueUrl"]).name)
+    def _delete_queue(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        self._queues.pop(self.queue(parameters["QueueUrl"]).name)
         return {}
 
-    def _purge_queue(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        queue = self.queue(request["QueueUrl"])
+    def _purge_queue(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        queue = self.queue(parameters["QueueUrl"])
         with queue.lock:
             queue.purge()
         return {}
 
-    def _set_queue_attributes(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        self.queue(request["QueueUrl"]).attributes.update(request["Attributes"])
+    def _set_queue_attributes(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        self.queue(parameters["QueueUrl"]).attributes.update(parameters["Attributes"])
         return {}
 
-    def _get_queue_attributes(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        queue = self.queue(request["QueueUrl"])
+    def _get_queue_attributes(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        queue = self.queue(parameters["QueueUrl"])
         with queue.lock:
             all_of_them = {
                 **queue.attributes,
@@ -306,41 +308,41 @@ class Queues:
                 "QueueArn": queue.arn,
                 "CreatedTimestamp": str(int(queue.created_at)),
             }
-        wanted = request.get("AttributeNames") or []
+        wanted = parameters.get("AttributeNames") or []
         return {
             "Attributes": {
                 name: one for name, one in all_of_them.items() if "All" in wanted or name in wanted
             }
         }
 
-    def _send_message(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        return self._send(self.queue(request["QueueUrl"]), request)
+    def _send_message(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        return self._send(self.queue(parameters["QueueUrl"]), parameters)
 
     def _send_message_batch(self, queue: Queue, entry: Mapping[str, Any]) -> dict[str, Any]:
         return self._send(queue, entry)
 
-    def _send(self, queue: Queue, request: Mapping[str, Any]) -> dict[str, Any]:
-        body = request.get("MessageBody")
+    def _send(self, queue: Queue, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        body = parameters.get("MessageBody")
         if not isinstance(body, str) or not body:
             raise Refusal("MissingParameter", "The request must contain the parameter MessageBody.")
         if _NOT_ALLOWED.search(body):
             raise Refusal(
                 "InvalidMessageContents", "Invalid characters were found in the message body."
             )
-        if _size(request) > LONGEST_MESSAGE:
+        if _size(parameters) > LONGEST_MESSAGE:
             raise Refusal(
                 "InvalidParameterValue",
                 f"One or more parameters are invalid. Reason: Message must be shorter than "
                 f"{LONGEST_MESSAGE} bytes.",
             )
         now = time.time()
-        delay = float(request.get("DelaySeconds", queue.number_of("DelaySeconds", 0)) or 0)
+        delay = float(parameters.get("DelaySeconds", queue.number_of("DelaySeconds", 0)) or 0)
         if not 0 <= delay <= 900:
             raise Refusal("InvalidParameterValue", "DelaySeconds must be between 0 and 900.")
         message = Message(
             id=str(uuid.uuid4()),
             body=body,
-            attributes=request.get("MessageAttributes") or {},
+            attributes=parameters.get("MessageAttributes") or {},
             sent_at=now,
             visible_at=now + delay,
         )
@@ -348,16 +350,16 @@ class Queues:
             queue.put(message)
         return {"MessageId": message.id, "MD5OfMessageBody": _md5(body)}
 
-    def _receive_message(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        queue = self.queue(request["QueueUrl"])
-        most = int(request.get("MaxNumberOfMessages", 1))
+    def _receive_message(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        queue = self.queue(parameters["QueueUrl"])
+        most = int(parameters.get("MaxNumberOfMessages", 1))
         if not 1 <= most <= BATCH:
             raise Refusal("InvalidParameterValue", f"MaxNumberOfMessages must be 1 to {BATCH}.")
         visibility = float(
-            request.get("VisibilityTimeout", queue.number_of("VisibilityTimeout", 30))
+            parameters.get("VisibilityTimeout", queue.number_of("VisibilityTimeout", 30))
         )
         wait = float(
-            request.get("WaitTimeSeconds", queue.number_of("ReceiveMessageWaitTimeSeconds", 0))
+            parameters.get("WaitTimeSeconds", queue.number_of("ReceiveMessageWaitTimeSeconds", 0))
         )
         target = json.loads(queue.attributes.get("RedrivePolicy") or "{}").get(
             "deadLetterTargetArn"
@@ -371,9 +373,9 @@ class Queues:
                     return {}
                 # Woken by a new message; what becomes visible again is looked for.
                 queue.lock.wait(min(left, 0.5))
-            return {"Messages": [self._received(one, request) for one in taken]}
+            return {"Messages": [self._received(one, parameters) for one in taken]}
 
-    def _received(self, message: Message, request: Mapping[str, Any]) -> dict[str, Any]:
+    def _received(self, message: Message, parameters: Mapping[str, Any]) -> dict[str, Any]:
         system = {
             "SenderId": self._account,
             "SentTimestamp": str(int(message.sent_at * 1000)),
@@ -383,10 +385,10 @@ class Queues:
         if message.source_arn:
             system["DeadLetterQueueSourceArn"] = message.source_arn
         wanted = [
-            *(request.get("AttributeNames") or []),
-            *(request.get("MessageSystemAttributeNames") or []),
+            *(parameters.get("AttributeNames") or []),
+            *(parameters.get("MessageSystemAttributeNames") or []),
         ]
-        result: dict[str, Any] = {
+        response: dict[str, Any] = {
             "MessageId": message.id,
             "ReceiptHandle": message.handles[-1],
             "MD5OfBody": _md5(message.body),
@@ -395,19 +397,19 @@ class Queues:
         if "All" not in wanted:
             system = {name: one for name, one in system.items() if name in wanted}
         if system:
-            result["Attributes"] = system
-        names = request.get("MessageAttributeNames") or []
+            response["Attributes"] = system
+        names = parameters.get("MessageAttributeNames") or []
         attributes = {
             name: one
             for name, one in message.attributes.items()
             if name in names or "All" in names or ".*" in names
         }
         if attributes:
-            result["MessageAttributes"] = attributes
-        return result
+            response["MessageAttributes"] = attributes
+        return response
 
-    def _delete_message(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        return self._delete_message_batch(self.queue(request["QueueUrl"]), request)
+    def _delete_message(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        return self._delete_message_batch(self.queue(parameters["QueueUrl"]), parameters)
 
     def _delete_message_batch(self, queue: Queue, entry: Mapping[str, Any]) -> dict[str, Any]:
         handle = str(entry.get("ReceiptHandle", ""))
@@ -418,8 +420,8 @@ class Queues:
                 queue.drop(message)
         return {}
 
-    def _change_message_visibility(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        return self._change_message_visibility_batch(self.queue(request["QueueUrl"]), request)
+    def _change_message_visibility(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        return self._change_message_visibility_batch(self.queue(parameters["QueueUrl"]), parameters)
 
     def _change_message_visibility_batch(
         self, queue: Queue, entry: Mapping[str, Any]
@@ -454,10 +456,10 @@ def _snake(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
-def _size(request: Mapping[str, Any]) -> int:
-    body = request.get("MessageBody")
+def _size(parameters: Mapping[str, Any]) -> int:
+    body = parameters.get("MessageBody")
     size = len(body.encode("utf-8", "surrogatepass")) if isinstance(body, str) else 0
-    for name, one in (request.get("MessageAttributes") or {}).items():
+    for name, one in (parameters.get("MessageAttributes") or {}).items():
         size += len(name) + len(one.get("DataType", "")) + len(str(one.get("StringValue", "")))
     return size
 

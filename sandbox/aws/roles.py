@@ -32,20 +32,19 @@ class Statement:
     """What a key of the request has to be: one of these."""
 
     @classmethod
-    def parse(cls, declared: Mapping[str, Any]) -> Statement:
+    def parse(cls, statement: Mapping[str, Any]) -> Statement:
         """Read a statement. Raises TemplateError for a shape that is not understood here."""
-        unknown = set(declared) - {"Effect", "Action", "Resource", "Condition"}
-        conditions = declared.get("Condition", {})
-        if unknown or declared.get("Effect") != "Allow" or set(conditions) - {"StringEquals"}:
+        unknown = set(statement) - {"Effect", "Action", "Resource", "Condition"}
+        conditions = statement.get("Condition", {})
+        if unknown or statement.get("Effect") != "Allow" or set(conditions) - {"StringEquals"}:
             raise TemplateError(
-                f"the sandbox does not know such a statement: {json.dumps(declared)}"
+                f"the sandbox does not know such a statement: {json.dumps(statement)}"
             )
         return cls(
-            actions=_several(declared["Action"]),
-            resources=_several(declared["Resource"]),
+            actions=_several(statement["Action"]),
+            resources=_several(statement["Resource"]),
             conditions={
-                key: _several(allowed)
-                for key, allowed in conditions.get("StringEquals", {}).items()
+                key: _several(value) for key, value in conditions.get("StringEquals", {}).items()
             },
         )
 
@@ -73,9 +72,9 @@ class Role:
         if properties.get("ManagedPolicyArns"):
             raise TemplateError(f"{name} has managed policies, which the sandbox does not know")
         statements = [
-            Statement.parse(declared)
+            Statement.parse(statement)
             for policy in deployment.resolve(properties["Policies"])
-            for declared in policy["PolicyDocument"]["Statement"]
+            for statement in policy["PolicyDocument"]["Statement"]
         ]
         return cls(name=name, statements=statements)
 
@@ -115,22 +114,22 @@ def action_of(service: str, operation: str) -> str:
 def resource_of(service: str, body: bytes, *, function: str, region: str, account: str) -> str:
     """The ARN that a call is about; empty where it is about none, which no statement allows."""
     try:
-        request = json.loads(body) if body else {}
+        parameters = json.loads(body) if body else {}
     except ValueError:
-        request = {}
-    request = request if isinstance(request, dict) else {}
+        parameters = {}
+    parameters = parameters if isinstance(parameters, dict) else {}
     place = f"{region}:{account}"
     match service:
         case "lambda":
             name = unquote(function)
             return name if name.startswith("arn:") else f"arn:aws:lambda:{place}:function:{name}"
-        case "ssm" if name := str(request.get("Name", "")):
+        case "ssm" if name := str(parameters.get("Name", "")):
             return f"arn:aws:ssm:{place}:parameter/{name.lstrip('/')}"
         case "secretsmanager":
-            return str(request.get("SecretId", ""))
-        case "dynamodb" if name := str(request.get("TableName", "")):
+            return str(parameters.get("SecretId", ""))
+        case "dynamodb" if name := str(parameters.get("TableName", "")):
             return name if name.startswith("arn:") else f"arn:aws:dynamodb:{place}:table/{name}"
-        case "sqs" if url := str(request.get("QueueUrl", "")):
+        case "sqs" if url := str(parameters.get("QueueUrl", "")):
             return f"arn:aws:sqs:{place}:{url.rstrip('/').rsplit('/', 1)[-1]}"
     return ""
 

@@ -59,8 +59,8 @@ class LambdaContext:
 def _die_after(steps: int) -> None:
     """SIGKILL this process once it has taken so many steps over the network.
 
-    A step is a request that is out, or a response that has come: between two of them nothing
-    changes that anybody else could see. http.client carries our own calls and boto3's alike.
+    A step is a request sent or a response received: between two of them nothing
+    changes that can be seen from outside. http.client carries our own calls and boto3's alike.
     """
     left = steps
 
@@ -120,7 +120,7 @@ def _write(connection: socket.socket, kind: bytes, payload: bytes) -> None:
 
 
 def run(connection: socket.socket, handler_name: str) -> None:
-    """Load the handler, then serve one invocation after another until the socket is closed."""
+    """Load the handler, then handle one invocation after another until the socket is closed."""
     # A line is written whole, so that the processes of a function can share one log file.
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]

@@ -101,10 +101,10 @@ def test_it_is_the_doctor_s_list_and_more(connected: Local) -> None:
 
 def test_a_stack_that_is_not_connected_yet_has_no_red(ready: Local) -> None:
     # The first request may have to wait for two cold starts: it is repeated.
-    before = Counter(ready.stack.gateway.answered)
+    before = Counter(ready.stack.gateway.statuses)
     result, checks = examine(ready, wait=40)
     assert result.status == 0, result.out
-    statuses = ready.stack.gateway.answered - before
+    statuses = ready.stack.gateway.statuses - before
     assert not [status for status in statuses if status >= 500], "that would raise an alarm"
     assert checks["lead-lookup"]["state"] == checks["case-lookup"]["state"] == "note"
     assert "not connected" in checks["lead-lookup"]["message"]

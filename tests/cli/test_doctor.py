@@ -96,10 +96,10 @@ def test_not_connected(ready: Local) -> None:
 
 
 def test_looking_raises_no_alarm_that_records_are_not_kept(ready: Local) -> None:
-    before = dict(ready.stack.gateway.answered)
+    before = dict(ready.stack.gateway.statuses)
     _, checks = examine(ready)
     assert checks["lead-lookup"]["state"] == "note"
-    statuses = {one for one, n in ready.stack.gateway.answered.items() if n > before.get(one, 0)}
+    statuses = {one for one, n in ready.stack.gateway.statuses.items() if n > before.get(one, 0)}
     assert statuses, "the API was called"
     assert not [status for status in statuses if status >= 500]
 

@@ -648,9 +648,9 @@ def test_the_stages_of_samconfig_only_name_parameters_that_there_are(template: T
     for stage, commands in config.items():
         if stage == "version":
             continue
-        said = commands["deploy"]["parameters"]
-        template.parameters(dict(one.split("=", 1) for one in said.get("parameter_overrides", ())))
-        assert said["confirm_changeset"] is True
+        given = commands["deploy"]["parameters"]
+        template.parameters(dict(one.split("=", 1) for one in given.get("parameter_overrides", ())))
+        assert given["confirm_changeset"] is True
 
 
 def test_every_check_that_checkov_leaves_out_has_its_reason_in_the_line() -> None:

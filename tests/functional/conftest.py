@@ -1,4 +1,4 @@
-"""The whole bundle, through its own doors: API Gateway in front, AWS and Salesforce behind."""
+"""The whole bundle over HTTP: API Gateway in front, AWS and Salesforce behind it."""
 
 from __future__ import annotations
 

@@ -20,14 +20,14 @@ from tests.conftest import PATIENT
 def stored(stack: Stack) -> dict[str, Any]:
     value = stack.client("ssm").get_parameter(Name=stack.token_parameter, WithDecryption=True)
     assert value["Parameter"]["Type"] == "SecureString"
-    said: dict[str, Any] = json.loads(value["Parameter"]["Value"])
-    return said
+    content: dict[str, Any] = json.loads(value["Parameter"]["Value"])
+    return content
 
 
 def secret(stack: Stack) -> dict[str, Any]:
     value = stack.client("secretsmanager").get_secret_value(SecretId=stack.secret_id)
-    said: dict[str, Any] = json.loads(value["SecretString"])
-    return said
+    content: dict[str, Any] = json.loads(value["SecretString"])
+    return content
 
 
 def refuse(stack: Stack) -> Any:
@@ -43,11 +43,11 @@ def rotating() -> Iterator[Stack]:
 
 
 def test_the_schedule_publishes_a_token_that_works(stack: Stack) -> None:
-    said = stored(stack)
+    token = stored(stack)
 
-    assert stack.org.oauth.session(said["access_token"])
-    assert said["instance_url"] == stack.org.instance_url
-    assert said["scope"] and said["issued_at"].isdigit()
+    assert stack.org.oauth.session(token["access_token"])
+    assert token["instance_url"] == stack.org.instance_url
+    assert token["scope"] and token["issued_at"].isdigit()
 
 
 def test_a_scheduled_run_skips_a_young_token(stack: Stack) -> None:
@@ -199,8 +199,8 @@ def test_passing_trouble_at_the_token_endpoint_is_waited_out(
 def test_a_permanent_refusal_is_said_once_with_the_way_to_mend_it(
     stack: Stack, error: str, description: str
 ) -> None:
-    said = {"error": error, "error_description": description}
-    stack.org.trouble.add(area="oauth", status=400, body=said)
+    body = {"error": error, "error_description": description}
+    stack.org.trouble.add(area="oauth", status=400, body=body)
     before = stack.org.journal.counts["POST /services/oauth2/token"]
 
     answer = refuse(stack)
@@ -212,8 +212,8 @@ def test_a_permanent_refusal_is_said_once_with_the_way_to_mend_it(
 
 
 def test_revoked_credentials_cost_no_lead_and_the_answer_names_the_command(stack: Stack) -> None:
-    said = {"error": "invalid_grant", "error_description": "expired access/refresh token"}
-    stack.org.trouble.add(area="oauth", status=400, body=said)
+    body = {"error": "invalid_grant", "error_description": "expired access/refresh token"}
+    stack.org.trouble.add(area="oauth", status=400, body=body)
     stack.org.oauth.expire_sessions()
 
     answer = stack.request("POST", "/leads", {"LastName": "A"})
@@ -274,14 +274,14 @@ def test_client_credentials_need_no_refresh_token() -> None:
 
 def test_a_signature_that_does_not_fit_is_not_believed(stack: Stack) -> None:
     before = stored(stack)
-    said = {
+    body = {
         "access_token": "00Dxx!forged",
         "id": "https://login.salesforce.com/id/00Dxx/005xx",
         "issued_at": "1760000000000",
         "instance_url": stack.org.instance_url,
         "signature": base64.b64encode(b"0" * 32).decode(),
     }
-    stack.org.trouble.add(area="oauth", status=200, body=said)
+    stack.org.trouble.add(area="oauth", status=200, body=body)
 
     assert refuse(stack).json()["errorType"] == "SignatureMismatch"
     assert stored(stack) == before
@@ -291,7 +291,7 @@ def test_a_refresh_token_in_an_answer_that_is_not_signed_costs_no_connection(
     stack: Stack,
 ) -> None:
     before, held = stored(stack), secret(stack)
-    said = {
+    body = {
         "access_token": "00Dxx!forged",
         "refresh_token": "5Aep861forged",
         "id": before["id"],
@@ -299,7 +299,7 @@ def test_a_refresh_token_in_an_answer_that_is_not_signed_costs_no_connection(
         "instance_url": stack.org.instance_url,
         "signature": base64.b64encode(b"0" * 32).decode(),
     }
-    stack.org.trouble.add(area="oauth", status=200, body=said, times=1)
+    stack.org.trouble.add(area="oauth", status=200, body=body, times=1)
     assert refuse(stack).json()["errorType"] == "SignatureMismatch"
     assert (stored(stack), secret(stack)) == (before, held)
 
@@ -310,8 +310,8 @@ def test_a_refresh_token_in_an_answer_that_is_not_signed_costs_no_connection(
 
 def test_a_token_is_never_sent_to_a_host_that_is_not_salesforces(stack: Stack) -> None:
     before = stored(stack)
-    said = {"access_token": "00Dxx!t", "instance_url": "https://salesforce.com.evil.example"}
-    stack.org.trouble.add(area="oauth", status=200, body=said)
+    body = {"access_token": "00Dxx!t", "instance_url": "https://salesforce.com.evil.example"}
+    stack.org.trouble.add(area="oauth", status=200, body=body)
 
     answer = refuse(stack)
 
@@ -345,7 +345,7 @@ def test_a_run_that_was_killed_does_not_block_the_next_for_longer_than_its_lease
 
 
 def test_a_lease_whose_taking_was_not_answered_is_still_the_runs_own(stack: Stack) -> None:
-    """boto3 asks again after a lost answer, and must not be told that somebody else has it."""
+    """boto3 repeats the call after a lost response, and must not be refused as another owner."""
     stack.aws.fail("dynamodb", "PutItem", times=1, effect="drop_after")
 
     assert refuse(stack).json()["refreshed"] is True

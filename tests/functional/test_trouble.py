@@ -174,9 +174,9 @@ def test_a_link_to_a_record_that_is_not_there_is_refused_alone(stack: Stack) -> 
         other = {"Subject": "s", "Account": {"Ext__c": "x"}}
         for body, name in ((CHILD, "Parent.Bird_Key__c"), (other, "Account.Ext__c")):
             answer = stack.request("POST", "/cases", body)
-            said = answer.json()
-            assert (answer.status, said["code"]) == (422, "INVALID_FIELD")
-            assert (said["fields"], said["kept"]) == (name, True)
+            problem = answer.json()
+            assert (answer.status, problem["code"]) == (422, "INVALID_FIELD")
+            assert (problem["fields"], problem["kept"]) == (name, True)
         later = {"Prefer": "respond-async"}
         for body in (CHILD, {"Subject": "good"}, other):
             assert stack.request("POST", "/cases", body, headers=later).status == 202

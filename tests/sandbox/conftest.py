@@ -68,6 +68,20 @@ def lead(**fields: Any) -> dict[str, Any]:
     return {"LastName": "Jansen", "Company": "Individual", **fields}
 
 
+def problem(answer: Any) -> tuple[int, str, str, list[str] | None]:
+    """Status, code, message, fields of the only problem in an answer."""
+    body = answer.json()
+    assert isinstance(body, list)
+    assert len(body) == 1, body
+    return answer.status, body[0]["errorCode"], body[0]["message"], body[0].get("fields")
+
+
+def user_id(org: Org, username: str) -> str:
+    user = org.oauth.user(username)
+    assert user is not None
+    return str(user["Id"])
+
+
 @pytest.fixture
 def server() -> Iterator[OrgServer]:
     with OrgServer(Org.sample()) as running:

@@ -14,8 +14,7 @@ import pytest
 
 from sandbox.org import Org, sample
 
-from .conftest import DATA, Caller, lead
-from .test_records import problem
+from .conftest import DATA, Caller, lead, problem
 
 NOWHERE = "00QABCDE0000abc2HA"
 

@@ -188,6 +188,40 @@ def test_an_outage_of_a_while_ends_by_itself(caller: Caller, server: OrgServer) 
     pytest.fail("the outage did not end")
 
 
+def test_an_outage_that_this_port_cannot_end_names_the_one_that_can(
+    caller: Caller, server: OrgServer
+) -> None:
+    refused = caller.call("POST", "/_sandbox/outage", {})
+    assert refused.status == 400
+    assert f"{server.control_url}/_sandbox/outage" in refused.json()["error"]
+    assert not server.refusing
+    begun = control(caller, "POST", "/outage", {"seconds": 60})
+    method, address = begun["end"].split()
+    assert server.refusing
+    assert urllib3.request(method, address, timeout=5).status == 200
+    assert not server.refusing
+
+
+@pytest.mark.parametrize("seconds", ["soon", -1, "nan", []])
+def test_an_outage_with_a_wrong_length_does_not_begin(
+    caller: Caller, server: OrgServer, seconds: Any
+) -> None:
+    assert caller.call("POST", "/_sandbox/outage", {"seconds": seconds}).status == 400
+    assert not server.refusing
+
+
+def test_an_outage_replaces_the_one_before_and_its_end(server: OrgServer) -> None:
+    server.refuse_connections(seconds=0.2)
+    server.refuse_connections()
+    time.sleep(0.5)
+    assert server.refusing
+    server.refuse_connections(seconds=0.2)
+    server.accept_connections()
+    server.refuse_connections()
+    time.sleep(0.5)
+    assert server.refusing
+
+
 def test_an_outage_can_be_ended_from_the_other_port(server: OrgServer) -> None:
     def send(method: str) -> None:
         answer = urllib3.request(
@@ -230,6 +264,14 @@ def test_every_path_of_the_control_api_is_documented(server: OrgServer) -> None:
     assert missing == []
 
 
+def test_a_wrong_path_or_method_of_the_control_api_is_json(caller: Caller) -> None:
+    missing = caller.call("GET", "/_sandbox/nothing")
+    assert (missing.status, list(missing.json())) == (404, ["error"])
+    wrong = caller.call("PUT", "/_sandbox/outage", {})
+    assert (wrong.status, wrong.headers["Allow"]) == (405, "DELETE, OPTIONS, POST")
+    assert "PUT" in wrong.json()["error"]
+
+
 # --- pages --------------------------------------------------------------------------------
 
 EVIL = '<script>alert("x")</script>\'"><img src=x onerror=alert(1)>\ud83d'
@@ -268,6 +310,10 @@ def test_a_record_has_a_page_under_both_its_addresses(server: OrgServer, org: Or
         assert "Anna Jansen" in page(server, path).data.decode()
     org.delete("Lead", made)
     assert "deleted" in page(server, f"/{made}").data.decode()
+    for path in ("/nothing", "/nothing/here", "/services/nothing"):
+        missing = page(server, path)
+        assert missing.status == 404
+        assert '<a href="/">' in missing.data.decode()
     assert page(server, "/00QABCDE0000abc").status == 404
     assert page(server, "/nothing").status == 404
 

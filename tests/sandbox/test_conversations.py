@@ -13,8 +13,7 @@ import pytest
 from sandbox.org import Org, sample
 from sandbox.org.errors import Refused
 
-from .conftest import DATA, Caller, lead
-from .test_records import problem, user_id
+from .conftest import DATA, Caller, lead, problem, user_id
 
 
 @pytest.fixture

@@ -183,7 +183,7 @@ def test_a_hint_fills_the_user_name_in(anonymous: Caller) -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameters", "said"),
+    ("parameters", "message"),
     [
         ({"client_id": "nobody"}, b"client identifier invalid"),
         ({"redirect_uri": ""}, b"redirect_uri not provided"),
@@ -191,11 +191,11 @@ def test_a_hint_fills_the_user_name_in(anonymous: Caller) -> None:
     ],
 )
 def test_nobody_is_sent_to_an_address_that_was_not_registered(
-    anonymous: Caller, parameters: dict[str, str], said: bytes
+    anonymous: Caller, parameters: dict[str, str], message: bytes
 ) -> None:
     page = Browser(anonymous).open(**parameters)
     assert page.status == 400
-    assert said in page.data
+    assert message in page.data
     assert "Location" not in page.headers
 
 
@@ -403,8 +403,8 @@ def test_policies_refuse_with_words_of_their_own(
     assert refresh(anonymous, token) == refused("invalid_grant", ip)
     app.ip_restricted = False
     app.admin_approved_only = True
-    said = "user is not admin approved to access this app"
-    assert refresh(anonymous, token) == refused("invalid_app_access", said)
+    message = "user is not admin approved to access this app"
+    assert refresh(anonymous, token) == refused("invalid_app_access", message)
     app.admin_approved_only = False
     app.ready_at = org.clock.now() + 600
     assert refresh(anonymous, token) == refused("invalid_client_id", "client identifier invalid")
@@ -465,8 +465,8 @@ def test_client_credentials_need_a_user_and_a_domain(anonymous: Caller, org: Org
     assert body["api_instance_url"] == body["instance_url"]
     assert "refresh_token" not in body["scope"]
     app.run_as = ""
-    said = "no client credentials user enabled"
-    assert anonymous.token_call(grant_type="client_credentials") == refused("invalid_grant", said)
+    text = "no client credentials user enabled"
+    assert anonymous.token_call(grant_type="client_credentials") == refused("invalid_grant", text)
     app.run_as = sample.INTEGRATION_USER
     org.settings.login_host = True
     status, body = anonymous.token_call(grant_type="client_credentials")
@@ -519,16 +519,16 @@ def test_a_session_that_is_not_for_rest_says_so(server: OrgServer, org: Org) -> 
     token = org.oauth.approve(sample.CLIENT_ID, sample.INTEGRATION_USER, "id")["access_token"]
     answer = Caller(server, token).call("GET", "/sobjects")
     assert answer.status == 401
-    said = "This session is not valid for use with the REST API"
-    assert answer.json() == [{"message": said, "errorCode": "INVALID_SESSION_ID"}]
+    message = "This session is not valid for use with the REST API"
+    assert answer.json() == [{"message": message, "errorCode": "INVALID_SESSION_ID"}]
 
 
 def test_org_and_user_must_allow_the_api(caller: Caller, org: Org) -> None:
     org.settings.api_enabled = False
     answer = caller.call("GET", "/sobjects")
-    said = "The REST API is not enabled for this Organization."
+    message = "The REST API is not enabled for this Organization."
     assert answer.status == 403
-    assert answer.json() == [{"message": said, "errorCode": "API_DISABLED_FOR_ORG"}]
+    assert answer.json() == [{"message": message, "errorCode": "API_DISABLED_FOR_ORG"}]
     org.settings.api_enabled = True
     user = org.oauth.user(sample.INTEGRATION_USER)
     assert user is not None

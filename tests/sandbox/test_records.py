@@ -11,16 +11,7 @@ from sandbox.org import Org, sample
 from sandbox.org.data.ids import normalise, to_18
 from sandbox.org.rules.customizations import Condition
 
-from .conftest import Caller, lead
-
-
-def problem(answer: Any) -> tuple[int, str, str, list[str] | None]:
-    """Status, code, message, fields of the only problem in an answer."""
-    body = answer.json()
-    assert isinstance(body, list)
-    assert len(body) == 1, body
-    return answer.status, body[0]["errorCode"], body[0]["message"], body[0].get("fields")
-
+from .conftest import Caller, lead, problem, user_id
 
 # --- ids ----------------------------------------------------------------------------------
 
@@ -312,9 +303,9 @@ def test_the_id_in_a_duplicate_value_may_have_three_forms(
     org.settings.duplicate_value_id = form
     first = caller.create("Lead", **lead(Bird_Key__c="k")).json()["id"]
     message = problem(caller.create("Lead", **lead(Bird_Key__c="k")))[2]
-    said = message.rpartition(" ")[2]
-    assert len(said) == shown
-    assert said == "<unknown>" or first.startswith(said)
+    shown_id = message.rpartition(" ")[2]
+    assert len(shown_id) == shown
+    assert shown_id == "<unknown>" or first.startswith(shown_id)
 
 
 def test_the_words_of_a_duplicate_value_are_in_the_users_language(caller: Caller, org: Org) -> None:
@@ -471,12 +462,6 @@ def owner_of(org: Org, key: str, name: str = "Case") -> str:
     record = org.find(name, key)
     assert record is not None
     return str(record["OwnerId"])
-
-
-def user_id(org: Org, username: str) -> str:
-    user = org.oauth.user(username)
-    assert user is not None
-    return str(user["Id"])
 
 
 def test_a_case_goes_to_the_default_owner_even_without_a_rule(caller: Caller, org: Org) -> None:
@@ -670,7 +655,7 @@ def test_nobody_is_linked_by_a_field_that_is_hidden(caller: Caller, org: Org) ->
     assert problem(answer)[:2] == (400, "INVALID_FIELD")
 
 
-# --- addresses ----------------------------------------------------------------------------
+# --- the HTTP server -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

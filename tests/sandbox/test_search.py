@@ -9,8 +9,7 @@ import pytest
 
 from sandbox.org import Org, sample
 
-from .conftest import Caller, lead
-from .test_records import problem
+from .conftest import Caller, lead, problem
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.org import Org, OrgServer, sample
 
-from .conftest import Caller, lead
+from .conftest import Caller, lead, user_id
 
 FIELD = {
     "FullName": "Lead.Bird_Key__c",
@@ -59,12 +59,6 @@ def grant(admin: Caller, set_id: str) -> None:
             PermissionsViewAllRecords=True,
         )
     )
-
-
-def user_id(org: Org, username: str) -> str:
-    user = org.oauth.user(username)
-    assert user is not None
-    return str(user["Id"])
 
 
 def test_before_it_is_set_up_the_integration_user_may_do_nothing(caller: Caller) -> None:

@@ -269,8 +269,8 @@ def test_the_daily_budget_counts_and_ends(caller: Caller, org: Org) -> None:
     assert create(caller, "b").status == 201
     answer = create(caller, "c")
     assert answer.status == 403
-    said = "TotalRequests Limit exceeded."
-    assert answer.json() == [{"message": said, "errorCode": "REQUEST_LIMIT_EXCEEDED"}]
+    message = "TotalRequests Limit exceeded."
+    assert answer.json() == [{"message": message, "errorCode": "REQUEST_LIMIT_EXCEEDED"}]
     org.clock.advance(23 * 3600)
     assert create(caller, "c").status in (401, 403)
     org.clock.advance(2 * 3600)

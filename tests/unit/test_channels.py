@@ -48,14 +48,14 @@ def test_a_channel_is_found_by_any_of_its_names(called: str, name: str) -> None:
 def test_a_label_without_an_ascii_letter_is_nobody_s_channel() -> None:
     """The name of no channel at all would otherwise be this one's."""
     entry = {"object": "Lead", "sender": "id"}
-    said = {
+    content = {
         "fields": {"Lead": {"LastName": "lastName"}, "Case": {}},
         "channels": {
             "viber": {**entry, "label": "Вайбер"},
             "unknown": {**entry, "label": "Bird"},
         },
     }
-    assert sorted(read_table(said)) == ["bird", "unknown", "viber"]
+    assert sorted(read_table(content)) == ["bird", "unknown", "viber"]
 
 
 EVERY_LINE = sorted(set(table().values()), key=lambda channel: channel.name)
@@ -81,7 +81,7 @@ def test_whatsapp_becomes_a_lead_and_viber_a_case() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "reported_as"),
     [
         ("whatsapp", "whatsapp"),
         ("unknown", "unknown"),
@@ -91,5 +91,5 @@ def test_whatsapp_becomes_a_lead_and_viber_a_case() -> None:
         ("", "other"),
     ],
 )
-def test_only_a_name_of_the_table_is_reported(name: str, told: str) -> None:
-    assert reported(name) == told
+def test_only_a_name_of_the_table_is_reported(name: str, reported_as: str) -> None:
+    assert reported(name) == reported_as

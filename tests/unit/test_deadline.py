@@ -37,9 +37,9 @@ def test_a_time_in_the_future_is_ignored(seconds: float) -> None:
     assert left(ago(seconds)) == pytest.approx(8, abs=0.1)
 
 
-@pytest.mark.parametrize("said", [None, "1790236800123", True, [], float("nan"), float("inf")])
-def test_a_time_that_is_none_is_ignored(said: object) -> None:
-    assert left(said) == pytest.approx(8, abs=0.1)
+@pytest.mark.parametrize("value", [None, "1790236800123", True, [], float("nan"), float("inf")])
+def test_a_time_that_is_none_is_ignored(value: object) -> None:
+    assert left(value) == pytest.approx(8, abs=0.1)
 
 
 def test_an_answer_is_due_before_the_function_ends() -> None:

@@ -339,7 +339,7 @@ ROWS: list[Row] = [
     ],
     (400, "TXN_SECURITY_APEX_ERROR", "The operation is not allowed", (), OrgNotReady, AGAIN),
     (400, "TXN_SECURITY_RUNTIME_ERROR", "The operation is not allowed", (), OrgNotReady, AGAIN),
-    # Codes that nobody has told us of: the status is all there is.
+    # Codes without an entry: the status decides.
     (400, "BRAND_NEW_REFUSAL", "no", (), Refused, NEVER),
     (401, "BRAND_NEW_SESSION_TROUBLE", "no", (), SessionRefused, AGAIN),
     (500, "BRAND_NEW_TROUBLE", "no", (), Unavailable, AGAIN),

@@ -66,13 +66,13 @@ class Server:
 
     @staticmethod
     def _read(connection: socket.socket) -> bytes:
-        said = b""
-        while b"\r\n\r\n" not in said:
+        request = b""
+        while b"\r\n\r\n" not in request:
             piece = connection.recv(65536)
             if not piece:
                 return b""
-            said += piece
-        head, _, body = said.partition(b"\r\n\r\n")
+            request += piece
+        head, _, body = request.partition(b"\r\n\r\n")
         length = next(
             (
                 int(li.split(b":")[1])

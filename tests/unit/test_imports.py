@@ -1,4 +1,4 @@
-"""A cold start imports what it needs and nothing dear."""
+"""A cold start imports what it needs and nothing slow."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def loaded_by(folder: str, object_name: str) -> set[str]:
 def test_a_cold_start_loads_nothing_dear(folder: str, object_name: str) -> None:
     modules = loaded_by(folder, object_name)
     packages = {name.partition(".")[0] for name in modules}
-    dear = {"boto3", "requests", "pydantic", "s3transfer", "aws_xray_sdk", "cryptography"}
-    assert packages & dear == set()
+    slow = {"boto3", "requests", "pydantic", "s3transfer", "aws_xray_sdk", "cryptography"}
+    assert packages & slow == set()
     # Powertools imports the bare package, to tell AWS its name, and with it jmespath.
     assert {name for name in modules if name.startswith("botocore.")} == set()
     ours = {name for name in modules if name.startswith("bridge.")}

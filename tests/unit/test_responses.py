@@ -321,9 +321,9 @@ def test_a_refused_case_whose_look_up_failed_is_still_to_be_looked_for(find: Any
 
 
 def test_a_composite_with_a_name_that_is_none_has_no_answer() -> None:
-    said = {"compositeResponse": [{"referenceId": ["create"], "httpStatusCode": 201, "body": {}}]}
+    body = {"compositeResponse": [{"referenceId": ["create"], "httpStatusCode": 201, "body": {}}]}
     attempt = read_created_case(
-        Response(200, {}, json.dumps(said).encode()), key_field=KEY, record=case()
+        Response(200, {}, json.dumps(body).encode()), key_field=KEY, record=case()
     )
     assert kind(attempt.problem) == "NO_ANSWER"
 

@@ -26,11 +26,7 @@ from bridge.aws import AwsError
 from bridge.deadline import Deadline
 from bridge.errors import NotKept, Unsigned
 from bridge.settings import Settings
-
-KEY = "3b1c8e5f7a92d46b08c1e3f5a7b9d2c43b1c8e5f7a92d46b08c1e3f5a7b9d2c4"
-URL = "https://api.example.com/v1/webhooks/bird?object=Case"
-BODY = '{"text":"a & b \\u0026 c — ü"}'.encode()
-NOW = 1_790_236_800.0
+from tests.unit.signing import BODY, KEY, NOW, SECRET, URL, bird, jwt, standard
 
 
 @pytest.fixture(autouse=True)
@@ -47,65 +43,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
     set_to(NOW)
     return set_to
-
-
-def jwt_part(part: Any) -> str:
-    return base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
-
-
-def jwt(
-    *,
-    key: str = KEY,
-    alg: Any = "HS256",
-    body: bytes = BODY,
-    url: str = URL,
-    header: Mapping[str, Any] | None = None,
-    **claims: Any,
-) -> dict[str, str]:
-    """The header of a request, with a token that is not made by PyJWT."""
-    payload: dict[str, Any] = {
-        "iss": "MessageBird",
-        "nbf": int(NOW),
-        "exp": int(NOW) + 60,
-        "jti": "f7b63c86-c3af-4260-89e6-f27f7764cf8c",
-        "url_hash": hashlib.sha256(url.encode()).hexdigest(),
-    }
-    if body:
-        payload["payload_hash"] = hashlib.sha256(body).hexdigest()
-    payload.update(claims)
-    payload = {name: value for name, value in payload.items() if value is not None}
-    covered = f"{jwt_part({'alg': alg, 'typ': 'JWT', **(header or {})})}.{jwt_part(payload)}"
-    digest = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}.get(str(alg), "sha256")
-    mac = hmac.digest(key.encode(), covered.encode(), digest)
-    signature = base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
-    return {"messagebird-signature-jwt": f"{covered}.{signature}"}
-
-
-def bird(
-    *, key: str = KEY, at: float = NOW, url: str = URL, body: bytes = BODY, raw: bool = True
-) -> dict[str, str]:
-    digest = hashlib.sha256(body)
-    hashed = digest.digest() if raw else digest.hexdigest().encode()
-    mac = hmac.digest(key.encode(), f"{int(at)}\n{url}\n".encode() + hashed, "sha256")
-    return {
-        "messagebird-signature": base64.b64encode(mac).decode(),
-        "messagebird-request-timestamp": str(int(at)),
-    }
-
-
-SECRET = "whsec_" + base64.b64encode(b"0123456789abcdefghijklmn").decode()
-
-
-def standard(
-    *, key: str = SECRET, at: float = NOW, body: bytes = BODY, webhook_id: str = "msg_1"
-) -> dict[str, str]:
-    secret = base64.b64decode(key.removeprefix("whsec_"))
-    mac = hmac.digest(secret, f"{webhook_id}.{int(at)}.".encode() + body, "sha256")
-    return {
-        "webhook-id": webhook_id,
-        "webhook-timestamp": str(int(at)),
-        "webhook-signature": "v1," + base64.b64encode(mac).decode(),
-    }
 
 
 Sign = Callable[..., dict[str, str]]
@@ -424,10 +361,10 @@ class Vault:
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
-        self.asked = 0
+        self.reads = 0
 
     def get_secret(self, secret_id: str, *, deadline: Deadline) -> str | None:
-        self.asked += 1
+        self.reads += 1
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             raise answer
@@ -464,7 +401,7 @@ def test_the_keys_are_read_once_and_remembered(settings: Callable[..., Settings]
     vault = Vault(KEY)
     keys = signing_keys(vault, settings)
     assert keys.current(deadline=SOON) == keys.current(deadline=SOON) == (KEY,)
-    assert vault.asked == 1
+    assert vault.reads == 1
 
 
 def test_while_there_is_no_key_it_is_looked_for_each_time(
@@ -489,7 +426,7 @@ def test_old_keys_serve_on_while_new_ones_cannot_be_read(
     at = __import__("time").monotonic() + 301
     monkeypatch.setattr("time.monotonic", lambda: at)
     assert keys.current(deadline=SOON) == (KEY,)
-    assert vault.asked == 2
+    assert vault.reads == 2
 
 
 def test_a_request_without_a_signature_costs_no_call(settings: Callable[..., Settings]) -> None:
@@ -499,7 +436,7 @@ def test_a_request_without_a_signature_costs_no_call(settings: Callable[..., Set
     )
     with pytest.raises(Unsigned):
         gate.check(event(), HttpRequest.from_event(event()), deadline=SOON)
-    assert vault.asked == 0
+    assert vault.reads == 0
 
 
 @pytest.mark.parametrize("resource", ["/webhooks/bird", "/other", None])

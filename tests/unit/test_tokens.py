@@ -183,7 +183,7 @@ def test_a_fresh_token_that_is_refused_is_configuration_and_no_loop(
     with pytest.raises(FreshSessionRefused):
         sessions.call(tries, deadline=soon())
     assert tries.seen == ["token-1", "token-2"]
-    # For a moment nobody is asked again: it needs a person.
+    # For a few seconds no call is made again: a person has to connect the org.
     with pytest.raises(FreshSessionRefused):
         sessions.call(tries, deadline=soon())
     assert len(aws.invoked) == 1
@@ -224,7 +224,7 @@ def test_renewals_that_do_not_help_become_rare(
             sessions.call(tries, deadline=soon())
         time.sleep(1)
     assert 55 < len(aws.invoked) < 70
-    # Salesforce is asked all the same, and the first that works makes all good.
+    # Salesforce is called all the same, and the first success ends the trouble.
     assert len(tries.seen) >= 3600
     tries.accepted = ("token-2",)
     assert sessions.call(tries, deadline=soon()) == "done"

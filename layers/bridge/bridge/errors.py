@@ -142,7 +142,7 @@ class DuplicatesDetected(Refused):
 class KeyTaken(Refused):
     """`DUPLICATE_VALUE` on our own field: a record with this key exists.
 
-    `existing_id` is the id that the message named, None where it said `<unknown>`.
+    `existing_id` is the id that the message named, None for `<unknown>`.
     """
 
     code = "DUPLICATE_VALUE"

@@ -7,32 +7,21 @@ this machine can send it by itself.
 from __future__ import annotations
 
 import base64
-import threading
 from dataclasses import asdict, fields
-from typing import Any, Protocol
+from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
 from sandbox.org.data.schema import TEXT_TYPES
 from sandbox.org.errors import Refused
 from sandbox.org.http import pages
+from sandbox.org.http.outages import Outages
 from sandbox.org.oauth.tokens import App
 from sandbox.org.org import Org
 from sandbox.org.rules.customizations import Condition
 from sandbox.org.trouble import FAULT_FIELDS, Fault
 
 MAX_OUTAGE_SECONDS = 3600.0
-
-
-class Outages(Protocol):
-    """The server that runs the org, as far as this API controls it."""
-
-    @property
-    def control_url(self) -> str: ...
-
-    def refuse_connections(self) -> None: ...
-
-    def accept_connections(self) -> None: ...
 
 
 class Invalid(ValueError):
@@ -108,16 +97,18 @@ def _trouble_routes(routes: Blueprint, org: Org, server: Outages) -> None:
     def outage() -> Response:
         """Refuse connections for so many seconds, or until ``DELETE`` on the control port."""
         seconds = _body().get("seconds")
+        other_port = f"{server.control_url}/_sandbox/outage"
         if seconds is None and not request.environ.get("sandbox.control"):
-            raise Invalid("seconds is missing: this port cannot end the outage")
-        server.refuse_connections()
-        if seconds is not None:
-            timer = threading.Timer(
-                min(float(seconds), MAX_OUTAGE_SECONDS), server.accept_connections
+            raise Invalid(
+                "seconds is missing. This port is closed during an outage and cannot end it: send "
+                f"seconds, or begin and end the outage at {other_port}"
             )
-            timer.daemon = True
-            timer.start()
-        return jsonify(down=True, seconds=seconds)
+        if seconds is not None:
+            seconds = min(float(seconds), MAX_OUTAGE_SECONDS)
+            if not seconds >= 0:
+                raise Invalid("seconds must be 0 or more")
+        server.refuse_connections(seconds=seconds)
+        return jsonify(down=True, seconds=seconds, end=f"DELETE {other_port}")
 
     @routes.delete("/outage")
     def outage_over() -> Response:
@@ -409,4 +400,4 @@ def _look_routes(routes: Blueprint, org: Org, server: Outages) -> None:
 
     @routes.get("/feed")
     def feed() -> Response:
-        return jsonify(pages.feed(org))
+        return jsonify(pages.feed(org, server))

@@ -1,4 +1,4 @@
-"""Pages for people: the list of leads and cases as they come in, and one record in full.
+"""Pages for people: the list of leads and cases as they come in, and one record with its timeline.
 
 Everything on them was written by strangers, so it is escaped: by Jinja here, by ``textContent`` in
 the script.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from dataclasses import asdict
 from typing import Any
 
 from flask import Blueprint, Response, abort, make_response, render_template
@@ -17,6 +18,8 @@ from sandbox.org.data import ids
 from sandbox.org.data.schema import SYSTEM_FIELDS, Field, ObjectType
 from sandbox.org.data.store import Record
 from sandbox.org.data.values import printed
+from sandbox.org.http.outages import Outages
+from sandbox.org.http.timeline import EXPECTED, Entry, owner_name, read_timeline
 from sandbox.org.org import KEY_FIELD, Org
 
 SHOWN = 100
@@ -35,9 +38,6 @@ def summary(org: Org, kind: ObjectType, record: Record) -> dict[str, Any]:
     """One record's row on the live page."""
     lead = kind.name == "Lead"
     name = record.get("Name") if lead else record.get("SuppliedName")
-    owner = org.store["User"].live.get(record.get("OwnerId", "")) or org.store["Group"].live.get(
-        record.get("OwnerId", ""), {}
-    )
     contact = [record.get(f) for f in (_HOMES[kind.name][1], _HOMES[kind.name][2])]
     return {
         "id": record["Id"],
@@ -49,26 +49,44 @@ def summary(org: Org, kind: ObjectType, record: Record) -> dict[str, Any]:
         "contact": printable(" · ".join(str(c) for c in contact if c)),
         "key": printable(record.get(KEY_FIELD) or ""),
         "status": printable(record.get("Status") or ""),
-        "owner": printable(owner.get("Name") or ""),
+        "owner": printable(owner_name(org, record)),
         "time": record["CreatedDate"],
     }
 
 
-def _name_of(org: Org, record_id: str) -> str:
-    """The name behind the id of a user or queue."""
-    kind = org.schema.by_id(record_id)
-    if kind is None or kind.name not in ("User", "Group"):
-        return ""
-    return printable(org.store[kind.name].live.get(record_id, {}).get("Name", ""))
+def _title(record: Record) -> str:
+    """The name of a record: for a case its number."""
+    names = ("CaseNumber", "Name", "Subject", "Title")
+    return printable(next((record[name] for name in names if record.get(name)), ""))
+
+
+def _printable_entry(entry: Entry) -> dict[str, str]:
+    return {name: printable(value) for name, value in asdict(entry).items()}
+
+
+def availability(org: Org, server: Outages) -> str:
+    """What the page at `/` says about the org: "live", or why the API cannot be reached."""
+    if server.refusing:
+        return "outage: connections are refused"
+    return "maintenance: the API returns 503" if org.settings.maintenance else "live"
+
+
+def _about(record: Record) -> str:
+    """The line below the title: what a case is about, or a lead's company."""
+    about = record.get("Subject" if record.get("CaseNumber") else "Company")
+    return printable(about or "")
 
 
 def _written_by_org(item: Field) -> bool:
     return item.name in SYSTEM_FIELDS or item.name == "OwnerId"
 
 
-def feed(org: Org) -> dict[str, Any]:
+def feed(org: Org, server: Outages) -> dict[str, Any]:
     """The newest leads and cases, newest first, with the counts."""
-    body: dict[str, Any] = {"connected": any(not a.revoked for a in org.oauth.approvals.values())}
+    body: dict[str, Any] = {
+        "availability": availability(org, server),
+        "connected": any(not a.revoked for a in org.oauth.approvals.values()),
+    }
     with org.lock:
         for name, key in (("Lead", "leads"), ("Case", "cases")):
             table = org.store[name]
@@ -100,12 +118,17 @@ def render(template: str, *, status: int = 200, **values: Any) -> Page:
     return response
 
 
-def blueprint(org: Org) -> Blueprint:
+def message_page(*, status: int, title: str, text: str) -> Page:
+    """A page of one sentence, with a link to the start."""
+    return render("message.html", status=status, title=title, text=text)
+
+
+def blueprint(org: Org, server: Outages) -> Blueprint:
     routes = Blueprint("pages", __name__)
 
     @routes.get("/")
     def home() -> Page:
-        return render("home.html", org_name=org.name, feed=feed(org))
+        return render("home.html", org_name=org.name, feed=feed(org, server))
 
     @routes.get("/<record_id>")
     def record_page(record_id: str) -> Page:
@@ -128,12 +151,12 @@ def blueprint(org: Org) -> Blueprint:
         with org.lock:
             record = org.store[kind.name].any(full) if kind and full else None
             if kind is None or record is None or kind.setup:
-                return render(
-                    "message.html",
+                return message_page(
                     status=404,
                     title="No such record",
-                    text="There is no record with this id. It may have been forgotten by a reset.",
+                    text="There is no record with this id. A reset of the org removes all records.",
                 )
+            timeline = [_printable_entry(entry) for entry in read_timeline(org, record)]
             rows = []
             # The sender's fields come first, the org's own last.
             for item in sorted(kind.fields.values(), key=_written_by_org):
@@ -142,27 +165,22 @@ def blueprint(org: Org) -> Blueprint:
                     continue
                 if isinstance(value, bool):
                     value = "Yes" if value else "No"
-                linked = item.type == "reference" and str(value)[:3] in ("00Q", "500", "003", "001")
-                rows.append(
-                    {
-                        "label": item.label,
-                        "name": item.name,
-                        "value": printable(value),
-                        "link": f"/{value}" if linked else "",
-                        "who": _name_of(org, value) if item.type == "reference" else "",
-                    }
-                )
+                row = {"label": item.label, "name": item.name, "value": printable(value)}
+                other_kind = org.schema.by_id(value) if item.type == "reference" else None
+                if other_kind is not None:
+                    row["title"] = _title(org.store[other_kind.name].any(value) or {})
+                    row["link"] = "" if other_kind.setup else f"/{value}"
+                rows.append(row)
             return render(
                 "record.html",
                 org_name=org.name,
                 object=kind.name,
-                title=printable(
-                    record.get("CaseNumber") or record.get("Name") or record.get("Subject") or full
-                ),
-                about=printable(record.get("Subject") or record.get("Company") or ""),
+                title=_title(record) or full,
+                about=_about(record),
                 deleted=record.get("IsDeleted"),
-                id=full,
                 rows=rows,
+                timeline=timeline,
+                has_timeline=bool(timeline) or kind.name in EXPECTED,
             )
 
     return routes

@@ -12,6 +12,7 @@ import io
 import secrets
 import select
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from email.utils import formatdate
@@ -85,6 +86,7 @@ class OrgServer:
         self.url = public_url.rstrip("/") or self._server.url
         self.control_url = self._control.url
         self.org.url = self.url
+        self._end_of_outage = threading.Timer(0, self._server.accept)
         self._server.start()
         self._control.start()
 
@@ -106,15 +108,31 @@ class OrgServer:
     def close(self) -> None:
         """Stop serving and end all connections."""
         self.org.trouble.clear()
+        self._end_of_outage.cancel()
         self._server.stop()
         self._control.stop()
 
-    def refuse_connections(self) -> None:
-        """Begin an outage: clients see ECONNREFUSED, open connections are reset."""
+    @property
+    def refusing(self) -> bool:
+        """Whether an outage is going on."""
+        return self._server.refusing
+
+    def refuse_connections(self, *, seconds: float | None = None) -> None:
+        """Begin an outage: clients see ECONNREFUSED, open connections are reset.
+
+        It ends after `seconds`, or where there are none, with `accept_connections`. A second outage
+        replaces the first one and its end.
+        """
+        self._end_of_outage.cancel()
         self._server.refuse()
+        if seconds is not None:
+            self._end_of_outage = threading.Timer(seconds, self._server.accept)
+            self._end_of_outage.daemon = True
+            self._end_of_outage.start()
 
     def accept_connections(self) -> None:
         """End the outage."""
+        self._end_of_outage.cancel()
         self._server.accept()
 
     @contextlib.contextmanager

@@ -69,12 +69,12 @@ def test_what_has_to_be_there_is_and_says_something(
 def test_nothing_is_invented(settings: Callable[..., Settings], kind: ObjectName) -> None:
     for body in BODIES:
         fields = read(body, kind, settings()).record.fields
-        said = json.dumps(body, ensure_ascii=False)
+        sent = json.dumps(body, ensure_ascii=False)
         for name in ("Phone", "SuppliedPhone"):
             digits = [c for c in fields.get(name, "") if c.isdigit()]
-            assert "".join(digits) in "".join(c for c in said if c.isdigit()) or "(0)" in said
+            assert "".join(digits) in "".join(c for c in sent if c.isdigit()) or "(0)" in sent
         for name in ("Email", "SuppliedEmail"):
-            assert fields.get(name, "") in said
+            assert fields.get(name, "") in sent
 
 
 def test_all_of_them_are_saved_once_each_and_again_never(stack: Stack) -> None:

@@ -14,7 +14,7 @@ from sandbox.stack import Response, Stack
 from tests.conftest import PATIENT
 from tests.functional.bird.conftest import clean, made, only
 from tests.unit import bodies
-from tests.unit.test_signatures import KEY, bird, jwt
+from tests.unit.signing import KEY, bird, jwt
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
@@ -267,8 +267,8 @@ def test_create_reads_the_token_and_the_signing_keys_and_nothing_else(signed: St
     signed.functions["create_lead"].recycle()
     signed.aws.calls.clear()
     assert call(signed, "/leads", bodies.channels()).status == 201
-    asked = {operation for (who, operation) in signed.aws.calls if who == "create_lead"}
-    assert asked == {"secretsmanager.GetSecretValue", "ssm.GetParameter"}
+    called = {operation for (who, operation) in signed.aws.calls if who == "create_lead"}
+    assert called == {"secretsmanager.GetSecretValue", "ssm.GetParameter"}
 
 
 def test_without_a_signing_key_nothing_is_let_in_and_with_one_at_once(signed: Stack) -> None:

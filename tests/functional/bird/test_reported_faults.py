@@ -323,10 +323,10 @@ def test_a_country_that_is_not_on_the_list_is_refused_with_the_way_out(stack: St
     }
     stack.org.trouble.add(area="rest", method="POST", status=400, body=[refusal], times=1)
     answer = post(stack, {"LastName": "a", "Company": "b", "Country": "Holland"}, "/leads")
-    said = answer.json()
-    assert (answer.status, said["kept"], said["fields"]) == (422, True, "Country")
-    assert "State and Country picklists are on; send the list's own value" in said["hint"]
-    assert "CountryCode / StateCode" in said["hint"]
+    problem = answer.json()
+    assert (answer.status, problem["kept"], problem["fields"]) == (422, True, "Country")
+    assert "State and Country picklists are on; send the list's own value" in problem["hint"]
+    assert "CountryCode / StateCode" in problem["hint"]
 
 
 def test_what_is_not_known_or_does_not_fit_is_counted_and_logged_without_its_words(

@@ -158,7 +158,7 @@ def test_a_queue_that_is_not_there_is_an_error(sqs: Any) -> None:
         sqs.send_message(QueueUrl="http://127.0.0.1/1/nowhere", MessageBody="x")
 
 
-def test_a_service_fails_as_often_as_it_was_told_to(stack: Stack, sqs: Any) -> None:
+def test_a_service_fails_as_often_as_its_fault_says(stack: Stack, sqs: Any) -> None:
     stack.aws.fail("sqs", "SendMessage", times=2, status=503, code="ServiceUnavailable")
     for _ in range(2):
         with pytest.raises(ClientError) as error:
@@ -196,8 +196,9 @@ def test_it_is_counted_who_called_what(stack: Stack, sqs: Any) -> None:
 
 
 def test_cloudformation_tells_the_outputs_and_lambda_the_environment(stack: Stack) -> None:
-    (said,) = stack.client("cloudformation").describe_stacks(StackName=stack.stack_name)["Stacks"]
-    outputs = {one["OutputKey"]: one["OutputValue"] for one in said["Outputs"]}
+    cloudformation = stack.client("cloudformation")
+    (description,) = cloudformation.describe_stacks(StackName=stack.stack_name)["Stacks"]
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in description["Outputs"]}
     assert outputs["LeadsUrl"] == f"{stack.url}/leads"
     assert outputs["CredentialsSecret"] == stack.secret_id
     name = outputs["RefreshTokenFunction"]

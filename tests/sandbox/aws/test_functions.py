@@ -108,13 +108,13 @@ def test_a_process_is_kept_for_the_next_event_until_it_is_recycled(stack: Stack)
     assert seen(stack)["pid"] != first
 
 
-def test_what_is_raised_is_told_as_lambda_tells_it(stack: Stack) -> None:
+def test_an_exception_is_reported_as_lambda_reports_it(stack: Stack) -> None:
     outcome = stack.invoke("create_lead", body(**{"raise": "no such luck"}))
     assert outcome.failed
-    said = outcome.json()
-    assert said["errorType"] == "ValueError"
-    assert said["errorMessage"] == "no such luck"
-    assert "handler" in said["stackTrace"][0]
+    error = outcome.json()
+    assert error["errorType"] == "ValueError"
+    assert error["errorMessage"] == "no such luck"
+    assert "handler" in error["stackTrace"][0]
     assert "no such luck" in stack.logs("create_lead")
 
 

@@ -160,10 +160,10 @@ def test_an_event_over_six_megabytes_is_too_large_for_lambda(stack: Stack) -> No
     ],
 )
 def test_an_answer_that_is_no_proxy_response_is_a_bad_gateway(stack: Stack, answer: Any) -> None:
-    said = stack.request("POST", "/leads", {"answer": answer})
-    assert said.status == 502
-    assert problem(said)["code"] == "NO_ANSWER"
-    assert said.headers["Retry-After"]
+    response = stack.request("POST", "/leads", {"answer": answer})
+    assert response.status == 502
+    assert problem(response)["code"] == "NO_ANSWER"
+    assert response.headers["Retry-After"]
 
 
 def test_a_function_s_answer_arrives_as_it_was_given(stack: Stack) -> None:
@@ -224,7 +224,7 @@ def test_more_than_the_plan_allows_is_throttled() -> None:
         assert refused.headers["Retry-After"] == "2"
 
 
-def test_a_throttled_function_is_told_as_no_answer_and_to_be_repeated(stack: Stack) -> None:
+def test_a_throttled_function_is_reported_as_no_answer_and_to_be_repeated(stack: Stack) -> None:
     with stack.account_used_up():
         answer = stack.request("POST", "/leads", {})
     assert answer.status == 502
@@ -242,8 +242,8 @@ def test_each_request_is_a_line_of_the_access_log_in_the_template_s_format() -> 
         stack.request("GET", "/nowhere")
         lines = [json.loads(line) for line in stack.access_log().splitlines()]
         key_id = stack.deployment.resource("ApiKey")["Ref"]
-    said = [(one["method"], one["route"], one["status"], one["error"]) for one in lines]
-    assert said == [
+    logged = [(one["method"], one["route"], one["status"], one["error"]) for one in lines]
+    assert logged == [
         ("GET", "/leads/{key}", "200", "-"),
         ("POST", "/leads", "429", "THROTTLED"),
         ("POST", "/cases", "403", "INVALID_API_KEY"),
@@ -278,16 +278,16 @@ def enable(stack: Stack, key_id: str, value: str) -> None:
 
 def test_a_key_counts_while_it_is_enabled_and_under_the_plan(stack: Stack) -> None:
     key_id, value = a_new_key(stack)
-    said = [stack.request("GET", "/leads", api_key=value).status]
+    statuses = [stack.request("GET", "/leads", api_key=value).status]
     let_in(stack, key_id)
-    said.append(stack.request("GET", "/leads", api_key=value).status)
+    statuses.append(stack.request("GET", "/leads", api_key=value).status)
     enable(stack, key_id, "false")
-    said.append(stack.request("GET", "/leads", api_key=value).status)
+    statuses.append(stack.request("GET", "/leads", api_key=value).status)
     enable(stack, key_id, "true")
-    said.append(stack.request("GET", "/leads", api_key=value).status)
+    statuses.append(stack.request("GET", "/leads", api_key=value).status)
     stack.client("apigateway").delete_api_key(apiKey=key_id)
-    said.append(stack.request("GET", "/leads", api_key=value).status)
-    assert said == [403, 200, 403, 200, 403]
+    statuses.append(stack.request("GET", "/leads", api_key=value).status)
+    assert statuses == [403, 200, 403, 200, 403]
     assert stack.request("GET", "/leads").status == 200
 
 

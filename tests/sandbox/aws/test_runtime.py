@@ -67,7 +67,7 @@ def runtime(stack: Stack, emulator: Path, name: str, log: Path) -> Iterator[str]
     environ["PYTHONPATH"] = os.pathsep.join(
         (str(function.spec.folder), str(ROOT / "layers/bridge"))
     )
-    # The emulator sets it to the address it is told below.
+    # The emulator sets it to the address given below.
     environ.pop("AWS_LAMBDA_RUNTIME_API")
     with log.open("wb") as output:
         process = subprocess.Popen(

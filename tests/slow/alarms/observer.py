@@ -118,7 +118,7 @@ class Observer:
                     yield ("AWS/Lambda", metric, dimensions), value
 
     def _gateway(self) -> Iterator[tuple[Metric, float]]:
-        responses = Counter(self.stack.gateway.answered)
+        responses = Counter(self.stack.gateway.statuses)
         new, self._responses = responses - self._responses, responses
         dimensions = frozenset({("ApiName", self.stack.stack_name), ("Stage", "v1")})
         for metric, hundreds in (("4XXError", 4), ("5XXError", 5)) if new else ():

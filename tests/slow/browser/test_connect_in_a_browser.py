@@ -61,21 +61,21 @@ def test_log_in_and_allow_and_the_stack_is_connected(local: Local, tab: Tab) -> 
 
 
 def test_the_pages_load_nothing_else_and_log_no_error(local: Local, tab: Tab) -> None:
-    said: list[str] = []
-    asked: list[str] = []
-    tab.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
-    tab.on("pageerror", lambda error: said.append(str(error)))
+    console: list[str] = []
+    requests: list[str] = []
+    tab.on("console", lambda message: console.append(f"{message.type}: {message.text}"))
+    tab.on("pageerror", lambda error: console.append(str(error)))
     with running(*connect(local)) as program:
         tab.goto(program.address())
         log_in(tab)
-        tab.on("request", lambda request: asked.append(request.url))
+        tab.on("request", lambda request: requests.append(request.url))
         allow(tab)
         tab.get_by_role("heading", name="Connected").wait_for()
         program.result()
-    # Whether a browser asks for a picture of the site is its own affair.
-    assert [one for one in said if "favicon" not in one and "404" not in one] == []
+    # A browser may request the site's icon.
+    assert [one for one in console if "favicon" not in one and "404" not in one] == []
     hosts = ("http://localhost:", "http://127.0.0.1:")
-    assert all(one.startswith(hosts) for one in asked)
+    assert all(one.startswith(hosts) for one in requests)
 
 
 def test_denying_is_said_on_the_page_and_in_the_terminal(local: Local, tab: Tab) -> None:

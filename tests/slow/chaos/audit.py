@@ -1,4 +1,4 @@
-"""Where everything is, and whether it is where it was promised to be."""
+"""Where each record is, and whether every accepted request is in the right place."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 
 from sandbox.org.org import Org
 from sandbox.stack import Stack
-from tests.slow.chaos.log import Log
-from tests.slow.chaos.requests import Request, mark_of
+from tests.slow.chaos.request_log import RequestLog
+from tests.slow.chaos.requests import RecordRequest, mark_of
 
 MOST_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Whereabouts:
-    """Requests by number, in each of the places where one may be."""
+class Locations:
+    """The numbers of the requests found in each place where a record can be."""
 
     waiting: Counter[int]
     rejected: Mapping[int, list[Mapping[str, Any]]]
@@ -43,7 +43,7 @@ class Whereabouts:
         return sorted(number for number, count in records.items() if count > 1)
 
 
-def look_around(org: Org, *, outbox: list[str], rejected: list[str]) -> Whereabouts:
+def locate(org: Org, *, outbox: list[str], rejected: list[str]) -> Locations:
     """Read the org; the queues' bodies must have been read before it, the outbox first.
 
     A message only ever moves from the outbox to Rejected or to the org, so what is missed in one
@@ -78,7 +78,7 @@ def look_around(org: Org, *, outbox: list[str], rejected: list[str]) -> Whereabo
                     else:
                         place.setdefault(number, []).append(record["Id"])
         keys_twice = org.keys_twice()
-    return Whereabouts(
+    return Locations(
         waiting=waiting,
         rejected=refused,
         live=live,
@@ -88,16 +88,16 @@ def look_around(org: Org, *, outbox: list[str], rejected: list[str]) -> Whereabo
     )
 
 
-def look_around_stack(stack: Stack) -> Whereabouts:
+def locate_in_stack(stack: Stack) -> Locations:
     """Read a stack's queues and its org, in the order that misses nothing."""
     outbox = stack.aws.queues.bodies(stack.outbox_url)
     rejected = stack.aws.queues.bodies(stack.rejected_url)
-    return look_around(stack.org, outbox=outbox, rejected=rejected)
+    return locate(stack.org, outbox=outbox, rejected=rejected)
 
 
 @dataclass
 class Findings:
-    """What is wrong. Empty lists are what this suite wants."""
+    """What is wrong. A test passes only if all lists are empty."""
 
     lost: set[int] = field(default_factory=set)
     twice: set[int] = field(default_factory=set)
@@ -112,10 +112,10 @@ class Findings:
                 lines.append(f"{len(numbers)} {name}: requests {_some(numbers)}")
         return lines
 
-    def check_promises(self, seen: Whereabouts, accepted: Mapping[int, Any]) -> None:
-        """Every accepted request is somewhere, and none was made twice. Holds at every moment.
+    def check_promises(self, seen: Locations, accepted: Mapping[int, Any]) -> None:
+        """Every accepted request is in some place, and none was made twice. Holds at every moment.
 
-        `accepted` was read from the log before the places were looked at.
+        `accepted` must be read from the log before the places are.
         """
         self.lost |= set(accepted) - seen.kept
         self.twice |= set(seen.twice())
@@ -126,8 +126,8 @@ class Findings:
 
     def check_end(
         self,
-        log: Log,
-        seen: Whereabouts,
+        log: RequestLog,
+        seen: Locations,
         *,
         removed: set[int],
         aged: set[int],
@@ -147,15 +147,15 @@ class Findings:
         for number, ids in log.ids().items():
             there = {*seen.live.get(number, ()), *seen.deleted.get(number, ())}
             if not ids <= there:
-                self._note(f"request {number}: a caller was given an id that no record of it has")
+                self._note(f"request {number}: a response had an id that no record of it has")
         pairs: dict[int, list[int]] = {}
         for number, request in accepted.items():
-            if request.fate == "one of a pair":
+            if request.expected == "one of a pair":
                 pairs.setdefault(request.pair, []).append(number)
         for numbers in pairs.values():
             if not any(number in seen.live or number in removed for number in numbers):
                 self._note(f"requests {_some(numbers)}: each is refused as a duplicate of another")
-        self.others += log.oddities
+        self.others += log.unexpected
 
     def _note(self, problem: str) -> None:
         if problem not in self.others and len(self.others) < 30:
@@ -163,7 +163,7 @@ class Findings:
 
 
 def _wrong(
-    request: Request, number: int, seen: Whereabouts, *, removed: set[int], aged: set[int]
+    request: RecordRequest, number: int, seen: Locations, *, removed: set[int], aged: set[int]
 ) -> str:
     """What is wrong with an accepted request at the end; empty if nothing is."""
     reasons = [one.get("reason") or {} for one in seen.rejected.get(number, ())]
@@ -172,18 +172,18 @@ def _wrong(
         return f"request {number}: in Rejected without a reason"
     if number in removed:
         return f"request {number}: deleted, and brought back" if number in seen.live else ""
-    if request.fate == "refused":
+    if request.expected == "refused":
         if number in seen.live:
             return f"request {number}: Salesforce should have refused it"
         if number not in aged and codes != {request.code}:
             return f"request {number}: refused with {_some(codes)}, not {request.code}"
         return ""
-    if request.fate == "one of a pair":
+    if request.expected == "one of a pair":
         if number in seen.live or number in aged or codes == {"DUPLICATES_DETECTED"}:
             return ""
         return f"request {number}: neither made nor refused as a duplicate, but {_some(codes)}"
     if reasons and number not in aged:
-        return f"request {number}: good, but rejected with {_some(codes)}"
+        return f"request {number}: good, and rejected with {_some(codes)}"
     if number not in seen.live:
         return f"request {number}: good, and not in Salesforce"
     return ""

@@ -1,4 +1,4 @@
-"""Callers as Bird's steps are: they wait so long, and send again with the same key."""
+"""Callers like Bird's flow steps: each has a time-out and repeats with the same key."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from random import Random
 import urllib3
 
 from sandbox.stack import Stack
-from tests.slow.chaos.log import ACCEPTED, Log
-from tests.slow.chaos.requests import Request
+from tests.slow.chaos.request_log import ACCEPTED, RequestLog
+from tests.slow.chaos.requests import RecordRequest
 
 THREADS = 24
 MOST_ATTEMPTS = 12
 PATIENCE_SECONDS = 10.0
 SHORT_PATIENCE_SECONDS = 0.25
-"""Some hang up while the function is still at work, and send again beside it."""
+"""Some callers time out while the function is still working, and repeat the request."""
 
 
 class Callers:
-    """Sends requests at an even pace from several threads until all have had a response.
+    """Sends requests at an even pace from several threads until all have a final response.
 
-    `rate` is requests a second, at most. `gate` can be closed: then what is under way ends and
-    nothing new begins.
+    `rate` is the most requests a second. While `gate` is closed, requests under way end and no new
+    one begins.
     """
 
     def __init__(
         self,
         stack: Stack,
-        log: Log,
-        requests: Sequence[Request],
+        log: RequestLog,
+        requests: Sequence[RecordRequest],
         *,
         rate: float,
         random: Random,
@@ -45,7 +45,7 @@ class Callers:
         self._busy = 0
         self._lock = threading.Lock()
         self.limit = len(requests)
-        """Nobody begins the request with this number, or a later one, for now."""
+        """Requests from this index on are not sent yet."""
         self.gate = threading.Event()
         self.gate.set()
         self.stopped = threading.Event()
@@ -65,7 +65,7 @@ class Callers:
 
     @property
     def done(self) -> bool:
-        """Whether every request has been dealt with."""
+        """Whether every request has ended."""
         return not any(thread.is_alive() for thread in self._threads)
 
     @property
@@ -107,15 +107,15 @@ class Callers:
             if not late:
                 time.sleep(0.01)
                 continue
-            responded = False
+            answered = False
             try:
-                responded = self._send(request, random)
+                answered = self._send(request, random)
             finally:
-                self._log.finished(request, responded=responded)
+                self._log.finished(request, answered=answered)
                 with self._lock:
                     self._busy -= 1
 
-    def _send(self, request: Request, random: Random) -> bool:
+    def _send(self, request: RecordRequest, random: Random) -> bool:
         for attempt in range(MOST_ATTEMPTS):
             hasty = attempt == 0 and random.random() < 0.1
             try:
@@ -129,7 +129,7 @@ class Callers:
             except urllib3.exceptions.HTTPError:
                 self._log.no_response()
             else:
-                status = self._log.note(request, response)
+                status = self._log.add(request, response)
                 if status in ACCEPTED:
                     return True
                 if status < 500 and status != 429:

@@ -1,9 +1,9 @@
-"""Is the org still connected, and if it is not, had that to be?
+"""Whether the org is still connected, and if not, whether that was unavoidable.
 
-Under rotation Salesforce gives a new refresh token with every access token, and the old one is
-dead. Between Salesforce's response and the write to the secret there is one window in which a
-killed process, or a lost response, disconnects the org: only a person can connect it again
-(`connect`). The watch tells that case from every other, and plays the person.
+Under rotation Salesforce returns a new refresh token with every access token, and the old one is no
+longer valid. Between the response and the write to the secret there is one window in which a killed
+process, or a lost response, disconnects the org: only a person can repair that (`connect`). The
+watch distinguishes that case from every other, and connects the org again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ QUIET_SECONDS = 30.0
 
 
 class CredentialsWatch:
-    """Looks at secret, published token and org whenever a refresh was killed or a response lost."""
+    """Compares secret, published token and org after each killed refresh or lost response."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
@@ -39,15 +39,15 @@ class CredentialsWatch:
         self._losses = 0
         self.kill_after: Callable[[], int] = lambda: 0
         self.lost_responses: list[Fault] = []
-        """Faults that keep a token response, with the new refresh token in it, from arriving."""
+        """Faults that lose a token response, with the new refresh token in it."""
         self.killed = 0
         self.in_the_window = 0
-        """Kills and lost responses that disconnected the org, which was then connected anew."""
+        """Kills and lost responses that disconnected the org; it was connected again."""
         self.violations: list[str] = []
         self._function.kill_after = self._pass
 
     def _pass(self) -> int:
-        """Called at each invocation: waits while `look` is at work."""
+        """Called at each invocation: waits during a comparison."""
         with self._lock:
             self._held += 1
         self._gate.wait(QUIET_SECONDS)
@@ -64,7 +64,7 @@ class CredentialsWatch:
         return sum(fault.hits for fault in self.lost_responses)
 
     def look(self) -> None:
-        """Hold new refreshes, wait for those under way, compare what is stored with what counts.
+        """Hold new refreshes, wait for those under way, compare the stored tokens with the org's.
 
         A killed one's lease is taken away afterwards, as if its time had run out.
         """
@@ -119,7 +119,7 @@ class CredentialsWatch:
         return found
 
     def _published_before_stored(self, stored: list[str]) -> str:
-        """A token that everybody uses must not be the last that can ever be got."""
+        """A published token must have its refresh token stored, or it is the last one."""
         published = self._stack.token()
         sessions = self._stack.org.oauth.sessions
         session = sessions.get(published["access_token"]) if published else None

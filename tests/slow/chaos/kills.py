@@ -1,4 +1,8 @@
-"""Kills after every step that a function takes."""
+"""Kills of a function after each of its steps.
+
+A step is a response from AWS or Salesforce: between two responses nothing changes that anybody else
+could see.
+"""
 
 from __future__ import annotations
 

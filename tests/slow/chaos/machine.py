@@ -1,7 +1,7 @@
-"""The bundle's two ways into Salesforce in one process, with trouble at each of their calls.
+"""Creation and delivery in one process, with a fault drawn for each of their calls.
 
-The other side is the sandbox's: its org without the network, its queues without HTTP. What happens
-to each call is drawn by hypothesis, which then makes a failing story short.
+Salesforce and SQS are the sandbox's, called without the network. Hypothesis draws the faults and
+shortens a story that fails.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from sandbox.org.rest import api
 from sandbox.org.sample import CLIENT_ID, INTEGRATION_USER
 from sandbox.org.trouble import Fault
 from tests.conftest import ENVIRON
-from tests.slow.chaos.audit import Whereabouts, look_around
+from tests.slow.chaos.audit import Locations, locate
 from tests.slow.chaos.requests import REFUSE_ME, set_rules
 from tests.unit.doubles import IDENTITY
 
@@ -54,11 +54,11 @@ TROUBLES = (
     "never sent",
     "refused",
     "response lost",
-    "done, but reported as failed",
+    "done, reported as failed",
     "half of it",
     "session expired",
-    "dies before",
-    "dies after",
+    "killed before",
+    "killed after",
 )
 REFUSED_KINDS = ("refused by a rule", "unknown field", "unreadable value")
 KINDS = ("lead", "case", "owned lead", *REFUSED_KINDS)
@@ -68,8 +68,8 @@ class Killed(BaseException):
     """SIGKILL: no code of the bundle may catch it."""
 
 
-class Fate:
-    """What happens to the next calls, whoever makes them; after those all is well."""
+class PlannedFaults:
+    """The faults of the next calls, in order; calls after those have none."""
 
     def __init__(self) -> None:
         self._left: list[str] = []
@@ -79,18 +79,18 @@ class Fate:
 
     def next(self) -> str:
         trouble = self._left.pop(0) if self._left else "none"
-        if trouble == "dies before":
+        if trouble == "killed before":
             raise Killed
         return trouble
 
 
-class OrgDoor(Http):
-    """The way to an org in this process."""
+class InProcessOrg(Http):
+    """HTTP client of an org in this process."""
 
-    def __init__(self, org: Org, fate: Fate) -> None:
+    def __init__(self, org: Org, faults: PlannedFaults) -> None:
         super().__init__()
         self._org = org
-        self._fate = fate
+        self._faults = faults
 
     def send(
         self,
@@ -102,9 +102,9 @@ class OrgDoor(Http):
         deadline: Deadline,
         repeatable: bool = False,
     ) -> Response:
-        trouble = self._fate.next()
+        trouble = self._faults.next()
         if trouble == "never sent":
-            raise NoConnection("nobody listens")
+            raise NoConnection("connection refused")
         if trouble == "refused":
             return Response(503, {}, HTML)
         half = trouble == "half of it"
@@ -121,21 +121,21 @@ class OrgDoor(Http):
         response = api.serve(
             self._org, method, target, lower, body or b"", trouble=locked if half else None
         )
-        if trouble == "dies after":
+        if trouble == "killed after":
             raise Killed
         if trouble == "response lost":
             raise NoResponse("the connection was reset")
-        if trouble == "done, but reported as failed":
+        if trouble == "done, reported as failed":
             return Response(503, {}, HTML)
         return Response(response.status, response.headers, response.encoded())
 
 
-class SqsDoor:
+class InProcessSqs:
     """The two operations of boto3's client that Deliver calls."""
 
-    def __init__(self, sqs: Sqs, fate: Fate) -> None:
+    def __init__(self, sqs: Sqs, faults: PlannedFaults) -> None:
         self._sqs = sqs
-        self._fate = fate
+        self._faults = faults
 
     def send_message_batch(self, **parameters: Any) -> dict[str, Any]:
         return self._call("SendMessageBatch", parameters)
@@ -144,29 +144,29 @@ class SqsDoor:
         return self._call("ChangeMessageVisibilityBatch", parameters)
 
     def _call(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        trouble = self._fate.next()
+        trouble = self._faults.next()
         if trouble == "never sent":
             raise ConnectionClosedError(endpoint_url=OUTBOX)
         if trouble == "refused":
             raise ClientError({"Error": {"Code": "ServiceUnavailable"}}, operation)
         status, result = self._sqs.handle(operation, parameters, partial=trouble == "half of it")
-        if trouble == "dies after":
+        if trouble == "killed after":
             raise Killed
-        if trouble in ("response lost", "done, but reported as failed"):
+        if trouble in ("response lost", "done, reported as failed"):
             raise ConnectionClosedError(endpoint_url=OUTBOX)
         if status != 200:
             raise ClientError({"Error": {"Code": result["__type"]}}, operation)
         return result
 
 
-class AwsDoor(Aws):
+class InProcessAws(Aws):
     """A parameter with the access token, the outbox, and RefreshToken."""
 
-    def __init__(self, org: Org, sqs: Sqs, fate: Fate) -> None:
+    def __init__(self, org: Org, sqs: Sqs, faults: PlannedFaults) -> None:
         super().__init__(http=Http(), identity=IDENTITY)
         self._org = org
         self._sqs = sqs
-        self._fate = fate
+        self._faults = faults
         self._token: AccessToken | None = None
 
     def get_parameter(self, name: str, *, deadline: Deadline) -> str | None:
@@ -179,7 +179,7 @@ class AwsDoor(Aws):
             "SendMessage", {"QueueUrl": queue_url, "MessageBody": body}
         )
         assert status == 200
-        if lost == "dies after":
+        if lost == "killed after":
             raise Killed
         if lost:
             raise AwsError("NoAnswer", "the connection was reset")
@@ -199,11 +199,11 @@ class AwsDoor(Aws):
         return {"generation": generation + 1, "refreshed": True}
 
     def _trouble(self) -> str:
-        """Raise what happens before the work is done; return what happens after it."""
-        trouble = self._fate.next()
+        """Raise a fault that comes before the work; return one that comes after it."""
+        trouble = self._faults.next()
         if trouble in ("never sent", "refused"):
             raise AwsError("ServiceUnavailable", "not now", status=400)
-        after = ("response lost", "done, but reported as failed", "dies after")
+        after = ("response lost", "done, reported as failed", "killed after")
         return trouble if trouble in after else ""
 
 
@@ -211,10 +211,10 @@ troubles = st.lists(st.sampled_from(TROUBLES), max_size=8)
 
 
 class Story(RuleBasedStateMachine):
-    """Callers ask, messages are delivered in any order and any number of times, all may fail."""
+    """Requests, and deliveries in any order and any number of times; any call may fail."""
 
     held = Bundle("held")
-    """Messages that some delivery has received and not looked at yet."""
+    """Messages that a delivery has received and not processed yet."""
 
     changed: ClassVar[Mapping[str, str]] = {}
     """Variables of the functions' environment that differ from the template's."""
@@ -224,7 +224,7 @@ class Story(RuleBasedStateMachine):
         self.org = Org.sample()
         set_rules(self.org)
         self.org.clear_duplicate_rule("Lead")
-        self.fate = Fate()
+        self.faults = PlannedFaults()
         self.sqs = Sqs(region="eu-west-1", account="1", base_url=lambda: "http://localhost")
         for name in ("Outbox", "Rejected"):
             self.sqs.handle("CreateQueue", {"QueueName": name, "Attributes": {}})
@@ -235,13 +235,13 @@ class Story(RuleBasedStateMachine):
         self.accepted: set[int] = set()
         self.removed: set[int] = set()
         self.in_hand: list[list[dict[str, Any]]] = []
-        self.aws = AwsDoor(self.org, self.sqs, self.fate)
+        self.aws = InProcessAws(self.org, self.sqs, self.faults)
         self.new_environment()
 
     @rule()
     def new_environment(self) -> None:
         """Lambda ends one and begins another: nothing is in memory."""
-        telemetry, http = Telemetry(), OrgDoor(self.org, self.fate)
+        telemetry, http = Telemetry(), InProcessOrg(self.org, self.faults)
         salesforce = Salesforce(http=http, settings=self.settings)
         sessions = Sessions(aws=self.aws, settings=self.settings)
         self.creator = RecordCreator(
@@ -254,7 +254,7 @@ class Story(RuleBasedStateMachine):
         self.delivery = Delivery(
             salesforce=salesforce,
             sessions=sessions,
-            sqs=SqsDoor(self.sqs, self.fate),
+            sqs=InProcessSqs(self.sqs, self.faults),
             settings=self.settings,
             telemetry=telemetry,
         )
@@ -262,20 +262,20 @@ class Story(RuleBasedStateMachine):
     # Callers
 
     @rule(kind=st.sampled_from(KINDS), troubles=troubles, at_once=st.booleans())
-    def ask(self, kind: str, troubles: list[str], at_once: bool) -> None:
+    def request_record(self, kind: str, troubles: list[str], at_once: bool) -> None:
         number = len(self.kinds) + 1
         self.kinds[number] = kind
-        self._ask(number, troubles, at_once=at_once)
+        self._create(number, troubles, at_once=at_once)
 
     @precondition(lambda self: self.kinds)
     @rule(data=st.data(), troubles=troubles)
-    def ask_again(self, data: st.DataObject, troubles: list[str]) -> None:
+    def repeat_request(self, data: st.DataObject, troubles: list[str]) -> None:
         number = data.draw(st.sampled_from(sorted(self.kinds)))
         if number not in self.removed:  # a key lasts as long as its record
-            self._ask(number, troubles, at_once=True)
+            self._create(number, troubles, at_once=True)
 
-    def _ask(self, number: int, troubles: list[str], *, at_once: bool) -> None:
-        self.fate.set(troubles)
+    def _create(self, number: int, troubles: list[str], *, at_once: bool) -> None:
+        self.faults.set(troubles)
         try:
             outcome = self.creator.create(
                 self._record(number),
@@ -287,7 +287,7 @@ class Story(RuleBasedStateMachine):
             self.new_environment()
             return
         finally:
-            self.fate.set([])
+            self.faults.set([])
         if outcome.name != "not_kept":
             self.accepted.add(number)
 
@@ -310,7 +310,7 @@ class Story(RuleBasedStateMachine):
 
     @rule(target=held, most=st.integers(1, 30))
     def receive(self, most: int) -> list[dict[str, Any]]:
-        """SQS may hand out what somebody else is still at work on."""
+        """SQS may deliver a message that another invocation is still working on."""
         self.sqs.let_time_pass(OUTBOX)
         messages: list[dict[str, Any]] = []
         while len(messages) < most:
@@ -338,16 +338,16 @@ class Story(RuleBasedStateMachine):
     def deliver(
         self, messages: list[dict[str, Any]], troubles: list[str], acknowledged: bool
     ) -> None:
-        """Not acknowledged: done, but SQS does not learn of it."""
+        """Not acknowledged: the work is done, but the messages are not deleted from the queue."""
         self.in_hand.remove(messages)
-        self.fate.set(troubles)
+        self.faults.set(troubles)
         try:
             result = self.delivery.run({"Records": messages}, seconds=120)
         except Killed:
             self.new_environment()
             return
         finally:
-            self.fate.set([])
+            self.faults.set([])
         kept = {failure["itemIdentifier"] for failure in result["batchItemFailures"]}
         if acknowledged:
             for message in messages:
@@ -371,8 +371,8 @@ class Story(RuleBasedStateMachine):
 
     @precondition(lambda self: self.org.store["Lead"].live)
     @rule(data=st.data())
-    def somebody_deletes_a_lead(self, data: st.DataObject) -> None:
-        """Ten minutes after it came, and nobody is at work on it."""
+    def a_user_deletes_a_lead(self, data: st.DataObject) -> None:
+        """Ten minutes after it was created, and no delivery is working on it."""
         live = self.look().live
         busy = {
             number
@@ -399,10 +399,8 @@ class Story(RuleBasedStateMachine):
 
     # What always holds
 
-    def look(self) -> Whereabouts:
-        return look_around(
-            self.org, outbox=self.sqs.bodies(OUTBOX), rejected=self.sqs.bodies(REJECTED)
-        )
+    def look(self) -> Locations:
+        return locate(self.org, outbox=self.sqs.bodies(OUTBOX), rejected=self.sqs.bodies(REJECTED))
 
     @invariant()
     def nothing_is_lost(self) -> None:
@@ -414,7 +412,7 @@ class Story(RuleBasedStateMachine):
         assert seen.twice() == [] and not seen.keys_twice
 
     @invariant()
-    def nobody_is_condemned_for_others(self) -> None:
+    def no_record_is_rejected_because_of_others(self) -> None:
         for number, envelopes in self.look().rejected.items():
             assert self.kinds[number] in REFUSED_KINDS, json.dumps(envelopes)
 

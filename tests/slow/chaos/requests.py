@@ -1,7 +1,7 @@
-"""What callers want made: leads and cases of every kind, some of which Salesforce will not take.
+"""The records that callers request: leads and cases of every kind, some of which are refused.
 
-Each has a mark (`#17#`) in its text, by which it is found again wherever it is: the checks of this
-suite must not depend on the key that the bundle itself uses.
+Each has a mark (`#17#`) in its text, by which it is found in every place: the checks of this suite
+must not depend on the key that the bundle itself uses.
 """
 
 from __future__ import annotations
@@ -17,43 +17,43 @@ from urllib.parse import urlencode
 from sandbox.org.org import Org
 from sandbox.org.sample import SALES_USER
 
-Fate = Literal["made", "refused", "one of a pair"]
+Expected = Literal["made", "refused", "one of a pair"]
 
 _MARK = re.compile(r"#(\d+)#")
 REFUSE_ME = "refuse me"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
-    """One record that a caller wants made; it may be sent more than once."""
+class RecordRequest:
+    """One record to create; the request may be sent more than once."""
 
     number: int
     path: str
-    """With a query, perhaps."""
+    """May include a query string."""
     headers: Mapping[str, str]
     body: Mapping[str, Any]
     object: Literal["Lead", "Case"] = "Lead"
     as_form: bool = False
-    """Sent as an HTML form is, not as JSON."""
-    fate: Fate = "made"
-    """`refused`: Salesforce never takes it. `one of a pair`: a duplicate rule takes the first."""
+    """Sent as an HTML form instead of JSON."""
+    expected: Expected = "made"
+    """`refused`: by Salesforce. `one of a pair`: a duplicate rule accepts only the first."""
     code: str = ""
     """The errorCode of the refusal."""
     pair: int = 0
 
     @property
     def content(self) -> dict[str, Any] | str:
-        """The body as it is sent; `headers` say what it is."""
+        """The body as it is sent; its type is in `headers`."""
         return urlencode(_flat(self.body)) if self.as_form else dict(self.body)
 
     @property
     def inline(self) -> bool:
-        """Whether every response is to have the status 200."""
+        """Whether every response should have the status 200."""
         return "errors=inline" in self.path
 
     @property
     def envelope(self) -> str:
-        """The message that waits in the outbox where Salesforce could not take it at once."""
+        """The message in the outbox if Salesforce is not available."""
         return json.dumps(
             {
                 "v": 1,
@@ -87,22 +87,24 @@ def set_rules(org: Org) -> None:
     """A validation rule on both objects and a duplicate rule: they run before the unique index."""
     for name in ("Lead", "Case"):
         org.add_validation_rule(
-            name, lambda record: REFUSE_ME in (record.get("Description") or ""), "Not like this."
+            name,
+            lambda record: REFUSE_ME in (record.get("Description") or ""),
+            "Refused by the rule.",
         )
     org.set_duplicate_rule("Lead")
 
 
-def make_requests(count: int, *, random: Random, org: Org) -> list[Request]:
-    """So many requests of all kinds, the first one with the number 1."""
+def make_requests(count: int, *, random: Random, org: Org) -> list[RecordRequest]:
+    """Requests of all kinds, numbered from 1."""
     owner = org.oauth.user(SALES_USER)
     assert owner is not None
     return [_request(number, random, owner["Id"]) for number in range(1, count + 1)]
 
 
-def plain_leads(count: int) -> list[Request]:
-    """Leads without any peculiarity."""
+def plain_leads(count: int) -> list[RecordRequest]:
+    """Leads with nothing special about them."""
     return [
-        Request(
+        RecordRequest(
             number=number,
             path="/leads",
             headers={"Idempotency-Key": f"request-{number}"},
@@ -112,7 +114,9 @@ def plain_leads(count: int) -> list[Request]:
     ]
 
 
-def with_repeats(requests: Iterable[Request], *, random: Random, share: float) -> list[Request]:
+def with_repeats(
+    requests: Iterable[RecordRequest], *, random: Random, share: float
+) -> list[RecordRequest]:
     """The same in the order in which they are sent, with some sent again soon or much later."""
     timed = [(float(at), request) for at, request in enumerate(requests)]
     for at, request in list(timed):
@@ -121,7 +125,7 @@ def with_repeats(requests: Iterable[Request], *, random: Random, share: float) -
     return [request for _, request in sorted(timed, key=lambda one: one[0])]
 
 
-def _request(number: int, random: Random, owner_id: str) -> Request:
+def _request(number: int, random: Random, owner_id: str) -> RecordRequest:
     text = f"#{number}# " + random.choice(("hello", "Où est ma commande ?", "価格 🙂", "x" * 900))
     key = random.choice(
         (f"request-{number}", f"wamid.HBgL{number}QUE/Rg==", f"Flow {number} / retry")
@@ -139,10 +143,10 @@ def _request(number: int, random: Random, owner_id: str) -> Request:
     inline = "?errors=inline" if random.random() < 0.1 else ""
     as_form = random.random() < 0.1
 
-    def made(path: str, body: Mapping[str, Any], **more: Any) -> Request:
+    def made(path: str, body: Mapping[str, Any], **more: Any) -> RecordRequest:
         more.setdefault("object", "Case" if path == "/cases" else "Lead")
         content = {"Content-Type": "application/x-www-form-urlencoded"} if as_form else {}
-        return Request(
+        return RecordRequest(
             number=number,
             path=path + inline,
             headers={**headers, **content},
@@ -151,8 +155,8 @@ def _request(number: int, random: Random, owner_id: str) -> Request:
             **more,
         )
 
-    def refused(body: Mapping[str, Any], code: str, path: str = "/leads") -> Request:
-        return made(path, body, fate="refused", code=code)
+    def refused(body: Mapping[str, Any], code: str, path: str = "/leads") -> RecordRequest:
+        return made(path, body, expected="refused", code=code)
 
     # Every kind is as likely as its weight says; the order does not matter.
     kinds: tuple[tuple[int, Any], ...] = (
@@ -177,13 +181,13 @@ def _request(number: int, random: Random, owner_id: str) -> Request:
             lambda: made(
                 "/leads",
                 {**lead, "Phone": _phone(10**8 + number // 40)},
-                fate="one of a pair",
+                expected="one of a pair",
                 pair=number // 40,
             ),
         ),
     )
     (make,) = random.choices([kind for _, kind in kinds], weights=[weight for weight, _ in kinds])
-    request: Request = make()
+    request: RecordRequest = make()
     return request
 
 
@@ -191,7 +195,7 @@ _VALIDATION = "FIELD_CUSTOM_VALIDATION_EXCEPTION"
 
 
 def _flat(body: Mapping[str, Any], within: str = "") -> dict[str, Any]:
-    """As forms say it: bird.channel=whatsapp."""
+    """As in a form: bird.channel=whatsapp."""
     flat: dict[str, Any] = {}
     for name, value in body.items():
         inner = isinstance(value, Mapping)

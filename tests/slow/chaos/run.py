@@ -1,4 +1,4 @@
-"""One run: callers, incidents and the checks, from a quiet stack to a quiet stack."""
+"""One run: callers, faults and the checks, from a quiet stack to a quiet stack."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from random import Random
 from bridge.delivery.outbox import Envelope
 from sandbox.org.sample import CLIENT_ID
 from sandbox.stack import Stack
-from tests.slow.chaos.audit import Findings, Whereabouts, look_around_stack
+from tests.slow.chaos.audit import Findings, Locations, locate_in_stack
 from tests.slow.chaos.callers import Callers
 from tests.slow.chaos.credentials import CredentialsWatch
-from tests.slow.chaos.incidents import KINDS, Faults, Incident, Incidents
-from tests.slow.chaos.log import Log
+from tests.slow.chaos.faults import SCENARIOS, FaultContext, FaultSchedule, Scenario
+from tests.slow.chaos.request_log import RequestLog
 from tests.slow.chaos.requests import make_requests, mark_of, set_rules, with_repeats
 
 PARAMETERS = {"ThrottleRate": "150", "ThrottleBurst": "40", "ResponseBudgetSeconds": "3"}
@@ -35,12 +35,12 @@ class Plan:
     seed: int
     rate: float = 80.0
     """Requests a second."""
-    incident_seconds: float = 0.8
-    incidents: Sequence[Incident] = KINDS
+    scenario_seconds: float = 0.8
+    scenarios: Sequence[Scenario] = SCENARIOS
     quiet_moments: int = 1
     """How often everything pauses, and somebody deletes records in Salesforce."""
     repeats: float = 0.12
-    """The share of requests that are sent again although they had a response."""
+    """The share of requests that are sent again after a final response."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     folders: Mapping[str, Path] = field(default_factory=dict)
     patience_seconds: float = 90.0
@@ -76,7 +76,7 @@ class Run:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._findings = Findings()
-        self._log = Log()
+        self._log = RequestLog()
         self._removed: set[int] = set()
         self._aged: set[int] = set()
         self._left_moments = plan.quiet_moments
@@ -84,7 +84,7 @@ class Run:
         self._audits = 0
 
     def go(self) -> Report:
-        """Do it all; the report says what was wrong."""
+        """Carry out the plan and report what was wrong."""
         plan = self._plan
         begun = time.monotonic()
         with Stack(
@@ -102,42 +102,44 @@ class Run:
             requests = make_requests(plan.records, random=random, org=stack.org)
             jobs = with_repeats(requests, random=random, share=plan.repeats)
             self._watch = CredentialsWatch(stack)
-            faults = Faults(stack, random=Random(random.random()), watch=self._watch)
-            self._incidents = Incidents(faults, plan.incidents, seconds=plan.incident_seconds)
+            context = FaultContext(stack, random=Random(random.random()), watch=self._watch)
+            self._faults = FaultSchedule(
+                context, plan.scenarios, scenario_seconds=plan.scenario_seconds
+            )
             self._callers = Callers(
                 stack, self._log, jobs, rate=plan.rate, random=Random(random.random())
             )
             self._random = Random(random.random())
             self._callers.start()
             try:
-                self._keep_going(len(jobs))
+                self._run_faults(len(jobs))
             finally:
                 self._callers.stop()
-                self._incidents.calm()
-            all_sent = time.monotonic() - begun
+                self._faults.calm()
+            answered = time.monotonic() - begun
             self._watch.look()
             self._drain()
             drained = time.monotonic() - begun
             replayed = self._replay_the_aged()
-            seen = look_around_stack(stack)
+            seen = locate_in_stack(stack)
             self._findings.check_end(
                 self._log, seen, removed=self._removed, aged=self._aged - replayed
             )
             self._check_the_rest()
             done = time.monotonic() - begun
-            seconds = f"{all_sent:.0f}, {drained:.0f}, {done:.0f}"
+            seconds = f"{answered:.0f}, {drained:.0f}, {done:.0f}"
             return self._report(seen, len(jobs), len(replayed), seconds)
 
     # While it lasts
 
-    def _keep_going(self, jobs: int) -> None:
+    def _run_faults(self, jobs: int) -> None:
         time_passes_at = audit_at = 0.0
         while not self._callers.done:
             now = time.monotonic()
-            self._incidents.tick()
+            self._faults.tick()
             self._watch.tick()
-            # The last requests wait for the last kind of incident.
-            self._callers.limit = int(jobs * min(1.0, self._incidents.share_seen + 0.1))
+            # The last requests wait for the last scenario.
+            self._callers.limit = int(jobs * min(1.0, self._faults.share_seen + 0.1))
             if now > time_passes_at:
                 self._stack.let_time_pass()
                 time_passes_at = now + self._random.uniform(0.4, 1.2)
@@ -155,12 +157,12 @@ class Run:
 
     def _audit(self) -> None:
         accepted = self._log.accepted()
-        self._findings.check_promises(look_around_stack(self._stack), accepted)
+        self._findings.check_promises(locate_in_stack(self._stack), accepted)
         self._audits += 1
 
     def _age_what_waits(self) -> None:
         """Once, when enough waits: a week and half a day pass for what is in the outbox."""
-        waiting = look_around_stack(self._stack).waiting
+        waiting = locate_in_stack(self._stack).waiting
         if len(waiting) < 5:
             return
         self._aging_done = True
@@ -179,7 +181,7 @@ class Run:
         """
         stack = self._stack
         self._callers.pause()
-        self._incidents.calm()
+        self._faults.calm()
         stack.poller.pause()
         until = time.monotonic() + 30
         while any(function.busy for function in stack.functions.values()):
@@ -191,7 +193,7 @@ class Run:
         with queue.lock:
             for message in queue.messages.values():
                 message.sent_at = min(message.sent_at, young)
-        seen = look_around_stack(stack)
+        seen = locate_in_stack(stack)
         quiet = set(self._log.quiet_numbers()) - self._log.given_up
         # Rather those of which a message still waits: a retried call, or a lost response.
         candidates = sorted(set(seen.live) & quiet, key=lambda number: number not in seen.waiting)
@@ -242,9 +244,9 @@ class Run:
             logs = self._stack.logs(name)
             for sign in ("unexpected_error", "Traceback"):
                 if sign in logs and name != "refresh_token":
-                    others.append(f"{name} says {sign}: {_around(logs, sign)}")
+                    others.append(f"{name} logs {sign}: {_around(logs, sign)}")
 
-    def _report(self, seen: Whereabouts, jobs: int, replayed: int, seconds: str) -> Report:
+    def _report(self, seen: Locations, jobs: int, replayed: int, seconds: str) -> Report:
         accepted = self._log.accepted()
         journal = self._stack.org.journal
         functions = self._stack.functions
@@ -254,8 +256,8 @@ class Run:
         counts: dict[str, int | float | str] = {
             "records": self._plan.records,
             "sent, some of them again": jobs,
-            "calls of the API": self._log.calls,
-            "statuses": statuses,
+            "attempts": self._log.attempts,
+            "responses": statuses,
             "accepted": len(accepted),
             "never accepted": len(self._log.given_up - set(accepted)),
             "in Salesforce": len(seen.live),
@@ -271,9 +273,9 @@ class Run:
             "disconnected in the one window": self._watch.in_the_window,
             "API calls": journal.count("(POST|GET) /(sobjects|composite|query)"),
             "calls of many": journal.count("POST /composite/sobjects"),
-            "incidents": sum(self._incidents.seen.values()),
-            "kinds of incident": len(self._incidents.seen),
-            "seconds until sent, delivered, replayed": seconds,
+            "faults": sum(self._faults.seen.values()),
+            "kinds of fault": len(self._faults.seen),
+            "seconds till answered, delivered, replayed": seconds,
         }
         return Report(
             plan=self._plan, findings=self._findings, accepted=len(accepted), counts=counts

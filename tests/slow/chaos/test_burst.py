@@ -9,8 +9,8 @@ import pytest
 
 from sandbox.stack import Response, Stack
 from tests.conftest import PATIENT
-from tests.slow.chaos.audit import look_around_stack
-from tests.slow.chaos.requests import Request, plain_leads
+from tests.slow.chaos.audit import locate_in_stack
+from tests.slow.chaos.requests import RecordRequest, plain_leads
 
 CALLERS = 64
 REQUESTS = 2_000
@@ -26,7 +26,7 @@ def test_a_burst_during_an_outage_is_queued_in_time_and_delivered_in_few_calls()
         budget = float(stack.function_environment("create_lead")["RESPONSE_BUDGET_SECONDS"])
         requests = plain_leads(REQUESTS)
 
-        def send(request: Request) -> tuple[Response, float]:
+        def send(request: RecordRequest) -> tuple[Response, float]:
             begun = time.monotonic()
             response = stack.request("POST", request.path, request.content, headers=request.headers)
             return response, time.monotonic() - begun
@@ -39,7 +39,7 @@ def test_a_burst_during_an_outage_is_queued_in_time_and_delivered_in_few_calls()
         longest = max(seconds for _, seconds in responses)
         assert [(one.status, one.body) for one, _ in responses if one.status != 202] == []
         assert longest < budget
-        assert len(look_around_stack(stack).waiting) == REQUESTS
+        assert len(locate_in_stack(stack).waiting) == REQUESTS
 
         before = stack.org.journal.count("(POST|GET) /(sobjects|composite|query)")
         begun = time.monotonic()
@@ -47,7 +47,7 @@ def test_a_burst_during_an_outage_is_queued_in_time_and_delivered_in_few_calls()
         drain_seconds = time.monotonic() - begun
         calls = stack.org.journal.count("(POST|GET) /(sobjects|composite|query)") - before
 
-        seen = look_around_stack(stack)
+        seen = locate_in_stack(stack)
         print(
             f"\nBurst: {REQUESTS:,} x 202 in {burst_seconds:.1f} s, the slowest after "
             f"{longest:.2f} s; delivered in {drain_seconds:.1f} s by {calls} API calls"

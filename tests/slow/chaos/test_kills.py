@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from sandbox.stack import Stack
-from tests.slow.chaos.audit import look_around_stack
+from tests.slow.chaos.audit import locate_in_stack
 from tests.slow.chaos.conftest import LONG
 from tests.slow.chaos.requests import plain_leads
 
@@ -56,12 +56,12 @@ def test_killed_at_any_moment_deliver_loses_none_and_doubles_none(
             if random.random() < 0.25:
                 shots += stack.kill("deliver")
             stack.let_time_pass()
-            seen = look_around_stack(stack)
+            seen = locate_in_stack(stack)
             assert len(seen.kept) == messages
             assert seen.twice() == [] and not seen.keys_twice
         stack.poller.pause()
 
-        seen = look_around_stack(stack)
+        seen = locate_in_stack(stack)
         print(
             f"\nKills: {messages:,} messages delivered in {time.monotonic() - begun:.1f} s by "
             f"{deliver.invocations} invocations, of which {deliver.crashes} were killed "

@@ -14,7 +14,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from sandbox.org.sample import CLIENT_ID
 from sandbox.stack import Stack
-from tests.slow.chaos import incidents
+from tests.slow.chaos import faults
 from tests.slow.chaos.kills import kill_refreshes
 from tests.slow.chaos.machine import Story
 from tests.slow.chaos.run import PARAMETERS, Plan, Run
@@ -43,21 +43,21 @@ def small(seed: int, **what: object) -> Plan:
     options: dict[str, object] = {
         "records": 250,
         "rate": 60.0,
-        "incident_seconds": 1.0,
+        "scenario_seconds": 1.0,
         "quiet_moments": 0,
         "patience_seconds": 30.0,
     }
     return Plan(seed=seed, **{**options, **what})  # type: ignore[arg-type]
 
 
-LOST_RESPONSES = (incidents.reset_after, incidents.done_but_reported_as_failed)
-OUTAGES = (incidents.nobody_listens, incidents.functions_die)
+LOST_RESPONSES = (faults.reset_after, faults.done_but_reported_as_failed)
+OUTAGES = (faults.connections_are_refused, faults.functions_are_killed)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_the_incidents_of_the_mutants_harm_nothing_that_is_not_broken(seed: int) -> None:
-    report = Run(small(seed, records=150, incidents=(*LOST_RESPONSES, *OUTAGES))).go()
+def test_the_faults_of_the_mutants_harm_nothing_that_is_not_broken(seed: int) -> None:
+    report = Run(small(seed, records=150, scenarios=(*LOST_RESPONSES, *OUTAGES))).go()
 
     assert report.findings.all == [], report.table()
 
@@ -65,15 +65,15 @@ def test_the_incidents_of_the_mutants_harm_nothing_that_is_not_broken(seed: int)
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_without_the_idempotency_key_records_are_made_twice(seed: int) -> None:
-    report = Run(small(seed, incidents=LOST_RESPONSES, parameters={"ExternalIdField": ""})).go()
+    report = Run(small(seed, scenarios=LOST_RESPONSES, parameters={"ExternalIdField": ""})).go()
 
     assert len(report.findings.twice) >= 5, report.table()
 
 
-def outage_until_deliver_has_tried(faults: incidents.Faults) -> None:
+def outage_until_deliver_has_tried(context: faults.FaultContext) -> None:
     """However busy the machine is, what was queued in the outage is delivered in it, and fails."""
-    incidents.nobody_listens(faults)
-    deliver = faults.stack.functions["deliver"]
+    faults.connections_are_refused(context)
+    deliver = context.stack.functions["deliver"]
     before, until = deliver.invocations, time.monotonic() + 10
     while (deliver.invocations < before + 2 or deliver.busy) and time.monotonic() < until:
         time.sleep(0.02)
@@ -101,7 +101,7 @@ def test_acknowledged_before_it_is_sent_a_record_is_lost(seed: int, tmp_path: Pa
             "            )\n",
         ),
     )
-    plan = small(seed, incidents=(outage_until_deliver_has_tried,), folders={"deliver": hasty})
+    plan = small(seed, scenarios=(outage_until_deliver_has_tried,), folders={"deliver": hasty})
     report = Run(plan).go()
 
     assert len(report.findings.lost) >= 5, report.table()

@@ -1,8 +1,7 @@
 """Each function killed between any two of its steps: nothing is lost, nothing made twice.
 
-A step is a response that has come from AWS or Salesforce: between two of them nothing changes that
-anybody else could see. Each test begins with a kill after the first one and goes on until the
-function reaches its end alive, so that no step can be forgotten.
+Each test begins with a kill after the first step and goes on until the function ends alive, so that
+no step is left out.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ import pytest
 
 from sandbox.org.sample import CLIENT_ID
 from sandbox.stack import Stack
-from tests.slow.chaos.audit import Findings, look_around_stack
+from tests.slow.chaos.audit import Findings, locate_in_stack
 from tests.slow.chaos.kills import kill_refreshes, steps
-from tests.slow.chaos.log import ACCEPTED, Log
-from tests.slow.chaos.requests import REFUSE_ME, Request, set_rules
+from tests.slow.chaos.request_log import ACCEPTED, RequestLog
+from tests.slow.chaos.requests import REFUSE_ME, RecordRequest, set_rules
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +40,7 @@ def _quiet(stack: Stack) -> Iterator[None]:
     stack.aws.heal()
 
 
-def numbered(request: Request, number: int, *, text: str = "") -> Request:
+def numbered(request: RecordRequest, number: int, *, text: str = "") -> RecordRequest:
     return replace(
         request,
         number=number,
@@ -50,8 +49,8 @@ def numbered(request: Request, number: int, *, text: str = "") -> Request:
     )
 
 
-LEAD = Request(number=0, path="/leads", headers={}, body={"LastName": "Okafor"})
-CASE = Request(number=0, path="/cases", headers={}, body={"Subject": "Broken"}, object="Case")
+LEAD = RecordRequest(number=0, path="/leads", headers={}, body={"LastName": "Okafor"})
+CASE = RecordRequest(number=0, path="/cases", headers={}, body={"Subject": "Broken"}, object="Case")
 
 
 def refused_by_salesforce(stack: Stack) -> None:
@@ -69,7 +68,7 @@ def locked(stack: Stack) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(
-    "name, wanted, text, prepare",
+    "name, record, text, prepare",
     [
         ("create_lead", LEAD, "", cold_and_expired),
         ("create_lead", LEAD, REFUSE_ME, refused_by_salesforce),
@@ -77,24 +76,24 @@ def locked(stack: Stack) -> None:
     ],
     ids=["a lead with an expired session", "a lead that is refused", "a case on locked rows"],
 )
-def test_a_caller_whose_function_dies_at_any_step_asks_again_and_is_served_once(
-    stack: Stack, name: str, wanted: Request, text: str, prepare: Callable[[Stack], None]
+def test_a_caller_whose_function_dies_at_any_step_repeats_and_is_served_once(
+    stack: Stack, name: str, record: RecordRequest, text: str, prepare: Callable[[Stack], None]
 ) -> None:
-    function, log, findings = stack.functions[name], Log(), Findings()
+    function, log, findings = stack.functions[name], RequestLog(), Findings()
     deaths = 0
     for number, step in enumerate(steps(), 1):
-        request = numbered(wanted, number, text=text)
+        sent = numbered(record, number, text=text)
         prepare(stack)
         function.recycle()
         function.kill_after = lambda step=step: step
-        died = stack.request("POST", request.path, request.content, headers=request.headers)
+        died = stack.request("POST", sent.path, sent.content, headers=sent.headers)
         function.kill_after = None
         if died.status in ACCEPTED:
             break
         deaths += 1
-        assert died.status == 502  # what API Gateway says of a function that died
-        again = stack.request("POST", request.path, request.content, headers=request.headers)
-        assert log.note(request, again) in ACCEPTED
+        assert died.status == 502  # what API Gateway returns when a function dies
+        again = stack.request("POST", sent.path, sent.content, headers=sent.headers)
+        assert log.add(sent, again) in ACCEPTED
         stack.org.trouble.clear()
     else:
         pytest.fail("it always dies")
@@ -102,7 +101,7 @@ def test_a_caller_whose_function_dies_at_any_step_asks_again_and_is_served_once(
     stack.org.trouble.clear()
     assert deaths >= 2
     stack.drain()
-    seen = look_around_stack(stack)
+    seen = locate_in_stack(stack)
     findings.check_promises(seen, log.accepted())
     assert findings.all == []
     assert len(log.accepted()) == deaths
@@ -136,7 +135,7 @@ def test_a_delivery_that_dies_at_any_step_loses_nothing_and_doubles_nothing(stac
         stack.deliver_once()
         function.kill_after = None
         stack.org.trouble.clear()
-        seen = look_around_stack(stack)
+        seen = locate_in_stack(stack)
         assert sent <= seen.kept, f"lost after step {step}: {sorted(sent - seen.kept)}"
         assert seen.twice() == [] and not seen.keys_twice, f"twice after step {step}"
         if function.crashes == crashes:
@@ -148,7 +147,7 @@ def test_a_delivery_that_dies_at_any_step_loses_nothing_and_doubles_nothing(stac
 
     assert deaths >= 8
     stack.drain()
-    seen = look_around_stack(stack)
+    seen = locate_in_stack(stack)
     good = {number for number in sent if number % 6 not in (5, 0)}
     assert set(seen.live) == good
     assert set(seen.rejected) == sent - good

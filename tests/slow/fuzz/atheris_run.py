@@ -80,10 +80,10 @@ def change(data: bytes, max_size: int, seed: int) -> bytes:
         for start in starts[:3]:
             try:
                 value, end = json.JSONDecoder().raw_decode(text, start)
-                said = json.dumps(_changed(value, chance), ensure_ascii=chance.random() < 0.9)
+                changed = json.dumps(_changed(value, chance), ensure_ascii=chance.random() < 0.9)
             except (ValueError, RecursionError):
                 continue
-            made = text[:start] + said + text[end:]
+            made = text[:start] + changed + text[end:]
             return made.encode("utf-8", "replace")[:max_size]
     return bytes(atheris.Mutate(data, max_size))
 

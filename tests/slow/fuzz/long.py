@@ -35,9 +35,9 @@ def fuzz(name: str, minutes: float) -> bool:
             stderr=subprocess.STDOUT,
             check=False,
         )
-    said = log.read_text(encoding="utf-8", errors="replace")
-    runs = re.findall(r"^stat::number_of_executed_units: (\d+)", said, re.MULTILINE)
-    covered = re.findall(r"cov: (\d+)", said)
+    output = log.read_text(encoding="utf-8", errors="replace")
+    runs = re.findall(r"^stat::number_of_executed_units: (\d+)", output, re.MULTILINE)
+    covered = re.findall(r"cov: (\d+)", output)
     print(
         f"{int(runs[-1]) if runs else 0:,} executions, {covered[-1] if covered else '?'} branches",
         end="",
@@ -64,10 +64,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make fuzz")
     parser.add_argument("minutes", type=float, metavar="MINUTES")
     parser.add_argument("names", nargs="*", metavar="TARGET")
-    asked = parser.parse_args()
-    if unknown := ", ".join(set(asked.names) - set(TARGETS)):
+    options = parser.parse_args()
+    if unknown := ", ".join(set(options.names) - set(TARGETS)):
         parser.error(f"{unknown} is none of {', '.join(TARGETS)}")
-    found = [name for name in asked.names or TARGETS if not fuzz(name, asked.minutes)]
+    found = [name for name in options.names or TARGETS if not fuzz(name, options.minutes)]
     print(f"What was learned and what crashed is in {FOLDER.relative_to(ROOT)}/")
     return 1 if found else 0
 

@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from bridge.http import NoConnection, NoResponse, Response
-from tests.slow.fuzz.entry_points import Happening
+from tests.slow.fuzz.harness import Happening
 from tests.unit.doubles import KEY
 
 FUZZ = hypothesis_settings(
@@ -84,13 +84,13 @@ parts = st.fixed_dictionaries(
         "body": values | entries | st.lists(entries, max_size=2),
     }
 )
-said_by_salesforce = (
+salesforce_bodies = (
     values
     | entries
     | st.lists(entries, max_size=3)
     | st.fixed_dictionaries({"compositeResponse": st.lists(parts, max_size=3) | values})
     | st.fixed_dictionaries({"records": st.lists(entries, max_size=2) | values})
-).map(lambda said: json.dumps(said).encode())
+).map(lambda value: json.dumps(value).encode())
 answers = st.builds(
     Response,
     st.sampled_from([200, 201, 204, 300, 302, 400, 401, 403, 404, 405, 409, 415, 429, 500, 503]),
@@ -98,7 +98,7 @@ answers = st.builds(
         st.sampled_from(["Sforce-Limit-Info", "Location", "x-sfdc-request-id"]),
         texts | st.sampled_from(["api-usage=1/0", "api-usage=" + "9" * 5000 + "/1"]),
     ),
-    said_by_salesforce
+    salesforce_bodies
     | st.binary(max_size=40)
     | st.sampled_from([b"<html>", b"[" * 100_000, b'{"id": ' + b"[" * 300 + b"]" * 300 + b"}"]),
 )

@@ -1,18 +1,18 @@
-"""Bytes for one entry point: what atheris fuzzes, and what every seed is played through.
+"""Bytes in, one function's handler called: what atheris fuzzes and every seed is tested with.
 
 The bytes are text that a person can read and write, so that a crash's file says what happened and
-a seed is written by hand. Parts are told apart by a line of their own:
+a seed is written by hand. Parts are separated by a line of their own:
 
     POST /leads?errors=inline         a request: first line, headers, an empty line, the body
     content-type: application/json
 
     {"LastName": "Berg"}
-    ====                              after it, a response of Salesforce: status, headers, body
+    ====                              after it, an answer of Salesforce's: status, headers, body
     201
     Sforce-Limit-Info: api-usage=1/100
 
     {"id": "00Q8d0000000001AAA"}
-    ----                              another response, or another message
+    ----                              another answer, or another message
 
 `python -m tests.slow.fuzz.atheris_run TARGET` fuzzes one of them; without atheris they are plain
 functions that raise where something is wrong.
@@ -47,7 +47,7 @@ from cli.commands.rejected import _show, _table
 from cli.rejected.queue import Message
 from cli.rejected.records import Rejection, export_line
 from cli.terminal import Terminal
-from tests.slow.fuzz.entry_points import ID, Clock, Happening, MadeUp, Stand, deliver, refresh
+from tests.slow.fuzz.harness import ID, Clock, Happening, MadeUp, Stand, deliver, refresh
 from tests.unit.doubles import KEY, SmallOrg
 
 FOREVER = Happening(NoResponse("broke off"))
@@ -136,24 +136,24 @@ def api_event(data: bytes) -> None:
     if event is None:
         event = _event(text)
     path = event.get("path") if isinstance(event, dict) else None
-    status, said = _stand(path if isinstance(path, str) else "", SmallOrg()).answer(event)
-    assert status < 500, said
+    status, payload = _stand(path if isinstance(path, str) else "", SmallOrg()).answer(event)
+    assert status < 500, payload
 
 
 def form_body(data: bytes) -> None:
     """A body of a form, posted as one."""
     event = _event("POST /leads\ncontent-type: application/x-www-form-urlencoded\n\n")
     stand = Stand("Lead", SmallOrg())
-    status, said = stand.answer({**event, "body": _text(data)})
-    assert status < 500, said
+    status, payload = stand.answer({**event, "body": _text(data)})
+    assert status < 500, payload
 
 
 def bird_context(data: bytes) -> None:
     """What Bird says of a message: as `bird`, and as the whole body in one of Bird's own shapes."""
     text = _text(data)
     for path, body in (("/leads", f'{{"bird": {text}}}'), ("/cases", text), ("/messages", text)):
-        status, said = _stand(path, SmallOrg()).answer(_event(f"POST {path}\n\n{body}"))
-        assert status < 500, said
+        status, payload = _stand(path, SmallOrg()).answer(_event(f"POST {path}\n\n{body}"))
+        assert status < 500, payload
 
 
 def salesforce_answer(data: bytes) -> None:
@@ -168,13 +168,13 @@ def salesforce_answer(data: bytes) -> None:
     body = {"LastName": "Okafor", "bird": {"channel": "sms", "text": "t", "sender": "+31612345678"}}
     asks = "GET" if "find" in first else "POST"
     event = _event(f"{asks} /x\n\n{json.dumps(body)}")
-    status, said = stand.answer({**event, "pathParameters": {"key": "k"}})
+    status, payload = stand.answer({**event, "pathParameters": {"key": "k"}})
     if asks == "GET":
-        assert status in (200, 404, 503), said
+        assert status in (200, 404, 503), payload
     elif status in (200, 201):
-        assert ID.fullmatch(said["id"]), said
+        assert ID.fullmatch(payload["id"]), payload
     else:
-        assert status in (202, 409, 422), said
+        assert status in (202, 409, 422), payload
         assert stand.kept() == 1
 
 
@@ -187,8 +187,8 @@ def _read_in_every_way(answer: Response, name: ObjectName) -> None:
         derived=frozenset({"Email"}),
     )
     read_api_usage(answer.headers)
-    said = read_json(answer.body)
-    read_faults(said, status=answer.status, object_name=name)
+    payload = read_json(answer.body)
+    read_faults(payload, status=answer.status, object_name=name)
     for problem in (
         read_org_problem(answer, key_field=KEY),
         read_created(answer, key_field=KEY, record=record).problem,

@@ -14,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from bridge.http import Response
-from tests.slow.fuzz.entry_points import Clock, Happening, MadeUp, deliver
+from tests.slow.fuzz.harness import Clock, Happening, MadeUp, deliver
 from tests.slow.fuzz.made_up import FUZZ, codes, entries, happenings, ids, texts, values
 from tests.unit.doubles import KEY
 
@@ -78,7 +78,7 @@ pages = st.fixed_dictionaries(
     },
 )
 answers_to_many = (st.lists(results, max_size=4) | pages).map(
-    lambda said: Happening(Response(200, {}, json.dumps(said).encode()))
+    lambda payload: Happening(Response(200, {}, json.dumps(payload).encode()))
 )
 
 
@@ -96,8 +96,8 @@ def test_every_message_is_accounted_for(
 
 
 def sure(records: int) -> Happening:
-    said = [{"id": "00Q8d0000000001AAA", "success": True, "errors": []}] * records
-    return Happening(Response(200, {}, json.dumps(said).encode()))
+    payload = [{"id": "00Q8d0000000001AAA", "success": True, "errors": []}] * records
+    return Happening(Response(200, {}, json.dumps(payload).encode()))
 
 
 @FUZZ
@@ -111,7 +111,7 @@ def test_what_is_no_sqs_event_is_refused_before_anything_is_done(event: Any, odd
 @given(code=codes, count=st.integers(1, 60), seconds=st.floats(0, 50))
 def test_one_answer_to_everything_ends_in_time(code: str, count: int, seconds: float) -> None:
     """The halving, too, when each call fails and each takes its time."""
-    said = json.dumps([{"errorCode": code, "message": code, "fields": []}]).encode()
+    payload = json.dumps([{"errorCode": code, "message": code, "fields": []}]).encode()
     records = [
         {
             "messageId": f"m-{number}",
@@ -120,5 +120,5 @@ def test_one_answer_to_everything_ends_in_time(code: str, count: int, seconds: f
         for number in range(count)
     ]
     clock = Clock()
-    org = MadeUp([Happening(Response(400, {}, said), seconds)], clock=clock)
+    org = MadeUp([Happening(Response(400, {}, payload), seconds)], clock=clock)
     deliver({"Records": records}, org, clock=clock)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bridge.http import Response
 from bridge.records import ObjectName
-from tests.slow.fuzz.entry_points import ID, Clock, Happening, MadeUp, Stand
+from tests.slow.fuzz.harness import ID, Clock, Happening, MadeUp, Stand
 from tests.slow.fuzz.made_up import FUZZ, happenings, texts, values
 from tests.unit.doubles import SmallOrg
 
@@ -114,9 +114,9 @@ def test_no_event_ends_in_a_5xx(name: ObjectName | None, scheme: str, event: Any
     org = SmallOrg()
     stand = Stand(name, org, scheme=scheme)
 
-    status, said = stand.answer(event)
+    status, payload = stand.answer(event)
 
-    assert status < 500, said
+    assert status < 500, payload
     if scheme != "none" and event["httpMethod"] == "POST":
         assert not org.rows, "nobody signed it"
 
@@ -145,11 +145,11 @@ def test_no_answer_of_salesforce_s_loses_a_record(
     event = {"httpMethod": "POST", "path": "/x", "body": json.dumps(body), "headers": {}}
 
     with clock.running():
-        status, said = stand.answer(event)
+        status, payload = stand.answer(event)
 
-    assert status in (200, 201, 202, 409, 422), said
+    assert status in (200, 201, 202, 409, 422), payload
     if status in (200, 201):
-        assert ID.fullmatch(said["id"])
+        assert ID.fullmatch(payload["id"])
     else:
         assert stand.kept() == 1
         queue = stand.settings.outbox_url if status == 202 else stand.settings.rejected_url

@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from bridge.http import NoConnection, NoResponse, Response
-from tests.slow.fuzz.entry_points import Clock, Happening, MadeUp, failing_at, refresh
+from tests.slow.fuzz.harness import Clock, Happening, MadeUp, failing_at, refresh
 from tests.slow.fuzz.made_up import FUZZ, answers, texts, values
 
 INSTANCE = "https://acme.my.salesforce.com"
@@ -92,8 +92,8 @@ answered = st.builds(
     Response,
     st.sampled_from([200, 200, 200, 400, 403, 503]),
     st.just({}),
-    grants.map(lambda said: json.dumps(said).encode())
-    | refusals.map(lambda said: json.dumps(said).encode())
+    grants.map(lambda value: json.dumps(value).encode())
+    | refusals.map(lambda value: json.dumps(value).encode())
     | grants.map(form),
 )
 happenings = st.builds(
@@ -138,8 +138,8 @@ events = st.sampled_from([{"source": "aws.events"}, {"refused_generation": None}
 )
 
 
-def text(said: st.SearchStrategy[Any]) -> st.SearchStrategy[str | None]:
-    return st.none() | said.map(json.dumps) | values.map(json.dumps) | texts | st.just("[" * 5000)
+def text(made: st.SearchStrategy[Any]) -> st.SearchStrategy[str | None]:
+    return st.none() | made.map(json.dumps) | values.map(json.dumps) | texts | st.just("[" * 5000)
 
 
 @FUZZ

@@ -51,10 +51,10 @@ class OneQueue:
         self.hidden: set[str] = set()
         self.arrived: list[str] = []
 
-    def get_queue_attributes(self, **asked: Any) -> Any:
-        return {"Attributes": dict.fromkeys(asked["AttributeNames"], str(len(self.bodies)))}
+    def get_queue_attributes(self, **parameters: Any) -> Any:
+        return {"Attributes": dict.fromkeys(parameters["AttributeNames"], str(len(self.bodies)))}
 
-    def receive_message(self, **asked: Any) -> Any:
+    def receive_message(self, **parameters: Any) -> Any:
         there = [name for name in list(self.bodies) if name not in self.hidden][:10]
         self.hidden.update(there)
         return {
@@ -136,8 +136,8 @@ def test_a_replay_moves_what_can_be_read_and_leaves_the_rest(
 
 
 @FEWER
-@given(bodies=queues, doomed=st.sets(st.integers(0, 14)))
-def test_a_drop_takes_what_was_named_and_nothing_else(bodies: list[str], doomed: set[int]) -> None:
+@given(bodies=queues, named=st.sets(st.integers(0, 14)))
+def test_a_drop_takes_what_was_named_and_nothing_else(bodies: list[str], named: set[int]) -> None:
     sqs = OneQueue(bodies)
-    drop(Queue(sqs, "rejected"), {f"m-{number}" for number in doomed})
-    assert list(sqs.bodies) == [f"m-{n}" for n in range(len(bodies)) if n not in doomed]
+    drop(Queue(sqs, "rejected"), {f"m-{number}" for number in named})
+    assert list(sqs.bodies) == [f"m-{n}" for n in range(len(bodies)) if n not in named]

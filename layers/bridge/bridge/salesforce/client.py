@@ -55,7 +55,7 @@ _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 @dataclass(frozen=True)
 class Cost:
-    """What calls to Salesforce cost. All but the count are of the last call that told."""
+    """What calls to Salesforce cost. All but the count are of the last response that has them."""
 
     calls: int = 0
     milliseconds: float = 0.0

@@ -12,21 +12,21 @@ def handler(event: dict[str, Any], context: Any) -> Any:
         return _batch(event)
     body = event.get("body")
     try:
-        said = json.loads(body) if body else {}
+        request = json.loads(body) if body else {}
     except ValueError:
-        said = {}
-    if not isinstance(said, dict):
-        said = {}
-    if "raise" in said:
-        raise ValueError(said["raise"])
-    if "exit" in said:
-        os._exit(said["exit"])
-    if "sleep" in said:
-        time.sleep(said["sleep"])
-    if "print" in said:
-        print(said["print"])
-    if "answer" in said:
-        return said["answer"]
+        request = {}
+    if not isinstance(request, dict):
+        request = {}
+    if "raise" in request:
+        raise ValueError(request["raise"])
+    if "exit" in request:
+        os._exit(request["exit"])
+    if "sleep" in request:
+        time.sleep(request["sleep"])
+    if "print" in request:
+        print(request["print"])
+    if "answer" in request:
+        return request["answer"]
     seen = {
         "event": event,
         "environ": dict(os.environ),

@@ -1,8 +1,8 @@
-"""The entry point of each function, the other side in memory, and what must hold for any input.
+"""Each function's handler, with Salesforce and AWS in memory, and the checks after every input.
 
-Hypothesis (`test_*.py`) and atheris (`targets.py`) bring the input; here is what is made of it
-and what is then checked. Waiting costs no time: `Clock` counts it instead, so that "never beyond
-the budget" is told exactly.
+Hypothesis (`test_*.py`) and atheris (`targets.py`) make the input; this module builds the handler,
+calls it and checks the result. Waiting takes no time: `Clock` counts it instead, so that "never
+beyond the budget" is checked exactly.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ LOGGABLE = re.compile(r"[A-Za-z0-9_.:+-]{0,100}")
 """What a text in a log line looks like: a name, a code, an id or a key. No sentence, no person."""
 
 ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
-SAYABLE = re.compile(r"[\x21-\x7e]+")
-"""What a token consists of (RFC 6749, appendix A: VSCHAR), less the space."""
+TOKEN = re.compile(r"[\x21-\x7e]+")
+"""The characters of a token (RFC 6749, appendix A: VSCHAR), less the space."""
 
 
 class Clock:
@@ -72,8 +72,8 @@ class Clock:
             time.monotonic, time.sleep = really, slept  # type: ignore[assignment]
 
 
-class Ear:
-    """Stands where Powertools' logger does and keeps what it is told."""
+class RecordingLogger:
+    """In place of Powertools' logger: keeps the lines."""
 
     def __init__(self, lines: list[tuple[str, Mapping[str, Any]]]) -> None:
         self._lines = lines
@@ -84,8 +84,8 @@ class Ear:
     warning = error = info
 
 
-class Listening(Telemetry):
-    """Remembers every line, and the faults of ours that were answered as 503."""
+class RecordingTelemetry(Telemetry):
+    """Keeps every line, and our own errors that ended in a 503 response."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,15 +95,15 @@ class Listening(Telemetry):
 
     @cached_property
     def _logger(self) -> Any:
-        return Ear(self.lines)
+        return RecordingLogger(self.lines)
 
-    def alarm(self, name: str, *, error: BaseException, **said: Any) -> None:
-        super().alarm(name, error=error, **said)
+    def alarm(self, name: str, *, error: BaseException, **details: Any) -> None:
+        super().alarm(name, error=error, **details)
         if name in ("unexpected_error", "telemetry_failed"):
             self.faults.append(error)
 
     @contextlib.contextmanager
-    def heard(self) -> Iterator[None]:
+    def captured(self) -> Iterator[None]:
         """What is written to stdout meanwhile (metrics, and a record's line) is kept too."""
         with contextlib.redirect_stdout(self.written):
             yield
@@ -111,9 +111,9 @@ class Listening(Telemetry):
     def check(self) -> None:
         """Nothing in a log or a metric but names, codes, ids and numbers."""
         known = {channel.name for channel in channels.table().values()} | {"none", "other"}
-        told = [extra for _, extra in self.lines]
-        told += [json.loads(line) for line in self.written.getvalue().splitlines()]
-        for line in told:
+        lines = [extra for _, extra in self.lines]
+        lines += [json.loads(line) for line in self.written.getvalue().splitlines()]
+        for line in lines:
             for text in _texts_in(line):
                 assert LOGGABLE.fullmatch(text), f"{text!r} is in a log line"
             assert line.get("channel", "none") in known, line
@@ -131,7 +131,7 @@ def _texts_in(value: Any) -> Iterator[str]:
             yield from _texts_in(inner)
 
 
-def told_by(error: BaseException | None) -> str:
+def messages_of(error: BaseException | None) -> str:
     """The texts of an exception and of all that it came from, where they are ours."""
     texts = []
     while error is not None:
@@ -180,7 +180,7 @@ class Happening:
 
 
 class MadeUp(Scripted):
-    """Does what a list says, then for ever what stands last in it. Knows what it answered."""
+    """Responds as a list says, then always with its last item. Keeps its responses."""
 
     def __init__(self, happens: list[Happening], *, clock: Clock | None = None) -> None:
         super().__init__(lambda call: Response(500, {}, b""))
@@ -188,12 +188,12 @@ class MadeUp(Scripted):
         self._clock = clock
         self.given: list[tuple[Call, Response]] = []
 
-    def send(self, method: str, url: str, **asked: Any) -> Response:
-        deadline: Deadline = asked["deadline"]
-        headers: Mapping[str, str] = asked["headers"]
-        call = Call(method, url, headers, asked.get("body"), bool(asked.get("repeatable")), 0.0)
+    def send(self, method: str, url: str, **options: Any) -> Response:
+        deadline: Deadline = options["deadline"]
+        headers: Mapping[str, str] = options["headers"]
+        call = Call(method, url, headers, options.get("body"), bool(options.get("repeatable")), 0.0)
         self.calls.append(call)
-        assert "://" in url and not re.search(r"[\x00-\x20]", url), "no such URL can be asked"
+        assert "://" in url and not re.search(r"[\x00-\x20]", url), "not a URL"
         if "Authorization" in headers:
             assert urlsplit(url).hostname == urlsplit(INSTANCE).hostname, "a token goes elsewhere"
         for name, value in headers.items():
@@ -226,7 +226,7 @@ class Stand:
         settings = Settings.from_environ({**ENVIRON, **changed})
         self.settings = settings
         self.aws = Keyed()
-        self.telemetry = Listening()
+        self.telemetry = RecordingTelemetry()
         gate = None
         if scheme != "none" or object_name is None:
             keys = SigningKeys(aws=self.aws, settings=settings)
@@ -245,7 +245,7 @@ class Stand:
     def answer(self, event: Any) -> tuple[int, dict[str, Any]]:
         """The answer to an event, looked at: its shape, its time, what was logged on the way."""
         started = time.monotonic()
-        with self.telemetry.heard():
+        with self.telemetry.captured():
             reply = self.api.respond(event, Context())
         assert time.monotonic() - started < BUDGET_SECONDS + 1.5
         if self.telemetry.faults:
@@ -254,12 +254,12 @@ class Stand:
         assert set(reply) == {"statusCode", "headers", "body", "isBase64Encoded"}
         for name, value in reply["headers"].items():
             assert not set("\r\n") & set(name + value)
-        said = json.loads(reply["body"])
-        assert all(isinstance(value, (str, int, bool)) for value in said.values())
+        content = json.loads(reply["body"])
+        assert all(isinstance(value, (str, int, bool)) for value in content.values())
         assert "Traceback" not in reply["body"]
-        body = json.dumps(reply, ensure_ascii=False, allow_nan=False)
-        assert len(body.encode("utf-8", "surrogatepass")) < 1_000_000, "Lambda takes 6 MB"
-        return int(reply["statusCode"]), said
+        payload = json.dumps(reply, ensure_ascii=False, allow_nan=False)
+        assert len(payload.encode("utf-8", "surrogatepass")) < 1_000_000, "Lambda takes 6 MB"
+        return int(reply["statusCode"]), content
 
     def kept(self) -> int:
         """How many records are in one of the queues."""
@@ -313,10 +313,10 @@ def deliver(
 ) -> Rejected:
     """Have Deliver work on an event, and account for each of its messages.
 
-    Each is reported back, or in Rejected as it was, or done because Salesforce said so.
+    Each is reported back, or unchanged in Rejected, or in Salesforce by one of its responses.
     """
     settings = Settings.from_environ(ENVIRON)
-    telemetry = Listening()
+    telemetry = RecordingTelemetry()
     sqs = Rejected(failing=failing)
     delivery = Delivery(
         salesforce=Salesforce(http=org, settings=settings),
@@ -326,7 +326,7 @@ def deliver(
         telemetry=telemetry,
     )
     before = json.dumps(event, default=repr)
-    with clock.running(), telemetry.heard():
+    with clock.running(), telemetry.captured():
         try:
             answer = delivery.run(event, seconds=DELIVER_SECONDS)
         except BadRequest as error:
@@ -367,34 +367,37 @@ def _is_in(sent: Iterable[str], body: Any) -> bool:
     for other in sent:
         if other == body:
             return True
-        said = _json(other)
-        if not isinstance(said, dict):
+        other_record = _json(other)
+        if not isinstance(other_record, dict):
             continue
-        if said.get("unreadable") == str("" if body is None else body):
+        if other_record.get("unreadable") == str("" if body is None else body):
             return True
-        if isinstance(read, dict) and "fields" in said and "reason" in said:
-            same = all(said[name] == read.get(name) for name in ("object", "key"))
+        if isinstance(read, dict) and "fields" in other_record and "reason" in other_record:
+            same = all(other_record[name] == read.get(name) for name in ("object", "key"))
             missing = dict(read.get("fields") or {})
-            for name, value in said["fields"].items():
+            for name, value in other_record["fields"].items():
                 same = same and json.dumps(missing.pop(name, None)) == json.dumps(value)
             if same and set(missing) <= set(read.get("derived") or ()):
                 return True
             # Another message of the same key stands for both.
-            if same or (said["object"] == read.get("object") and said["key"] == read.get("key")):
+            if same or (
+                other_record["object"] == read.get("object")
+                and other_record["key"] == read.get("key")
+            ):
                 return True
     return False
 
 
 def _is_done(org: MadeUp, body: Any) -> bool:
-    """Whether Salesforce said that this record is there, in one of its answers."""
+    """Whether one of Salesforce's responses shows that this record exists."""
     read = _json(body)
     if not isinstance(read, dict):
         return False
     name = read.get("object")
-    # Half a character is sent as a question mark.
+    # A lone surrogate is sent as a question mark.
     key = str(read.get("key")).encode(errors="replace").decode()
     for call, answer in org.given:
-        said = _json(answer.body)
+        value = _json(answer.body)
         if call.method == "POST":
             records = call.json()["records"]
             places = [
@@ -404,17 +407,21 @@ def _is_done(org: MadeUp, body: Any) -> bool:
             ]
             if not places:
                 continue
-            if isinstance(said, list) and len(said) == len(records) and 200 <= answer.status < 300:
-                entry = said[places[0]]
+            if (
+                isinstance(value, list)
+                and len(value) == len(records)
+                and 200 <= answer.status < 300
+            ):
+                entry = value[places[0]]
                 if isinstance(entry, dict) and entry.get("success") is True:
                     return ID.fullmatch(str(entry.get("id"))) is not None
                 entry_text = json.dumps(entry)
             else:
-                entry_text = json.dumps(said) if len(records) == 1 else ""
+                entry_text = json.dumps(value) if len(records) == 1 else ""
             if KEY.lower() in entry_text.lower() and "DUPLICATE" in entry_text:
                 return True
-        elif isinstance(said, dict) and answer.status < 300 and f" {name} " in _asked(call):
-            rows = said.get("records")
+        elif isinstance(value, dict) and answer.status < 300 and f" {name} " in _query_of(call):
+            rows = value.get("records")
             for row in rows if isinstance(rows, list) else ():
                 if not isinstance(row, dict):
                     continue
@@ -424,8 +431,8 @@ def _is_done(org: MadeUp, body: Any) -> bool:
     return False
 
 
-def _asked(call: Call) -> str:
-    # Further pages of an answer have an address that says nothing.
+def _query_of(call: Call) -> str:
+    # The address of a further page does not contain the query.
     return call.url.replace("%20", " ") if "q=" in call.url else " Lead Case "
 
 
@@ -448,7 +455,7 @@ def aws_error(code: str, operation: str) -> ClientError:
 class AwsStore:
     """Secrets Manager, Parameter Store and DynamoDB, as far as RefreshToken uses them.
 
-    `failing` says for each call, counted from 1, whether AWS refuses it.
+    `failing` returns the error of each call, counted from 1, or None.
     """
 
     secret: str | None
@@ -542,7 +549,7 @@ def refresh(
 ) -> AwsStore:
     """Have RefreshToken work on an event, and see that it kept and published what it may."""
     settings = Settings.from_environ(ENVIRON)
-    telemetry = Listening()
+    telemetry = RecordingTelemetry()
     token_name, pending_name = settings.token_parameter, settings.pending_parameter
     named = {token_name: stored, pending_name: pending}
     parameters = {name: value for name, value in named.items() if value is not None}
@@ -555,7 +562,7 @@ def refresh(
         telemetry=telemetry,
     )
     raised: BridgeError | None = None
-    with clock.running(), telemetry.heard():
+    with clock.running(), telemetry.captured():
         try:
             answer = refresher.run(event, seconds=REFRESH_SECONDS)
         except BridgeError as error:
@@ -567,17 +574,17 @@ def refresh(
     assert store.lease is None, "the lease is not given back"
     telemetry.check()
     signs = _signs(secret)
-    answered = [grant for grant in (_granted(call, answer) for call, answer in org.given) if grant]
-    grants = [grant for grant in answered if not (signs and grant.get("signature"))]
+    responded = [grant for grant in (_granted(call, answer) for call, answer in org.given) if grant]
+    grants = [grant for grant in responded if not (signs and grant.get("signature"))]
 
     published = store.parameters.get(token_name)
     if published != stored:
-        said = json.loads(published or "null")
-        assert said["access_token"] in [grant["access_token"] for grant in grants]
-        assert SAYABLE.fullmatch(said["access_token"])
-        assert settings.trusts(said["instance_url"])
-        assert re.fullmatch(r"https?://[a-zA-Z0-9.:\[\]-]+[\x21-\x7e]*", said["instance_url"])
-        assert isinstance(said["generation"], int)
+        token = json.loads(published or "null")
+        assert token["access_token"] in [grant["access_token"] for grant in grants]
+        assert TOKEN.fullmatch(token["access_token"])
+        assert settings.trusts(token["instance_url"])
+        assert re.fullmatch(r"https?://[a-zA-Z0-9.:\[\]-]+[\x21-\x7e]*", token["instance_url"])
+        assert isinstance(token["generation"], int)
     # A new refresh token is text of Salesforce's, and nothing else in the secret has changed.
     rotated = [_stripped(grant) for grant in grants if _new_token(grant)]
     if store.secret != secret:
@@ -589,7 +596,7 @@ def refresh(
         now, sent = json.loads(store.parameters[pending_name]), _held(secret, pending)
         if "trusted" in now:
             # The answer's signature did not fit: its token is kept beside the one before.
-            assert now["refresh_token"] in [_stripped(one) for one in answered if _new_token(one)]
+            assert now["refresh_token"] in [_stripped(one) for one in responded if _new_token(one)]
             assert now["trusted"] in sent
         else:
             assert now["refresh_token"] in (*rotated, *sent)
@@ -597,15 +604,15 @@ def refresh(
         held = [_json(store.secret), _json(store.parameters.get(pending_name))]
         tokens = [one.get("refresh_token") for one in held if isinstance(one, dict)]
         assert rotated[-1] in tokens, "the refresh token that Salesforce gave last is lost"
-    texts = told_by(raised)
+    texts = messages_of(raised)
     for grant in grants:
         for name in ("access_token", "refresh_token"):
             token = grant.get(name)
             assert not (isinstance(token, str) and len(token) > 12 and token in texts)
     for _, answer in org.given:
-        said = _json(answer.body)
+        body = _json(answer.body)
         for name in ("error", "error_description"):
-            words = said.get(name) if isinstance(said, dict) else None
+            words = body.get(name) if isinstance(body, dict) else None
             if isinstance(words, str) and words.lower().strip() not in GRANT_DESCRIPTIONS:
                 plain = re.fullmatch(r"[A-Za-z_]*", words.strip())
                 assert plain or words not in texts, f"{words!r} is raised, and logged with it"
@@ -614,30 +621,30 @@ def refresh(
 
 def _held(secret: str | None, pending: str | None) -> list[Any]:
     """The refresh tokens that were there before."""
-    said = [one for one in (_json(secret), _json(pending)) if isinstance(one, dict)]
-    tokens = [one.get(name) for one in said for name in ("refresh_token", "trusted")]
+    stored = [one for one in (_json(secret), _json(pending)) if isinstance(one, dict)]
+    tokens = [one.get(name) for one in stored for name in ("refresh_token", "trusted")]
     return [one.strip() for one in tokens if isinstance(one, str)]
 
 
 def _signs(secret: str | None) -> bool:
     """Whether a signature can be looked at: nobody here has the key to make one that fits."""
-    said = _json(secret)
-    key = said.get("client_secret") if isinstance(said, dict) else None
+    credentials = _json(secret)
+    key = credentials.get("client_secret") if isinstance(credentials, dict) else None
     return isinstance(key, str) and bool(key.strip()) and key.isascii()
 
 
 def _granted(call: Call, answer: Response) -> dict[str, Any] | None:
     """The token answer that this is, if it can be believed (but for its signature)."""
-    said = _json(answer.body)
-    if answer.status == 200 and not isinstance(said, dict):
+    body = _json(answer.body)
+    if answer.status == 200 and not isinstance(body, dict):
         pairs = parse_qs(answer.body.decode("utf-8", "replace"))
-        said = {name: values[0] for name, values in pairs.items()}
-    if answer.status not in range(200, 300) or not isinstance(said, dict):
+        body = {name: values[0] for name, values in pairs.items()}
+    if answer.status not in range(200, 300) or not isinstance(body, dict):
         return None
-    token = said.get("access_token")
-    if not isinstance(token, str) or not SAYABLE.fullmatch(token):
+    token = body.get("access_token")
+    if not isinstance(token, str) or not TOKEN.fullmatch(token):
         return None
-    return {**said, "sent": call.body or b""}
+    return {**body, "sent": call.body or b""}
 
 
 def _stripped(grant: Mapping[str, Any]) -> Any:
@@ -648,7 +655,7 @@ def _stripped(grant: Mapping[str, Any]) -> Any:
 def _new_token(grant: Mapping[str, Any]) -> bool:
     """Whether it brought another refresh token than the one that was sent."""
     token = _stripped(grant)
-    if not isinstance(token, str) or not SAYABLE.fullmatch(token):
+    if not isinstance(token, str) or not TOKEN.fullmatch(token):
         return False
     sent = parse_qs(grant["sent"].decode()).get("refresh_token", [""])
     return token != sent[0]
