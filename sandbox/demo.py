@@ -1,4 +1,4 @@
-"""`make demo`: the whole story, told by a local stack, each claim checked as it is made.
+"""`make demo`: the whole story, played on a local stack, each claim checked as it is made.
 
 Bird's side is played by HTTP calls as a flow makes them, Salesforce's by the org in memory. It ends
 by itself, with exit code 0 only if everything that it says really happened.
@@ -20,7 +20,7 @@ from rich.console import Console
 from cli.rejected import records as rejected
 from cli.rejected.queue import Queue
 from sandbox import player
-from sandbox.stack import Answer, Stack
+from sandbox.stack import Response, Stack
 from tools.template import ROOT
 
 console = Console(soft_wrap=True, highlight=False, markup=False)
@@ -46,14 +46,14 @@ def check(what: object, claim: str) -> None:
     console.print(f"  ✓ {claim}", style="green")
 
 
-def expect(answer: Answer, status: int, outcome: str) -> dict[str, Any]:
-    """The body of an answer that must be as the demo says."""
+def expect(response: Response, status: int, outcome: str) -> dict[str, Any]:
+    """The body of a response that must be as the demo says."""
     try:
-        body: dict[str, Any] = answer.json()
+        body: dict[str, Any] = response.json()
     except ValueError:
         body = {}
-    if answer.status != status or body.get("outcome") != outcome:
-        raise NotSo(f"{status} {outcome}, but the API answered {answer.status} {body}")
+    if response.status != status or body.get("outcome") != outcome:
+        raise NotSo(f"{status} {outcome}, but the response is {response.status} {body}")
     return body
 
 
@@ -144,7 +144,7 @@ class Demo:
             "created",
         )
         check(body["number"], f"Case {body['number']}, id {body['id']}")
-        say(f"the flow can answer: “Your case is {body['number']}.”")
+        say(f"the flow can reply: “Your case is {body['number']}.”")
         say(f"look: {body['url']}")
 
     def a_shipped_flow_answers_a_customer(self) -> None:
@@ -208,17 +208,17 @@ class Demo:
         rule = self.stack.org.add_validation_rule(
             "Lead", lambda record: not record.get("Email"), "Please enter an e-mail address."
         )
-        answer = self.stack.request(
+        response = self.stack.request(
             "POST", "/leads", whatsapp("wamid.refused", "Dana Levi", "Please send an offer")
         )
-        body = expect(answer, 422, "rejected")
-        check(body["code"], f"the flow is told: {body['code']}: {body['detail']}")
+        body = expect(response, 422, "rejected")
+        check(body["code"], f"the flow gets {body['code']}: {body['detail']}")
         check(
             body["kept"] and len(self.stack.rejected()) == 1,
             "and the record is kept, with the reason, in the queue Rejected",
         )
         self.stack.org.rules.validation.remove(rule)
-        say("the administrator mends the rule, and replays what was rejected")
+        say("the administrator corrects the rule, and replays what was rejected")
         replayed = replay(self.stack)
         check(replayed == 1 and not self.stack.rejected(), "1 record went back to the outbox")
         key = body.get("key") or "wamid.refused"
@@ -237,10 +237,10 @@ class Demo:
             slowest = 0.0
             for key in keys:
                 began = time.monotonic()
-                answer = self.stack.request("POST", "/leads", whatsapp(key, "Eve Stone", "Hi"))
+                response = self.stack.request("POST", "/leads", whatsapp(key, "Eve Stone", "Hi"))
                 slowest = max(slowest, time.monotonic() - began)
-                expect(answer, 202, "queued")
-            check(slowest < 10, f"5 answers of 202, the slowest after {slowest * 1000:.0f} ms")
+                expect(response, 202, "queued")
+            check(slowest < 10, f"5 responses 202, the slowest after {slowest * 1000:.0f} ms")
             # The record replayed before may be in Salesforce and not yet off the queue.
             wait_for(lambda: self.stack.waiting() == 5, seconds=10, claim="five records wait")
             check(True, "5 records wait in the outbox")

@@ -1,4 +1,4 @@
-"""`make invoke FN=create_lead EVENT=events/create_lead.json`: one function, one event, its answer.
+"""`make invoke FN=create_lead EVENT=events/create_lead.json`: one function, one event, its result.
 
 Uses the stack that `make start` runs; if none runs, one is started for this event alone.
 """
@@ -18,7 +18,7 @@ from tools.template import ROOT
 
 
 def running() -> dict[str, Any] | None:
-    """What the running stack wrote about itself, if one answers."""
+    """What the running stack wrote about itself, if one is there."""
     import urllib3
 
     try:
@@ -30,7 +30,7 @@ def running() -> dict[str, Any] | None:
 
 
 def invoke(name: str, event: bytes) -> tuple[Any, bool, str]:
-    """The answer, whether the function failed, and what it logged if the stack is ours."""
+    """The result, whether the function failed, and what it logged if the stack is ours."""
     found = running()
     if found is not None:
         import boto3
@@ -42,8 +42,8 @@ def invoke(name: str, event: bytes) -> tuple[Any, bool, str]:
             aws_access_key_id="local",
             aws_secret_access_key="local",
         )
-        answer = client.invoke(FunctionName=found["functions"][name], Payload=event)
-        return json.loads(answer["Payload"].read()), "FunctionError" in answer, ""
+        response = client.invoke(FunctionName=found["functions"][name], Payload=event)
+        return json.loads(response["Payload"].read()), "FunctionError" in response, ""
     with Stack(poll=False) as stack:
         outcome = stack.functions[name].invoke(event)
         return outcome.json(), outcome.failed, stack.logs(name)
@@ -63,12 +63,12 @@ def main(arguments: list[str]) -> int:
     except (OSError, ValueError) as error:
         console.print(f"{path} cannot be read as JSON: {error}", style="red")
         return 2
-    answer, failed, logs = invoke(name, event)
+    result, failed, logs = invoke(name, event)
     if logs:
         console.print(logs.rstrip(), style="dim")
-    console.print_json(json.dumps(answer))
-    if isinstance(answer, dict) and isinstance(answer.get("body"), str):
-        console.print_json(answer["body"])
+    console.print_json(json.dumps(result))
+    if isinstance(result, dict) and isinstance(result.get("body"), str):
+        console.print_json(result["body"])
     return 1 if failed else 0
 
 

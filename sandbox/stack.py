@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class Response:
     """A response of the API."""
 
     status: int
@@ -393,7 +393,7 @@ class Stack:
         headers: Mapping[str, str] | None = None,
         api_key: str | None = "",
         timeout: float = 35.0,
-    ) -> Answer:
+    ) -> Response:
         """Call the API as a flow does. A body that is not bytes or text is sent as JSON.
 
         `api_key` is this stack's own by default; None sends none.
@@ -407,7 +407,7 @@ class Stack:
         response = self._http.request(
             method, self.url + path, body=body, headers=sent, timeout=timeout, redirect=False
         )
-        return Answer(status=response.status, headers=response.headers, body=response.data)
+        return Response(status=response.status, headers=response.headers, body=response.data)
 
     def invoke(self, name: str, event: Any, *, patience: float | None = None) -> Outcome:
         """Run a function with an event, as Lambda's Invoke API would."""

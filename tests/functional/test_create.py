@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sandbox.org.sample import INTEGRATION_USER
-from sandbox.stack import Answer, Stack
+from sandbox.stack import Response, Stack
 from tests.conftest import PATIENT
 
 WHATSAPP = {
@@ -33,7 +33,7 @@ VIBER = {
 }
 
 
-def post(stack: Stack, path: str, body: Any, **more: Any) -> Answer:
+def post(stack: Stack, path: str, body: Any, **more: Any) -> Response:
     return stack.request("POST", path, body, **more)
 
 

@@ -13,7 +13,7 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
 from bridge.bird.message import KEYS
-from sandbox.stack import Answer, Stack
+from sandbox.stack import Response, Stack
 from tests.unit import bodies
 from tools.template import ROOT, Attributes, Deployment, Template
 
@@ -44,7 +44,7 @@ def resolved(part: Any) -> Any:
     return part
 
 
-def fits(method: str, path: str, answer: Answer) -> None:
+def fits(method: str, path: str, answer: Response) -> None:
     """Fails unless the answer is one that the description allows for this operation."""
     responses = OPERATIONS[method, path]["responses"]
     assert str(answer.status) in responses, f"{method} {path}: {answer.status} is not described"

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from sandbox.stack import Answer, Stack
+from sandbox.stack import Response, Stack
 from tests.conftest import PATIENT
 from tests.functional.bird.conftest import clean, made, only
 from tests.unit import bodies
@@ -19,7 +19,7 @@ from tests.unit.signing import KEY, bird, jwt
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
-def post(stack: Stack, path: str, body: Any, **more: Any) -> Answer:
+def post(stack: Stack, path: str, body: Any, **more: Any) -> Response:
     return stack.request("POST", path, body, **more)
 
 
@@ -193,7 +193,7 @@ def address(stack: Stack, path: str) -> str:
 
 def call(
     stack: Stack, path: str, body: Any, *, key: str = KEY, at: float | None = None, **more: Any
-) -> Answer:
+) -> Response:
     raw = json.dumps(body).encode()
     headers = bird(key=key, at=at or time.time(), url=address(stack, path), body=raw)
     headers["content-type"] = "application/json"

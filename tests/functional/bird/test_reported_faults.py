@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.stack import Answer, Stack
+from sandbox.stack import Response, Stack
 from tests.functional.bird.conftest import made, only
 from tests.unit import bodies
 from tests.unit.bodies import channels, event_2026, v1
@@ -278,7 +278,7 @@ IGNORED = {
 }
 
 
-def post(stack: Stack, body: dict[str, Any], path: str = "/messages") -> Answer:
+def post(stack: Stack, body: dict[str, Any], path: str = "/messages") -> Response:
     return stack.request("POST", path, body)
 
 

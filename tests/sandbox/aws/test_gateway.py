@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from sandbox.aws.gateway import TokenBucket
-from sandbox.stack import Answer, Stack
+from sandbox.stack import Response, Stack
 
 from .conftest import throwaway_stack
 
 
-def problem(answer: Answer) -> dict[str, Any]:
+def problem(answer: Response) -> dict[str, Any]:
     """The body of an answer that the gateway itself gave."""
     assert answer.headers["Content-Type"] == "application/problem+json"
     body: dict[str, Any] = answer.json()
@@ -25,7 +25,7 @@ def problem(answer: Answer) -> dict[str, Any]:
     return body
 
 
-def event_of(answer: Answer) -> dict[str, Any]:
+def event_of(answer: Response) -> dict[str, Any]:
     assert answer.status == 200, answer.body
     event: dict[str, Any] = answer.json()["event"]
     return event

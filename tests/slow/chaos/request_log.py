@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from typing import Any
 
-from sandbox.stack import Answer
+from sandbox.stack import Response
 from tests.slow.chaos.requests import RecordRequest
 
 ACCEPTED = frozenset({200, 201, 202, 409, 422})
@@ -49,7 +49,7 @@ class RequestLog:
             self.attempts += 1
             self.statuses["-"] += 1
 
-    def add(self, request: RecordRequest, response: Answer) -> int:
+    def add(self, request: RecordRequest, response: Response) -> int:
         """Record a response. Returns its status; with `errors=inline`, the status in its body."""
         try:
             body: Any = response.json()

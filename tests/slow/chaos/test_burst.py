@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sandbox.stack import Answer, Stack
+from sandbox.stack import Response, Stack
 from tests.conftest import PATIENT
 from tests.slow.chaos.audit import locate_in_stack
 from tests.slow.chaos.requests import RecordRequest, plain_leads
@@ -26,7 +26,7 @@ def test_a_burst_during_an_outage_is_queued_in_time_and_delivered_in_few_calls()
         budget = float(stack.function_environment("create_lead")["RESPONSE_BUDGET_SECONDS"])
         requests = plain_leads(REQUESTS)
 
-        def send(request: RecordRequest) -> tuple[Answer, float]:
+        def send(request: RecordRequest) -> tuple[Response, float]:
             begun = time.monotonic()
             response = stack.request("POST", request.path, request.content, headers=request.headers)
             return response, time.monotonic() - begun

@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 
 from sandbox.aws.roles import Role, Statement
 from sandbox.org.sample import CLIENT_ID
-from sandbox.stack import Answer, Stack
+from sandbox.stack import Response, Stack
 from tests.conftest import PATIENT
 from tools.template import Deployment, Template, TemplateError
 
@@ -42,7 +42,7 @@ def stack() -> Iterator[Stack]:
         yield made
 
 
-def signed_post(stack: Stack, path: str, body: Any) -> Answer:
+def signed_post(stack: Stack, path: str, body: Any) -> Response:
     """A request as Bird signs it (Standard Webhooks)."""
     raw = json.dumps(body)
     stamp = str(int(time.time()))

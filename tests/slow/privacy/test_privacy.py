@@ -23,7 +23,7 @@ import pytest
 
 from sandbox.aws.functions import Outcome
 from sandbox.org.sample import CLIENT_ID, CLIENT_SECRET
-from sandbox.stack import Answer, Stack
+from sandbox.stack import Response, Stack
 from tests.conftest import PATIENT
 from tools.template import ROOT
 
@@ -56,7 +56,7 @@ class Drive:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
-        self.responses: list[Answer] = []
+        self.responses: list[Response] = []
         self.outcomes: list[Outcome] = []
         self.tokens: set[str] = {stack.api_key, CLIENT_SECRET, SIGNING_KEY}
         self.number = 0
@@ -66,7 +66,7 @@ class Drive:
         if token := self.stack.token():
             self.tokens.add(token["access_token"])
 
-    def post(self, path: str, body: Any, **headers: str) -> Answer:
+    def post(self, path: str, body: Any, **headers: str) -> Response:
         raw = body if isinstance(body, str) else json.dumps(body)
         stamp, message_id = str(int(time.time())), f"msg_Z{time.time_ns()}"
         covered = f"{message_id}.{stamp}.{raw}".encode()
