@@ -33,10 +33,13 @@ TEXTS = {
     "ApiVersion": "v67.0",
     "AwsEndpointUrl": "http://127.0.0.1:4566",
     "CaseAssignmentRule": "off",
+    "CaseStatusOnReply": "Customer replied",
+    "ClosedLeadStatuses": "Done",
     "DefaultCompany": "Unknown",
     "ExternalIdField": "Key__c",
     "KmsKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0a1b2c3d-0000-4000-8000-000000000000",
     "LeadAssignmentRule": "off",
+    "ReopenStatus": "Reopened",
     "LoginUrl": "https://test.salesforce.com",
     "ReleaseSha256": "0123456789abcdef",
     "VpcSecurityGroups": "sg-0a1b2c3d4e5f60718",
@@ -67,7 +70,7 @@ def stages() -> dict[str, dict[str, str]]:
     config.pop("version")
     found = {}
     for stage, commands in config.items():
-        overrides = commands["deploy"]["parameters"]["parameter_overrides"]
+        overrides = commands["deploy"]["parameters"].get("parameter_overrides", [])
         pairs = (one.partition("=") for one in overrides)
         found[stage] = {name: value for name, _, value in pairs if value != '""'}
     return found
