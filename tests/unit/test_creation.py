@@ -30,7 +30,17 @@ from bridge.records import ObjectName, Record
 from bridge.salesforce.client import Salesforce
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
-from tests.unit.doubles import KEY, Rule, SmallAws, SmallOrg, fault, key_taken, refusal, said
+from tests.unit.doubles import (
+    KEY,
+    Rule,
+    SmallAws,
+    SmallOrg,
+    fault,
+    key_taken,
+    outside,
+    refusal,
+    said,
+)
 
 MakeSettings = Callable[..., Settings]
 
@@ -53,7 +63,7 @@ class Stand:
 
     def create(self, record: Record, *, seconds: float = 8, at_once: bool = True) -> Any:
         return self.creator.create(
-            record, request_id="r-1", deadline=Deadline.after(seconds), at_once=at_once
+            outside(record), request_id="r-1", deadline=Deadline.after(seconds), at_once=at_once
         )
 
     @property
@@ -67,7 +77,7 @@ class Stand:
 
 @pytest.fixture
 def stand(settings: MakeSettings) -> Stand:
-    return Stand(settings())
+    return Stand(settings(CONVERSATIONS="off"))  # outside conversations
 
 
 def lead(key: str = "k-1", *, derived: tuple[str, ...] = (), **fields: Any) -> Record:

@@ -16,12 +16,13 @@ from bridge.bird.texts import CUT, MISSING, as_text, cut, flat, is_absent, lengt
 REFERRAL = ("adId", "adUrl", "adTitle", "clickId", "productId", "catalogId", "campaignId")
 """What brought the customer or what they ask about, by the names of the table of channels."""
 
-_READ = (
-    "channel messageid conversationid contactid sender displayname name firstname lastname phone "
-    "email text subject media tags object sentat direction"
+FLOW_KEYS = (
+    *("channel", "messageId", "conversationId", "contactId", "sender", "displayName", "name"),
+    *("firstName", "lastName", "phone", "email", "text", "subject", "media", "tags", "object"),
+    *("sentAt", "direction", *REFERRAL),
 )
-KEYS = frozenset((*_READ.split(), *map(str.lower, REFERRAL)))
-"""The keys of `bird` that are read, in lower case."""
+"""The keys of `bird` that are read."""
+KEYS = frozenset(map(str.lower, FLOW_KEYS))
 _SUBJECT_WORDS = 80
 _LEAST_TEXT = 1_000
 """Characters of the customer's own words that stay before the lines that follow them are cut."""

@@ -21,8 +21,17 @@ from urllib.parse import quote
 from bridge.deadline import Deadline
 from bridge.errors import Refused, SalesforceProblem, Unavailable
 from bridge.http import Answer, Http, HttpError
-from bridge.records import ObjectName, Record
-from bridge.salesforce.composite import Part, Ref, composite
+from bridge.records import Record, SObject
+from bridge.salesforce.composite import (
+    Part,
+    PartResponse,
+    Ref,
+    composite,
+    halted,
+    holds_reference,
+    in_calls,
+    resolved,
+)
 from bridge.salesforce.responses import (
     Attempt,
     Found,
@@ -33,8 +42,11 @@ from bridge.salesforce.responses import (
     read_created_case,
     read_found,
     read_page,
+    read_part,
+    read_parts,
     read_retry_after,
     read_row,
+    read_saved,
     unreadable,
 )
 from bridge.salesforce.session import Session
@@ -44,6 +56,12 @@ Value = TypeVar("Value")
 
 MAX_QUERY_BYTES = 12_000
 """Of a query in a URL; Salesforce accepts URLs of 16,384 bytes."""
+
+TASK_KEY_FIELD = "Bird_Key__c"
+"""Of a Task; that of Lead and Case is the parameter ExternalIdField."""
+
+NOT_REASSIGNED = {"Sforce-Auto-Assign": "FALSE"}
+"""Salesforce's default, TRUE, takes a Case from its agent at any update."""
 
 MAX_PAGES = 20
 """Of a query: each page has hundreds of rows, and 200 keys are looked up at once."""
@@ -92,7 +110,8 @@ class Salesforce:
     def __init__(self, *, http: Http, settings: Settings) -> None:
         self._http = http
         self._settings = settings
-        self._base = f"/services/data/{settings.api_version}"
+        self.base = f"/services/data/{settings.api_version}"
+        """The path that all resources begin with."""
         self._key_field = settings.external_id_field
 
     def create(self, record: Record, *, session: Session, deadline: Deadline) -> Result[Attempt]:
@@ -120,11 +139,11 @@ class Salesforce:
                 ),
                 Part(name="find", method="GET", path=url),
             ]
-            path, headers = f"{self._base}/composite", {}
-            body = _dump(composite(parts, base=self._base))
+            path, headers = f"{self.base}/composite", {}
+            body = _dump(composite(parts, base=self.base))
             read: Callable[..., Attempt] = read_created_case
         else:
-            path = f"{self._base}/sobjects/{record.object}"
+            path = f"{self.base}/sobjects/{record.object}"
             body = _dump(self._values(record))
             read = read_created
 
@@ -151,6 +170,8 @@ class Salesforce:
         `Sforce-Auto-Assign` defaults to TRUE at Salesforce, which re-owns a Case even without an
         active rule, so a record with an owner of its own is always sent with FALSE.
         """
+        if record.object == "Task":
+            return dict(NOT_REASSIGNED)
         headers = {}
         assignment = self._settings.assignment(record.object)
         if record.has_owner or assignment == "off":
@@ -179,8 +200,10 @@ class Salesforce:
         """
         return self._send(
             "POST",
-            f"{self._base}/composite/sobjects",
-            read=partial(read_collection, key_field=self._key_field, records=records),
+            f"{self.base}/composite/sobjects",
+            read=partial(
+                read_collection, key_field=self._key_of(records[0].object), records=records
+            ),
             session=session,
             deadline=deadline,
             body=b'{"allOrNone":false,"records":[' + b",".join(entries) + b"]}",
@@ -188,26 +211,47 @@ class Salesforce:
         )
 
     def find(
-        self, object_name: ObjectName, key: str, *, session: Session, deadline: Deadline
+        self, object_name: SObject, key: str, *, session: Session, deadline: Deadline
     ) -> Result[Found | None]:
         """The record with this key, if there is one that the integration user can see."""
         return self._send(
             "GET",
-            self._base + self._find_path(object_name, key),
+            self.base + self._find_path(object_name, key),
             read=partial(read_found, key_field=self._key_field),
             session=session,
             deadline=deadline,
         )
 
+    def save_many(
+        self,
+        method: str,
+        object_records: Sequence[tuple[str, Mapping[str, Any]]],
+        *,
+        session: Session,
+        deadline: Deadline,
+    ) -> Result[list[SalesforceProblem | None]]:
+        """Insert (POST) or change (PATCH) up to 200 records, each by its object's name, without
+        keys: a repetition is not told apart. The value is each one's problem, in order."""
+        entries = [_dump({"attributes": {"type": name}, **one}) for name, one in object_records]
+        return self._send(
+            method,
+            f"{self.base}/composite/sobjects",
+            read=partial(read_saved, count=len(entries)),
+            session=session,
+            deadline=deadline,
+            body=b'{"allOrNone":false,"records":[' + b",".join(entries) + b"]}",
+            headers=NOT_REASSIGNED,
+        )
+
     def find_many(
-        self, object_name: ObjectName, keys: Sequence[str], *, session: Session, deadline: Deadline
+        self, object_name: SObject, keys: Sequence[str], *, session: Session, deadline: Deadline
     ) -> Result[dict[str, Found]]:
         """The records with these keys, deleted ones too (`queryAll`), by key.
 
         One call unless the URL grows too long. Of several with the same key, one that is not
         deleted counts.
         """
-        field = self._key_field
+        field = self._key_of(object_name)
         number = ",CaseNumber" if object_name == "Case" else ""
         found: dict[str, Found] = {}
         cost = Cost()
@@ -232,13 +276,70 @@ class Salesforce:
                 return Result(cost, problem=rows.problem)
         return Result(cost, found)
 
-    def may_create(
-        self, object_name: ObjectName, *, session: Session, deadline: Deadline
-    ) -> Result[bool]:
+    def send_parts(
+        self,
+        parts: Sequence[Part],
+        all_or_none: bool = False,
+        *,
+        session: Session,
+        deadline: Deadline,
+    ) -> Result[dict[str, PartResponse]]:
+        """A composite; the value is each part's response by its name.
+
+        A part with a text that would be read as a reference is a call of its own. What comes after
+        it is then not undone if it fails: with `all_or_none` it is not begun at least.
+        """
+        responses: dict[str, PartResponse] = {}
+        cost = Cost()
+        for call in in_calls(parts):
+            some = []
+            for part in call:
+                stopped = all_or_none and not all(response.ok for response in responses.values())
+                ready = None if stopped else resolved(part, responses)
+                if ready is None:
+                    responses[part.name] = halted()
+                else:
+                    some.append(ready)
+            if not some:
+                continue
+            if holds_reference(call[0]):
+                result = self._send_part(some[0], session=session, deadline=deadline)
+            else:
+                body = _dump(composite(some, base=self.base, all_or_none=all_or_none))
+                result = self._send(
+                    "POST",
+                    f"{self.base}/composite",
+                    read=read_parts,
+                    session=session,
+                    deadline=deadline,
+                    body=body,
+                )
+            cost += result.cost
+            if result.problem is not None:
+                return Result(cost, problem=result.problem)
+            responses |= result.get()
+            if any(part.name not in responses for part in some):
+                return Result(cost, problem=unreadable())
+        return Result(cost, responses)
+
+    def _send_part(
+        self, part: Part, *, session: Session, deadline: Deadline
+    ) -> Result[dict[str, PartResponse]]:
+        return self._send(
+            part.method,
+            self.base + "".join(map(str, part.path)),
+            read=lambda response: {part.name: read_part(response)},
+            session=session,
+            deadline=deadline,
+            body=None if part.body is None else _dump(part.body),
+            headers=part.headers,
+        )
+
+    def may_create(self, object_name: str, *, session: Session, deadline: Deadline) -> Result[bool]:
         """Whether the integration user may create records of this object."""
         return self._send(
             "GET",
-            f"{self._base}/sobjects/{object_name}",
+            f"{self.base}/sobjects/{object_name}",
             read=read_createable,
             session=session,
             deadline=deadline,
@@ -248,7 +349,7 @@ class Salesforce:
         self, soql: str, *, session: Session, deadline: Deadline
     ) -> Result[list[dict[str, Any]]]:
         """All rows of a query, deleted ones too."""
-        path: str | None = f"{self._base}/queryAll?q={_quoted(soql)}"
+        path: str | None = f"{self.base}/queryAll?q={_quoted(soql)}"
         rows: list[dict[str, Any]] = []
         cost = Cost()
         while path is not None:
@@ -263,12 +364,15 @@ class Salesforce:
             path = page.get().next_path
         return Result(cost, rows)
 
-    def _values(self, record: Record) -> dict[str, Any]:
-        if not self._key_field:
-            return dict(record.fields)
-        return {**record.fields, self._key_field: record.key}
+    def _key_of(self, object_name: SObject) -> str:
+        """The field with the key; empty if there is none."""
+        return TASK_KEY_FIELD if object_name == "Task" else self._key_field
 
-    def _find_path(self, object_name: ObjectName, key: str) -> str:
+    def _values(self, record: Record) -> dict[str, Any]:
+        key_field = self._key_of(record.object)
+        return {**record.fields, key_field: record.key} if key_field else dict(record.fields)
+
+    def _find_path(self, object_name: SObject, key: str) -> str:
         fields = "Id,CaseNumber" if object_name == "Case" else "Id"
         if _ENDS_LIKE_A_FILE.search(key):
             # `.json` and the like at the end of a resource's path would choose a format instead,

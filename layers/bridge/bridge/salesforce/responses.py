@@ -29,7 +29,7 @@ from bridge.errors import (
 )
 from bridge.http import Answer
 from bridge.records import Record
-from bridge.salesforce.composite import read_composite
+from bridge.salesforce.composite import PartResponse, read_composite
 from bridge.salesforce.session import full_id, read_id
 from bridge.untrusted import read_json
 
@@ -306,6 +306,29 @@ def _problem(
     return Unavailable(f"Salesforce answers with HTTP {status}", code=f"HTTP_{status}")
 
 
+# Parts
+
+
+def read_parts(response: Answer) -> dict[str, PartResponse]:
+    """The responses of a composite's parts. Raises what concerns the call as a whole."""
+    if problem := read_org_problem(response, key_field=""):
+        raise problem
+    if responses := read_composite(read_json(response.body)):
+        return responses
+    raise unreadable()
+
+
+def read_part(response: Answer) -> PartResponse:
+    """The response to a part that was sent alone. Raises where it cannot be read, and where the
+    session is refused."""
+    problem = read_org_problem(response, key_field="")
+    body = read_json(response.body)
+    told = bool(read_faults(body, status=response.status))
+    if problem is not None and (isinstance(problem, SessionRefused) or not told):
+        raise problem
+    return PartResponse(response.status, body)
+
+
 # Inserts
 
 
@@ -366,6 +389,22 @@ def read_collection(
         _read_entry(entry, key_field=key_field, record=record)
         for entry, record in zip(body, records, strict=True)
     ]
+
+
+def read_saved(response: Answer, *, count: int) -> list[SalesforceProblem | None]:
+    """The problem of each record of a collection, None where it was saved. Raises what concerns
+    the whole call."""
+    if problem := read_org_problem(response, key_field=""):
+        raise problem
+    body = read_json(response.body)
+    if not isinstance(body, list) or len(body) != count:
+        raise unreadable()
+    problems: list[SalesforceProblem | None] = []
+    for entry in body:
+        saved = isinstance(entry, dict) and entry.get("success") is True
+        faults = read_faults(entry.get("errors"), status=400) if isinstance(entry, dict) else ()
+        problems.append(None if saved else judge(faults, key_field=""))
+    return problems
 
 
 def _read_entry(entry: Any, *, key_field: str, record: Record) -> Attempt:
