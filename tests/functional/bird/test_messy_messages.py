@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bridge.api.request import HttpRequest, RecordRequest, read_record
+from bridge.api.request import HttpRequest
 from bridge.bird.channels import LENGTHS
 from bridge.bird.mapping import SOURCES
 from bridge.bird.message import BirdMessage
@@ -18,6 +18,7 @@ from bridge.settings import Settings
 from sandbox.stack import Stack
 from tests.conftest import ENVIRON
 from tests.functional.bird.conftest import made
+from tests.unit.doubles import Asked, read_asked
 from tests.unit.messy import messages
 
 EVERY = messages(300, seed=20260924)
@@ -41,9 +42,9 @@ def is_opt_out(body: Any) -> bool:
     return False
 
 
-def read(body: Any, kind: ObjectName, settings: Settings) -> RecordRequest:
+def read(body: Any, kind: ObjectName, settings: Settings) -> Asked:
     event = {"httpMethod": "POST", "headers": {}, "body": json.dumps(body)}
-    return read_record(HttpRequest.from_event(event), kind, settings=settings)
+    return read_asked(HttpRequest.from_event(event), kind, settings=settings)
 
 
 BODIES = [body for body in EVERY if not is_opt_out(body)]
