@@ -7,18 +7,58 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from bridge.api.request import HttpRequest, MessageRequest, read_message
 from bridge.aws import Aws, AwsError, AwsIdentity, FunctionError
+from bridge.conversations.message import Message
 from bridge.deadline import Deadline
 from bridge.http import Http, NoResponse, Response
 from bridge.oauth.access_token import AccessToken
+from bridge.records import ObjectName, Record
 from bridge.salesforce.session import full_id
+from bridge.settings import Settings
 
 INSTANCE = "https://acme.my.salesforce.com"
 KEY = "Bird_Key__c"
+
+
+def outside(record: Record) -> Message:
+    """A message outside conversations that makes this record."""
+    assert record.object != "Task"
+    given = {name: v for name, v in record.fields.items() if name not in record.derived}
+    filled = {name: v for name, v in record.fields.items() if name in record.derived}
+    return Message(
+        conversation="",
+        key=record.key,
+        requested=record.object,
+        channel_object=record.object,
+        fields=given,
+        derived={record.object: filled},
+        sent_at=datetime(2026, 9, 24, 8, tzinfo=UTC),
+        channel=record.channel,
+    )
+
+
+@dataclass(frozen=True)
+class Asked(MessageRequest):
+    """What a request asks for, with the record that it makes where it makes one."""
+
+    @property
+    def record(self) -> Record:
+        name = self.message.requested or self.message.channel_object
+        return self.message.record(name, self.message.key)
+
+
+def read_asked(
+    request: HttpRequest, object_name: ObjectName | None, *, settings: Settings
+) -> Asked:
+    """`read_message` with the record."""
+    made = read_message(request, object_name, settings=settings)
+    return Asked(**{one.name: getattr(made, one.name) for one in fields(made)})
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ class Look:
 class Rules:
     """What the deployer chose."""
 
-    reopen_days: int
+    reopen_days: float
     """So long after its closing a Case is reopened; 0: never."""
     closed_lead_statuses: frozenset[str]
 
@@ -255,6 +255,28 @@ def decide(
         if task.deleted and task.key in counts:
             return Exists(deleted=True)
     return keyed or goes_to
+
+
+def record_of(look: Look, name: ObjectName, rules: Rules) -> Exists | None:
+    """The record that a key leads to; the look was for the key as conversation and as message.
+
+    Of a conversation its open record, else its newest; of a message the record that has its Task.
+    """
+    rows: Sequence[LeadRow | CaseRow] = look.leads if name == "Lead" else look.cases
+    leads, cases = _of_conversation(look.leads, look), _of_conversation(look.cases, look)
+    own: Sequence[LeadRow | CaseRow] = leads if name == "Lead" else cases
+    keyed = [row for row in rows if row.key == look.message]
+    for row in (*sorted(own, key=rules.is_open, reverse=True), *keyed):
+        if not row.deleted:
+            return Exists(object=name, record_id=row.id, number=_number(look, row.id))
+    for task in look.seen:
+        if not task.deleted and task.key == task_key(name, look.message):
+            return _logged(task, look)
+    home = look.lead_home if name == "Lead" else look.case_home
+    where = (home.who_id if name == "Lead" else home.what_id) if home else None
+    if where and object_of(where):
+        return Exists(object=object_of(where), record_id=where, number=_number(look, where))
+    return None
 
 
 def _chosen(look: Look, channel_object: ObjectName, rules: Rules) -> ObjectName:

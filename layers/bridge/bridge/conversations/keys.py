@@ -100,6 +100,7 @@ def record_key(conversation: str, predecessor_id: str | None = None) -> str:
 
 
 def _is_id(text: str) -> bool:
+    """Whether a text is an id: neither blank nor with an unresolved variable in it."""
     return bool(text.strip()) and "{{" not in text and "}}" not in text
 
 

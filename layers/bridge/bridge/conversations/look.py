@@ -11,23 +11,21 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
 from bridge.conversations.decide import CaseRow, Home, LeadRow, Look, SeenTask
 from bridge.conversations.keys import task_key
+from bridge.conversations.message import read_moment
 from bridge.errors import OrgNotReady, Refused, SalesforceProblem, Unavailable
-from bridge.salesforce.client import soql_text
+from bridge.salesforce.client import TASK_KEY_FIELD, soql_text
 from bridge.salesforce.composite import MOST_QUERIES, Part, PartResponse, Ref, is_halted
 from bridge.salesforce.responses import judge, read_faults, unreadable
 from bridge.salesforce.session import read_id
 
 CONVERSATION_FIELD = "Bird_Conversation__c"
 LAST_MESSAGE_FIELD = "Bird_Last_Message__c"
-TASK_KEY_FIELD = "Bird_Key__c"
-"""Of a Task; that of Lead and Case is the parameter ExternalIdField."""
-
 LONGEST_URL = 12_000
 """Bytes of a query's URL once encoded. Salesforce takes 16,384 of URL and headers together."""
 
@@ -365,7 +363,7 @@ class _Pool:
             converted=row.get("isconverted") is True,
             contact_id=read_id(row.get("convertedcontactid")),
             deleted=row.get("isdeleted") is True,
-            last_message=_moment(row.get(LAST_MESSAGE_FIELD.lower())),
+            last_message=read_moment(row.get(LAST_MESSAGE_FIELD.lower())),
         )
         for key in {lead.conversation, lead.key} - {""}:
             self._leads[key].append(lead)
@@ -405,13 +403,13 @@ def _case(row: dict[str, Any], fields: Fields) -> CaseRow:
         created=_created(row),
         status=_text(row, "Status"),
         closed=row.get("isclosed") is True,
-        closed_at=_moment(row.get("closeddate")),
+        closed_at=read_moment(row.get("closeddate")),
         number=_text(row, "CaseNumber") or None,
         contact_id=read_id(row.get("contactid")),
         account_id=read_id(row.get("accountid")),
         record_type_id=read_id(row.get("recordtypeid")),
         deleted=row.get("isdeleted") is True,
-        last_message=_moment(row.get(LAST_MESSAGE_FIELD.lower())),
+        last_message=read_moment(row.get(LAST_MESSAGE_FIELD.lower())),
     )
 
 
@@ -443,19 +441,10 @@ def _id(row: dict[str, Any]) -> str:
 
 
 def _created(row: dict[str, Any]) -> datetime:
-    moment = _moment(row.get("createddate"))
+    moment = read_moment(row.get("createddate"))
     if moment is None:
         raise unreadable()
     return moment
-
-
-def _moment(value: Any) -> datetime | None:
-    """`2026-11-30T14:03:07.000+0000`; None where it is none."""
-    try:
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        return None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _text(row: dict[str, Any], name: str) -> str:

@@ -103,6 +103,20 @@ def as_comment(text: str) -> str:
     return encoded[: COMMENT_BYTES - len(CUT_MARK.encode())].decode(errors="ignore") + CUT_MARK
 
 
+def read_moment(value: Any) -> datetime | None:
+    """A moment of RFC 3339, as UTC where it says no zone; None where it is none."""
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+    if len(value) < len("2026-11-30T14:03"):
+        return None  # a day is no moment
+    try:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError:
+        return None
+
+
 def as_salesforce_time(moment: datetime) -> str:
     """`2026-11-30T14:03:07.000Z`"""
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z"

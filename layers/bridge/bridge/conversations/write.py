@@ -20,20 +20,17 @@ from bridge.conversations.look import (
     LAST_MESSAGE_FIELD,
     NOT_SET_UP,
     NOT_SET_UP_HINT,
-    TASK_KEY_FIELD,
 )
 from bridge.conversations.message import Message, as_comment, as_salesforce_time
 from bridge.errors import KeyTaken, OrgNotReady, Refused, SalesforceProblem
 from bridge.records import ObjectName, Record
-from bridge.salesforce.composite import Part, PartResponse, Ref, is_halted
+from bridge.salesforce.client import NOT_REASSIGNED, TASK_KEY_FIELD
+from bridge.salesforce.composite import Part, PartResponse, Ref, holds_reference, is_halted
 from bridge.salesforce.responses import Fault, derived_at_fault, judge, read_faults, unreadable
 from bridge.salesforce.session import read_id
 
 COMPLETED = "Completed"
 """The closed Task status of an org that renamed none; the table of channels may name another."""
-
-NOT_REASSIGNED = {"Sforce-Auto-Assign": "FALSE"}
-"""Salesforce's default, TRUE, takes a Case from its agent at any update."""
 
 OWNER = frozenset({"OwnerId"})
 PARENT_IS_GONE = frozenset({"CANNOT_UPDATE_CONVERTED_LEAD", "ENTITY_IS_DELETED"})
@@ -210,6 +207,10 @@ def parts_of(
     )
     parts = [owner, task] if "OwnerId" in (task.body or {}) else [task]
     hanging = _hanging(message, decision, options, with_comment=with_comment)
+    if isinstance(decision, Reopen) and holds_reference(task):
+        # Not one call, so the Case is opened first: a message never waits on one that stays closed.
+        reopen, *hanging = hanging
+        parts.insert(0, replace(reopen, path=(f"/sobjects/Case/{decision.record_id}",)))
     if hanging:
         path = ("/sobjects/Task/", Ref("add", "id"), "?fields=WhoId,WhatId")
         parts += [Part(name="parent", method="GET", path=path), *hanging]
@@ -482,20 +483,15 @@ def _problem(
         for fault in read_faults(response.body, status=response.status, object_name=object_name)
         if fault.code != "PROCESSING_HALTED"
     ]
-    if missing := _of_ours(faults):
-        return OrgNotReady(
-            f"{', '.join(missing)} is missing or hidden from the integration user",
-            code=NOT_SET_UP,
-            fields=missing,
-            hint=NOT_SET_UP_HINT,
-        )
+    if missing := field_missing(faults):
+        return missing
     return judge(faults, key_field=key_field) if faults else unreadable()
 
 
-def _of_ours(faults: Iterable[Fault]) -> tuple[str, ...]:
-    """Our own fields that the org lacks or hides."""
+def field_missing(about: Iterable[Fault | Refused]) -> OrgNotReady | None:
+    """The problem of an org that lacks or hides fields of ours, if a refusal is about these."""
     found = []
-    for fault in faults:
+    for fault in about:
         if fault.code in ("INVALID_FIELD", "INVALID_FIELD_FOR_INSERT_UPDATE"):
             words = {
                 word.lower()
@@ -503,7 +499,15 @@ def _of_ours(faults: Iterable[Fault]) -> tuple[str, ...]:
                 for word in re.findall(r"(?a)\w+", text)
             }
             found += [name for name in OURS if name.lower() in words]
-    return tuple(dict.fromkeys(found))
+    if not found:
+        return None
+    names = tuple(dict.fromkeys(found))
+    return OrgNotReady(
+        f"{', '.join(names)} is missing or hidden from the integration user",
+        code=NOT_SET_UP,
+        fields=names,
+        hint=NOT_SET_UP_HINT,
+    )
 
 
 def _done(responses: Mapping[str, PartResponse], name: str) -> bool:
