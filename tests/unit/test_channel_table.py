@@ -52,14 +52,24 @@ def test_the_table_that_is_shipped_is_right() -> None:
         ('"Phone": "phone"', '"Mobile Phone": "phone"', "no field that may be filled"),
         ('"Phone": "phone"', '"Phone": null', "None"),
         ('"LastName": "lastName",', "", "a Lead needs LastName"),
-        ('"Lead": {', '"Leads": {', "is not Lead or Case"),
+        ('"Lead": {', '"Leads": {', "is not Lead, Case or Task"),
         ('"channels": {', '"channel": {', "neither"),
         ('"label": "Viber",', '"label": "Viber"', "not JSON"),
         ('"label": "Viber"', '"label": "Viber", "values": {"Case": {"X__c": null}}', "a value is"),
         ('"label": "Viber"', '"label": "Viber", "values": {"Case": {"X__c": "{{x}}"}}', "resolves"),
-        ('"label": "Viber"', '"label": "Viber", "values": {"Account": {}}', "for Lead or Case"),
+        (
+            '"label": "Viber"',
+            '"label": "Viber", "values": {"Account": {}}',
+            "for Lead, Case or Task",
+        ),
         ('"label": "Viber"', '"label": "Viber", "fields": {"Lead": {"LastName": null}}', "needs"),
         ('"label": "Viber"', '"label": "Viber", "fields": []', "fields is an object"),
+        ('"label": "Viber"', '"label": "Viber", "conversations": "no"', "is true or false"),
+        (
+            '"label": "Viber"',
+            '"label": "Viber", "fields": {"Task": {"Description": null}}',
+            "a Task needs Description",
+        ),
     ],
 )
 def test_a_mistake_is_told_with_its_line(old: str, new: str, said: str) -> None:

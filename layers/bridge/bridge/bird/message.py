@@ -18,7 +18,7 @@ REFERRAL = ("adId", "adUrl", "adTitle", "clickId", "productId", "catalogId", "ca
 
 _READ = (
     "channel messageid conversationid contactid sender displayname name firstname lastname phone "
-    "email text subject media tags object sentat"
+    "email text subject media tags object sentat direction"
 )
 KEYS = frozenset((*_READ.split(), *map(str.lower, REFERRAL)))
 """The keys of `bird` that are read, in lower case."""
@@ -39,7 +39,11 @@ class BirdMessage:
     conversation_id: str = ""
     contact_id: str = ""
     sent_at: str = ""
-    """When the customer sent it, RFC 3339."""
+    """When it was sent, RFC 3339."""
+    last_message: str = ""
+    """Of a body about a whole conversation: the id or the time of its last message."""
+    from_us: bool = False
+    """Whether our own side wrote it. The sender is the customer even then."""
     sender: str = ""
     sender_kind: SenderKind | None = None
     """What the sender is, where the message itself says so; else the channel does."""
@@ -118,12 +122,14 @@ class BirdMessage:
                 unread[path] = None
                 details.append(line)
         return cls(
+            from_us=text("direction").strip().lower() in ("sent", "outgoing", "outbound"),
             channel=channel_named(text("channel")),
             called=identifier("channel"),
             message_id=_as_id(lower.get("messageid")),
             conversation_id=identifier("conversationid"),
             contact_id=identifier("contactid"),
             sent_at=identifier("sentat"),
+            last_message=identifier("sentat"),
             sender=identifier("sender"),
             display_name=text("displayname", "name").strip(),
             first_name=text("firstname").strip(),
