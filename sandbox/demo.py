@@ -305,7 +305,7 @@ class Demo:
             "created",
         )
         after = self.stack.token() or {}
-        check(body["id"], f"the flow noticed nothing: Lead {body['id']}")
+        check(body["id"], f"the flow gets its response all the same: Lead {body['id']}")
         check(
             after.get("generation", 0) > before.get("generation", 0)
             and after["access_token"] != before["access_token"],
@@ -415,7 +415,7 @@ def main(arguments: list[str]) -> int:
         console.print(f"  ✗ Not so: {error}", style="bold red")
         for name in stack.functions:
             if logs := stack.logs(name)[-2000:]:
-                console.print(f"\nThe last words of {name}:\n{logs}", style="dim")
+                console.print(f"\nThe end of the log of {name}:\n{logs}", style="dim")
         return 1
     finally:
         stack.stop()
