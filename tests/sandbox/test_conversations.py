@@ -69,7 +69,9 @@ def test_tasks_need_user_permissions_and_no_object_permissions(
 ) -> None:
     """[K] Access Activities and Edit Tasks; activities have no object permissions."""
     (set_id,) = [s["Id"] for s in org.records("PermissionSet") if s["Name"] == "Bird_Bridge"]
-    org.update("PermissionSet", set_id, {f"Permissions{name}": True for name in permissions})
+    both = {"ActivitiesAccess", "EditTask"}
+    rights = {f"Permissions{name}": name in permissions for name in both}
+    org.update("PermissionSet", set_id, rights)
     assert (caller.query("SELECT Id FROM Task").status == 200) is reads
     status, code = caller.create("Task").status, caller.create("Task").json()
     assert (status == 201) is creates, code
@@ -175,14 +177,14 @@ def test_a_comment_has_4000_bytes(admin: Caller, org: Org) -> None:
 
 def test_a_comment_needs_edit_access_to_its_case(caller: Caller, org: Org) -> None:
     """[K]"""
+    rights = ("Create", "Read", "ViewAllRecords")
+    org.set_object_rights("Case", *rights, user=sample.INTEGRATION_USER)
     case = org.create("Case", {})
     fields = {"ParentId": case, "CommentBody": "x"}
     assert problem(caller.create("CaseComment", **fields))[2] == (
         "entity type cannot be inserted: Case Comment"
     )
-    org.set_object_rights(
-        "Case", "Create", "Read", "Edit", "ViewAllRecords", user=sample.INTEGRATION_USER
-    )
+    org.set_object_rights("Case", *rights, "Edit", user=sample.INTEGRATION_USER)
     assert caller.create("CaseComment", **fields).status == 201
 
 

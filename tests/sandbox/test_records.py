@@ -562,7 +562,8 @@ def test_without_any_right_the_object_is_not_there(caller: Caller, org: Org) -> 
     assert problem(caller.create("Lead", **lead()))[:2] == (404, "NOT_FOUND")
 
 
-def test_without_the_right_to_edit_nothing_is_changed(caller: Caller) -> None:
+def test_without_the_right_to_edit_nothing_is_changed(caller: Caller, org: Org) -> None:
+    org.set_object_rights("Lead", "Create", "Read", user=sample.INTEGRATION_USER)
     made = caller.create("Lead", **lead()).json()["id"]
     answer = caller.call("PATCH", f"/sobjects/Lead/{made}", {"LastName": "x"})
     assert problem(answer)[:2] == (403, "INSUFFICIENT_ACCESS_OR_READONLY")
