@@ -119,9 +119,7 @@ def fill_ready(state: State) -> None:
                 visible_to=(ADMIN_USER,),
             )
     for object_name in ("Lead", "Case"):
-        add_field(
-            state, object_name, "Bird_Last_Message__c", "datetime", visible_to=(ADMIN_USER,)
-        )
+        add_field(state, object_name, "Bird_Last_Message__c", "datetime", visible_to=(ADMIN_USER,))
     set_id = state.put_raw(
         "PermissionSet",
         Name="Bird_Bridge",
