@@ -79,16 +79,19 @@ def test_nothing_is_invented(settings: Callable[..., Settings], kind: ObjectName
 
 
 def test_all_of_them_are_saved_once_each_and_again_never(stack: Stack) -> None:
-    for body in BODIES:
-        for status in (201, 200) if BODIES.index(body) % 10 == 0 else (201,):
+    for number, body in enumerate(BODIES):
+        answer = stack.request("POST", "/messages", json.dumps(body).encode())
+        assert answer.status == 201 or answer.json()["added"], (answer.body, body)
+        if number % 10 == 0:
             answer = stack.request("POST", "/messages", json.dumps(body).encode())
-            assert answer.status == status, (answer.body, body)
+            assert (answer.status, answer.json()["added"]) == (200, False), (answer.body, body)
     for body in EVERY:
         if body not in BODIES:
             answer = stack.request("POST", "/messages", json.dumps(body).encode())
             assert (answer.status, answer.json()["outcome"]) == (200, "ignored")
     leads, cases = made(stack, "Lead"), made(stack, "Case")
-    assert len(leads) + len(cases) == len(BODIES)
+    outside = [one for one in (*leads, *cases) if not one.get("Bird_Conversation__c")]
+    assert len(stack.org.records("Task")) + len(outside) == len(BODIES)
     assert leads and cases
     assert all(one["LastName"] and one["Company"] and one["LeadSource"] for one in leads)
     assert all(one["Subject"] and one["Origin"] for one in cases)
