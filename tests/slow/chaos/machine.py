@@ -44,7 +44,7 @@ from sandbox.org.trouble import Fault
 from tests.conftest import ENVIRON
 from tests.slow.chaos.audit import Locations, locate
 from tests.slow.chaos.requests import REFUSE_ME, set_rules
-from tests.unit.doubles import IDENTITY
+from tests.unit.doubles import IDENTITY, outside
 
 HTML = b"<html><body>maintenance</body></html>"
 OUTBOX, REJECTED = "http://localhost/1/Outbox", "http://localhost/1/Rejected"
@@ -278,7 +278,7 @@ class Story(RuleBasedStateMachine):
         self.faults.set(troubles)
         try:
             outcome = self.creator.create(
-                self._record(number),
+                outside(self._record(number)),
                 request_id="r",
                 deadline=Deadline.after(8),
                 at_once=at_once,
