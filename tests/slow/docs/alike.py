@@ -9,7 +9,6 @@ from typing import Any
 _KINDS = {
     "id": r"{0}[A-Za-z0-9]{{15}}",
     "existingId": r"{0}[A-Za-z0-9]{{15}}",
-    "taskId": r"{0}[A-Za-z0-9]{{15}}",
     "number": r"\d{{8}}",
     "url": r"https?://[^/]+/{0}[A-Za-z0-9]{{15}}",
 }
@@ -32,7 +31,7 @@ def differences(shown: Any, actual: Any, where: str = "") -> list[str]:
         return [f"{where} is {actual!r}, not {shown!r}"]
     if isinstance(shown, str):
         if key in _KINDS:
-            kind = re.search(r"(00Q|500|00T)[A-Za-z0-9]{15}$", shown)
+            kind = re.search(r"(00Q|500)[A-Za-z0-9]{15}$", shown)
             pattern = _KINDS[key].format(kind[1] if kind else "")
             both = [one for one in (shown, actual) if not re.fullmatch(pattern, one)]
             return [f"{where} is {one!r}" for one in both]
