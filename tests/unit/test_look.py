@@ -30,7 +30,14 @@ from bridge.conversations.look import (
     read_cases,
     read_look,
 )
-from bridge.errors import LimitExceeded, OrgNotReady, SalesforceProblem, SessionRefused, Unavailable
+from bridge.errors import (
+    KeyFieldMissing,
+    LimitExceeded,
+    OrgNotReady,
+    SalesforceProblem,
+    SessionRefused,
+    Unavailable,
+)
 from bridge.salesforce.composite import Part, PartResponse, composite, read_composite
 
 BASE = "/services/data/v68.0"
@@ -385,16 +392,30 @@ NO_SUCH_COLUMN = (
 
 
 @pytest.mark.parametrize(
-    "name", ["Bird_Conversation__c", "Bird_Key__c", "Bird_Last_Message__c", "ConvertedContactId"]
+    ("kind", "name"),
+    [
+        ("cases", "Bird_Conversation__c"),
+        ("cases", "Bird_Last_Message__c"),
+        ("leads", "ConvertedContactId"),
+        ("seen", "Bird_Key__c"),
+        ("case_home", "Bird_Key__c"),
+    ],
 )
-def test_a_missing_field_is_a_matter_of_the_set_up_and_is_named(name: str) -> None:
+def test_a_missing_field_is_a_matter_of_the_set_up_and_is_named(kind: str, name: str) -> None:
     response = failure("INVALID_FIELD", NO_SUCH_COLUMN.format(name=name))
-    assert not lacks_record_types({"cases": response})
+    assert not lacks_record_types({kind: response})
     with pytest.raises(OrgNotReady) as caught:
-        read_look(WANTED, FIELDS, responses(cases=response))
+        read_look(WANTED, FIELDS, responses(**{kind: response}))
     assert caught.value.code == NOT_SET_UP
     assert caught.value.fields == (name,)
     assert "setup-org" in caught.value.hint
+
+
+@pytest.mark.parametrize("kind", ["leads", "cases"])
+def test_a_missing_key_of_records_is_told_as_outside_conversations(kind: str) -> None:
+    response = failure("INVALID_FIELD", NO_SUCH_COLUMN.format(name="Bird_Key__c"))
+    with pytest.raises(KeyFieldMissing):
+        read_look(WANTED, FIELDS, responses(**{kind: response}))
 
 
 def test_so_is_an_object_that_cannot_be_seen() -> None:

@@ -312,6 +312,7 @@ HEAD = mail("email.received", inbound_message_id="rem_1")
 WHOLE = mail(
     "email_mailbox.message_received",
     message_id="rem_1",
+    thread_id="thr_1",
     extracted_text="It is broken.",
     attachment_count=1,
 )

@@ -16,7 +16,7 @@ from bridge.api.record_api import RecordApi
 from bridge.delivery.creation import RecordCreator
 from bridge.delivery.deliver import Delivery
 from bridge.delivery.outbox import Envelope, Queues
-from bridge.http import Answer, Http
+from bridge.http import Http, Response
 from bridge.oauth.sessions import Sessions
 from bridge.records import ObjectName
 from bridge.salesforce.client import Salesforce
@@ -37,7 +37,7 @@ class Counting(Http):
         self.calls: list[tuple[str, str]] = []
         self.before: dict[int, Callable[[], object]] = {}
 
-    def send(self, method: str, url: str, **more: Any) -> Answer:
+    def send(self, method: str, url: str, **more: Any) -> Response:
         self.calls.append((method, urllib.parse.urlsplit(url).path))
         if happens := self.before.pop(len(self.calls), None):
             happens()
@@ -97,7 +97,7 @@ class Bundle:
 
     def request(self, name: ObjectName | None, event: dict[str, Any]) -> Reply:
         before = len(self.http.calls)
-        reply = self.apis[name].answer(event, Context())
+        reply = self.apis[name].respond(event, Context())
         return Reply(reply["statusCode"], json.loads(reply["body"]), len(self.http.calls) - before)
 
     def post(self, body: Any, name: ObjectName | None = "Lead", **event: Any) -> Reply:

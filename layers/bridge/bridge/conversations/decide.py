@@ -444,7 +444,7 @@ def _add_to_case(row: CaseRow, home: Home | None = None) -> Add:
 
 
 def _logged(task: SeenTask, look: Look) -> Exists:
-    """The answer to a message whose Task is there, with the record that has it."""
+    """The record of a message whose Task is there."""
     ids = [task.who_id, task.what_id]
     if task.key == task_key("Case", look.message):
         ids.reverse()

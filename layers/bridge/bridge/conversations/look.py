@@ -21,7 +21,7 @@ from bridge.conversations.message import read_moment
 from bridge.errors import OrgNotReady, Refused, SalesforceProblem, Unavailable
 from bridge.salesforce.client import TASK_KEY_FIELD, soql_text
 from bridge.salesforce.composite import MOST_QUERIES, Part, PartResponse, Ref, is_halted
-from bridge.salesforce.responses import judge, read_faults, unreadable
+from bridge.salesforce.responses import judge, key_field_missing, read_faults, unreadable
 from bridge.salesforce.session import read_id
 
 CONVERSATION_FIELD = "Bird_Conversation__c"
@@ -310,7 +310,7 @@ class _Pool:
 
     def take(self, kind: Kind, response: PartResponse | None) -> int:
         """Read one part and tell how many rows it had. Raises SalesforceProblem."""
-        rows, more = _rows(response, self._fields)
+        rows, more = _rows(response, self._fields, of_records=kind in ("leads", "cases"))
         read: dict[Kind, Callable[[dict[str, Any]], None]] = {
             "seen": self._take_seen,
             "leads": self._take_lead,
@@ -413,12 +413,14 @@ def _case(row: dict[str, Any], fields: Fields) -> CaseRow:
     )
 
 
-def _rows(response: PartResponse | None, fields: Fields) -> tuple[list[dict[str, Any]], bool]:
+def _rows(
+    response: PartResponse | None, fields: Fields, *, of_records: bool = True
+) -> tuple[list[dict[str, Any]], bool]:
     """The rows of a query, and whether there are more than it shows. Raises SalesforceProblem."""
     if response is None:
         raise unreadable()
     if not response.ok:
-        raise _problem(response, fields)
+        raise _problem(response, fields, of_records=of_records)
     body = response.body
     rows = body.get("records") if isinstance(body, dict) else None
     if not isinstance(rows, list):
@@ -452,12 +454,19 @@ def _text(row: dict[str, Any], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _problem(response: PartResponse, fields: Fields) -> SalesforceProblem:
-    """Why a part of the look failed: never a refusal of the message, which nobody has seen yet."""
+def _problem(
+    response: PartResponse, fields: Fields, *, of_records: bool = True
+) -> SalesforceProblem:
+    """Why a part of the look failed: never a refusal of the message, which nobody has seen yet.
+
+    `of_records`: of Leads or Cases, not of Tasks, whose key field may have the same name.
+    """
     faults = read_faults(response.body, status=response.status)
     if any(fault.code in ("INVALID_FIELD", "INVALID_TYPE") for fault in faults):
         names = [fields.record_key, *_LEAD_COLUMNS, *_CASE_COLUMNS, *_SEEN_COLUMNS, *_HOME_COLUMNS]
         missing = _names_in_error(response, list(dict.fromkeys(names)))
+        if of_records and fields.record_key in missing:
+            return key_field_missing(fields.record_key)
         what = ", ".join(missing) or "Task, Lead or Case, or a field of them,"
         return OrgNotReady(
             f"{what} is missing or hidden from the integration user",

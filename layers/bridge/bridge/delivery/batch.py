@@ -108,7 +108,7 @@ class Batch:
 
 
 def read_batch(event: Any) -> Batch:
-    """The messages of an SQS event; those with the same object as asked for and the same key are
+    """The messages of an SQS event; those with the same requested object and the same key are
     one item, the first's.
 
     Raises BadRequest where a message has no id: SQS could not be made to keep it.

@@ -364,7 +364,7 @@ class Logging:
 
 
 def there(decision: Exists) -> Place | Deleted:
-    """The answer to a message that is logged."""
+    """Where a message is that is logged."""
     if decision.deleted:
         return Deleted()
     task_id = decision.task_id or ""

@@ -156,8 +156,8 @@ class RecordCreator:
     ) -> Outcome:
         """Try Salesforce, and keep what it could not or would not take.
 
-        `at_once` false: the caller asked not to wait. Raises RequestTooLarge, and Ignored for what
-        our own side wrote where there is no record to log it on.
+        `at_once` false: the caller does not want to wait. Raises RequestTooLarge, and Ignored for
+        what our own side wrote where there is no record to log it on.
         """
         envelope = Envelope.of(message, request_id=request_id)
         body = sealed(envelope)

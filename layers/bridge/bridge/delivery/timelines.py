@@ -317,6 +317,7 @@ class Timelines:
             elif piece.outcome or failure is not None:
                 item.settle(piece.outcome or "delayed", piece.problem or failure)
                 item.what = "message"
+                self.counts["MessagesNotLogged"] += item.outcome == "rejected"
         if failure is not None:
             raise failure
         self._touch(logged)

@@ -144,6 +144,15 @@ def _dicts(value: Any) -> list[dict[str, Any]]:
     return [part for part in value if isinstance(part, dict)] if isinstance(value, list) else []
 
 
+def key_field_missing(name: str) -> KeyFieldMissing:
+    """The problem of an org that lacks or hides the external-id field."""
+    return KeyFieldMissing(
+        f"the field {name} is missing or hidden from the integration user",
+        fields=(name,),
+        hint=KEY_FIELD_HINT.format(field=name),
+    )
+
+
 def judge(
     faults: Sequence[Fault], *, key_field: str, records: Sequence[Record] = ()
 ) -> SalesforceProblem:
@@ -168,11 +177,7 @@ def judge(
             fault = replace(fault, fields=links)
         elif key_field and _names_field(fault, key_field):
             if fault.code in ("INVALID_FIELD", "INVALID_FIELD_FOR_INSERT_UPDATE", "NOT_FOUND"):
-                return KeyFieldMissing(
-                    f"the field {key_field} is missing or hidden from the integration user",
-                    fields=(key_field,),
-                    hint=KEY_FIELD_HINT.format(field=key_field),
-                )
+                return key_field_missing(key_field)
             if kind is Kind.DUPLICATE_VALUE:
                 named = re.search(_ID, fault.message)
                 return KeyTaken(
