@@ -83,6 +83,39 @@ def test_a_replayed_message_opens_nothing_and_a_replayed_record_may(
     assert len(tasks(bundle)) == 2
 
 
+def test_a_replayed_message_that_has_nowhere_to_go_is_kept(bundle: Bundle) -> None:
+    bundle.post(bird(1))
+    lead_id = only(bundle, "Lead")["Id"]
+    refuse_tasks(bundle.org)
+    assert bundle.post(bird(2)).status == 422
+    bundle.org.clear_rules()
+    bundle.org.delete("Contact", bundle.org.convert(lead_id).contact_id)
+    bundle.replay()
+    bundle.deliver()
+    (kept,) = bundle.rejected
+    assert (kept.reason or {})["code"] == "NO_RECORD"
+    assert kept.refused_what == "message"
+    assert len(bundle.org.records("Lead")) == 1
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_a_predecessor_that_is_deleted_meanwhile_costs_no_message(
+    bundle: Bundle, later: bool
+) -> None:
+    bundle.post(bird(1), "Case")
+    case_id = only(bundle, "Case")["Id"]
+    closed(bundle, case_id, days=9)
+    if later:
+        bundle.queue(bird(2), "Case")
+    bundle.http.before[len(bundle.http.calls) + 2] = lambda: bundle.org.delete("Case", case_id)
+    if later:
+        bundle.deliver()
+    else:
+        assert bundle.post(bird(2), "Case")["outcome"] == "created"
+    assert bundle.outbox == [] == bundle.rejected
+    assert texts(bundle, only(bundle, "Case")["Id"]) == ["text 2"]
+
+
 def test_a_derived_field_of_a_task_costs_no_message(bundle: Bundle) -> None:
     bundle.post(bird(1))
     bundle.org.change_field("Task", "Status", restricted=True, values=("Not Started", "Done"))

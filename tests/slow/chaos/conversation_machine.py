@@ -266,7 +266,7 @@ class ConversationStory(InProcess):
             self.meanwhile, self.one_by_one, self.current = None, False, None
             after = Seen(self.org)
             if not self.disturbed:
-                self.wrong += check_step(before, after, CONVERSATIONS)
+                self.wrong += check_step(before, after, CONVERSATIONS, merged=self.touched)
                 if not one_by_one:
                     self.wrong += status_changes(before, after)
 
@@ -441,8 +441,9 @@ class ConversationStory(InProcess):
                     self.touched |= {id_, second["Id"]}
             case "merge into a stranger":
                 fields = {"LastName": "S", "Company": "S"} if name == "Lead" else {"Subject": "S"}
-                org.merge(name, org.create(name, fields), id_)
-                self.touched.add(id_)
+                stranger = org.create(name, fields)
+                org.merge(name, stranger, id_)
+                self.touched |= {id_, stranger}
             case "close just now" | "close yesterday" | "close days ago":
                 org.update("Case", id_, {"Status": "Closed"})
                 days = {"close just now": 0, "close yesterday": 1, "close days ago": 5}[what]

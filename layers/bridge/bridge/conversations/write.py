@@ -388,6 +388,8 @@ def _read_create(
         record = record.without(frozenset(record.derived - sent))
         if left_out := derived_at_fault(problem, record):
             return LeaveOut("record", left_out, problem)
+        if decision.predecessor_id and predecessor_is_gone(problem, message, decision):
+            return ParentGone(decision.predecessor_id, problem)
         return NotTaken("record", problem)
     number = responses.get("number")
     case_number = number.body.get("CaseNumber") if number and _is_object(number) else None
@@ -405,6 +407,21 @@ def _read_create(
         record_id=made,
         number=case_number,
         problem=_problem(responses.get("add"), key_field=TASK_KEY_FIELD),
+    )
+
+
+def predecessor_is_gone(
+    problem: SalesforceProblem | None, message: Message, decision: Create
+) -> bool:
+    """Whether a successor was refused because its predecessor was deleted meanwhile.
+
+    Where the caller's own fields may name other records it cannot be known.
+    """
+    return (
+        decision.is_successor
+        and problem is not None
+        and problem.code in PARENT_IS_GONE | PARENT_OR_OWNER
+        and not Record(object=decision.object, key="", fields=message.fields).may_hold_ids
     )
 
 

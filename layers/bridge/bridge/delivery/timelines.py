@@ -35,6 +35,7 @@ from bridge.conversations.write import (
     comment_fields,
     field_missing,
     new_record,
+    predecessor_is_gone,
     record_changes,
     record_fields,
     task_fields,
@@ -80,6 +81,11 @@ NOT_VISIBLE_HINT = (
     "Salesforce administrator: give the integration user View All on Lead and Case: run `make "
     "connect` (bird-salesforce setup-org does it), or deploy the folder salesforce/ and assign its "
     "permission set."
+)
+NO_RECORD = "NO_RECORD"
+NO_RECORD_HINT = (
+    "Its lead was converted and the contact deleted, and a message that a person brings back opens "
+    "no new record. Restore the contact and replay it, or delete it."
 )
 MOVED = "moved"
 """Outcome of a Task whose record was converted, merged or deleted meanwhile."""
@@ -188,7 +194,7 @@ class Timelines:
             case Exists(deleted=deleted):
                 item.settle("deleted" if deleted else "exists")
             case Nowhere():
-                item.settle("ignored")
+                _settle_nowhere(item)
             case Add():
                 adds.append((item, decision, decision.record_id))
 
@@ -214,7 +220,7 @@ class Timelines:
             case Deleted():
                 item.settle("deleted")
             case NoRecord():
-                item.settle("ignored")
+                _settle_nowhere(item)
             case Later(problem):
                 item.settle("delayed", problem)
             case Refusal(what, refusal):
@@ -240,6 +246,10 @@ class Timelines:
                     self._show(item, decision, piece.found)
                     self.counts["Successors"] += decision.is_successor
                     made.append((item, decision, piece.found.id))
+                elif piece.outcome == "rejected" and predecessor_is_gone(
+                    piece.problem, item.envelope.message, decision
+                ):
+                    continue  # the next round looks again
                 elif piece.outcome == "rejected":
                     self._creates[conversation, object_name] += 1
                     item.settle("rejected", piece.problem)
@@ -445,6 +455,18 @@ def _task(item: Item, decision: Add | Create, record_id: str) -> Record:
         fields["WhoId" if decision.object == "Lead" else "WhatId"] = record_id
     key = fields.pop(TASK_KEY_FIELD)
     return Record(object="Task", key=key, fields=fields, derived=frozenset(fields) - FIXED)
+
+
+def _settle_nowhere(item: Item) -> None:
+    """A reply of our own side is of no use without a record; a customer's message is kept."""
+    if item.envelope.message.from_us:
+        item.settle("ignored")
+        return
+    item.what = "message"
+    problem = Refused(
+        "the conversation has no record any more", code=NO_RECORD, hint=NO_RECORD_HINT
+    )
+    item.settle("rejected", problem)
 
 
 def _permit(item: Item) -> Permit:
