@@ -17,8 +17,9 @@ def test_in_no_story_a_message_is_lost_or_logged_twice_or_elsewhere(
 ) -> None:
     COUNTS.clear()
     settings = hypothesis.settings(
-        max_examples=sized(80, 5_000),
+        max_examples=sized(120, 5_000),
         deadline=None,
+        report_multiple_bugs=False,
         suppress_health_check=list(hypothesis.HealthCheck),
         print_blob=True,
     )
