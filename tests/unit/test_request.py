@@ -428,6 +428,33 @@ def test_the_field_comes_before_the_message_and_the_message_before_the_header() 
     assert none.record.key != read({"LastName": "x"}).record.key
 
 
+def test_a_webhook_s_header_of_anybody_is_no_key() -> None:
+    bird = {"LastName": "x", "bird": {"channel": "sms"}}
+    headers = {"Idempotency-Key": "header-1", "webhook-id": "webhook-1"}
+    assert read(bird, headers=headers).record.key == "header-1"
+    assert read(bird, headers=headers, resource="/webhooks/bird").record.key == "webhook-1"
+
+
+@pytest.mark.parametrize(
+    ("bird", "conversation"),
+    [
+        ({"channel": "whatsapp", "conversationId": "C-1", "sender": "+1"}, "C-1"),
+        ({"channel": "WhatsApp", "sender": "+1"}, "whatsapp~+1"),
+        ({"channel": "signal", "sender": "+1"}, "signal~+1"),
+        ({"sender": "+1"}, "unknown~+1"),
+        ({"channel": "email", "conversationId": "C-1"}, "C-1"),
+        ({"channel": "email", "sender": "a@example.com"}, ""),
+        ({"channel": "voice", "sender": "+1"}, ""),
+        ({"sender": "a@example.com"}, ""),
+        ({"channel": "whatsapp", "sender": "{{x}}", "conversationId": "{{y}}"}, ""),
+        ({"channel": "whatsapp"}, ""),
+    ],
+)
+def test_which_messages_are_of_a_conversation(bird: dict[str, Any], conversation: str) -> None:
+    made = read({"LastName": "x", "bird": {"messageId": "m", **bird}})
+    assert made.message.conversation == (stored_key(conversation) if conversation else "")
+
+
 def test_the_key_field_is_no_ordinary_field() -> None:
     record = read({"LastName": "x", "bird_key__c": "k"}).record
     assert not any(name.lower() == "bird_key__c" for name in record.fields)

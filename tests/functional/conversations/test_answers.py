@@ -88,7 +88,7 @@ WARNINGS: list[tuple[dict[str, Any], list[str]]] = [
     ({"LastName": "x"}, ["no message id"]),
     ({"bird": {"channel": "sms", "text": "x"}}, ["no message id"]),
     ({"bird": {"channel": "sms", "mesageId": "m"}}, ["bird.mesageId", "messageId", "no message"]),
-    ({"bird": {"channel": "whatsap", "messageId": "m"}}, ["'whatsap'", "whatsapp"]),
+    ({"bird": {"channel": "whatsap", "messageId": "m"}}, ["channel is unknown", "whatsapp"]),
     ({"bird": {"channel": "sms", "messageId": "m", "qqqqq": 1}}, ["bird.qqqqq is unknown."]),
     (
         {"bird": {"channel": "sms", "messageId": "{{id}}", "text": "{{text}}"}},

@@ -31,9 +31,9 @@ def warnings_of(request: MessageRequest) -> str:
     if message and not message.forwarded:
         found += [_unknown_key(path) for path in request.unread]
     if message and message.channel.name == UNKNOWN and message.called:
-        called = message.called[:_SHOWN]
-        nearest = _nearest(called.lower(), sorted({one.name for one in table().values()}))
-        found.append(f"The channel {called!r} is unknown{_hint(nearest)}.")
+        # What the caller wrote is not repeated: it may be somebody's number.
+        nearest = _nearest(message.called.lower(), sorted({one.name for one in table().values()}))
+        found.append(f"The channel is unknown{_hint(nearest)}.")
     if request.variables and (message is None or _says_nothing(message)):
         found.append(
             "No variable of the body has a value: look in the flow's log at what the step sends."
