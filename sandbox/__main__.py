@@ -96,25 +96,17 @@ def describe(stack: Stack, console: Console) -> None:
     """Where everything is, and something to try at once."""
     from sandbox.org.sample import ADMIN_PASSWORD, ADMIN_USER
 
-    first, second = (
-        json.dumps(
-            {
-                "bird": {
-                    "channel": "whatsapp",
-                    "messageId": message_id,
-                    "conversationId": "first-conversation",
-                    "sender": "+31612345678",
-                    "displayName": "Ada Okafor",
-                    "text": text,
-                }
+    body = json.dumps(
+        {
+            "bird": {
+                "channel": "whatsapp",
+                "messageId": "wamid.first",
+                "sender": "+31612345678",
+                "displayName": "Ada Okafor",
+                "text": "Do you deliver on Sundays?",
             }
-        )
-        for message_id, text in (
-            ("wamid.first", "Do you deliver on Sundays?"),
-            ("wamid.second", "To Utrecht, please."),
-        )
+        }
     )
-    curl = f"curl -s {stack.url}/leads -H 'x-api-key: {stack.api_key}' -d"
     lines = f"""
 The local stack is running. Ctrl-C ends it.
 
@@ -128,11 +120,7 @@ The local stack is running. Ctrl-C ends it.
 
 Make a lead:
 
-  {curl} '{first}'
-
-Add the customer's next message to it:
-
-  {curl} '{second}'
+  curl -s {stack.url}/leads -H 'x-api-key: {stack.api_key}' -d '{body}'
 """
     console.print(lines, highlight=False, soft_wrap=True, markup=False)
 
