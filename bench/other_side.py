@@ -208,7 +208,10 @@ def main(round_trip_seconds: float) -> None:
         if round_trip_seconds:
             distance = Forwarder(server.port, round_trip_seconds=round_trip_seconds)
             server.url = server.org.url = f"https://localhost:{distance.port}"
-        stack = Stack(login_url=server.url, connected=False, poll=False, processes=4)
+        # preloaded=False: a cold start here is as cold as in Lambda.
+        stack = Stack(
+            login_url=server.url, connected=False, poll=False, processes=4, preloaded=False
+        )
         exits.enter_context(stack)
         aws = Forwarder(int(stack.aws.url.rsplit(":", 1)[1]), tls=server.certificate.context)
         bundle = trusted(server.certificate.path, folder)

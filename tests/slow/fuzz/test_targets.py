@@ -1,7 +1,7 @@
 """The coverage-guided targets: every seed passes, and a short run of each finds nothing.
 
 `make fuzz` runs them for long. atheris has wheels for Linux on x86_64 only; elsewhere the seeds are
-all there is. `make test` on such a machine, so CI too, fails if atheris is missing there.
+all there is. `make test-all` on Linux on x86_64, so CI too, fails if atheris is missing there.
 """
 
 from __future__ import annotations
