@@ -382,7 +382,7 @@ def test_a_text_that_no_terminal_should_obey_or_could_show_is_shown_escaped(
     record = Record(object="Lead", key="odd", fields={"LastName": "\x1b[2J\x9b2Jgone \ud83d"})
     problem = Refused("\x1b]0;title\x07 \ud83d", code="STRING_TOO_LONG")
     fill(stack, [Envelope.of(record, request_id="r").refused(problem, attempts=1).dump()])
-    # Half a character has JSON written in ASCII; this record's is written as it is.
+    # A lone surrogate makes JSON write ASCII only; this record's is written as it is.
     eight = Record(object="Lead", key="eight", fields={"LastName": "\x9b2Jgone \x7f"})
     fill(stack, [Envelope.of(eight, request_id="r").dump()])
     assert not {"\x9b", "\x7f"} & set(run("rejected", "show", "eight", "--json", *local).out)
