@@ -70,7 +70,7 @@ invoke: $(READY) ## Runs one function with one event: make invoke FN=create_lead
 # ── Is it right? ────────────────────────────────────────────────────────────────────────────────────
 
 # A module's tests stay in one process: they share a stack, and moto's state is one per process.
-PYTEST := "$(BIN)/python" -m pytest -q -n "$(JOBS)" --dist loadscope --durations=10
+PYTEST := "$(BIN)/python" -m pytest -q -n "$(JOBS)" --dist loadscope --no-loadscope-reorder --durations=10
 
 test: $(READY) ## Runs the tests that take minutes (pyproject.toml lists them), or some: ARGS="tests/unit -k key"
 	@$(PYTEST) $(ARGS)

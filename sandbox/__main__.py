@@ -96,17 +96,25 @@ def describe(stack: Stack, console: Console) -> None:
     """Where everything is, and something to try at once."""
     from sandbox.org.sample import ADMIN_PASSWORD, ADMIN_USER
 
-    body = json.dumps(
-        {
-            "bird": {
-                "channel": "whatsapp",
-                "messageId": "wamid.first",
-                "sender": "+31612345678",
-                "displayName": "Ada Okafor",
-                "text": "Do you deliver on Sundays?",
+    first, second = (
+        json.dumps(
+            {
+                "bird": {
+                    "channel": "whatsapp",
+                    "messageId": message_id,
+                    "conversationId": "first-conversation",
+                    "sender": "+31612345678",
+                    "displayName": "Ada Okafor",
+                    "text": text,
+                }
             }
-        }
+        )
+        for message_id, text in (
+            ("wamid.first", "Do you deliver on Sundays?"),
+            ("wamid.second", "To Utrecht, please."),
+        )
     )
+    curl = f"curl -s {stack.url}/leads -H 'x-api-key: {stack.api_key}' -d"
     lines = f"""
 The local stack is running. Ctrl-C ends it.
 
@@ -120,7 +128,11 @@ The local stack is running. Ctrl-C ends it.
 
 Make a lead:
 
-  curl -s {stack.url}/leads -H 'x-api-key: {stack.api_key}' -d '{body}'
+  {curl} '{first}'
+
+Add the customer's next message to it:
+
+  {curl} '{second}'
 """
     console.print(lines, highlight=False, soft_wrap=True, markup=False)
 

@@ -33,12 +33,12 @@ _SEGMENT = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 _MISSING: Any = object()
 
 Send = Callable[[str, str, Mapping[str, str], bytes, float], tuple[int, bytes]]
-"""Method, URL, headers, body, seconds; answers status and body. Raises OSError where no answer
+"""Method, URL, headers, body, seconds; returns status and body. Raises OSError where no response
 comes."""
 
 
 class FlowError(ValueError):
-    """The flow itself is wrong: a step that is not there, a type that nobody knows."""
+    """The flow itself is wrong: a step that is not there, an unknown type."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,13 @@ class Customer:
 
 @dataclass(frozen=True)
 class Inbound:
-    """A conversation that a customer begins."""
+    """A message of a customer. One with the `conversation_id` of another belongs to it."""
 
     text: str
     customer: Customer = field(default_factory=Customer)
     conversation_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    message_id: str = ""
+    """As the trigger gives it; empty: it gives none (what Bird does is not confirmed)."""
 
     def payload(self, channel_id: str) -> dict[str, Any]:
         """The trigger's payload; a part that would be empty is not there."""
@@ -82,8 +84,11 @@ class Inbound:
             "channelId": channel_id,
             "featuredParticipants": [participant],
         }
-        if self.text:
-            conversation["lastMessage"] = {"preview": {"text": self.text}}
+        last: dict[str, Any] = {"preview": {"text": self.text}} if self.text else {}
+        if self.message_id:
+            last["id"] = self.message_id
+        if last:
+            conversation["lastMessage"] = last
         return {"conversation": conversation}
 
 
@@ -115,13 +120,13 @@ class Reply:
 
 @dataclass(frozen=True)
 class Request:
-    """An HTTP request of a step, and its answer; status 0: none came."""
+    """An HTTP request of a step, and its response; status 0: none came."""
 
     method: str
     url: str
     body: Any
     status: int
-    said: Any
+    response: Any
 
 
 @dataclass
@@ -177,13 +182,13 @@ def http_send(
 ) -> tuple[int, bytes]:
     """Send for real, without following redirects or trying again."""
     try:
-        answer = urllib3.request(
+        response = urllib3.request(
             method, url, headers=dict(headers), body=body, timeout=seconds,
             retries=False, redirect=False,
         )  # fmt: skip
     except urllib3.exceptions.HTTPError as error:
         raise OSError(str(error)) from error
-    return answer.status, answer.data
+    return response.status, response.data
 
 
 class _Player:
@@ -241,7 +246,7 @@ class _Player:
         elif kind.startswith("mrn:v1:"):
             result = self._service(kind.split(":")[4], parameters)
         else:
-            raise FlowError(f"nobody knows a step of the type {kind}")
+            raise FlowError(f"{kind} is an unknown type of step")
         self._scope["steps"][name] = result
         return step.get("next")
 
@@ -259,20 +264,20 @@ class _Player:
         headers["Content-Type"] = parameters["contentType"]
         url, method, body = parameters["url"], parameters["method"], parameters["body"]
         try:
-            status, answer = self._send(
+            status, data = self._send(
                 method, url, headers, json.dumps(body).encode(), float(parameters["timeoutSeconds"])
             )
         except OSError as error:
             self._run.requests.append(Request(method, url, body, 0, None))
             raise _StepFailed from error
         try:
-            said = json.loads(answer)
+            response = json.loads(data)
         except ValueError:
-            said = answer.decode("utf-8", "replace")
-        self._run.requests.append(Request(method, url, body, status, said))
+            response = data.decode("utf-8", "replace")
+        self._run.requests.append(Request(method, url, body, status, response))
         if status >= 400 and self._workspace.status_fails_step:
             raise _StepFailed
-        return said
+        return response
 
     def _service(self, operation: str, parameters: Mapping[str, Any]) -> Any:
         payload, request = parameters.get("payload", {}), parameters["request"]
@@ -292,7 +297,7 @@ class _Player:
             case "updateFeedItem":
                 self._run.closed = bool(payload.get("closed"))
             case _:
-                raise FlowError(f"nobody knows the operation {operation}")
+                raise FlowError(f"{operation} is an unknown operation")
         return {"body": {}}
 
     def _contact(self) -> dict[str, Any]:
@@ -374,29 +379,39 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("flow", type=Path)
     parser.add_argument("--api", required=True, help="the API's address with its stage")
     parser.add_argument("--key", required=True, help="the API key")
-    parser.add_argument("--text", default="Hello! Can somebody help me?")
+    parser.add_argument(
+        "--text", action="append", help="a message; given several times: of one conversation"
+    )
     parser.add_argument("--name", default="Noor van Dijk")
     parser.add_argument("--phone", default="+447700900142")
     parser.add_argument("--reply-fails", action="store_true", help="as if the channel were down")
-    said = parser.parse_args(arguments)
-    flow = load(said.flow, {"https://YOUR-API-ADDRESS/v1": said.api, "YOUR-API-KEY": said.key})
-    broken = {flow["trigger"]["data"]["channelId"]} if said.reply_fails else set()
-    customer = Customer(said.name, ("phonenumber", said.phone))
-    run = play(
-        flow,
-        Inbound(said.text, customer),
-        workspace=Workspace(broken_channels=frozenset(broken)),
+    options = parser.parse_args(arguments)
+    flow = load(
+        options.flow, {"https://YOUR-API-ADDRESS/v1": options.api, "YOUR-API-KEY": options.key}
     )
-    print(f"Customer: {said.text}")
+    broken = {flow["trigger"]["data"]["channelId"]} if options.reply_fails else set()
+    customer = Customer(options.name, ("phonenumber", options.phone))
+    conversation_id = str(uuid.uuid4())
+    failed = False
+    for text in options.text or ["Hello! Can somebody help me?"]:
+        inbound = Inbound(text, customer, conversation_id, message_id=str(uuid.uuid4()))
+        workspace = Workspace(broken_channels=frozenset(broken))
+        run = play(flow, inbound, workspace=workspace)
+        _print(text, run)
+        failed = failed or bool(run.failed_at)
+    return 1 if failed else 0
+
+
+def _print(text: str, run: Run) -> None:
+    print(f"Customer: {text}")
     for request in run.requests:
-        print(f"Flow:     {request.method} {request.url} -> {request.status} {request.said}")
+        print(f"Flow:     {request.method} {request.url} -> {request.status} {request.response}")
     for comment in run.comments:
         print(f"Comment:  {comment}")
     for reply in run.replies:
         print(f"Reply:    {reply.text}  ({reply.channel_id})")
     if run.routed_to_agent:
         print("Routed:   to a person")
-    return 1 if run.failed_at else 0
 
 
 if __name__ == "__main__":

@@ -18,12 +18,15 @@ from typing import Any
 
 import yaml
 
-from bridge.bird.channels import OBJECTS, PATH, UNKNOWN, plain
+from bridge.bird.channels import FILLED, OBJECTS, PATH, TASK, UNKNOWN, plain
 from bridge.bird.mapping import SOURCES
 
 _FIELD = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)?")
 _SENDERS = ("phone", "email", "id")
-_ENTRY = ("label", "object", "sender", "aliases", "ignore", "fields", "values")
+_ENTRY = (
+    *("label", "object", "sender", "aliases", "ignore", "chat", "conversations"),
+    *("fields", "values"),
+)
 _LONGEST_LABEL = 255
 _LONGEST_FIELD = 131_072
 
@@ -93,6 +96,8 @@ class _Table:
                 yield self._fault(("fields",), f'"fields" says nothing for {name}')
         if "LastName" not in (every.get("Lead") or {}):
             yield self._fault(("fields", "Lead"), "a Lead needs LastName: Salesforce requires it")
+        if "Description" not in (every.get("Task", TASK) or {}):
+            yield self._fault(("fields", "Task"), "a Task needs Description: the message is there")
         channels = said.get("channels")
         if not isinstance(channels, dict):
             yield self._fault(("channels",), '"channels" has to be an object, a channel each')
@@ -112,6 +117,9 @@ class _Table:
             if key not in _ENTRY:
                 known = ", ".join(_ENTRY)
                 yield self._fault((*path, key), f"{name}: {key!r} is none of {known}")
+        for key in ("chat", "conversations"):
+            if not isinstance(entry.get(key, True), bool):
+                yield self._fault((*path, key), f"{name}: {key} is true or false")
         label = entry.get("label")
         if not isinstance(label, str) or not label.strip() or label != label.strip():
             yield self._fault(
@@ -144,7 +152,7 @@ class _Table:
                 yield self._fault(where, f"{name}: {one!r} is a name of {called[key]} already")
         own = entry.get("fields", {})
         if not isinstance(own, dict):
-            yield self._fault((*path, "fields"), f"{name}: fields is an object with Lead or Case")
+            yield self._fault((*path, "fields"), f"{name}: fields is an object of Lead, Case, Task")
         else:
             yield from self._fields(own, (*path, "fields"), removable=True)
         yield from self._values(entry.get("values", {}), (*path, "values"), name)
@@ -154,8 +162,10 @@ class _Table:
     ) -> Iterator[Fault]:
         for object_name, fields in said.items():
             here = (*path, object_name)
-            if object_name not in OBJECTS or not isinstance(fields, dict):
-                yield self._fault(here, f"{object_name!r} is not Lead or Case with its fields")
+            if object_name not in FILLED or not isinstance(fields, dict):
+                yield self._fault(
+                    here, f"{object_name!r} is not Lead, Case or Task with its fields"
+                )
                 continue
             for field, how in fields.items():
                 at = (*here, field)
@@ -163,6 +173,8 @@ class _Table:
                 if how is None and removable:
                     if (object_name, field) == ("Lead", "LastName"):
                         yield self._fault(at, "a Lead needs LastName: Salesforce requires it")
+                    if (object_name, field) == ("Task", "Description"):
+                        yield self._fault(at, "a Task needs Description: the message is there")
                     continue
                 source = how.get("from") if isinstance(how, dict) else how
                 if source not in SOURCES:
@@ -177,12 +189,12 @@ class _Table:
 
     def _values(self, said: Any, path: tuple[str, ...], name: str) -> Iterator[Fault]:
         if not isinstance(said, dict):
-            yield self._fault(path, f"{name}: values is an object with Lead or Case")
+            yield self._fault(path, f"{name}: values is an object of Lead, Case, Task")
             return
         for object_name, values in said.items():
             here = (*path, object_name)
-            if object_name not in OBJECTS or not isinstance(values, dict):
-                yield self._fault(here, f"{name}: values are given for Lead or Case")
+            if object_name not in FILLED or not isinstance(values, dict):
+                yield self._fault(here, f"{name}: values are given for Lead, Case or Task")
                 continue
             for field, value in values.items():
                 at = (*here, field)

@@ -26,19 +26,22 @@ class Context:
 def message(text: str) -> dict[str, Any]:
     """An SQS message with a Lead in it, as create_lead queues it."""
     envelope = {
-        "v": 1,
+        "v": 2,
+        "kind": "message",
         "object": "Lead",
         "key": uuid.uuid4().hex,
         "channel": "whatsapp",
-        "fields": {
-            "LastName": "Okafor",
-            "FirstName": "Amara",
-            "Company": "Individual",
-            "LeadSource": "WhatsApp",
-            "Phone": "+4915123456789",
-            "Description": text,
+        "fields": {},
+        "derived": {
+            "Lead": {
+                "LastName": "Okafor",
+                "FirstName": "Amara",
+                "Company": "Individual",
+                "LeadSource": "WhatsApp",
+                "Phone": "+4915123456789",
+                "Description": text,
+            }
         },
-        "derived": ["Company", "Description", "FirstName", "LastName", "LeadSource", "Phone"],
         "acceptedAt": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "requestId": uuid.uuid4().hex,
     }

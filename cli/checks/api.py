@@ -97,7 +97,7 @@ class ApiResponse:
 
     def refuses(self, status: int, code: str) -> bool:
         """Whether it is this refusal, as flows read it, with nothing stored."""
-        return (self.status, self.code, self.outcome) == (status, code, "rejected") and (
+        return (self.status, self.code, self.outcome) == (status, code, "failed") and (
             self.body.get("success") is False and self.body.get("kept") is False
         )
 

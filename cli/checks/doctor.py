@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from bridge.http import Http
 from cli.checks.api import ApiChecks, CreatedRecord
 from cli.checks.connection import ConnectionChecks
+from cli.checks.conversations import ConversationChecks
 from cli.checks.finding import Check, Finding, carry_out, good, note, unknown
 from cli.checks.org import OrgChecks
+from cli.connect.oauth import read_identity
 from cli.deployment.stack import Stack
 from cli.rejected.queue import Queue
 
@@ -47,6 +49,13 @@ class Doctor:
         if connection.org is not None:
             org = OrgChecks(stack=self.stack, org=connection.org, sends=self.sends)
             yield from map(carry_out, org.checks())
+            identity = read_identity(connection.token.id) if connection.token else None
+            conversations = ConversationChecks(
+                stack=self.stack,
+                org=connection.org,
+                user_id=identity.user_id if identity else "",
+            )
+            yield from map(carry_out, conversations.checks())
         else:
             yield carry_out(("org", self._org_not_checked))
         yield from map(carry_out, self._queues())

@@ -10,15 +10,14 @@ from typing import Any
 from bridge.bird.channels import OBJECTS, table
 from bridge.records import ObjectName
 from bridge.salesforce.client import soql_text
+from cli.checks.conversations import SHORTEST_KEY
 from cli.checks.finding import Check, Finding, bad, good, note, unknown
 from cli.deployment.stack import Stack
 from cli.org.client import Org, OrgProblem
-from cli.org.plan import PERMISSION_SET, filled_fields
+from cli.org.definition import PERMISSION_SET
+from cli.org.plan import filled_fields
 
 USAGE_WARNING_PERCENT = 80.0
-
-SHORTEST_KEY = 64
-"""Characters of a hashed key."""
 
 
 @dataclass(kw_only=True)

@@ -136,7 +136,7 @@ def connect_command(
 
 
 def _missing(stack: Stack, done: Connected) -> str:
-    return missing(org_of(done.token, stack, Http()), stack.settings.external_id_field)
+    return missing(org_of(done.token, stack, Http()), stack.settings)
 
 
 def _try_lead(terminal: Terminal, stack: Stack, done: Connected) -> None:

@@ -7,7 +7,14 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from cli.deployment.flow_step import BIRD_KEYS, RESPONSE_KEYS, FlowStep, flow_step
+from cli.deployment.flow_step import (
+    BIRD_KEYS,
+    RESPONSE_KEYS,
+    FlowStep,
+    branches,
+    flow_step,
+    variables,
+)
 from cli.deployment.stack import Stack
 from cli.options import Json, ObjectChoice, on_stack
 from cli.terminal import Terminal
@@ -57,9 +64,16 @@ def _print_step(terminal: Terminal, step: FlowStep) -> None:
     out.print("[bold]Body[/]")
     out.print(step.body_text(), markup=False, soft_wrap=True)
     out.print("\n[bold]Values[/] (replace each {{…}} with your flow's own variable):")
-    for name, words in BIRD_KEYS.items():
-        out.print(f"  {escape(name)}: {words}")
+    for name, sent in BIRD_KEYS.items():
+        out.print(f"  {escape(name)}: {sent.meaning}", soft_wrap=True)
     out.print("\n[bold]Variables to fetch from the response[/]:")
-    for name, words in RESPONSE_KEYS.items():
-        if name != "number" or step.object == "Case":
-            out.print(f"  {escape(name)}: {words}")
+    for name in variables(step.object):
+        out.print(f"  {escape(name)}: {RESPONSE_KEYS[name]}", soft_wrap=True)
+    out.print("\n[bold]Branch on {{outcome}}[/] (the first that fits):")
+    for branch in branches(step.object):
+        when = " or ".join(branch.outcomes) or "anything else"
+        also = ", where {{added}} is true" if branch.added else ""
+        out.print(f"  [bold]{when}[/]{also}")
+        reply = f"reply “{branch.reply}”" if branch.reply else "no reply"
+        person = ", and hand over to a person" if branch.to_person else ""
+        out.print(f"    {escape(reply)}{person}", soft_wrap=True)

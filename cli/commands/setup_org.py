@@ -1,4 +1,4 @@
-"""`setup-org`: the key field and the permission set, made by an administrator of the org."""
+"""`setup-org`: the fields and the permission set, made by an administrator of the org."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def setup_org_command(
     callback: Callback = DEFAULT_CALLBACK,
     wait: Wait = 300,
 ) -> None:
-    """Create the key field and the permission set in the org, as an administrator.
+    """Create the fields and the permission set in the org, as an administrator.
 
     The administrator signs in once; that session is not stored, and is revoked at the end. What is
     there already is not changed.

@@ -8,7 +8,7 @@ from bridge.http import Http
 from cli.connect.oauth import revoke
 from cli.connect.stored_connection import StoredConnection
 from cli.deployment.stack import Stack
-from cli.org.plan import PERMISSION_SET
+from cli.org.definition import PERMISSION_SET
 from cli.rejected.queue import Queue
 
 

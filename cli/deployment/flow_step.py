@@ -14,24 +14,102 @@ from cli.problem import Problem
 TIMEOUT_MARGIN_SECONDS = 2
 """How much longer a step waits than the API takes at most."""
 
+
+@dataclass(frozen=True)
+class Value:
+    """A value that a flow sends: a variable of Bird's, and what it holds."""
+
+    variable: str
+    """As the editor of the older Flow Builder lists it; not confirmed for every channel."""
+    meaning: str
+
+
 BIRD_KEYS = {
-    "messageId": "the id of the message; it keeps a repeated call from creating a second record",
-    "conversationId": "the id of the conversation",
-    "contactId": "the id of the contact",
-    "sender": "the customer's number or address, as the channel has it",
-    "displayName": "the customer's name in the channel's profile",
-    "text": "the text of the message",
+    "messageId": Value(
+        "{{messageId}}", "the id of the message; a repeated call with it adds nothing"
+    ),
+    "conversationId": Value(
+        "{{conversationId}}", "the id of the conversation; its messages share one record"
+    ),
+    "sender": Value("{{sender}}", "the customer's number or address, as the channel has it"),
+    "displayName": Value("{{contact.displayName}}", "the customer's name in the channel's profile"),
+    "text": Value("{{payload}}", "the text of the message; keep it last"),
 }
 """What a flow sends about a message. The channel is given as a word, not as a variable."""
 
 RESPONSE_KEYS = {
-    "outcome": "created, exists, queued or rejected",
-    "id": "the record's id in Salesforce (created, exists)",
+    "outcome": "what became of the message: created, exists, queued, rejected, failed or ignored",
+    "added": "true: this message was added to a record that was there (exists)",
     "number": "a case's number, to tell the customer (created, exists)",
-    "key": "the key under which the record is found later",
-    "message": "what happened, in words (queued)",
-    "code": "why Salesforce refused it (rejected)",
+    "id": "the record's id in Salesforce (created, exists)",
+    "key": "the key under which the message is found later",
+    "code": "why Salesforce refused it (rejected), or why nothing was stored (failed)",
+    "detail": "the same in words",
 }
+"""The variables to fetch. A lead has no number."""
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What a flow does for some outcomes."""
+
+    outcomes: tuple[str, ...]
+    """Empty: any other one, or no response at all."""
+    reply: str
+    """What the customer reads; empty: nothing."""
+    added: bool = False
+    """Only where the variable `added` is true."""
+    to_person: bool = False
+    """Whether a person takes over."""
+
+
+_NOTED: dict[ObjectName | None, str] = {
+    None: "Thank you for your message! A colleague will get in touch with you soon.",
+    "Lead": "Thank you for your message! We have noted it, and a colleague will get in touch with "
+    "you soon.",
+    "Case": "Thank you for your message. Your case number is {{number}}. A colleague will answer "
+    "you; please mention this number if you contact us again.",
+}
+_ADDED: dict[ObjectName | None, str] = {
+    None: "Thank you for your message! We have added it to your earlier ones.",
+    "Lead": "Thank you for your message! We have added it to your earlier ones, and a colleague "
+    "will get in touch with you soon.",
+    "Case": "Thank you for your message. We have added it to your case {{number}}, and a colleague "
+    "will answer you.",
+}
+_RECEIVED: dict[ObjectName | None, str] = {
+    None: "Thank you for your message! We have received it.",
+    "Lead": "Thank you for your message! We have received it, and a colleague will get in touch "
+    "with you soon.",
+    "Case": "Thank you for your message. We have received it, and a colleague will answer you and "
+    "tell you your case number.",
+}
+_PERSON = "Thank you for your message. A colleague will read it and answer you here."
+
+
+def branches(object_name: ObjectName | None) -> tuple[Branch, ...]:
+    """What a flow does for each outcome; the first that fits. None: where either object is made.
+
+    A customer is thanked for a message that was kept; any other one needs a person.
+    """
+    return (
+        Branch(("exists",), _ADDED[object_name], added=True),
+        Branch(("created", "exists"), _NOTED[object_name]),
+        Branch(("queued", "rejected"), _RECEIVED[object_name]),
+        Branch(("ignored",), ""),
+        Branch(("failed",), _PERSON, to_person=True),
+        Branch((), _PERSON, to_person=True),
+    )
+
+
+def step_body(channel: str) -> dict[str, Any]:
+    """The body of the step. `channel` is a name of the table, or a variable of Bird's."""
+    return {"bird": {"channel": channel, **{k: v.variable for k, v in BIRD_KEYS.items()}}}
+
+
+def variables(object_name: ObjectName | None) -> tuple[str, ...]:
+    """The variables to fetch from the response; None where either object is made."""
+    return tuple(name for name in RESPONSE_KEYS if name != "number" or object_name != "Lead")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +134,7 @@ class FlowStep:
             "contentType": "application/json",
             "body": self.body,
             "timeoutSeconds": self.timeout_seconds,
-            "variables": list(RESPONSE_KEYS),
+            "variables": list(variables(self.object)),
         }
 
     def body_text(self) -> str:
@@ -82,11 +160,6 @@ def flow_step(
         object=chosen,
         url=stack.url(chosen),
         headers=(("x-api-key", key),),
-        body={
-            "bird": {
-                "channel": channel.name,
-                **{name: "{{" + name + "}}" for name in BIRD_KEYS},
-            }
-        },
+        body=step_body(channel.name),
         timeout_seconds=int(stack.settings.response_budget_seconds) + TIMEOUT_MARGIN_SECONDS,
     )

@@ -1,8 +1,4 @@
-"""What the bridge needs in an org, what of it is there, and the steps for the rest.
-
-The same is in `salesforce/` as metadata, for people who deploy with the `sf` command line; a test
-compares the two.
-"""
+"""What of `salesforce/` is in an org already, and the steps for the rest."""
 
 from __future__ import annotations
 
@@ -10,54 +6,43 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.bird.channels import OBJECTS, table
+from bridge.bird.channels import FILLED, OBJECTS, TableObject, table
 from bridge.records import ObjectName
 from bridge.salesforce.client import soql_text
 from bridge.settings import Settings
 from cli.org.client import Org, OrgProblem
-from cli.problem import Problem
-
-PERMISSION_SET = "Bird_Bridge"
-PERMISSION_SET_LABEL = "Bird bridge"
-PERMISSION_SET_DESCRIPTION = "What the bridge from Bird needs, and nothing else"
-
-OBJECT_RIGHTS = (
-    *("PermissionsCreate", "PermissionsRead", "PermissionsEdit"),
-    "PermissionsViewAllRecords",
+from cli.org.definition import (
+    PERMISSION_SET,
+    RIGHT_WORDS,
+    TRAITS,
+    USER_PERMISSION_WORDS,
+    FieldDefinition,
+    PermissionSetDefinition,
+    in_conversations,
+    needed_fields,
+    permission_set,
 )
-"""View All Records, because an assignment rule may give a new record to somebody else, and the
-bridge must still find it by its key. Edit, because a mail's text may come after its record
-(docs/adr/0048). No delete, no Modify All."""
-
-KEY_LENGTH = 100
-KEY_LABEL = "Bird Key"
-KEY_DESCRIPTION = "Idempotency key of the bridge from Bird: one message, one record."
+from cli.problem import Problem
 
 INTEGRATION_LICENCE = "Salesforce Integration"
 INTEGRATION_SET_LICENCE = "Salesforce API Integration"
 """The label of the permission set licence that a user of that licence needs first."""
 
-
-def key_metadata(key_field: str) -> dict[str, Any]:
-    """The key field as the Tooling API and the Metadata API describe it."""
-    return {
-        "label": KEY_LABEL if key_field == "Bird_Key__c" else key_field.removesuffix("__c"),
-        "description": KEY_DESCRIPTION,
-        "type": "Text",
-        "length": KEY_LENGTH,
-        "required": False,
-        "externalId": True,
-        "unique": True,
-        "caseSensitive": True,
-    }
+PERHAPS_PERMISSIONABLE: Mapping[TableObject, tuple[str, ...]] = {
+    "Lead": ("Status", "ConvertedContactId"),
+    "Case": ("Status", "ClosedDate"),
+    "Task": ("Status",),
+}
+"""Standard fields that a conversation reads or sets. Whether an org has a permission for them is
+not confirmed, so they are not in `salesforce/`: a file cannot ask the org."""
 
 
-def filled_fields(settings: Settings, more: Iterable[str] = ()) -> dict[ObjectName, list[str]]:
+def filled_fields(settings: Settings, more: Iterable[str] = ()) -> dict[TableObject, list[str]]:
     """The fields that the bridge fills, by object, with `more` (`Lead.Region__c`) that flows send.
     Raises Problem for one that is written otherwise."""
-    found: dict[ObjectName, list[str]] = {name: [] for name in OBJECTS}
+    found: dict[TableObject, list[str]] = {name: [] for name in FILLED}
     for channel in table().values():
-        for name in OBJECTS:
+        for name in FILLED:
             found[name] += [*channel.fills.get(name, {}), *channel.values.get(name, {})]
     if settings.default_company:
         found["Lead"].append("Company")
@@ -99,26 +84,28 @@ class Planner:
     org: Org
     settings: Settings
     user_id: str | None
-    fields: Mapping[ObjectName, list[str]]
+    fields: Mapping[TableObject, list[str]]
     _plan: Plan = field(default_factory=Plan)
     _set_id: str = ""
 
     def plan(self) -> Plan:
         """The plan. Raises OrgProblem, for example where the user is no administrator."""
         self._plan = Plan()
-        if self.settings.external_id_field:
-            for object_name in OBJECTS:
-                self._key(object_name)
-        else:
+        definitions = needed_fields(self.settings)
+        if not definitions:
             self._plan.notes.append(
-                "ExternalIdField is empty: no key field is created, and a repeated message creates "
-                "a second record."
+                "ExternalIdField is empty: no field is created, and a repeated message creates a "
+                "second record."
             )
-        self._permission_set()
-        for object_name in OBJECTS:
-            self._object_rights(object_name)
-        for object_name in OBJECTS:
-            self._field_rights(object_name)
+        for definition in definitions:
+            self._custom_field(definition)
+        wanted = permission_set()
+        self._permission_set(wanted)
+        for object_name, rights in wanted.objects.items():
+            self._object_rights(object_name, rights)
+        for name in FILLED:
+            ours = [one.name for one in definitions if one.described_on == name]
+            self._field_rights(name, ours, wanted.fields[name])
         if self.user_id:
             self._assign(self.user_id)
         else:
@@ -128,173 +115,195 @@ class Planner:
             )
         return self._plan
 
-    # The key field
+    # Custom fields
 
-    def _key(self, object_name: ObjectName) -> None:
-        name = self.settings.external_id_field
+    def _custom_field(self, definition: FieldDefinition) -> None:
+        full, wanted = definition.full_name, definition.metadata
         rows = self.org.query(
             "SELECT Id FROM CustomField WHERE DeveloperName = "
-            f"{soql_text(name.removesuffix('__c'))} AND TableEnumOrId = {soql_text(object_name)}",
+            f"{soql_text(definition.name.removesuffix('__c'))} AND TableEnumOrId = "
+            f"{soql_text(definition.holder)}",
             tooling=True,
         )
-        wanted = key_metadata(name)
-        full = f"{object_name}.{name}"
         if not rows:
 
             def create() -> None:
                 self.org.post(
-                    "/tooling/sobjects/CustomField", {"FullName": full, "Metadata": wanted}
+                    "/tooling/sobjects/CustomField", {"FullName": full, "Metadata": dict(wanted)}
                 )
 
-            self._plan.steps.append(
-                Step(
-                    what=f"Create the field {full} (Text {KEY_LENGTH}, External ID, Unique, "
-                    "case-sensitive)",
-                    target=full,
-                    do=create,
-                )
-            )
+            what = f"Create the field {full} ({definition.words})"
+            self._plan.steps.append(Step(what=what, target=full, do=create))
             return
         path = f"/tooling/sobjects/CustomField/{rows[0]['Id']}"
         current: dict[str, Any] = self.org.get(path).get("Metadata") or {}
-        if current.get("type") != "Text":
-            raise Problem(
-                f"There is a field {full} already, of the type {current.get('type')}.",
-                next_step="Rename or delete it, or deploy with another name in the parameter "
-                "ExternalIdField.",
+        if current.get("type") != wanted["type"]:
+            rename = (
+                "Rename or delete it, or deploy with another name in the parameter ExternalIdField."
+                if definition.name == self.settings.external_id_field
+                and definition.holder != "Activity"
+                else "Rename or delete it."
             )
+            raise Problem(
+                f"There is a field {full} already, of the type {current.get('type')} instead of "
+                f"{wanted['type']}.",
+                next_step=rename,
+            )
+        if current.get("unique") and not wanted.get("unique", True):
+            self._plan.notes.append(
+                f"The field {full} is Unique, and several records of one conversation have the "
+                "same value in it. Switch Unique off; this command takes nothing away."
+            )
+        # What the org has beyond that (a longer text, another label) stays.
         lacking = {
             trait: words
-            for trait, words in (
-                ("externalId", "External ID"),
-                ("unique", "Unique"),
-                ("caseSensitive", "case-sensitive"),
-            )
-            if not current.get(trait)
+            for trait, words in TRAITS.items()
+            if wanted.get(trait) and not current.get(trait)
         }
-        too_short = int(current.get("length") or 0) < KEY_LENGTH
+        length = int(wanted.get("length") or 0)
+        too_short = int(current.get("length") or 0) < length
         if not lacking and not too_short:
             self._plan.there.append(f"the field {full}")
             return
 
         def change() -> None:
             after = {**current, **dict.fromkeys(lacking, True)}
-            after["length"] = max(int(current.get("length") or 0), KEY_LENGTH)
+            after["length"] = max(int(current.get("length") or 0), length)
             self.org.patch(path, {"Metadata": after})
 
-        traits = [*lacking.values(), *([f"{KEY_LENGTH} characters long"] if too_short else [])]
+        traits = [*lacking.values(), *([f"{length} characters long"] if too_short else [])]
         self._plan.steps.append(
             Step(what=f"Make the field {full} {', '.join(traits)}", target=full, do=change)
         )
 
     # The permission set
 
-    def _permission_set(self) -> None:
+    def _permission_set(self, wanted: PermissionSetDefinition) -> None:
+        permissions = [f"Permissions{name}" for name in wanted.user_permissions]
         rows = self.org.query(
-            "SELECT Id, LicenseId FROM PermissionSet WHERE Name = " + soql_text(PERMISSION_SET)
+            f"SELECT Id, LicenseId, {', '.join(permissions)} FROM PermissionSet WHERE Name = "
+            + soql_text(PERMISSION_SET)
         )
-        if rows:
-            self._set_id = rows[0]["Id"]
-            self._plan.there.append(f"the permission set {PERMISSION_SET}")
-            if rows[0].get("LicenseId"):
-                self._plan.notes.append(
-                    f"The permission set {PERMISSION_SET} is for one licence, so only users of "
-                    "that licence can have it."
+        if not rows:
+
+            def create() -> None:
+                created = self.org.post(
+                    "/sobjects/PermissionSet",
+                    {
+                        "Name": PERMISSION_SET,
+                        "Label": wanted.label,
+                        "Description": wanted.description,
+                        **dict.fromkeys(permissions, True),
+                    },
                 )
+                self._set_id = created["id"]
+
+            what = (
+                f"Create the permission set {PERMISSION_SET}, for users of any licence, with "
+                f"{_user_permission_words(permissions)}"
+            )
+            self._plan.steps.append(Step(what=what, target=PERMISSION_SET, do=create))
+            return
+        self._set_id = rows[0]["Id"]
+        self._plan.there.append(f"the permission set {PERMISSION_SET}")
+        if rows[0].get("LicenseId"):
+            self._plan.notes.append(
+                f"The permission set {PERMISSION_SET} is for one licence, so only users of "
+                "that licence can have it."
+            )
+        lacking = [permission for permission in permissions if not rows[0].get(permission)]
+        if not lacking:
             return
 
-        def create() -> None:
-            created = self.org.post(
-                "/sobjects/PermissionSet",
-                {
-                    "Name": PERMISSION_SET,
-                    "Label": PERMISSION_SET_LABEL,
-                    "Description": PERMISSION_SET_DESCRIPTION,
-                },
-            )
-            self._set_id = created["id"]
+        def change() -> None:
+            changes = dict.fromkeys(lacking, True)
+            self.org.patch(f"/sobjects/PermissionSet/{self._set_id}", changes)
 
-        self._plan.steps.append(
-            Step(
-                what=f"Create the permission set {PERMISSION_SET}, for users of any licence",
-                target=PERMISSION_SET,
-                do=create,
-            )
-        )
+        what = f"Allow it {_user_permission_words(lacking)}"
+        self._plan.steps.append(Step(what=what, target=PERMISSION_SET, do=change))
 
     def _rows_of_set(self, soql: str) -> list[dict[str, Any]]:
         return self.org.query(soql) if self._set_id else []
 
-    def _object_rights(self, object_name: ObjectName) -> None:
+    def _object_rights(self, object_name: str, wanted: Iterable[str]) -> None:
+        rights = [f"Permissions{right}" for right in wanted]
         rows = self._rows_of_set(
-            f"SELECT Id, {', '.join(OBJECT_RIGHTS)} FROM ObjectPermissions WHERE ParentId = "
+            f"SELECT Id, {', '.join(rights)} FROM ObjectPermissions WHERE ParentId = "
             f"{soql_text(self._set_id)} AND SobjectType = {soql_text(object_name)}"
         )
-        words = "Create, Read, Edit and View All Records"
-        if not rows:
-
-            def create() -> None:
-                self.org.post(
-                    "/sobjects/ObjectPermissions",
-                    {
-                        "ParentId": self._set_id,
-                        "SobjectType": object_name,
-                        **dict.fromkeys(OBJECT_RIGHTS, True),
-                    },
-                )
-
-            self._plan.steps.append(
-                Step(what=f"Allow it {words} on {object_name}", target=object_name, do=create)
-            )
-            return
-        lacking = [right for right in OBJECT_RIGHTS if not rows[0].get(right)]
+        lacking = [right for right in rights if not rows or not rows[0].get(right)]
         if not lacking:
             self._plan.there.append(f"its rights on {object_name}")
             return
-        row_id = rows[0]["Id"]
+
+        def create() -> None:
+            self.org.post(
+                "/sobjects/ObjectPermissions",
+                {
+                    "ParentId": self._set_id,
+                    "SobjectType": object_name,
+                    **dict.fromkeys(rights, True),
+                },
+            )
 
         def change() -> None:
-            self.org.patch(f"/sobjects/ObjectPermissions/{row_id}", dict.fromkeys(lacking, True))
+            changes = dict.fromkeys(lacking, True)
+            self.org.patch(f"/sobjects/ObjectPermissions/{rows[0]['Id']}", changes)
 
         self._plan.steps.append(
-            Step(what=f"Allow it {words} on {object_name}", target=object_name, do=change)
+            Step(
+                what=f"Allow it {_right_words(lacking)} on {object_name}",
+                target=object_name,
+                do=change if rows else create,
+            )
         )
 
-    def _field_rights(self, object_name: ObjectName) -> None:
+    def _field_rights(
+        self, object_name: TableObject, ours: Iterable[str], listed: Iterable[str]
+    ) -> None:
+        """Access to our own fields, which this session may not see yet, and to the standard and
+        foreign ones of `listed` and of the table of channels that are there."""
         described = self.org.describe(object_name)["fields_by_name"]
         rows = self._rows_of_set(
-            "SELECT Id, Field, PermissionsEdit FROM FieldPermissions WHERE ParentId = "
-            f"{soql_text(self._set_id)} AND SobjectType = {soql_text(object_name)}"
+            "SELECT Id, Field, PermissionsRead, PermissionsEdit FROM FieldPermissions WHERE "
+            f"ParentId = {soql_text(self._set_id)} AND SobjectType = {soql_text(object_name)}"
         )
         granted = {row["Field"].lower(): row for row in rows}
-        key = self.settings.external_id_field
         there = 0
-        for name in (*((key,) if key else ()), *self.fields[object_name]):
+        own = list(ours)
+        standard = [name for name in listed if not name.endswith("__c")]
+        others = {*self.fields[object_name], *standard, *PERHAPS_PERMISSIONABLE[object_name]}
+        for name in (*own, *sorted(others.difference(own))):
             known = described.get(name.lower())
             full = f"{object_name}.{known['name'] if known else name}"
-            if name != key:
+            edit = True
+            if name not in own:
                 if known is None:
-                    self._plan.notes.append(f"There is no field {full}, or you may not see it.")
+                    if name in self.fields[object_name]:
+                        self._plan.notes.append(f"There is no field {full}, or you may not see it.")
                     continue
                 # Everybody may set required fields; Salesforce refuses a permission for them.
-                if not known.get("permissionable") or not known.get("createable"):
+                if not known.get("permissionable"):
                     continue
+                edit = bool(known.get("createable") or known.get("updateable"))
             row = granted.get(full.lower())
-            if row is not None and row.get("PermissionsEdit"):
+            if row is not None and row.get("PermissionsEdit" if edit else "PermissionsRead"):
                 there += 1
                 continue
             self._plan.steps.append(
                 Step(
-                    what=f"Allow it to read and edit {full}",
+                    what=f"Allow it to read {'and edit ' if edit else ''}{full}",
                     target=full,
-                    do=self._field_change(object_name, full, row["Id"] if row else None),
+                    do=self._field_change(object_name, full, row["Id"] if row else None, edit=edit),
                 )
             )
         if there:
             self._plan.there.append(f"its access to {there} fields of {object_name}")
 
-    def _field_change(self, object_name: str, full: str, row_id: str | None) -> Callable[[], None]:
-        rights = {"PermissionsRead": True, "PermissionsEdit": True}
+    def _field_change(
+        self, object_name: str, full: str, row_id: str | None, *, edit: bool
+    ) -> Callable[[], None]:
+        rights = {"PermissionsRead": True, **({"PermissionsEdit": True} if edit else {})}
 
         def create() -> None:
             self.org.post(
@@ -380,10 +389,26 @@ class Planner:
         )
 
 
-def missing(org: Org, key_field: str) -> str:
+def _right_words(rights: Iterable[str]) -> str:
+    names = [right.removeprefix("Permissions") for right in rights]
+    return _listed([RIGHT_WORDS.get(name, name) for name in names])
+
+
+def _user_permission_words(permissions: Iterable[str]) -> str:
+    names = [permission.removeprefix("Permissions") for permission in permissions]
+    return _listed([USER_PERMISSION_WORDS.get(name, name) for name in names])
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
+
+
+def missing(org: Org, settings: Settings) -> str:
     """What the connected user lacks in the org, in a few words; empty if nothing."""
+    conversations = in_conversations(settings)
+    objects: list[str] = [*OBJECTS, *(("Task", "Contact") if conversations else ())]
     found = []
-    for object_name in OBJECTS:
+    for object_name in objects:
         try:
             described = org.describe(object_name)
         except OrgProblem as problem:
@@ -391,10 +416,19 @@ def missing(org: Org, key_field: str) -> str:
                 raise
             found.append(f"access to {object_name}")
             continue
+        if object_name == "Contact":
+            continue
         if not described.get("createable"):
             found.append(f"the right to create a {object_name}")
-        if key_field and key_field.lower() not in described["fields_by_name"]:
-            found.append(f"{object_name}.{key_field}")
+        if conversations and object_name != "Task" and not described.get("updateable"):
+            found.append(f"the right to edit a {object_name}")
+        found += [
+            definition.full_name
+            for definition in needed_fields(settings)
+            if definition.described_on == object_name
+            and (conversations or definition.name == settings.external_id_field)
+            and definition.name.lower() not in described["fields_by_name"]
+        ]
     return ", ".join(found)
 
 

@@ -68,8 +68,8 @@ class Rejection:
         if reason is None:
             return cls(
                 message_id=message.id,
-                key=envelope.record.key,
-                object=envelope.record.object,
+                key=envelope.key,
+                object=envelope.object_name,
                 code="NOT_DELIVERED",
                 message="SQS moved it here because it was received too often.",
                 fields=(),
@@ -83,8 +83,8 @@ class Rejection:
         fields = reason.get("fields")
         return cls(
             message_id=message.id,
-            key=envelope.record.key,
-            object=envelope.record.object,
+            key=envelope.key,
+            object=envelope.object_name,
             code=str(reason.get("code") or "UNKNOWN"),
             message=str(reason.get("message") or ""),
             fields=tuple(str(f) for f in fields) if isinstance(fields, list) else (),
@@ -241,7 +241,7 @@ def replay(
                     moved.came_back += 1
                     continue
                 going.append((message, envelope.again()))
-            sent.update((e.record.object, e.record.key, e.replayed) for _, e in going)
+            sent.update((e.object_name, e.key, e.replayed) for _, e in going)
         sweep.keep_only_receipts_of(messages)
         if not going:
             return ()
@@ -298,7 +298,7 @@ def export_line(rejection: Rejection) -> str:
     line = rejection.as_dict()
     if rejection.envelope is not None:
         line["values"] = dict(rejection.envelope.record.fields)
-        line["channel"] = rejection.envelope.record.channel
+        line["channel"] = rejection.envelope.message.channel
     return written(line)
 
 

@@ -62,7 +62,7 @@ def _user(state: State, username: str, first: str, last: str, profile_id: str) -
 
 
 def fill_bare(state: State, oauth: OAuth) -> None:
-    """Users, profiles and the app, but neither Bird_Key__c nor the permission set.
+    """Users, profiles and the app, but neither the fields nor the permission set.
 
     The integration user has a profile that may log in and use the API, and nothing else.
     """
@@ -105,28 +105,36 @@ def fill_bare(state: State, oauth: OAuth) -> None:
 
 
 def fill_ready(state: State) -> None:
-    """What ``setup-org`` makes: the key on Lead and Case, and who may use it."""
+    """What ``setup-org`` makes: the keys on Lead, Case and Activity, and who may use them."""
+    for object_name in ("Lead", "Case", "Activity"):
+        for name, unique in (("Bird_Key__c", True), ("Bird_Conversation__c", False)):
+            add_field(
+                state,
+                object_name,
+                name,
+                length=100,
+                external_id=True,
+                unique=unique,
+                case_sensitive=True,
+                visible_to=(ADMIN_USER,),
+            )
     for object_name in ("Lead", "Case"):
-        add_field(
-            state,
-            object_name,
-            "Bird_Key__c",
-            length=100,
-            label="Bird Key",
-            external_id=True,
-            unique=True,
-            case_sensitive=True,
-            visible_to=(ADMIN_USER,),
-        )
+        add_field(state, object_name, "Bird_Last_Message__c", "datetime", visible_to=(ADMIN_USER,))
     set_id = state.put_raw(
         "PermissionSet",
         Name="Bird_Bridge",
         Label="Bird bridge",
         Description="What the bridge from Bird needs, and nothing else",
+        PermissionsActivitiesAccess=True,
+        PermissionsEditTask=True,
     )
     for object_name in ("Lead", "Case"):
         grant_object(state, set_id, object_name, "Create", "Read", "Edit", "ViewAllRecords")
         grant_fields(state, set_id, object_name, custom=True)
+    for object_name in ("Contact", "Account", "Opportunity"):
+        grant_object(state, set_id, object_name, "Read", "ViewAllRecords")
+        grant_fields(state, set_id, object_name)
+    grant_fields(state, set_id, "Task", custom=True)
     for username in (INTEGRATION_USER,):
         user = state.user(username)
         assert user is not None

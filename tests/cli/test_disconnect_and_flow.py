@@ -7,6 +7,7 @@ import json
 import pytest
 
 from bridge.bird.channels import table
+from cli.deployment.flow_step import branches
 from tests.cli.conftest import Local
 from tests.cli.program import run
 
@@ -79,7 +80,9 @@ def test_the_flows_step_works_as_it_is_printed(connected: Local) -> None:
     assert step["method"] == "POST"
     assert step["url"].startswith(connected.stack.url)
     body = json.dumps(step["body"])
-    for name, value in {"messageId": "wamid.1", "displayName": "Ada", "text": "Hi"}.items():
+    values = {"messageId": "wamid.1", "contact.displayName": "Ada", "payload": "Hi"}
+    for name, value in values.items():
+        assert "{{" + name + "}}" in body
         body = body.replace("{{" + name + "}}", value)
     response = connected.stack.request(
         "POST",
@@ -97,6 +100,14 @@ def test_the_key_is_shown_only_if_asked_for(ready: Local) -> None:
     assert ready.stack.api_key not in hidden.out + hidden.err
     assert "--show-key" in hidden.err
     assert ready.stack.api_key in run("flow", "sms", "--show-key", *ready.options).out
+
+
+def test_it_prints_what_to_reply_for_each_outcome(ready: Local) -> None:
+    printed = run("flow", "viber", *ready.options).out
+    for branch in branches("Case"):
+        assert branch.reply in printed
+        assert " or ".join(branch.outcomes) in printed
+    assert "failed" in printed
 
 
 def test_each_channel_has_its_own_object_unless_one_is_named(ready: Local) -> None:

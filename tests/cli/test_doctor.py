@@ -165,7 +165,7 @@ def test_no_right_to_create(connected: Local) -> None:
         _, checks = examine(connected)
     finally:
         connected.org.set_object_rights(
-            "Case", "Create", "Read", "ViewAllRecords", user=INTEGRATION_USER
+            "Case", "Create", "Read", "Edit", "ViewAllRecords", user=INTEGRATION_USER
         )
     assert "case-create" in reds(checks)
     assert "setup-org" in checks["case-create"]["nextStep"]
@@ -177,7 +177,7 @@ def test_object_hidden(connected: Local) -> None:
         _, checks = examine(connected)
     finally:
         connected.org.set_object_rights(
-            "Lead", "Create", "Read", "ViewAllRecords", user=INTEGRATION_USER
+            "Lead", "Create", "Read", "Edit", "ViewAllRecords", user=INTEGRATION_USER
         )
     assert "lead-create" in reds(checks)
     assert checks["lead-key"]["state"] == "unknown"

@@ -22,6 +22,7 @@ from cli.rejected.queue import Queue
 from cli.rejected.records import Choice, read_all, replay
 from sandbox.stack import Stack
 from tests.cli.program import Result, options_for, run
+from tests.unit.doubles import outside
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def refused(key: str, *, object_name: Any = "Lead", code: str = "STRING_TOO_LONG
         derived=frozenset({"Company"}),
         channel="whatsapp",
     )
-    envelope = Envelope.of(record, request_id="request")
+    envelope = Envelope.of(outside(record), request_id="request")
     problem = Refused("it is too long", code=code, fields=("LastName",), hint="Shorten it.")
     return envelope.refused(problem, attempts=3).dump()
 
@@ -305,7 +306,7 @@ def test_large_records_are_sent_in_several_calls(stack: Stack, local: list[str])
     for n in range(10):
         envelope = Envelope.parse(refused(f"key-{n}"))
         record = Record(object="Lead", key=f"key-{n}", fields={"Description": "x" * 250_000})
-        bodies.append(replace(envelope, record=record).dump())
+        bodies.append(replace(envelope, message=outside(record)).dump())
     for body in bodies:
         fill(stack, [body])
     assert run("rejected", "replay", "--all", *local).status == 0
@@ -381,10 +382,10 @@ def test_a_text_that_no_terminal_should_obey_or_could_show_is_shown_escaped(
 ) -> None:
     record = Record(object="Lead", key="odd", fields={"LastName": "\x1b[2J\x9b2Jgone \ud83d"})
     problem = Refused("\x1b]0;title\x07 \ud83d", code="STRING_TOO_LONG")
-    fill(stack, [Envelope.of(record, request_id="r").refused(problem, attempts=1).dump()])
+    fill(stack, [Envelope.of(outside(record), request_id="r").refused(problem, attempts=1).dump()])
     # A lone surrogate makes JSON write ASCII only; this record's is written as it is.
     eight = Record(object="Lead", key="eight", fields={"LastName": "\x9b2Jgone \x7f"})
-    fill(stack, [Envelope.of(eight, request_id="r").dump()])
+    fill(stack, [Envelope.of(outside(eight), request_id="r").dump()])
     assert not {"\x9b", "\x7f"} & set(run("rejected", "show", "eight", "--json", *local).out)
     for command in (["list"], ["show", "odd"], ["show", "odd", "--json"], ["list", "--json"]):
         result = run("rejected", *command, *local)

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+import urllib3
 
 from sandbox.org.sample import ADMIN_USER, API_ONLY_USER, INTEGRATION_USER
 from tests.cli.conftest import Local
@@ -52,22 +53,169 @@ def test_a_bare_org_becomes_one_that_takes_leads_and_cases(bare: Local) -> None:
 def test_the_permission_set_is_small_and_bound_to_no_licence(bare: Local) -> None:
     connect(bare)
     set_up(bare, "--yes")
-    (made,) = rows(bare, "SELECT Id, LicenseId FROM PermissionSet WHERE Name = 'Bird_Bridge'")
+    (made,) = rows(
+        bare,
+        "SELECT Id, LicenseId, PermissionsActivitiesAccess, PermissionsEditTask, "
+        "PermissionsViewAllData FROM PermissionSet WHERE Name = 'Bird_Bridge'",
+    )
     assert made["LicenseId"] is None
+    assert made["PermissionsActivitiesAccess"]
+    assert made["PermissionsEditTask"]
+    assert not made["PermissionsViewAllData"]
     granted = rows(
         bare,
         "SELECT SobjectType, PermissionsCreate, PermissionsRead, PermissionsEdit, "
         "PermissionsDelete, PermissionsViewAllRecords, PermissionsModifyAllRecords FROM "
         f"ObjectPermissions WHERE ParentId = '{made['Id']}'",
     )
-    assert sorted(one["SobjectType"] for one in granted) == ["Case", "Lead"]
+    read_only = {"Account", "Contact", "Opportunity"}
+    assert {one["SobjectType"] for one in granted} == {"Case", "Lead", *read_only}
     for one in granted:
-        assert one["PermissionsCreate"]
         assert one["PermissionsRead"]
         assert one["PermissionsViewAllRecords"]
-        assert one["PermissionsEdit"]
+        assert one["PermissionsCreate"] is (one["SobjectType"] not in read_only)
+        assert one["PermissionsEdit"] is (one["SobjectType"] not in read_only)
         assert not one["PermissionsDelete"]
         assert not one["PermissionsModifyAllRecords"]
+
+
+def test_the_integration_user_can_then_keep_a_conversation(bare: Local) -> None:
+    """Each call that a message of a conversation makes, by the integration user."""
+    connect(bare)
+    set_up(bare, "--yes")
+    token = bare.stack.token()
+    assert token is not None
+
+    def call(method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        response = urllib3.request(
+            method,
+            f"{token['instance_url']}/services/data/v68.0/sobjects/{path}",
+            json=body,
+            headers={"Authorization": f"Bearer {token['access_token']}"},
+            retries=False,
+        )
+        return response.status, response.json() if response.data else None
+
+    ours = {"Bird_Conversation__c": "c", "Bird_Last_Message__c": "2026-11-30T14:03:07Z"}
+    lead = {"LastName": "Okafor", "Company": "Okafor", "Bird_Key__c": "c", **ours}
+    status, created = call("POST", "Lead", lead)
+    assert status == 201, created
+    assert call("POST", "Case", {"Bird_Key__c": "c", **ours})[0] == 201
+    task = {
+        "WhoId": created["id"],
+        "Subject": "Hi",
+        "Description": "Hi",
+        "ActivityDate": "2026-11-30",
+        "Status": "Completed",
+        "Bird_Key__c": "t",
+        "Bird_Conversation__c": "c",
+    }
+    status, logged = call("POST", "Task", task)
+    assert status == 201, logged
+    status, refused = call("POST", "Task", task)
+    assert (status, refused[0]["errorCode"]) == (400, "DUPLICATE_VALUE")
+    touched = {"Bird_Last_Message__c": "2026-11-30T15:00:00Z"}
+    assert call("PATCH", f"Lead/{created['id']}", touched)[0] == 204
+    (case,) = bare.org.records("Case")
+    successor = {"Bird_Key__c": "c2", "ParentId": case["Id"], **ours}
+    assert call("POST", "Case", successor)[0] == 201
+    comment = {"ParentId": case["Id"], "CommentBody": "Hi", "IsPublished": False}
+    assert call("POST", "CaseComment", comment)[0] == 201
+
+
+def test_people_get_no_access_to_our_fields(bare: Local) -> None:
+    connect(bare)
+    set_up(bare, "--yes")
+    (made,) = rows(bare, "SELECT Id FROM PermissionSet WHERE Name = 'Bird_Bridge'")
+    granted = [one for one in bare.org.records("FieldPermissions") if ".Bird_" in one["Field"]]
+    assert len(granted) == 8
+    assert {one["ParentId"] for one in granted} == {made["Id"]}
+
+
+def test_an_org_of_an_earlier_version_gets_the_rest(bare: Local) -> None:
+    """It has the key and a smaller permission set."""
+    connect(bare)
+    set_up(bare, "--yes")
+    org = bare.org
+    for one in org.records("CustomField"):
+        holder, name = one["TableEnumOrId"], one["DeveloperName"] + "__c"
+        if name == "Bird_Conversation__c" or holder == "Activity":
+            org.remove_field(holder, name)
+            org.store.delete("CustomField", one["Id"], {})
+    (made,) = rows(bare, "SELECT Id FROM PermissionSet WHERE Name = 'Bird_Bridge'")
+    org.store.update("PermissionSet", made["Id"], {"PermissionsEditTask": False})
+    for one in org.records("ObjectPermissions"):
+        if one["ParentId"] == made["Id"] and one["SobjectType"] == "Lead":
+            org.store.update("ObjectPermissions", one["Id"], {"PermissionsEdit": False})
+        if one["ParentId"] == made["Id"] and one["SobjectType"] == "Opportunity":
+            org.store.delete("ObjectPermissions", one["Id"], {})
+
+    for one in org.records("FieldPermissions"):
+        if one["Field"].endswith(".Bird_Conversation__c") or one["Field"] == "Task.Bird_Key__c":
+            org.store.delete("FieldPermissions", one["Id"], {})
+
+    steps = [one["what"] for one in set_up(bare, "--plan", "--json").json()["steps"]]
+    assert sorted(steps) == [
+        "Allow it Edit Tasks",
+        "Allow it Edit on Lead",
+        "Allow it Read and View All Records on Opportunity",
+        "Allow it to read and edit Case.Bird_Conversation__c",
+        "Allow it to read and edit Lead.Bird_Conversation__c",
+        "Allow it to read and edit Task.Bird_Conversation__c",
+        "Allow it to read and edit Task.Bird_Key__c",
+        "Create the field Activity.Bird_Conversation__c (Text 100, External ID)",
+        "Create the field Activity.Bird_Key__c (Text 100, External ID, Unique, case-sensitive)",
+        "Create the field Case.Bird_Conversation__c (Text 100, External ID)",
+        "Create the field Lead.Bird_Conversation__c (Text 100, External ID)",
+    ]
+    assert set_up(bare, "--yes").status == 0
+    assert set_up(bare, "--yes", "--json").json()["steps"] == []
+
+
+def test_what_an_administrator_added_stays(bare: Local) -> None:
+    connect(bare)
+    set_up(bare, "--yes")
+    org = bare.org
+    org.change_field("Lead", "Bird_Conversation__c", length=255, label="Chat", unique=False)
+    org.change_field("Activity", "Bird_Key__c", length=200, unique=False)
+    (made,) = rows(bare, "SELECT Id FROM PermissionSet WHERE Name = 'Bird_Bridge'")
+    org.store.update("PermissionSet", made["Id"], {"PermissionsEditEvent": True})
+    for one in org.records("ObjectPermissions"):
+        if one["ParentId"] == made["Id"] and one["SobjectType"] == "Case":
+            changes = {"PermissionsDelete": True, "PermissionsEdit": True}
+            org.store.update("ObjectPermissions", one["Id"], changes)
+    org.show_field("Lead", "Rating", user=INTEGRATION_USER)
+    granted = len(org.records("FieldPermissions"))
+
+    assert set_up(bare, "--yes", "--json").json()["done"] == ["Activity.Bird_Key__c"]
+
+    key = org.schema["Task"].fields["Bird_Key__c"]
+    assert (key.unique, key.length) == (True, 200)
+    conversation = org.schema["Lead"].fields["Bird_Conversation__c"]
+    assert (conversation.length, conversation.label) == (255, "Chat")
+    (after,) = rows(
+        bare, f"SELECT PermissionsEditEvent FROM PermissionSet WHERE Id = '{made['Id']}'"
+    )
+    assert after["PermissionsEditEvent"]
+    (on_case,) = rows(
+        bare,
+        "SELECT PermissionsDelete FROM ObjectPermissions WHERE SobjectType = 'Case' AND "
+        f"ParentId = '{made['Id']}'",
+    )
+    assert on_case["PermissionsDelete"]
+    assert len(org.records("FieldPermissions")) == granted
+
+
+def test_a_conversation_that_is_unique_is_named_and_left(ready: Local) -> None:
+    connect(ready)
+    ready.org.change_field("Case", "Bird_Conversation__c", unique=True)
+    try:
+        result = set_up(ready, "--yes", "--json").json()
+        assert ready.org.schema["Case"].fields["Bird_Conversation__c"].unique
+    finally:
+        ready.org.change_field("Case", "Bird_Conversation__c", unique=False)
+    assert result["steps"] == []
+    assert any("Switch Unique off" in one for one in result["notes"])
 
 
 def test_running_it_again_does_nothing(bare: Local) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from bridge.api.request import HttpRequest, read_record
+from bridge.api.request import HttpRequest
 from bridge.errors import Ignored
 from bridge.settings import Settings
 from tests.contract.deployments import FUNCTIONS
+from tests.unit.doubles import read_asked
 from tools.template import ROOT
 
 FILES = sorted((ROOT / "events").iterdir())
@@ -100,7 +101,7 @@ def test_receive_message_reads_each_of_its_events(
     field: str,
     value: str,
 ) -> None:
-    record = read_record(HttpRequest.from_event(event(name)), None, settings=settings()).record
+    record = read_asked(HttpRequest.from_event(event(name)), None, settings=settings()).record
     assert (record.object, record.channel) == (object_name, channel)
     assert record.fields[field] == value
 
@@ -109,6 +110,6 @@ def test_receive_message_makes_no_record_of_what_we_sent(
     event: Callable[[str], Any], settings: Callable[..., Settings]
 ) -> None:
     with pytest.raises(Ignored):
-        read_record(
+        read_asked(
             HttpRequest.from_event(event("receive_message.sent_by_us")), None, settings=settings()
         )

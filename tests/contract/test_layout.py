@@ -16,7 +16,7 @@ from tools.template import ROOT
 BRIDGE = ROOT / "layers" / "bridge" / "bridge"
 
 # Arrows point down this list: a module may import from its own folder and from those below it.
-FOLDERS = ("wiring", "api", "delivery", "oauth", "salesforce", "bird", "")
+FOLDERS = ("wiring", "api", "delivery", "conversations", "oauth", "salesforce", "bird", "")
 GROUND = {
     "records",
     "settings",

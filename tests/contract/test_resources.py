@@ -75,14 +75,21 @@ def test_the_environment_names_the_stack_s_own_resources(deployment: Deployment)
         ("ALLOW_INSECURE_HOSTS", "AllowInsecureHosts"),
         ("AWS_ENDPOINT_URL", "AwsEndpointUrl"),
         ("CASE_ASSIGNMENT", "CaseAssignmentRule"),
+        ("CASE_COMMENTS", "CaseComments"),
+        ("CASE_STATUS_ON_REPLY", "CaseStatusOnReply"),
+        ("CLOSED_LEAD_STATUSES", "ClosedLeadStatuses"),
+        ("CONVERSATIONS", "Conversations"),
         ("DEFAULT_COMPANY", "DefaultCompany"),
         ("DUPLICATE_RECORDS", "DuplicateRecords"),
         ("EXTERNAL_ID_FIELD", "ExternalIdField"),
         ("KMS_KEY", "KmsKeyArn"),
         ("LEAD_ASSIGNMENT", "LeadAssignmentRule"),
         ("LOGIN_URL", "LoginUrl"),
+        ("LOG_REPLIES", "LogReplies"),
         ("POWERTOOLS_LOG_LEVEL", "LogLevel"),
         ("REFRESH_MINUTES", "RefreshMinutes"),
+        ("REOPEN_DAYS", "ReopenDays"),
+        ("REOPEN_STATUS", "ReopenStatus"),
         ("RESPONSE_BUDGET_SECONDS", "ResponseBudgetSeconds"),
         ("SALESFORCE_API_VERSION", "ApiVersion"),
         ("SIGNATURE_SCHEME", "SignatureScheme"),
@@ -320,7 +327,7 @@ def test_the_dashboard_shows_the_stack_s_own_queues(deployment: Deployment) -> N
     dashboard = only(deployment, "AWS::CloudWatch::Dashboard")
     assert dashboard["DashboardName"] == "stack-us-east-1"
     body = dashboard["DashboardBody"]
-    assert len(json.loads(body)["widgets"]) == 7
+    assert len(json.loads(body)["widgets"]) == 8
     assert '"QueueName", "Outbox"' in body
     assert '"QueueName", "Rejected"' in body
     assert "${" not in body

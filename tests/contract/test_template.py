@@ -468,7 +468,7 @@ def test_the_gateway_s_own_responses_have_the_shape_of_the_functions(
             "code",
         }, kind
         assert body["status"] == response.status, kind
-        assert (body["outcome"], body["success"], body["kept"]) == ("rejected", False, False)
+        assert (body["outcome"], body["success"], body["kept"]) == ("failed", False, False)
         assert response.headers["Content-Type"] == "application/problem+json", kind
         again = response.status == 429 or (response.status or 0) >= 500
         assert ("Retry-After" in response.headers) is again, kind
@@ -558,6 +558,8 @@ def test_every_parameter_is_described_labelled_and_in_a_group(template: Template
         ("RefreshMinutes", ["15", "90"], ["14", "91", "often"]),
         ("LeadAssignmentRule", ["default", "off", "01QAAAAAAAAAAAA"], ["true", "00QAAAAAAAAAAAA"]),
         ("DuplicateRecords", ["block", "allow"], ["ignore"]),
+        ("ReopenDays", ["0", "3"], ["-1", "often"]),
+        ("ReopenStatus", ["New"], ["", " "]),
         ("ExternalIdField", ["", "Bird_Key__c"], ["Bird Key", "Id"]),
         ("DeliverConcurrency", ["2"], ["1"]),
         ("Architecture", ["arm64"], ["sparc"]),

@@ -68,7 +68,9 @@ def test_tasks_need_user_permissions_and_no_object_permissions(
 ) -> None:
     """[K] Access Activities and Edit Tasks; activities have no object permissions."""
     (set_id,) = [s["Id"] for s in org.records("PermissionSet") if s["Name"] == "Bird_Bridge"]
-    org.update("PermissionSet", set_id, {f"Permissions{name}": True for name in permissions})
+    both = {"ActivitiesAccess", "EditTask"}
+    rights = {f"Permissions{name}": name in permissions for name in both}
+    org.update("PermissionSet", set_id, rights)
     assert (caller.query("SELECT Id FROM Task").status == 200) is reads
     status, code = caller.create("Task").status, caller.create("Task").json()
     assert (status == 201) is creates, code

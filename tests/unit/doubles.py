@@ -6,19 +6,60 @@ They stand in for the network (`Http`) and for AWS, never for a module of `bridg
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from bridge.api.request import HttpRequest, MessageRequest, read_message
 from bridge.aws import Aws, AwsError, AwsIdentity, FunctionError
+from bridge.conversations.message import Message
 from bridge.deadline import Deadline
 from bridge.http import Http, NoResponse, Response
 from bridge.oauth.access_token import AccessToken
+from bridge.records import ObjectName, Record
 from bridge.salesforce.session import full_id
+from bridge.settings import Settings
 
 INSTANCE = "https://acme.my.salesforce.com"
 KEY = "Bird_Key__c"
+
+
+def outside(record: Record) -> Message:
+    """A message outside conversations that makes this record."""
+    assert record.object != "Task"
+    given = {name: v for name, v in record.fields.items() if name not in record.derived}
+    filled = {name: v for name, v in record.fields.items() if name in record.derived}
+    return Message(
+        conversation="",
+        key=record.key,
+        requested=record.object,
+        channel_object=record.object,
+        fields=given,
+        derived={record.object: filled},
+        sent_at=datetime(2026, 9, 24, 8, tzinfo=UTC),
+        channel=record.channel,
+    )
+
+
+@dataclass(frozen=True)
+class Asked(MessageRequest):
+    """What a request asks for, with the record that it makes where it makes one."""
+
+    @property
+    def record(self) -> Record:
+        name = self.message.requested or self.message.channel_object
+        return self.message.record(name, self.message.key)
+
+
+def read_asked(
+    request: HttpRequest, object_name: ObjectName | None, *, settings: Settings
+) -> Asked:
+    """`read_message` with the record."""
+    made = read_message(request, object_name, settings=settings)
+    return Asked(**{one.name: getattr(made, one.name) for one in fields(made)})
 
 
 @dataclass(frozen=True)
@@ -158,7 +199,7 @@ class SmallOrg(Scripted):
         return row
 
     def _new_id(self, object_name: str) -> str:
-        prefix = {"Lead": "00Q", "Case": "500"}[object_name]
+        prefix = {"Lead": "00Q", "Case": "500", "Task": "00T"}[object_name]
         return full_id(f"{prefix}8d00000{len(self.rows):05d}")
 
     def _handle(self, call: Call) -> Response:
@@ -193,12 +234,13 @@ class SmallOrg(Scripted):
             ]
             return json_response(200, made)
         if rest == "composite":
-            parts = []
+            parts: list[dict[str, Any]] = []
             for part in body["compositeRequest"]:
-                answer = self._route(part["method"], part["url"], part.get("body"))
+                url, values = _resolved((part["url"], part.get("body")), parts)
+                answer = halted() if url is None else self._route(part["method"], url, values)
                 parts.append(
                     {
-                        "body": json.loads(answer.body),
+                        "body": json.loads(answer.body or b"null"),
                         "httpHeaders": {},
                         "httpStatusCode": answer.status,
                         "referenceId": part["referenceId"],
@@ -210,7 +252,10 @@ class SmallOrg(Scripted):
         if rest in ("sobjects/Lead", "sobjects/Case"):
             about = {"createable": self.createable.get(rest[9:], True)}
             return json_response(200, {"objectDescribe": about, "recentItems": []})
-        _, object_name, asked, key = rest.split("/")
+        _, object_name, asked, *key_or_not = rest.split("/")
+        if not key_or_not:
+            return self._by_id(method, asked, body)
+        (key,) = key_or_not
         if asked != self.key_field:
             text = f"Provided external ID field does not exist or is not accessible: {asked}"
             return fault("NOT_FOUND", text, status=404)
@@ -218,6 +263,17 @@ class SmallOrg(Scripted):
         if row is None or not row.visible:
             return fault("NOT_FOUND", "The requested resource does not exist", status=404)
         return json_response(200, {"attributes": {"type": object_name}, **self._shown(row)})
+
+    def _by_id(self, method: str, record_id: str, body: Any) -> Response:
+        for row in self.rows:
+            if row.id == record_id and row.visible and not row.deleted:
+                row.fields |= body if method == "PATCH" else {}
+                return (
+                    Response(204, {}, b"")
+                    if method == "PATCH"
+                    else json_response(200, {**row.fields, **self._shown(row)})
+                )
+        return fault("NOT_FOUND", "The requested resource does not exist", status=404)
 
     def _create(self, object_name: str, fields: dict[str, Any], *, crowd: int) -> dict[str, Any]:
         for rule in self.rules:
@@ -242,7 +298,7 @@ class SmallOrg(Scripted):
         if self.key_field is None:
             return fault("INVALID_FIELD", f"No such column '{KEY}' on entity '{object_name}'")
         rows = [
-            {**self._shown(row), KEY: row.fields[KEY], "IsDeleted": row.deleted}
+            {**row.fields, **self._shown(row), KEY: row.fields[KEY], "IsDeleted": row.deleted}
             for row in self.rows
             if row.object == object_name
             and row.visible
@@ -253,10 +309,28 @@ class SmallOrg(Scripted):
 
     @staticmethod
     def _shown(row: Row) -> dict[str, Any]:
-        shown: dict[str, Any] = {"Id": row.id}
+        shown: dict[str, Any] = {"Id": row.id, "CreatedDate": "2026-09-24T08:00:00.000+0000"}
         if row.object == "Case":
             shown["CaseNumber"] = f"000010{row.id[13:15]}"
         return shown
+
+
+def halted() -> Response:
+    """The response to a part whose reference leads nowhere."""
+    return fault("PROCESSING_HALTED", "Invalid reference specified.")
+
+
+def _resolved(value: Any, parts: list[dict[str, Any]]) -> Any:
+    """A part's URL and body with `@{name.path}` replaced; no URL where one leads nowhere."""
+    bodies = {part["referenceId"]: part["body"] for part in parts}
+    text = json.dumps(value)
+    for name, path in re.findall(r"@\{(\w+)\.([\w.\[\]]+)\}", text):
+        body = bodies.get(name)
+        found = body.get(path) if isinstance(body, dict) else None
+        if not isinstance(found, str):
+            return None, None
+        text = text.replace(f"@{{{name}.{path}}}", found)
+    return json.loads(text)
 
 
 IDENTITY = AwsIdentity(

@@ -11,10 +11,14 @@ from typing import Any
 
 import pytest
 
+from bridge.api.request import HttpRequest, read_message
 from bridge.bird import channels
 from bridge.bird.channels import PATH, read_table
 from bridge.bird.mapping import SOURCES, fill
 from bridge.bird.message import BirdMessage
+from bridge.conversations.message import Message
+from bridge.settings import Settings
+from tests.conftest import ENVIRON
 from tools.channel_table import check
 from tools.template import ROOT
 
@@ -52,14 +56,24 @@ def test_the_table_that_is_shipped_is_right() -> None:
         ('"Phone": "phone"', '"Mobile Phone": "phone"', "no field that may be filled"),
         ('"Phone": "phone"', '"Phone": null', "None"),
         ('"LastName": "lastName",', "", "a Lead needs LastName"),
-        ('"Lead": {', '"Leads": {', "is not Lead or Case"),
+        ('"Lead": {', '"Leads": {', "is not Lead, Case or Task"),
         ('"channels": {', '"channel": {', "neither"),
         ('"label": "Viber",', '"label": "Viber"', "not JSON"),
         ('"label": "Viber"', '"label": "Viber", "values": {"Case": {"X__c": null}}', "a value is"),
         ('"label": "Viber"', '"label": "Viber", "values": {"Case": {"X__c": "{{x}}"}}', "resolves"),
-        ('"label": "Viber"', '"label": "Viber", "values": {"Account": {}}', "for Lead or Case"),
+        (
+            '"label": "Viber"',
+            '"label": "Viber", "values": {"Account": {}}',
+            "for Lead, Case or Task",
+        ),
         ('"label": "Viber"', '"label": "Viber", "fields": {"Lead": {"LastName": null}}', "needs"),
         ('"label": "Viber"', '"label": "Viber", "fields": []', "fields is an object"),
+        ('"label": "Viber"', '"label": "Viber", "conversations": "no"', "is true or false"),
+        (
+            '"label": "Viber"',
+            '"label": "Viber", "fields": {"Task": {"Description": null}}',
+            "a Task needs Description",
+        ),
     ],
 )
 def test_a_mistake_is_told_with_its_line(old: str, new: str, said: str) -> None:
@@ -133,3 +147,24 @@ def test_the_page_for_deployers_names_every_source_and_channel() -> None:
         if name != "unknown":
             row = f"| {entry['label']} | {entry['object']} | {entry['sender']} |"
             assert row in page
+
+
+def test_a_deployer_leaves_a_channel_out_of_conversations_and_names_a_task_s_status(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = json.loads(TEXT)
+    said["channels"]["viber"]["conversations"] = False
+    said["channels"]["sms"]["values"] = {"Task": {"Status": "Done"}}
+    said["channels"]["sms"]["fields"] = {"Task": {"Subject": "label"}}
+    assert check(json.dumps(said)) == []
+    monkeypatch.setattr(channels, "table", lambda: read_table(said))
+    settings = Settings.from_environ(ENVIRON)
+
+    def message(channel: str) -> Message:
+        bird = {"channel": channel, "messageId": "m", "conversationId": "c", "text": "Hi"}
+        event = {"httpMethod": "POST", "body": json.dumps({"bird": bird})}
+        return read_message(HttpRequest.from_event(event), "Lead", settings=settings).message
+
+    assert message("viber").conversation == ""
+    assert message("sms").conversation == "c"
+    assert message("sms").task == {"Subject": "SMS", "Description": "Hi", "Status": "Done"}

@@ -15,10 +15,10 @@ import json, os, sys
 sys.path[:0] = [{bridge!r}]
 os.environ.update(json.loads({environ!r}))
 from bridge import wiring
-from bridge.api.request import HttpRequest, read_record
+from bridge.api.request import HttpRequest, read_message
 wiring.record_api("Lead")
 event = {{"httpMethod": "POST", "body": {body!r}}}
-read_record(HttpRequest.from_event(event), "Lead", settings=wiring.settings())
+read_message(HttpRequest.from_event(event), "Lead", settings=wiring.settings())
 rare = ("bridge.bird.webhooks", "bridge.bird.events_2026", "bridge.bird.part", "html.parser")
 rare += ("bridge.api.signatures", "jwt")
 print([name for name in rare if name in sys.modules])

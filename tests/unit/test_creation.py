@@ -38,6 +38,7 @@ from tests.unit.doubles import (
     fault,
     json_response,
     key_taken,
+    outside,
     refusal,
 )
 
@@ -62,7 +63,7 @@ class Stand:
 
     def create(self, record: Record, *, seconds: float = 8, at_once: bool = True) -> Any:
         return self.creator.create(
-            record, request_id="r-1", deadline=Deadline.after(seconds), at_once=at_once
+            outside(record), request_id="r-1", deadline=Deadline.after(seconds), at_once=at_once
         )
 
     @property
@@ -76,7 +77,7 @@ class Stand:
 
 @pytest.fixture
 def stand(settings: MakeSettings) -> Stand:
-    return Stand(settings())
+    return Stand(settings(CONVERSATIONS="off"))  # outside conversations
 
 
 def lead(key: str = "k-1", *, derived: tuple[str, ...] = (), **fields: Any) -> Record:

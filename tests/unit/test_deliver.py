@@ -12,9 +12,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from bridge.delivery.batch import DELAYS, MAX_BYTES, delay_seconds
-from bridge.delivery.deliver import GIVE_UP_SECONDS, LOOK_FIRST_SECONDS, Delivery
+from bridge.delivery.deliver import GIVE_UP_SECONDS, Delivery
 from bridge.delivery.outbox import LONGEST_ENVELOPE, Envelope
 from bridge.delivery.queues import SQS_BATCH, SQS_BATCH_BYTES
+from bridge.delivery.work import LOOK_FIRST_SECONDS
 from bridge.errors import (
     BadRequest,
     CredentialsRevoked,
@@ -38,6 +39,7 @@ from tests.unit.doubles import (
     fault,
     json_response,
     key_taken,
+    outside,
     refusal,
 )
 
@@ -138,7 +140,7 @@ def message(
 ) -> dict[str, Any]:
     """A message as SQS hands it out; its id is the record's key."""
     if isinstance(record, Record):
-        body = Envelope(record=record, accepted_at="2026-09-24", replayed=replayed).dump()
+        body = Envelope(message=outside(record), accepted_at="2026-09-24", replayed=replayed).dump()
         message_id = message_id or record.key
     else:
         body = record
@@ -298,7 +300,7 @@ def test_a_call_has_at_most_so_many_bytes(stand: Stand) -> None:
 
 
 def test_a_single_record_larger_than_a_call_goes_alone(stand: Stand) -> None:
-    huge = {"object": "Lead", "key": "huge", "fields": {"LastName": "x" * MAX_BYTES}}
+    huge = {"v": 2, "object": "Lead", "key": "huge", "fields": {"LastName": "x" * MAX_BYTES}}
     wanted = [message(json.dumps(huge), message_id="huge"), *messages(2)]
     assert stand.run(*wanted) == set()
     assert stand.batches() == [1, 2]
@@ -674,7 +676,7 @@ def test_a_replayed_message_is_looked_for_first(stand: Stand) -> None:
 def test_a_message_that_sqs_moved_back_from_rejected_is_looked_for_first(stand: Stand) -> None:
     # SQS's own redrive makes a message that is new, and nothing says that it was replayed.
     stand.org.put("Lead", "k-1", deleted=True)
-    envelope = Envelope(record=lead("k-1"), accepted_at="2026-09-24")
+    envelope = Envelope(message=outside(lead("k-1")), accepted_at="2026-09-24")
     refused = envelope.refused(RowLocked("locked"), attempts=9)
     assert stand.run(message(refused.dump())) == set()
     assert stand.org.creates() == []
@@ -1046,7 +1048,7 @@ def test_a_refusal_without_end_reaches_rejected(stand: Stand) -> None:
 
 def test_a_forged_envelope_too_large_with_its_reason_goes_as_it_came(stand: Stand) -> None:
     stand.org.rules = [lambda values, crowd: refusal("STRING_TOO_LONG", "Title")]
-    record = {"object": "Lead", "key": "k", "fields": {"LastName": "ש" * 400_000}}
+    record = {"v": 2, "object": "Lead", "key": "k", "fields": {"LastName": "ש" * 400_000}}
     body = json.dumps(record, ensure_ascii=False)
     assert stand.run(message(body, message_id="k")) == set()
     assert stand.sqs.sent == [body]
@@ -1056,7 +1058,7 @@ def test_only_a_channel_of_the_table_becomes_a_metric_s_dimension(
     stand: Stand, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number, channel in enumerate(("whatsapp", "none", "anna@example.com", "+491512345")):
-        record = {"object": "Lead", "key": f"k-{number}", "fields": {"LastName": "x"}}
+        record = {"v": 2, "object": "Lead", "key": f"k-{number}", "fields": {"LastName": "x"}}
         stand.run(message(json.dumps({**record, "channel": channel}), message_id=f"k-{number}"))
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     channels = [line["channel"] for line in said if "channel" in line]

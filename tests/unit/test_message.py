@@ -397,7 +397,8 @@ def test_a_key_of_a_flow_that_nobody_knows_is_a_line() -> None:
 
 @pytest.mark.parametrize("key", sorted(KEYS))
 def test_a_key_that_counts_as_known_is_read(key: str) -> None:
-    said = BirdMessage.parse({key: "viber" if key == "channel" else "x-1"})
+    values = {"channel": "viber", "direction": "outgoing"}
+    said = BirdMessage.parse({key: values.get(key, "x-1")})
     assert vars(said) != vars(BirdMessage.parse({})) and not said.unread
 
 

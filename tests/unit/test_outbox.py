@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,18 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.aws import AwsError
+from bridge.conversations.message import Message
 from bridge.deadline import Deadline
 from bridge.delivery.outbox import (
     LONGEST_ENVELOPE,
     Envelope,
     Queues,
+    UnknownEnvelope,
     UnreadableEnvelope,
+    What,
     sealed,
 )
 from bridge.errors import NotKept, Refused, RequestTooLarge
-from bridge.records import Record
+from bridge.records import ObjectName, Record
 from bridge.settings import Settings
-from tests.unit.doubles import SmallAws
+from tests.unit.doubles import SmallAws, outside
 
 SQS_LIMIT = 1024 * 1024
 
@@ -37,22 +41,47 @@ values = st.recursive(
 )
 
 
-def record(**fields: Any) -> Record:
-    return Record(object="Lead", key="k-1", fields={"LastName": "Berg", **fields}, channel="sms")
+def message(**fields: Any) -> Message:
+    fields = {"LastName": "Berg", **fields}
+    return outside(Record(object="Lead", key="k-1", fields=fields, channel="sms"))
 
 
 @given(
-    fields=st.dictionaries(texts, values, max_size=5),
-    derived=st.frozensets(texts, max_size=3),
+    fields=st.dictionaries(texts.filter(lambda name: name != "attributes"), values, max_size=5),
+    derived=st.dictionaries(texts, values, max_size=3),
+    task=st.dictionaries(texts, texts, max_size=2),
     key=texts.filter(str.strip),
+    requested=st.sampled_from([None, "Lead", "Case"]),
+    conversation=st.sampled_from(["", "c"]),
+    sent_at=st.datetimes(timezones=st.just(UTC)),
     request_id=st.text(),
     replayed=st.integers(0, 9),
 )
 def test_an_envelope_comes_back_as_it_was(
-    fields: dict[str, Any], derived: frozenset[str], key: str, request_id: str, replayed: int
+    fields: dict[str, Any],
+    derived: dict[str, Any],
+    task: dict[str, str],
+    key: str,
+    requested: ObjectName | None,
+    conversation: str,
+    sent_at: datetime,
+    request_id: str,
+    replayed: int,
 ) -> None:
+    of_conversation = bool(conversation)
     envelope = Envelope(
-        record=Record(object="Case", key=key, fields=fields, derived=derived, channel="viber"),
+        message=Message(
+            conversation=conversation,
+            key=key,
+            requested=requested if of_conversation else "Case",
+            channel_object="Case",
+            fields=fields,
+            derived={"Lead": derived, "Case": {}},
+            task=task if of_conversation else {},
+            sent_at=sent_at,
+            channel="viber",
+            from_us=of_conversation and replayed == 1,
+        ),
         accepted_at="2026-09-24T08:00:00.123+00:00",
         request_id=request_id,
         replayed=replayed,
@@ -65,7 +94,7 @@ def test_an_envelope_comes_back_as_it_was(
 def test_the_event_file_is_an_envelope_as_it_is_written(event: Callable[[str], Any]) -> None:
     body = event("deliver")["Records"][0]["body"]
     envelope = Envelope.parse(body)
-    assert envelope.record.object == "Lead"
+    assert envelope.object_name == "Lead"
     assert json.loads(envelope.dump()) == json.loads(body)
 
 
@@ -78,19 +107,24 @@ def test_the_event_file_is_an_envelope_as_it_is_written(event: Callable[[str], A
         "[]",
         '"x"',
         "{}",
-        '{"object": "Lead", "key": "k"}',
-        '{"object": "Contact", "key": "k", "fields": {}}',
-        '{"object": ["Lead"], "key": "k", "fields": {}}',
-        '{"object": "Lead", "key": 7, "fields": {}}',
-        '{"object": "Lead", "key": "k", "fields": []}',
-        '{"object": "Lead", "key": "k", "fields": {}, "derived": 7}',
-        '{"object": "Lead", "key": "k", "fields": {}, "derived": [[]]}',
-        '{"object": "Lead", "key": "k", "fields": {}, "derived": ["a", 1]}',
-        '{"object": "Lead", "key": " ", "fields": {}}',
-        '{"object": "Lead", "key": "k", "fields": {"attributes": {"type": "User"}}}',
-        '{"object": "Lead", "key": "k", "fields": {"a": ' + "[" * 300 + "]" * 300 + "}}",
-        '{"object": "Lead", "key": "k", "fields": {}, "replayed": "often"}',
-        '{"object": "Lead", "key": "k", "fields": {}, "replayed": 1e999}',
+        '{"v": 2, "object": "Lead", "key": "k"}',
+        '{"v": 2, "object": "Contact", "key": "k", "fields": {}}',
+        '{"v": 2, "object": ["Lead"], "key": "k", "fields": {}}',
+        '{"v": 2, "object": "Lead", "key": 7, "fields": {}}',
+        '{"v": 2, "object": "Lead", "key": "k", "fields": []}',
+        '{"v": 2, "object": "Lead", "key": "k", "fields": {}, "derived": 7}',
+        '{"v": 2, "object": "Lead", "key": "k", "fields": {}, "derived": [[]]}',
+        '{"v": 2, "object": "Lead", "key": "k", "fields": {}, "derived": {"Task": {}}}',
+        '{"v": 2, "object": "Lead", "key": "k", "fields": {}, "derived": {"Lead": 1}}',
+        '{"v": 2, "object": "Lead", "key": "k", "fields": {}, "task": ["x"]}',
+        '{"v": 2, "object": null, "key": "k", "fields": {}}',
+        '{"v": "2", "object": "Lead", "key": "k", "fields": {}}',
+        '{"object": "Lead", "key": "k", "fields": {}}',
+        '{"v": 2, "object": "Lead", "key": " ", "fields": {}}',
+        '{"v": 2, "object": "Lead", "key": "k", "fields": {"attributes": {"type": "User"}}}',
+        '{"v": 2, "object": "Lead", "key": "k", "fields": {"a": ' + "[" * 300 + "]" * 300 + "}}",
+        '{"v": 2, "object": "Lead", "key": "k", "fields": {}, "replayed": "often"}',
+        '{"v": 2, "object": "Lead", "key": "k", "fields": {}, "replayed": 1e999}',
         "[" * 100_000,
     ],
     ids=lambda body: body[:60],
@@ -107,18 +141,31 @@ def test_what_is_no_text_is_unreadable(body: Any) -> None:
 
 
 def test_an_envelope_without_what_is_optional_can_be_read() -> None:
-    envelope = Envelope.parse('{"object": "Lead", "key": "k", "fields": {}}')
-    assert (envelope.accepted_at, envelope.replayed, envelope.record.channel) == ("", 0, "none")
+    envelope = Envelope.parse('{"v": 2, "object": "Lead", "key": "k", "fields": {}}')
+    assert (envelope.accepted_at, envelope.replayed, envelope.message.channel) == ("", 0, "none")
 
 
 def test_what_a_later_release_may_write_beside_it_is_ignored() -> None:
-    plain = '{"object": "Lead", "key": "k", "fields": {}'
-    assert Envelope.parse(plain + ', "later": {"a": 1}, "v": 2}') == Envelope.parse(plain + "}")
+    plain = '{"v": 2, "object": "Lead", "key": "k", "fields": {}, "sentAt": "2026-11-30T14:03:07Z"'
+    assert Envelope.parse(plain + ', "later": {"a": 1}}') == Envelope.parse(plain + "}")
+
+
+@pytest.mark.parametrize("mark", ['"v": 1', '"v": 3', '"v": 2, "kind": "update"'])
+def test_an_envelope_of_another_version_is_known_as_one(mark: str) -> None:
+    with pytest.raises(UnknownEnvelope):
+        Envelope.parse("{" + mark + ', "object": "Lead", "key": "k", "fields": {}}')
+
+
+def test_a_message_s_time_is_the_acceptance_s_where_the_envelope_has_none() -> None:
+    envelope = Envelope.parse(
+        '{"v": 2, "object": "Lead", "key": "k", "fields": {}, "acceptedAt": "2026-11-30T14:03:07Z"}'
+    )
+    assert envelope.message.sent_at == datetime(2026, 11, 30, 14, 3, 7, tzinfo=UTC)
 
 
 def test_the_reason_of_a_refusal_goes_with_the_record() -> None:
     problem = Refused("Bitte Telefon", code="X", fields=("Phone",), hint="h", existing_id="00Q")
-    refused = Envelope.of(record(), request_id="r").refused(problem, attempts=3)
+    refused = Envelope.of(message(), request_id="r").refused(problem, attempts=3)
     reason = Envelope.parse(refused.dump()).reason
     assert reason is not None
     assert {
@@ -132,41 +179,49 @@ def test_the_reason_of_a_refusal_goes_with_the_record() -> None:
         "attempts": 3,
     }
     assert str(reason["at"]).endswith("+00:00")
+    assert Envelope.parse(refused.dump()).refused_what == "record"
+
+
+@pytest.mark.parametrize("what", ["record", "message"])
+def test_a_replayed_envelope_remembers_what_was_refused(what: What) -> None:
+    refused = Envelope.of(message(), request_id="r").refused(Refused("x"), attempts=1, what=what)
+    assert Envelope.parse(refused.again().dump()).refused_what == what
 
 
 def test_a_replayed_envelope_has_no_reason_and_remembers_that_it_came_back() -> None:
-    envelope = Envelope.of(record(), request_id="r").refused(Refused("x"), attempts=1)
+    envelope = Envelope.of(message(), request_id="r").refused(Refused("x"), attempts=1)
     again = Envelope.parse(envelope.again().again().dump())
     assert (again.reason, again.replayed, again.accepted_at) == (None, 2, envelope.accepted_at)
 
 
 def test_what_could_not_be_queued_is_not_accepted() -> None:
-    room = LONGEST_ENVELOPE - len(Envelope.of(record(Description=""), request_id="r").dump())
+    room = LONGEST_ENVELOPE - len(Envelope.of(message(Description=""), request_id="r").dump())
     assert (
-        len(sealed(Envelope.of(record(Description="x" * room), request_id="r"))) == LONGEST_ENVELOPE
+        len(sealed(Envelope.of(message(Description="x" * room), request_id="r")))
+        == LONGEST_ENVELOPE
     )
     with pytest.raises(RequestTooLarge):
-        sealed(Envelope.of(record(Description="x" * (room + 1)), request_id="r"))
+        sealed(Envelope.of(message(Description="x" * (room + 1)), request_id="r"))
 
 
 def test_what_counts_is_the_size_when_escaped() -> None:
     with pytest.raises(RequestTooLarge):
-        sealed(Envelope.of(record(Description="😀" * 80_000), request_id="r"))
+        sealed(Envelope.of(message(Description="😀" * 80_000), request_id="r"))
 
 
 def test_the_largest_record_fits_into_rejected_with_the_longest_reason() -> None:
-    room = LONGEST_ENVELOPE - len(Envelope.of(record(Description=""), request_id="r").dump())
+    room = LONGEST_ENVELOPE - len(Envelope.of(message(Description=""), request_id="r").dump())
     problem = Refused(
         "😀" * 100_000, code="C" * 50, fields=tuple("F" * 43 for _ in range(800)), hint="h" * 500
     )
-    refused = Envelope.of(record(Description="x" * room), request_id="r").refused(
+    refused = Envelope.of(message(Description="x" * room), request_id="r").refused(
         problem, attempts=1000
     )
     assert len(refused.dump()) < SQS_LIMIT
 
 
 def test_nothing_personal_is_in_an_envelope_s_repr() -> None:
-    assert "Berg" not in repr(Envelope.of(record(), request_id="r"))
+    assert "Berg" not in repr(Envelope.of(message(), request_id="r"))
 
 
 @pytest.mark.parametrize("queue", ["OUTBOX_URL", "REJECTED_URL"])
@@ -175,7 +230,7 @@ def test_a_queue_that_cannot_be_reached_keeps_nothing(
 ) -> None:
     made, aws = settings(), SmallAws()
     queues = Queues(aws=aws, settings=made)
-    envelope = Envelope.of(record(), request_id="r")
+    envelope = Envelope.of(message(), request_id="r")
     queues.queue(sealed(envelope), deadline=Deadline.after(1))
     queues.reject(envelope, deadline=Deadline.after(1))
     assert [len(bodies) for bodies in aws.queues.values()] == [1, 1]

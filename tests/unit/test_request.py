@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.api.request import HttpRequest, RecordRequest, read_record
+from bridge.api.request import HttpRequest
 from bridge.bird import channels
 from bridge.errors import BadRequest, ForbiddenField
 from bridge.records import ObjectName, stored_key
 from bridge.settings import Settings
 from tests.conftest import ENVIRON
+from tests.unit.doubles import Asked, read_asked
 
 MakeSettings = Callable[..., Settings]
 
@@ -29,12 +30,12 @@ def request(body: object, **changed: Any) -> HttpRequest:
 
 def read(
     body: object, *, object_name: ObjectName = "Lead", settings: Settings | None = None, **more: Any
-) -> RecordRequest:
+) -> Asked:
     settings = settings or Settings.from_environ(ENVIRON)
-    return read_record(request(body, **more), object_name, settings=settings)
+    return read_asked(request(body, **more), object_name, settings=settings)
 
 
-def form(body: str, **more: Any) -> RecordRequest:
+def form(body: str, **more: Any) -> Asked:
     content_type = "application/x-www-form-urlencoded; charset=utf-8"
     return read(body, headers={"content-type": content_type}, **more)
 
@@ -67,7 +68,7 @@ def test_an_event_file_is_read(
     expected: dict[str, Any],
 ) -> None:
     asked = HttpRequest.from_event(event(name))
-    record = read_record(asked, object_name, settings=settings()).record
+    record = read_asked(asked, object_name, settings=settings()).record
     assert expected.items() <= record.fields.items()
     assert not any("{{" in str(value) for value in record.fields.values())
 
@@ -84,7 +85,7 @@ def test_a_bad_event_file_is_refused(
     event: Callable[[str], Any], settings: MakeSettings, name: str, error: type[BadRequest]
 ) -> None:
     with pytest.raises(error):
-        read_record(HttpRequest.from_event(event(name)), "Lead", settings=settings())
+        read_asked(HttpRequest.from_event(event(name)), "Lead", settings=settings())
 
 
 @pytest.mark.parametrize("said", [None, [], "event", 7])
@@ -212,7 +213,7 @@ def test_base64_of_anything_but_utf_8_is_a_bad_request(body: str) -> None:
 
 def test_an_event_s_body_that_is_no_text_is_a_bad_request() -> None:
     with pytest.raises(BadRequest):
-        read_record(
+        read_asked(
             HttpRequest.from_event({"body": {"LastName": "Berg"}}),
             "Lead",
             settings=Settings.from_environ(ENVIRON),
@@ -411,19 +412,47 @@ def test_a_caller_s_own_channel_name_goes_no_further() -> None:
 # Keys
 
 
-def test_the_header_comes_before_the_field_and_the_field_before_the_message() -> None:
-    body = {"LastName": "x", "bird_key__C": "field-1", "bird": {"messageId": "message-1"}}
-    three = read(body, headers={"Idempotency-Key": "header-1"})
-    two = read(body)
-    one = read({"LastName": "x", "bird": {"messageId": "message-1"}})
+def test_the_field_comes_before_the_message_and_the_message_before_the_header() -> None:
+    headers = {"Idempotency-Key": "header-1", "webhook-id": "webhook-1"}
+    bird = {"LastName": "x", "bird": {"messageId": "message-1"}}
+    three = read({**bird, "bird_key__C": "field-1"}, headers=headers)
+    two = read(bird, headers=headers)
+    one = read({"LastName": "x"}, headers=headers)
     none = read({"LastName": "x"})
     assert [(r.record.key, r.key_source) for r in (three, two, one)] == [
-        ("header-1", "header"),
         ("field-1", "field"),
         ("message-1", "message"),
+        ("header-1", "header"),
     ]
     assert none.key_source == "made_up"
     assert none.record.key != read({"LastName": "x"}).record.key
+
+
+def test_a_webhook_s_header_of_anybody_is_no_key() -> None:
+    bird = {"LastName": "x", "bird": {"channel": "sms"}}
+    headers = {"Idempotency-Key": "header-1", "webhook-id": "webhook-1"}
+    assert read(bird, headers=headers).record.key == "header-1"
+    assert read(bird, headers=headers, resource="/webhooks/bird").record.key == "webhook-1"
+
+
+@pytest.mark.parametrize(
+    ("bird", "conversation"),
+    [
+        ({"channel": "whatsapp", "conversationId": "C-1", "sender": "+1"}, "C-1"),
+        ({"channel": "WhatsApp", "sender": "+1"}, "whatsapp~+1"),
+        ({"channel": "signal", "sender": "+1"}, "signal~+1"),
+        ({"sender": "+1"}, "unknown~+1"),
+        ({"channel": "email", "conversationId": "C-1"}, "C-1"),
+        ({"channel": "email", "sender": "a@example.com"}, ""),
+        ({"channel": "voice", "sender": "+1"}, ""),
+        ({"sender": "a@example.com"}, ""),
+        ({"channel": "whatsapp", "sender": "{{x}}", "conversationId": "{{y}}"}, ""),
+        ({"channel": "whatsapp"}, ""),
+    ],
+)
+def test_which_messages_are_of_a_conversation(bird: dict[str, Any], conversation: str) -> None:
+    made = read({"LastName": "x", "bird": {"messageId": "m", **bird}})
+    assert made.message.conversation == (stored_key(conversation) if conversation else "")
 
 
 def test_the_key_field_is_no_ordinary_field() -> None:
@@ -442,11 +471,8 @@ def test_without_a_key_field_it_is_an_ordinary_field(settings: MakeSettings) -> 
 def test_a_variable_in_a_key_is_no_key_wherever_it_stands(broken: str) -> None:
     body = {"LastName": "x", "Bird_Key__c": broken, "bird": {"messageId": "message-1"}}
     asked = read(body, headers={"Idempotency-Key": broken})
-    assert (asked.record.key, asked.key_source, asked.unresolved_keys) == (
-        "message-1",
-        "message",
-        2,
-    )
+    assert (asked.record.key, asked.key_source) == ("message-1", "message")
+    assert asked.unresolved_keys == 1  # the header is not looked at any more
 
 
 @pytest.mark.parametrize("broken", ["{{message.id}}", "wa-{{message.id}}"])

@@ -13,6 +13,8 @@ from tests.conftest import ENVIRON
 MAY_BE_BLANK = {
     "EXTERNAL_ID_FIELD",
     "DEFAULT_COMPANY",
+    "CLOSED_LEAD_STATUSES",
+    "CASE_STATUS_ON_REPLY",
     "ALLOW_INSECURE_HOSTS",
     "SIGNING_SECRET",
     "WEBHOOK_URL",
@@ -27,6 +29,8 @@ def test_a_deployed_environment_is_read() -> None:
     assert settings.api_version == "v68.0"
     assert settings.response_budget_seconds == 8
     assert settings.refresh_minutes == 45
+    assert settings.conversations is True
+    assert settings.closed_lead_statuses == {"Closed - Not Converted", "Unqualified"}
     assert settings.allow_duplicates is False
     assert settings.allow_insecure_hosts == frozenset()
 
@@ -68,6 +72,10 @@ def test_everything_that_is_missing_is_named_at_once() -> None:
         ("LEAD_ASSIGNMENT", "00Q8d00000555Ab"),
         ("LEAD_ASSIGNMENT", "01Q8d00000555A"),
         ("CASE_ASSIGNMENT", "01Q8d00000555AbE"),
+        ("CONVERSATIONS", "yes"),
+        ("REOPEN_DAYS", "-1"),
+        ("CASE_COMMENTS", "true"),
+        ("LOG_REPLIES", "On"),
         ("RESPONSE_BUDGET_SECONDS", "eight"),
         ("RESPONSE_BUDGET_SECONDS", "0"),
         ("RESPONSE_BUDGET_SECONDS", "29.5"),

@@ -367,3 +367,66 @@ def test_an_sms_with_a_date_has_a_key_and_one_without_has_none() -> None:
 def test_tags_are_texts_or_have_names() -> None:
     assert read(bodies.channels(tags=["a", {"name": "b"}, 7, {}])).tags == ("a", "b")
     assert read(bodies.event_2026(tags=[{"name": "a", "value": "1"}])).tags == ("a=1",)
+
+
+# What our side sent
+
+SENT = {
+    "v1": (bodies.v1(direction="sent", to=PHONE, **{"from": "+31201234567"}), PHONE),
+    "channels": (
+        bodies.channels(
+            event="whatsapp.outbound",
+            direction="outgoing",
+            sender={"connector": {"id": "x"}},
+            receiver={
+                "contacts": [
+                    {"id": "c", "identifierKey": "phonenumber", "identifierValue": PHONE},
+                ]
+            },
+        ),
+        PHONE,
+    ),
+    "Apple": (
+        {
+            "type": "amb.sent",
+            "timestamp": "2026-11-30T12:00:00Z",
+            "data": {
+                "message": {
+                    "id": "amb_2",
+                    "conversation_id": "acv_1",
+                    "direction": "outbound",
+                    "to": "urn:mbid:AQ1",
+                    "content": {"type": "text", "body": "Hello"},
+                }
+            },
+        },
+        "urn:mbid:AQ1",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SENT)
+def test_what_our_side_sent_is_read_where_it_is_wanted(name: str) -> None:
+    """The sender is the customer, who tells the conversation where it has no id."""
+    body, customer = SENT[name]
+    message = read_shape(body, replies=True)
+    assert message is not None and message.from_us
+    assert message.sender == customer and message.message_id
+    assert message.text or message.details
+    with pytest.raises(Ignored):
+        read_shape(body)
+
+
+def test_a_customer_s_message_is_one_with_replies_too() -> None:
+    for body in (bodies.v1(), bodies.channels(), bodies.event_2026()):
+        message = read_shape(body, replies=True)
+        assert message is not None and not message.from_us
+
+
+@pytest.mark.parametrize(
+    ("last", "told_by"),
+    [({"id": "m-9", "createdAt": "2026-11-30T14:03:07Z"}, "m-9"), ({}, "")],
+)
+def test_a_conversation_s_event_names_its_last_message(last: dict[str, Any], told_by: str) -> None:
+    last = {**last, "sender": {"type": "contact"}, "preview": {"text": "Hi"}}
+    assert read(bodies.conversation(lastMessage=last)).last_message == told_by

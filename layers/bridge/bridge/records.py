@@ -1,4 +1,4 @@
-"""A Lead, a Case: what is sent to Salesforce, which fields we made up, and under which key."""
+"""A Lead, a Case, a Task on its way: its fields, which of them we made up, and its key."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 ObjectName = Literal["Lead", "Case"]
+"""What a message becomes."""
+SObject = Literal["Lead", "Case", "Task"]
+"""What is sent to Salesforce."""
 
 _PLAIN_KEY = re.compile(r"[a-z0-9._-]{1,100}")
 _ROOM = 30_000
@@ -21,7 +24,7 @@ _LIKE_AN_ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
 class Record:
     """One record on its way. Field values are out of `repr`: they are a person's."""
 
-    object: ObjectName
+    object: SObject
     key: str
     """The idempotency key as stored in the external-id field."""
     fields: Mapping[str, Any] = field(repr=False)

@@ -42,6 +42,18 @@ class Settings:
     lead_assignment: str
     case_assignment: str
     """`default`, `off`, or the id of an assignment rule of that object."""
+    conversations: bool
+    """Whether the messages of a conversation are logged on one record."""
+    reopen_days: float
+    """So long after its closing a Case is reopened by a message; 0: never."""
+    reopen_status: str
+    closed_lead_statuses: frozenset[str]
+    """With one of these a Lead takes no further message."""
+    case_status_on_reply: str
+    """What an open Case with a new message gets as its Status; empty: nothing."""
+    case_comments: bool
+    log_replies: bool
+    """Whether messages that our own side sent are logged as well."""
     response_budget_seconds: float
     refresh_minutes: int
     allow_insecure_hosts: frozenset[str]
@@ -91,6 +103,10 @@ class Settings:
                 problems.append(f"{name} is {value!r}, not one of {', '.join(allowed)}")
             return value
 
+        def names(name: str) -> frozenset[str]:
+            values = (value.strip() for value in text(name, blank=True).split(","))
+            return frozenset(value for value in values if value)
+
         settings = cls(
             login_url=text("LOGIN_URL").rstrip("/"),
             api_version=text("SALESFORCE_API_VERSION", _API_VERSION),
@@ -99,13 +115,16 @@ class Settings:
             allow_duplicates=choice("DUPLICATE_RECORDS", "block", "allow") == "allow",
             lead_assignment=choice("LEAD_ASSIGNMENT", "default", "off", pattern=_RULE_ID),
             case_assignment=choice("CASE_ASSIGNMENT", "default", "off", pattern=_RULE_ID),
+            conversations=choice("CONVERSATIONS", "on", "off") == "on",
+            reopen_days=number("REOPEN_DAYS", 0, 3650),
+            reopen_status=text("REOPEN_STATUS").strip(),
+            closed_lead_statuses=names("CLOSED_LEAD_STATUSES"),
+            case_status_on_reply=text("CASE_STATUS_ON_REPLY", blank=True).strip(),
+            case_comments=choice("CASE_COMMENTS", "on", "off") == "on",
+            log_replies=choice("LOG_REPLIES", "on", "off") == "on",
             response_budget_seconds=number("RESPONSE_BUDGET_SECONDS", 1, 28),
             refresh_minutes=int(number("REFRESH_MINUTES", 1, 1440)),
-            allow_insecure_hosts=frozenset(
-                host.strip().lower()
-                for host in text("ALLOW_INSECURE_HOSTS", blank=True).split(",")
-                if host.strip()
-            ),
+            allow_insecure_hosts=frozenset(map(str.lower, names("ALLOW_INSECURE_HOSTS"))),
             credentials_secret=text("CREDENTIALS_SECRET"),
             token_parameter=text("TOKEN_PARAMETER"),
             pending_parameter=text("PENDING_PARAMETER"),

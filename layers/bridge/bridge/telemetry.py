@@ -53,7 +53,9 @@ LONGEST_NAME = 100
 
 OUTCOME_METRICS = {
     "created": "RecordsCreated",
+    "added": "RecordsAddedTo",
     "exists": "RecordsExisting",
+    "ignored": "MessagesIgnored",
     "queued": "RecordsQueued",
     "rejected": "RecordsRejected",
     "duplicate": "RecordsDuplicate",
@@ -210,6 +212,12 @@ class Telemetry:
         for name, value in (self._invocation | (line or {})).items():
             emitter.add_metadata(name, value)
         emitter.flush_metrics()
+
+
+def tell_dropped(telemetry: Telemetry, object_name: str, names: frozenset[str]) -> None:
+    """Log and count derived fields that are left out."""
+    telemetry.warn("derived_fields_dropped", fields=sorted(names), object=object_name)
+    telemetry.count("DerivedFieldsDropped")
 
 
 def _of_salesforce(

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cli.deployment.flow_step import branches
 from sandbox.player import Customer, FlowError, Inbound, Run, Workspace, load, play
 from sandbox.stack import Stack
 from tests.functional.bird.conftest import made, only
@@ -168,8 +169,37 @@ def test_any_message_of_any_customer_ends_in_the_right_record(
 def test_a_flow_that_runs_twice_makes_one_record(stack: Stack, flow: Path) -> None:
     inbound = Inbound("Hello", CUSTOMERS["known"], conversation_id="2e9f4b1c-7a3d-4e58-9c06")
     first, second = run(stack, flow, inbound), run(stack, flow, inbound)
-    assert [one.requests[0].said["outcome"] for one in (first, second)] == ["created", "exists"]
+    assert [one.requests[0].response["outcome"] for one in (first, second)] == ["created", "exists"]
     assert text_of(first) == text_of(second), "the same number"
+    only(stack, OBJECT[flow.stem])
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=names)
+@pytest.mark.parametrize("has_id", [True, False], ids=["with an id", "without an id"])
+def test_a_second_message_is_added_to_the_record_of_the_first(
+    stack: Stack, flow: Path, has_id: bool
+) -> None:
+    """Whether the trigger gives a message's id is not confirmed: without, its text has to do."""
+    conversation = "5d1f7a90-2b6e-4c3d-8f14"
+    first, second = (
+        Inbound(text, CUSTOMERS["known"], conversation, message_id=f"m-{text}" if has_id else "")
+        for text in ("Hello", "Are you there?")
+    )
+    done = run(stack, flow, first)
+    record = only(stack, OBJECT[flow.stem])
+    again = run(stack, flow, second)
+    assert (
+        again.requests[0].response["outcome"],
+        again.requests[0].response["added"],
+        again.requests[0].response["id"],
+    ) == ("exists", True, record["Id"])
+    assert len(made(stack, "Task")) == 2, "one for each message"
+    assert text_of(again) != text_of(done) and "added" in text_of(again)
+    sent_to(again)
+    if OBJECT[flow.stem] == "Case":
+        assert record["CaseNumber"] in text_of(again)
+    run(stack, flow, second)
+    assert len(made(stack, "Task")) == 2, "the same call again"
     only(stack, OBJECT[flow.stem])
 
 
@@ -195,7 +225,7 @@ def test_while_salesforce_is_down_the_customer_is_thanked_and_the_record_comes_l
 ) -> None:
     with stack.outage():
         done = run(stack, flow, Inbound(MESSAGES[message], CUSTOMERS["known"]))
-        assert done.requests[0].said["outcome"] == "queued"
+        assert done.requests[0].response["outcome"] == "queued"
         sent_to(done)
         assert not made(stack, OBJECT[flow.stem])
     stack.drain()
@@ -213,6 +243,7 @@ def test_when_salesforce_refuses_the_customer_is_thanked_and_the_colleagues_told
     (comment,) = done.comments
     assert "Not on Sundays." in comment
     assert len(stack.rejected()) == 1
+    assert "received" in text_of(done)
 
 
 @pytest.mark.parametrize("flow", FLOWS, ids=names)
@@ -225,8 +256,21 @@ def test_when_the_api_does_not_let_the_flow_in_a_person_takes_over(
     )
     done = play(wrong, Inbound("Hello"), workspace=Workspace(status_fails_step=fails))
     assert done.requests[0].status == 403
+    assert done.requests[0].response["outcome"] == "failed"
     assert done.routed_to_agent
     sent_to(done)
+    assert not re.search("received|noted|added", text_of(done)), "nothing was stored"
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=names)
+def test_when_nothing_can_be_stored_a_person_takes_over(stack: Stack, flow: Path) -> None:
+    stack.aws.fail("sqs", "SendMessage", status=400, code="AccessDenied")
+    with stack.outage():
+        done = run(stack, flow)
+    assert done.requests[0].response["outcome"] == "failed"
+    assert done.routed_to_agent
+    sent_to(done)
+    assert not re.search("received|noted|added", text_of(done)), "nothing was stored"
 
 
 @pytest.mark.parametrize("flow", FLOWS, ids=names)
@@ -285,6 +329,39 @@ def test_what_the_agent_handed_over_becomes_an_urgent_case_and_a_person_s(
     case = only(stack, "Case")
     assert case["Priority"] == "High"
     assert case["Description"].startswith("Handed over by the AI agent: The customer asked")
+
+
+# One source of what is typed into Bird
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=names)
+def test_a_flow_replies_what_the_flow_command_prints(flow: Path) -> None:
+    text = flow.read_text(encoding="utf-8")
+    (step,) = re.findall(r'"(httpRequest_\w{4})": ', text)
+    replies = {
+        one["parameters"]["payload"]["body"]["text"]["text"]
+        for one in json.loads(text)["definition"]["steps"].values()
+        if one["type"].split(":")[4:5] == ["createChannelMessage"]
+    }
+    kind: Any = OBJECT[flow.stem]
+    printed = {
+        branch.reply.replace("{{number", "{{steps." + step + ".body.number")
+        for branch in branches(kind)
+        if branch.reply
+    }
+    assert replies == printed
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=names)
+def test_a_flow_branches_on_every_outcome(flow: Path) -> None:
+    text = flow.read_text(encoding="utf-8")
+    tested = {
+        one["stringEquals"]
+        for step in json.loads(text)["definition"]["steps"].values()
+        for one in step.get("conditionals", [])
+        if ".body.outcome|" in one["variable"]
+    }
+    assert tested == {name for branch in branches("Lead") for name in branch.outcomes}
 
 
 # The player itself

@@ -94,7 +94,7 @@ RECORDS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "4 Apple Messages": (
         apple(content={"type": "text", "body": "Where is my order?"}),
         {
-            "Bird_Key__c": "amb_1",
+            "the message's key": "amb_1",
             "Subject": "Apple Messages: Where is my order?",
             "SuppliedName": "urn:biz:abc",
             "Description": "Where is my order?\nApple Messages: urn:biz:abc",
@@ -112,7 +112,7 @@ RECORDS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
             **{"from": "alice@example.com"},
         ),
         {
-            "Bird_Key__c": "rem_1",
+            "the message's key": "rem_1",
             "Description": "Quote\nPlease send the invoice.\n1 attachment (in Bird)",
         },
     ),
@@ -287,7 +287,7 @@ def test_a_message_becomes_the_right_record_once(stack: Stack, name: str) -> Non
     body, expected = RECORDS[name]
     first, again = post(stack, body), post(stack, body)
     assert (first.status, again.status) == (201, 200), (first.body, again.body)
-    record = only(stack, first.json()["object"])
+    record = {**only(stack, first.json()["object"]), "the message's key": first.json()["key"]}
     assert {field: record.get(field) for field in expected} == expected
 
 

@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
-from bridge.api.request import HttpRequest, read_record
+from bridge.api.request import HttpRequest
 from bridge.errors import BadRequest
 from bridge.settings import Settings
+from tests.unit.doubles import read_asked
 
 TEMPLATE = '{"bird": {"channel": "sms", "messageId": "m-1", "text": "TEXT"}}'
 
 
 def lead(body: str, settings: Settings) -> Any:
     event = {"httpMethod": "POST", "headers": {}, "body": body}
-    return read_record(HttpRequest.from_event(event), "Lead", settings=settings).record
+    return read_asked(HttpRequest.from_event(event), "Lead", settings=settings).record
 
 
 @pytest.mark.parametrize(

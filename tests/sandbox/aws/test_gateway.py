@@ -20,7 +20,7 @@ def problem(answer: Response) -> dict[str, Any]:
     """The body of an answer that the gateway itself gave."""
     assert answer.headers["Content-Type"] == "application/problem+json"
     body: dict[str, Any] = answer.json()
-    assert (body["outcome"], body["success"], body["kept"]) == ("rejected", False, False)
+    assert (body["outcome"], body["success"], body["kept"]) == ("failed", False, False)
     assert body["status"] == answer.status
     return body
 

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -367,6 +368,26 @@ def test_a_stack_that_nobody_has_connected_raises_nothing() -> None:
         assert observer.raised() == set()
 
 
+def converse(stack: Stack) -> None:
+    """A case that is opened again and has a successor, and a message that gets no task."""
+
+    def say(number: int, conversation: str = "c-1") -> int:
+        ids = {"messageId": f"m-{number}", "conversationId": conversation}
+        body = {"bird": {"channel": "whatsapp", "text": "Hi", **ids}}
+        return stack.request("POST", "/cases", body).status
+
+    assert say(1) == 201
+    (case,) = [one for one in stack.org.records("Case") if one.get("Bird_Conversation__c")]
+    for number, days, status in ((2, 1, 200), (3, 30, 201)):
+        closed = datetime.now(UTC) - timedelta(days=days)
+        stack.org.update("Case", case["Id"], {"Status": "Closed"})
+        fields = {"ClosedDate": closed.strftime("%Y-%m-%dT%H:%M:%S.000+0000")}
+        stack.org.store.update("Case", case["Id"], fields)
+        assert say(number) == status
+    stack.org.add_validation_rule("Task", lambda task: True, "no", name="no_tasks")
+    assert say(4, "c-2") == 201
+
+
 def test_the_dashboard_shows_metrics_that_are_emitted(observer: Observer) -> None:
     stack = observer.stack
     (dashboard,) = stack.deployment.of_type("AWS::CloudWatch::Dashboard").values()
@@ -374,6 +395,7 @@ def test_the_dashboard_shows_metrics_that_are_emitted(observer: Observer) -> Non
     run_schedule(stack)
     refuse_token(stack)
     post(stack, 201)
+    converse(stack)
     observer.end_period()
     charts = [widget["properties"] for widget in body["widgets"] if widget["type"] == "metric"]
     for chart in charts:

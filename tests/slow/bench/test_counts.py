@@ -93,6 +93,21 @@ def test_a_warm_record_is_one_call_on_the_kept_connection(
     assert dict(stack.aws.calls) == {}
 
 
+def test_a_warm_message_of_a_conversation_is_two_calls_on_the_kept_connection(
+    stack: Stack,
+) -> None:
+    """One look, one write: for the first message, for further ones, on every route."""
+    for number in range(RECORDS):
+        of_one = {"conversationId": f"c-{number // 2}", **body()["bird"]}
+        for path in ("/leads", "/cases"):
+            status = stack.request("POST", path, {"bird": of_one}).status
+            assert status == (200 if number % 2 else 201)
+
+    assert dict(stack.org.journal.counts) == {"POST /composite": 2 * 2 * RECORDS}
+    assert stack.org.journal.connections == 0
+    assert dict(stack.aws.calls) == {}
+
+
 def reads_of(stack: Stack, function: str) -> dict[str, int]:
     return {what: n for (who, what), n in stack.aws.calls.items() if who == function}
 
@@ -135,11 +150,12 @@ def test_callers_who_are_refused_together_share_one_refresh() -> None:
 
 def test_a_full_batch_is_one_call(stack: Stack) -> None:
     envelope = {
-        "v": 1,
+        "v": 2,
+        "kind": "message",
         "object": "Lead",
         "channel": "whatsapp",
         "fields": {"LastName": "Okafor", "Company": "Individual"},
-        "derived": [],
+        "derived": {},
         "acceptedAt": "2026-11-24T08:00:00.000+00:00",
         "requestId": "",
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError, ConnectionClosedError
@@ -24,6 +25,7 @@ from hypothesis.stateful import (
 )
 
 from bridge.aws import Aws, AwsError
+from bridge.conversations.message import Message
 from bridge.deadline import Deadline
 from bridge.delivery.creation import RecordCreator
 from bridge.delivery.deliver import Delivery
@@ -31,7 +33,7 @@ from bridge.delivery.outbox import Envelope, Queues
 from bridge.http import Http, NoConnection, NoResponse, Response
 from bridge.oauth.access_token import AccessToken
 from bridge.oauth.sessions import Sessions
-from bridge.records import ObjectName, Record
+from bridge.records import ObjectName
 from bridge.salesforce.client import Salesforce
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
@@ -210,8 +212,11 @@ class InProcessAws(Aws):
 troubles = st.lists(st.sampled_from(TROUBLES), max_size=8)
 
 
-class Story(RuleBasedStateMachine):
-    """Requests, and deliveries in any order and any number of times; any call may fail."""
+class InProcess(RuleBasedStateMachine):
+    """Creation and Deliver with their org and queues; deliveries in any order, any number of times.
+
+    Any call may fail.
+    """
 
     held = Bundle("held")
     """Messages that a delivery has received and not processed yet."""
@@ -231,9 +236,6 @@ class Story(RuleBasedStateMachine):
         self.settings = Settings.from_environ(
             {**ENVIRON, "OUTBOX_URL": OUTBOX, "REJECTED_URL": REJECTED, **self.changed}
         )
-        self.kinds: dict[int, str] = {}
-        self.accepted: set[int] = set()
-        self.removed: set[int] = set()
         self.in_hand: list[list[dict[str, Any]]] = []
         self.aws = InProcessAws(self.org, self.sqs, self.faults)
         self.new_environment()
@@ -241,8 +243,8 @@ class Story(RuleBasedStateMachine):
     @rule()
     def new_environment(self) -> None:
         """Lambda ends one and begins another: nothing is in memory."""
-        telemetry, http = Telemetry(), InProcessOrg(self.org, self.faults)
-        salesforce = Salesforce(http=http, settings=self.settings)
+        telemetry = Telemetry()
+        salesforce = Salesforce(http=self.http(), settings=self.settings)
         sessions = Sessions(aws=self.aws, settings=self.settings)
         self.creator = RecordCreator(
             salesforce=salesforce,
@@ -259,52 +261,9 @@ class Story(RuleBasedStateMachine):
             telemetry=telemetry,
         )
 
-    # Callers
-
-    @rule(kind=st.sampled_from(KINDS), troubles=troubles, at_once=st.booleans())
-    def request_record(self, kind: str, troubles: list[str], at_once: bool) -> None:
-        number = len(self.kinds) + 1
-        self.kinds[number] = kind
-        self._create(number, troubles, at_once=at_once)
-
-    @precondition(lambda self: self.kinds)
-    @rule(data=st.data(), troubles=troubles)
-    def repeat_request(self, data: st.DataObject, troubles: list[str]) -> None:
-        number = data.draw(st.sampled_from(sorted(self.kinds)))
-        if number not in self.removed:  # a key lasts as long as its record
-            self._create(number, troubles, at_once=True)
-
-    def _create(self, number: int, troubles: list[str], *, at_once: bool) -> None:
-        self.faults.set(troubles)
-        try:
-            outcome = self.creator.create(
-                self._record(number),
-                request_id="r",
-                deadline=Deadline.after(8),
-                at_once=at_once,
-            )
-        except Killed:
-            self.new_environment()
-            return
-        finally:
-            self.faults.set([])
-        if outcome.name != "not_kept":
-            self.accepted.add(number)
-
-    def _record(self, number: int) -> Record:
-        kind = self.kinds[number]
-        name: ObjectName = "Case" if kind == "case" else "Lead"
-        fields: dict[str, Any] = {"Description": f"#{number}#"}
-        fields |= {"Subject": "s"} if name == "Case" else {"LastName": "L", "Company": "C"}
-        if kind == "owned lead":
-            fields["OwnerId"] = self.org.settings.default_case_owner
-        if kind == "refused by a rule":
-            fields["Description"] += REFUSE_ME
-        if kind == "unknown field":
-            fields["Nope__c"] = 1
-        if kind == "unreadable value":
-            fields["NumberOfEmployees"] = "many"
-        return Record(object=name, key=f"request-{number}", fields=fields)
+    def http(self) -> Http:
+        """The way to Salesforce."""
+        return InProcessOrg(self.org, self.faults)
 
     # The outbox
 
@@ -355,7 +314,7 @@ class Story(RuleBasedStateMachine):
                     parameters = {"QueueUrl": OUTBOX, "ReceiptHandle": message["receiptHandle"]}
                     self.sqs.handle("DeleteMessage", parameters)
 
-    # Time and people
+    # Time
 
     @rule()
     def ten_minutes_pass(self) -> None:
@@ -368,6 +327,95 @@ class Story(RuleBasedStateMachine):
     @rule(most=st.sampled_from((0, 1, 3)))
     def a_trigger_takes_so_many(self, most: int) -> None:
         self.org.settings.put(trigger_limits={"Lead": most, "Case": most} if most else {})
+
+    @rule()
+    def rejected_is_replayed(self) -> None:
+        """Sent first, then deleted; a message that is in the outbox and in Rejected is in order."""
+        queue = self.sqs.queue(REJECTED)
+        for message in list(queue.messages.values()):
+            body = Envelope.parse(message.body).again().dump()
+            self.sqs.handle("SendMessage", {"QueueUrl": OUTBOX, "MessageBody": body})
+            queue.drop(message)
+
+    def deliver_all(self) -> None:
+        self.deliver(self.receive(200), [], True)
+
+    def deliver_everything(self) -> None:
+        """After all trouble the outbox becomes empty."""
+        self.org.settings.put(trigger_limits={})
+        self.new_environment()
+        for _ in range(20):
+            if not self.sqs.bodies(OUTBOX):
+                break
+            self.deliver_all()
+        assert not self.sqs.bodies(OUTBOX)
+
+
+class Story(InProcess):
+    """Requests for records outside conversations."""
+
+    @initialize()
+    def begin(self) -> None:
+        super().begin()
+        self.kinds: dict[int, str] = {}
+        self.accepted: set[int] = set()
+        self.removed: set[int] = set()
+
+    # Callers
+
+    @rule(kind=st.sampled_from(KINDS), troubles=troubles, at_once=st.booleans())
+    def request_record(self, kind: str, troubles: list[str], at_once: bool) -> None:
+        number = len(self.kinds) + 1
+        self.kinds[number] = kind
+        self._create(number, troubles, at_once=at_once)
+
+    @precondition(lambda self: self.kinds)
+    @rule(data=st.data(), troubles=troubles)
+    def repeat_request(self, data: st.DataObject, troubles: list[str]) -> None:
+        number = data.draw(st.sampled_from(sorted(self.kinds)))
+        if number not in self.removed:  # a key lasts as long as its record
+            self._create(number, troubles, at_once=True)
+
+    def _create(self, number: int, troubles: list[str], *, at_once: bool) -> None:
+        self.faults.set(troubles)
+        try:
+            outcome = self.creator.create(
+                self._message(number),
+                request_id="r",
+                deadline=Deadline.after(8),
+                at_once=at_once,
+            )
+        except Killed:
+            self.new_environment()
+            return
+        finally:
+            self.faults.set([])
+        if outcome.name != "not_kept":
+            self.accepted.add(number)
+
+    def _message(self, number: int) -> Message:
+        kind = self.kinds[number]
+        name: ObjectName = "Case" if kind == "case" else "Lead"
+        fields: dict[str, Any] = {"Description": f"#{number}#"}
+        fields |= {"Subject": "s"} if name == "Case" else {"LastName": "L", "Company": "C"}
+        if kind == "owned lead":
+            fields["OwnerId"] = self.org.settings.default_case_owner
+        if kind == "refused by a rule":
+            fields["Description"] += REFUSE_ME
+        if kind == "unknown field":
+            fields["Nope__c"] = 1
+        if kind == "unreadable value":
+            fields["NumberOfEmployees"] = "many"
+        return Message(
+            conversation="",
+            key=f"request-{number}",
+            requested=name,
+            channel_object=name,
+            fields=fields,
+            sent_at=datetime.now(UTC),
+        )
+
+    # People
 
     @precondition(lambda self: self.org.store["Lead"].live)
     @rule(data=st.data())
@@ -387,15 +435,6 @@ class Story(RuleBasedStateMachine):
             self.sqs.age(OUTBOX, 660)
             self.org.delete("Lead", live[number][0])
             self.removed.add(number)
-
-    @rule()
-    def rejected_is_replayed(self) -> None:
-        """Sent first, then deleted; a message that is in the outbox and in Rejected is in order."""
-        queue = self.sqs.queue(REJECTED)
-        for message in list(queue.messages.values()):
-            body = Envelope.parse(message.body).again().dump()
-            self.sqs.handle("SendMessage", {"QueueUrl": OUTBOX, "MessageBody": body})
-            queue.drop(message)
 
     # What always holds
 
@@ -420,20 +459,11 @@ class Story(RuleBasedStateMachine):
         """After all trouble everything good is in Salesforce, all else in Rejected."""
         if not hasattr(self, "org"):
             return
-        self.org.settings.put(trigger_limits={})
-        self.new_environment()
-        for _ in range(20):
-            if not self.sqs.bodies(OUTBOX):
-                break
-            self.deliver_all()
+        self.deliver_everything()
         seen = self.look()
-        assert not seen.waiting
         for number in self.accepted - self.removed:
             place = seen.rejected if self.kinds[number] in REFUSED_KINDS else seen.live
             assert number in place, f"{self.kinds[number]} {number}"
         for number in self.removed:
             assert number not in seen.live, f"{number} was brought back"
         self.nothing_is_made_twice()
-
-    def deliver_all(self) -> None:
-        self.deliver(self.receive(200), [], True)

@@ -56,14 +56,14 @@ class RecordRequest:
         """The message in the outbox if Salesforce is not available."""
         return json.dumps(
             {
-                "v": 1,
+                "v": 2,
                 "object": self.object,
                 "key": f"request-{self.number}",
                 "channel": "none",
                 "fields": {"Company": "Individual", **self.body}
                 if self.object == "Lead"
                 else dict(self.body),
-                "derived": [],
+                "derived": {},
                 "acceptedAt": "2026-01-01T00:00:00.000+00:00",
                 "requestId": "",
             }

@@ -726,7 +726,7 @@ def started(world: World, line: str, port: int) -> Iterator[str]:
         watch.start()
         try:
             shown = ""
-            while "-d '{" not in shown:
+            while shown.count("-d '{") < 2:
                 one = running.stdout.readline()
                 assert one, shown
                 shown += one
@@ -767,9 +767,13 @@ def on_your_own_machine(script: Script) -> None:
         )
         assert result.status == 0, result.err
         assert INTEGRATION_USER in result.err, "it tells the user name"
-        (curl,) = re.findall(r"curl -s .*", shown)
-        body, _, status = world.shell.must(curl).rpartition("\n")
-        assert (status, json.loads(body)["outcome"]) == ("201", "created")
+        first, second = (
+            world.shell.must(curl).rpartition("\n") for curl in re.findall(r"curl -s .*", shown)
+        )
+        made, added = json.loads(first[0]), json.loads(second[0])
+        assert (first[2], made["outcome"]) == ("201", "created")
+        assert (second[2], added["outcome"], added["added"]) == ("200", "exists", True)
+        assert added["id"] == made["id"]
         assert API_KEY in shown and f"http://127.0.0.1:{port}/v1" in shown
     script.end()
 

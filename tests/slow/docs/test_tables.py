@@ -60,8 +60,8 @@ def test_the_readme_says_what_the_api_says() -> None:
     rows = table("docs/api.md", "What comes back", "status", "`outcome`").rows
     full = {(status, codes(row[1])[0]) for row in rows for status in re.findall(r"\w+", row[0])}
     for row in one.rows:
-        status = row[0] if row[0] in {known for known, _ in full} else f"{row[0][0]}xx"
-        assert (status, codes(row[1])[0]) in full, row
+        for status in re.findall(r"\w+", row[0]):
+            assert (status, codes(row[1])[0]) in full, row
 
 
 def deployment(**parameters: str) -> Deployment:

@@ -84,7 +84,7 @@ def create_case(stack: Stack) -> None:
 
 
 def receive_message(stack: Stack) -> None:
-    sender = {"bird": {"channel": "whatsapp", "sender": "+4915123456789", "displayName": "A"}}
+    sender = {"bird": {"channel": "whatsapp", "displayName": "A"}}
     create(stack, "receive_message", "/messages", sender, {**sender, "Origin": 1, "Email": "no"})
 
 
@@ -135,7 +135,7 @@ def deliver(stack: Stack) -> None:
 def queue(stack: Stack, *bodies: Any) -> None:
     for number, fields in enumerate(bodies):
         key = f"k{number}-{time.time_ns()}"
-        envelope = {"v": 1, "object": "Lead", "key": key, "channel": "none", "fields": fields}
+        envelope = {"v": 2, "object": "Lead", "key": key, "channel": "none", "fields": fields}
         stack.client("sqs").send_message(
             QueueUrl=stack.outbox_url, MessageBody=json.dumps(envelope)
         )

@@ -193,7 +193,7 @@ class Drive:
         fields = {"LastName": "Zqx", "Company": "c", "Description": "zqxtext", "Phone": NUMBER}
         for number, change in enumerate(({}, {"Email": "zqx"}, {"Zqx__c": 1}, {"OwnerId": "zqx"})):
             channel = f"zqx {NUMBER}" if number % 2 else "sms"
-            envelope = {"v": 1, "object": "Lead", "channel": channel, "key": f"k{number}"}
+            envelope = {"v": 2, "object": "Lead", "channel": channel, "key": f"k{number}"}
             body = json.dumps({**envelope, "fields": {**fields, **change}})
             sqs.send_message(QueueUrl=outbox, MessageBody=body)
         for body in ("zqx", '{"zqx": 1}', '{"object": "Lead", "key": 1, "fields": "zqx"}'):

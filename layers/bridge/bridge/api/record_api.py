@@ -1,4 +1,4 @@
-"""HTTP handler for records: POST makes one, GET finds one by its key.
+"""HTTP handler for messages: POST brings one into Salesforce, GET tells what became of one.
 
 Whatever goes wrong, the caller gets a response of the API's own shape. `?errors=inline` makes it a
 200, for flow steps that stop on anything else.
@@ -20,9 +20,11 @@ from bridge.api.replies import (
     problem_reply,
     unknown_reply,
 )
-from bridge.api.request import HttpRequest, gateway_request_id, read_record
+from bridge.api.request import HttpRequest, MessageRequest, gateway_request_id, read_message
+from bridge.bird.channels import UNKNOWN
+from bridge.conversations.keys import CONTENT, MADE_UP
 from bridge.deadline import Deadline, respond_by
-from bridge.delivery.creation import Outcome, RecordCreator
+from bridge.delivery.creation import Created, Outcome, RecordCreator
 from bridge.errors import (
     BadRequest,
     DuplicatesDetected,
@@ -33,7 +35,7 @@ from bridge.errors import (
     Unavailable,
     Unsigned,
 )
-from bridge.records import ObjectName, Record
+from bridge.records import ObjectName
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
 
@@ -124,12 +126,11 @@ class RecordApi:
 
     def _create(self, request: HttpRequest, deadline: Deadline) -> Reply:
         started = time.perf_counter()
-        requested = read_record(request, self._object, settings=self._settings)
-        record = requested.record
+        requested = read_message(request, self._object, settings=self._settings)
+        message = requested.message
+        name = message.requested or message.channel_object
         if requested.unresolved_keys:
-            self._telemetry.warn(
-                "unresolved_key", object=record.object, key_source=requested.key_source
-            )
+            self._telemetry.warn("unresolved_key", object=name, key_source=requested.key_source)
             self._telemetry.count("UnresolvedKeys")
         for event, metric, paths in (
             ("unread_parts", "PartsUnread", requested.unread),
@@ -137,20 +138,25 @@ class RecordApi:
             ("message_without_id", "MessagesWithoutId", ("id",) if requested.without_id else ()),
         ):
             if paths:
-                self._telemetry.warn(event, object=record.object, fields=paths)
+                self._telemetry.warn(event, object=name, fields=paths)
                 self._telemetry.count(metric, len(paths))
         outcome = self._creator.create(
-            record,
+            message,
             request_id=request.gateway_request_id,
             deadline=deadline,
             at_once=not request.respond_async,
         )
         try:
-            self._record(record, outcome, (time.perf_counter() - started) * 1000)
+            self._record(requested, outcome, (time.perf_counter() - started) * 1000)
         except Exception as error:  # the outcome stands, whether it could be logged or not
             with contextlib.suppress(Exception):
-                self._telemetry.alarm("telemetry_failed", error=error, object=record.object)
-        return outcome_reply(outcome, record, has_key=bool(self._settings.external_id_field))
+                self._telemetry.alarm("telemetry_failed", error=error, object=name)
+        return outcome_reply(
+            outcome,
+            message,
+            has_key=bool(self._settings.external_id_field),
+            warnings=_warnings_of(requested),
+        )
 
     def _find(self, request: HttpRequest, object_name: ObjectName, deadline: Deadline) -> Reply:
         keys = request.requested_keys()
@@ -171,14 +177,16 @@ class RecordApi:
         key, outcome = found
         return found_reply(outcome, object_name, key)
 
-    def _record(self, record: Record, outcome: Outcome, milliseconds: float) -> None:
-        """Log and count one record."""
-        problem, cost = outcome.problem, outcome.cost
+    def _record(self, requested: MessageRequest, outcome: Outcome, milliseconds: float) -> None:
+        """Log and count one message."""
+        message = requested.message
+        problem = outcome.not_logged if isinstance(outcome, Created) else outcome.problem
+        cost = outcome.cost
         self._telemetry.record(
             outcome.name,
-            object_name=record.object,
-            channel=record.channel,
-            key=record.key,
+            object_name=message.requested or message.channel_object,
+            channel=message.channel,
+            key=message.key,
             code=getattr(problem, "code", ""),
             fields=getattr(problem, "fields", ()),
             milliseconds=milliseconds,
@@ -188,6 +196,30 @@ class RecordApi:
             salesforce_request_id=cost.request_id,
             duplicate=isinstance(problem, DuplicatesDetected),
         )
+        if isinstance(outcome, Created):
+            for what, why in outcome.problems.items():
+                self._telemetry.warn("not_done_beside", fields=(what,), code=why.code)
+            for metric, happened in (
+                ("MessagesLogged", outcome.added),
+                ("MessagesNotLogged", outcome.not_logged is not None),
+                ("Successors", outcome.opened == "successor"),
+                ("CasesReopened", outcome.opened == "reopened"),
+            ):
+                if happened:
+                    self._telemetry.count(metric)
         if isinstance(problem, NotSetUp):
-            self._telemetry.alarm("not_set_up", error=problem, object=record.object)
+            self._telemetry.alarm("not_set_up", error=problem)
             self._telemetry.count("NotSetUp")
+
+
+def _warnings_of(requested: MessageRequest) -> str:
+    """What looks like a mistake. Most requests have none, and need not pay for the import."""
+    suspicious = (
+        requested.key_source in (MADE_UP, CONTENT) or requested.unread or requested.variables
+    )
+    unknown = requested.bird is not None and requested.bird.channel.name == UNKNOWN
+    if not suspicious and not unknown:
+        return ""
+    from bridge.api.warnings import warnings_of
+
+    return warnings_of(requested)

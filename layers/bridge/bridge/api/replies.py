@@ -10,9 +10,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.delivery.creation import Outcome
-from bridge.errors import BridgeError, Ignored, NotKept, NotSetUp, Refused, SalesforceProblem
-from bridge.records import ObjectName, Record
+from bridge.conversations.message import Message
+from bridge.delivery.creation import Created, Failed, Outcome, Queued
+from bridge.errors import BridgeError, Ignored, NotKept, NotSetUp, SalesforceProblem
+from bridge.records import ObjectName
 
 RETRY_AFTER_SECONDS = 30
 PATHS: dict[ObjectName, str] = {"Lead": "/leads", "Case": "/cases"}
@@ -48,13 +49,13 @@ class Reply:
         }
 
 
-def found_reply(outcome: Outcome, object_name: ObjectName, key: str) -> Reply:
-    """The response to a GET for a key that a record has."""
-    return Reply(200, {"outcome": "created", **_record_keys(outcome, object_name, key)})
+def found_reply(created: Created, object_name: ObjectName, key: str) -> Reply:
+    """The response to a GET for a key that leads to a record."""
+    return Reply(200, {"outcome": "created", **_record_keys(created, object_name, key)})
 
 
 def unknown_reply(object_name: ObjectName, key: str, detail: str) -> Reply:
-    """The response to a GET for a key that no record has."""
+    """The response to a GET for a key that leads nowhere."""
     body = {
         "type": "about:blank",
         "title": "No such record is known",
@@ -75,6 +76,7 @@ def not_now_reply(problem: SalesforceProblem, object_name: ObjectName, key: str)
         title="Salesforce cannot be asked now",
         detail=_sentence(problem),
         code=problem.code,
+        outcome="unknown",
         object=object_name,
         key=key,
     )
@@ -90,29 +92,35 @@ def ignored_reply(ignored: Ignored) -> Reply:
     return Reply(200, body)
 
 
-def outcome_reply(outcome: Outcome, record: Record, *, has_key: bool) -> Reply:
+def outcome_reply(outcome: Outcome, message: Message, *, has_key: bool, warnings: str) -> Reply:
     """The response to a POST. `has_key`: whether the record can be looked up by its key."""
-    if outcome.found is not None:
-        body = {"outcome": outcome.name, **_record_keys(outcome, record.object, record.key)}
-        return Reply(201 if outcome.name == "created" else 200, body)
-    problem = outcome.problem
-    if isinstance(problem, NotKept):
+    name = message.requested or message.channel_object
+    more: dict[str, Any] = {"object": name, "key": message.key}
+    if warnings:
+        more["warnings"] = warnings
+    if isinstance(outcome, Created):
+        body = {"outcome": "created" if outcome.new else "exists", **more}
+        body |= _record_keys(outcome, name, message.key)
+        if not outcome.new:
+            body["added"] = outcome.added
+        if outcome.found is None:
+            body["deleted"] = True
+        if outcome.not_written:
+            body["notWritten"] = ",".join(outcome.not_written)
+        return Reply(201 if outcome.new else 200, body)
+    if isinstance(outcome, Queued):
+        text = _queued_message(outcome.problem, name, message.key, has_key=has_key)
+        return Reply(202, {"outcome": "queued", **more, "message": text})
+    if isinstance(outcome, Failed):
         return problem_reply(
-            problem,
+            outcome.problem,
             detail="Salesforce could not take the record and no queue could keep it. Send it "
             "again with this key as Idempotency-Key.",
-            object=record.object,
-            key=record.key,
+            **more,
         )
-    if not isinstance(problem, Refused):
-        body = {
-            "outcome": outcome.name,
-            "object": record.object,
-            "key": record.key,
-            "message": _queued_message(problem, record, has_key=has_key),
-        }
-        return Reply(202, body)
-    more: dict[str, Any] = {"existingId": problem.existing_id} if problem.existing_id else {}
+    problem = outcome.problem
+    if problem.existing_id:
+        more["existingId"] = problem.existing_id
     return problem_reply(
         problem,
         code=problem.code,
@@ -120,8 +128,6 @@ def outcome_reply(outcome: Outcome, record: Record, *, has_key: bool) -> Reply:
         fields=",".join(problem.fields),
         kept=True,
         hint=problem.hint,
-        object=record.object,
-        key=record.key,
         **more,
     )
 
@@ -133,7 +139,7 @@ def problem_reply(error: BridgeError, *, title: str = "", kept: bool = False, **
         "type": "about:blank",
         "title": title or error.title,
         "status": status,
-        "outcome": "rejected",
+        "outcome": "rejected" if kept else "failed",
         "success": False,
         "kept": kept,
         "code": getattr(error, "code", "NOT_KEPT"),
@@ -143,21 +149,21 @@ def problem_reply(error: BridgeError, *, title: str = "", kept: bool = False, **
     return Reply(status, body, RETRY_AFTER_SECONDS if status == 503 else None)
 
 
-def _record_keys(outcome: Outcome, object_name: str, key: str) -> dict[str, Any]:
-    assert outcome.found is not None
-    number = outcome.found.number
-    return {
-        "success": True,
-        "id": outcome.found.id,
-        "object": object_name,
-        "key": key,
-        "url": outcome.url,
-        **({} if number is None else {"number": number}),
-    }
+def _record_keys(created: Created, object_name: str, key: str) -> dict[str, Any]:
+    body: dict[str, Any] = {"success": True, "object": created.object or object_name, "key": key}
+    if created.found is not None:
+        body |= {"id": created.found.id, "url": created.url}
+        if created.found.number is not None:
+            body["number"] = created.found.number
+    if created.task_id:
+        body["taskId"] = created.task_id
+    return body
 
 
-def _queued_message(why: SalesforceProblem | None, record: Record, *, has_key: bool) -> str:
-    after = f" GET {PATHS[record.object]}/{record.key} tells when it is there." if has_key else ""
+def _queued_message(
+    why: SalesforceProblem | None, object_name: ObjectName, key: str, *, has_key: bool
+) -> str:
+    after = f" GET {PATHS[object_name]}/{key} tells when it is there." if has_key else ""
     if why is None:
         return "The record is queued, as asked; Salesforce gets it shortly." + after
     if isinstance(why, NotSetUp):

@@ -1,4 +1,4 @@
-"""Requests of the API: an API Gateway event is read into a record, once, before anything else.
+"""Requests of the API: an API Gateway event is read into a message, once, before anything else.
 
 Any key that is a Salesforce field name goes to Salesforce as it is; `bird` says where the message
 came from. Field names are compared without case, as Salesforce does.
@@ -13,15 +13,19 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from bridge.bird.channels import NONE, OBJECTS
-from bridge.bird.mapping import derived_fields, is_opt_out
+from bridge.bird.channels import NONE, OBJECTS, UNKNOWN, plain
+from bridge.bird.mapping import derived_fields, fill, is_opt_out
 from bridge.bird.message import BirdMessage
-from bridge.bird.texts import is_absent
+from bridge.bird.phones import as_email
+from bridge.bird.texts import MAIL_IDS, is_absent
+from bridge.conversations.keys import conversation_key, message_key
+from bridge.conversations.message import Message, read_moment
 from bridge.errors import BadRequest, ForbiddenField, Ignored
-from bridge.records import ObjectName, Record, made_up_key, stored_key
+from bridge.records import ObjectName, stored_key
 from bridge.settings import Settings
 
 DEEPEST = 20
@@ -37,6 +41,8 @@ SHAPE_MARKS = frozenset(
 
 _TEXT_BEGINS = re.compile(r'"text"\s*:\s*"')
 _MORE_KEYS = re.compile(r'"\s{0,9},\s{0,9}"\w{1,80}"\s{0,9}:')
+WEBHOOK = "/webhooks/bird"
+"""The route of Bird's webhooks. Their headers are anybody's, but for those that Bird signs."""
 _SURROGATE = "[\ud800-\udfff]"
 """No compiled pattern: that takes 4 ms, and next to no body needs it."""
 
@@ -53,6 +59,7 @@ class HttpRequest:
     base64_encoded: bool = False
     gateway_request_id: str = ""
     requested_at_ms: object = None
+    route: str = ""
 
     @classmethod
     def from_event(cls, event: Any) -> HttpRequest:
@@ -74,6 +81,7 @@ class HttpRequest:
             base64_encoded=bool(event.get("isBase64Encoded")),
             gateway_request_id=gateway_request_id(event),
             requested_at_ms=context.get("requestTimeEpoch"),
+            route=str(event.get("resource") or event.get("path") or ""),
         )
 
     @property
@@ -122,12 +130,12 @@ def gateway_request_id(event: Any) -> str:
 
 
 @dataclass(frozen=True)
-class RecordRequest:
+class MessageRequest:
     """What a POST asks for."""
 
-    record: Record
+    message: Message
     key_source: str
-    """Where the idempotency key came from: header, field, message, webhook or made_up."""
+    """Where the message's key came from: field, message, header, webhook, content or made_up."""
     unresolved_keys: int
     """How many sources held an unresolved variable instead of a key."""
     unread: tuple[str, ...] = ()
@@ -136,15 +144,21 @@ class RecordRequest:
     """Names of the fields whose text did not fit."""
     without_id: bool = False
     """Whether a body of Bird's own had no id, so that a retry doubles."""
+    bird: BirdMessage | None = field(repr=False, default=None)
+    """What the body says of Bird's."""
+    variables: int = 0
+    """How many values of the body are unresolved variables."""
 
 
-def read_record(
+def read_message(
     request: HttpRequest, object_name: ObjectName | None, *, settings: Settings
-) -> RecordRequest:
-    """The record that a request describes. `object_name` None: what its channel's messages become,
-    unless it says which. Raises BadRequest, ForbiddenField, Ignored."""
+) -> MessageRequest:
+    """The message that a request describes. `object_name` None: where the conversation lives, else
+    what its channel's messages become, unless it says which. Raises BadRequest, ForbiddenField,
+    Ignored."""
+    replies = settings.log_replies and settings.conversations
     body = _read_object(request)
-    message = _read_shape(body, request)
+    message = _read_shape(body, request, replies=replies)
     if message is not None:
         body = {}  # it is Bird's own, and no field of it is Salesforce's
     key_field = settings.external_id_field.lower()
@@ -152,9 +166,11 @@ def read_record(
     names: set[str] = set()
     bird: Any = None
     body_key: Any = None
+    variables = 0
     for name, value in body.items():
         lower = name.lower()
         if is_absent(value):
+            variables += isinstance(value, str) and "{{" in value
             if key_field and lower == key_field and body_key is None:
                 body_key = value  # an unresolved variable is no key, but it is counted
             continue
@@ -172,68 +188,113 @@ def read_record(
             if value is not None:
                 explicit[name] = value
 
-    message = message or _read_bird(bird, request)
-    object_name = object_name or _chosen_object(request, message)
-    key, key_source, unresolved = _choose_key(
-        ("header", request.headers.get("idempotency-key")),
-        ("field", body_key),
-        ("message", message.message_id if message else None),
-        ("webhook", request.headers.get("webhook-id") if message else None),
+    message = message or _read_bird(bird, request, replies=replies)
+    requested = object_name or _requested_object(request, message)
+    has_key = message_key([("field", body_key)]).source == "field"
+    conversation = ""
+    if message and settings.conversations and key_field and not has_key:
+        conversation = _conversation_of(message)
+    if message and message.from_us and not (replies and conversation):
+        raise Ignored("it was sent to the customer, not by them", event="message")
+    if requested is None and not conversation:
+        requested = _channel_object(message)
+    key = message_key(
+        [
+            ("field", body_key),
+            ("message", message.message_id if message else None),
+            ("header", _header_key(request)),
+            ("webhook", request.headers.get("webhook-id") if message else None),
+        ],
+        conversation=conversation,
+        last_message=message.last_message if message else "",
+        content=_content_of(message) if message else (),
     )
     if message and not explicit and is_opt_out(message):
         raise Ignored(f"the text is {message.text.strip()} alone, an opt-out", event="opt-out")
-    derived, shortened = derived_fields(
-        message,
-        object_name,
-        given={name.lower() for name in explicit},
-        default_company=settings.default_company,
-    )
-    return RecordRequest(
-        record=Record(
-            object=object_name,
-            key=key,
-            fields={**explicit, **derived},
-            derived=frozenset(derived),
+    given = {name.lower() for name in explicit}
+    derived = {
+        name: derived_fields(message, name, given=given, default_company=settings.default_company)
+        for name in ((requested,) if requested else OBJECTS)
+    }
+    return MessageRequest(
+        message=Message(
+            conversation=conversation,
+            key=key.key,
+            requested=requested,
+            channel_object=message.channel.object if message else "Lead",
+            fields=explicit,
+            derived={name: fields for name, (fields, _) in derived.items()},
+            task=_task_of(message) if message and conversation else {},
+            sent_at=read_moment(message.sent_at if message else "") or datetime.now(UTC),
             channel=message.channel.name if message else NONE,
+            from_us=message.from_us if message else False,
         ),
-        key_source=key_source,
-        unresolved_keys=unresolved,
+        key_source=key.source,
+        unresolved_keys=key.unresolved,
         unread=message.unread if message else (),
-        cut=shortened,
+        cut=tuple(dict.fromkeys(name for _, names in derived.values() for name in names)),
         without_id=bool(message and message.forwarded and not message.message_id),
+        bird=message,
+        variables=variables + _unresolved(bird),
     )
 
 
-def _choose_key(*sources: tuple[str, Any]) -> tuple[str, str, int]:
-    """The first source that holds a key. An unresolved variable would be everybody's key: it is
-    none, wherever in the text it stands."""
-    unresolved = 0
-    for source, value in sources:
-        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-            continue
-        text = str(value)
-        if not text.strip():
-            continue
-        if "{{" in text or "}}" in text:
-            unresolved += 1
-            continue
-        return stored_key(text), source, unresolved
-    return made_up_key(), "made_up", unresolved
+def _header_key(request: HttpRequest) -> str | None:
+    return None if request.route.endswith(WEBHOOK) else request.headers.get("idempotency-key")
 
 
-def _read_shape(body: Mapping[str, Any], request: HttpRequest) -> BirdMessage | None:
+def _conversation_of(message: BirdMessage) -> str:
+    """The key of the conversation that a message is of; empty if it is of none."""
+    channel = message.channel
+    if not channel.conversations:
+        return ""
+    if message.message_id.startswith(MAIL_IDS):
+        return ""  # of the two events of a mail one has no thread: both mean one record (ADR 0048)
+    named = channel.name if channel.name != UNKNOWN else plain(message.called) or UNKNOWN
+    is_mail = channel.name == UNKNOWN and bool(as_email(message.sender))
+    return conversation_key(
+        message.conversation_id,
+        channel=named,
+        sender=message.sender,
+        is_chat=channel.chat and not is_mail,
+    )
+
+
+def _content_of(message: BirdMessage) -> tuple[str, ...]:
+    """What tells a message from another one of its conversation, where no id does."""
+    return (message.headline, message.text, *message.details)
+
+
+def _task_of(message: BirdMessage) -> dict[str, Any]:
+    """The fields of the Task that logs a message."""
+    task, _ = fill(message, "Task")
+    if message.from_us and isinstance(task.get("Subject"), str):
+        task["Subject"] = f"→ {task['Subject']}"
+    return task
+
+
+def _unresolved(value: Any) -> int:
+    """How many values in `bird` are nothing but unresolved variables."""
+    if not isinstance(value, dict):
+        return 0
+    texts = (one for one in value.values() if isinstance(one, str))
+    return sum("{{" in text and is_absent(text) for text in texts)
+
+
+def _read_shape(
+    body: Mapping[str, Any], request: HttpRequest, *, replies: bool
+) -> BirdMessage | None:
     """The message of a body that is one of Bird's own. Raises Ignored."""
     if SHAPE_MARKS.isdisjoint(body) or "bird" in body:
         return None
     # Most flows send fields or `bird`: they need not pay for the import.
     from bridge.bird.webhooks import read_shape
 
-    return read_shape(body, channel=request.query.get("channel", ""))
+    return read_shape(body, channel=request.query.get("channel", ""), replies=replies)
 
 
-def _chosen_object(request: HttpRequest, message: BirdMessage | None) -> ObjectName:
-    """What to make where the address does not say: as the query says, as the flow says, or as the
-    table of channels does. Raises BadRequest."""
+def _requested_object(request: HttpRequest, message: BirdMessage | None) -> ObjectName | None:
+    """What the query or the flow says to make; None if neither does. Raises BadRequest."""
     for name_given in (request.query.get("object", ""), message.object if message else ""):
         if is_absent(name_given):
             continue
@@ -241,6 +302,11 @@ def _chosen_object(request: HttpRequest, message: BirdMessage | None) -> ObjectN
             if name_given.strip().lower() == name.lower():
                 return name
         raise BadRequest("object is neither Lead nor Case")
+    return None
+
+
+def _channel_object(message: BirdMessage | None) -> ObjectName:
+    """What the table of channels says to make. Raises BadRequest."""
     if message is None:
         raise BadRequest(
             "nothing says whether this is a Lead or a Case: send bird.channel, add ?object=Lead or "
@@ -249,7 +315,7 @@ def _chosen_object(request: HttpRequest, message: BirdMessage | None) -> ObjectN
     return message.channel.object
 
 
-def _read_bird(bird: Any, request: HttpRequest) -> BirdMessage | None:
+def _read_bird(bird: Any, request: HttpRequest, *, replies: bool) -> BirdMessage | None:
     if isinstance(bird, str) and not is_absent(bird):
         try:
             bird = _without_lone_surrogates(json.loads(bird, strict=False))
@@ -259,7 +325,7 @@ def _read_bird(bird: Any, request: HttpRequest) -> BirdMessage | None:
         return None
     if not isinstance(bird, dict):
         raise BadRequest('bird is not an object; send {"bird": {"channel": …}}')
-    return _read_shape(bird, request) or BirdMessage.parse(bird)
+    return _read_shape(bird, request, replies=replies) or BirdMessage.parse(bird)
 
 
 def _present(value: Any) -> Any:

@@ -19,6 +19,8 @@ from typing import Any, Literal
 from bridge.records import ObjectName
 
 SenderKind = Literal["phone", "email", "id"]
+TableObject = ObjectName | Literal["Task"]
+"""What the table fills: a record, and the Task that logs a message on it."""
 
 PATH = Path(__file__).with_name("channels.json")
 
@@ -29,6 +31,9 @@ NONE = "none"
 """Of a record that no message was named for."""
 
 OBJECTS: tuple[ObjectName, ...] = ("Lead", "Case")
+FILLED: tuple[TableObject, ...] = (*OBJECTS, "Task")
+TASK = {"Subject": "subject", "Description": "description"}
+"""What fills a Task where the table does not say it."""
 
 LENGTHS = {
     "LastName": 80,
@@ -49,8 +54,8 @@ LENGTHS = {
     "Origin": 255,
     "Subject": 255,
 }
-"""Salesforce's lengths of the standard fields that are filled (Object Reference: Lead, Case), in
-UTF-16 code units. Any other field is taken to be a text of 255."""
+"""Salesforce's lengths of the standard fields that are filled (Object Reference: Lead, Case, Task),
+in UTF-16 code units. Any other field is taken to be a text of 255."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +80,16 @@ class Channel:
     aliases: tuple[str, ...] = ()
     ignored: frozenset[str] = frozenset()
     """Texts in upper case that are no request when they come alone, as STOP in an SMS."""
-    fills: Mapping[ObjectName, Mapping[str, Fill]] = field(
+    chat: bool = True
+    """Whether all messages of one sender are one conversation where Bird names none: a mail or a
+    call has nothing to do with the one before."""
+    conversations: bool = True
+    """Whether messages of a conversation are logged on one record."""
+    fills: Mapping[TableObject, Mapping[str, Fill]] = field(
         default_factory=dict, repr=False, compare=False
     )
     """For each object, which fields a message fills, and with what."""
-    values: Mapping[ObjectName, Mapping[str, Any]] = field(
+    values: Mapping[TableObject, Mapping[str, Any]] = field(
         default_factory=dict, repr=False, compare=False
     )
     """For each object, fields that always get the same value on this channel."""
@@ -94,7 +104,8 @@ def table() -> dict[str, Channel]:
 def read_table(said: Mapping[str, Any]) -> dict[str, Channel]:
     """The table that a parsed file says. It is `make check` that explains a faulty one; here a
     fault is a KeyError or a TypeError."""
-    every = {name: _fills(said["fields"][name]) for name in OBJECTS}
+    fields = {"Task": TASK, **said["fields"]}
+    every = {name: _fills(fields[name]) for name in FILLED}
     named: dict[str, Channel] = {}
     for name, entry in said["channels"].items():
         own = entry.get("fields")
@@ -105,6 +116,8 @@ def read_table(said: Mapping[str, Any]) -> dict[str, Channel]:
             sender=entry["sender"],
             aliases=tuple(entry.get("aliases", ())),
             ignored=frozenset(text.upper() for text in entry.get("ignore", ())),
+            chat=entry.get("chat", True),
+            conversations=entry.get("conversations", True),
             fills=_overridden(every, own) if own else every,
             values=entry.get("values") or {},
         )
@@ -162,11 +175,11 @@ def _fill(name: str, how: Any) -> Fill:
 
 
 def _overridden(
-    every: Mapping[ObjectName, Mapping[str, Fill]], own: Mapping[str, Any]
-) -> dict[ObjectName, Mapping[str, Fill]]:
+    every: Mapping[TableObject, Mapping[str, Fill]], own: Mapping[str, Any]
+) -> dict[TableObject, Mapping[str, Fill]]:
     """The common fields with a channel's own ones over them; null takes one away."""
-    result: dict[ObjectName, Mapping[str, Fill]] = {}
-    for name in OBJECTS:
+    result: dict[TableObject, Mapping[str, Fill]] = {}
+    for name in FILLED:
         said = own.get(name) or {}
         kept = {field: fill for field, fill in every[name].items() if field not in said}
         result[name] = {**kept, **_fills(said)}

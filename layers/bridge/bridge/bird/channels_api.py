@@ -24,7 +24,7 @@ _TECHNICAL, _OF_CONVERSATIONS = map(technical_keys, ("channels_api", "conversati
 _KINDS: dict[str, SenderKind] = {"phonenumber": "phone", "emailaddress": "email"}
 
 
-def read_webhook(body: Mapping[str, Any], channel: str) -> BirdMessage:
+def read_webhook(body: Mapping[str, Any], channel: str, replies: bool) -> BirdMessage:
     """The message of a webhook. Raises Ignored."""
     event = str(body["event"])
     name = "payload" if isinstance(body.get("payload"), dict) else "data"
@@ -33,30 +33,35 @@ def read_webhook(body: Mapping[str, Any], channel: str) -> BirdMessage:
     if body["service"] == "conversations":
         return _read_conversation(whole, channel=channel, event=event)
     platform, _, what = event.rpartition(".")
-    if what != "inbound":
+    if what != "inbound" and not (replies and what == "outbound"):
         raise Ignored("it is no message from a customer", event=event)
-    return _read(whole, channel=platform or channel, event=event)
+    return _read(whole, channel=platform or channel, event=event, replies=replies)
 
 
-def read_message(body: Mapping[str, Any], channel: str) -> BirdMessage:
+def read_message(body: Mapping[str, Any], channel: str, replies: bool) -> BirdMessage:
     """A message that came alone. Raises Ignored."""
-    return _read(Part({"payload": body}), channel=channel, event="message")
+    return _read(Part({"payload": body}), channel=channel, event="message", replies=replies)
 
 
-def _read(whole: Part, *, channel: str, event: str) -> BirdMessage:
+def _read(whole: Part, *, channel: str, event: str, replies: bool) -> BirdMessage:
     payload = whole.part("payload")
     sender = payload.part("sender")
     contact = sender.part("contact")
     if not contact and sender.text("type") == "contact":
         contact = sender  # as the Conversations API gives a message's sender
-    if payload.text("direction") not in ("incoming", "") or not contact:
+    by_customer = payload.text("direction") in ("incoming", "") and bool(contact)
+    receivers = payload.part("receiver").parts("contacts")
+    from_us = replies and not by_customer and bool(receivers)
+    if from_us:
+        contact = receivers[0]
+    elif not by_customer:
         raise Ignored("the sender is not a customer", event=event)
     body, meta = payload.part("body"), payload.part("meta")
     kind = body.text("type")
     mail, extra = meta.part("email"), meta.part("extraInformation")
     inner = body.part(kind, "metadata")
     for headers in (mail.part("headers"), inner.part("headers")):
-        if reason := automatic(headers):
+        if (reason := automatic(headers)) and not from_us:
             raise Ignored(reason, event=event)
     content = Content()
     who, other_phone, other_email = _sender(content, contact, channel)
@@ -64,12 +69,15 @@ def _read(whole: Part, *, channel: str, event: str) -> BirdMessage:
     who["handles"] += tuple(one for one in ids if one not in ("", who["sender"], *who["handles"]))
     froms = (mail.part("from"), inner.part("emailFrom"))
     addresses = [one for part in froms if "@" in (one := part.text("username"))]
+    if from_us:
+        addresses = []  # our own
     content.title(mail.text("subject"))
     _read_body(content, body)
     _read_meta(content, meta, handle=extra.text("whatsapp.interactive.button_reply.id"))
     stamp = extra.text("timestamp")
     return BirdMessage(
         **who,
+        from_us=from_us,
         message_id=payload.text("id"),
         conversation_id=payload.text("conversationId", "conversation_id"),
         sent_at=_utc(stamp) if stamp.isdigit() else payload.text("createdAt"),
@@ -228,7 +236,8 @@ def _read_conversation(whole: Part, *, channel: str, event: str) -> BirdMessage:
         **who,
         message_id=conversation_id,
         conversation_id=conversation_id,
-        sent_at=payload.text("updatedAt"),
+        sent_at=last.text("createdAt") or payload.text("updatedAt"),
+        last_message=last.text("id") or last.text("createdAt"),
         known_phone=phone,
         known_email=email,
         display_name=customer.text("displayName"),

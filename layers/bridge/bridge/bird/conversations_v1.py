@@ -23,36 +23,39 @@ _NO_PERSON = "events"
 """A platform that is no channel of a person: the API itself can leave it out of its lists."""
 
 
-def read_webhook(body: Mapping[str, Any], channel: str) -> BirdMessage:
+def read_webhook(body: Mapping[str, Any], channel: str, replies: bool) -> BirdMessage:
     """The message of a webhook. Raises Ignored."""
     event = str(body["type"])
     if event != "message.created":
         raise Ignored("it tells of a change, not of a new message", event=event)
-    return _read(Part(body), channel=channel, event=event)
+    return _read(Part(body), channel=channel, event=event, replies=replies)
 
 
-def read_message(body: Mapping[str, Any], channel: str) -> BirdMessage:
+def read_message(body: Mapping[str, Any], channel: str, replies: bool) -> BirdMessage:
     """A message that came alone. Raises Ignored."""
-    return _read(Part({"message": body}), channel=channel, event="message")
+    return _read(Part({"message": body}), channel=channel, event="message", replies=replies)
 
 
-def _read(body: Part, *, channel: str, event: str) -> BirdMessage:
+def _read(body: Part, *, channel: str, event: str, replies: bool) -> BirdMessage:
     message, contact, conversation = map(body.part, ("message", "contact", "conversation"))
-    if message.text("direction") not in ("received", ""):
+    direction = message.text("direction")
+    from_us = replies and direction == "sent"
+    if direction not in ("received", "") and not from_us:
         raise Ignored("the message was sent to the customer, not by them", event=event)
     platform = message.text("platform") or channel
     if platform == _NO_PERSON:
         raise Ignored("the platform `events` is no channel of a person", event=event)
     known = channel_named(platform)
     mail = message.part("content", "email")
-    if reason := automatic(mail.part("headers"), return_path=mail.text("returnPath")):
+    reason = automatic(mail.part("headers"), return_path=mail.text("returnPath"))
+    if reason and not from_us:
         raise Ignored(reason, event=event)
     details = contact.part("customDetails")
     mail_from = mail.part("from")
-    address = mail_from.text("address", "email")
+    address = "" if from_us else mail_from.text("address", "email")
     # `from` and `platform` are optional. A msisdn of a contact who writes on a channel without
     # phones may be anything, so only phone channels take it.
-    sender = message.text("from") or address
+    sender = message.text("to" if from_us else "from") or address
     if not sender and known.sender == "phone":
         sender = contact.text("msisdn")
     handles = [one for one in map(details.text, ("userId", "username")) if one not in ("", sender)]
@@ -60,6 +63,7 @@ def _read(body: Part, *, channel: str, event: str) -> BirdMessage:
     content.title(mail.text("subject"))
     _read_content(content, message.part("content"), sender=address or sender)
     return BirdMessage(
+        from_us=from_us,
         channel=known,
         called=platform,
         message_id=message.text("id"),

@@ -29,18 +29,19 @@ _NO_MESSAGE = {"reaction": "a reaction to a message", "system": "a notice of Wha
 _PLACE_OF_ATTACHMENT = "\ufffc"
 
 
-def read(body: Mapping[str, Any], channel: str) -> BirdMessage:
+def read(body: Mapping[str, Any], channel: str, replies: bool) -> BirdMessage:
     """The message of an event. Raises Ignored."""
     event = str(body["type"])
     platform, what = event.split(".", 1)
-    if what not in ("received", "message_received"):
+    from_us = replies and event == "amb.sent"  # the others say no word of what was sent
+    if what not in ("received", "message_received") and not from_us:
         raise Ignored("it is no message from a customer", event=event)
     whole = Part(body)
     whole.skip("type")
     data = whole.part("data")
     if platform == "amb":
         data = data.part("message") or data
-    if data.text("direction") == "outbound":
+    if data.text("direction") == "outbound" and not from_us:
         raise Ignored("it was sent to the customer, not by them", event=event)
     origin, unsupported = data.text("origin"), data.part("unsupported").text("type")
     for reasons, name in ((_NOT_LIVE, origin), (_NO_MESSAGE, unsupported)):
@@ -50,7 +51,7 @@ def read(body: Mapping[str, Any], channel: str) -> BirdMessage:
     if origin:
         content.lines.append(f"Origin: {origin}")
     content.title(data.text("subject"))
-    who = _sender(data)
+    who = {"sender": data.text("to")} if from_us else _sender(data)
     if platform == "email":
         content.lines.append(MAIL_IN_BIRD)
     elif platform == "email_mailbox":
@@ -64,6 +65,7 @@ def read(body: Mapping[str, Any], channel: str) -> BirdMessage:
     if "unsupported" in data:
         content.lines.append(of_type(unsupported or "unsupported"))
     return BirdMessage(
+        from_us=from_us,
         channel=channel_named(platform),
         called=platform,
         message_id=data.text(*_IDS.get(platform, (f"{platform}_id", "message_id", "id"))),

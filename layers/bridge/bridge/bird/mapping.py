@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Set
 from typing import Any
 
+from bridge.bird.channels import TableObject
 from bridge.bird.message import REFERRAL, BirdMessage
 from bridge.bird.names import as_name
 from bridge.bird.texts import CUT, cut, without_variables
@@ -52,8 +53,8 @@ Filled = tuple[dict[str, Any], tuple[str, ...]]
 """Fields, and the names of those whose text did not fit."""
 
 
-def fill(message: BirdMessage, object_name: ObjectName) -> Filled:
-    """What a message gives a Lead or a Case, each value within its field's length."""
+def fill(message: BirdMessage, object_name: TableObject) -> Filled:
+    """What a message gives a Lead, a Case or a Task, each value within its field's length."""
     fields: dict[str, Any] = {}
     shortened = []
     for name, how in message.channel.fills[object_name].items():

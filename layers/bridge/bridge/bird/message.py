@@ -16,13 +16,14 @@ from bridge.bird.texts import CUT, MISSING, as_text, cut, flat, is_absent, lengt
 REFERRAL = ("adId", "adUrl", "adTitle", "clickId", "productId", "catalogId", "campaignId")
 """What brought the customer or what they ask about, by the names of the table of channels."""
 
-_READ = (
-    "channel messageid conversationid contactid sender displayname name firstname lastname phone "
-    "email text subject media tags object sentat"
+FLOW_KEYS = (
+    *("channel", "messageId", "conversationId", "contactId", "sender", "displayName", "name"),
+    *("firstName", "lastName", "phone", "email", "text", "subject", "media", "tags", "object"),
+    *("sentAt", "direction", *REFERRAL),
 )
+"""The keys of `bird` that are read."""
+KEYS = frozenset(map(str.lower, FLOW_KEYS))
 _REFERRAL = frozenset(map(str.lower, REFERRAL))
-KEYS = _REFERRAL.union(_READ.split())
-"""The keys of `bird` that are read, in lower case."""
 _SUBJECT_WORDS = 80
 _LEAST_TEXT = 1_000
 """Characters of the customer's own words that stay before the lines that follow them are cut."""
@@ -40,7 +41,11 @@ class BirdMessage:
     conversation_id: str = ""
     contact_id: str = ""
     sent_at: str = ""
-    """When the customer sent it, RFC 3339."""
+    """When it was sent, RFC 3339."""
+    last_message: str = ""
+    """Of a body about a whole conversation: the id or the time of its last message."""
+    from_us: bool = False
+    """Whether our own side wrote it. The sender is the customer even then."""
     sender: str = ""
     sender_kind: SenderKind | None = None
     """What the sender is, where the message itself says so; else the channel does."""
@@ -126,12 +131,14 @@ class BirdMessage:
                 unread[path] = None
                 details.append(line)
         return cls(
+            from_us=text("direction").strip().lower() in ("sent", "outgoing", "outbound"),
             channel=channel_named(text("channel")),
             called=identifier("channel"),
             message_id=_as_id(lower.get("messageid")),
             conversation_id=identifier("conversationid"),
             contact_id=identifier("contactid"),
             sent_at=identifier("sentat"),
+            last_message=identifier("sentat"),
             sender=identifier("sender"),
             display_name=text("displayname", "name").strip(),
             first_name=text("firstname").strip(),

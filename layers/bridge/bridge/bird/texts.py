@@ -10,6 +10,8 @@ CUT = "… (cut; open it in Bird)"
 """How a text ends that was longer than its field."""
 
 IN_BIRD = "(open it in Bird)"
+MAIL_IDS = "rem_"
+"""How Bird's ids of received mails begin."""
 MAIL_IN_BIRD = f"The text of this mail {IN_BIRD}"
 """The line that waits for a mail's text (docs/adr/0048)."""
 

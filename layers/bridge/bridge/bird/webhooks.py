@@ -18,8 +18,9 @@ How a body is told from a plain Salesforce one:
 | a message alone (Bird) | `channelId` or `conversationId`, the objects `sender` and `body`, and
 `body.type` |
 
-Only what a customer sent becomes a record. Everything else raises Ignored, which is answered 200:
-a webhook that is refused is sent again for hours.
+Only what a customer sent becomes a record, and with `replies` what our own side sent is read too.
+Everything else raises Ignored, which is answered 200: a webhook that is refused is sent again for
+hours.
 
 Each generation has its reader: `conversations_v1`, `channels_api`, `events_2026`. They demand
 nothing, and what they do not know stands at the end of the record (`part`, docs/adr/0045).
@@ -56,15 +57,17 @@ _QUERY = ("errors", "object", "channel", "key")
 """Parameters of ours, where an SMS came in the query."""
 
 
-def read_shape(body: Mapping[str, Any], *, channel: str = "") -> BirdMessage | None:
+def read_shape(
+    body: Mapping[str, Any], *, channel: str = "", replies: bool = False
+) -> BirdMessage | None:
     """The message that a raw body is about; None if the body is no shape of Bird's.
 
     `channel` is used where the body does not say which one it came on. Raises Ignored where it is
-    a shape but nothing that a customer sent.
+    a shape but nothing that a customer sent. `replies`: what our side sent is read as well.
     """
     for keys, fits, read in _SHAPES:
         if fits(body) and not _names_a_field(body, beside=keys):
-            return read(body, channel)
+            return read(body, channel, replies)
     return None
 
 
@@ -128,7 +131,7 @@ def _is_forwarded_sms(body: Mapping[str, Any]) -> bool:
     return texts("originator", "payload") or texts("sender", "receiver", "body")
 
 
-def _read_forwarded_sms(body: Mapping[str, Any], channel: str) -> BirdMessage:
+def _read_forwarded_sms(body: Mapping[str, Any], channel: str, _replies: bool) -> BirdMessage:
     """Two sets of keys are known from two public consumers; none has a message id for certain.
 
     With a date, sender, receiver and text make one that a repeated call makes again. Without, a

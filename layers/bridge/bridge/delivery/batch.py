@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.delivery.outbox import Envelope, UnreadableEnvelope
+from bridge.delivery.outbox import Envelope, UnknownEnvelope, UnreadableEnvelope, What
 from bridge.errors import BadRequest, LimitExceeded, NotSetUp, RowLocked, SalesforceProblem
 from bridge.records import ObjectName, Record
+from bridge.salesforce.responses import Found
 
 MAX_RECORDS = (200, 50, 10)
 """Of one call, by how often SQS has handed a record out: 200 is what a collection takes. What an
@@ -32,9 +33,9 @@ it to all of it). At 15 minutes, so 11 on average, a week's outage costs some 90
 receives that the queue allows."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Item:
-    """One record on its way, with every message that asks for it."""
+    """One message on its way, with every message of the queue that is the same."""
 
     envelope: Envelope
     messages: list[Mapping[str, Any]]
@@ -42,8 +43,15 @@ class Item:
     """Messages with the same key and other values: a repetition that somebody has corrected. A
     record that is there settles them as well; where it is refused they are tried themselves."""
     outcome: str = ""
-    """`created`, `exists`, `deleted`, `delayed` or `rejected`; empty: not decided yet."""
+    """`created`, `added`, `exists`, `deleted`, `ignored`, `delayed` or `rejected`; empty: not
+    decided yet."""
     problem: SalesforceProblem | None = None
+    what: What = "record"
+    """What Salesforce refuses, where it is rejected."""
+    found: Found | None = None
+    """The record, where it is in Salesforce."""
+    sent: Record | None = None
+    """What is sent in place of the envelope's record: a conversation's record, a Task."""
     stripped: Record | None = None
     """The record without the derived fields that Salesforce refused. They are left out once, and
     only on the way to Salesforce: Rejected gets the whole record."""
@@ -52,7 +60,7 @@ class Item:
 
     @property
     def record(self) -> Record:
-        return self.stripped or self.envelope.record
+        return self.stripped or self.sent or self.envelope.record
 
     @property
     def age_seconds(self) -> float:
@@ -62,16 +70,18 @@ class Item:
     @property
     def attempts(self) -> int:
         """How often SQS has handed out its messages."""
-        return max(_attribute(message, "ApproximateReceiveCount", 1) for message in self.messages)
+        return max(map(attempts_of, self.messages))
 
     def leave_out(self, names: frozenset[str]) -> None:
         """Go on without these fields."""
         self.stripped, self.entry = self.record.without(names), b""
 
-    def settle(self, outcome: str, problem: SalesforceProblem | None = None) -> None:
+    def settle(
+        self, outcome: str, problem: SalesforceProblem | None = None, *, found: Found | None = None
+    ) -> None:
         """Decide what becomes of it, once: a second decision changes nothing."""
         if not self.outcome:
-            self.outcome, self.problem = outcome, problem
+            self.outcome, self.problem, self.found = outcome, problem, found
 
 
 @dataclass
@@ -80,17 +90,26 @@ class Batch:
 
     items: list[Item] = field(default_factory=list)
     unreadable: list[Mapping[str, Any]] = field(default_factory=list)
+    unknown: list[Mapping[str, Any]] = field(default_factory=list)
+    """Of another version of this bundle."""
+
+    @property
+    def of_conversations(self) -> list[Item]:
+        """The messages of conversations."""
+        return [item for item in self.items if item.envelope.message.conversation]
 
     def by_object(self) -> list[list[Item]]:
-        """The items of each object, in the order in which the objects came."""
+        """The other items of each object, in the order in which the objects came."""
         objects: dict[ObjectName, list[Item]] = {}
         for item in self.items:
-            objects.setdefault(item.record.object, []).append(item)
+            if not item.envelope.message.conversation:
+                objects.setdefault(item.envelope.object_name, []).append(item)
         return list(objects.values())
 
 
 def read_batch(event: Any) -> Batch:
-    """The messages of an SQS event; those with the same object and key are one item, the first's.
+    """The messages of an SQS event; those with the same requested object and the same key are
+    one item, the first's.
 
     Raises BadRequest where a message has no id: SQS could not be made to keep it.
     """
@@ -101,18 +120,21 @@ def read_batch(event: Any) -> Batch:
         if not isinstance(message, dict) or not isinstance(message.get("messageId"), str):
             raise BadRequest("a message of the event has no id")
     batch = Batch()
-    by_key: dict[tuple[str, str], Item] = {}
+    by_key: dict[tuple[str | None, str], Item] = {}
     for message in messages:
         try:
             envelope = Envelope.parse(message.get("body"))
+        except UnknownEnvelope:
+            batch.unknown.append(message)
+            continue
         except UnreadableEnvelope:
             batch.unreadable.append(message)
             continue
-        where = (envelope.record.object, envelope.record.key)
+        where = (envelope.message.requested, envelope.key)
         item = by_key.get(where)
         if item is None:
             by_key[where] = Item(envelope, [message])
-        elif item.envelope.record == envelope.record:
+        elif item.envelope.same_as(envelope):
             item.messages.append(message)
         else:
             item.others.append(message)
@@ -159,6 +181,11 @@ def delay_seconds(problem: SalesforceProblem | None, *, attempts: int) -> int:
     delay = min(longest, first * 2 ** min(max(attempts - 1, 0), 20))
     least = min(problem.retry_after_seconds, LONGEST_DELAY_SECONDS) if problem is not None else 0
     return max(1, least, int(random.uniform(delay / 2, delay)))
+
+
+def attempts_of(message: Mapping[str, Any]) -> int:
+    """How often SQS has handed out a message."""
+    return _attribute(message, "ApproximateReceiveCount", 1)
 
 
 def _attribute(message: Mapping[str, Any], name: str, default: int) -> int:

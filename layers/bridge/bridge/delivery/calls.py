@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 from bridge.deadline import Deadline
 from bridge.errors import Refused, Unavailable
 from bridge.oauth.sessions import Sessions
-from bridge.records import ObjectName
 from bridge.salesforce.client import NO_COST, Result, Salesforce
 from bridge.salesforce.session import Session
 
@@ -56,9 +55,9 @@ class Rights:
 
     def __init__(self, salesforce: Salesforce) -> None:
         self._salesforce = salesforce
-        self._known: dict[ObjectName, tuple[bool, float]] = {}
+        self._known: dict[str, tuple[bool, float]] = {}
 
-    def may_create(self, object_name: ObjectName, calls: Calls, *, deadline: Deadline) -> bool:
+    def may_create(self, object_name: str, calls: Calls, *, deadline: Deadline) -> bool:
         """True where that cannot be found out: then a refusal stands. Raises NotSetUp."""
         known, until = self._known.get(object_name, (True, 0.0))
         if time.monotonic() < until:

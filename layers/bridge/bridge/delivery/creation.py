@@ -1,44 +1,98 @@
-"""One record, now, while the caller waits.
+"""One message, now, while the caller waits: its record, and its Task where it is of a conversation.
 
-When `create` returns, the record is in Salesforce, in the outbox or in Rejected; or it is
-`not_kept`: then it is nowhere for certain, and the caller sends it again.
+When `create` returns, the message is in Salesforce, in the outbox or in Rejected; or the outcome is
+Failed: then it is nowhere for certain, and the caller sends it again.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar, Literal
 
+from bridge.conversations.message import Message
 from bridge.deadline import Deadline
 from bridge.delivery.calls import Calls, Rights
-from bridge.delivery.outbox import Envelope, Queues, sealed
-from bridge.errors import NotKept, NotSetUp, Refused, SalesforceProblem, Unavailable
+from bridge.delivery.outbox import Envelope, Queues, What, sealed
+from bridge.errors import Ignored, NotKept, NotSetUp, Refused, SalesforceProblem, Unavailable
 from bridge.oauth.sessions import Sessions
-from bridge.records import ObjectName, Record
+from bridge.records import ObjectName, Record, SObject
 from bridge.salesforce.client import NO_COST, Cost, Salesforce
 from bridge.salesforce.responses import Attempt, Found
 from bridge.settings import Settings
-from bridge.telemetry import Telemetry
+from bridge.telemetry import Telemetry, tell_dropped
+
+if TYPE_CHECKING:
+    from bridge.delivery.conversation import Conversations, Place
 
 QUEUE_SECONDS = 1.5
 """Of a caller's time, what is reserved for the queue; at most a quarter of it."""
+
+WRITE_SECONDS = 1.5
+"""With less than this left of the caller's time no message of a conversation is written."""
 
 LEAST_ATTEMPT_SECONDS = 0.5
 """With less than this left Salesforce is not called."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """Where a record is: in Salesforce (`created`, `exists`), in a queue, or perhaps nowhere."""
+class Created:
+    """The record is in Salesforce; `new` unless it was there before."""
 
-    name: Literal["created", "exists", "queued", "rejected", "not_kept"]
-    found: Found | None = None
-    """The record, where it is in Salesforce; `url` is its page."""
-    url: str = ""
-    problem: SalesforceProblem | NotKept | None = None
-    """Why it is not there; None too for a caller who did not want to wait."""
-    cost: Cost = NO_COST
+    found: Found | None
+    """None: the message was logged, and a person has deleted what it was logged on."""
+    url: str
+    new: bool
+    cost: Cost = field(default=NO_COST, compare=False)
+    object: str = ""
+    """What the record is, where that need not be what was requested."""
+    task_id: str = ""
+    added: bool = False
+    """Whether the message was logged just now."""
+    not_written: tuple[str, ...] = ()
+    """The caller's fields that the record did not get, since it was there."""
+    opened: Literal["", "successor", "reopened"] = ""
+    not_logged: SalesforceProblem | None = None
+    """Why the message is not on the record's timeline yet: it is in the outbox."""
+    problems: Mapping[str, SalesforceProblem] = field(default_factory=dict)
+    """What could not be done beside: touch, comment, reopen."""
+
+    @property
+    def name(self) -> str:
+        """As logs and metrics have it."""
+        return "created" if self.new else "added" if self.added else "exists"
+
+
+@dataclass(frozen=True)
+class Queued:
+    """The record is in the outbox; no problem: the caller did not want to wait."""
+
+    name: ClassVar[str] = "queued"
+    problem: SalesforceProblem | None
+    cost: Cost = field(default=NO_COST, compare=False)
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """Salesforce refuses the record; it is kept in Rejected."""
+
+    name: ClassVar[str] = "rejected"
+    problem: Refused
+    cost: Cost = field(default=NO_COST, compare=False)
+    what: What = "record"
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Neither Salesforce nor a queue has the record."""
+
+    name: ClassVar[str] = "not_kept"
+    problem: NotKept
+    cost: Cost = field(default=NO_COST, compare=False)
+
+
+Outcome = Created | Queued | Rejected | Failed
 
 
 class Breaker:
@@ -77,7 +131,7 @@ class Breaker:
 
 
 class RecordCreator:
-    """Creates one record within a caller's time, or keeps it for later."""
+    """Brings one message into Salesforce within a caller's time, or keeps it for later."""
 
     def __init__(
         self,
@@ -95,68 +149,118 @@ class RecordCreator:
         self._telemetry = telemetry
         self._breaker = Breaker()
         self._rights = Rights(salesforce)
+        self._conversations: Conversations | None = None
 
     def create(
-        self, record: Record, *, request_id: str, deadline: Deadline, at_once: bool
+        self, message: Message, *, request_id: str, deadline: Deadline, at_once: bool
     ) -> Outcome:
         """Try Salesforce, and keep what it could not or would not take.
 
-        `at_once` false: the caller asked not to wait. Raises RequestTooLarge.
+        `at_once` false: the caller does not want to wait. Raises RequestTooLarge, and Ignored for
+        what our own side wrote where there is no record to log it on.
         """
-        envelope = Envelope.of(record, request_id=request_id)
+        envelope = Envelope.of(message, request_id=request_id)
         body = sealed(envelope)
         calls = Calls(self._sessions)
-        outcome = Outcome("queued")
+        outcome: Outcome = Queued(None)
         if at_once:
-            reserved = min(QUEUE_SECONDS, self._settings.response_budget_seconds / 4)
-            outcome = self._try(record, calls, deadline.sooner(reserved))
-        if outcome.found is not None:
-            return outcome
-        # A cold start may have used up the caller's time: better kept late than not at all.
-        queue_deadline = max(deadline, Deadline.after(QUEUE_SECONDS), key=lambda d: d.at)
-        try:
-            if isinstance(outcome.problem, Refused):
-                refused = envelope.refused(outcome.problem, attempts=1)
-                self._queues.reject(refused, deadline=queue_deadline)
-            else:
-                self._queues.queue(body, deadline=queue_deadline)
-        except NotKept as problem:
-            outcome = Outcome("not_kept", problem=problem)
+            outcome = self._try(envelope, calls, deadline)
+        if not isinstance(outcome, Created) or outcome.not_logged:
+            # A cold start may have used up the caller's time: better kept late than not at all.
+            queue_deadline = max(deadline, Deadline.after(QUEUE_SECONDS), key=lambda d: d.at)
+            try:
+                if isinstance(outcome, Rejected):
+                    refused = envelope.refused(outcome.problem, attempts=1, what=outcome.what)
+                    self._queues.reject(refused, deadline=queue_deadline)
+                else:
+                    self._queues.queue(body, deadline=queue_deadline)
+            except NotKept as problem:
+                outcome = Failed(problem)
         return replace(outcome, cost=calls.cost)
 
     def find(
         self, object_name: ObjectName, keys: list[str], *, deadline: Deadline
-    ) -> tuple[str, Outcome] | None:
-        """The record with the first of these keys that has one. Raises Unavailable, NotSetUp."""
+    ) -> tuple[str, Created] | None:
+        """The record of the first of these keys that has one: a conversation's, a message's or a
+        record's key. Raises Unavailable, NotSetUp."""
         calls = Calls(self._sessions)
         for key in keys:
+            if self._settings.conversations:
+                from bridge.delivery.conversation import find
+
+                place = find(object_name, key, self._of_conversations(), calls, deadline=deadline)
+                if place:
+                    return key, _created(place, calls)
+                continue
             found = self._look_up(object_name, key, calls, deadline)
             if found:
-                return key, _there("exists", found, calls)
+                return key, Created(found, calls.record_url(found.id), new=False)
         return None
 
-    def _try(self, record: Record, calls: Calls, deadline: Deadline) -> Outcome:
-        """What becomes of the record, if nothing but Salesforce is in the way."""
+    def _try(self, envelope: Envelope, calls: Calls, respond_by: Deadline) -> Outcome:
+        """What becomes of a message, if nothing but Salesforce is in the way."""
         if self._breaker.is_open:
-            return _queued(Unavailable("Salesforce does not respond now", code="CIRCUIT_OPEN"))
+            return Queued(Unavailable("Salesforce does not respond now", code="CIRCUIT_OPEN"))
+        deadline = respond_by.sooner(min(QUEUE_SECONDS, self._settings.response_budget_seconds / 4))
         if deadline.remaining() < LEAST_ATTEMPT_SECONDS:
-            return _queued(Unavailable("there was no time left for Salesforce", code="NO_TIME"))
+            return Queued(Unavailable("there was no time left for Salesforce", code="NO_TIME"))
         started = time.monotonic()
         try:
-            outcome = self._create(record, calls, deadline)
+            if envelope.message.conversation:
+                write_by = respond_by.sooner(WRITE_SECONDS)
+                outcome = self._log(envelope.message, calls, deadline, write_by)
+            else:
+                outcome = self._create(envelope.record, calls, deadline)
         except (Unavailable, NotSetUp) as problem:
-            outcome = _queued(problem)
-        if outcome.name != "queued":
+            outcome = Queued(problem)
+        if not isinstance(outcome, Queued):
             self._breaker.succeeded()
         elif isinstance(outcome.problem, Unavailable):
             self._breaker.failed(time.monotonic() - started)
         return outcome
 
+    def _log(
+        self, message: Message, calls: Calls, deadline: Deadline, write_by: Deadline
+    ) -> Outcome:
+        """Log a message on its conversation's record. Raises Unavailable, NotSetUp, Ignored."""
+        # Only a message of a conversation needs it.
+        from bridge.delivery import conversation
+
+        fate = conversation.Logging(
+            message, self._of_conversations(), calls, deadline=deadline, write_by=write_by
+        ).run()
+        match fate:
+            case conversation.Place():
+                written = fate.created or not fate.added
+                return replace(
+                    _created(fate, calls),
+                    not_written=() if written else tuple(message.not_written),
+                )
+            case conversation.Deleted():
+                return Created(None, "", new=False)
+            case conversation.Later(problem):
+                return Queued(problem)
+            case conversation.Refusal(what, refusal):
+                return Rejected(refusal, what=what)
+        raise Ignored("it was sent to the customer, and there is no record to log it on", event="")
+
+    def _of_conversations(self) -> Conversations:
+        if self._conversations is None:
+            from bridge.delivery.conversation import Conversations
+
+            self._conversations = Conversations(
+                salesforce=self._salesforce,
+                rights=self._rights,
+                settings=self._settings,
+                telemetry=self._telemetry,
+            )
+        return self._conversations
+
     def _create(self, record: Record, calls: Calls, deadline: Deadline) -> Outcome:
         """Insert, and do what the verdict on the response says. Raises Unavailable, NotSetUp."""
         attempt = self._insert(record, calls, deadline)
         if attempt.created is not None:
-            return _there("created", attempt.created, calls)
+            return Created(attempt.created, calls.record_url(attempt.created.id), new=True)
         # Only a record that was not made needs the rest (docs/adr/0020).
         from bridge.delivery import mail, verdict
 
@@ -175,13 +279,13 @@ class RecordCreator:
                             calls=calls,
                             deadline=deadline,
                         )
-                        if refusal is not None:
-                            return Outcome("rejected", problem=refusal)
-                    return _there("created" if new else "exists", found, calls)
+                        if isinstance(refusal, Refused):
+                            return Rejected(refusal)
+                    return Created(found, calls.record_url(found.id), new=new)
                 case verdict.Wait(problem):
-                    return _queued(problem)
+                    return Queued(problem)
                 case verdict.Refuse(problem):
-                    return Outcome("rejected", problem=problem)
+                    return Rejected(problem)
                 case verdict.Undecided.LOOK_UP:
                     try:
                         there = self._look_up(record.object, record.key, calls, deadline)
@@ -192,7 +296,7 @@ class RecordCreator:
                     may = self._rights.may_create(record.object, calls, deadline=deadline)
                     context = replace(context, may_create=may)
                 case verdict.LeaveOut(names):
-                    tell_dropped(self._telemetry, record, names)
+                    tell_dropped(self._telemetry, record.object, names)
                     record, context = record.without(names), replace(context, stripped=True)
                     attempt = self._insert(record, calls, deadline)
                 case other:
@@ -202,20 +306,20 @@ class RecordCreator:
         return calls.make(self._salesforce.create, record, deadline=deadline).get()
 
     def _look_up(
-        self, object_name: ObjectName, key: str, calls: Calls, deadline: Deadline
+        self, object_name: SObject, key: str, calls: Calls, deadline: Deadline
     ) -> Found | None:
         return calls.make(self._salesforce.find, object_name, key, deadline=deadline).get()
 
 
-def _there(name: Literal["created", "exists"], found: Found, calls: Calls) -> Outcome:
-    return Outcome(name, found, calls.record_url(found.id), cost=calls.cost)
-
-
-def _queued(problem: SalesforceProblem) -> Outcome:
-    return Outcome("queued", problem=problem)
-
-
-def tell_dropped(telemetry: Telemetry, record: Record, names: frozenset[str]) -> None:
-    """Log and count derived fields that are left out."""
-    telemetry.warn("derived_fields_dropped", fields=sorted(names), object=record.object)
-    telemetry.count("DerivedFieldsDropped")
+def _created(place: Place, calls: Calls) -> Created:
+    return Created(
+        Found(place.record_id, place.number),
+        calls.record_url(place.record_id),
+        new=place.created,
+        object=place.object,
+        task_id=place.task_id,
+        added=place.added,
+        opened=place.opened,
+        not_logged=place.not_logged,
+        problems=place.problems,
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.bird.texts import CUT, MAIL_IN_BIRD, cut
+from bridge.bird.texts import CUT, MAIL_IDS, MAIL_IN_BIRD, cut
 from bridge.deadline import Deadline
 from bridge.delivery.calls import Calls
 from bridge.errors import SalesforceProblem
@@ -10,15 +10,13 @@ from bridge.records import Record
 from bridge.salesforce.client import Salesforce
 
 _LONGEST = 32_000
-_IDS = "rem_"
-"""How Bird's ids of received mails begin."""
 
 
 def brings_text(record: Record) -> bool:
     """Whether a record is a mail's with its text, and may be there without it."""
     text = record.fields.get("Description")
     return (
-        record.key.startswith(_IDS)
+        record.key.startswith(MAIL_IDS)
         and "Description" in record.derived
         and isinstance(text, str)
         and MAIL_IN_BIRD not in text

@@ -10,13 +10,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
 from bridge.aws import Aws, AwsError
 from bridge.bird.channels import NONE, OBJECTS
+from bridge.conversations.message import Message, read_moment
 from bridge.deadline import Deadline
 from bridge.errors import NotKept, RequestTooLarge, SalesforceProblem
-from bridge.records import Record
+from bridge.records import ObjectName, Record
 from bridge.salesforce.responses import MAX_FIELDS, MAX_NAME_LENGTH
 from bridge.settings import Settings
 from bridge.untrusted import read_json, read_text
@@ -28,6 +30,12 @@ LONGEST_REASON = 2_000
 """Characters of Salesforce's message that are kept: an Apex trigger's may be endless."""
 
 
+VERSION = 2
+"""Of the envelope. One of another version goes back to the queue, never to Rejected."""
+KIND = "message"
+What = Literal["record", "message"]
+"""What Salesforce refuses: the record, or the Task that logs the message on it."""
+
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -35,18 +43,43 @@ class UnreadableEnvelope(ValueError):
     """A message that no version of this bundle wrote."""
 
 
+class UnknownEnvelope(UnreadableEnvelope):
+    """A message of another version of this bundle, which may be running beside this one."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Envelope:
-    """A record with what is known of its way so far."""
+    """A message with what is known of its way so far."""
 
-    record: Record
+    message: Message
     accepted_at: str
     """When the API took it (RFC 3339, UTC)."""
     request_id: str = ""
     replayed: int = 0
     """How often a person brought it back from Rejected."""
+    refused_what: What | None = None
+    """What Salesforce refused, now or before a replay: the record, or the message's Task."""
     reason: Mapping[str, Any] | None = field(repr=False, default=None)
     """Why it was refused: code, message, fields, at, attempts."""
+
+    @property
+    def object_name(self) -> ObjectName:
+        """What it makes where it makes a record."""
+        return self.message.requested or self.message.channel_object
+
+    @property
+    def key(self) -> str:
+        """The message's key."""
+        return self.message.key
+
+    @cached_property
+    def record(self) -> Record:
+        """The record that it makes: outside a conversation, with the message's own key."""
+        return self.message.record(self.object_name, self.message.key)
+
+    def same_as(self, other: Envelope) -> bool:
+        """Whether both have the same message, whenever they were accepted."""
+        return replace(other.message, sent_at=self.message.sent_at) == self.message
 
     @property
     def was_rejected(self) -> bool:
@@ -55,63 +88,71 @@ class Envelope:
         return self.replayed > 0 or self.reason is not None
 
     @classmethod
-    def of(cls, record: Record, *, request_id: str) -> Envelope:
+    def of(cls, message: Message, *, request_id: str) -> Envelope:
         """The envelope of a request that has just arrived."""
-        return cls(record=record, accepted_at=now(), request_id=request_id)
+        return cls(message=message, accepted_at=now(), request_id=request_id)
 
     @classmethod
     def parse(cls, body: object) -> Envelope:
-        """Read a message. Raises UnreadableEnvelope."""
+        """Read a message. Raises UnreadableEnvelope, and UnknownEnvelope for another version's."""
         values = read_json(body) if isinstance(body, str) else None
-        if not isinstance(values, dict) or values.get("object") not in OBJECTS:
+        if not isinstance(values, dict) or not isinstance(values.get("v"), int):
             raise UnreadableEnvelope("the message is no envelope of this bundle")
-        key, fields = values.get("key"), values.get("fields")
-        derived, replayed = values.get("derived") or [], values.get("replayed") or 0
-        if not isinstance(key, str) or not key.strip():
-            raise UnreadableEnvelope("the envelope has no key, so nothing would be found by it")
-        if not isinstance(fields, dict) or "attributes" in fields:
-            raise UnreadableEnvelope("the envelope's fields are none that a caller may send")
-        if not isinstance(derived, list) or not all(isinstance(name, str) for name in derived):
-            raise UnreadableEnvelope("the envelope's derived fields have no names")
+        if values["v"] != VERSION or values.get("kind") not in (None, KIND):
+            raise UnknownEnvelope("the envelope is one of another version of this bundle")
+        accepted_at, reason = read_text(values, "acceptedAt"), values.get("reason")
+        replayed, what = values.get("replayed") or 0, values.get("refused")
         if not isinstance(replayed, int):
             raise UnreadableEnvelope("the envelope has no count of replays")
-        reason = values.get("reason")
         return cls(
-            record=Record(
-                object=values["object"],
-                key=key,
-                fields=fields,
-                derived=frozenset(derived),
-                channel=read_text(values, "channel") or NONE,
-            ),
-            accepted_at=read_text(values, "acceptedAt"),
+            message=_read_message(values, accepted_at),
+            accepted_at=accepted_at,
             request_id=read_text(values, "requestId"),
             replayed=replayed,
+            refused_what=what if what in ("record", "message") else None,
             reason=reason if isinstance(reason, dict) else None,
         )
 
     def dump(self) -> str:
         """The message's body: ASCII, whatever the fields hold."""
+        message = self.message
         values: dict[str, Any] = {
-            "v": 1,
-            "object": self.record.object,
-            "key": self.record.key,
-            "channel": self.record.channel,
-            "fields": self.record.fields,
-            "derived": sorted(self.record.derived),
+            "v": VERSION,
+            "kind": KIND,
+            "object": message.requested,
+            "key": message.key,
+            "channel": message.channel,
+            "fields": message.fields,
+            "derived": message.derived,
+            "sentAt": message.sent_at.isoformat(),
             "acceptedAt": self.accepted_at,
             "requestId": self.request_id,
         }
-        if self.replayed:
-            values["replayed"] = self.replayed
-        if self.reason is not None:
-            values["reason"] = self.reason
+        if message.conversation:
+            values["conversation"] = message.conversation
+            values["channelObject"] = message.channel_object
+            values["task"] = message.task
+        for name, value in (
+            ("fromUs", message.from_us),
+            ("replayed", self.replayed),
+            ("refused", self.refused_what),
+            ("reason", self.reason),
+        ):
+            if value:
+                values[name] = value
         return _ENCODE(values)
 
-    def refused(self, problem: SalesforceProblem, *, attempts: int) -> Envelope:
+    def refused(
+        self,
+        problem: SalesforceProblem,
+        *,
+        attempts: int,
+        what: What = "record",
+    ) -> Envelope:
         """The same with the reason why Salesforce does not take it."""
         return replace(
             self,
+            refused_what=what,
             reason={
                 "code": problem.code[:MAX_NAME_LENGTH],
                 "message": problem.message[:LONGEST_REASON],
@@ -126,6 +167,36 @@ class Envelope:
     def again(self) -> Envelope:
         """The same on its way back from Rejected to the outbox."""
         return replace(self, reason=None, replayed=self.replayed + 1)
+
+
+def _read_message(values: Mapping[str, Any], accepted_at: str) -> Message:
+    """The message of an envelope. Raises UnreadableEnvelope."""
+    name, key, fields = values.get("object"), values.get("key"), values.get("fields")
+    conversation, task = read_text(values, "conversation"), values.get("task") or {}
+    derived = values.get("derived") or {}
+    if name not in (OBJECTS if not conversation else (*OBJECTS, None)):
+        raise UnreadableEnvelope("the envelope has no object to make")
+    if not isinstance(key, str) or not key.strip():
+        raise UnreadableEnvelope("the envelope has no key, so nothing would be found by it")
+    if not isinstance(fields, dict) or "attributes" in fields:
+        raise UnreadableEnvelope("the envelope's fields are none that a caller may send")
+    if not isinstance(task, dict) or not isinstance(derived, dict):
+        raise UnreadableEnvelope("the envelope's derived fields have no names")
+    if not all(one in OBJECTS and isinstance(derived[one], dict) for one in derived):
+        raise UnreadableEnvelope("the envelope's derived fields are of no object")
+    channel_object = values.get("channelObject")
+    return Message(
+        conversation=conversation,
+        key=key,
+        requested=name,
+        channel_object=channel_object if channel_object in OBJECTS else name or "Lead",
+        fields=fields,
+        derived=derived,
+        task=task,
+        sent_at=read_moment(values.get("sentAt")) or read_moment(accepted_at) or datetime.now(UTC),
+        channel=read_text(values, "channel") or NONE,
+        from_us=values.get("fromUs") is True,
+    )
 
 
 def now() -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bridge.delivery.outbox import now
+from bridge.delivery.outbox import VERSION, now
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
 
@@ -74,7 +74,7 @@ def unreadable_body(message: Message) -> str:
     body = message.get("body")
     body = body if isinstance(body, str) else json.dumps(body)
     reason = {"code": "UNREADABLE_MESSAGE", "message": "no envelope", "at": now()}
-    wrapped = json.dumps({"v": 1, "unreadable": body, "reason": reason})
+    wrapped = json.dumps({"v": VERSION, "unreadable": body, "reason": reason})
     return wrapped if len(wrapped) <= SQS_BATCH_BYTES else body
 
 

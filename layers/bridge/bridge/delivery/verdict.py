@@ -41,6 +41,11 @@ NO_RIGHT_HINT = (
     "`make connect` (bird-salesforce setup-org does it), or deploy the folder salesforce/ and "
     "assign its permission set."
 )
+NO_RIGHT_TO_TASKS_HINT = (
+    "Salesforce administrator: give the integration user the user permissions Access Activities "
+    "and Edit Tasks: run `make connect` (bird-salesforce setup-org does it), or deploy the folder "
+    "salesforce/ and assign its permission set."
+)
 NO_RULE = "NO_SUCH_ASSIGNMENT_RULE"
 NO_RULE_HINT = (
     "Deploy with another {object}AssignmentRule: default, off, or the id of a rule of this org "
@@ -124,7 +129,7 @@ def verdict_on(attempt: Attempt, record: Record, context: Context) -> Verdict:
     if not isinstance(problem, Refused):
         return Wait(problem)
     if not context.alone and problem.code.startswith(ABOUT_LIMITS_OF_A_CALL):
-        return _no_right(problem, record, context) or Undecided.SEND_FEWER
+        return no_right(problem, record.object, context.may_create) or Undecided.SEND_FEWER
     if context.has_key:
         if found is None:
             return Undecided.LOOK_UP
@@ -139,8 +144,8 @@ def verdict_on(attempt: Attempt, record: Record, context: Context) -> Verdict:
     if dropped and not context.stripped:
         return LeaveOut(dropped)
     return (
-        _no_right(problem, record, context)
-        or _no_rule(problem, [record], context)
+        no_right(problem, record.object, context.may_create)
+        or no_rule(problem, [record], context)
         or Refuse(problem)
     )
 
@@ -150,26 +155,33 @@ def verdict_on_call(problem: Refused, records: Sequence[Record], context: Contex
 
     One unknown field or unreadable value in it may be the reason, so no record is refused by it.
     """
-    no_right = _no_right(problem, records[0], context)
-    return no_right or _no_rule(problem, records, context) or Undecided.SEND_FEWER
+    return (
+        no_right(problem, records[0].object, context.may_create)
+        or no_rule(problem, records, context)
+        or Undecided.SEND_FEWER
+    )
 
 
-def _no_right(problem: Refused, record: Record, context: Context) -> Wait | Undecided | None:
-    """A refusal for want of rights is the org's fault if the user may not create the object."""
-    if not problem.code.startswith(ABOUT_RIGHTS) or context.may_create:
+def no_right(
+    problem: Refused, object_name: str, may_create: bool | None
+) -> Wait | Undecided | None:
+    """A refusal for want of rights is the org's fault if the user may not create the object: a
+    Lead, a Case or a Task. `may_create` None: not asked."""
+    if not problem.code.startswith(ABOUT_RIGHTS) or may_create:
         return None
-    if context.may_create is None:
+    if may_create is None:
         return Undecided.ASK_RIGHTS
+    hint = NO_RIGHT_TO_TASKS_HINT if object_name == "Task" else NO_RIGHT_HINT
     return Wait(
         OrgNotReady(
-            f"the integration user may not create a {record.object}",
+            f"the integration user may not create a {object_name}",
             code=NO_RIGHT,
-            hint=NO_RIGHT_HINT.format(object=record.object),
+            hint=hint.format(object=object_name),
         )
     )
 
 
-def _no_rule(problem: Refused, records: Sequence[Record], context: Context) -> Wait | None:
+def no_rule(problem: Refused, records: Sequence[Record], context: Context) -> Wait | None:
     """A refusal of an id is the org's fault if the only id that was sent is the rule's."""
     if (
         problem.code not in ABOUT_AN_ID

@@ -15,13 +15,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from urllib.parse import quote
 
 from bridge.deadline import Deadline
 from bridge.errors import Refused, SalesforceProblem, Unavailable
 from bridge.http import Http, HttpError, Response
-from bridge.records import ObjectName, Record
+from bridge.records import ObjectName, Record, SObject
 from bridge.salesforce.responses import (
     Attempt,
     Found,
@@ -33,17 +33,29 @@ from bridge.salesforce.responses import (
     read_created_case,
     read_found,
     read_page,
+    read_part,
+    read_parts,
     read_retry_after,
     read_row,
+    read_saved,
     unreadable,
 )
 from bridge.salesforce.session import Session
 from bridge.settings import Settings
 
+if TYPE_CHECKING:
+    from bridge.salesforce.composite import Part, PartResponse
+
 Value = TypeVar("Value")
 
 MAX_QUERY_BYTES = 12_000
 """Of a query in a URL; Salesforce accepts URLs of 16,384 bytes."""
+
+TASK_KEY_FIELD = "Bird_Key__c"
+"""Of a Task; that of Lead and Case is the parameter ExternalIdField."""
+
+NOT_REASSIGNED = {"Sforce-Auto-Assign": "FALSE"}
+"""Salesforce's default, TRUE, takes a Case from its agent at any update."""
 
 MAX_PAGES = 20
 """Of a query: each page has hundreds of rows, and 200 keys are looked up at once."""
@@ -96,7 +108,8 @@ class Salesforce:
     def __init__(self, *, http: Http, settings: Settings) -> None:
         self._http = http
         self._settings = settings
-        self._base = f"/services/data/{settings.api_version}"
+        self.base = f"/services/data/{settings.api_version}"
+        """The path that all resources begin with."""
         self._key_field = settings.external_id_field
 
     def create(self, record: Record, *, session: Session, deadline: Deadline) -> Result[Attempt]:
@@ -107,10 +120,10 @@ class Salesforce:
         """
         headers = self.insert_headers(record)
         if record.object == "Case":
-            path, body, headers = f"{self._base}/composite", self._case_body(record, headers), {}
+            path, body, headers = f"{self.base}/composite", self._case_body(record, headers), {}
             read: Callable[..., Attempt] = read_created_case
         else:
-            path, body = f"{self._base}/sobjects/{record.object}", _dump(self._values(record))
+            path, body = f"{self.base}/sobjects/{record.object}", _dump(self._values(record))
             read = read_created
 
         def read_insert(response: Response) -> Attempt:
@@ -145,7 +158,7 @@ class Salesforce:
             headers=headers,
         )
         find = c.Part(name="find", method="GET", path=url)
-        return _dump(c.composite([create, find], base=self._base))
+        return _dump(c.composite([create, find], base=self.base))
 
     def insert_headers(self, record: Record) -> dict[str, str]:
         """Assignment and duplicate headers of an insert. In a collection they hold for all of it.
@@ -153,6 +166,8 @@ class Salesforce:
         `Sforce-Auto-Assign` defaults to TRUE at Salesforce, which re-owns a Case even without an
         active rule, so a record with an owner of its own is always sent with FALSE.
         """
+        if record.object == "Task":
+            return dict(NOT_REASSIGNED)
         headers = {}
         assignment = self._settings.assignment(record.object)
         if record.has_owner or assignment == "off":
@@ -181,8 +196,10 @@ class Salesforce:
         """
         return self._send(
             "POST",
-            f"{self._base}/composite/sobjects",
-            read=partial(read_collection, key_field=self._key_field, records=records),
+            f"{self.base}/composite/sobjects",
+            read=partial(
+                read_collection, key_field=self._key_of(records[0].object), records=records
+            ),
             session=session,
             deadline=deadline,
             body=b'{"allOrNone":false,"records":[' + b",".join(entries) + b"]}",
@@ -190,26 +207,47 @@ class Salesforce:
         )
 
     def find(
-        self, object_name: ObjectName, key: str, *, session: Session, deadline: Deadline
+        self, object_name: SObject, key: str, *, session: Session, deadline: Deadline
     ) -> Result[Found | None]:
         """The record with this key, if there is one that the integration user can see."""
         return self._send(
             "GET",
-            self._base + self._find_path(object_name, key),
+            self.base + self._find_path(object_name, key),
             read=partial(read_found, key_field=self._key_field),
             session=session,
             deadline=deadline,
         )
 
+    def save_many(
+        self,
+        method: str,
+        object_records: Sequence[tuple[str, Mapping[str, Any]]],
+        *,
+        session: Session,
+        deadline: Deadline,
+    ) -> Result[list[SalesforceProblem | None]]:
+        """Insert (POST) or change (PATCH) up to 200 records, each by its object's name, without
+        keys: a repetition is not told apart. The value is each one's problem, in order."""
+        entries = [_dump({"attributes": {"type": name}, **one}) for name, one in object_records]
+        return self._send(
+            method,
+            f"{self.base}/composite/sobjects",
+            read=partial(read_saved, count=len(entries)),
+            session=session,
+            deadline=deadline,
+            body=b'{"allOrNone":false,"records":[' + b",".join(entries) + b"]}",
+            headers=NOT_REASSIGNED,
+        )
+
     def find_many(
-        self, object_name: ObjectName, keys: Sequence[str], *, session: Session, deadline: Deadline
+        self, object_name: SObject, keys: Sequence[str], *, session: Session, deadline: Deadline
     ) -> Result[dict[str, Found]]:
         """The records with these keys, deleted ones too (`queryAll`), by key.
 
         One call unless the URL grows too long. Of several with the same key, one that is not
         deleted counts.
         """
-        field = self._key_field
+        field = self._key_of(object_name)
         number = ",CaseNumber" if object_name == "Case" else ""
         found: dict[str, Found] = {}
         cost = NO_COST
@@ -234,13 +272,72 @@ class Salesforce:
                 return Result(cost, problem=rows.problem)
         return Result(cost, found)
 
-    def may_create(
-        self, object_name: ObjectName, *, session: Session, deadline: Deadline
-    ) -> Result[bool]:
+    def send_parts(
+        self,
+        parts: Sequence[Part],
+        all_or_none: bool = False,
+        *,
+        session: Session,
+        deadline: Deadline,
+    ) -> Result[dict[str, PartResponse]]:
+        """A composite; the value is each part's response by its name.
+
+        A part with a text that would be read as a reference is a call of its own. What comes after
+        it is then not undone if it fails: with `all_or_none` it is not begun at least.
+        """
+        from bridge.salesforce import composite as c
+
+        responses: dict[str, PartResponse] = {}
+        cost = NO_COST
+        for call in c.in_calls(parts):
+            some = []
+            for part in call:
+                stopped = all_or_none and not all(response.ok for response in responses.values())
+                ready = None if stopped else c.resolved(part, responses)
+                if ready is None:
+                    responses[part.name] = c.halted()
+                else:
+                    some.append(ready)
+            if not some:
+                continue
+            if c.holds_reference(call[0]):
+                result = self._send_part(some[0], session=session, deadline=deadline)
+            else:
+                body = _dump(c.composite(some, base=self.base, all_or_none=all_or_none))
+                result = self._send(
+                    "POST",
+                    f"{self.base}/composite",
+                    read=read_parts,
+                    session=session,
+                    deadline=deadline,
+                    body=body,
+                )
+            cost += result.cost
+            if result.problem is not None:
+                return Result(cost, problem=result.problem)
+            responses |= result.get()
+            if any(part.name not in responses for part in some):
+                return Result(cost, problem=unreadable())
+        return Result(cost, responses)
+
+    def _send_part(
+        self, part: Part, *, session: Session, deadline: Deadline
+    ) -> Result[dict[str, PartResponse]]:
+        return self._send(
+            part.method,
+            self.base + "".join(map(str, part.path)),
+            read=lambda response: {part.name: read_part(response)},
+            session=session,
+            deadline=deadline,
+            body=None if part.body is None else _dump(part.body),
+            headers=part.headers,
+        )
+
+    def may_create(self, object_name: str, *, session: Session, deadline: Deadline) -> Result[bool]:
         """Whether the integration user may create records of this object."""
         return self._send(
             "GET",
-            f"{self._base}/sobjects/{object_name}",
+            f"{self.base}/sobjects/{object_name}",
             read=read_createable,
             session=session,
             deadline=deadline,
@@ -270,9 +367,9 @@ class Salesforce:
         """Replace a record's Description; nothing else of it changes, its owner neither."""
         return self._send(
             "PATCH",
-            f"{self._base}/sobjects/{object_name}/{record_id}",
+            f"{self.base}/sobjects/{object_name}/{record_id}",
             body=_dump({"Description": text}),
-            headers={"Sforce-Auto-Assign": "FALSE"},
+            headers=NOT_REASSIGNED,
             read=read_changed,
             session=session,
             deadline=deadline,
@@ -282,7 +379,7 @@ class Salesforce:
         self, soql: str, *, session: Session, deadline: Deadline
     ) -> Result[list[dict[str, Any]]]:
         """All rows of a query, deleted ones too."""
-        path: str | None = f"{self._base}/queryAll?q={_quoted(soql)}"
+        path: str | None = f"{self.base}/queryAll?q={_quoted(soql)}"
         rows: list[dict[str, Any]] = []
         cost = NO_COST
         while path is not None:
@@ -297,12 +394,15 @@ class Salesforce:
             rows += more
         return Result(cost, rows)
 
-    def _values(self, record: Record) -> dict[str, Any]:
-        if not self._key_field:
-            return dict(record.fields)
-        return {**record.fields, self._key_field: record.key}
+    def _key_of(self, object_name: SObject) -> str:
+        """The field with the key; empty if there is none."""
+        return TASK_KEY_FIELD if object_name == "Task" else self._key_field
 
-    def _find_path(self, object_name: ObjectName, key: str) -> str:
+    def _values(self, record: Record) -> dict[str, Any]:
+        key_field = self._key_of(record.object)
+        return {**record.fields, key_field: record.key} if key_field else dict(record.fields)
+
+    def _find_path(self, object_name: SObject, key: str) -> str:
         fields = "Id,CaseNumber" if object_name == "Case" else "Id"
         if _ENDS_LIKE_A_FILE.search(key):
             # `.json` and the like at the end of a resource's path would choose a format instead,

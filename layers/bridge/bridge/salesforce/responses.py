@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from bridge.errors import (
     DuplicatesDetected,
@@ -31,6 +31,9 @@ from bridge.http import Response
 from bridge.records import Record
 from bridge.salesforce.session import full_id, read_id
 from bridge.untrusted import read_json
+
+if TYPE_CHECKING:
+    from bridge.salesforce.composite import PartResponse
 
 _ID = r"(?a)\b(?=[a-zA-Z]*\d)[a-zA-Z0-9]{15}(?:[a-zA-Z0-9]{3})?\b"
 """A record id in a text. It holds a digit, unlike a long word of some language. Only ASCII letters
@@ -141,6 +144,15 @@ def _dicts(value: Any) -> list[dict[str, Any]]:
     return [part for part in value if isinstance(part, dict)] if isinstance(value, list) else []
 
 
+def key_field_missing(name: str) -> KeyFieldMissing:
+    """The problem of an org that lacks or hides the external-id field."""
+    return KeyFieldMissing(
+        f"the field {name} is missing or hidden from the integration user",
+        fields=(name,),
+        hint=KEY_FIELD_HINT.format(field=name),
+    )
+
+
 def judge(
     faults: Sequence[Fault], *, key_field: str, records: Sequence[Record] = ()
 ) -> SalesforceProblem:
@@ -165,11 +177,7 @@ def judge(
             fault = replace(fault, fields=links)
         elif key_field and _names_field(fault, key_field):
             if fault.code in ("INVALID_FIELD", "INVALID_FIELD_FOR_INSERT_UPDATE", "NOT_FOUND"):
-                return KeyFieldMissing(
-                    f"the field {key_field} is missing or hidden from the integration user",
-                    fields=(key_field,),
-                    hint=KEY_FIELD_HINT.format(field=key_field),
-                )
+                return key_field_missing(key_field)
             if kind is Kind.DUPLICATE_VALUE:
                 named = re.search(_ID, fault.message)
                 return KeyTaken(
@@ -297,6 +305,33 @@ def _problem(
     return Unavailable(f"Salesforce answers with HTTP {status}", code=f"HTTP_{status}")
 
 
+# Parts
+
+
+def read_parts(response: Response) -> dict[str, PartResponse]:
+    """The responses of a composite's parts. Raises what concerns the call as a whole."""
+    if problem := read_org_problem(response, key_field=""):
+        raise problem
+    from bridge.salesforce import composite
+
+    if responses := composite.read_composite(read_json(response.body)):
+        return responses
+    raise unreadable()
+
+
+def read_part(response: Response) -> PartResponse:
+    """The response to a part that was sent alone. Raises where it cannot be read, and where the
+    session is refused."""
+    problem = read_org_problem(response, key_field="")
+    body = read_json(response.body)
+    readable = bool(read_faults(body, status=response.status))
+    if problem is not None and (isinstance(problem, SessionRefused) or not readable):
+        raise problem
+    from bridge.salesforce import composite
+
+    return composite.PartResponse(response.status, body)
+
+
 # Inserts
 
 
@@ -359,6 +394,22 @@ def read_collection(
         _read_entry(entry, key_field=key_field, record=record)
         for entry, record in zip(body, records, strict=True)
     ]
+
+
+def read_saved(response: Response, *, count: int) -> list[SalesforceProblem | None]:
+    """The problem of each record of a collection, None where it was saved. Raises what concerns
+    the whole call."""
+    if problem := read_org_problem(response, key_field=""):
+        raise problem
+    body = read_json(response.body)
+    if not isinstance(body, list) or len(body) != count:
+        raise unreadable()
+    problems: list[SalesforceProblem | None] = []
+    for entry in body:
+        saved = isinstance(entry, dict) and entry.get("success") is True
+        faults = read_faults(entry.get("errors"), status=400) if isinstance(entry, dict) else ()
+        problems.append(None if saved else judge(faults, key_field=""))
+    return problems
 
 
 def _read_entry(entry: Any, *, key_field: str, record: Record) -> Attempt:

@@ -1,0 +1,73 @@
+"""What looks like a mistake in a request, in words for whoever made the flow.
+
+Nothing is refused for it: a warning stands in the response beside the outcome.
+"""
+
+from __future__ import annotations
+
+from bridge.api.request import MessageRequest
+from bridge.bird.channels import UNKNOWN, table
+from bridge.bird.message import FLOW_KEYS, BirdMessage
+from bridge.conversations.keys import CONTENT, MADE_UP
+
+_SHOWN = 40
+"""Characters of a name that the caller chose."""
+
+
+def warnings_of(request: MessageRequest) -> str:
+    """The warnings, each a sentence; empty where nothing looks wrong."""
+    message = request.bird
+    found = []
+    if request.key_source == MADE_UP:
+        found.append(
+            "There is no message id, so a repeated call is a new message: send bird.messageId or "
+            "the header Idempotency-Key."
+        )
+    elif request.key_source == CONTENT and message and not message.forwarded:
+        found.append(
+            "The message id is the conversation's, so two equal texts are one message: send the "
+            "message's own id as bird.messageId."
+        )
+    if message and not message.forwarded:
+        found += [_unknown_key(path) for path in request.unread]
+    if message and message.channel.name == UNKNOWN and message.called:
+        # What the caller wrote is not repeated: it may be somebody's number.
+        nearest = _nearest(message.called.lower(), sorted({one.name for one in table().values()}))
+        found.append(f"The channel is unknown{_hint(nearest)}.")
+    if request.variables and (message is None or _says_nothing(message)):
+        found.append(
+            "No variable of the body has a value: look in the flow's log at what the step sends."
+        )
+    return " ".join(found)
+
+
+def _unknown_key(path: str) -> str:
+    name = path.partition(".")[0][:_SHOWN]
+    lower = {key.lower(): key for key in FLOW_KEYS}
+    nearest = lower.get(_nearest(name.lower(), list(lower)), "")
+    return f"The key bird.{name} is unknown{_hint(nearest)}."
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    # Only a mistake pays for the import.
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name, names, n=1)), "")
+
+
+def _hint(name: str) -> str:
+    return f" (the nearest is {name})" if name else ""
+
+
+def _says_nothing(message: BirdMessage) -> bool:
+    """Whether nothing is there that differs from one message to the next."""
+    return not any(
+        (
+            message.message_id and "{{" not in message.message_id,
+            message.conversation_id,
+            message.sender,
+            message.display_name,
+            message.text,
+            message.details,
+        )
+    )

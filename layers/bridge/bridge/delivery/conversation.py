@@ -1,0 +1,435 @@
+"""One message of a conversation: look, decide, write; and once more where something has changed.
+
+Two calls for a message, at most `most_calls` when something changes in between. What is written
+hangs on the message's Task, whose key is unique, so a repetition changes nothing (docs/adr/0062).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Literal
+
+from bridge.conversations.decide import (
+    Add,
+    CaseRow,
+    Create,
+    Decision,
+    Exists,
+    Follow,
+    Look,
+    Nowhere,
+    Permit,
+    Reopen,
+    Rules,
+    decide,
+    record_of,
+)
+from bridge.conversations.look import (
+    Fields,
+    Wanted,
+    case_parts,
+    lacks_record_types,
+    look_parts,
+    read_cases,
+    read_look,
+)
+from bridge.conversations.message import Message
+from bridge.conversations.write import (
+    AlreadyLogged,
+    CommentRefused,
+    LeaveOut,
+    Logged,
+    NotLogged,
+    NotTaken,
+    Options,
+    ParentGone,
+    RecordKeyTaken,
+    ReopenRefused,
+    Written,
+    new_record,
+    parts_of,
+    read_written,
+)
+from bridge.deadline import Deadline
+from bridge.delivery.calls import Calls, Rights
+from bridge.delivery.outbox import What
+from bridge.errors import (
+    KeyTaken,
+    Refused,
+    RowLocked,
+    SalesforceProblem,
+    Unavailable,
+)
+from bridge.records import ObjectName
+from bridge.salesforce.client import Salesforce
+from bridge.salesforce.composite import Part, PartResponse
+from bridge.settings import Settings
+from bridge.telemetry import Telemetry, tell_dropped
+
+KEY_TAKEN = "KEY_TAKEN"
+"""Of a record whose key is in the index, and which cannot be seen."""
+
+MOST_CALLS = 4
+"""Of Salesforce for one message while its caller waits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """The message is in Salesforce, on this record."""
+
+    object: str
+    record_id: str
+    number: str | None = None
+    task_id: str = ""
+    added: bool = False
+    """Whether it was logged just now."""
+    created: bool = False
+    """Whether the record was made for it."""
+    opened: Literal["", "successor", "reopened"] = ""
+    not_logged: SalesforceProblem | None = None
+    """Why the record was made and the Task was not: the message has to be tried again."""
+    problems: Mapping[str, SalesforceProblem] = field(default_factory=dict)
+    """What could not be done beside the Task, by its name: touch, comment, reopen."""
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """The message was logged, and a person has deleted what it was logged on."""
+
+
+@dataclass(frozen=True)
+class NoRecord:
+    """What our own side wrote, and there is no record to log it on."""
+
+
+@dataclass(frozen=True)
+class Later:
+    """It has to be tried again."""
+
+    problem: SalesforceProblem
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Salesforce refuses the record, or the message's Task."""
+
+    what: What
+    problem: Refused
+
+
+Fate = Place | Deleted | NoRecord | Later | Refusal
+
+
+class Conversations:
+    """Looks and decides, with an org's names and the deployer's rules."""
+
+    def __init__(
+        self, *, salesforce: Salesforce, rights: Rights, settings: Settings, telemetry: Telemetry
+    ) -> None:
+        self.telemetry = telemetry
+        self.salesforce = salesforce
+        self.rights = rights
+        self.settings = settings
+        self.fields = Fields(record_key=settings.external_id_field)
+        """What queries may name. An org without record types is remembered."""
+        self.rules = Rules(
+            reopen_days=settings.reopen_days, closed_lead_statuses=settings.closed_lead_statuses
+        )
+        self.options = Options(
+            record_key=settings.external_id_field,
+            reopen_status=settings.reopen_status,
+            case_status_on_reply=settings.case_status_on_reply,
+            case_comments=settings.case_comments,
+        )
+
+    def look(self, wanted: Wanted, calls: Calls, *, deadline: Deadline) -> Look:
+        """What is in Salesforce of a conversation and a message. Raises Unavailable, NotSetUp."""
+        while True:
+            responses = self.read(look_parts(wanted, self.fields), calls, deadline=deadline)
+            if not self.without_record_types(responses):
+                return read_look(wanted, self.fields, responses)
+
+    def read(
+        self, parts: Sequence[Part], calls: Calls, *, deadline: Deadline
+    ) -> Mapping[str, PartResponse]:
+        """The responses to reads. Raises Unavailable, NotSetUp."""
+        try:
+            return calls.make(self.salesforce.send_parts, parts, deadline=deadline).get()
+        except Refused as problem:  # of a look: it tells nothing of the message
+            raise Unavailable(problem.message, code=problem.code, hint=problem.hint) from problem
+
+    def without_record_types(self, responses: Mapping[str, PartResponse]) -> bool:
+        """Whether the org shows no record types of Case: then look again, and remember it."""
+        if self.fields.record_types and lacks_record_types(responses):
+            self.fields = replace(self.fields, record_types=False)
+            return True
+        return False
+
+    def read_cases(
+        self, ids: Sequence[str], calls: Calls, *, deadline: Deadline
+    ) -> Mapping[str, CaseRow | None]:
+        """At most 200 Cases by their ids. Raises Unavailable, NotSetUp."""
+        responses = self.read(case_parts(ids, self.fields), calls, deadline=deadline)
+        return read_cases(ids, self.fields, responses)
+
+    def decide(
+        self, message: Message, look: Look, permit: Permit, *, gone: frozenset[str] = frozenset()
+    ) -> Decision:
+        """What is to be done with a message."""
+        return decide(
+            look,
+            requested=message.requested,
+            channel_object=message.channel_object,
+            rules=self.rules,
+            now=datetime.now(UTC),
+            permit=Permit.ADD_ONLY if message.from_us else permit,
+            gone=gone,
+        )
+
+
+class Logging:
+    """The way of one message onto its record."""
+
+    def __init__(
+        self,
+        message: Message,
+        conversations: Conversations,
+        calls: Calls,
+        *,
+        deadline: Deadline,
+        write_by: Deadline,
+        permit: Permit = Permit.ANYTHING,
+        most_calls: int = MOST_CALLS,
+        look: Look | None = None,
+    ) -> None:
+        """`look`: what was found a moment ago."""
+        self._message = message
+        self._conversations = conversations
+        self._calls = calls
+        self._deadline = deadline
+        self._write_by = write_by
+        self._permit = permit
+        self._last_call = calls.cost.calls + most_calls
+        self._looked = look
+        self._without: frozenset[str] = frozenset()
+        self._record_without: frozenset[str] = frozenset()
+        self._with_comment = True
+        self._may_reopen = True
+        self._gone: frozenset[str] = frozenset()
+
+    def run(self) -> Fate:
+        """Log the message. After `write_by` no write is begun. Raises Unavailable, NotSetUp."""
+        before: tuple[Decision, Written] | None = None
+        while True:
+            decision = self._decide()
+            match decision:
+                case Exists():
+                    return there(decision)
+                case Nowhere():
+                    return NoRecord()
+                case Follow():
+                    raise Unavailable("a merged Case could not be read", code="BUSY")
+            if before is not None and (decision == before[0] or self._calls_are_spent):
+                break
+            written = self._write(decision)
+            if (fate := done(decision, written)) is not None:
+                return fate
+            again, before = before is not None, (decision, written)
+            if again or self._calls_are_spent:
+                break
+        return self.refused(*before)
+
+    @property
+    def _calls_are_spent(self) -> bool:
+        return self._calls.cost.calls >= self._last_call
+
+    def _decide(self) -> Decision:
+        conversations, message = self._conversations, self._message
+        look, self._looked = self._looked, None
+        if look is None:
+            wanted = Wanted(message.conversation, message.key)
+            look = conversations.look(wanted, self._calls, deadline=self._deadline)
+        decision = conversations.decide(message, look, self._permit, gone=self._gone)
+        if isinstance(decision, Follow):
+            ids = [decision.case_id]
+            homes = conversations.read_cases(ids, self._calls, deadline=self._deadline)
+            look = replace(look, homes=homes)
+            decision = conversations.decide(message, look, self._permit, gone=self._gone)
+        if isinstance(decision, Reopen) and not self._may_reopen:
+            return decision.successor
+        return decision
+
+    def _write(self, decision: Add | Create | Reopen) -> Written:
+        """Write, and once more without what was refused, if that may be left out."""
+        while True:
+            written = self._write_once(decision)
+            match written:
+                case LeaveOut(what, names):
+                    name = (
+                        decision.object
+                        if what == "record" and isinstance(decision, Create)
+                        else "Task"
+                    )
+                    tell_dropped(self._conversations.telemetry, name, names)
+                    if what == "record":
+                        self._record_without |= names
+                    else:
+                        self._without |= names
+                case CommentRefused():
+                    self._with_comment = False
+                case ReopenRefused() if isinstance(decision, Reopen):
+                    self._may_reopen = False
+                    decision = decision.successor
+                case ParentGone(record_id, _):
+                    self._gone |= {record_id}
+                    return written
+                case _:
+                    return written
+            if self._calls_are_spent:
+                return written
+
+    def _write_once(self, decision: Add | Create | Reopen) -> Written:
+        if not self._write_by.remaining():
+            raise Unavailable("there was no time left to write", code="NO_TIME")
+        conversations, message = self._conversations, self._message
+        headers: Mapping[str, str] = {}
+        if isinstance(decision, Create):
+            record = new_record(message, decision)
+            headers = conversations.salesforce.insert_headers(record)
+        write = parts_of(
+            message,
+            decision,
+            conversations.options,
+            insert_headers=headers,
+            without=self._without,
+            record_without=self._record_without,
+            with_comment=self._with_comment,
+        )
+        sent = self._calls.make(
+            conversations.salesforce.send_parts,
+            write.parts,
+            write.all_or_none,
+            deadline=self._deadline,
+        )
+        if isinstance(sent.problem, Refused):
+            return NotTaken("record" if isinstance(decision, Create) else "message", sent.problem)
+        return read_written(message, decision, write, sent.get(), conversations.options)
+
+    def refused(self, decision: Decision, written: Written) -> Fate:
+        """What becomes of a message that could not be written, and was looked for since."""
+        match written:
+            case AlreadyLogged(task_id) if isinstance(decision, (Add, Reopen)):
+                return Place(
+                    object=decision.record_object if isinstance(decision, Add) else "Case",
+                    record_id=decision.record_id,
+                    number=decision.number,
+                    task_id=task_id or "",
+                )
+            case RecordKeyTaken():
+                return Later(RowLocked("a record with this key is just being made", code=KEY_TAKEN))
+            case ParentGone(_, problem):
+                return Later(Unavailable(problem.message, code=problem.code))
+            case NotTaken(what, problem) | LeaveOut(what, _, problem):
+                return self._refusal(decision, what, problem)
+            case CommentRefused(problem) | ReopenRefused(problem):
+                return Later(Unavailable(problem.message, code=problem.code))
+        raise AssertionError(f"{written} was refused")
+
+    def _refusal(self, decision: Decision, what: What, problem: Refused) -> Later | Refusal:
+        """A refusal stands unless it is the org's fault: then all messages wait for a person."""
+        from bridge.delivery import verdict
+
+        conversations = self._conversations
+        record = new_record(self._message, decision) if isinstance(decision, Create) else None
+        name = record.object if record and what == "record" else "Task"
+        may_create: bool | None = None
+        while True:
+            match verdict.no_right(problem, name, may_create):
+                case verdict.Undecided.ASK_RIGHTS:
+                    may_create = conversations.rights.may_create(
+                        name, self._calls, deadline=self._deadline
+                    )
+                case verdict.Wait(org_problem):
+                    return Later(org_problem)
+                case _:
+                    break
+        if record and what == "record":
+            assignment = conversations.settings.assignment(record.object)
+            context = verdict.Context(has_key=True, assignment=assignment)
+            if no_rule := verdict.no_rule(problem, [record], context):
+                return Later(no_rule.problem)
+        return Refusal(what, problem)
+
+
+def there(decision: Exists) -> Place | Deleted:
+    """Where a message is that is logged."""
+    if decision.deleted:
+        return Deleted()
+    task_id = decision.task_id or ""
+    if decision.object is None or decision.record_id is None:
+        return Place(object="Task", record_id=task_id, task_id=task_id)  # a person has moved it
+    return Place(
+        object=decision.object,
+        record_id=decision.record_id,
+        number=decision.number,
+        task_id=task_id,
+    )
+
+
+def done(decision: Add | Create | Reopen, written: Written) -> Place | None:
+    """Where the message is; None where it has to be looked for again."""
+    is_successor = isinstance(decision, Create) and decision.is_successor
+    match written:
+        case Logged():
+            opened: Literal["", "successor", "reopened"] = "reopened" if written.reopened else ""
+            return Place(
+                object=written.record_object,
+                record_id=written.record_id,
+                number=written.number,
+                task_id=written.task_id,
+                added=True,
+                created=written.created,
+                opened="successor" if written.created and is_successor else opened,
+                problems=written.problems,
+            )
+        case NotLogged():
+            # Its Task is there: somebody else has logged the message meanwhile.
+            logged = isinstance(written.problem, KeyTaken)
+            return Place(
+                object=written.record_object,
+                record_id=written.record_id,
+                number=written.number,
+                created=True,
+                opened="successor" if is_successor else "",
+                not_logged=None if logged else written.problem,
+            )
+    return None
+
+
+def find(
+    object_name: ObjectName,
+    key: str,
+    conversations: Conversations,
+    calls: Calls,
+    *,
+    deadline: Deadline,
+) -> Place | None:
+    """The record that a key leads to: of a conversation its open record, else its newest, else the
+    Contact that it became; of a message the record that has it. Raises Unavailable, NotSetUp."""
+    look = conversations.look(Wanted(key, key), calls, deadline=deadline)
+    found = record_of(look, object_name, conversations.rules)
+    if found is None or found.record_id is None or found.object is None:
+        return None
+    number = found.number
+    if found.object == "Case" and number is None:  # of a message's key the look shows no Case
+        cases = conversations.read_cases([found.record_id], calls, deadline=deadline)
+        case = cases[found.record_id]
+        number = case.number if case else None
+    return Place(
+        object=found.object,
+        record_id=found.record_id,
+        number=number,
+        task_id=found.task_id or "",
+    )

@@ -1,0 +1,246 @@
+"""What a caller is told, and what a deployer may choose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bridge.aws import AwsError
+from bridge.records import ObjectName, stored_key
+from sandbox.org import OrgServer
+
+from .conftest import Bundle
+from .test_timeline import C, bird, closed, only, tasks, texts
+
+# GET
+
+
+def test_a_key_of_a_message_a_record_or_a_conversation_leads_to_its_record(bundle: Bundle) -> None:
+    bundle.post(bird(1), "Case")
+    old = only(bundle, "Case")
+    closed(bundle, old["Id"], days=9)
+    bundle.post(bird(2), "Case")
+    (new,) = [case for case in bundle.org.records("Case") if case["Id"] != old["Id"]]
+    for key, case in (
+        ("message-1", old),
+        ("message-2", new),
+        ("Conversation-1", new),  # its open record
+        (C, new),  # the first record's key is the conversation's
+        (new["Bird_Key__c"], new),
+    ):
+        reply = bundle.get(key, "Case")
+        assert (reply.status, reply["outcome"]) == (200, "created")
+        assert reply.calls <= 2
+        assert (reply["id"], reply["number"]) == (case["Id"], case["CaseNumber"])
+    assert bundle.get("message-1", "Lead").status == 404
+    closed(bundle, new["Id"], days=1)
+    assert bundle.get("Conversation-1", "Case")["id"] == new["Id"]  # the newest
+
+
+def test_a_record_outside_conversations_is_found_as_well(bundle: Bundle) -> None:
+    bundle.post({"LastName": "x"}, headers={"idempotency-key": "Key/1"})
+    assert bundle.get("Key%2F1")["id"] == only(bundle, "Lead")["Id"]
+
+
+def test_after_a_conversion_a_message_s_key_leads_to_the_contact(bundle: Bundle) -> None:
+    bundle.post(bird(1))
+    done = bundle.org.convert(only(bundle, "Lead")["Id"])
+    bundle.post(bird(2))
+    reply = bundle.get("message-2")
+    assert (reply["object"], reply["id"]) == ("Contact", done.contact_id)
+
+
+def test_while_salesforce_cannot_be_asked_nothing_is_known(
+    bundle: Bundle, server: OrgServer
+) -> None:
+    with server.down():
+        reply = bundle.get("message-1")
+    assert (reply.status, reply["outcome"], reply["success"]) == (503, "unknown", False)
+
+
+# POST
+
+
+def test_what_nothing_could_store_has_failed(bundle: Bundle, server: OrgServer) -> None:
+    bundle.aws.broken[bundle.settings.outbox_url] = AwsError("UNREACHABLE", "down")
+    with server.down():
+        reply = bundle.post(bird(1))
+    assert (reply.status, reply["outcome"], reply["kept"]) == (503, "failed", False)
+    assert bundle.post("[").body["outcome"] == "failed"
+
+
+def test_a_message_that_could_not_be_queued_beside_its_record_has_failed(bundle: Bundle) -> None:
+    """The caller sends it again, and the record is found."""
+    bundle.org.add_validation_rule("Task", lambda task: True, "no", name="no_tasks")
+    bundle.aws.broken[bundle.settings.outbox_url] = AwsError("UNREACHABLE", "down")
+    assert (bundle.post(bird(1)).status, len(bundle.org.records("Lead"))) == (503, 1)
+    bundle.org.clear_rules()
+    reply = bundle.post(bird(1))
+    assert (reply["outcome"], reply["added"]) == ("exists", True)
+    assert texts(bundle, only(bundle, "Lead")["Id"]) == ["text 1"]
+
+
+WARNINGS: list[tuple[dict[str, Any], list[str]]] = [
+    ({"bird": {"channel": "sms", "messageId": "m", "text": "x"}}, []),
+    ({"LastName": "x", "Bird_Key__c": "k"}, []),
+    ({"LastName": "x"}, ["no message id"]),
+    ({"bird": {"channel": "sms", "text": "x"}}, ["no message id"]),
+    ({"bird": {"channel": "sms", "mesageId": "m"}}, ["bird.mesageId", "messageId", "no message"]),
+    ({"bird": {"channel": "whatsap", "messageId": "m"}}, ["channel is unknown", "whatsapp"]),
+    ({"bird": {"channel": "sms", "messageId": "m", "qqqqq": 1}}, ["bird.qqqqq is unknown."]),
+    (
+        {"bird": {"channel": "sms", "messageId": "{{id}}", "text": "{{text}}"}},
+        ["No variable of the body has a value"],
+    ),
+    (
+        {"bird": {"channel": "sms", "messageId": "c", "conversationId": "c", "text": "x"}},
+        ["message id is the conversation's"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "said"), WARNINGS)
+def test_what_looks_like_a_mistake_is_said(
+    bundle: Bundle, body: dict[str, Any], said: list[str]
+) -> None:
+    reply = bundle.post(body)
+    assert reply.status == 201
+    warnings = reply.body.get("warnings", "")
+    assert bool(warnings) is bool(said)
+    assert all(words in warnings for words in said), warnings
+
+
+# What a deployer may choose
+
+
+def test_a_case_may_get_a_status_and_comments_with_each_message(
+    deploy: Callable[..., Bundle],
+) -> None:
+    bundle = deploy(CASE_STATUS_ON_REPLY="Escalated", CASE_COMMENTS="on")
+    bundle.post(bird(1), "Case")
+    assert only(bundle, "Case")["Status"] == "New"
+    reply = bundle.post(bird(2, "é" * 3000), "Case")
+    bundle.queue(bird(3), "Case")
+    bundle.deliver()
+    assert reply.calls == 2
+    assert only(bundle, "Case")["Status"] == "Escalated"
+    first, second = sorted(bundle.org.records("CaseComment"), key=lambda one: one["CommentBody"])
+    assert len(first["CommentBody"].encode()) <= 4000 and "cut" in first["CommentBody"][-40:]
+    assert second["CommentBody"] == "2026-11-30 14:03:00 UTC\ntext 3"
+    assert not first["IsPublished"]
+    closed(bundle, only(bundle, "Case")["Id"], minutes=2)
+    bundle.post(bird(4, "thanks"), "Case")
+    assert only(bundle, "Case")["Status"] == "Closed"
+
+
+def test_an_agent_keeps_the_case(deploy: Callable[..., Bundle]) -> None:
+    bundle = deploy(CASE_STATUS_ON_REPLY="Working")
+    org = bundle.org
+    org.add_assignment_rule("Case", org.records("Group")[0]["Id"])
+    bundle.post(bird(1), "Case")
+    agent = next(u["Id"] for u in org.records("User") if u["FirstName"] == "Sam")
+    org.update("Case", only(bundle, "Case")["Id"], {"OwnerId": agent})
+    bundle.post(bird(2), "Case")
+    bundle.queue(bird(3), "Case")
+    bundle.deliver()
+    assert only(bundle, "Case")["OwnerId"] == agent
+    assert only(bundle, "Case")["Status"] == "Working"
+
+
+def test_cases_need_not_be_reopened(deploy: Callable[..., Bundle]) -> None:
+    bundle = deploy(REOPEN_DAYS="0")
+    bundle.post(bird(1), "Case")
+    closed(bundle, only(bundle, "Case")["Id"], hours=1)
+    assert bundle.post(bird(2), "Case")["outcome"] == "created"
+
+
+def test_another_key_field_is_no_matter_to_tasks(fresh: Callable[..., Bundle]) -> None:
+    bundle = fresh(EXTERNAL_ID_FIELD="Other_Key__c")
+    for name in ("Lead", "Case"):
+        bundle.org.add_field(
+            name, "Other_Key__c", external_id=True, unique=True, case_sensitive=True
+        )
+        bundle.org.show_field(name, "Other_Key__c", user="integration@bird.example")
+    bundle.post(bird(1))
+    bundle.queue(bird(2))
+    bundle.queue(bird(1), "Case")
+    bundle.deliver()
+    assert only(bundle, "Lead")["Other_Key__c"] == only(bundle, "Case")["Other_Key__c"] == C
+    assert only(bundle, "Lead").get("Bird_Key__c") is None
+    assert len(tasks(bundle)) == 3
+    assert bundle.get("message-2")["id"] == only(bundle, "Lead")["Id"]
+
+
+def test_without_a_key_field_no_message_is_of_a_conversation(deploy: Callable[..., Bundle]) -> None:
+    bundle = deploy(EXTERNAL_ID_FIELD="")
+    assert bundle.post(bird(1)).calls == 1
+    assert tasks(bundle) == []
+
+
+# What our side sent
+
+
+def sent_by_us(text: str = "On its way") -> dict[str, Any]:
+    """A webhook of the Conversations API, v1."""
+    return {
+        "type": "message.created",
+        "contact": {"id": "c-1", "displayName": "Anna"},
+        "conversation": {"id": "Conversation-1"},
+        "message": {
+            "id": f"sent {text}",
+            "conversationId": "Conversation-1",
+            "platform": "whatsapp",
+            "to": "+31612345678",
+            "from": "+31201234567",
+            "direction": "sent",
+            "type": "text",
+            "content": {"text": text},
+            "createdDatetime": "2026-11-30T15:00:00Z",
+        },
+    }
+
+
+@pytest.mark.parametrize("name", ["Lead", "Case"])
+def test_replies_are_logged_where_the_deployer_wants_it(
+    deploy: Callable[..., Bundle], name: ObjectName
+) -> None:
+    off = deploy()
+    off.post(bird(1), name)
+    assert off.post(sent_by_us(), None)["outcome"] == "ignored"
+
+    bundle = Bundle(off.org, off.url, off.token, {"LOG_REPLIES": "on", "CASE_COMMENTS": "on"})
+    before = only(bundle, name)
+    reply = bundle.post(sent_by_us(), None)
+    bundle.queue(sent_by_us("Later"), None)
+    bundle.deliver()
+    assert (reply["outcome"], reply["added"], reply["id"]) == ("exists", True, before["Id"])
+    assert tasks(bundle)[1]["Subject"] == "→ WhatsApp: Later"
+    assert only(bundle, name) == before  # nothing of the record is touched
+    assert bundle.org.records("CaseComment") == []
+    if name == "Case":
+        closed(bundle, before["Id"], days=9)
+        assert bundle.post(sent_by_us("Goodbye"), None)["id"] == before["Id"]
+        assert only(bundle, "Case")["Status"] == "Closed"
+
+
+@pytest.mark.parametrize("how", ["now", "later"])
+def test_a_reply_makes_no_record(deploy: Callable[..., Bundle], how: str) -> None:
+    bundle = deploy(LOG_REPLIES="on")
+    if how == "now":
+        reply = bundle.post(sent_by_us(), None)
+        assert (reply.status, reply["outcome"]) == (200, "ignored")
+    else:
+        bundle.queue(sent_by_us(), None)
+        bundle.deliver()
+    assert bundle.outbox == [] == bundle.rejected
+    assert bundle.org.records("Lead") == [] == bundle.org.records("Task")
+
+
+def test_a_flow_may_say_that_our_side_sent_it(deploy: Callable[..., Bundle]) -> None:
+    bundle = deploy(LOG_REPLIES="on")
+    bundle.post(bird(1))
+    assert bundle.post(bird(2, "we wrote", direction="outgoing"))["added"] is True
+    assert tasks(bundle)[1]["Subject"] == "→ WhatsApp: we wrote"
+    assert stored_key("Conversation-1") == C

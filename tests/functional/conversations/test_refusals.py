@@ -1,0 +1,353 @@
+"""What Salesforce refuses, what needs a person, and what waits: no message is lost or doubled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bridge.delivery.timelines import VISIBLE_AFTER_SECONDS
+from bridge.records import ObjectName, stored_key
+from sandbox.org import Org, sample
+
+from .conftest import Bundle
+from .test_timeline import C, bird, closed, only, tasks, texts
+
+
+def refuse_tasks(org: Org, *, text: str = "") -> None:
+    """The org has a validation rule against Tasks, or against those with this text."""
+    org.add_validation_rule(
+        "Task", lambda task: text in (task.get("Description") or ""), "no tasks", name="no_tasks"
+    )
+
+
+# The Task
+
+
+def test_a_task_refused_beside_a_made_record_is_logged_later(bundle: Bundle) -> None:
+    refuse_tasks(bundle.org)
+    reply = bundle.post(bird(1))
+    assert (reply.status, reply["outcome"], reply["id"]) == (
+        201,
+        "created",
+        only(bundle, "Lead")["Id"],
+    )
+    assert len(bundle.outbox) == 1 and bundle.rejected == []
+    bundle.org.clear_rules()
+    bundle.deliver()
+    assert bundle.outbox == []
+    assert texts(bundle, reply["id"]) == ["text 1"]
+
+
+def test_a_task_that_stays_refused_goes_to_rejected_as_a_message(bundle: Bundle) -> None:
+    bundle.queue(bird(1))
+    bundle.queue(bird(2, "bad word"))
+    refuse_tasks(bundle.org, text="bad word")
+    bundle.deliver()
+    (refused,) = bundle.rejected
+    assert (refused.refused_what, refused.key) == ("message", "message-2")
+    assert refused.reason and refused.reason["code"] == "FIELD_CUSTOM_VALIDATION_EXCEPTION"
+    assert texts(bundle, only(bundle, "Lead")["Id"]) == ["text 1"]
+
+
+def test_a_message_whose_task_is_refused_is_kept(bundle: Bundle) -> None:
+    bundle.post(bird(1))
+    refuse_tasks(bundle.org)
+    reply = bundle.post(bird(2))
+    assert (reply.status, reply["outcome"], reply["kept"]) == (422, "rejected", True)
+    assert reply.calls <= 4
+    (refused,) = bundle.rejected
+    assert refused.refused_what == "message"
+
+
+@pytest.mark.parametrize("refused", ["message", "record"])
+def test_a_replayed_message_opens_nothing_and_a_replayed_record_may(
+    bundle: Bundle, refused: str
+) -> None:
+    bundle.post(bird(1), "Case")
+    case_id = only(bundle, "Case")["Id"]
+    if refused == "message":
+        refuse_tasks(bundle.org)
+    else:
+        closed(bundle, case_id, days=9)
+        bundle.org.add_validation_rule("Case", lambda case: True, "no", name="no_cases")
+    assert bundle.post(bird(2), "Case").status == 422
+    bundle.org.clear_rules()
+    closed(bundle, case_id, days=9)
+    bundle.replay()
+    bundle.deliver()
+    assert bundle.outbox == [] == bundle.rejected
+    assert (bundle.org.get("Case", case_id) or {})["Status"] == "Closed"
+    assert len(bundle.org.records("Case")) == (1 if refused == "message" else 2)
+    assert len(tasks(bundle)) == 2
+
+
+def test_a_replayed_message_that_has_nowhere_to_go_is_kept(bundle: Bundle) -> None:
+    bundle.post(bird(1))
+    lead_id = only(bundle, "Lead")["Id"]
+    refuse_tasks(bundle.org)
+    assert bundle.post(bird(2)).status == 422
+    bundle.org.clear_rules()
+    bundle.org.delete("Contact", bundle.org.convert(lead_id).contact_id)
+    bundle.replay()
+    bundle.deliver()
+    (kept,) = bundle.rejected
+    assert (kept.reason or {})["code"] == "NO_RECORD"
+    assert kept.refused_what == "message"
+    assert len(bundle.org.records("Lead")) == 1
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_a_predecessor_that_is_deleted_meanwhile_costs_no_message(
+    bundle: Bundle, later: bool
+) -> None:
+    bundle.post(bird(1), "Case")
+    case_id = only(bundle, "Case")["Id"]
+    closed(bundle, case_id, days=9)
+    if later:
+        bundle.queue(bird(2), "Case")
+    bundle.http.before[len(bundle.http.calls) + 2] = lambda: bundle.org.delete("Case", case_id)
+    if later:
+        bundle.deliver()
+    else:
+        assert bundle.post(bird(2), "Case")["outcome"] == "created"
+    assert bundle.outbox == [] == bundle.rejected
+    assert texts(bundle, only(bundle, "Case")["Id"]) == ["text 2"]
+
+
+def test_a_derived_field_of_a_task_costs_no_message(bundle: Bundle) -> None:
+    bundle.post(bird(1))
+    bundle.org.change_field("Task", "Status", restricted=True, values=("Not Started", "Done"))
+    try:
+        reply = bundle.post(bird(2))
+        bundle.queue(bird(3))
+        bundle.deliver()
+    finally:
+        bundle.org.change_field("Task", "Status", restricted=False)
+    assert (reply["added"], reply.calls) == (True, 3)
+    assert len(texts(bundle, only(bundle, "Lead")["Id"])) == 3
+
+
+# The record
+
+
+def test_a_refused_record_is_kept_as_one(bundle: Bundle) -> None:
+    bundle.org.add_validation_rule("Lead", lambda lead: True, "no", name="no_leads")
+    reply = bundle.post(bird(1))
+    assert (reply.status, reply["outcome"], reply["kept"]) == (422, "rejected", True)
+    assert reply.calls <= 4
+    (refused,) = bundle.rejected
+    assert (refused.refused_what, refused.object_name) == ("record", "Lead")
+
+
+def test_after_a_refused_record_one_more_message_tries(bundle: Bundle) -> None:
+    bundle.org.add_validation_rule(
+        "Lead", lambda lead: "bad" in (lead.get("Description") or ""), "no", name="no_bad_leads"
+    )
+    for number, text in enumerate(("bad", "good", "bad too"), 1):
+        bundle.queue(bird(number, text))
+    bundle.deliver()
+    assert [one.key for one in bundle.rejected] == ["message-1"]
+    assert texts(bundle, only(bundle, "Lead")["Id"]) == ["good", "bad too"]
+    assert bundle.outbox == []
+
+
+def test_after_two_refused_records_the_other_messages_wait(bundle: Bundle) -> None:
+    bundle.org.add_validation_rule("Lead", lambda lead: True, "no", name="no_leads")
+    for number in range(1, 5):
+        bundle.queue(bird(number))
+    bundle.deliver()
+    assert [one.key for one in bundle.rejected] == ["message-1", "message-2"]
+    assert len(bundle.outbox) == 2
+
+
+def test_a_field_of_ours_that_the_org_refuses_costs_no_record(bundle: Bundle) -> None:
+    bundle.org.change_field("Lead", "LeadSource", restricted=True)
+    try:
+        reply = bundle.post(bird(1))
+        bundle.queue(bird(1, conversationId="other", messageId="other"))
+        bundle.deliver()
+    finally:
+        bundle.org.change_field("Lead", "LeadSource", restricted=False)
+    assert (reply.status, reply.calls) == (201, 3)
+    assert len(bundle.org.records("Lead")) == len(tasks(bundle)) == 2
+
+
+# What needs a person
+
+
+def test_without_the_right_to_tasks_messages_wait(fresh: Callable[..., Bundle]) -> None:
+    bundle = fresh()
+    bundle.post(bird(1))
+    (set_id,) = [s["Id"] for s in bundle.org.records("PermissionSet") if s["Name"] == "Bird_Bridge"]
+    bundle.org.update("PermissionSet", set_id, {"PermissionsEditTask": False})
+    reply = bundle.post(bird(2))
+    assert (reply.status, reply["outcome"]) == (202, "queued")
+    assert "Edit Tasks" in reply["message"]
+    bundle.deliver()
+    assert len(bundle.outbox) == 1 and bundle.rejected == []
+    bundle.org.update("PermissionSet", set_id, {"PermissionsEditTask": True})
+    bundle = Bundle(bundle.org, bundle.url, bundle.token, aws=bundle.aws)  # rights are remembered
+    bundle.deliver()
+    assert len(texts(bundle, only(bundle, "Lead")["Id"])) == 2
+
+
+@pytest.mark.parametrize(
+    ("object_name", "field"),
+    [
+        ("Lead", "Bird_Conversation__c"),
+        ("Case", "Bird_Last_Message__c"),
+        ("Activity", "Bird_Key__c"),
+        ("Activity", "Bird_Conversation__c"),
+    ],
+)
+@pytest.mark.parametrize("edit", [None, False])
+def test_a_field_that_is_missing_keeps_every_message(
+    fresh: Callable[..., Bundle], object_name: str, field: str, edit: bool | None
+) -> None:
+    bundle = fresh()
+    bundle.org.hide_field(object_name, field, user=sample.INTEGRATION_USER)
+    if edit is False:
+        bundle.org.show_field(object_name, field, user=sample.INTEGRATION_USER, edit=False)
+    name: ObjectName = "Case" if object_name == "Case" else "Lead"
+    reply = bundle.post(bird(1), name)
+    if reply.status == 201:  # the record was made, and its Task waits
+        assert object_name == "Activity" and edit is False
+    else:
+        assert (reply.status, reply["outcome"]) == (202, "queued")
+        assert field in reply["message"]
+    assert len(bundle.outbox) == 1
+    bundle.deliver()
+    assert len(bundle.outbox) == 1 and bundle.rejected == []
+    bundle.org.show_field(object_name, field, user=sample.INTEGRATION_USER)
+    bundle.deliver()
+    assert bundle.outbox == [] == bundle.rejected
+    assert len(texts(bundle, only(bundle, name)["Id"])) == 1
+
+
+def test_a_record_that_cannot_be_seen_needs_a_person(
+    fresh: Callable[..., Bundle], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = fresh()
+    org = bundle.org
+    org.settings.put(private=["Lead"])
+    org.set_object_rights("Lead", "Create", "Read", "Edit", user=sample.INTEGRATION_USER)
+    owner = next(u["Id"] for u in org.records("User") if u["Username"] == sample.SALES_USER)
+    org.add_assignment_rule("Lead", owner)
+    bundle.post(bird(1))
+    reply = bundle.post(bird(2))
+    assert (reply.status, reply["outcome"]) == (202, "queued")
+    assert reply.calls <= 4
+    assert '"NotSetUp"' not in capsys.readouterr().out
+    bundle.deliver(age=VISIBLE_AFTER_SECONDS + 1)
+    assert '"NotSetUp"' in capsys.readouterr().out
+    assert bundle.rejected == []
+    rights = ("Create", "Read", "Edit", "ViewAllRecords")
+    org.set_object_rights("Lead", *rights, user=sample.INTEGRATION_USER)
+    bundle.deliver()
+    assert bundle.outbox == []
+    assert len(texts(bundle, only(bundle, "Lead")["Id"])) == 2
+
+
+def test_an_org_without_record_types_is_looked_at_twice_once(
+    fresh: Callable[..., Bundle],
+) -> None:
+    bundle = fresh()
+    bundle.org.remove_field("Case", "RecordTypeId")
+    assert [bundle.post(bird(number), "Case").calls for number in (1, 2)] == [3, 2]
+    bundle.queue(bird(3), "Case")
+    assert bundle.deliver() <= 6
+    assert len(texts(bundle, only(bundle, "Case")["Id"])) == 3
+
+
+# What waits
+
+
+@pytest.mark.parametrize("call", [1, 2])
+@pytest.mark.parametrize("reset", ["before", "after"])
+def test_a_lost_response_doubles_nothing(bundle: Bundle, call: int, reset: str) -> None:
+    bundle.post(bird(1))
+    bundle.org.trouble.add(area="rest", method="POST", reset=reset, skip=call - 1, times=1)
+    reply = bundle.post(bird(2))
+    assert reply["outcome"] in ("queued", "exists")
+    bundle.org.trouble.clear()
+    assert bundle.post(bird(2))["outcome"] == "exists"
+    bundle.deliver()
+    assert bundle.outbox == [] == bundle.rejected
+    assert texts(bundle, only(bundle, "Lead")["Id"]) == ["text 1", "text 2"]
+
+
+def test_no_write_is_begun_with_little_time_left(deploy: Callable[..., Bundle]) -> None:
+    bundle = deploy(RESPONSE_BUDGET_SECONDS="2")
+    bundle.org.trouble.add(area="rest", method="POST", latency_before=0.8, times=1)
+    reply = bundle.post(bird(1))
+    assert reply["outcome"] == "queued" and "NO_TIME" in reply["message"]
+    assert reply.calls == 1
+    assert bundle.org.records("Lead") == []
+
+
+def test_an_envelope_of_another_version_goes_back_to_the_queue(bundle: Bundle) -> None:
+    bundle.outbox.append('{"v": 3, "kind": "message", "object": "Lead"}')
+    bundle.deliver(age=8 * 24 * 3600)
+    assert len(bundle.outbox) == 1 and bundle.rejected == []
+
+
+# Many
+
+
+@pytest.mark.parametrize("shape", ["one each", "many each", "new ones"])
+def test_a_backlog_costs_a_call_for_every_33_messages(bundle: Bundle, shape: str) -> None:
+    for number in range(200):
+        c = number if shape == "one each" else number % 40
+        if shape != "new ones" and number == c:
+            bundle.queue(bird(0, conversationId=f"c-{c}", messageId=f"first-{c}"))
+    bundle.deliver()
+    assert bundle.outbox == []
+    for number in range(200):
+        c = number if shape == "one each" else number % 40
+        bundle.queue(
+            bird(number % 60, f"{number}", conversationId=f"c-{c}", messageId=f"m-{number}"),
+            ("Lead", None)[number % 2],
+        )
+    assert bundle.deliver() <= 6
+    assert bundle.outbox == [] == bundle.rejected
+    assert len(bundle.org.records("Lead")) == (200 if shape == "one each" else 40)
+    assert len([task for task in tasks(bundle) if "first" not in task["Bird_Key__c"]]) >= 200
+    for lead in bundle.org.records("Lead"):
+        times = [t["Description"][:19] for t in tasks(bundle) if t["WhoId"] == lead["Id"]]
+        assert lead["Bird_Last_Message__c"][:19] == max(times).replace(" ", "T")
+
+
+def test_messages_are_decided_in_the_order_of_their_times(bundle: Bundle) -> None:
+    for number in (3, 1, 2):
+        bundle.queue(bird(number, f"text {number}"))
+    bundle.deliver()
+    lead = only(bundle, "Lead")
+    assert lead["Description"] == "text 1"
+    assert lead["Bird_Last_Message__c"] == "2026-11-30T14:03:00.000+0000"
+
+
+def test_one_batch_may_hold_everything(bundle: Bundle) -> None:
+    """Conversations to convert, to reopen and to open, beside records outside conversations."""
+
+    def some(name: str, number: int, **more: Any) -> dict[str, Any]:
+        return bird(number, conversationId=name, messageId=f"{name}-{number}", **more)
+
+    bundle.post(some("converted", 1))
+    bundle.org.convert(only(bundle, "Lead")["Id"])
+    bundle.post(some("closed", 1), "Case")
+    closed(bundle, only(bundle, "Case")["Id"], days=1)
+    for number in (2, 3):
+        bundle.queue(some("converted", number))
+        bundle.queue(some("closed", number), "Case")
+        bundle.queue(some("new", number), None)
+        bundle.queue({"LastName": f"outside {number}"})
+    bundle.deliver()
+    assert bundle.outbox == [] == bundle.rejected
+    assert len(tasks(bundle)) == 2 + 6
+    assert only(bundle, "Case")["Status"] == "New"
+    by_conversation = [task["Bird_Conversation__c"] for task in tasks(bundle)]
+    assert by_conversation.count("converted") == by_conversation.count("closed") == 3
+    assert len(bundle.org.records("Lead")) == 1 + 1 + 2
+    assert stored_key("Conversation-1") == C

@@ -1,0 +1,35 @@
+"""Random stories of messages, people and trouble; hypothesis shortens one that goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import hypothesis
+import pytest
+
+from tests.slow.chaos.conftest import LONG
+from tests.slow.chaos.conversation_machine import COUNTS, ConversationStory, Event, stories
+
+
+@pytest.mark.timeout(3600 if LONG else 240)
+def test_in_no_story_a_message_is_lost_or_logged_twice_or_elsewhere(
+    seed: int, sized: Callable[[int, int], int], in_process: None
+) -> None:
+    COUNTS.clear()
+    settings = hypothesis.settings(
+        max_examples=sized(120, 5_000),
+        deadline=None,
+        report_multiple_bugs=False,
+        suppress_health_check=list(hypothesis.HealthCheck),
+        print_blob=True,
+    )
+
+    @settings
+    @hypothesis.seed(seed)
+    @hypothesis.given(stories)
+    def test(happens: list[Event]) -> None:
+        ConversationStory().run(happens)
+
+    test()
+    # All that can happen has happened.
+    assert COUNTS["stories"] and COUNTS["meanwhile"] and COUNTS["successors"] and COUNTS["kills"]

@@ -1,0 +1,140 @@
+"""A message as a person reads it on a record's timeline."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.conversations.message import (
+    COMMENT_BYTES,
+    CUT_MARK,
+    DESCRIPTION_LENGTH,
+    Message,
+    as_comment,
+    as_salesforce_time,
+    shortened,
+)
+
+SENT = datetime(2026, 11, 30, 14, 3, 7, 123_456, tzinfo=UTC)
+HEAD = "2026-11-30 14:03:07 UTC"
+
+
+def message(**fields: Any) -> Message:
+    values: dict[str, Any] = {
+        "conversation": "c-1",
+        "key": "m-1",
+        "requested": None,
+        "channel_object": "Case",
+        "sent_at": SENT,
+        "task": {"Subject": "WhatsApp: my parcel is broken", "Description": "my parcel is broken"},
+    }
+    return Message(**(values | fields))
+
+
+def units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
+
+
+def test_the_first_line_is_the_message_s_time_in_utc() -> None:
+    assert message().description(with_fields=True) == f"{HEAD}\nmy parcel is broken"
+    local = SENT.astimezone(timezone(timedelta(hours=5, minutes=30)))
+    assert message(sent_at=local, task={}).description(with_fields=True) == HEAD
+
+
+def test_fields_that_a_record_does_not_get_are_lines_of_the_task() -> None:
+    found = message(fields={"Rating": "Hot", "Vip__c": True, "Account": {"Number__c": "ä7"}})
+    assert found.description(with_fields=True) == (
+        f'{HEAD}\nmy parcel is broken\n\nRating: Hot\nVip__c: true\nAccount: {{"Number__c": "ä7"}}'
+    )
+    assert list(found.not_written) == ["Rating", "Vip__c", "Account"]
+    assert found.description(with_fields=False) == f"{HEAD}\nmy parcel is broken"
+
+
+def test_without_a_text_the_lines_follow_the_time() -> None:
+    found = message(fields={"Rating": "Hot"}, task={"Subject": "WhatsApp"})
+    assert found.description(with_fields=True) == f"{HEAD}\nRating: Hot"
+
+
+def test_what_the_task_says_anyway_is_not_said_twice() -> None:
+    fields = {
+        "Description": "my parcel is broken",
+        "Subject": "WhatsApp: my parcel is broken",
+        "Priority": "High",
+    }
+    assert message(fields=fields).not_written == {"Priority": "High"}
+
+
+def test_a_flow_that_sends_its_own_description_is_not_mute() -> None:
+    found = message(fields={"description": "from the flow"}, task={"Subject": "WhatsApp"})
+    assert found.description(with_fields=True) == f"{HEAD}\nfrom the flow"
+    assert found.description(with_fields=False) == f"{HEAD}\nfrom the flow"
+
+
+def test_a_text_that_does_not_fit_ends_in_the_mark_of_a_cut() -> None:
+    text = message(task={"Description": "x" * 40_000}).description(with_fields=True)
+    assert units(text) <= DESCRIPTION_LENGTH
+    assert text.endswith(CUT_MARK)
+    assert units(text) > DESCRIPTION_LENGTH - 10
+
+
+def test_a_long_text_leaves_room_for_the_lines() -> None:
+    found = message(task={"Description": "x" * 40_000}, fields={"Rating": "Hot"})
+    text = found.description(with_fields=True)
+    assert units(text) <= DESCRIPTION_LENGTH
+    assert text.endswith(f"{CUT_MARK}\n\nRating: Hot")
+
+
+@given(st.text(max_size=20), st.integers(0, 40_000), st.text(max_size=20), st.integers(0, 40_000))
+def test_text_and_lines_fit_whatever_their_length(
+    text: str, text_times: int, value: str, value_times: int
+) -> None:
+    text, value = (text * text_times)[:70_000], (value * value_times)[:70_000]
+    found = message(task={"Description": text}, fields={"Notes__c": value})
+    description = found.description(with_fields=True)
+    assert units(description) <= DESCRIPTION_LENGTH
+    assert description.startswith(HEAD)
+    if units(text) < DESCRIPTION_LENGTH // 3:
+        assert text in description
+
+
+@pytest.mark.parametrize(("text", "length"), [("abc", 3), ("😀" * 20, 40)])
+def test_a_text_that_fits_is_whole(text: str, length: int) -> None:
+    assert shortened(text, length) == text
+
+
+def test_no_character_is_halved() -> None:
+    assert shortened("😀" * 30, 41) == "😀" * 8 + CUT_MARK
+
+
+def test_the_subject_fits() -> None:
+    assert units(message(task={"Subject": "😀" * 200}).subject()) == 254
+    assert message(task={}).subject() == ""
+
+
+def test_a_comment_is_measured_in_bytes() -> None:
+    assert as_comment("ä" * 2_000) == "ä" * 2_000
+    cut = as_comment("ä" * 2_001)
+    assert cut.endswith("ä" + CUT_MARK)
+    assert COMMENT_BYTES - 2 < len(cut.encode()) <= COMMENT_BYTES
+
+
+@given(st.text(st.characters(), max_size=30), st.integers(1, 3_000))
+def test_every_comment_fits(text: str, times: int) -> None:
+    assert len(as_comment(text * times).encode()) <= COMMENT_BYTES
+
+
+def test_a_moment_as_salesforce_reads_it() -> None:
+    assert as_salesforce_time(SENT) == "2026-11-30T14:03:07.123Z"
+
+
+def test_what_the_caller_gives_counts_more_than_what_the_channel_fills() -> None:
+    found = message(
+        fields={"origin": "Shop"}, derived={"Case": {"Origin": "WhatsApp", "Subject": "Hi"}}
+    ).record("Case", "k-1")
+    assert found.fields == {"origin": "Shop", "Subject": "Hi"}
+    assert found.derived == {"Subject"}
+    assert (found.object, found.key, found.channel) == ("Case", "k-1", "unknown")

@@ -1,0 +1,574 @@
+"""The look: which queries are sent, and what is read from their responses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.conversations.decide import CaseRow, Home, LeadRow, Look, SeenTask
+from bridge.conversations.keys import task_key
+from bridge.conversations.look import (
+    KINDS,
+    LONGEST_URL,
+    MERGED,
+    MOST_ROWS,
+    NOT_SET_UP,
+    Fields,
+    Wanted,
+    batch_parts,
+    case_parts,
+    lacks_record_types,
+    look_parts,
+    read_batch,
+    read_cases,
+    read_look,
+)
+from bridge.errors import (
+    KeyFieldMissing,
+    LimitExceeded,
+    OrgNotReady,
+    SalesforceProblem,
+    SessionRefused,
+    Unavailable,
+)
+from bridge.salesforce.composite import Part, PartResponse, composite, read_composite
+
+BASE = "/services/data/v68.0"
+FIELDS = Fields(record_key="Bird_Key__c")
+C, M = "conversation-1", "message-1"
+WANTED = Wanted(C, M)
+LEAD, CASE, CONTACT = "00Q000000000001AAA", "500000000000001AAA", "003000000000001AAA"
+TASK = "00T000000000001EAA"
+CREATED = "2026-11-30T14:03:07.000+0000"
+MOMENT = datetime(2026, 11, 30, 14, 3, 7, tzinfo=UTC)
+
+
+def soql(part: Part) -> str:
+    """The query of a part, as Salesforce reads it."""
+    path = "".join(map(str, part.path))
+    assert path.startswith("/queryAll?q=")
+    return unquote(path.removeprefix("/queryAll?q="))
+
+
+def rows(*records: dict[str, Any], done: bool = True) -> PartResponse:
+    """A query's response as Salesforce writes it."""
+    attributes = {"type": "Task", "url": f"{BASE}/sobjects/Task/x"}
+    body = {
+        "totalSize": len(records),
+        "done": done,
+        "records": [{"attributes": attributes, **record} for record in records],
+    }
+    return PartResponse(200, body)
+
+
+def failure(code: str, message: str = "", *, status: int = 400) -> PartResponse:
+    return PartResponse(status, [{"errorCode": code, "message": message or code}])
+
+
+NO_REFERENCE = PartResponse(
+    400, [{"errorCode": "PROCESSING_HALTED", "message": "Invalid reference specified."}]
+)
+"""What a composite answers to a part whose reference leads nowhere."""
+
+
+def lead(**fields: Any) -> dict[str, Any]:
+    return {
+        "Bird_Key__c": C,
+        "Id": LEAD,
+        "Bird_Conversation__c": C,
+        "Bird_Last_Message__c": CREATED,
+        "Status": "Open - Not Contacted",
+        "IsConverted": False,
+        "ConvertedContactId": None,
+        "IsDeleted": False,
+        "CreatedDate": CREATED,
+        **fields,
+    }
+
+
+def case(**fields: Any) -> dict[str, Any]:
+    return {
+        "Bird_Key__c": C,
+        "Id": CASE,
+        "Bird_Conversation__c": C,
+        "Bird_Last_Message__c": None,
+        "Status": "New",
+        "IsClosed": False,
+        "ClosedDate": None,
+        "CaseNumber": "00001026",
+        "ContactId": None,
+        "AccountId": None,
+        "IsDeleted": False,
+        "CreatedDate": CREATED,
+        "RecordTypeId": None,
+        **fields,
+    }
+
+
+def task(**fields: Any) -> dict[str, Any]:
+    return {
+        "Id": TASK,
+        "Bird_Conversation__c": C,
+        "WhoId": None,
+        "WhatId": None,
+        "IsClosed": True,
+        "CreatedDate": CREATED,
+        **fields,
+    }
+
+
+def responses(**parts: PartResponse) -> dict[str, PartResponse]:
+    """A look's responses: of what is not named there is nothing."""
+    nothing: dict[str, PartResponse] = {kind: rows() for kind in KINDS}
+    return {**nothing, MERGED: NO_REFERENCE, **parts}
+
+
+def look(**found: Any) -> Look:
+    return Look(conversation=C, message=M, **found)
+
+
+# One message
+
+
+def test_a_look_is_one_composite_of_five_queries_and_a_case_by_reference() -> None:
+    body = composite(look_parts(WANTED, FIELDS), base=BASE)
+    assert body["allOrNone"] is False
+    assert body["collateSubrequests"] is False
+    urls = {part["referenceId"]: part["url"] for part in body["compositeRequest"]}
+    assert list(urls) == [*KINDS, MERGED]
+    assert {part["method"] for part in body["compositeRequest"]} == {"GET"}
+    assert sum(url.startswith(f"{BASE}/queryAll?q=") for url in urls.values()) == 5
+    assert urls[MERGED].startswith(f"{BASE}/sobjects/Case/@{{case_home.records[0].WhatId}}?fields=")
+    assert json.loads(json.dumps(body)) == body
+
+
+def test_the_queries_of_one_message() -> None:
+    keys = [task_key("Lead", M), task_key("Case", M)]
+    newest = "ORDER BY CreatedDate DESC LIMIT"
+    own = f"Bird_Conversation__c = '{C}' AND Bird_Key__c != null"
+    assert [soql(part) for part in look_parts(WANTED, FIELDS)[:5]] == [
+        "SELECT Id,Bird_Key__c,WhoId,WhatId,IsDeleted FROM Task "
+        f"WHERE Bird_Key__c IN ('{keys[0]}','{keys[1]}')",
+        "SELECT Bird_Key__c,Id,Bird_Conversation__c,Bird_Last_Message__c,Status,IsConverted,"
+        f"ConvertedContactId,IsDeleted,CreatedDate FROM Lead WHERE ({own}) "
+        f"OR Bird_Key__c IN ('{C}','{M}') {newest} 20",
+        "SELECT Bird_Key__c,Id,Bird_Conversation__c,Bird_Last_Message__c,Status,IsClosed,"
+        "ClosedDate,CaseNumber,ContactId,AccountId,IsDeleted,CreatedDate,RecordTypeId FROM Case "
+        f"WHERE ({own}) OR Bird_Key__c IN ('{C}','{M}') {newest} 20",
+        "SELECT Id,Bird_Conversation__c,WhoId,WhatId,IsClosed,CreatedDate FROM Task "
+        f"WHERE {own} AND WhoId != null AND IsDeleted = false {newest} 10",
+        "SELECT Id,Bird_Conversation__c,WhoId,WhatId,IsClosed,CreatedDate FROM Task "
+        f"WHERE {own} AND What.Type = 'Case' AND IsDeleted = false {newest} 10",
+    ]
+
+
+def test_a_record_s_key_has_the_deployer_s_field_and_a_task_s_never() -> None:
+    queries = [soql(part) for part in look_parts(WANTED, Fields(record_key="Other__c"))[:5]]
+    assert "Bird_Key__c" not in queries[1] + queries[2]
+    assert "Other__c != null" in queries[1]
+    assert "Other__c" not in queries[0] + queries[3] + queries[4]
+
+
+def test_no_key_can_end_its_literal() -> None:
+    parts = look_parts(Wanted("c'1\\", "m' OR Id != ''"), FIELDS)
+    assert "Bird_Conversation__c = 'c\\'1\\\\'" in soql(parts[1])
+    assert "'m\\' OR Id != \\'\\''" in soql(parts[1])
+
+
+def test_nothing_is_found_of_a_new_conversation() -> None:
+    assert read_look(WANTED, FIELDS, responses()) == look()
+
+
+def test_everything_that_is_found() -> None:
+    found = read_look(
+        WANTED,
+        FIELDS,
+        responses(
+            seen=rows(
+                {
+                    "Id": TASK[:15],
+                    "Bird_Key__c": task_key("Lead", M),
+                    "WhoId": LEAD,
+                    "WhatId": None,
+                    "IsDeleted": False,
+                }
+            ),
+            leads=rows(lead(IsConverted=True, ConvertedContactId=CONTACT[:15])),
+            cases=rows(
+                case(
+                    IsClosed=True,
+                    ClosedDate="2026-11-30T14:03:07.000Z",
+                    ContactId=CONTACT,
+                    AccountId="001000000000001AAA",
+                    RecordTypeId="012000000000001AAA",
+                )
+            ),
+            lead_home=rows(task(WhoId=CONTACT, WhatId="006000000000001AAA", IsClosed=False)),
+            case_home=rows(task(WhatId=CASE)),
+        ),
+    )
+    assert found == look(
+        seen=(SeenTask(id=TASK, key=task_key("Lead", M), who_id=LEAD),),
+        leads=(
+            LeadRow(
+                id=LEAD,
+                key=C,
+                conversation=C,
+                created=MOMENT,
+                status="Open - Not Contacted",
+                converted=True,
+                contact_id=CONTACT,
+                last_message=MOMENT,
+            ),
+        ),
+        cases=(
+            CaseRow(
+                id=CASE,
+                key=C,
+                conversation=C,
+                created=MOMENT,
+                status="New",
+                closed=True,
+                closed_at=MOMENT,
+                number="00001026",
+                contact_id=CONTACT,
+                account_id="001000000000001AAA",
+                record_type_id="012000000000001AAA",
+            ),
+        ),
+        lead_home=Home(
+            task_id=TASK,
+            created=MOMENT,
+            who_id=CONTACT,
+            what_id="006000000000001AAA",
+            closed=False,
+        ),
+        case_home=Home(task_id=TASK, created=MOMENT, what_id=CASE),
+    )
+
+
+def test_names_are_read_without_case() -> None:
+    row = {name.upper(): value for name, value in lead().items()}
+    found = read_look(WANTED, FIELDS, responses(leads=rows(row)))
+    assert found.leads[0].key == C
+
+
+def test_rows_come_newest_first_and_each_once() -> None:
+    old, new = "00Q000000000008AAA", "00Q000000000002AAA"
+    found = read_look(
+        WANTED,
+        FIELDS,
+        responses(
+            leads=rows(
+                lead(Id=old, CreatedDate="2026-11-01T00:00:00.000+0000", Bird_Key__c=M),
+                lead(),
+                lead(Id=new, Bird_Key__c="k-2"),
+            )
+        ),
+    )
+    assert [row.id for row in found.leads] == [new, LEAD, old]
+
+
+def test_of_the_tasks_of_one_second_the_one_with_the_highest_id_is_the_newest() -> None:
+    later = "00T000000000002AAA"
+    found = read_look(
+        WANTED,
+        FIELDS,
+        responses(lead_home=rows(task(WhoId=LEAD), task(Id=later, WhoId=CONTACT))),
+    )
+    assert found.lead_home and (found.lead_home.task_id, found.lead_home.who_id) == (later, CONTACT)
+
+
+@pytest.mark.parametrize(
+    "not_there",
+    [{"WhatId": "006000000000001AAA"}, {"WhatId": CASE, "IsDeleted": True}, {"WhatId": None}],
+)
+def test_a_task_that_is_deleted_or_on_something_else_is_no_home(not_there: dict[str, Any]) -> None:
+    found = read_look(WANTED, FIELDS, responses(case_home=rows(task(**not_there))))
+    assert found.case_home is None
+
+
+# The Case of a merge
+
+ELSEWHERE = "500000000000009AAA"
+
+
+def merged(response: PartResponse) -> Look:
+    return read_look(
+        WANTED,
+        FIELDS,
+        responses(case_home=rows(task(WhatId=ELSEWHERE)), merged_case=response),
+    )
+
+
+def test_the_case_that_the_newest_task_is_on_is_read_with_it() -> None:
+    found = merged(PartResponse(200, case(Id=ELSEWHERE, Bird_Conversation__c=None)))
+    row = found.homes[ELSEWHERE]
+    assert row and (row.id, row.conversation, row.number) == (ELSEWHERE, "", "00001026")
+
+
+def test_a_case_of_the_conversation_is_not_looked_at_twice() -> None:
+    found = read_look(
+        WANTED,
+        FIELDS,
+        responses(
+            cases=rows(case()),
+            case_home=rows(task(WhatId=CASE)),
+            merged_case=failure("UNKNOWN_EXCEPTION", status=500),
+        ),
+    )
+    assert found.homes == {}
+
+
+@pytest.mark.parametrize("code", ["NOT_FOUND", "ENTITY_IS_DELETED"])
+def test_a_merged_case_may_be_out_of_sight(code: str) -> None:
+    assert merged(failure(code, status=404)).homes == {ELSEWHERE: None}
+
+
+def test_it_stays_open_which_case_it_was_where_another_was_read_or_none() -> None:
+    assert merged(PartResponse(200, case())).homes == {}
+    assert merged(NO_REFERENCE).homes == {}
+
+
+def test_trouble_with_it_is_no_ground_for_a_decision() -> None:
+    with pytest.raises(Unavailable):
+        merged(failure("UNKNOWN_EXCEPTION", status=500))
+
+
+# What fails
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("response", "problem"),
+    [
+        (failure("REQUEST_LIMIT_EXCEEDED", status=403), LimitExceeded),
+        (failure("INVALID_SESSION_ID", status=401), SessionRefused),
+        (failure("QUERY_TIMEOUT"), Unavailable),
+        (failure("MALFORMED_QUERY"), Unavailable),
+        (failure("UNKNOWN_EXCEPTION", status=500), Unavailable),
+        (failure("INVALID_QUERY_FILTER_OPERATOR"), Unavailable),
+        (PartResponse(503, "<html>"), Unavailable),
+        (PartResponse(200, None), Unavailable),
+        (PartResponse(200, {"records": [None]}), Unavailable),
+        (PartResponse(200, {"records": [{"Id": "no id", "CreatedDate": CREATED}]}), Unavailable),
+        (PartResponse(200, []), Unavailable),
+        (PartResponse(400, {}), Unavailable),
+        (NO_REFERENCE, Unavailable),
+    ],
+)
+def test_a_query_that_fails_is_no_ground_for_a_decision(
+    kind: str, response: PartResponse, problem: type[SalesforceProblem]
+) -> None:
+    with pytest.raises(problem):
+        read_look(WANTED, FIELDS, responses(**{kind: response}))
+
+
+def test_nor_is_one_that_has_no_response() -> None:
+    found = responses()
+    del found["cases"]
+    with pytest.raises(Unavailable):
+        read_look(WANTED, FIELDS, found)
+
+
+def test_a_row_without_its_time_is_none() -> None:
+    with pytest.raises(Unavailable):
+        read_look(WANTED, FIELDS, responses(leads=rows(lead(CreatedDate="yesterday"))))
+
+
+NO_SUCH_COLUMN = (
+    "\nSELECT Bird_Key__c,Id,Bird_Conversation__c,RecordTypeId FROM Case WHERE\n"
+    "                      ^\nERROR at Row:1:Column:24\nNo such column '{name}' on entity 'Case'. "
+    "If you are attempting to use a custom field, be sure to append the '__c' after the custom "
+    "field name. Please reference your WSDL or the describe call for the appropriate names."
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("cases", "Bird_Conversation__c"),
+        ("cases", "Bird_Last_Message__c"),
+        ("leads", "ConvertedContactId"),
+        ("seen", "Bird_Key__c"),
+        ("case_home", "Bird_Key__c"),
+    ],
+)
+def test_a_missing_field_is_a_matter_of_the_set_up_and_is_named(kind: str, name: str) -> None:
+    response = failure("INVALID_FIELD", NO_SUCH_COLUMN.format(name=name))
+    assert not lacks_record_types({kind: response})
+    with pytest.raises(OrgNotReady) as caught:
+        read_look(WANTED, FIELDS, responses(**{kind: response}))
+    assert caught.value.code == NOT_SET_UP
+    assert caught.value.fields == (name,)
+    assert "setup-org" in caught.value.hint
+
+
+@pytest.mark.parametrize("kind", ["leads", "cases"])
+def test_a_missing_key_of_records_is_told_as_outside_conversations(kind: str) -> None:
+    response = failure("INVALID_FIELD", NO_SUCH_COLUMN.format(name="Bird_Key__c"))
+    with pytest.raises(KeyFieldMissing):
+        read_look(WANTED, FIELDS, responses(**{kind: response}))
+
+
+def test_so_is_an_object_that_cannot_be_seen() -> None:
+    message = "\nSELECT Id FROM Task\n     ^\nERROR at Row:1:Column:16\nsObject type 'Task' is not"
+    with pytest.raises(OrgNotReady) as caught:
+        read_look(WANTED, FIELDS, responses(seen=failure("INVALID_TYPE", message)))
+    assert caught.value.code == NOT_SET_UP
+
+
+def test_an_org_without_record_types_is_asked_without_them() -> None:
+    response = failure("INVALID_FIELD", NO_SUCH_COLUMN.format(name="RecordTypeId"))
+    assert lacks_record_types(responses(cases=response))
+    assert not lacks_record_types(responses())
+    parts = look_parts(WANTED, Fields(record_key="Bird_Key__c", record_types=False))
+    assert not any("RecordTypeId" in str(part.path) for part in parts)
+
+
+# Many
+
+
+KEY = st.text("abcdef0123456789-", min_size=1, max_size=64)
+MANY = st.lists(st.builds(Wanted, KEY, KEY), min_size=1, max_size=60)
+
+
+def urls(composites: Iterable[Iterable[Part]]) -> list[str]:
+    return [
+        part["url"]
+        for parts in composites
+        for part in composite(parts, base=BASE)["compositeRequest"]
+    ]
+
+
+def wanted(count: int, *, messages: int = 1) -> list[Wanted]:
+    """Messages as Bird has them: a conversation is a UUID, a message the hash of a WhatsApp id."""
+    return [
+        Wanted(f"{n // messages:08x}-0000-4000-8000-000000000000", f"{n:064x}")
+        for n in range(count)
+    ]
+
+
+@given(MANY)
+def test_every_url_is_short_and_every_key_is_looked_for(many: list[Wanted]) -> None:
+    composites = batch_parts(many, FIELDS, base=BASE)
+    assert all(1 <= len(parts) <= 5 for parts in composites)
+    assert max(map(len, urls(composites))) < LONGEST_URL
+    text = "\n".join(unquote(url) for url in urls(composites))
+    for each in many:
+        assert f"'{task_key('Lead', each.message)}'" in text
+        assert text.count(f"'{each.conversation}'") >= 6
+        assert text.count(f"'{each.message}'") >= 2
+
+
+@pytest.mark.parametrize(("messages", "most"), [(1, 3), (6, 3), (200, 2)])
+def test_a_look_for_two_hundred_messages_takes_few_calls(messages: int, most: int) -> None:
+    composites = batch_parts(wanted(200, messages=messages), FIELDS, base=BASE)
+    assert len(composites) <= most
+    longest = max(map(len, urls(composites)))
+    assert 10_000 < longest < LONGEST_URL
+
+
+def responses_to(
+    many: list[Wanted], found: dict[str, list[dict[str, Any]]]
+) -> dict[str, PartResponse]:
+    """The responses to a batch: each part has those of the rows that its query would have."""
+    given: dict[str, PartResponse] = {}
+    for parts in batch_parts(many, FIELDS, base=BASE):
+        for part in parts:
+            kind = part.name.rpartition("_")[0]
+            text = soql(part)
+            given[part.name] = rows(
+                *(
+                    row
+                    for row in found.get(kind, [])
+                    if any(f"'{value}'" in text for value in row.values())
+                )
+            )
+    return given
+
+
+def test_each_message_of_many_gets_its_own_rows() -> None:
+    many = wanted(200)
+    one, other = many[3], many[190]
+    given = responses_to(
+        many,
+        {
+            "leads": [
+                lead(Bird_Conversation__c=one.conversation, Bird_Key__c=one.conversation),
+                lead(Id="00Q000000000002AAA", Bird_Conversation__c=None, Bird_Key__c=other.message),
+            ],
+            "case_home": [task(Bird_Conversation__c=other.conversation, WhatId=CASE)],
+            "seen": [{"Id": TASK, "Bird_Key__c": task_key("Case", other.message), "WhatId": CASE}],
+        },
+    )
+    found = read_batch(many, FIELDS, given, base=BASE)
+    assert not found.alone
+    assert set(found.looks) == set(many)
+    assert [row.id for row in found.looks[one].leads] == [LEAD]
+    assert [row.id for row in found.looks[other].leads] == ["00Q000000000002AAA"]
+    assert found.looks[other].case_home and found.looks[other].seen
+    assert not found.looks[one].seen
+    for each in set(many) - {one, other}:
+        nothing = Look(conversation=each.conversation, message=each.message)
+        assert found.looks[each] == nothing
+
+
+def test_a_conversation_that_a_full_page_does_not_show_is_looked_for_alone() -> None:
+    many = wanted(3)
+    busy = task(Bird_Conversation__c=many[0].conversation, WhoId=LEAD)
+    given = responses_to(many, {})
+    given["lead_home_0"] = rows(*[busy] * MOST_ROWS)
+    found = read_batch(many, FIELDS, given, base=BASE)
+    assert found.alone == {many[1], many[2]}
+    assert set(found.looks) == {many[0]}
+
+
+def test_of_a_full_page_of_records_nobody_knows_what_is_missing() -> None:
+    many = wanted(3)
+    given = responses_to(many, {})
+    given["cases_0"] = rows(case(), done=False)
+    assert read_batch(many, FIELDS, given, base=BASE).alone == set(many)
+
+
+def test_one_slice_that_fails_is_no_ground_for_any_decision() -> None:
+    many = wanted(200)
+    given = responses_to(many, {})
+    given["leads_1"] = failure("QUERY_TIMEOUT")
+    with pytest.raises(Unavailable):
+        read_batch(many, FIELDS, given, base=BASE)
+
+
+# Cases by their ids
+
+
+def test_cases_are_read_by_their_ids() -> None:
+    (part,) = case_parts([CASE, ELSEWHERE], FIELDS)
+    assert soql(part).endswith(f"FROM Case WHERE Id IN ('{CASE}','{ELSEWHERE}')")
+    found = read_cases([CASE, ELSEWHERE], FIELDS, {"followed": rows(case())})
+    assert found[ELSEWHERE] is None
+    row = found[CASE]
+    assert row and row.number == "00001026"
+    with pytest.raises(Unavailable):
+        read_cases([CASE], FIELDS, {})
+
+
+# The composite's body
+
+
+def test_a_composite_is_read_by_the_names_of_its_parts() -> None:
+    entry = {"body": {"id": "1"}, "httpHeaders": {}, "httpStatusCode": 201, "referenceId": "a"}
+    body = {"compositeResponse": [entry, None, {"referenceId": "b"}]}
+    assert read_composite(body) == {"a": PartResponse(201, {"id": "1"})}
+
+
+@pytest.mark.parametrize("body", [None, [], {}, {"compositeResponse": None}])
+def test_what_is_no_composite_has_no_parts(body: Any) -> None:
+    assert read_composite(body) == {}
