@@ -226,6 +226,18 @@ def test_a_field_that_is_missing_keeps_every_message(
     assert len(texts(bundle, only(bundle, name)["Id"])) == 1
 
 
+def test_what_is_wrong_with_cases_keeps_no_lead_back(fresh: Callable[..., Bundle]) -> None:
+    bundle = fresh()
+    bundle.org.hide_field("Case", "Bird_Key__c", user=sample.INTEGRATION_USER)
+    bundle.post(bird(1))
+    bundle.queue(bird(2))
+    bundle.deliver()
+    assert texts(bundle, only(bundle, "Lead")["Id"]) == ["text 1", "text 2"]
+    assert bundle.get("message-1").status == 200
+    assert bundle.post(bird(3), "Case")["outcome"] == "queued"
+    assert bundle.post(bird(3), None)["outcome"] == "queued"  # who knows where it lives
+
+
 def test_a_record_that_cannot_be_seen_needs_a_person(
     fresh: Callable[..., Bundle], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from bridge.conversations.decide import CaseRow, Home, LeadRow, Look, SeenTask
 from bridge.conversations.keys import task_key
 from bridge.conversations.message import read_moment
 from bridge.errors import OrgNotReady, Refused, SalesforceProblem, Unavailable
+from bridge.records import ObjectName
 from bridge.salesforce.client import TASK_KEY_FIELD, soql_text
 from bridge.salesforce.composite import MOST_QUERIES, Part, PartResponse, Ref, is_halted
 from bridge.salesforce.responses import judge, key_field_missing, read_faults, unreadable
@@ -50,6 +51,11 @@ RECORD_TYPE = "RecordTypeId"
 
 Kind = Literal["seen", "leads", "cases", "lead_home", "case_home"]
 KINDS: tuple[Kind, ...] = ("seen", "leads", "cases", "lead_home", "case_home")
+OF_OBJECT: Mapping[ObjectName, tuple[Kind, Kind]] = {
+    "Lead": ("leads", "lead_home"),
+    "Case": ("cases", "case_home"),
+}
+BOTH: frozenset[ObjectName] = frozenset(OF_OBJECT)
 MERGED = "merged_case"
 """The part that reads the Case of `case_home`, which need not be one of the conversation's."""
 
@@ -85,11 +91,21 @@ def look_parts(wanted: Wanted, fields: Fields) -> list[Part]:
     return [*parts, Part(name=MERGED, method="GET", path=path)]
 
 
-def read_look(wanted: Wanted, fields: Fields, responses: Mapping[str, PartResponse]) -> Look:
-    """What the look for one message found. Raises SalesforceProblem."""
+def read_look(
+    wanted: Wanted,
+    fields: Fields,
+    responses: Mapping[str, PartResponse],
+    *,
+    objects: Set[ObjectName] = BOTH,
+) -> Look:
+    """What the look for one message found. Raises SalesforceProblem.
+
+    `objects` are those that are needed: trouble with the other one keeps no message back.
+    """
     pool = _Pool(fields)
     for kind in KINDS:
-        pool.take(kind, responses.get(kind))
+        if not _may_lack(kind, responses.get(kind), objects):
+            pool.take(kind, responses.get(kind))
     found = pool.look(wanted)
     home = found.case_home
     merged = responses.get(MERGED)
@@ -102,9 +118,15 @@ def read_look(wanted: Wanted, fields: Fields, responses: Mapping[str, PartRespon
         return replace(found, homes={row.id: row}) if row.id == home.what_id else found
     if merged.status == 404:
         return replace(found, homes={home.what_id: None})
-    if is_halted(merged):
+    if is_halted(merged) or "Case" not in objects:
         return found
     raise _problem(merged, fields)
+
+
+def _may_lack(kind: Kind, response: PartResponse | None, objects: Set[ObjectName]) -> bool:
+    """Whether a query failed of which nothing is needed."""
+    needed = {"seen", *(each for name in objects for each in OF_OBJECT[name])}
+    return kind not in needed and (response is None or not response.ok)
 
 
 @dataclass(frozen=True)
@@ -132,17 +154,19 @@ def read_batch(
     responses: Mapping[str, PartResponse],
     *,
     base: str,
+    objects: Set[ObjectName] = BOTH,
 ) -> BatchLook:
     """What the look for many found, from the responses of all its composites.
 
-    Raises SalesforceProblem.
+    `objects` as in `read_look`. Raises SalesforceProblem.
     """
     every = sorted(set(wanted), key=lambda each: (each.conversation, each.message))
     pool = _Pool(fields)
     alone: set[Wanted] = set()
     for kind in KINDS:
         for number, some in enumerate(_slices(kind, every, fields, base)):
-            if pool.take(kind, responses.get(f"{kind}_{number}")) < MOST_ROWS:
+            response = responses.get(f"{kind}_{number}")
+            if _may_lack(kind, response, objects) or pool.take(kind, response) < MOST_ROWS:
                 continue
             # Newest first: of a Task's conversation that is among the rows, its newest is too.
             shown = pool.conversations(kind) if kind.endswith("home") else set()

@@ -27,6 +27,7 @@ from bridge.conversations.decide import (
     record_of,
 )
 from bridge.conversations.look import (
+    BOTH,
     Fields,
     Wanted,
     case_parts,
@@ -144,12 +145,15 @@ class Conversations:
             case_comments=settings.case_comments,
         )
 
-    def look(self, wanted: Wanted, calls: Calls, *, deadline: Deadline) -> Look:
+    def look(
+        self, wanted: Wanted, calls: Calls, *, deadline: Deadline, requested: ObjectName | None
+    ) -> Look:
         """What is in Salesforce of a conversation and a message. Raises Unavailable, NotSetUp."""
+        objects = {requested} if requested else BOTH
         while True:
             responses = self.read(look_parts(wanted, self.fields), calls, deadline=deadline)
             if not self.without_record_types(responses):
-                return read_look(wanted, self.fields, responses)
+                return read_look(wanted, self.fields, responses, objects=objects)
 
     def read(
         self, parts: Sequence[Part], calls: Calls, *, deadline: Deadline
@@ -250,7 +254,9 @@ class Logging:
         look, self._looked = self._looked, None
         if look is None:
             wanted = Wanted(message.conversation, message.key)
-            look = conversations.look(wanted, self._calls, deadline=self._deadline)
+            look = conversations.look(
+                wanted, self._calls, deadline=self._deadline, requested=message.requested
+            )
         decision = conversations.decide(message, look, self._permit, gone=self._gone)
         if isinstance(decision, Follow):
             ids = [decision.case_id]
@@ -418,7 +424,8 @@ def find(
 ) -> Place | None:
     """The record that a key leads to: of a conversation its open record, else its newest, else the
     Contact that it became; of a message the record that has it. Raises Unavailable, NotSetUp."""
-    look = conversations.look(Wanted(key, key), calls, deadline=deadline)
+    wanted = Wanted(key, key)
+    look = conversations.look(wanted, calls, deadline=deadline, requested=object_name)
     found = record_of(look, object_name, conversations.rules)
     if found is None or found.record_id is None or found.object is None:
         return None

@@ -27,7 +27,7 @@ from bridge.conversations.decide import (
     Permit,
     Reopen,
 )
-from bridge.conversations.look import Wanted, batch_parts, read_batch
+from bridge.conversations.look import BOTH, Wanted, batch_parts, read_batch
 from bridge.conversations.write import (
     FIXED,
     PARENT_IS_GONE,
@@ -133,10 +133,15 @@ class Timelines:
                 responses |= conversations.read(parts, self.calls, deadline=self._deadline())
             if not conversations.without_record_types(responses):
                 break
-        found = read_batch(wanted, fields, responses, base=base)
+        requested = {item.envelope.message.requested for item in items}
+        objects = {name for name in requested if name} if None not in requested else BOTH
+        found = read_batch(wanted, fields, responses, base=base, objects=objects)
         self._looks = dict(found.looks)
+        one = next(iter(objects)) if len(objects) == 1 else None
         for each in found.alone:
-            self._looks[each] = conversations.look(each, self.calls, deadline=self._deadline())
+            self._looks[each] = conversations.look(
+                each, self.calls, deadline=self._deadline(), requested=one
+            )
 
     def _follow(self, items: Sequence[Item]) -> None:
         """Read the Cases that conversations were merged into."""
