@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.org.org import Org
 from sandbox.stack import Stack
 from tests.slow.chaos.request_log import RequestLog
-from tests.slow.chaos.requests import RecordRequest, mark_of
+from tests.slow.chaos.requests import RecordRequest, mark_of, mark_of_envelope
 
 MOST_SHOWN = 5
 
@@ -23,9 +23,13 @@ class Locations:
     waiting: Counter[int]
     rejected: Mapping[int, list[Mapping[str, Any]]]
     """With the envelopes."""
-    live: Mapping[int, list[str]]
-    """With the ids of their records."""
-    deleted: Mapping[int, list[str]]
+    live: Mapping[int, Set[str]]
+    """With the ids of the records that they made, or that their Tasks are on."""
+    deleted: Mapping[int, Set[str]]
+    logged_twice: Set[int]
+    """Requests with several Tasks."""
+    open_twice: Set[str]
+    """Conversations with several records of one object."""
     keys_twice: Mapping[str, list[str]]
     unreadable: int = 0
 
@@ -36,11 +40,18 @@ class Locations:
 
     def twice(self) -> list[int]:
         """Requests of which more than one record was ever made."""
-        records: Counter[int] = Counter()
-        for place in (self.live, self.deleted):
-            for number, ids in place.items():
-                records[number] += len(ids)
-        return sorted(number for number, count in records.items() if count > 1)
+        places = (self.live, self.deleted)
+        return sorted(
+            number
+            for number in {*self.live, *self.deleted}
+            if sum(len(place.get(number, ())) for place in places) > 1
+            or number in self.logged_twice
+        )
+
+    def together(self, number: int) -> set[int]:
+        """All requests whose words are on the records of this one."""
+        ids = self.live.get(number, set())
+        return {other for other, theirs in self.live.items() if not theirs.isdisjoint(ids)}
 
 
 def locate(org: Org, *, outbox: list[str], rejected: list[str]) -> Locations:
@@ -53,36 +64,43 @@ def locate(org: Org, *, outbox: list[str], rejected: list[str]) -> Locations:
     refused: dict[int, list[Mapping[str, Any]]] = {}
     unreadable = 0
     for body in outbox:
-        number = mark_of(json.loads(body)["fields"])
+        number = mark_of_envelope(body)
         if number is None:
             unreadable += 1
         else:
             waiting[number] += 1
     for body in rejected:
-        envelope = json.loads(body)
-        number = mark_of(envelope.get("fields") or {})
+        number = mark_of_envelope(body)
         if number is None:
             unreadable += 1
         else:
-            refused.setdefault(number, []).append(envelope)
-    live: dict[int, list[str]] = {}
-    deleted: dict[int, list[str]] = {}
+            refused.setdefault(number, []).append(json.loads(body))
+    live: defaultdict[int, set[str]] = defaultdict(set)
+    deleted: defaultdict[int, set[str]] = defaultdict(set)
+    tasks: Counter[int] = Counter()
+    records: Counter[str] = Counter()
     with org.lock:
-        for name in ("Lead", "Case"):
+        for name in ("Lead", "Case", "Task"):
             table = org.store[name]
-            for place, records in ((live, table.live), (deleted, table.deleted)):
-                for record in records.values():
-                    number = mark_of(record)
-                    if number is None:
+            for place, rows in ((live, table.live), (deleted, table.deleted)):
+                for row in rows.values():
+                    number = mark_of(row)
+                    where = row["Id"] if name != "Task" else row.get("WhatId") or row.get("WhoId")
+                    if number is None or where is None:
                         unreadable += 1
-                    else:
-                        place.setdefault(number, []).append(record["Id"])
+                        continue
+                    place[number].add(where)
+                    tasks[number] += name == "Task"
+                    if conversation := name != "Task" and row.get("Bird_Conversation__c"):
+                        records[f"{name} {conversation}"] += place is live
         keys_twice = org.keys_twice()
     return Locations(
         waiting=waiting,
         rejected=refused,
         live=live,
         deleted=deleted,
+        logged_twice={number for number, count in tasks.items() if count > 1},
+        open_twice={conversation for conversation, count in records.items() if count > 1},
         keys_twice=keys_twice,
         unreadable=unreadable,
     )
@@ -121,6 +139,8 @@ class Findings:
         self.twice |= set(seen.twice())
         if seen.keys_twice:
             self._note(f"{len(seen.keys_twice)} keys belong to several records")
+        if seen.open_twice:
+            self._note(f"{len(seen.open_twice)} conversations have several records")
         if seen.unreadable:
             self._note(f"{seen.unreadable} records or messages without a mark")
 

@@ -433,7 +433,7 @@ class Story(InProcess):
         if free:
             number = data.draw(st.sampled_from(free))
             self.sqs.age(OUTBOX, 660)
-            self.org.delete("Lead", live[number][0])
+            self.org.delete("Lead", next(iter(live[number])))
             self.removed.add(number)
 
     # What always holds

@@ -76,7 +76,7 @@ class RequestLog:
             return ""
         if status not in ACCEPTED and status != 429 and status < 500:
             return f"status {status} {body.get('detail', '')}"
-        if status in (200, 201) and not body.get("id"):
+        if status in (200, 201) and not body.get("id") and body.get("deleted") is not True:
             return f"status {status} without an id"
         if status in (409, 422):
             if request.expected == "made":

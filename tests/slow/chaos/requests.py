@@ -21,6 +21,8 @@ Expected = Literal["made", "refused", "one of a pair"]
 
 _MARK = re.compile(r"#(\d+)#")
 REFUSE_ME = "refuse me"
+MESSAGES_OF_A_CONVERSATION = 12
+"""Requests in a row of which those with the same channel are of one conversation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +81,18 @@ def mark_in(*texts: object) -> int | None:
 
 
 def mark_of(fields: Mapping[str, Any]) -> int | None:
-    """The number of the request that a record's fields belong to."""
+    """The number of the request that a record's or a Task's fields belong to."""
     return mark_in(fields.get("Description"), fields.get("Subject"))
+
+
+def mark_of_envelope(body: str) -> int | None:
+    """The number of the request that a message in the outbox or in Rejected belongs to."""
+    envelope = json.loads(body)
+    derived = (envelope.get("derived") or {}).values()
+    for fields in (envelope.get("fields"), envelope.get("task"), *derived):
+        if isinstance(fields, dict) and (number := mark_of(fields)) is not None:
+            return number
+    return None
 
 
 def set_rules(org: Org) -> None:
@@ -208,13 +220,15 @@ def _phone(number: int) -> str:
 
 
 def _bird(channel: str, number: int, text: str) -> dict[str, Any]:
+    """A message of a conversation that has about two such messages."""
+    conversation = number // MESSAGES_OF_A_CONVERSATION
     return {
         "bird": {
             "channel": channel,
             "messageId": f"message-{number}",
-            "conversationId": f"conversation-{number}",
-            "sender": _phone(number),
-            "displayName": f"Ada Person {number}",
+            "conversationId": f"conversation-{channel}-{conversation}",
+            "sender": _phone(10**7 + conversation),
+            "displayName": f"Ada Person {conversation}",
             "text": text,
         }
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from tests.slow.chaos.callers import Callers
 from tests.slow.chaos.credentials import CredentialsWatch
 from tests.slow.chaos.faults import SCENARIOS, FaultContext, FaultSchedule, Scenario
 from tests.slow.chaos.request_log import RequestLog
-from tests.slow.chaos.requests import make_requests, mark_of, set_rules, with_repeats
+from tests.slow.chaos.requests import make_requests, mark_of_envelope, set_rules, with_repeats
 
 PARAMETERS = {"ThrottleRate": "150", "ThrottleBurst": "40", "ResponseBudgetSeconds": "3"}
 """Callers who catch up are throttled now and then, and a short budget keeps silence short."""
@@ -198,9 +197,12 @@ class Run:
         # Rather those of which a message still waits: a retried call, or a lost response.
         candidates = sorted(set(seen.live) & quiet, key=lambda number: number not in seen.waiting)
         for number in candidates[:20]:
+            together = seen.together(number)
+            if number in self._removed or not together <= quiet:
+                continue
             for record_id in seen.live[number]:
                 stack.org.delete("Lead" if record_id.startswith("00Q") else "Case", record_id)
-            self._removed.add(number)
+            self._removed |= together
         stack.poller.start()
         self._callers.resume()
 
@@ -283,7 +285,7 @@ class Run:
 
 
 def _numbers(bodies: Sequence[str]) -> set[int]:
-    found = (mark_of(json.loads(body).get("fields") or {}) for body in bodies)
+    found = map(mark_of_envelope, bodies)
     return {number for number in found if number is not None}
 
 

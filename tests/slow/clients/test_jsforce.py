@@ -53,7 +53,7 @@ def test_it_logs_in_works_refreshes_and_logs_out(
         "upserted": True,
         "queried": ["de Vries"],
         "many": [True, True, True],
-        "described": ["Bird_Key__c"],
+        "described": ["Bird_Key__c", "Bird_Conversation__c"],
         "identity": sample.ADMIN_USER,
         "refused": "REQUIRED_FIELD_MISSING",
         "malformed": "INVALID_FIELD",

@@ -97,7 +97,7 @@ def shortened(text: str, length: int) -> str:
 
 def as_comment(text: str) -> str:
     """A text of at most COMMENT_BYTES in UTF-8; one that was cut shows it."""
-    encoded = text.encode(errors="replace")
+    encoded = text.encode(errors="surrogatepass")
     if len(encoded) <= COMMENT_BYTES:
         return text
     return encoded[: COMMENT_BYTES - len(CUT_MARK.encode())].decode(errors="ignore") + CUT_MARK
