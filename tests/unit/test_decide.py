@@ -703,3 +703,25 @@ def test_a_message_that_is_logged_is_not_logged_again(
         where = decision.record_id if isinstance(decision, (Add, Reopen)) else ELSEWHERE_LEAD
         again = replace(found, seen=(*found.seen, task(o, who_id=where)))
         assert isinstance(goes(again, requested, **how), Exists)
+
+
+@pytest.mark.parametrize(
+    ("keyed", "expected"),
+    [
+        ({"leads": (lead(key="rem_1", conversation=""),)}, add_to_lead(adopted=True)),
+        ({"cases": (case(key="rem_1", conversation=""),)}, add_to_case(adopted=True)),
+        (
+            {"cases": (closed(ago(days=1), key="rem_1", conversation=""),)},
+            add_to_case(status="Closed", status_may_change=False, adopted=True),
+        ),
+        (
+            {"leads": (converted(key="rem_1", conversation=""),)},
+            Create(object="Lead", key=C),
+        ),
+    ],
+)
+def test_a_mail_with_a_thread_joins_the_record_of_its_event_without(
+    keyed: dict[str, Any], expected: Decision
+) -> None:
+    name: ObjectName = "Lead" if "leads" in keyed else "Case"
+    assert goes(Look(conversation=C, message="rem_1", **keyed), name) == expected

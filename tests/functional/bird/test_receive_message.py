@@ -348,11 +348,52 @@ def test_what_a_person_wrote_into_the_description_stays(stack: Stack) -> None:
     assert only(stack, "Case")["Description"] == "Called Ada, all is well."
 
 
-def test_a_text_that_may_not_be_added_is_kept_with_the_reason(stack: Stack) -> None:
-    assert post(stack, "/messages", HEAD).status == 201
+def test_a_text_that_may_not_be_added_is_on_the_timeline(stack: Stack) -> None:
+    case_id = post(stack, "/messages", HEAD).json()["id"]
     stack.org.trouble.add(
         area="rest", method="PATCH", error="INSUFFICIENT_ACCESS_OR_READONLY", times=1
     )
     answer = post(stack, "/messages", WHOLE)
+    assert (answer.status, answer.json()["id"]) == (200, case_id)
+    (task,) = stack.org.records("Task")
+    assert (task["WhatId"], "It is broken." in task["Description"]) == (case_id, True)
+
+
+def test_without_a_thread_a_text_that_may_not_be_added_is_kept_with_the_reason(
+    stack: Stack,
+) -> None:
+    assert post(stack, "/messages", HEAD).status == 201
+    stack.org.trouble.add(
+        area="rest", method="PATCH", error="INSUFFICIENT_ACCESS_OR_READONLY", times=1
+    )
+    answer = post(stack, "/messages", {**WHOLE, "data": {**WHOLE["data"], "thread_id": None}})
     assert (answer.status, answer.json()["kept"]) == (422, True)
     assert len(stack.rejected()) == 1
+
+
+NEXT = mail(
+    "email_mailbox.message_received",
+    message_id="rem_2",
+    thread_id="thr_1",
+    extracted_text="Where is my answer?",
+)
+
+
+@pytest.mark.parametrize("first", [[HEAD, WHOLE], [WHOLE, HEAD], [WHOLE]])
+@pytest.mark.parametrize("queued", [True, False])
+def test_the_mails_of_a_thread_are_on_one_record(
+    stack: Stack, first: list[Any], queued: bool
+) -> None:
+    for body in (*first, NEXT):
+        if queued:
+            with stack.outage():
+                assert post(stack, "/messages", body).status == 202
+            stack.drain()
+        else:
+            assert post(stack, "/messages", body).json()["success"]
+    case = only(stack, "Case")
+    assert (case["Description"], case["Bird_Conversation__c"]) == (TEXT, "thr_1")
+    texts = ["It is broken.", "Where is my answer?"]
+    tasks = sorted(stack.org.records("Task"), key=lambda task: task["CreatedDate"])
+    assert [task["WhatId"] for task in tasks] == [case["Id"]] * 2
+    assert all(text in task["Description"] for text, task in zip(texts, tasks, strict=True))

@@ -21,7 +21,7 @@ from bridge.bird.channels import NONE, OBJECTS, UNKNOWN, plain
 from bridge.bird.mapping import derived_fields, fill, is_opt_out
 from bridge.bird.message import BirdMessage
 from bridge.bird.phones import as_email
-from bridge.bird.texts import MAIL_IDS, is_absent
+from bridge.bird.texts import is_absent
 from bridge.conversations.keys import conversation_key, message_key
 from bridge.conversations.message import Message, read_moment
 from bridge.errors import BadRequest, ForbiddenField, Ignored
@@ -248,8 +248,6 @@ def _conversation_of(message: BirdMessage) -> str:
     channel = message.channel
     if not channel.conversations:
         return ""
-    if message.message_id.startswith(MAIL_IDS):
-        return ""  # of the two events of a mail one has no thread: both mean one record (ADR 0048)
     named = channel.name if channel.name != UNKNOWN else plain(message.called) or UNKNOWN
     is_mail = channel.name == UNKNOWN and bool(as_email(message.sender))
     return conversation_key(

@@ -10,11 +10,12 @@ Source of the rules: ADR 0061. Times are in UTC; "ago" counts to `now`, never to
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Literal, TypeVar
 
+from bridge.bird.texts import MAIL_IDS
 from bridge.conversations.keys import record_key, task_key
 from bridge.records import ObjectName
 
@@ -171,6 +172,8 @@ class Add:
     """Whether `CaseStatusOnReply` applies: an open Case."""
     for_owner: bool = False
     """Whether the Task is open and the Contact's owner's, so that somebody sees it."""
+    adopted: bool = False
+    """Whether the record is of no conversation yet, and becomes one of this conversation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,7 +249,8 @@ def decide(
             return _logged(task, look)
     keyed = _made_by_key(look, (name,) if requested else objects)
     if keyed and not keyed.deleted:
-        return keyed
+        is_mail = look.message.startswith(MAIL_IDS)
+        return (_adopted(look, keyed.record_id, rules) or goes_to) if is_mail else keyed
     if isinstance(goes_to, (Add, Reopen)):
         for task in seen:
             if not task.deleted and task.key in either and task.is_on(goes_to.record_id):
@@ -465,6 +469,17 @@ def _made_by_key(look: Look, names: Iterable[ObjectName]) -> Exists | None:
             return Exists(object=name, record_id=live[0], number=_number(look, live[0]))
         deleted = deleted or bool(keyed)
     return Exists(deleted=True) if deleted else None
+
+
+def _adopted(look: Look, record_id: str | None, rules: Rules) -> Add | None:
+    """The record that a mail's other event has made, which names no thread (ADR 0048)."""
+    for lead in look.leads:
+        if lead.id == record_id and rules.is_open(lead):
+            return replace(_add_to_lead(lead), adopted=True)
+    for case in look.cases:
+        if case.id == record_id:
+            return replace(_add_to_case(case), adopted=True)
+    return None
 
 
 def _of_conversation(rows: Iterable[Row], look: Look) -> list[Row]:

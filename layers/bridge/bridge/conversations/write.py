@@ -310,6 +310,8 @@ def record_fields(message: Message, record: Record, options: Options) -> dict[st
 def record_changes(message: Message, decision: Add | Reopen, options: Options) -> dict[str, str]:
     """What changes on a record that gets a message: nothing that a person has edited."""
     changes = {}
+    if isinstance(decision, Add) and decision.adopted:
+        changes[CONVERSATION_FIELD] = message.conversation
     if decision.last_message is None or decision.last_message < message.sent_at:
         changes[LAST_MESSAGE_FIELD] = as_salesforce_time(message.sent_at)
     if isinstance(decision, Reopen):

@@ -108,7 +108,7 @@ class Batch:
 
 
 def read_batch(event: Any) -> Batch:
-    """The messages of an SQS event; those with the same requested object and the same key are
+    """The messages of an SQS event; those with the same requested object, key and conversation are
     one item, the first's.
 
     Raises BadRequest where a message has no id: SQS could not be made to keep it.
@@ -120,7 +120,7 @@ def read_batch(event: Any) -> Batch:
         if not isinstance(message, dict) or not isinstance(message.get("messageId"), str):
             raise BadRequest("a message of the event has no id")
     batch = Batch()
-    by_key: dict[tuple[str | None, str], Item] = {}
+    by_key: dict[tuple[str | None, str, str], Item] = {}
     for message in messages:
         try:
             envelope = Envelope.parse(message.get("body"))
@@ -130,7 +130,8 @@ def read_batch(event: Any) -> Batch:
         except UnreadableEnvelope:
             batch.unreadable.append(message)
             continue
-        where = (envelope.message.requested, envelope.key)
+        # Of a mail's two events only one names the thread.
+        where = (envelope.message.requested, envelope.key, envelope.message.conversation)
         item = by_key.get(where)
         if item is None:
             by_key[where] = Item(envelope, [message])

@@ -92,7 +92,7 @@ class Place:
     not_logged: SalesforceProblem | None = None
     """Why the record was made and the Task was not: the message has to be tried again."""
     problems: Mapping[str, SalesforceProblem] = field(default_factory=dict)
-    """What could not be done beside the Task, by its name: touch, comment, reopen."""
+    """What could not be done beside the Task, by its name: touch, comment, reopen, text."""
 
 
 @dataclass(frozen=True)
@@ -238,12 +238,34 @@ class Logging:
             if before is not None and (decision == before[0] or self._calls_are_spent):
                 break
             written = self._write(decision)
-            if (fate := done(decision, written)) is not None:
-                return fate
+            if (place := done(decision, written)) is not None:
+                return self._filled_in(decision, place)
             again, before = before is not None, (decision, written)
             if again or self._calls_are_spent:
                 break
         return self.refused(*before)
+
+    def _filled_in(self, decision: Add | Create | Reopen, place: Place) -> Place:
+        """Give the record that waits for a mail's text this text too: the Task has it."""
+        if not (isinstance(decision, Add) and decision.adopted):
+            return place
+        from bridge.delivery import mail
+
+        record = self._message.record(decision.object, self._message.key)
+        if not mail.brings_text(record):
+            return place
+        problem: SalesforceProblem | None
+        try:
+            problem = mail.add_text(
+                record,
+                place.record_id,
+                salesforce=self._conversations.salesforce,
+                calls=self._calls,
+                deadline=self._deadline,
+            )
+        except SalesforceProblem as trouble:
+            problem = trouble
+        return replace(place, problems={**place.problems, "text": problem}) if problem else place
 
     @property
     def _calls_are_spent(self) -> bool:

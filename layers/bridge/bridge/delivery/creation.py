@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from bridge.bird.texts import MAIL_IDS
 from bridge.conversations.message import Message
 from bridge.deadline import Deadline
 from bridge.delivery.calls import Calls, Rights
@@ -179,11 +180,16 @@ class RecordCreator:
         return replace(outcome, cost=calls.cost)
 
     def find(
-        self, object_name: ObjectName, keys: list[str], *, deadline: Deadline
+        self,
+        object_name: ObjectName,
+        keys: list[str],
+        *,
+        deadline: Deadline,
+        calls: Calls | None = None,
     ) -> tuple[str, Created] | None:
         """The record of the first of these keys that has one: a conversation's, a message's or a
         record's key. Raises Unavailable, NotSetUp."""
-        calls = Calls(self._sessions)
+        calls = calls or Calls(self._sessions)
         for key in keys:
             if self._settings.conversations:
                 from bridge.delivery.conversation import find
@@ -258,6 +264,8 @@ class RecordCreator:
 
     def _create(self, record: Record, calls: Calls, deadline: Deadline) -> Outcome:
         """Insert, and do what the verdict on the response says. Raises Unavailable, NotSetUp."""
+        if logged := self._logged_mail(record, calls, deadline):
+            return logged
         attempt = self._insert(record, calls, deadline)
         if attempt.created is not None:
             return Created(attempt.created, calls.record_url(attempt.created.id), new=True)
@@ -301,6 +309,18 @@ class RecordCreator:
                     attempt = self._insert(record, calls, deadline)
                 case other:
                     raise AssertionError(f"{other} for a record that was sent alone")
+
+    def _logged_mail(self, record: Record, calls: Calls, deadline: Deadline) -> Created | None:
+        """The record of a mail without its text, if its other event was logged (ADR 0048)."""
+        logs = self._settings.conversations and record.key.startswith(MAIL_IDS)
+        if not logs or record.object == "Task":
+            return None
+        from bridge.delivery import mail
+
+        if not mail.lacks_text(record):
+            return None
+        found = self.find(record.object, [record.key], calls=calls, deadline=deadline)
+        return found[1] if found else None
 
     def _insert(self, record: Record, calls: Calls, deadline: Deadline) -> Attempt:
         return calls.make(self._salesforce.create, record, deadline=deadline).get()

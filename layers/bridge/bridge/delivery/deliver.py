@@ -111,6 +111,7 @@ class Delivery:
             rights=self._rights,
             telemetry=self._telemetry,
             last_call=last_call,
+            has_tasks=self._settings.conversations,
             context=verdict.Context(
                 has_key=bool(self._settings.external_id_field),
                 assignment=self._settings.assignment(items[0].record.object),

@@ -23,6 +23,12 @@ def brings_text(record: Record) -> bool:
     )
 
 
+def lacks_text(record: Record) -> bool:
+    """Whether a record is a mail's without its text, which may be logged by its other event."""
+    text = record.fields.get("Description")
+    return record.key.startswith(MAIL_IDS) and isinstance(text, str) and MAIL_IN_BIRD in text
+
+
 def with_text(description: object, record: Record) -> str | None:
     """A Description that waits for its text, with it; None where it has one, or a person has taken
     the line out that waits."""

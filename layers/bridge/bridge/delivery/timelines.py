@@ -175,7 +175,7 @@ class Timelines:
                     where = (item.envelope.message.conversation, decision.object)
                     creates.setdefault(where, (item, decision))
                     after_create.append(item)
-                elif isinstance(decision, Reopen) or _is_for_owner(decision):
+                elif isinstance(decision, Reopen) or _is_special(decision):
                     alone.append(item)
                     break  # where the next ones go is seen after this one
                 else:
@@ -186,7 +186,7 @@ class Timelines:
         for item in after_create:
             if id(item) not in written and not item.outcome:
                 decision = self._decide(item)
-                if isinstance(decision, Add) and not decision.for_owner:
+                if isinstance(decision, Add) and not _is_special(decision):
                     self._settle_or_add(item, decision, adds)
         self._add(adds)
         for item in alone:
@@ -481,8 +481,8 @@ def _permit(item: Item) -> Permit:
     return Permit.NO_SUCCESSOR if refused_task else Permit.ANYTHING
 
 
-def _is_for_owner(decision: Decision) -> bool:
-    return isinstance(decision, Add) and decision.for_owner
+def _is_special(decision: Decision) -> bool:
+    return isinstance(decision, Add) and (decision.for_owner or decision.adopted)
 
 
 def _wanted(item: Item) -> Wanted:

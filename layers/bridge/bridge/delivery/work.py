@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from bridge.conversations.keys import task_key
 from bridge.deadline import Deadline
 from bridge.delivery import mail, verdict
 from bridge.delivery.batch import Item, calls_of, in_two
@@ -59,6 +60,8 @@ class Work:
     telemetry: Telemetry
     last_call: Deadline
     context: verdict.Context
+    has_tasks: bool = False
+    """Whether a mail may be logged by a Task, and need no record of its own (docs/adr/0048)."""
     unsent: list[Item] = field(default_factory=list)
     """To be put into calls."""
     to_send: deque[list[Item]] = field(default_factory=deque)
@@ -88,9 +91,16 @@ class Work:
             self._decide_refused()
 
     def _look_first(self) -> None:
-        """Look up everything old or replayed, and do not bring a deleted record back."""
+        """Look up everything old or replayed, and do not bring a deleted record back; and what may
+        be logged on a conversation's record."""
         if not self.context.has_key:
             return
+        heads = [item for item in self.items if self.has_tasks and mail.lacks_text(item.record)]
+        keys = {task_key(item.envelope.object_name, item.record.key): item for item in heads}
+        if keys:
+            tasks = self._make(self.salesforce.find_many, "Task", [*keys]).get()
+            for key, task in tasks.items():
+                keys[key].settle("deleted" if task.deleted else "exists", found=task)
         old = [
             item
             for item in self.items
