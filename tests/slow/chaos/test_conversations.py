@@ -17,7 +17,7 @@ def test_in_no_story_a_message_is_lost_or_logged_twice_or_elsewhere(
 ) -> None:
     COUNTS.clear()
     settings = hypothesis.settings(
-        max_examples=sized(120, 5_000),
+        max_examples=sized(120, 6_000),
         deadline=None,
         report_multiple_bugs=False,
         suppress_health_check=list(hypothesis.HealthCheck),
@@ -31,5 +31,7 @@ def test_in_no_story_a_message_is_lost_or_logged_twice_or_elsewhere(
         ConversationStory().run(happens)
 
     test()
+    table = "\n".join(f"  {name:32} {count:>9,}" for name, count in sorted(COUNTS.items()))
+    print(f"\nConversations, seed {seed}\n{table}")
     # All that can happen has happened.
     assert COUNTS["stories"] and COUNTS["meanwhile"] and COUNTS["successors"] and COUNTS["kills"]
