@@ -15,30 +15,47 @@ from bench.other_side import OtherSide
 from tools.template import ROOT
 
 EVENTS = {
-    "create_lead": ("create_lead.json", '"statusCode": 201'),
-    "create_case": ("create_case.json", '"statusCode": 201'),
-    "receive_message": ("receive_message.json", '"statusCode": 201'),
-    "deliver": ("deliver.json", '"batchItemFailures": []'),
-    "refresh_token": ("refresh_token.json", '"generation"'),
+    "create_lead": ("create_lead", '"statusCode": 201'),
+    "create_case": ("create_case", '"statusCode": 201'),
+    "message of a conversation": ("create_lead", '"statusCode": 201'),
+    "receive_message": ("receive_message", '"statusCode": 20'),
+    "deliver": ("deliver", '"batchItemFailures": []'),
+    "refresh_token": ("refresh_token", '"generation"'),
 }
-"""The event of each function, and what its response contains when all went well."""
+"""What is measured: the function, and what its response contains when all went well. The records
+of `create_lead` and `create_case` are of no conversation."""
+
+KEY = "00000000000000000000000000000000"
+"""In an event, what stands for a key that was never used."""
 
 FLOORS = ("urllib3-post", "boto3-post")
 
 
 def fresh_event(name: str, folder: Path, number: int) -> Path:
     """The event file with a key that was never used."""
-    event = json.loads((ROOT / "events" / EVENTS[name][0]).read_text(encoding="utf-8"))
+    path = folder / f"{name}-{number}.json"
+    path.write_text(json.dumps(event_of(name)).replace(KEY, uuid.uuid4().hex), encoding="utf-8")
+    return path
+
+
+def event_of(name: str) -> Any:
+    """The event of the function, with KEY in it."""
+    file = ROOT / "events" / f"{EVENTS[name][0]}.json"
+    event = json.loads(file.read_text(encoding="utf-8"))
     # Without its time a request is not taken for a late one.
     event.get("requestContext", {}).pop("requestTimeEpoch", None)
-    if "headers" in event:
-        event["headers"]["Idempotency-Key"] = uuid.uuid4().hex
     for record in event.get("Records", ()):
-        body = json.loads(record["body"])
-        record["body"] = json.dumps({**body, "key": uuid.uuid4().hex})
-    path = folder / f"{name}-{number}.json"
-    path.write_text(json.dumps(event), encoding="utf-8")
-    return path
+        record["body"] = json.dumps({**json.loads(record["body"]), "key": KEY})
+    if "headers" in event:
+        body = json.loads(event["body"])
+        if name == "receive_message":
+            body["payload"]["id"] = KEY
+        elif name in ("create_lead", "create_case"):
+            body["Bird_Key__c"] = KEY
+        else:
+            body["bird"] |= {"messageId": KEY, "conversationId": KEY}
+        event["body"] = json.dumps(body)
+    return event
 
 
 def _post_arguments(other: OtherSide) -> list[str]:
@@ -91,13 +108,13 @@ def _one_round(
         arguments = [name, *_post_arguments(other)]
         environ = other.environments["create_lead"]
         yield name, child.run("floor", *arguments, environ=environ, packages=True)
-    for name, (_, expected) in EVENTS.items():
+    for name, (function, expected) in EVENTS.items():
         sample = child.run(
             "cold",
             str(fresh_event(name, folder, number)),
             expected,
-            environ=other.environments[name],
-            path=(function_folder(layer, name), layer),
-            packages=name in ("deliver", "refresh_token"),
+            environ=other.environments[function],
+            path=(function_folder(layer, function), layer),
+            packages=function in ("deliver", "refresh_token"),
         )
         yield name, sample

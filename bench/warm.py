@@ -1,29 +1,36 @@
-"""What a record costs once the function is warm, beside a bare POST of the same body."""
+"""What a record costs once the function is warm, beside bare POSTs of the same bodies."""
 
 from __future__ import annotations
 
+import json
 import statistics
 from pathlib import Path
 from typing import Any
 
 from bench import child
-from bench.cold import fresh_event
+from bench.cold import EVENTS, KEY, event_of
 from bench.layer import function_folder
 from bench.other_side import OtherSide
+
+CALLERS = ("create_lead", "create_case", "message of a conversation")
 
 
 def measure(other: OtherSide, folder: Path, layer: Path, *, blocks: int, records: int) -> Any:
     """By function: CPU and wall microseconds a record and a POST, what was counted, memory."""
     result: dict[str, Any] = {}
-    for name in ("create_lead", "create_case"):
+    for name in CALLERS:
         other.call("forget")
+        function, _ = EVENTS[name]
+        event = folder / f"{function}.json"
+        event.write_text(json.dumps(event_of(name)), encoding="utf-8")
         sample = child.run(
             "warm",
-            str(fresh_event(name, folder, 0)),
+            str(event),
+            KEY,
             str(blocks),
             str(records if name == "create_lead" else 0),
-            environ=other.environments[name],
-            path=(function_folder(layer, name), layer),
+            environ=other.environments[function],
+            path=(function_folder(layer, function), layer),
             packages=True,  # urllib3, for the floor
         )
         counts = other.call("counts")

@@ -1,9 +1,10 @@
-"""Record after record in one process, in turns with bare POSTs of the same body.
+"""Message after message in one process, in turns with bare POSTs of the same bodies.
 
-    warm.py RESULT EVENT BLOCKS RECORDS
+    warm.py RESULT EVENT KEY BLOCKS RECORDS
 
-A block is so many records by the handler, then as many bare POSTs by urllib3 on a kept connection
-of its own. RECORDS is a number of further records, for the memory; 0 for none.
+A block is so many messages by the handler, then bare POSTs of all that they send by urllib3 on a
+kept connection of its own. KEY, in the event's body, stands for a new key each time. RECORDS is a
+number of further messages, for the memory; 0 for none.
 """
 
 import http.client
@@ -14,6 +15,7 @@ import sys
 import time
 import uuid
 from typing import Any
+from unittest import mock
 
 import app  # type: ignore[import-not-found]
 import urllib3
@@ -35,19 +37,20 @@ class Context:
 
 with open(sys.argv[2]) as file:
     event = json.load(file)
-blocks, records = int(sys.argv[3]), int(sys.argv[4])
+placeholder, blocks, records = sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
+template = event["body"]
 context = Context()
 
 
 def create(count: int) -> None:
     """So many records by the handler, each with a key of its own."""
     for _ in range(count):
-        event["headers"]["Idempotency-Key"] = uuid.uuid4().hex
+        event["body"] = template.replace(placeholder, uuid.uuid4().hex)
         response = app.handler(event, context)
         assert response["statusCode"] == 201, response
 
 
-# The first record shows what is sent.
+# The second message shows what is sent; the first one reads the token.
 seen: list[Any] = []
 send = http.client.HTTPConnection.request
 
@@ -58,20 +61,31 @@ def watch(self: Any, method: str, url: str, *, body: Any, headers: Any, **more: 
     return send(self, method, url, body=body, headers=headers, **more)
 
 
-http.client.HTTPConnection.request = watch  # type: ignore[method-assign,assignment]
 create(1)
+http.client.HTTPConnection.request = watch  # type: ignore[method-assign,assignment]
+with mock.patch.object(uuid, "uuid4", return_value=uuid.UUID(hex=placeholder)):
+    create(1)
 http.client.HTTPConnection.request = send  # type: ignore[method-assign]
-host, port, url, body, headers = seen[-1]
-key = event["headers"]["Idempotency-Key"].encode()
-assert key in body
+host, port = seen[-1][:2]
+key = placeholder.encode()
+assert all(key in request[3] and request[:2] == (host, port) for request in seen)
 
 pool = urllib3.HTTPSConnectionPool(host, port, maxsize=1, ssl_context=ssl.create_default_context())
 
 
-def post(bodies: list[bytes]) -> None:
+def bare(count: int) -> list[tuple[str, bytes, Any]]:
+    """What so many messages send, each with a key of its own."""
+    requests = []
+    for _ in range(count):
+        new = uuid.uuid4().hex.encode()
+        requests += [(url, body.replace(key, new), headers) for *_, url, body, headers in seen]
+    return requests
+
+
+def post(requests: list[tuple[str, bytes, Any]]) -> None:
     """Bare POSTs."""
-    for one in bodies:
-        response = pool.request("POST", url, body=one, headers=headers, retries=False)
+    for url, body, headers in requests:
+        response = pool.request("POST", url, body=body, headers=headers, retries=False)
         assert response.status in (200, 201), response.data
 
 
@@ -83,12 +97,12 @@ def timed(work: Any, *arguments: Any) -> tuple[float, float]:
 
 
 create(BLOCK // 2)
-post([body.replace(key, uuid.uuid4().hex.encode()) for _ in range(BLOCK // 2)])
+post(bare(BLOCK // 2))
 ours, floors = [], []
 for _ in range(blocks):
-    bodies = [body.replace(key, uuid.uuid4().hex.encode()) for _ in range(BLOCK)]
+    requests = bare(BLOCK)
     ours.append(timed(create, BLOCK))
-    floors.append(timed(post, bodies))
+    floors.append(timed(post, requests))
 
 memory = {}
 made = 0
@@ -107,9 +121,9 @@ with open(sys.argv[1], "w") as file:
             "ours": ours,
             "floor": floors,
             "block": BLOCK,
-            "records": 1 + BLOCK // 2 + blocks * BLOCK + made,
-            "posts": BLOCK // 2 + blocks * BLOCK,
-            "bytes": len(body),
+            "records": 2 + BLOCK // 2 + blocks * BLOCK + made,
+            "posts": len(seen) * (BLOCK // 2 + blocks * BLOCK),
+            "bytes": sum(len(body) for _, _, _, body, _ in seen),
             "memory_kib": memory,
         },
         file,
