@@ -181,6 +181,7 @@ def test_nothing_personal_is_in_the_repr() -> None:
         '{"bird": ["a"]}',
         '{"bird": 7}',
         '{"bird": "' + "[" * 100_000 + '"}',
+        json.dumps({"bird": '{"media":' + "[" * 20 + "]" * 20 + "}"}),
         '{"LastName": "a", "lastname": "b"}',
         '{"bird": {}, "Bird": {}}',
     ],
@@ -190,6 +191,12 @@ def test_a_body_that_cannot_be_read_is_a_bad_request(body: str) -> None:
     with pytest.raises(BadRequest) as caught:
         read(body)
     assert str(caught.value)
+
+
+def test_a_body_may_be_nested_as_deeply_as_the_limit_says() -> None:
+    read('{"LastName":' + "[" * 19 + "]" * 19 + "}")
+    deep = '{"media":' + "[" * 19 + "]" * 19 + "}"
+    read({"LastName": "x", "bird": deep})
 
 
 def test_a_fault_in_json_is_told_with_its_place_and_without_its_text() -> None:

@@ -113,6 +113,69 @@ def test_a_spoilt_header_is_refused_and_never_an_error(scheme: str, spoilt: str)
         assert not accepts(scheme, {k: v for k, v in headers.items() if k != name})
 
 
+@pytest.fixture
+def comparisons(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What was compared in constant time (`hmac.compare_digest`, also by PyJWT)."""
+    compared: list[bytes] = []
+    constant_time = hmac.compare_digest
+
+    def compare(one: Any, other: Any) -> bool:
+        compared.append(other)
+        return constant_time(one, other)
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    return compared
+
+
+@pytest.mark.parametrize("scheme", ["bird", "standard-webhooks"])
+def test_how_long_a_comparison_takes_tells_nothing(scheme: str, comparisons: list[bytes]) -> None:
+    """All are made, whichever byte is wrong and whichever key fits."""
+    sign, key = SCHEMES[scheme]
+    other = "whsec_" + base64.b64encode(b"another-secret-entirely!").decode()
+    header = {"bird": "messagebird-signature", "standard-webhooks": "webhook-signature"}[scheme]
+    begin = "v1," if scheme == "standard-webhooks" else ""
+    headers = sign()
+    right = base64.b64decode(headers[header].removeprefix(begin))
+    counts = set()
+    for at in (None, 0, 15, 31):
+        for keys in ((key, other), (other, key), (other, other)):
+            given = bytearray(right)
+            if at is not None:
+                given[at] ^= 1
+            comparisons.clear()
+            whole = {**headers, header: begin + base64.b64encode(given).decode()}
+            good = at is None and key in keys
+            assert accepts(scheme, whole, keys=keys, urls=(URL, f"{URL}&x=1")) is good
+            assert bytes(given) in comparisons
+            counts.add(len(comparisons))
+    assert len(counts) == 1
+
+
+@pytest.mark.parametrize("claim", ["url_hash", "payload_hash"])
+def test_the_hashes_of_a_token_are_compared_so_too(claim: str, comparisons: list[bytes]) -> None:
+    right = {"url_hash": URL.encode(), "payload_hash": BODY}[claim]
+    digest = hashlib.sha256(right).hexdigest()
+    counts = set()
+    for at in (0, 63):
+        wrong = digest[:at] + ("0" if digest[at] != "0" else "1") + digest[at + 1 :]
+        comparisons.clear()
+        assert not accepts("messagebird-jwt", jwt(**{claim: wrong}), urls=(URL, f"{URL}&x=1"))
+        assert wrong.encode() in comparisons
+        counts.add(len(comparisons))
+    assert len(counts) == 1
+
+
+@pytest.mark.parametrize("stamp", ["²", "9" * 5_000, "1e9", "-1", "+1", " 1", "٣", "1_0"])
+@pytest.mark.parametrize("scheme", ["bird", "standard-webhooks"])
+def test_a_time_that_is_no_plain_number_is_refused_and_never_an_error(
+    scheme: str, stamp: str
+) -> None:
+    headers = SCHEMES[scheme][0]()
+    for name in headers:
+        if name.endswith("timestamp"):
+            assert not accepts(scheme, {**headers, name: stamp})
+
+
 def test_an_unknown_scheme_accepts_nothing() -> None:
     assert not accepts("none", jwt(), keys=(KEY,))
 

@@ -305,7 +305,9 @@ def _channel_object(message: BirdMessage | None) -> ObjectName:
 def _read_bird(bird: Any, request: HttpRequest, *, replies: bool) -> BirdMessage | None:
     if isinstance(bird, str) and not is_absent(bird):
         try:
-            bird = _without_lone_surrogates(_DECODE(bird))
+            bird = _DECODE(bird)
+            depth_of(bird)
+            bird = _without_lone_surrogates(bird)
         except (ValueError, RecursionError) as error:
             raise BadRequest("bird is text that is not JSON; send an object") from error
     if is_absent(bird):
