@@ -10,7 +10,7 @@ record: fields that hold ids and links by key are taken from it only if the depl
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from bridge.bird.texts import is_absent
@@ -24,19 +24,26 @@ ALL = "*"
 """In AllowedFields: every field."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RequestFields:
-    """What a request gives its record."""
+_OWN = frozenset({"id", "attributes"})
+_CHOOSING = ("id", "__r")
+"""How names end that choose another record: standard reference fields end in `Id` (Object
+Reference); a custom one ends in `__c`, and its relationship in `__r`."""
 
-    fields: Mapping[str, Any] = field(repr=False)
+
+# Not frozen: each method that is made for it is time of every cold start.
+@dataclass(kw_only=True, repr=False, eq=False)
+class RequestFields:
+    """What a request gives its record. Nothing personal is in its `repr`."""
+
+    fields: Mapping[str, Any]
     """API names to values, as they are sent."""
     left_out: tuple[str, ...]
     """Names of the body's fields that only the deployer may let in."""
     in_body: bool
     """Whether the body has fields, the ones left out among them."""
-    key: Any = field(repr=False)
+    key: Any
     """The value of the external-id field; perhaps an unresolved variable."""
-    bird: Any = field(repr=False)
+    bird: Any
     """The body's value of `bird`."""
     variables: int
     """How many values are unresolved variables."""
@@ -76,7 +83,9 @@ def read_fields(
         if is_absent(text):
             variables += "{{" in text
             continue
-        _check(name, fixed)
+        if lower in _OWN or lower in fixed:
+            raise _refusal(name)
+        fixed.add(lower)
         if lower != key_field:
             fields[name] = text
     names: set[str] = set()
@@ -87,20 +96,24 @@ def read_fields(
             if key_field and lower == key_field and key is None:
                 key = value  # an unresolved variable is no key, but it is counted
             continue
-        _check(name, names)
+        if lower in _OWN or lower in names:
+            raise _refusal(name)
+        names.add(lower)
         if lower == "bird":
             bird = value
             continue
         if key_field and lower == key_field:
             key = key if lower in fixed else value
             continue
-        value = _present(value)
-        if value is None:
-            continue
+        if isinstance(value, (dict, list)):
+            value = _present(value)
+            if value is None:
+                continue
         in_body = True
         if lower in fixed:
             continue
-        if _is_id_or_link(lower, value) and settings.allowed_fields.isdisjoint((lower, ALL)):
+        chooses = lower.endswith(_CHOOSING) or isinstance(value, dict)
+        if chooses and settings.allowed_fields.isdisjoint((lower, ALL)):
             left_out.append(name)
         else:
             fields[name] = value
@@ -124,23 +137,10 @@ def may_be_set(name: str) -> bool:
     return name.lower().endswith("id")
 
 
-def _check(name: str, names: set[str]) -> None:
-    """Put a name to those that were there. Raises BadRequest, ForbiddenField."""
-    lower = name.lower()
-    if lower in ("id", "attributes"):
-        raise ForbiddenField(f"{name} is Salesforce's to give: leave it out of the request")
-    if lower in names:
-        raise BadRequest(f"{name} is given twice (field names are compared without case)")
-    names.add(lower)
-
-
-def _is_id_or_link(lower: str, value: Any) -> bool:
-    """Whether a value chooses another record: a standard field of an id, or a link by a key.
-
-    Standard reference fields end in `Id` (Object Reference); a custom one ends in `__c`, and its
-    relationship in `__r`.
-    """
-    return lower.endswith(("id", "__r")) or isinstance(value, dict)
+def _refusal(name: str) -> BadRequest:
+    if name.lower() in _OWN:
+        return ForbiddenField(f"{name} is Salesforce's to give: leave it out of the request")
+    return BadRequest(f"{name} is given twice (field names are compared without case)")
 
 
 def _present(value: Any) -> Any:
