@@ -318,6 +318,9 @@ def test_what_is_not_signed_changes_nothing_that_is_written(standard_stack: Stac
     first = standard_stack.request(
         "POST", "/webhooks/bird", raw, headers=headers, api_key=None
     ).json()
+    inline = "/webhooks/bird?errors=inline"
+    standard_stack.request("POST", inline, raw, headers=headers, api_key=None)
+    assert "unsigned_query" not in standard_stack.logs("receive_message")
     added = {"Idempotency-Key": "another", "Prefer": "respond-async"}
     for query in ("", "?object=Case", "?set.OwnerId=005000000000001AAA", "?channel=viber"):
         again = standard_stack.request(
