@@ -7,8 +7,9 @@ The steps are those of exported Bird flows: `httpRequest` is really performed; `
 `terminate` are followed; of Bird's own services (contacts, channels, bots, collaboration) only as
 much is there as the shipped flows use. What Bird's documentation leaves open is a choice here, so
 that a flow can be tried both ways: whether an HTTP status from 400 up fails a step, whether a
-variable that does not exist stays as text or becomes empty. Where a step's result is found
-(`steps.<id>.body`) is not confirmed either; the flows and the player agree on it.
+variable that does not exist stays as text or becomes empty, whether quotes in a variable are
+escaped in a request's body. Where a step's result is found (`steps.<id>.body`) is not confirmed
+either; the flows and the player agree on it.
 """
 
 from __future__ import annotations
@@ -107,6 +108,8 @@ class Workspace:
     """Whether an HTTP status from 400 up makes a step fail (not documented)."""
     keeps_unresolved: bool = True
     """Whether a variable that does not exist stays as text, braces and all, or becomes empty."""
+    escapes_variables: bool = True
+    """Whether quotes in a variable are escaped in an HTTP step's body (not documented)."""
 
 
 @dataclass(frozen=True)
@@ -242,7 +245,10 @@ class _Player:
             return self._branch(step)
         parameters = self._filled(step["parameters"])
         if kind == "httpRequest":
-            result = {"body": self._request(parameters)}
+            body = json.dumps(parameters["body"])
+            if not self._workspace.escapes_variables:
+                body = self._unescaped(step["parameters"]["body"])
+            result = {"body": self._request(parameters, body)}
         elif kind.startswith("mrn:v1:"):
             result = self._service(kind.split(":")[4], parameters)
         else:
@@ -259,13 +265,15 @@ class _Player:
                 return str(one["next"])
         return str(step["default"])
 
-    def _request(self, parameters: Mapping[str, Any]) -> Any:
+    def _request(self, parameters: Mapping[str, Any], text: str) -> Any:
         headers = {one["key"]: str(one["value"]) for one in parameters["headers"]}
         headers["Content-Type"] = parameters["contentType"]
         url, method, body = parameters["url"], parameters["method"], parameters["body"]
+        if not self._workspace.escapes_variables:
+            body = text
         try:
             status, data = self._send(
-                method, url, headers, json.dumps(body).encode(), float(parameters["timeoutSeconds"])
+                method, url, headers, text.encode(), float(parameters["timeoutSeconds"])
             )
         except OSError as error:
             self._run.requests.append(Request(method, url, body, 0, None))
@@ -338,6 +346,21 @@ class _Player:
             return found if found is not _MISSING else self._unresolved(whole)
         return _VARIABLE.sub(self._written, value)
 
+    def _unescaped(self, value: Any) -> str:
+        """JSON whose variables stand in it as they are, as in a template of text."""
+        if isinstance(value, dict):
+            pairs = (f"{json.dumps(name)}: {self._unescaped(v)}" for name, v in value.items())
+            return f"{{{', '.join(pairs)}}}"
+        if isinstance(value, list):
+            return f"[{', '.join(map(self._unescaped, value))}]"
+        if not isinstance(value, str):
+            return json.dumps(value)
+        pieces, at = [], 0
+        for variable in _VARIABLE.finditer(value):
+            pieces += [json.dumps(value[at : variable.start()])[1:-1], self._written(variable)]
+            at = variable.end()
+        return f'"{"".join(pieces)}{json.dumps(value[at:])[1:-1]}"'
+
     def _written(self, variable: re.Match[str]) -> str:
         found = self._value(variable)
         return self._unresolved(variable) if found is _MISSING else _shown(found)
@@ -385,6 +408,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--name", default="Noor van Dijk")
     parser.add_argument("--phone", default="+447700900142")
     parser.add_argument("--reply-fails", action="store_true", help="as if the channel were down")
+    parser.add_argument("--unescaped", action="store_true", help="leave quotes in variables as is")
     options = parser.parse_args(arguments)
     flow = load(
         options.flow, {"https://YOUR-API-ADDRESS/v1": options.api, "YOUR-API-KEY": options.key}
@@ -395,7 +419,9 @@ def main(arguments: list[str]) -> int:
     failed = False
     for text in options.text or ["Hello! Can somebody help me?"]:
         inbound = Inbound(text, customer, conversation_id, message_id=str(uuid.uuid4()))
-        workspace = Workspace(broken_channels=frozenset(broken))
+        workspace = Workspace(
+            broken_channels=frozenset(broken), escapes_variables=not options.unescaped
+        )
         run = play(flow, inbound, workspace=workspace)
         _print(text, run)
         failed = failed or bool(run.failed_at)

@@ -21,6 +21,7 @@ ENVIRON = {
     "SALESFORCE_API_VERSION": "v68.0",
     "EXTERNAL_ID_FIELD": "Bird_Key__c",
     "DEFAULT_COMPANY": "Individual",
+    "ALLOWED_FIELDS": "",
     "DUPLICATE_RECORDS": "block",
     "LEAD_ASSIGNMENT": "default",
     "CASE_ASSIGNMENT": "default",

@@ -21,7 +21,8 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bridge.api.replies import PATHS
-from bridge.api.signatures import KEYED_ROUTE, WEBHOOK_ROUTE
+from bridge.api.request import WEBHOOK_ROUTE
+from bridge.api.signatures import KEYED_ROUTE
 from bridge.bird.channels import OBJECTS
 from bridge.deadline import Deadline
 from bridge.errors import NotConnected, NotSetUp

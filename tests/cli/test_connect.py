@@ -9,8 +9,10 @@ import time
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 import urllib3
 
+from cli.connect.oauth import App, SignIn
 from cli.connect.sign_in_failures import EXPLANATIONS
 from sandbox.org.sample import CLIENT_ID, CLIENT_SECRET, INTEGRATION_USER
 from tests.cli.conftest import Local
@@ -425,6 +427,21 @@ def test_plain_http_is_for_this_machine_only(ready: Local) -> None:
 
 
 # ── The callback server ──────────────────────────────────────────────────────────────────────────
+
+
+def test_a_state_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return one == other
+
+    monkeypatch.setattr("hmac.compare_digest", compare)
+    app = App(login_url="https://login.salesforce.com", client_id="x", client_secret="y")
+    sign_in = SignIn(app=app, callback="http://localhost:8788/callback", scopes=())
+    for state in (sign_in.state, "é", ""):
+        assert sign_in.belongs(state) is (state == sign_in.state)
+    assert [one for one, _ in compared] == [sign_in.state.encode(), "é".encode(), b""]
 
 
 def test_an_answer_with_a_forged_state_is_ignored_and_the_right_one_still_works(

@@ -30,6 +30,7 @@ TEXTS = {
     "AlarmEmail": "ops@example.com",
     "AllowInsecureHosts": "salesforce.example.com",
     "AllowedAddresses": "203.0.113.0/24,2001:db8::/32",
+    "AllowedFields": "OwnerId, Region__r",
     "ApiVersion": "v67.0",
     "AwsEndpointUrl": "http://127.0.0.1:4566",
     "CaseAssignmentRule": "off",

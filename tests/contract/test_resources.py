@@ -72,6 +72,7 @@ def test_the_environment_names_the_stack_s_own_resources(deployment: Deployment)
 @pytest.mark.parametrize(
     ("variable", "parameter"),
     [
+        ("ALLOWED_FIELDS", "AllowedFields"),
         ("ALLOW_INSECURE_HOSTS", "AllowInsecureHosts"),
         ("AWS_ENDPOINT_URL", "AwsEndpointUrl"),
         ("CASE_ASSIGNMENT", "CaseAssignmentRule"),

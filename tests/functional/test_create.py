@@ -381,9 +381,10 @@ def test_the_assignment_header_follows_the_parameter_and_an_own_owner(
     parameters = {**PATIENT, f"{name}AssignmentRule": setting}
     with Stack(poll=False, parameters=parameters, processes=1) as stack:
         body: dict[str, Any] = {"LastName": "A"} if name == "Lead" else {"Subject": "s"}
+        path = f"/{name.lower()}s"
         if owner:
-            body["OwnerId"] = stack.org.query("SELECT Id FROM User LIMIT 1")[0]["Id"]
-        assert post(stack, f"/{name.lower()}s", body).status == 201
+            path += f"?set.OwnerId={stack.org.query('SELECT Id FROM User LIMIT 1')[0]['Id']}"
+        assert post(stack, path, body).status == 201
         (entry,) = [e for e in stack.org.journal.entries() if "services/data" in e.path]
     headers = {key.lower(): value for key, value in entry.headers.items()}
     if name == "Case":

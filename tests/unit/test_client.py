@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bridge.deadline import Deadline
@@ -18,6 +18,7 @@ from bridge.salesforce.client import Cost, Result, Salesforce, soql_text
 from bridge.salesforce.responses import Attempt, Found
 from bridge.salesforce.session import Session, full_id
 from bridge.settings import Settings
+from tests.conftest import ENVIRON
 from tests.unit.doubles import (
     INSTANCE,
     KEY,
@@ -292,6 +293,26 @@ def test_a_text_cannot_leave_its_literal(text: str) -> None:
     assert literal[0] == literal[-1] == "'"
     assert "\n" not in inside and "\r" not in inside
     assert "'" not in inside.replace("\\\\", "").replace("\\'", "")
+
+
+@given(st.text(min_size=1))
+@example("../../Account/001")
+@example("a/b?fields=Name#c")
+@example("' OR Id != null OR Name = '.json")
+def test_a_key_cannot_leave_its_part_of_a_path(key: str) -> None:
+    http = Scripted(lambda call: fault("NOT_FOUND", status=404))
+    assert Client(http, Settings.from_environ(ENVIRON)).find(key) is None
+    (call,) = http.calls
+    parts = urlsplit(call.url)
+    assert not parts.fragment
+    if parts.path.endswith("/query"):
+        ((name, soql),) = parse_qsl(parts.query, strict_parsing=True)
+        assert name == "q"
+        assert soql.removesuffix(" LIMIT 1").endswith(f" WHERE {KEY} = {soql_text(key)}")
+    else:
+        *before, last = parts.path.split("/")
+        assert before == ["", "services", "data", "v68.0", "sobjects", "Lead", KEY]
+        assert unquote(last) == key and parts.query == "fields=Id"
 
 
 def test_what_a_call_cost_comes_back_with_its_result(settings: MakeSettings) -> None:

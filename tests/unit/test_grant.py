@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hmac
 from typing import Any
 
 import pytest
@@ -82,6 +84,27 @@ def test_a_signature_that_does_not_fit_is_not_accepted(change: dict[str, str]) -
             previous=OLD,
             now=NOW,
         )
+
+
+@pytest.mark.parametrize("at", [None, 0, -2])
+def test_a_signature_is_compared_in_constant_time(
+    monkeypatch: pytest.MonkeyPatch, at: int | None
+) -> None:
+    compared: list[bytes] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append(other)
+        return one == other
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    body = signed_body()
+    if at is not None:
+        whole = body["signature"]
+        changed = "A" if whole[at] != "A" else "B"
+        body["signature"] = whole[:at] + changed + whole[at:][1:]
+    with pytest.raises(SignatureMismatch) if at is not None else contextlib.nullcontext():
+        read_grant(json_response(200, body), credentials=CREDENTIALS, previous=OLD, now=NOW)
+    assert compared == [body["signature"].encode()]
 
 
 @pytest.mark.parametrize(

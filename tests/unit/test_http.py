@@ -144,7 +144,7 @@ def test_a_connection_is_kept_for_the_next_request(serve: Callable[..., Server])
     assert (len(server.requests), server.connections) == (3, 1)
 
 
-@pytest.mark.parametrize("status", [204, 302, 404, 500, 503])
+@pytest.mark.parametrize("status", [204, 301, 302, 307, 308, 404, 500, 503])
 def test_any_status_is_an_answer_and_nothing_is_followed_or_repeated(
     serve: Callable[..., Server], status: int
 ) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from bridge.conversations.decide import CaseRow, Home, LeadRow, Look, SeenTask
@@ -544,6 +545,31 @@ def test_one_slice_that_fails_is_no_ground_for_any_decision() -> None:
     given["leads_1"] = failure("QUERY_TIMEOUT")
     with pytest.raises(Unavailable):
         read_batch(many, FIELDS, given, base=BASE)
+
+
+# Texts in queries
+
+
+def skeleton(part: Part) -> str:
+    """A part's path; of a query without what stands in its literals. It has one parameter."""
+    path = "".join(map(str, part.path))
+    url = urlsplit(path)
+    assert not url.fragment
+    ((name, soql),) = parse_qsl(url.query, strict_parsing=True)
+    if name != "q":
+        return path
+    return re.sub(r"'(?:[^'\\]|\\.)*'", "''", soql)
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+@example("' OR Id != null OR Name = '", "\\")
+@example("a&b=c#d", "1 + 1 = 2%27")
+def test_no_key_and_no_id_leaves_its_literal_or_its_url(one: str, other: str) -> None:
+    assume(one != other)
+    plain = look_parts(WANTED, FIELDS), case_parts([C, M], FIELDS)
+    made = look_parts(Wanted(one, other), FIELDS), case_parts([one, other], FIELDS)
+    for parts, usual in zip(made, plain, strict=True):
+        assert [skeleton(part) for part in parts] == [skeleton(part) for part in usual]
 
 
 # Cases by their ids

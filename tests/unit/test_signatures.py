@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, tzinfo
 from typing import Any
@@ -110,6 +111,69 @@ def test_a_spoilt_header_is_refused_and_never_an_error(scheme: str, spoilt: str)
     for name in headers:
         assert not accepts(scheme, {**headers, name: spoilt})
         assert not accepts(scheme, {k: v for k, v in headers.items() if k != name})
+
+
+@pytest.fixture
+def comparisons(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What was compared in constant time (`hmac.compare_digest`, also by PyJWT)."""
+    compared: list[bytes] = []
+    constant_time = hmac.compare_digest
+
+    def compare(one: Any, other: Any) -> bool:
+        compared.append(other)
+        return constant_time(one, other)
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    return compared
+
+
+@pytest.mark.parametrize("scheme", ["bird", "standard-webhooks"])
+def test_how_long_a_comparison_takes_tells_nothing(scheme: str, comparisons: list[bytes]) -> None:
+    """All are made, whichever byte is wrong and whichever key fits."""
+    sign, key = SCHEMES[scheme]
+    other = "whsec_" + base64.b64encode(b"another-secret-entirely!").decode()
+    header = {"bird": "messagebird-signature", "standard-webhooks": "webhook-signature"}[scheme]
+    begin = "v1," if scheme == "standard-webhooks" else ""
+    headers = sign()
+    right = base64.b64decode(headers[header].removeprefix(begin))
+    counts = set()
+    for at in (None, 0, 15, 31):
+        for keys in ((key, other), (other, key), (other, other)):
+            given = bytearray(right)
+            if at is not None:
+                given[at] ^= 1
+            comparisons.clear()
+            whole = {**headers, header: begin + base64.b64encode(given).decode()}
+            good = at is None and key in keys
+            assert accepts(scheme, whole, keys=keys, urls=(URL, f"{URL}&x=1")) is good
+            assert bytes(given) in comparisons
+            counts.add(len(comparisons))
+    assert len(counts) == 1
+
+
+@pytest.mark.parametrize("claim", ["url_hash", "payload_hash"])
+def test_the_hashes_of_a_token_are_compared_so_too(claim: str, comparisons: list[bytes]) -> None:
+    right = {"url_hash": URL.encode(), "payload_hash": BODY}[claim]
+    digest = hashlib.sha256(right).hexdigest()
+    counts = set()
+    for at in (0, 63):
+        wrong = digest[:at] + ("0" if digest[at] != "0" else "1") + digest[at + 1 :]
+        comparisons.clear()
+        assert not accepts("messagebird-jwt", jwt(**{claim: wrong}), urls=(URL, f"{URL}&x=1"))
+        assert wrong.encode() in comparisons
+        counts.add(len(comparisons))
+    assert len(counts) == 1
+
+
+@pytest.mark.parametrize("stamp", ["²", "9" * 5_000, "1e9", "-1", "+1", " 1", "٣", "1_0"])
+@pytest.mark.parametrize("scheme", ["bird", "standard-webhooks"])
+def test_a_time_that_is_no_plain_number_is_refused_and_never_an_error(
+    scheme: str, stamp: str
+) -> None:
+    headers = SCHEMES[scheme][0]()
+    for name in headers:
+        if name.endswith("timestamp"):
+            assert not accepts(scheme, {**headers, name: stamp})
 
 
 def test_an_unknown_scheme_accepts_nothing() -> None:
@@ -279,6 +343,14 @@ def test_five_minutes_either_way_are_tolerated(age: int, good: bool) -> None:
     assert accepts("standard-webhooks", standard(at=NOW - age)) is good
 
 
+@pytest.mark.parametrize("body", [b"", b" \r\n\t", "\u2003\xa0".encode(), b"\xef\xbb\xbf "])
+def test_where_the_address_is_not_signed_there_has_to_be_a_body(body: bytes) -> None:
+    """An SMS may come in the query: a signature of nothing would be good for any words in it."""
+    assert not accepts("standard-webhooks", standard(body=body), body=body)
+    for scheme, headers in (("messagebird-jwt", jwt(body=body)), ("bird", bird(body=body))):
+        assert accepts(scheme, headers, body=body), "there the address is signed"
+
+
 def test_a_secret_that_is_no_base64_accepts_nothing() -> None:
     assert not accepts("standard-webhooks", standard(), keys=("whsec_§§§",))
 
@@ -423,7 +495,7 @@ def test_old_keys_serve_on_while_new_ones_cannot_be_read(
     vault = Vault(KEY, AwsError("ServiceUnavailable", "x", status=503))
     keys = signing_keys(vault, settings)
     keys.current(deadline=SOON)
-    at = __import__("time").monotonic() + 301
+    at = time.monotonic() + 301
     monkeypatch.setattr("time.monotonic", lambda: at)
     assert keys.current(deadline=SOON) == (KEY,)
     assert vault.reads == 2
@@ -449,3 +521,83 @@ def test_with_no_scheme_only_the_route_with_a_key_is_open(
     closed = event(resource=resource)
     with pytest.raises(Unsigned):
         gate.check(closed, HttpRequest.from_event(closed), deadline=SOON)
+
+
+# What counts of a webhook's request
+
+
+WEBHOOK_URL = "https://hooks.example.org/webhooks/bird"
+UNSIGNED = {"errors": "inline", "object": "Case", "channel": "viber", "set.OwnerId": "005"}
+
+
+def passed(
+    settings: Callable[..., Settings],
+    scheme: str,
+    *,
+    webhook_url: str = "",
+    query: dict[str, str] | None = None,
+    resource: str = "/webhooks/bird",
+) -> HttpRequest:
+    """The request that the gate lets through, with every header that anybody may add."""
+    query = query or {}
+    made = event(
+        {name: [value] for name, value in query.items()},
+        resource=resource,
+        body=BODY.decode(),
+        queryStringParameters=query,
+    )
+    made["requestContext"]["path"] = f"/v1{resource}"
+    now = time.time()
+    url = addresses_of(made, webhook_url=webhook_url)[0]
+    sign: dict[str, Callable[[], dict[str, str]]] = {
+        "messagebird-jwt": lambda: jwt(url=url),
+        "bird": lambda: bird(url=url, at=now),
+        "standard-webhooks": lambda: standard(at=now),
+    }
+    added = {"Idempotency-Key": "anybody", "Prefer": "respond-async", "webhook-id": "anybody"}
+    made["headers"] = {**added, **sign[scheme]()}
+    keys = signing_keys(Vault(SCHEMES[scheme][1]), settings)
+    own = settings(SIGNATURE_SCHEME=scheme, WEBHOOK_URL=webhook_url)
+    gate = SignatureGate(keys=keys, settings=own)
+    return gate.check(made, HttpRequest.from_event(made), deadline=SOON)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("webhook_url", ["", WEBHOOK_URL])
+def test_a_query_counts_where_it_is_signed(
+    settings: Callable[..., Settings], scheme: str, webhook_url: str
+) -> None:
+    query = dict(list(UNSIGNED.items())[1:])
+    request = passed(settings, scheme, webhook_url=webhook_url, query=query)
+    assert request.query == ({} if scheme == "standard-webhooks" else query)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_configured_query_counts_and_not_the_one_that_was_called(
+    settings: Callable[..., Settings], scheme: str
+) -> None:
+    """The signature covers the configured address there, whatever was called (or no address)."""
+    url = f"{WEBHOOK_URL}?object=Lead&set.Rating=Hot+stuff"
+    request = passed(settings, scheme, webhook_url=url, query=UNSIGNED)
+    assert request.query == {"object": "Lead", "set.Rating": "Hot stuff"}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_webhook_s_id_counts_only_where_it_is_signed(
+    settings: Callable[..., Settings], scheme: str
+) -> None:
+    request = passed(settings, scheme)
+    signed = {"standard-webhooks": standard()["webhook-id"]}
+    assert request.headers.get("webhook-id") == signed.get(scheme)
+    assert not request.respond_async
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_beside_an_api_key_everything_counts(
+    settings: Callable[..., Settings], scheme: str
+) -> None:
+    query = {"object": "Case", "set.OwnerId": "005"}
+    request = passed(settings, scheme, query=query, resource="/messages")
+    assert (request.query, request.respond_async) == (query, True)
+    assert request.headers["idempotency-key"] == "anybody"
+    assert "webhook-id" in request.headers

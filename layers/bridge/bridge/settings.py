@@ -37,6 +37,8 @@ class Settings:
     external_id_field: str
     """API name of the unique external-id field on Lead and Case; empty: at-least-once."""
     default_company: str
+    allowed_fields: frozenset[str]
+    """In lower case, fields that hold ids and links by key that a body may give; `*`: all."""
     allow_duplicates: bool
     """Whether `Sforce-Duplicate-Rule-Header: allowSave=true` is sent."""
     lead_assignment: str
@@ -112,6 +114,7 @@ class Settings:
             api_version=text("SALESFORCE_API_VERSION", _API_VERSION),
             external_id_field=text("EXTERNAL_ID_FIELD", _FIELD_NAME, blank=True),
             default_company=text("DEFAULT_COMPANY", blank=True).strip(),
+            allowed_fields=frozenset(map(str.lower, names("ALLOWED_FIELDS"))),
             allow_duplicates=choice("DUPLICATE_RECORDS", "block", "allow") == "allow",
             lead_assignment=choice("LEAD_ASSIGNMENT", "default", "off", pattern=_RULE_ID),
             case_assignment=choice("CASE_ASSIGNMENT", "default", "off", pattern=_RULE_ID),

@@ -14,7 +14,7 @@ from sandbox.stack import Response, Stack
 from tests.conftest import PATIENT
 from tests.functional.bird.conftest import clean, made, only
 from tests.unit import bodies
-from tests.unit.signing import KEY, bird, jwt
+from tests.unit.signing import KEY, SECRET, bird, jwt, standard
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
@@ -298,6 +298,70 @@ def test_with_no_scheme_the_webhook_is_closed_whatever_is_sent(stack: Stack) -> 
     stack.aws.calls.clear()
     assert post(stack, "/leads", bodies.channels()).status == 201
     assert not any("secretsmanager" in operation for _, operation in stack.aws.calls)
+
+
+@pytest.fixture(scope="module")
+def standard_stack() -> Iterator[Stack]:
+    """A stack whose requests are signed with Standard Webhooks: time, id and body, no address."""
+    parameters = {**PATIENT, "SignatureScheme": "standard-webhooks"}
+    with Stack(poll=False, processes=1, parameters=parameters) as stack:
+        stack.tick()
+        write_keys(stack, SECRET)
+        yield stack
+
+
+def test_what_is_not_signed_changes_nothing_that_is_written(standard_stack: Stack) -> None:
+    """Somebody who has one signed request sends it again, with an address and headers of theirs."""
+    clean(standard_stack)
+    raw = json.dumps(bodies.channels()).encode()
+    headers = standard(at=time.time(), body=raw) | {"content-type": "application/json"}
+    first = standard_stack.request(
+        "POST", "/webhooks/bird", raw, headers=headers, api_key=None
+    ).json()
+    inline = "/webhooks/bird?errors=inline"
+    standard_stack.request("POST", inline, raw, headers=headers, api_key=None)
+    assert "unsigned_query" not in standard_stack.logs("receive_message")
+    added = {"Idempotency-Key": "another", "Prefer": "respond-async"}
+    for query in ("", "?object=Case", "?set.OwnerId=005000000000001AAA", "?channel=viber"):
+        again = standard_stack.request(
+            "POST", f"/webhooks/bird{query}", raw, headers=headers | added, api_key=None
+        ).json()
+        same = ("exists", first["id"], first["key"], False)
+        assert (again["outcome"], again["id"], again["key"], again["added"]) == same
+    (before,) = made(standard_stack, "Lead")
+    assert not made(standard_stack, "Case")
+    clean(standard_stack)
+    path = "/webhooks/bird?object=Case&set.Rating=Hot&set.LastName=x&channel=viber"
+    anew = standard_stack.request("POST", path, raw, headers=headers | added, api_key=None)
+    assert (anew.status, anew.json()["object"]) == (201, "Lead")
+    lead = only(standard_stack, "Lead")
+    names = ("LastName", "LeadSource", "OwnerId", "Rating", "Bird_Key__c")
+    assert [lead.get(name) for name in names] == [before.get(name) for name in names]
+    assert "unsigned_query" in standard_stack.logs("receive_message")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("body", [b"", b" "])
+@pytest.mark.parametrize("path", ["/webhooks/bird", "/messages"])
+def test_a_signature_of_no_body_is_good_for_no_words_in_an_unsigned_address(
+    standard_stack: Stack, method: str, body: bytes, path: str
+) -> None:
+    clean(standard_stack)
+    query = urlencode({"originator": "447700900142", "payload": "INFO"})
+    headers = standard(at=time.time(), body=body)
+    answer = standard_stack.request(
+        method, f"{path}?{query}", body or None, headers=headers,
+        **({"api_key": None} if path.startswith("/webhooks") else {}),
+    )  # fmt: skip
+    assert answer.status == 401
+    assert not made(standard_stack, "Lead")
+
+
+def test_a_webhook_s_owner_in_its_signed_address_counts(signed: Stack) -> None:
+    owner = signed.org.query("SELECT Id FROM User WHERE Username LIKE 'admin%'")[0]["Id"]
+    answer = call(signed, f"/webhooks/bird?set.OwnerId={owner}", bodies.channels(), api_key=None)
+    assert answer.status == 201
+    assert only(signed, "Lead")["OwnerId"] == owner
 
 
 # One mail by two events

@@ -9,7 +9,7 @@ import pytest
 
 from bridge.aws import AwsError
 from bridge.records import ObjectName, stored_key
-from sandbox.org import OrgServer
+from sandbox.org import OrgServer, sample
 
 from .conftest import Bundle
 from .test_timeline import C, bird, closed, only, tasks, texts
@@ -80,6 +80,33 @@ def test_a_message_that_could_not_be_queued_beside_its_record_has_failed(bundle:
     reply = bundle.post(bird(1))
     assert (reply["outcome"], reply["added"]) == ("exists", True)
     assert texts(bundle, only(bundle, "Lead")["Id"]) == ["text 1"]
+
+
+@pytest.mark.parametrize("allowed", ["", "OwnerId", "*"])
+def test_a_body_s_owner_counts_where_the_deployer_lists_it(
+    deploy: Callable[..., Bundle], allowed: str
+) -> None:
+    bundle = deploy(ALLOWED_FIELDS=allowed)
+    admin = bundle.org.oauth.user(sample.ADMIN_USER)
+    assert admin is not None
+    owner = admin["Id"]
+    for key in ({}, {"Bird_Key__c": "outside"}):
+        reply = bundle.post({"ownerid": owner, **bird(1), **key})
+        assert (reply.status, reply["outcome"]) == (201, "created")
+        (lead,) = [one for one in bundle.org.records("Lead") if one["Id"] == reply["id"]]
+        assert (lead["OwnerId"] == owner) is bool(allowed)
+        assert reply.body.get("notWritten", "") == ("" if allowed else "ownerid")
+        assert ("AllowedFields" in reply.body.get("warnings", "")) is not bool(allowed)
+
+
+def test_on_a_record_that_is_there_both_kinds_are_named(bundle: Bundle) -> None:
+    """What is left out is no line of the Task either: it may be a customer's words."""
+    body = {"OwnerId": "005000000000001AAA", "Rating": "Hot"}
+    bundle.post(bird(1))
+    reply = bundle.post({**body, **bird(2)})
+    assert (reply["outcome"], reply["notWritten"]) == ("exists", "OwnerId,Rating")
+    assert not any("005000000000001AAA" in str(task) for task in bundle.org.records("Task"))
+    assert bundle.post({**body, **bird(2)})["notWritten"] == "OwnerId", "that was there before"
 
 
 WARNINGS: list[tuple[dict[str, Any], list[str]]] = [

@@ -18,7 +18,12 @@ from tests.slow.chaos.faults import SCENARIOS, FaultContext, FaultSchedule, Scen
 from tests.slow.chaos.request_log import RequestLog
 from tests.slow.chaos.requests import make_requests, mark_of_envelope, set_rules, with_repeats
 
-PARAMETERS = {"ThrottleRate": "150", "ThrottleBurst": "40", "ResponseBudgetSeconds": "3"}
+PARAMETERS = {
+    "ThrottleRate": "150",
+    "ThrottleBurst": "40",
+    "ResponseBudgetSeconds": "3",
+    "AllowedFields": "OwnerId",
+}
 """Callers who catch up are throttled now and then, and a short budget keeps silence short."""
 
 LOOK_FIRST_SECONDS = 11 * 60

@@ -141,7 +141,7 @@ class Drive:
     def records_that_salesforce_refuses(self, path: str) -> None:
         org = self.stack.org
         self.post(path, {**self.new(), "Email": "zqx no e-mail", "SuppliedEmail": "zqx no e-mail"})
-        self.post(path, {**self.new(), "OwnerId": "zqxowner"})
+        self.post(path, {**self.new(), "OwnerId": "zqxowner", "ParentId": "zqxparent"})
         name = "Case" if path == "/cases" else "Lead"
         org.add_validation_rule(name, lambda record: True, f"zqx is not wanted, nor {NUMBER}")
         self.post(path, self.new())
@@ -281,7 +281,12 @@ LEVELS = {"DEBUG": "none", "INFO": "standard-webhooks", "ERROR": "none"}
 
 @contextmanager
 def ready(level: str, scheme: str) -> Iterator[Drive]:
-    parameters = {**PATIENT, "LogLevel": level, "SignatureScheme": scheme}
+    parameters = {
+        **PATIENT,
+        "LogLevel": level,
+        "SignatureScheme": scheme,
+        "AllowedFields": "OwnerId",
+    }
     with Stack(poll=False, processes=1, parameters=parameters) as stack:
         keys = stack.deployment.resource("SigningKeys")["Ref"]
         stack.client("secretsmanager").put_secret_value(

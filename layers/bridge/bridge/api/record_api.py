@@ -52,8 +52,8 @@ class LambdaContext(Protocol):
 class Gate(Protocol):
     """What a request that makes a record has to pass; `signatures.SignatureGate` is one."""
 
-    def check(self, event: Any, request: HttpRequest, *, deadline: Deadline) -> None:
-        """Raises Unsigned, NotKept."""
+    def check(self, event: Any, request: HttpRequest, *, deadline: Deadline) -> HttpRequest:
+        """The request without what does not count unsigned. Raises Unsigned, NotKept."""
 
 
 class RecordApi:
@@ -99,7 +99,10 @@ class RecordApi:
                 reply = self._find(request, self._object, deadline)
             else:
                 if self._gate is not None:
-                    self._gate.check(event, request, deadline=deadline)
+                    signed = self._gate.check(event, request, deadline=deadline)
+                    if signed.query != request.query and not request.query.keys() <= {"errors"}:
+                        self._telemetry.warn("unsigned_query", object=self._object)
+                    request = signed
                 reply = self._create(request, deadline)
         except BadRequest as problem:
             self._telemetry.event("bad_request", object=self._object, code=problem.code)
@@ -140,6 +143,8 @@ class RecordApi:
             if paths:
                 self._telemetry.warn(event, object=name, fields=paths)
                 self._telemetry.count(metric, len(paths))
+        if requested.left_out:
+            self._telemetry.warn("fields_left_out", object=name, fields=requested.left_out)
         outcome = self._creator.create(
             message,
             request_id=request.gateway_request_id,
@@ -154,6 +159,7 @@ class RecordApi:
         return outcome_reply(
             outcome,
             message,
+            left_out=requested.left_out,
             has_key=bool(self._settings.external_id_field),
             warnings=_warnings_of(requested),
         )
@@ -215,7 +221,10 @@ class RecordApi:
 def _warnings_of(requested: MessageRequest) -> str:
     """What looks like a mistake. Most requests have none, and need not pay for the import."""
     suspicious = (
-        requested.key_source in (MADE_UP, CONTENT) or requested.unread or requested.variables
+        requested.key_source in (MADE_UP, CONTENT)
+        or requested.unread
+        or requested.variables
+        or requested.left_out
     )
     unknown = requested.bird is not None and requested.bird.channel.name == UNKNOWN
     if not suspicious and not unknown:

@@ -92,12 +92,23 @@ def ignored_reply(ignored: Ignored) -> Reply:
     return Reply(200, body)
 
 
-def outcome_reply(outcome: Outcome, message: Message, *, has_key: bool, warnings: str) -> Reply:
-    """The response to a POST. `has_key`: whether the record can be looked up by its key."""
+def outcome_reply(
+    outcome: Outcome,
+    message: Message,
+    *,
+    left_out: tuple[str, ...] = (),
+    has_key: bool,
+    warnings: str,
+) -> Reply:
+    """The response to a POST. `left_out`: fields that the body may not set. `has_key`: whether the
+    record can be looked up by its key."""
     name = message.requested or message.channel_object
     more: dict[str, Any] = {"object": name, "key": message.key}
     if warnings:
         more["warnings"] = warnings
+    not_written = [*left_out, *(outcome.not_written if isinstance(outcome, Created) else ())]
+    if not_written:
+        more["notWritten"] = ",".join(not_written)
     if isinstance(outcome, Created):
         body = {"outcome": "created" if outcome.new else "exists", **more}
         body |= _record_keys(outcome, name, message.key)
@@ -105,8 +116,6 @@ def outcome_reply(outcome: Outcome, message: Message, *, has_key: bool, warnings
             body["added"] = outcome.added
         if outcome.found is None:
             body["deleted"] = True
-        if outcome.not_written:
-            body["notWritten"] = ",".join(outcome.not_written)
         return Reply(201 if outcome.new else 200, body)
     if isinstance(outcome, Queued):
         text = _queued_message(outcome.problem, name, message.key, has_key=has_key)

@@ -17,16 +17,20 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from bridge.api.fields import is_set, read_fields
 from bridge.bird.channels import NONE, OBJECTS, UNKNOWN, plain
 from bridge.bird.mapping import derived_fields, fill, is_opt_out
 from bridge.bird.message import BirdMessage
 from bridge.bird.phones import as_email
-from bridge.bird.texts import is_absent
+from bridge.bird.texts import cut, is_absent
 from bridge.conversations.keys import conversation_key, message_key
 from bridge.conversations.message import Message, read_moment
-from bridge.errors import BadRequest, ForbiddenField, Ignored
+from bridge.errors import BadRequest, Ignored
 from bridge.records import ObjectName, stored_key
 from bridge.settings import Settings
+
+LONGEST_SHOWN = 80
+"""UTF-16 units of a key that a response repeats."""
 
 DEEPEST = 20
 """Levels of nesting in a body; a Salesforce field needs two (a relationship by external id)."""
@@ -41,8 +45,9 @@ SHAPE_MARKS = frozenset(
 
 _TEXT_BEGINS = re.compile(r'"text"\s*:\s*"')
 _MORE_KEYS = re.compile(r'"\s{0,9},\s{0,9}"\w{1,80}"\s{0,9}:')
-WEBHOOK = "/webhooks/bird"
-"""The route of Bird's webhooks. Their headers are anybody's, but for those that Bird signs."""
+WEBHOOK_ROUTE = "/webhooks/bird"
+"""The route of Bird's webhooks. `Idempotency-Key` and `Prefer` are signed by no scheme, so they do
+not count there."""
 _SURROGATE = "[\ud800-\udfff]"
 """No compiled pattern: that takes 4 ms, and next to no body needs it."""
 
@@ -60,6 +65,8 @@ class HttpRequest:
     gateway_request_id: str = ""
     requested_at_ms: object = None
     route: str = ""
+    repeated: frozenset[str] = frozenset()
+    """Names of query parameters that stand in the address several times."""
 
     @classmethod
     def from_event(cls, event: Any) -> HttpRequest:
@@ -82,6 +89,7 @@ class HttpRequest:
             gateway_request_id=gateway_request_id(event),
             requested_at_ms=context.get("requestTimeEpoch"),
             route=str(event.get("resource") or event.get("path") or ""),
+            repeated=_repeated(event.get("multiValueQueryStringParameters")),
         )
 
     @property
@@ -106,6 +114,8 @@ class HttpRequest:
     @property
     def respond_async(self) -> bool:
         """`Prefer: respond-async` (RFC 7240): queue it at once."""
+        if self.route.endswith(WEBHOOK_ROUTE):
+            return False
         preferences = self.headers.get("prefer", "").lower().split(",")
         return any(p.split(";")[0].strip() == "respond-async" for p in preferences)
 
@@ -147,7 +157,9 @@ class MessageRequest:
     bird: BirdMessage | None = field(repr=False, default=None)
     """What the body says of Bird's."""
     variables: int = 0
-    """How many values of the body are unresolved variables."""
+    """How many values are unresolved variables."""
+    left_out: tuple[str, ...] = ()
+    """Names of the body's fields that AllowedFields does not list."""
 
 
 def read_message(
@@ -161,38 +173,12 @@ def read_message(
     message = _read_shape(body, request, replies=replies)
     if message is not None:
         body = {}  # it is Bird's own, and no field of it is Salesforce's
-    key_field = settings.external_id_field.lower()
-    explicit: dict[str, Any] = {}
-    names: set[str] = set()
-    bird: Any = None
-    body_key: Any = None
-    variables = 0
-    for name, value in body.items():
-        lower = name.lower()
-        if is_absent(value):
-            variables += isinstance(value, str) and "{{" in value
-            if key_field and lower == key_field and body_key is None:
-                body_key = value  # an unresolved variable is no key, but it is counted
-            continue
-        if lower in ("id", "attributes"):
-            raise ForbiddenField(f"{name} is Salesforce's to give: leave it out of the body")
-        if lower in names:
-            raise BadRequest(f"{name} is given twice (field names are compared without case)")
-        names.add(lower)
-        if lower == "bird":
-            bird = value
-        elif key_field and lower == key_field:
-            body_key = value
-        else:
-            value = _present(value)
-            if value is not None:
-                explicit[name] = value
-
-    message = message or _read_bird(bird, request, replies=replies)
+    asked = read_fields(body, request.query, repeated=request.repeated, settings=settings)
+    message = message or _read_bird(asked.bird, request, replies=replies)
     requested = object_name or _requested_object(request, message)
-    has_key = message_key([("field", body_key)]).source == "field"
+    has_key = message_key([("field", asked.key)]).source == "field"
     conversation = ""
-    if message and settings.conversations and key_field and not has_key:
+    if message and settings.conversations and settings.external_id_field and not has_key:
         conversation = _conversation_of(message)
     if message and message.from_us and not (replies and conversation):
         raise Ignored("it was sent to the customer, not by them", event="message")
@@ -200,7 +186,7 @@ def read_message(
         requested = _channel_object(message)
     key = message_key(
         [
-            ("field", body_key),
+            ("field", asked.key),
             ("message", message.message_id if message else None),
             ("header", _header_key(request)),
             ("webhook", request.headers.get("webhook-id") if message else None),
@@ -209,9 +195,9 @@ def read_message(
         last_message=message.last_message if message else "",
         content=_content_of(message) if message else (),
     )
-    if message and not explicit and is_opt_out(message):
+    if message and not asked.in_body and is_opt_out(message):
         raise Ignored(f"the text is {message.text.strip()} alone, an opt-out", event="opt-out")
-    given = {name.lower() for name in explicit}
+    given = {name.lower() for name in asked.fields}
     derived = {
         name: derived_fields(message, name, given=given, default_company=settings.default_company)
         for name in ((requested,) if requested else OBJECTS)
@@ -222,7 +208,7 @@ def read_message(
             key=key.key,
             requested=requested,
             channel_object=message.channel.object if message else "Lead",
-            fields=explicit,
+            fields=asked.fields,
             derived={name: fields for name, (fields, _) in derived.items()},
             task=_task_of(message) if message and conversation else {},
             sent_at=read_moment(message.sent_at if message else "") or datetime.now(UTC),
@@ -235,12 +221,13 @@ def read_message(
         cut=tuple(dict.fromkeys(name for _, names in derived.values() for name in names)),
         without_id=bool(message and message.forwarded and not message.message_id),
         bird=message,
-        variables=variables + _unresolved(bird),
+        variables=asked.variables + _unresolved(asked.bird),
+        left_out=asked.left_out,
     )
 
 
 def _header_key(request: HttpRequest) -> str | None:
-    return None if request.route.endswith(WEBHOOK) else request.headers.get("idempotency-key")
+    return None if request.route.endswith(WEBHOOK_ROUTE) else request.headers.get("idempotency-key")
 
 
 def _conversation_of(message: BirdMessage) -> str:
@@ -316,31 +303,31 @@ def _channel_object(message: BirdMessage | None) -> ObjectName:
 def _read_bird(bird: Any, request: HttpRequest, *, replies: bool) -> BirdMessage | None:
     if isinstance(bird, str) and not is_absent(bird):
         try:
-            bird = _without_lone_surrogates(json.loads(bird, strict=False))
+            bird = _DECODE(bird)
+            depth_of(bird)
+            bird = _without_lone_surrogates(bird)
         except (ValueError, RecursionError) as error:
             raise BadRequest("bird is text that is not JSON; send an object") from error
     if is_absent(bird):
         return None
     if not isinstance(bird, dict):
         raise BadRequest('bird is not an object; send {"bird": {"channel": …}}')
-    return _read_shape(bird, request, replies=replies) or BirdMessage.parse(bird)
+    message = _read_shape(bird, request, replies=replies)
+    if message is None:
+        _refuse_twins(bird)
+        message = BirdMessage.parse(bird)
+    return message
 
 
-def _present(value: Any) -> Any:
-    """A value without the absent parts of it; None if nothing is left."""
-    if is_absent(value):
-        return None
-    if isinstance(value, dict):
-        kept = {n: p for n, v in value.items() if (p := _present(v)) is not None}
-        return kept or None
-    if isinstance(value, list) and value and not any(isinstance(v, (dict, list)) for v in value):
-        # Several values of a multi-select picklist, which Salesforce takes as one text.
-        return ";".join(_as_form(one) for one in value if not is_absent(one)) or None
-    return value
-
-
-def _as_form(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _refuse_twins(bird: Mapping[str, Any]) -> None:
+    """Raises BadRequest where two values that are there have the same key without case."""
+    if len({name.lower() for name in bird}) == len(bird):
+        return
+    names: set[str] = set()
+    for name in (name for name, value in bird.items() if not is_absent(value)):
+        if name.lower() in names:
+            raise BadRequest(f"bird.{_shown(name)} is given twice (keys are compared without case)")
+        names.add(name.lower())
 
 
 def _pairs(event: Mapping[str, Any], single: str, multiple: str) -> list[tuple[str, str]]:
@@ -351,6 +338,12 @@ def _pairs(event: Mapping[str, Any], single: str, multiple: str) -> list[tuple[s
     if not isinstance(several, dict):
         return []
     return _texts({n: v[-1] for n, v in several.items() if isinstance(v, list) and v})
+
+
+def _repeated(several: Any) -> frozenset[str]:
+    if not isinstance(several, dict):
+        return frozenset()
+    return frozenset(str(n) for n, v in several.items() if isinstance(v, list) and len(v) > 1)
 
 
 def _texts(values: Any) -> list[tuple[str, str]]:
@@ -365,7 +358,8 @@ def _read_object(request: HttpRequest) -> dict[str, Any]:
     if not text.strip():
         if not SHAPE_MARKS.isdisjoint(request.query) or "payload" in request.query:
             # "Forward to URL" with the method GET says everything in the query.
-            return dict(_without_lone_surrogates(request.query))
+            sms = {name: text for name, text in request.query.items() if not is_set(name)}
+            return dict(_without_lone_surrogates(sms))
         raise BadRequest("the body is empty; send a JSON object")
     content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if content_type == "application/x-www-form-urlencoded" and not text.lstrip().startswith("{"):
@@ -430,9 +424,23 @@ def _finite_number(digits: str) -> float:
     return number
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object none of whose keys is there twice: the second may be a customer's (ADR 0078)."""
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadRequest(f"the key {_shown(twice)} is twice in one object of the body")
+    return made
+
+
+def _shown(name: str) -> str:
+    return cut(name, LONGEST_SHOWN)
+
+
 # Not strict: a flow puts a customer's text, line breaks and all, between two quotes.
 _DECODE = json.JSONDecoder(
-    parse_constant=_no_constant, parse_float=_finite_number, strict=False
+    object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite_number, strict=False
 ).decode
 
 

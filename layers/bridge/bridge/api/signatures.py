@@ -9,6 +9,8 @@ that verify import this module, and only they may read the signing keys.
 | `bird` | `messagebird-signature`, `messagebird-request-timestamp` | time, address, body |
 | `standard-webhooks` | `webhook-id`, `webhook-timestamp`, `webhook-signature` | id, time, body |
 
+What is not signed does not count (docs/adr/0079-only-what-is-signed-counts.md).
+
 Sources: the SDKs of MessageBird (Go, Python, PHP, Node: the rules they share; three of the four
 allow a clock to be 1 s off), docs.bird.com "Verifying a webhook subscription", the specification
 of Standard Webhooks. Whether Flow Builder's HTTP steps are signed is documented nowhere: optional.
@@ -25,19 +27,16 @@ import hmac
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice, permutations
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import parse_qsl, quote, quote_plus
 
-from bridge.api.request import HttpRequest
+from bridge.api.request import WEBHOOK_ROUTE, HttpRequest
 from bridge.aws import Aws, AwsError
 from bridge.deadline import Deadline
 from bridge.errors import NotKept, Unsigned
 from bridge.settings import Settings
-
-WEBHOOK_ROUTE = "/webhooks/bird"
-"""The route whose only authentication is the signature."""
 
 KEYED_ROUTE = "/messages"
 """The route of the same function for which API Gateway demands an API key."""
@@ -183,6 +182,8 @@ def verify_standard_webhook(signed: Signed, *, keys: Sequence[str], now: float) 
     ]
     if not webhook_id or not any(given):
         raise Unsigned("missing")
+    if not signed.body.decode("utf-8", "replace").removeprefix("\ufeff").strip():
+        raise Unsigned("payload")  # what is to be written would come from the unsigned address
     at = _seconds(stamp)
     if at < now - STANDARD_TOLERANCE_SECONDS:
         raise Unsigned("too_late")
@@ -248,8 +249,11 @@ class SignatureGate:
         self._webhook_url = settings.webhook_url
         self._keys = keys
 
-    def check(self, event: Mapping[str, Any], request: HttpRequest, *, deadline: Deadline) -> None:
-        """Raises Unsigned, or NotKept where the keys cannot be read.
+    def check(
+        self, event: Mapping[str, Any], request: HttpRequest, *, deadline: Deadline
+    ) -> HttpRequest:
+        """The request, without what counts only where it is signed. Raises Unsigned, or NotKept
+        where the keys cannot be read.
 
         With no scheme, only the routes that need an API key are open; every other one (the
         webhook's own) is closed.
@@ -257,7 +261,7 @@ class SignatureGate:
         if self._scheme == "none":
             if event.get("resource") != KEYED_ROUTE:
                 raise Unsigned("no_scheme")
-            return
+            return request
         signed = Signed(
             headers=request.headers,
             addresses=addresses_of(event, webhook_url=self._webhook_url),
@@ -267,6 +271,22 @@ class SignatureGate:
         if not any(name in request.headers for name in _SIGNATURE_HEADERS):
             raise Unsigned("missing")
         verify(self._scheme, signed, keys=self._keys.current(deadline=deadline), now=time.time())
+        return self._signed_part(request) if event.get("resource") == WEBHOOK_ROUTE else request
+
+    def _signed_part(self, request: HttpRequest) -> HttpRequest:
+        """A webhook's request as far as its scheme signs it: there is no API key beside it.
+
+        The address that was signed need not be the one that was called where it was configured with
+        a query, or where the scheme signs none: then the configured query counts.
+        """
+        standard = self._scheme == "standard-webhooks"
+        if not standard:
+            headers = {name: v for name, v in request.headers.items() if name != "webhook-id"}
+            request = replace(request, headers=headers)
+        if not standard and "?" not in self._webhook_url:
+            return request
+        configured = parse_qsl(self._webhook_url.partition("?")[2], keep_blank_values=True)
+        return replace(request, query=dict(configured), repeated=frozenset())
 
 
 def body_of(event: Mapping[str, Any]) -> bytes:

@@ -5,6 +5,7 @@ Nothing is refused for it: a warning stands in the response beside the outcome.
 
 from __future__ import annotations
 
+from bridge.api.fields import may_be_set
 from bridge.api.request import MessageRequest
 from bridge.bird.channels import UNKNOWN, table
 from bridge.bird.message import FLOW_KEYS, BirdMessage
@@ -12,6 +13,8 @@ from bridge.conversations.keys import CONTENT, MADE_UP
 
 _SHOWN = 40
 """Characters of a name that the caller chose."""
+
+_MOST_NAMES = 10
 
 
 def warnings_of(request: MessageRequest) -> str:
@@ -34,11 +37,22 @@ def warnings_of(request: MessageRequest) -> str:
         # What the caller wrote is not repeated: it may be somebody's number.
         nearest = _nearest(message.called.lower(), sorted({one.name for one in table().values()}))
         found.append(f"The channel is unknown{_hint(nearest)}.")
+    if request.left_out:
+        found.append(_left_out(request.left_out))
     if request.variables and (message is None or _says_nothing(message)):
         found.append(
             "No variable of the body has a value: look in the flow's log at what the step sends."
         )
     return " ".join(found)
+
+
+def _left_out(names: tuple[str, ...]) -> str:
+    shown = ", ".join(name[:_SHOWN] for name in names[:_MOST_NAMES])
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    way = "list it in the parameter AllowedFields"
+    if all(map(may_be_set, names)):
+        way = f"put ?set.{names[0][:_SHOWN]}=… into the step's address, or {way}"
+    return f"A body may not set {shown}{more}, since a customer's words are in it: {way}."
 
 
 def _unknown_key(path: str) -> str:
