@@ -282,7 +282,7 @@ def test_the_environment_is_what_the_settings_read(template: Template) -> None:
     given = set(template.source["Globals"]["Function"]["Environment"]["Variables"])
     # The AWS client reads its endpoint, the telemetry its names and glibc its own, by themselves.
     others = {name for name in given if name.startswith("POWERTOOLS_")}
-    others |= {"AWS_ENDPOINT_URL"}
+    others |= {"AWS_ENDPOINT_URL", "RES_OPTIONS"}
     assert given == environ.names | others
 
 

@@ -22,7 +22,7 @@ from urllib.parse import quote, urlsplit
 
 from bridge.deadline import Deadline
 from bridge.errors import BridgeError
-from bridge.http import Http, HttpError, Response
+from bridge.http import Http, HttpError, NoName, Response
 from bridge.untrusted import read_json
 
 # When a call is repeated: while AWS gives no response, fails (5xx) or throttles, after a pause that
@@ -31,7 +31,8 @@ from bridge.untrusted import read_json
 # twice, which its key makes harmless. Not repeated is
 # - Invoke: the function may have run;
 # - a GetParameter that is throttled: SSM allows an account 40 reads a second, so whoever reads the
-#   same parameter as hundreds of others has to know when to read again (oauth/sessions.py).
+#   same parameter as hundreds of others has to know when to read again (oauth/sessions.py);
+# - what failed because no name server responds: each try would take seconds.
 RETRY_PAUSE_SECONDS = 0.2
 LEAST_SECONDS = 0.2
 TEMPORARY_CODES = ("Throttl", "TooManyUpdates")
@@ -261,6 +262,8 @@ class Aws:
             except AwsError as failure:
                 error = failure
             if error.is_throttled and not repeat_throttled:
+                raise error
+            if isinstance(error.__cause__, NoName):
                 raise error
             wait = random.uniform(pause / 2, pause)
             if not error.is_temporary or deadline.remaining() < wait + LEAST_SECONDS:
