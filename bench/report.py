@@ -122,8 +122,7 @@ def _token_bars(waits: Any) -> Iterable[Bar]:
         "≤ 1",
         str(reads),
         reads <= 1,
-        "one to see whether somebody renewed it, one to get what RefreshToken then stored; to save "
-        "the first, every expiry would have to invoke a function (docs/adr/0021)",
+        "one is to see whether somebody renewed it; the new token comes with RefreshToken's result",
     )
     at_once = waits["token expired, four callers at once"]
     refreshes = at_once["salesforce"].get("POST /services/oauth2/token", 0)

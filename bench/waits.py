@@ -81,11 +81,11 @@ def _situations(other: OtherSide, times: int, *, quick: bool) -> Iterator[tuple[
 
 
 def _body() -> Any:
+    """A record outside conversations: without a sender there is none."""
     return {
         "bird": {
             "channel": "whatsapp",
             "messageId": uuid.uuid4().hex,
-            "sender": "+4915123456789",
             "displayName": "Amara Okafor",
             "text": "Is the blue one back in stock?",
         }

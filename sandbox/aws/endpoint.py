@@ -2,8 +2,8 @@
 
 moto keeps parameters, secrets and tables, `queues` the queues; Lambda's Invoke API leads to
 the stack's function processes. The resources are those that template.yaml declares, and a function
-may do what its role there allows (`roles`). On request the endpoint misbehaves (`fail`), and it
-counts who called what (`calls`).
+may do what its role there allows (`roles`). SSM throttles reads as in AWS (`throttling`). On
+request the endpoint misbehaves (`fail`), and it counts who called what (`calls`).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from xml.sax.saxutils import escape
 from sandbox.aws.functions import PAYLOAD_LIMIT, VERSION, Outcome, Throttled, caller_key
 from sandbox.aws.queues import Queues
 from sandbox.aws.roles import Role, action_of, resource_of
+from sandbox.aws.throttling import SSM_READS, ssm_reads
 from sandbox.http_server import Handler, Server
 from tools.template import Attributes
 
@@ -93,6 +94,8 @@ class LocalAws:
         self._clients: dict[tuple[str, str], Any] = {}
         self.calls: Counter[tuple[str, str]] = Counter()
         """How often, by (who, service.Operation): a function by its folder's name, else "-"."""
+        self.ssm_reads = ssm_reads()
+        """What the account may read of SSM now."""
         self.queues = Queues(region=REGION, account=ACCOUNT, base_url=lambda: self.url)
         aws = self
 
@@ -234,6 +237,8 @@ class LocalAws:
             return handler.hang_up()
         elif fault and fault.effect == "refuse":
             return handler.answer(*_error(fault.status, fault.code, "a fault set in the sandbox"))
+        if service == "ssm" and operation in SSM_READS and not self.ssm_reads.take():
+            return handler.answer(*_error(400, "ThrottlingException", "Rate exceeded"))
         if found:
             response = self._invoke_function(unquote(found[1]), handler, body)
         elif named := _FUNCTION.fullmatch(path):

@@ -22,6 +22,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sandbox.aws.functions import PAYLOAD_LIMIT, NoAnswerInTime, Outcome, Throttled
 from sandbox.aws.keys import Holder, Keys
+from sandbox.aws.throttling import TokenBucket
 from sandbox.http_server import Handler, Server
 from tools.template import Deployment, Route
 
@@ -58,28 +59,6 @@ class _Visit:
     key_id: str = "-"
     response_type: str = "-"
     """The type of the gateway's own response, if it sent one."""
-
-
-class TokenBucket:
-    """API Gateway's throttling: `rate` requests a second on average, `burst` at once."""
-
-    def __init__(self, *, rate: float, burst: int) -> None:
-        self._rate = rate
-        self._burst = float(burst)
-        self._tokens = float(burst)
-        self._at = time.monotonic()
-        self._lock = threading.Lock()
-
-    def take(self) -> bool:
-        """Whether one more request may pass now."""
-        with self._lock:
-            now = time.monotonic()
-            self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
-            self._at = now
-            if self._tokens < 1:
-                return False
-            self._tokens -= 1
-            return True
 
 
 class Gateway:

@@ -24,6 +24,7 @@ GROUND = {
     "aws",
     "telemetry",
     "deadline",
+    "resolver",
     "untrusted",
     "errors",
 }

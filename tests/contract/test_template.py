@@ -20,9 +20,10 @@ from tests.contract.deployments import FUNCTIONS, deploy
 from tools.template import ROOT, Deployment, Template, TemplateError
 
 # What each function may do, and nothing else: DESIGN's table, in IAM's words.
+REFRESH = "function refresh-token"
 HOT_PATH = {
     ("ssm:GetParameter", "parameter access-token"),
-    ("lambda:InvokeFunction", "function refresh-token"),
+    ("lambda:InvokeFunction", REFRESH),
     ("sqs:SendMessage", "Outbox"),
     ("sqs:SendMessage", "Rejected"),
 }
@@ -42,7 +43,7 @@ ALLOWED = {
     },
     "Deliver": {
         ("ssm:GetParameter", "parameter access-token"),
-        ("lambda:InvokeFunction", "function refresh-token"),
+        ("lambda:InvokeFunction", REFRESH),
         ("sqs:ReceiveMessage", "Outbox"),
         ("sqs:DeleteMessage", "Outbox"),
         ("sqs:ChangeMessageVisibility", "Outbox"),
@@ -127,6 +128,13 @@ def test_a_role_allows_exactly_what_the_design_says(
         expected |= {("secretsmanager:GetSecretValue", "SigningKeys")}
     assert len(named) == len(set(named)), "a statement is there twice"
     assert set(named) == expected
+
+
+def test_who_may_have_a_token_renewed_may_read_it() -> None:
+    """RefreshToken's result carries the token, so nobody may get it there who could not before."""
+    invoking = [a for a in ALLOWED.values() if ("lambda:InvokeFunction", REFRESH) in a]
+    assert len(invoking) == 4
+    assert all(("ssm:GetParameter", "parameter access-token") in allowed for allowed in invoking)
 
 
 def test_signing_keys_are_readable_only_while_something_is_verified(template: Template) -> None:
@@ -272,8 +280,9 @@ def test_the_environment_is_what_the_settings_read(template: Template) -> None:
     with pytest.raises(MisconfiguredEnvironment):
         Settings.from_environ(environ)
     given = set(template.source["Globals"]["Function"]["Environment"]["Variables"])
-    # The AWS client reads its endpoint, and the telemetry its names, by themselves.
-    others = {name for name in given if name.startswith("POWERTOOLS_")} | {"AWS_ENDPOINT_URL"}
+    # The AWS client reads its endpoint, the telemetry its names and glibc its own, by themselves.
+    others = {name for name in given if name.startswith("POWERTOOLS_")}
+    others |= {"AWS_ENDPOINT_URL", "RES_OPTIONS"}
     assert given == environ.names | others
 
 

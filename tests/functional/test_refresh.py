@@ -59,9 +59,58 @@ def test_a_scheduled_run_skips_a_young_token(stack: Stack) -> None:
 def test_a_newer_token_ends_the_matter(stack: Stack) -> None:
     older = stored(stack)["generation"] - 1
 
-    answer = stack.invoke("refresh_token", {"refused_generation": older})
+    result = stack.invoke("refresh_token", {"refused_generation": older}).json()
 
-    assert answer.json() == {"generation": older + 1, "refreshed": False}
+    assert json.loads(result.pop("token")) == stored(stack)
+    assert result == {"generation": older + 1, "refreshed": False}
+
+
+@pytest.mark.parametrize("cold", [False, True])
+def test_a_token_that_nobody_renewed_costs_the_caller_one_read(stack: Stack, cold: bool) -> None:
+    stack.request("POST", "/leads", {"LastName": "warm"})
+    if cold:
+        stack.functions["create_lead"].recycle()
+    stack.org.oauth.expire_sessions()
+    stack.aws.calls.clear()
+
+    assert stack.request("POST", "/leads", {"LastName": "A"}).status == 201
+
+    calls = {what: n for (who, what), n in stack.aws.calls.items() if who == "create_lead"}
+    assert calls == {"ssm.GetParameter": 1, "lambda.Invoke": 1}
+    assert stack.aws.calls["refresh_token", "ssm.PutParameter"] == 1
+    # The token and the place of a refresh token that the secret did not take.
+    assert stack.aws.calls["refresh_token", "ssm.GetParameter"] == 2
+    token = stored(stack)["access_token"]
+    logs = [stack.logs(name) for name in stack.functions]
+    assert any("TokenRefreshed" in log for log in logs) and not any(token in log for log in logs)
+
+
+def test_a_refresh_that_loses_the_lease_reads_nothing(stack: Stack) -> None:
+    table = stack.deployment.resource("RefreshLease")["Ref"]
+    lease = {
+        "name": {"S": "refresh"},
+        "owner_id": {"S": "another run"},
+        "expires_at": {"N": str(int(time.time()) + 60)},
+    }
+    stack.client("dynamodb").put_item(TableName=table, Item=lease)
+    stack.aws.calls.clear()
+
+    assert refuse(stack).json() == {"busy": True}
+    assert stack.tick().json() == {"busy": True}
+
+    calls = {what: n for (who, what), n in stack.aws.calls.items() if who == "refresh_token"}
+    assert calls == {"dynamodb.PutItem": 2}
+    stack.client("dynamodb").delete_item(TableName=table, Key={"name": {"S": "refresh"}})
+
+
+def test_a_refresh_outlasts_seven_throttled_reads() -> None:
+    with Stack(poll=False, parameters=PATIENT) as stack:
+        stack.tick()
+        generation = stored(stack)["generation"]
+        event = {"refused_generation": generation}
+        stack.aws.fail("ssm", "GetParameter", times=7, status=400, code="ThrottlingException")
+        result = stack.invoke("refresh_token", event).json()
+        assert (result["generation"], result["refreshed"]) == (generation + 1, True)
 
 
 @pytest.mark.parametrize("rotation", [False, True])
@@ -183,7 +232,9 @@ def test_passing_trouble_at_the_token_endpoint_is_waited_out(
     before = stored(stack)["generation"]
     stack.org.trouble.add(area="oauth", status=status, body=body, times=2)
 
-    assert refuse(stack).json() == {"generation": before + 1, "refreshed": True}
+    result = refuse(stack).json()
+
+    assert (result["generation"], result["refreshed"]) == (before + 1, True)
 
 
 @pytest.mark.parametrize(

@@ -380,3 +380,7 @@ class SmallAws(Aws):
         """Make this the stored access token."""
         token = AccessToken(access_token=text, instance_url=instance_url, generation=generation)
         self.parameters["/bird-salesforce/access-token"] = token.dump()
+
+    def stored(self) -> str:
+        """The stored access token, as RefreshToken returns it too."""
+        return self.parameters["/bird-salesforce/access-token"]

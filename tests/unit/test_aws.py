@@ -306,6 +306,29 @@ def test_a_parameter_that_is_not_there_is_none() -> None:
 
 
 @pytest.mark.parametrize(
+    ("trouble", "calls"),
+    [
+        (json_response(400, {"__type": "ThrottlingException"}), 1),
+        (json_response(400, {"__type": "KMS.ThrottlingException"}), 1),
+        (json_response(429, {"__type": "TooManyRequestsException"}), 1),
+        (json_response(500, {"__type": "InternalServerError"}), 2),
+        (NoConnection("down"), 2),
+    ],
+)
+def test_a_read_that_is_throttled_is_left_to_the_caller_to_repeat(
+    trouble: Response | Exception, calls: int
+) -> None:
+    aws, http = made(in_turn(trouble, json_response(200, {"Parameter": {"Value": "v"}})))
+    if calls == 1:
+        with pytest.raises(AwsError) as caught:
+            aws.get_parameter("/a/b", deadline=soon())
+        assert caught.value.is_throttled
+    else:
+        assert aws.get_parameter("/a/b", deadline=soon()) == "v"
+    assert len(http.calls) == calls
+
+
+@pytest.mark.parametrize(
     "response",
     [
         json_response(200, {}),

@@ -127,6 +127,7 @@ class Bench:
             BillingMode="PAY_PER_REQUEST",
         )
         self.secrets.create_secret(Name=settings.credentials_secret)
+        self.returned: Any = None
 
     def connect(self, **changed: Any) -> None:
         self.secrets.put_secret_value(
@@ -148,7 +149,10 @@ class Bench:
         )
 
     def run(self, event: Any = None, *, seconds: float = 60, **replaced: Any) -> dict[str, Any]:
-        return self.refresher(**replaced).run(event or {"source": "aws.events"}, seconds=seconds)
+        """The result; its token, which has tests of its own, in `returned`."""
+        result = self.refresher(**replaced).run(event or {"source": "aws.events"}, seconds=seconds)
+        self.returned = result.pop("token", None)
+        return result
 
     def token(self) -> AccessToken | None:
         try:
@@ -213,8 +217,12 @@ class OneAtATime:
 class Refusing:
     """An AWS client some of whose operations fail, for so many calls."""
 
-    def __init__(self, client: Any, **times: int) -> None:
+    def __init__(
+        self, client: Any, *, code: str = "LimitExceededException", status: int = 400, **times: int
+    ) -> None:
         self._client = client
+        self._code = code
+        self._status = status
         self._times = times
 
     def __getattr__(self, name: str) -> Any:
@@ -222,7 +230,10 @@ class Refusing:
             self._times[name] -= 1
 
             def refuse(**request: Any) -> Any:
-                error = {"Error": {"Code": "LimitExceededException", "Message": "too many"}}
+                error: Any = {
+                    "Error": {"Code": self._code, "Message": "too many"},
+                    "ResponseMetadata": {"HTTPStatusCode": self._status},
+                }
                 raise ClientError(error, name)
 
             return refuse
@@ -321,14 +332,127 @@ def test_a_published_token_for_another_host_is_replaced(bench: Bench) -> None:
     assert bench.run({"refused_generation": None}) == {"generation": 10, "refreshed": True}
 
 
-def test_a_second_refresh_at_the_same_time_is_busy(bench: Bench) -> None:
+class Counting:
+    """AWS clients that note what is called, in order."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.calls: list[str] = []
+        self.clients = {
+            name: self._noting(getattr(bench, name)) for name in ("secrets", "ssm", "dynamodb")
+        }
+
+    def _noting(self, client: Any) -> Any:
+        calls = self.calls
+
+        class Noting:
+            def __getattr__(self, operation: str) -> Any:
+                def call(**sent: Any) -> Any:
+                    name = sent.get("Name", "")
+                    calls.append(f"{operation} {name}".strip())
+                    return getattr(client, operation)(**sent)
+
+                return call
+
+        return Noting()
+
+
+def test_a_second_refresh_at_the_same_time_is_busy_and_reads_nothing(bench: Bench) -> None:
     bench.connect()
     lease = Lease(dynamodb=bench.dynamodb, table=bench.settings.lease_table)
     assert lease.take(seconds=60)
-    assert bench.run({"refused_generation": None}) == {"busy": True}
+    for event in ({"refused_generation": None}, {"refused_generation": 1}, None):
+        counting = Counting(bench)
+        assert bench.run(event, **counting.clients) == {"busy": True}
+        assert counting.calls == ["put_item"]
     assert bench.endpoint.calls == []
     lease.release()
     assert bench.run({"refused_generation": None})["refreshed"]
+
+
+def test_a_refresh_reads_the_published_token_once_and_after_it_took_the_lease(
+    bench: Bench,
+) -> None:
+    bench.connect()
+    token, pending_token = bench.settings.token_parameter, bench.settings.pending_parameter
+    # The credentials change during the first grant, so it begins again.
+    bench.endpoint.before = lambda: (
+        bench.connect(note="anew") if len(bench.endpoint.calls) == 1 else None
+    )
+    counting = Counting(bench)
+    assert bench.run({"refused_generation": None}, **counting.clients)["refreshed"]
+    assert len(bench.endpoint.calls) == 2
+    assert counting.calls[:2] == ["put_item", f"get_parameter {token}"]
+    assert counting.calls.count(f"get_parameter {token}") == 1
+    assert counting.calls.count(f"get_parameter {pending_token}") == 2
+    counting = Counting(bench)
+    assert not bench.run({"refused_generation": 0}, **counting.clients)["refreshed"]
+    assert counting.calls == ["put_item", f"get_parameter {token}", "delete_item"]
+
+
+def test_a_function_gets_the_token_and_the_schedule_does_not(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.connect()
+    assert bench.run()["refreshed"] and bench.returned is None
+    assert not bench.run()["refreshed"] and bench.returned is None
+    for refused, refreshed in ((1, True), (1, False), (None, False)):
+        result = bench.run({"refused_generation": refused})
+        assert result == {"generation": 2, "refreshed": refreshed}
+        assert AccessToken.parse(bench.returned) == bench.token()
+    printed = capsys.readouterr().out
+    assert "TokenRefreshed" in printed
+    assert not [n for n in range(3) if f"access-{n}" in printed]
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "InternalServerError"])
+def test_a_read_that_ssm_throttles_is_tried_eight_times(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    bench.connect()
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    status = 400 if code == "ThrottlingException" else 500
+    assert bench.run(ssm=Refusing(bench.ssm, code=code, status=status, get_parameter=7))[
+        "refreshed"
+    ]
+    assert len(pauses) == 7 and sum(pauses) < 21, "the function has 60 s"
+    pauses.clear()
+    busy = Refusing(bench.ssm, code=code, status=status, get_parameter=8)
+    with pytest.raises(AwsError) as caught:
+        bench.run({"refused_generation": 1}, ssm=busy)
+    assert caught.value.code == code and len(pauses) == 7
+    assert bench.lease_is_free()
+
+
+def test_an_ssm_that_hangs_is_not_waited_for_eight_times(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, late = time.monotonic, [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + late[0])
+
+    class Hanging:
+        def get_parameter(self, **request: Any) -> Any:
+            late[0] += 10
+            raise ReadTimeoutError(endpoint_url="ssm")
+
+    bench.connect()
+    with pytest.raises(AwsError):
+        bench.run(ssm=Hanging())
+    assert late[0] <= 30
+
+
+def test_boto3_itself_repeats_nothing_of_what_the_vault_repeats(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {**ENVIRON, "AWS_DEFAULT_REGION": "eu-west-1"}.items():
+        monkeypatch.setenv(name, value)
+    made = (wiring.settings, wiring.telemetry, wiring.http, wiring.token_refresher)
+    for cached in made:
+        cached.cache_clear()
+    config = wiring.token_refresher()._vault._ssm.meta.config
+    for cached in made:
+        cached.cache_clear()
+    assert config.retries["total_max_attempts"] == 1
 
 
 def test_a_lease_runs_out_and_can_then_be_neither_kept_nor_released(bench: Bench) -> None:

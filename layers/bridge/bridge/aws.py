@@ -22,13 +22,17 @@ from urllib.parse import quote, urlsplit
 
 from bridge.deadline import Deadline
 from bridge.errors import BridgeError
-from bridge.http import Http, HttpError, Response
+from bridge.http import Http, HttpError, NoName, Response
 from bridge.untrusted import read_json
 
 # When a call is repeated: while AWS gives no response, fails (5xx) or throttles, after a pause that
 # doubles, with jitter from half of it to all of it. The caller waits, so its deadline ends this and
 # not a number of tries. All may be repeated: two only read, and SendMessage at worst puts a message
-# twice, which its key makes harmless. Invoke is not repeated: the function may have run.
+# twice, which its key makes harmless. Not repeated is
+# - Invoke: the function may have run;
+# - a GetParameter that is throttled: SSM allows an account 40 reads a second, so whoever reads the
+#   same parameter as hundreds of others has to know when to read again (oauth/sessions.py);
+# - what failed because no name server responds: each try would take seconds.
 RETRY_PAUSE_SECONDS = 0.2
 LEAST_SECONDS = 0.2
 TEMPORARY_CODES = ("Throttl", "TooManyUpdates")
@@ -44,6 +48,11 @@ class AwsError(BridgeError):
         super().__init__(f"{code}: {message}")
         self.code = code
         self.http_status = status
+
+    @property
+    def is_throttled(self) -> bool:
+        """Whether AWS refused it only because of too many calls."""
+        return self.http_status == 429 or "Throttl" in self.code
 
     @property
     def is_temporary(self) -> bool:
@@ -158,10 +167,19 @@ class Aws:
         self._keys_until = 0.0
 
     def get_parameter(self, name: str, *, deadline: Deadline) -> str | None:
-        """The decrypted value of an SSM parameter; None if there is none. Raises AwsError."""
+        """The decrypted value of an SSM parameter; None if there is none.
+
+        Raises AwsError, at once where SSM throttles.
+        """
         payload = {"Name": name, "WithDecryption": True}
         try:
-            result = self._call("ssm", "AmazonSSM.GetParameter", payload, deadline=deadline)
+            result = self._call(
+                "ssm",
+                "AmazonSSM.GetParameter",
+                payload,
+                deadline=deadline,
+                repeat_throttled=False,
+            )
         except AwsError as error:
             if error.code == "ParameterNotFound":
                 return None
@@ -220,7 +238,13 @@ class Aws:
         return result
 
     def _call(
-        self, service: str, target: str, payload: Mapping[str, Any], *, deadline: Deadline
+        self,
+        service: str,
+        target: str,
+        payload: Mapping[str, Any],
+        *,
+        deadline: Deadline,
+        repeat_throttled: bool = True,
     ) -> Any:
         """One operation of a JSON-protocol service, repeated while AWS fails or throttles."""
         version = "1.0" if service == "sqs" else "1.1"
@@ -237,6 +261,10 @@ class Aws:
                 error = _read_error(response, result)
             except AwsError as failure:
                 error = failure
+            if error.is_throttled and not repeat_throttled:
+                raise error
+            if isinstance(error.__cause__, NoName):
+                raise error
             wait = random.uniform(pause / 2, pause)
             if not error.is_temporary or deadline.remaining() < wait + LEAST_SECONDS:
                 raise error

@@ -5,6 +5,7 @@ It knows neither Salesforce nor AWS; their clients turn its errors into their ow
 
 HttpError
 ├── NoConnection     no connection was made, so nothing was sent
+│   └── NoName       because no name server responded
 └── NoResponse       the request was sent and no whole response came: it may be done or not
     └── TooLarge     the response is larger than any that is read
 """
@@ -23,9 +24,11 @@ from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 from bridge.deadline import Deadline
+from bridge.resolver import NoNameServer, Resolver
 
 CONNECT_SECONDS = 3.0
-"""A host that accepts no connection within this is treated as down, after a second try."""
+"""A host whose name is not found, or that accepts no connection, within this is treated as down,
+after a second try."""
 
 MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 """More than any response that is expected, so that none fills the memory."""
@@ -34,7 +37,8 @@ PIECE_BYTES = 65536
 """Read at once."""
 
 # What is sent twice, and why it does no harm.
-# - No connection was made: nothing was sent, so a second try is always safe.
+# - No connection was made: nothing was sent, so a second try is always safe. If no name server
+#   responded it is no use: the resolver itself has tried twice.
 # - A kept connection turns out to be dead. Lambda freezes between invocations, so this is common
 #   (docs/adr/0023), but the request may have arrived: only the caller knows whether a key makes a
 #   repetition harmless (`repeatable`).
@@ -52,6 +56,10 @@ class NoConnection(HttpError):
     """No connection was made, so nothing was sent."""
 
     code = "UNREACHABLE"
+
+
+class NoName(NoConnection):
+    """No name server responded. To find that out takes seconds, each time."""
 
 
 class NoResponse(HttpError):
@@ -152,6 +160,7 @@ class Http:
     def __init__(self) -> None:
         self._idle: dict[tuple[str, str], list[_Connection]] = {}
         self._tls: ssl.SSLContext | None = None
+        self._resolver = Resolver()
 
     def send(
         self,
@@ -192,6 +201,8 @@ class Http:
                     reusable = not response.will_close
             except (http.client.HTTPException, OSError) as error:
                 connection.close()
+                if isinstance(error, NoNameServer):
+                    raise NoName(f"no name server responds for {host}") from error
                 what = type(error).__name__
                 if not deadline.remaining() or (connected and isinstance(error, TimeoutError)):
                     raise NoResponse(f"{host} did not answer in time") from error
@@ -225,12 +236,17 @@ class Http:
         except ValueError as error:
             raise NoConnection("the address cannot be read") from error
         if scheme != "https":
-            return _Connection(name, port)
+            return self._resolved(_Connection(name, port))
         if self._tls is None:
             # Loading the certificate authorities takes 21 ms: once per process.
             self._tls = ssl.create_default_context()
             self._tls.set_alpn_protocols(["http/1.1"])
-        return _TlsConnection(name, port, context=self._tls)
+        return self._resolved(_TlsConnection(name, port, context=self._tls))
+
+    def _resolved(self, connection: _Connection) -> _Connection:
+        # What http.client connects by: the only place where a look-up can be given a deadline.
+        connection._create_connection = self._resolver.connect  # type: ignore[attr-defined]
+        return connection
 
 
 def _seconds(deadline: Deadline) -> float:

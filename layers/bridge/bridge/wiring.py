@@ -104,7 +104,9 @@ def token_refresher() -> TokenRefresher:
 
     # Short: if Secrets Manager hangs, a rotated refresh token has to be put elsewhere in time.
     secrets = client("secretsmanager", read_seconds=3, attempts=2)
-    vault = Vault(secrets=secrets, ssm=client("ssm"), settings=settings())
+    # The vault itself repeats what SSM throttles, sooner and more often than boto3 would.
+    ssm = client("ssm", attempts=1)
+    vault = Vault(secrets=secrets, ssm=ssm, settings=settings())
     return TokenRefresher(
         http=http(),
         vault=vault,

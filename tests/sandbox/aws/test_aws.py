@@ -11,6 +11,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, HTTPClientError
 
+from sandbox.aws.throttling import SSM_READS_PER_SECOND, TokenBucket
 from sandbox.stack import Stack
 
 
@@ -213,3 +214,36 @@ def test_a_stack_that_is_not_there_is_an_error(stack: Stack) -> None:
     with pytest.raises(ClientError) as error:
         stack.client("lambda").get_function_configuration(FunctionName="another")
     assert code(error) == "ResourceNotFoundException"
+
+
+def test_ssm_throttles_what_the_whole_account_reads(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AWS General Reference, "AWS Systems Manager endpoints and quotas": 40 a second for all three
+    together. A machine that is slow does not read so fast, so the bucket here never fills."""
+    assert SSM_READS_PER_SECOND == 40
+    ssm = boto3.client(
+        "ssm",
+        endpoint_url=stack.aws_endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+    name = f"/{stack.stack_name}/read"
+    ssm.put_parameter(Name=name, Value="a", Type="String")
+    monkeypatch.setattr(stack.aws, "ssm_reads", TokenBucket(rate=0.001, burst=3))
+    reads = (
+        lambda: ssm.get_parameter(Name=name),
+        lambda: ssm.get_parameters(Names=[name]),
+        lambda: ssm.get_parameters_by_path(Path=f"/{stack.stack_name}"),
+    )
+    for read in reads:
+        read()
+    for read in reads:
+        with pytest.raises(ClientError) as caught:
+            read()
+        assert code(caught) == "ThrottlingException"
+    # What is no read has limits of its own, which are not simulated.
+    ssm.put_parameter(Name=name, Value="b", Type="String", Overwrite=True)
+    ssm.delete_parameter(Name=name)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.aws.gateway import TokenBucket
+from sandbox.aws.throttling import TokenBucket
 from sandbox.stack import Response, Stack
 
 from .conftest import throwaway_stack

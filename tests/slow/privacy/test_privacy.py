@@ -373,3 +373,31 @@ def test_one_line_that_tells_of_an_event_is_found(tmp_path: Path, line: str) -> 
         drive.deliver()
 
         assert {"log of create_lead", "log of deliver"} <= set(drive.leaks())
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("printed", [False, True])
+def test_the_token_that_a_function_gets_of_refresh_token_is_nowhere_else(
+    tmp_path: Path, printed: bool
+) -> None:
+    """RefreshToken's result brings it; a handler that prints its result is found out."""
+    folder = shutil.copytree(ROOT / "functions" / "refresh_token", tmp_path / "refresh_token")
+    if printed:
+        source = (folder / "app.py").read_text(encoding="utf-8")
+        call = "    return wiring.token_refresher().run(event, seconds=seconds)\n"
+        assert call in source
+        source = source.replace(call, call.replace("return", "result =") + "    print(result)\n")
+        (folder / "app.py").write_text(source + "    return result\n")
+    parameters = {**PATIENT, "LogLevel": "DEBUG"}
+    folders = {"refresh_token": folder}
+    with Stack(poll=False, processes=1, folders=folders, parameters=parameters) as stack:
+        drive = Drive(stack)
+        drive.tick()
+        for _ in range(2):
+            stack.org.oauth.expire_sessions()
+            assert drive.post("/leads", drive.new()).status == 201
+            drive.note_tokens()
+        scheduled = drive.outcomes[0].payload.decode()
+        assert not drive.tokens & drive.marks_in(scheduled)
+
+        assert set(drive.leaks()) == ({"log of refresh_token"} if printed else set())

@@ -15,7 +15,9 @@ def as_aws_error(error: Exception) -> AwsError:
     """One of BOTO3_ERRORS as an AwsError: which call failed, and AWS's code for it."""
     if isinstance(error, ClientError):
         code = str(error.response.get("Error", {}).get("Code") or "Unknown")
-        return AwsError(code, f"AWS refused {error.operation_name}")
+        about = error.response.get("ResponseMetadata", {})
+        status = int(about.get("HTTPStatusCode") or 400)
+        return AwsError(code, f"AWS refused {error.operation_name}", status=status)
     if isinstance(error, BotoCoreError):
         return AwsError(type(error).__name__, "AWS could not be reached")
     return AwsError("UNREADABLE_ANSWER", "a response of AWS could not be read")

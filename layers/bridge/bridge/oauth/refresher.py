@@ -3,7 +3,10 @@
 At most one refresh runs at a time, by a lease: of two at once with the same refresh token one fails
 at Salesforce, and under rotation a replayed one revokes everything. A new refresh token is stored
 before the access token that came with it is published, so that the credentials of a published token
-are never lost. Source: Salesforce Help, "OAuth 2.0 Refresh Token Flow", "Refresh Token Rotation".
+are never lost. Nothing is read before the lease is taken: a run that does not get it costs none of
+the reads that SSM allows (docs/adr/0076).
+
+Source: Salesforce Help, "OAuth 2.0 Refresh Token Flow", "Refresh Token Rotation".
 """
 
 from __future__ import annotations
@@ -66,10 +69,11 @@ class TokenRefresher:
     def run(self, event: Any, *, seconds: float) -> dict[str, Any]:
         """Serve the schedule (any event) or a function (`{"refused_generation": n or null}`).
 
-        `seconds` is what is left of the invocation. Returns `generation` and `refreshed`; or `busy`
-        if another run has the lease; or `connected: false` if there are no credentials, which is a
-        state and no error. Raises what the alarm should see: CredentialsRevoked, CredentialsLost,
-        Unavailable, AwsError.
+        `seconds` is what is left of the invocation. Returns `generation` and `refreshed`, to a
+        function also the `token` as it is stored, so that it need not read it; or `busy` if another
+        run has the lease, and then nothing was read; or `connected: false` if there are no
+        credentials, which is a state and no error. Raises what the alarm should see:
+        CredentialsRevoked, CredentialsLost, Unavailable, AwsError.
         """
         by_function = isinstance(event, dict) and "refused_generation" in event
         refused = event["refused_generation"] if by_function else None
@@ -99,46 +103,42 @@ class TokenRefresher:
         self, *, by_function: bool, refused: int | None, seconds: float
     ) -> dict[str, Any]:
         deadline = Deadline.after(seconds)
-        if result := self._not_due(by_function=by_function, refused=refused):
-            return result
         lease = Lease(dynamodb=self._dynamodb, table=self._settings.lease_table)
         if not lease.take(seconds=seconds):
             return {"busy": True}
         try:
-            if result := self._not_due(by_function=by_function, refused=refused):
-                return result
-            token = self._refresh(lease, deadline)
+            published = self._vault.token()
+            due = published is None or self._is_due(published, by_function, refused)
+            token = self._refresh(lease, deadline, published) if due else published
         finally:
             lease.release()
         if token is None:
             return {"busy": True}
-        self._telemetry.event("token_refreshed", generation=token.generation)
-        self._telemetry.count("TokenRefreshed")
-        return {"generation": token.generation, "refreshed": True}
+        if due:
+            self._telemetry.event("token_refreshed", generation=token.generation)
+            self._telemetry.count("TokenRefreshed")
+        result: dict[str, Any] = {"generation": token.generation, "refreshed": due}
+        return {**result, "token": token.dump()} if by_function else result
 
-    def _not_due(self, *, by_function: bool, refused: int | None) -> dict[str, Any] | None:
-        """The result if the published token is good enough: newer than the refused one, or young.
+    def _is_due(self, token: AccessToken, by_function: bool, refused: int | None) -> bool:
+        """Whether the published token is not good enough: not newer than the refused one, or old.
 
         A scheduled run skips a token younger than half the interval: a function was refused a
         moment ago and had it renewed.
         """
-        token = self._vault.token()
-        if token is None:
-            return None
         age = token.age_seconds(time.time())
         self._telemetry.measure_token_age(age)
         if by_function:
             good = refused is None or token.generation > refused
         else:
             good = 0 <= age < self._settings.refresh_minutes * 60 / 2
-        if not good or not self._settings.trusts(token.instance_url):
-            return None
-        return {"generation": token.generation, "refreshed": False}
+        return not good or not self._settings.trusts(token.instance_url)
 
-    def _refresh(self, lease: Lease, deadline: Deadline) -> AccessToken | None:
+    def _refresh(
+        self, lease: Lease, deadline: Deadline, previous: AccessToken | None
+    ) -> AccessToken | None:
         """Get a grant, store a rotated refresh token, publish. None: the lease was lost."""
         for _ in range(CREDENTIALS_ATTEMPTS):
-            previous = self._vault.token()
             credentials = self._vault.credentials()
             grant = self._grant(credentials, previous, deadline)
             if grant is None:

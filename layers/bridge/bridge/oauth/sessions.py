@@ -28,8 +28,13 @@ from bridge.settings import Settings
 
 Result = TypeVar("Result")
 
-POLL_SECONDS = (0.5, 1.0)
-"""Pause between two reads of the parameter while a token is being renewed: at least, at most."""
+WAIT_SECONDS = (1.0, 2.0, 4.0)
+"""Pauses before reading the parameter again while a token is being renewed, or SSM throttles; the
+last one for every further read. Each is shortened to something between half of it and all of it,
+so that those who began together do not read together (docs/adr/0076)."""
+
+ATTEMPT_SECONDS = 1.0
+"""Of the time there is, what the last read leaves for itself and for the call to Salesforce."""
 
 INVOKE_AGAIN_SECONDS = 10.0
 """After so long without a newer token RefreshToken is invoked once more: its run may have been
@@ -41,6 +46,26 @@ REMEMBER_TROUBLE_SECONDS = 5.0
 NO_RENEWAL_SECONDS = (5.0, 10.0, 20.0, 40.0, 60.0)
 """After one, two, ... renewals in a row that did not help, how long one environment does without
 another: each is a login, of which Salesforce allows 3,600 an hour, and maybe a rotation."""
+
+
+class _Waits:
+    """Pauses that grow, up to a deadline."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self.deadline = deadline
+        self._pauses = iter(WAIT_SECONDS)
+
+    def pause(self) -> bool:
+        """Wait for the next pause; False, at once, if there is no time left for what follows.
+
+        The last pause ends where the time does.
+        """
+        left = self.deadline.remaining() - ATTEMPT_SECONDS
+        if left <= 0:
+            return False
+        pause = next(self._pauses, WAIT_SECONDS[-1]) * random.uniform(0.5, 1.0)
+        time.sleep(min(pause, left))
+        return True
 
 
 class Sessions:
@@ -58,10 +83,16 @@ class Sessions:
     def call(self, attempt: Callable[[Session], Result], *, deadline: Deadline) -> Result:
         """Run `attempt` with a session; a refused one costs one read, a second refusal one refresh.
 
-        Never a loop: a session that was renewed a moment ago and is refused is configuration.
+        What was read for this very call is not read again. Never a loop: a session that was renewed
+        a moment ago and is refused is configuration.
         Raises what `attempt` raises, TokenPending, NotSetUp.
         """
-        session = self._current(deadline)
+        waits = _Waits(deadline)
+        session, just_read = self._session, False
+        if session is None:
+            self._repeat_trouble()
+            self._session = session = self._read(waits) or self._renew(None, waits)
+            just_read = True
         try:
             result = attempt(session)
             self._failed_renewals = 0
@@ -69,7 +100,7 @@ class Sessions:
         except SessionRefused as refused:
             self._session, refusal = None, refused
         self._repeat_trouble()
-        newer = self._read(deadline)
+        newer = None if just_read else self._read(waits)
         if newer is not None and newer != session:
             self._session = newer
             try:
@@ -78,7 +109,7 @@ class Sessions:
                 self._session, session, refusal = None, newer, refused
         if isinstance(refusal, InstanceMoved) and time.monotonic() < self._moved_until:
             raise Unavailable(refusal.message, code=refusal.code) from refusal
-        self._session = fresh = self._renew(session.generation, deadline)
+        self._session = fresh = self._renew(session.generation, waits)
         try:
             return attempt(fresh)
         except InstanceMoved as moved:
@@ -96,54 +127,57 @@ class Sessions:
                 seconds=self._pause_renewals(),
             ) from refused
 
-    def _current(self, deadline: Deadline) -> Session:
-        if self._session is None:
-            self._repeat_trouble()
-            self._session = self._read(deadline) or self._renew(None, deadline)
-        return self._session
+    def _read(self, waits: _Waits) -> Session | None:
+        """The stored session, read again after a pause where SSM throttles. Raises TokenPending."""
+        while True:
+            try:
+                name = self._settings.token_parameter
+                return self._trusted(self._aws.get_parameter(name, deadline=waits.deadline))
+            except AwsError as error:
+                if not error.is_throttled or not waits.pause():
+                    raise TokenPending(
+                        "the access token cannot be read just now", code=error.code
+                    ) from error
 
-    def _read(self, deadline: Deadline) -> Session | None:
-        try:
-            value = self._aws.get_parameter(self._settings.token_parameter, deadline=deadline)
-        except AwsError as error:
-            raise TokenPending(
-                "the access token cannot be read just now", code=error.code
-            ) from error
-        token = AccessToken.parse(value) if value else None
+    def _trusted(self, value: Any) -> Session | None:
+        """The session in a stored value, unless it belongs to a host that is not trusted."""
+        token = AccessToken.parse(value) if isinstance(value, str) else None
         if token is None or not self._settings.trusts(token.instance_url):
             return None
         return token.session
 
-    def _renew(self, refused_generation: int | None, deadline: Deadline) -> Session:
-        """Have RefreshToken get a newer token, and read it; wait for it as long as there is time.
+    def _renew(self, refused_generation: int | None, waits: _Waits) -> Session:
+        """Have RefreshToken get a newer token; it comes with the result, or is waited for and read.
 
         `refused_generation` None: there is no token yet.
         """
-        expected = self._invoke_refresh(refused_generation, deadline)
         invoke_again_at: float | None = time.monotonic() + INVOKE_AGAIN_SECONDS
+        result = self._invoke_refresh(refused_generation, waits.deadline)
         while True:
-            if not deadline.remaining():
+            if session := self._trusted(result.get("token")):
+                return session
+            # Another run gets it. (A RefreshToken of the release before gives the generation only:
+            # that token is stored.)
+            if "generation" not in result and not waits.pause():
                 raise TokenPending("a new access token was not ready in time")
-            token = self._read(deadline)
-            # The expected one is newer even if counting began anew (the parameter was deleted).
-            if token is not None and (
+            session = self._read(waits)
+            # That generation is newer even if counting began anew (the parameter was deleted).
+            if session is not None and (
                 refused_generation is None
-                or token.generation > refused_generation
-                or token.generation == expected
+                or session.generation > refused_generation
+                or session.generation == result.get("generation")
             ):
-                return token
-            pause = random.uniform(*POLL_SECONDS)
-            if deadline.remaining() <= pause:
-                raise TokenPending("a new access token was not ready in time")
-            time.sleep(pause)
+                return session
+            result = {}
             if invoke_again_at is not None and time.monotonic() >= invoke_again_at:
                 invoke_again_at = None
-                expected = self._invoke_refresh(refused_generation, deadline)
+                result = self._invoke_refresh(refused_generation, waits.deadline)
 
-    def _invoke_refresh(self, refused_generation: int | None, deadline: Deadline) -> Any:
+    def _invoke_refresh(self, refused_generation: int | None, deadline: Deadline) -> dict[str, Any]:
         """Invoke RefreshToken. Raises NotSetUp, or TokenPending where there is nothing to wait for.
 
-        Returns the generation of the published token, or None if it may come soon.
+        Returns its result: with the generation and the text of a token that may be used, or with
+        neither if one may come soon.
         """
         payload: dict[str, Any] = {"refused_generation": refused_generation}
         try:
@@ -163,7 +197,7 @@ class Sessions:
                     "the bundle is not connected to a Salesforce org yet", hint=CONNECT_HINT
                 )
             )
-        return result.get("generation") if isinstance(result, dict) else None
+        return result if isinstance(result, dict) else {}
 
     def _pause_renewals(self) -> float:
         """Seconds to do without a renewal, after one more that did not help."""

@@ -6,14 +6,15 @@ import hashlib
 import json
 import random
 import time
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from bridge.errors import CredentialsLost, NotConnected
 from bridge.oauth.access_token import CONNECT_HINT, AccessToken, is_token
-from bridge.oauth.boto3_errors import BOTO3_ERRORS
+from bridge.oauth.boto3_errors import BOTO3_ERRORS, as_aws_error
 from bridge.oauth.credentials import Credentials
 from bridge.settings import Settings
 from bridge.untrusted import read_json, read_text
@@ -24,6 +25,16 @@ if TYPE_CHECKING:
 STORE_ATTEMPTS = 5
 STORE_PATIENCE_SECONDS = 2.0
 """Attempts that took longer than this together mean an outage: the second place is used at once."""
+
+READ_ATTEMPTS = 8
+READ_PAUSE_SECONDS = 0.2
+LONGEST_READ_PAUSE_SECONDS = 8.0
+READ_PATIENCE_SECONDS = 25.0
+"""How a parameter is read: SSM allows an account 40 reads a second, and callers whose token died
+use them up. The pause doubles up to the longest, with jitter from half of it to all of it; after so
+many attempts, or where they take longer than the patience because SSM hangs, the refresh fails."""
+
+WRITE_ATTEMPTS = 3
 
 STANDARD_TIER_BYTES = 4096
 
@@ -132,13 +143,13 @@ class Vault:
         if len(value) > STANDARD_TIER_BYTES:
             request["Tier"] = "Advanced"
         try:
-            self._ssm.put_parameter(**request)
+            self._put(request)
         except ClientError as error:
             # A parameter that became an advanced one cannot become a standard one again
             # (Systems Manager, "Managing parameter tiers"; this error code is not confirmed).
             if error.response["Error"]["Code"] != "ValidationException" or "Tier" in request:
                 raise
-            self._ssm.put_parameter(**request, Tier="Advanced")
+            self._put({**request, "Tier": "Advanced"})
 
     def _store_pending(
         self, credentials: Credentials, refresh_token: str, *, trusted: str = ""
@@ -150,26 +161,48 @@ class Vault:
         }
         if trusted:
             value["trusted"] = trusted
+        request = {
+            "Name": self._settings.pending_parameter,
+            "Value": json.dumps(value),
+            "Type": "SecureString",
+            "Overwrite": True,
+            **self._key,
+        }
         try:
-            self._ssm.put_parameter(
-                Name=self._settings.pending_parameter,
-                Value=json.dumps(value),
-                Type="SecureString",
-                Overwrite=True,
-                **self._key,
-            )
+            self._put(request)
         except BOTO3_ERRORS:
             return False
         return True
 
+    def _put(self, request: dict[str, Any]) -> None:
+        _repeated(lambda: self._ssm.put_parameter(**request), attempts=WRITE_ATTEMPTS)
+
     def _parameter(self, name: str) -> str | None:
         try:
-            response = self._ssm.get_parameter(Name=name, WithDecryption=True)
+            response = _repeated(
+                lambda: self._ssm.get_parameter(Name=name, WithDecryption=True),
+                attempts=READ_ATTEMPTS,
+            )
         except ClientError as error:
             if error.response["Error"]["Code"] == "ParameterNotFound":
                 return None
             raise
         return str(response["Parameter"]["Value"])
+
+
+def _repeated(call: Callable[[], Any], *, attempts: int) -> Any:
+    """The result of a call of SSM, repeated while SSM throttles, fails or does not respond."""
+    started, pause = time.monotonic(), READ_PAUSE_SECONDS
+    for attempt in range(1, attempts + 1):
+        try:
+            return call()
+        except (ClientError, BotoCoreError) as error:
+            slow = time.monotonic() - started > READ_PATIENCE_SECONDS
+            if attempt == attempts or slow or not as_aws_error(error).is_temporary:
+                raise
+        time.sleep(random.uniform(pause / 2, pause))
+        pause = min(pause * 2, LONGEST_READ_PAUSE_SECONDS)
+    raise AssertionError("unreachable: the last attempt returns or raises")
 
 
 def _fingerprint(credentials: Credentials) -> str:
