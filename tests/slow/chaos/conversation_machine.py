@@ -7,7 +7,7 @@ delivery, is a `Meanwhile`: another worker has the same message, or a person cha
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -529,7 +529,7 @@ class ConversationStory(InProcess):
                     )
         COUNTS["tasks"] += len(tasks)
 
-    def _chose_another(self, row: Row, tasks: list[Row]) -> bool:
+    def _chose_another(self, row: Row, tasks: Sequence[Row]) -> bool:
         """Whether the message that made a record was logged elsewhere: its Task was refused at
         first, its route names no object, and by then the conversation had an open Case."""
         number = mark_in(row)
