@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -512,13 +511,13 @@ def test_what_a_route_without_an_object_chooses(sentence: str) -> None:
 
 
 def test_a_case_is_never_reopened_with_reopen_days_0_but_thanks_stay_thanks() -> None:
-    never = replace(RULES, reopen_days=0)
+    never = RULES._replace(reopen_days=0)
     assert goes(look(cases=(closed(ago(minutes=11)),)), "Case", rules=never) == successor_of(CASE)
     assert goes(look(cases=(closed(ago(minutes=9)),)), "Case", rules=never) == THANKS
 
 
 def test_a_deployer_names_the_statuses_of_a_lead_that_is_done() -> None:
-    rules = replace(RULES, closed_lead_statuses=frozenset({"Spam"}))
+    rules = RULES._replace(closed_lead_statuses=frozenset({"Spam"}))
     assert goes(look(leads=(lead(status="Spam"),)), "Lead", rules=rules) == successor_of(LEAD)
     open_now = goes(look(leads=(lead(status="Unqualified"),)), "Lead", rules=rules)
     assert open_now == add_to_lead(status="Unqualified")
@@ -654,8 +653,8 @@ def test_the_order_of_the_rows_does_not_matter(
     def mixed(rows: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(order.sample(rows, len(rows)))
 
-    other = replace(
-        found, seen=mixed(found.seen), leads=mixed(found.leads), cases=mixed(found.cases)
+    other = found._replace(
+        seen=mixed(found.seen), leads=mixed(found.leads), cases=mixed(found.cases)
     )
     assert goes(found, requested, **how) == goes(other, requested, **how)
 
@@ -701,7 +700,7 @@ def test_a_message_that_is_logged_is_not_logged_again(
     if isinstance(decision, (Add, Reopen, Create)):
         o: ObjectName = "Case" if isinstance(decision, Reopen) else decision.object
         where = decision.record_id if isinstance(decision, (Add, Reopen)) else ELSEWHERE_LEAD
-        again = replace(found, seen=(*found.seen, task(o, who_id=where)))
+        again = found._replace(seen=(*found.seen, task(o, who_id=where)))
         assert isinstance(goes(again, requested, **how), Exists)
 
 

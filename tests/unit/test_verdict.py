@@ -211,7 +211,7 @@ def test_a_response_means_this_for_the_record(
     key_field = KEY if options["has_key"] else ""
     response = json_response(400, errors if isinstance(errors, list) else [errors])
     attempt = read_created(response, key_field=key_field, record=record)
-    verdict = verdict_on(replace(attempt, found=found), record, Context(**options))
+    verdict = verdict_on(attempt._replace(found=found), record, Context(**options))
     assert in_words(verdict) == expected
 
 
@@ -230,7 +230,7 @@ def test_whoever_waits_for_a_person_is_told_what_to_do() -> None:
     context = Context(has_key=True, assignment=RULE, may_create=False)
     for errors, word in ((NO_ACCESS, "setup-org"), (BAD_ID, "LeadAssignmentRule")):
         attempt = read_created(json_response(403, [errors]), key_field=KEY, record=LEAD)
-        verdict = verdict_on(replace(attempt, found=False), LEAD, context)
+        verdict = verdict_on(attempt._replace(found=False), LEAD, context)
         assert isinstance(verdict, Wait)
         assert "Lead" in verdict.problem.message and word in verdict.problem.hint
 

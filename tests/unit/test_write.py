@@ -162,7 +162,7 @@ def test_a_message_is_logged_on_a_case_and_a_person_s_status_stays() -> None:
     assert parts_of(message(), TO_CASE, OPTIONS).all_or_none is False
 
 
-ON_REPLY = replace(OPTIONS, case_status_on_reply="Customer replied")
+ON_REPLY = OPTIONS._replace(case_status_on_reply="Customer replied")
 
 
 def test_a_deployer_may_have_the_status_of_an_open_case_set() -> None:
@@ -170,22 +170,22 @@ def test_a_deployer_may_have_the_status_of_an_open_case_set() -> None:
         "Bird_Last_Message__c": SENT_TEXT,
         "Status": "Customer replied",
     }
-    thanks = replace(TO_CASE, status="Closed", status_may_change=False)
+    thanks = TO_CASE._replace(status="Closed", status_may_change=False)
     assert "Status" not in sent(thanks, options=ON_REPLY)["touch"]["body"]
     assert "Status" not in sent(TO_LEAD, options=ON_REPLY)["touch"]["body"]
 
 
 def test_the_last_message_s_time_never_moves_back() -> None:
-    later = replace(TO_CASE, last_message=SENT + timedelta(seconds=1))
+    later = TO_CASE._replace(last_message=SENT + timedelta(seconds=1))
     assert list(sent(later)) == ["add"]
     assert sent(later, options=ON_REPLY)["touch"]["body"] == {"Status": "Customer replied"}
-    same = replace(TO_CASE, last_message=SENT, status="Customer replied")
+    same = TO_CASE._replace(last_message=SENT, status="Customer replied")
     assert list(sent(same, options=ON_REPLY)) == ["add"]
-    earlier = replace(TO_CASE, last_message=SENT - timedelta(seconds=1))
+    earlier = TO_CASE._replace(last_message=SENT - timedelta(seconds=1))
     assert sent(earlier)["touch"]["body"] == {"Bird_Last_Message__c": SENT_TEXT}
 
 
-COMMENTS = replace(OPTIONS, case_comments=True)
+COMMENTS = OPTIONS._replace(case_comments=True)
 COMMENT = {
     "method": "POST",
     "url": f"{BASE}/sobjects/CaseComment",
@@ -202,7 +202,7 @@ def test_a_comment_hangs_on_the_task_too() -> None:
     assert sent(TO_CASE, options=COMMENTS)["comment"] == COMMENT
     assert "comment" not in sent(TO_LEAD, options=COMMENTS)
     assert "comment" not in sent(TO_CASE, options=COMMENTS, with_comment=False)
-    later = replace(TO_CASE, last_message=SENT + timedelta(seconds=1))
+    later = TO_CASE._replace(last_message=SENT + timedelta(seconds=1))
     assert list(sent(later, options=COMMENTS)) == ["add", "parent", "comment"]
 
 
@@ -221,7 +221,7 @@ def test_on_a_contact_the_owner_gets_an_open_task() -> None:
 
 def test_a_contact_whose_newest_task_is_open_gets_a_completed_one() -> None:
     done = task("lead", WhoId=CONTACT, WhatId=OPPORTUNITY)
-    assert sent(replace(TO_CONTACT, for_owner=False)) == {"add": done}
+    assert sent(TO_CONTACT._replace(for_owner=False)) == {"add": done}
     assert sent(TO_CONTACT, without=frozenset({"OwnerId"})) == {"add": done}
 
 
@@ -499,7 +499,7 @@ def test_an_owner_who_cannot_have_tasks_costs_the_owner_only(code: str) -> None:
     found = read(TO_CONTACT, owner=owner, add=failure(code))
     assert isinstance(found, LeaveOut)
     assert found.fields == {"OwnerId"}
-    found = read(replace(TO_CONTACT, for_owner=False), add=failure(code))
+    found = read(TO_CONTACT._replace(for_owner=False), add=failure(code))
     assert isinstance(found, (ParentGone, NotTaken))
 
 

@@ -1,4 +1,4 @@
-"""Configuration: the environment as one frozen dataclass, read once and as a whole.
+"""Configuration: the environment as one tuple, read once and as a whole.
 
 Defaults live in `template.yaml` only: a variable that the template should give and did not is an
 error that names every missing one, never a silent default.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from bridge.errors import MisconfiguredEnvironment
@@ -28,8 +28,7 @@ _URL = re.compile(r"(?i:https?)://[!-~]+")
 _FIELD_NAME = re.compile(r"[A-Za-z]\w*")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(NamedTuple):
     """The configuration of a function. Times are in the unit that the name says."""
 
     login_url: str

@@ -64,7 +64,7 @@ def assignment_rules_run(patch: Patch) -> None:
 
 def merges_are_forgotten(patch: Patch) -> None:
     def forgetful(found: Any, **more: Any) -> Any:
-        return decide.decide(replace(found, lead_home=None, case_home=None), **more)
+        return decide.decide(found._replace(lead_home=None, case_home=None), **more)
 
     patch.setattr(conversation, "decide", forgetful)
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from bridge.records import ObjectName
 
@@ -58,8 +58,7 @@ LENGTHS = {
 in UTF-16 code units. Any other field is taken to be a text of 255."""
 
 
-@dataclass(frozen=True)
-class Fill:
+class Fill(NamedTuple):
     """Where a field's value comes from, and how long it may be (UTF-16 code units)."""
 
     source: str

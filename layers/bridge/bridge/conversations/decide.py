@@ -10,10 +10,10 @@ Source of the rules: ADR 0061. Times are in UTC; "ago" counts to `now`, never to
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any, Literal, TypeVar
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from bridge.bird.texts import MAIL_IDS
 from bridge.conversations.keys import record_key, task_key
@@ -29,11 +29,12 @@ JUST_CLOSED = timedelta(minutes=10)
 """A message so soon after its Case was closed is a "thanks!": it opens nothing."""
 
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
 # What the look found
 
 
-@dataclass(frozen=True, kw_only=True)
-class SeenTask:
+class SeenTask(NamedTuple):
     """A Task with one of the message's two keys."""
 
     id: str
@@ -47,8 +48,7 @@ class SeenTask:
         return record_id in (self.who_id, self.what_id)
 
 
-@dataclass(frozen=True, kw_only=True)
-class LeadRow:
+class LeadRow(NamedTuple):
     """A Lead with the conversation, or with a key of the conversation or the message."""
 
     id: str
@@ -63,8 +63,7 @@ class LeadRow:
     last_message: datetime | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class CaseRow:
+class CaseRow(NamedTuple):
     """A Case with the conversation, or with a key of the conversation or the message."""
 
     id: str
@@ -85,8 +84,7 @@ class CaseRow:
 Row = TypeVar("Row", LeadRow, CaseRow)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Home:
+class Home(NamedTuple):
     """The newest live Task of a conversation, of those on a Lead or Contact or of those on a Case.
 
     `closed` is the Task's own state.
@@ -99,8 +97,7 @@ class Home:
     closed: bool = True
 
 
-@dataclass(frozen=True, kw_only=True)
-class Look:
+class Look(NamedTuple):
     """What is in Salesforce of one conversation and one message, in any order."""
 
     conversation: str
@@ -110,12 +107,11 @@ class Look:
     cases: tuple[CaseRow, ...] = ()
     lead_home: Home | None = None
     case_home: Home | None = None
-    homes: Mapping[str, CaseRow | None] = field(default_factory=dict)
+    homes: Mapping[str, CaseRow | None] = NOTHING
     """By its id, the Case of `case_home` where it is not among `cases`; None: not visible."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rules:
+class Rules(NamedTuple):
     """What the deployer chose."""
 
     reopen_days: float
@@ -143,8 +139,7 @@ class Permit(Enum):
 # What is to be done
 
 
-@dataclass(frozen=True, kw_only=True)
-class Exists:
+class Exists(NamedTuple):
     """The message is logged. `record_id` is None where that record or Task is no more."""
 
     object: RecordObject | None = None
@@ -154,8 +149,7 @@ class Exists:
     deleted: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Add:
+class Add(NamedTuple):
     """Log the message on a record that is there."""
 
     object: ObjectName
@@ -176,13 +170,12 @@ class Add:
     """Whether the record is of no conversation yet, and becomes one of this conversation."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Create:
+class Create(NamedTuple):
     """Make a record with this key and log the message on it."""
 
     object: ObjectName
     key: str
-    derived: Mapping[str, Any] = field(default_factory=dict)
+    derived: Mapping[str, Any] = NOTHING
     """Fields of a successor that come from its predecessor."""
     predecessor_id: str | None = None
 
@@ -192,8 +185,7 @@ class Create:
         return self.predecessor_id is not None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reopen:
+class Reopen(NamedTuple):
     """Log the message on a closed Case and open it; if that is refused, make the successor."""
 
     record_id: str
@@ -202,15 +194,13 @@ class Reopen:
     last_message: datetime | None = None
 
 
-@dataclass(frozen=True)
-class Follow:
+class Follow(NamedTuple):
     """Read this Case and decide again: the conversation was merged into it."""
 
     case_id: str
 
 
-@dataclass(frozen=True)
-class Nowhere:
+class Nowhere(NamedTuple):
     """There is no record to log it on, and the message may not make one."""
 
     object: ObjectName
@@ -475,10 +465,10 @@ def _adopted(look: Look, record_id: str | None, rules: Rules) -> Add | None:
     """The record that a mail's other event has made, which names no thread (ADR 0048)."""
     for lead in look.leads:
         if lead.id == record_id and rules.is_open(lead):
-            return replace(_add_to_lead(lead), adopted=True)
+            return _add_to_lead(lead)._replace(adopted=True)
     for case in look.cases:
         if case.id == record_id:
-            return replace(_add_to_case(case), adopted=True)
+            return _add_to_case(case)._replace(adopted=True)
     return None
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from bridge.records import ObjectName, made_up_key, stored_key
 
@@ -21,8 +20,7 @@ CONTENT = "content"
 """The source of a key that was made from the conversation and what the message holds."""
 
 
-@dataclass(frozen=True)
-class MessageKey:
+class MessageKey(NamedTuple):
     """The key of a message, and where it came from."""
 
     key: str

@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
 from bridge.conversations.decide import CaseRow, Home, LeadRow, Look, SeenTask
@@ -60,16 +59,14 @@ MERGED = "merged_case"
 """The part that reads the Case of `case_home`, which need not be one of the conversation's."""
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What is looked for: a message (m) of a conversation (c), as keys."""
 
     conversation: str
     message: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fields:
+class Fields(NamedTuple):
     """What the queries may name in this org."""
 
     record_key: str
@@ -115,9 +112,9 @@ def read_look(
     if merged.ok:
         row = _case(_lower(merged.body), fields)
         # Of two Tasks of the same second it may have read the Case of the other one.
-        return replace(found, homes={row.id: row}) if row.id == home.what_id else found
+        return found._replace(homes={row.id: row}) if row.id == home.what_id else found
     if merged.status == 404:
-        return replace(found, homes={home.what_id: None})
+        return found._replace(homes={home.what_id: None})
     if is_halted(merged) or "Case" not in objects:
         return found
     raise _problem(merged, fields)
@@ -129,8 +126,7 @@ def _may_lack(kind: Kind, response: PartResponse | None, objects: Set[ObjectName
     return kind not in needed and (response is None or not response.ok)
 
 
-@dataclass(frozen=True)
-class BatchLook:
+class BatchLook(NamedTuple):
     """What was found for many. Those in `alone` have too many rows to tell: look for each alone."""
 
     looks: Mapping[Wanted, Look]

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
 
-from bridge.conversations.decide import Add, Create, RecordObject, Reopen
+from bridge.conversations.decide import NOTHING, Add, Create, RecordObject, Reopen
 from bridge.conversations.keys import task_key
 from bridge.conversations.look import (
     CONVERSATION_FIELD,
@@ -47,8 +47,7 @@ FIXED = frozenset({TASK_KEY_FIELD, CONVERSATION_FIELD, "WhoId", "WhatId", "Descr
 OURS = (TASK_KEY_FIELD, CONVERSATION_FIELD, LAST_MESSAGE_FIELD)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(NamedTuple):
     """What the deployer chose."""
 
     record_key: str
@@ -59,8 +58,7 @@ class Options:
     case_comments: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Write:
+class Write(NamedTuple):
     """The parts of one write."""
 
     parts: tuple[Part, ...]
@@ -70,8 +68,7 @@ class Write:
 # What has become of the message
 
 
-@dataclass(frozen=True, kw_only=True)
-class Logged:
+class Logged(NamedTuple):
     """The message is on a record, logged just now."""
 
     task_id: str
@@ -80,12 +77,11 @@ class Logged:
     number: str | None = None
     created: bool = False
     reopened: bool = False
-    problems: Mapping[str, SalesforceProblem] = field(default_factory=dict)
+    problems: Mapping[str, SalesforceProblem] = NOTHING
     """By part (touch, comment, reopen), what could not be done beside."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class NotLogged:
+class NotLogged(NamedTuple):
     """The record was made, and its Task was not: the message has to be logged later."""
 
     record_object: ObjectName
@@ -94,30 +90,26 @@ class NotLogged:
     problem: SalesforceProblem
 
 
-@dataclass(frozen=True)
-class AlreadyLogged:
+class AlreadyLogged(NamedTuple):
     """Somebody else has logged the message meanwhile; `task_id` where Salesforce names it."""
 
     task_id: str | None
 
 
-@dataclass(frozen=True)
-class RecordKeyTaken:
+class RecordKeyTaken(NamedTuple):
     """Somebody else has made the record meanwhile; `existing_id` where Salesforce names it."""
 
     existing_id: str | None
 
 
-@dataclass(frozen=True)
-class ParentGone:
+class ParentGone(NamedTuple):
     """The record was converted, merged or deleted meanwhile."""
 
     record_id: str
     problem: SalesforceProblem
 
 
-@dataclass(frozen=True)
-class LeaveOut:
+class LeaveOut(NamedTuple):
     """Write it again without these derived fields of the record or of the Task."""
 
     what: Literal["record", "message"]
@@ -125,22 +117,19 @@ class LeaveOut:
     problem: Refused
 
 
-@dataclass(frozen=True)
-class CommentRefused:
+class CommentRefused(NamedTuple):
     """Nothing was written, for the comment's sake: write it again without."""
 
     problem: Refused
 
 
-@dataclass(frozen=True)
-class ReopenRefused:
+class ReopenRefused(NamedTuple):
     """Nothing was written: the Case stays closed, and the message needs its successor."""
 
     problem: Refused
 
 
-@dataclass(frozen=True)
-class NotTaken:
+class NotTaken(NamedTuple):
     """Salesforce refuses the record or the message's Task."""
 
     what: Literal["record", "message"]

@@ -7,11 +7,11 @@ hangs on the message's Task, whose key is unique, so a repetition changes nothin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from bridge.conversations.decide import (
+    NOTHING,
     Add,
     CaseRow,
     Create,
@@ -76,8 +76,7 @@ MOST_CALLS = 4
 """Of Salesforce for one message while its caller waits."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Place:
+class Place(NamedTuple):
     """The message is in Salesforce, on this record."""
 
     object: str
@@ -91,29 +90,25 @@ class Place:
     opened: Literal["", "successor", "reopened"] = ""
     not_logged: SalesforceProblem | None = None
     """Why the record was made and the Task was not: the message has to be tried again."""
-    problems: Mapping[str, SalesforceProblem] = field(default_factory=dict)
+    problems: Mapping[str, SalesforceProblem] = NOTHING
     """What could not be done beside the Task, by its name: touch, comment, reopen, text."""
 
 
-@dataclass(frozen=True)
 class Deleted:
     """The message was logged, and a person has deleted what it was logged on."""
 
 
-@dataclass(frozen=True)
 class NoRecord:
     """What our own side wrote, and there is no record to log it on."""
 
 
-@dataclass(frozen=True)
-class Later:
+class Later(NamedTuple):
     """It has to be tried again."""
 
     problem: SalesforceProblem
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(NamedTuple):
     """Salesforce refuses the record, or the message's Task."""
 
     what: What
@@ -167,7 +162,7 @@ class Conversations:
     def without_record_types(self, responses: Mapping[str, PartResponse]) -> bool:
         """Whether the org shows no record types of Case: then look again, and remember it."""
         if self.fields.record_types and lacks_record_types(responses):
-            self.fields = replace(self.fields, record_types=False)
+            self.fields = self.fields._replace(record_types=False)
             return True
         return False
 
@@ -265,7 +260,7 @@ class Logging:
             )
         except SalesforceProblem as trouble:
             problem = trouble
-        return replace(place, problems={**place.problems, "text": problem}) if problem else place
+        return place._replace(problems={**place.problems, "text": problem}) if problem else place
 
     @property
     def _calls_are_spent(self) -> bool:
@@ -283,7 +278,7 @@ class Logging:
         if isinstance(decision, Follow):
             ids = [decision.case_id]
             homes = conversations.read_cases(ids, self._calls, deadline=self._deadline)
-            look = replace(look, homes=homes)
+            look = look._replace(homes=homes)
             decision = conversations.decide(message, look, self._permit, gone=self._gone)
         if isinstance(decision, Reopen) and not self._may_reopen:
             return decision.successor

@@ -297,9 +297,9 @@ class RecordCreator:
                 case verdict.Undecided.LOOK_UP:
                     try:
                         there = self._look_up(record.object, record.key, calls, deadline)
-                        attempt = replace(attempt, found=there or False)
+                        attempt = attempt._replace(found=there or False)
                     except Unavailable as failure:
-                        attempt = replace(attempt, found=failure)
+                        attempt = attempt._replace(found=failure)
                 case verdict.Undecided.ASK_RIGHTS:
                     may = self._rights.may_create(record.object, calls, deadline=deadline)
                     context = replace(context, may_create=may)

@@ -153,7 +153,7 @@ class Timelines:
             some = ids[start : start + COLLECTION]
             cases |= self.conversations.read_cases(some, self.calls, deadline=self._deadline())
         for at, case_id in followed.items():
-            self._looks[at] = replace(self._looks[at], homes={case_id: cases[case_id]})
+            self._looks[at] = self._looks[at]._replace(homes={case_id: cases[case_id]})
 
     # Decide
 
@@ -288,9 +288,9 @@ class Timelines:
             if wanted.conversation != message.conversation:
                 continue
             if decision.object == "Lead":
-                self._looks[wanted] = replace(look, leads=(LeadRow(**row), *look.leads))
+                self._looks[wanted] = look._replace(leads=(LeadRow(**row), *look.leads))
             else:
-                self._looks[wanted] = replace(look, cases=(CaseRow(**row), *look.cases))
+                self._looks[wanted] = look._replace(cases=(CaseRow(**row), *look.cases))
 
     def _wait_for(
         self, conversation: str, object_name: ObjectName, problem: SalesforceProblem | None

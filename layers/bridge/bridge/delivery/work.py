@@ -223,7 +223,7 @@ class Work:
         # Those without ids first: by them it is known whether the assignment rule is at fault.
         for item, attempt in sorted(refused, key=lambda pair: pair[0].record.may_hold_ids):
             look_up: LookUp = failure or found.get(item.record.key, False)
-            self._decide(item, replace(attempt, found=look_up))
+            self._decide(item, attempt._replace(found=look_up))
         if failure is not None:
             raise failure
 

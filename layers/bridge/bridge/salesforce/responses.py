@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bridge.errors import (
     DuplicatesDetected,
@@ -68,8 +68,7 @@ class Fault:
     existing_id: str | None = None
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """A record that is in Salesforce. `number` is a Case's CaseNumber where it could be read."""
 
     id: str
@@ -82,8 +81,7 @@ LookUp = Found | Literal[False] | SalesforceProblem | None
 being looked up; None where nobody has looked."""
 
 
-@dataclass(frozen=True)
-class Attempt:
+class Attempt(NamedTuple):
     """The result of inserting one record: `created`, or `problem` and what a look-up gave."""
 
     created: Found | None = None
