@@ -39,6 +39,7 @@ _MOTO = threading.Lock()
 write."""
 
 _FUNCTION = re.compile(r"/2015-03-31/functions/([^/]+)/configuration")
+_ACCOUNT_SETTINGS = "/2016-08-19/account-settings"
 _INVOCATIONS = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 
 Invoke = Callable[[str, bytes], Outcome]
@@ -94,6 +95,8 @@ class LocalAws:
         self.calls: Counter[tuple[str, str]] = Counter()
         """How often, by (who, service.Operation): a function by its folder's name, else "-"."""
         self.queues = Queues(region=REGION, account=ACCOUNT, base_url=lambda: self.url)
+        self.concurrency = 1000
+        """The limit of the account that Lambda tells."""
         aws = self
 
         class RequestHandler(Handler):
@@ -238,6 +241,8 @@ class LocalAws:
             response = self._invoke_function(unquote(found[1]), handler, body)
         elif named := _FUNCTION.fullmatch(path):
             response = self._function(unquote(named[1]))
+        elif path.rstrip("/") == _ACCOUNT_SETTINGS:
+            response = self._account_settings()
         elif service == "cloudformation" and operation == "DescribeStacks":
             response = self._describe_stack(parse_qs(body.decode()).get("StackName", [""])[0])
         elif service == "sqs":
@@ -336,6 +341,12 @@ class LocalAws:
             "Environment": {"Variables": dict(environment)},
         }
         return 200, [("Content-Type", "application/json")], json.dumps(configuration).encode()
+
+    def _account_settings(self) -> tuple[int, list[tuple[str, str]], bytes]:
+        """https://docs.aws.amazon.com/lambda/latest/api/API_GetAccountSettings.html"""
+        limit = {"ConcurrentExecutions": self.concurrency}
+        body = {"AccountLimit": {**limit, "UnreservedConcurrentExecutions": self.concurrency}}
+        return 200, [("Content-Type", "application/json")], json.dumps(body).encode()
 
     def _invoke_function(
         self, name: str, handler: Handler, body: bytes

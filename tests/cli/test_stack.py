@@ -27,7 +27,7 @@ def test_outputs_and_settings_are_those_of_the_deployment(account: None) -> None
     deploy()
     stack = find()
     assert stack.outputs["CreateLeadFunction"] == f"{NAME}-create-lead"
-    assert stack.settings.token_parameter == f"/{NAME}/access-token"
+    assert stack.settings.token_parameter == f"/bird-salesforce/{NAME}/local/access-token"
     assert stack.settings.external_id_field == "Bird_Key__c"
     assert stack.url("Case").endswith(".amazonaws.com/v1/cases")
 

@@ -103,15 +103,18 @@ def test_no_condition_holds_by_default_and_each_with_every_parameter_changed() -
             assert made.resolve({"Condition": name}) is holds, name
 
 
+TOGETHER = (
+    ("VpcSubnets", "VpcSecurityGroups"),
+    ("DomainName", "CertificateArn", "HostedZoneId"),
+)
+"""Parameters of which one needs the other: the template's rules."""
+
+
 @pytest.mark.parametrize("name", sorted(EVERYTHING))
 def test_no_parameter_makes_anything_anew_that_holds_something_or_is_known_outside(
     name: str,
 ) -> None:
-    together = {
-        one: EVERYTHING[one]
-        for one in ("VpcSubnets", "VpcSecurityGroups")
-        if name.startswith("Vpc")
-    }
+    together = {one: EVERYTHING[one] for group in TOGETHER for one in group if name in group}
     done = change(template(), template(**{name: EVERYTHING[name], **together}))
     assert done.replaced == set(), "everything is changed in place"
     assert family(done.removed) <= API_DEPLOYED
@@ -217,8 +220,8 @@ def test_what_a_deleted_stack_leaves_is_what_the_operations_page_says() -> None:
     retained = {
         name
         for name, one in template(**EVERYTHING).items()
-        if one.get("DeletionPolicy") == "Retain"
+        if one.get("DeletionPolicy") == "RetainExceptOnCreate"
     }
     assert retained == {"Credentials", "SigningKeys"}
-    for name in (*retained, "/<stack>/access-token", "/<stack>/pending-refresh-token"):
+    for name in (*retained, "access-token", "pending-refresh-token"):
         assert name in table

@@ -75,6 +75,8 @@ class AwsIdentity:
     """Where the keys are read if the environment holds none (SnapStart); see Aws."""
     credentials_token: str = field(repr=False, default="")
     credentials_token_file: str = ""
+    url_suffix: str = "amazonaws.com"
+    """The domain of AWS's endpoints in this partition (AWS::URLSuffix)."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> AwsIdentity:
@@ -88,14 +90,14 @@ class AwsIdentity:
             credentials_url=environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI", ""),
             credentials_token=environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN", ""),
             credentials_token_file=environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", ""),
+            url_suffix=environ.get("URL_SUFFIX") or "amazonaws.com",
         )
 
     def endpoint(self, service: str) -> str:
         """The base URL of a service in this region."""
         if self.endpoint_url:
             return self.endpoint_url
-        suffix = "amazonaws.com.cn" if self.region.startswith("cn-") else "amazonaws.com"
-        return f"https://{service}.{self.region}.{suffix}"
+        return f"https://{service}.{self.region}.{self.url_suffix}"
 
 
 def sign(
