@@ -419,6 +419,13 @@ class Deployment:
         return str(self.resolve(declared["Properties"]["StageName"]))
 
     @cached_property
+    def domain(self) -> str:
+        """The API's domain name of one's own; empty if it has none."""
+        for declared in self.of_type("AWS::ApiGateway::DomainName").values():
+            return str(self.resolve(declared["Properties"]["DomainName"]))
+        return ""
+
+    @cached_property
     def routes(self) -> tuple[Route, ...]:
         """What the API serves."""
         routes = []

@@ -422,6 +422,9 @@ class LocalAws:
                 return {"Ref": name, "Arn": f"arn:aws:iam::{ACCOUNT}:role/{name}"}
             case "AWS::ApiGateway::Stage":
                 return {"Ref": str(given["StageName"])}
+            case "AWS::ApiGateway::DomainName":
+                regional = f"d-{_random(10).lower()}.execute-api.{REGION}.amazonaws.com"
+                return {"Ref": str(given["DomainName"]), "RegionalDomainName": regional}
             case "AWS::ApiGateway::RestApi":
                 return {"Ref": _random(10).lower()}
             case "AWS::ApiGateway::ApiKey":

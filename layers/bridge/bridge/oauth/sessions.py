@@ -106,6 +106,8 @@ class Sessions:
         try:
             value = self._aws.get_parameter(self._settings.token_parameter, deadline=deadline)
         except AwsError as error:
+            if error.cannot_decrypt:
+                return None  # RefreshToken stores a new one, with the present key
             raise TokenPending(
                 "the access token cannot be read just now", code=error.code
             ) from error

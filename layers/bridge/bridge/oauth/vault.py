@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from bridge.aws import cannot_decrypt
 from bridge.errors import CredentialsLost, NotConnected
 from bridge.oauth.access_token import CONNECT_HINT, AccessToken, is_token
 from bridge.oauth.boto3_errors import BOTO3_ERRORS
@@ -40,7 +41,8 @@ class Vault:
     def credentials(self) -> Credentials:
         """The secret, with a pending refresh token in place of the one it replaces.
 
-        Raises NotConnected if there is no value.
+        Raises NotConnected if there is no value, CredentialsLost if the pending token cannot be
+        decrypted.
         """
         try:
             secret = self._secrets.get_secret_value(SecretId=self._settings.credentials_secret)
@@ -53,7 +55,7 @@ class Vault:
             version=secret["VersionId"],
             default_login_url=self._settings.login_url,
         )
-        pending = read_json(self._parameter(self._settings.pending_parameter) or "")
+        pending = read_json(self._pending() or "")
         if not isinstance(pending, dict) or not is_token(pending.get("refresh_token")):
             return credentials
         # The token is compared too: a person may have edited another key of the secret.
@@ -114,8 +116,13 @@ class Vault:
         return str(secret["VersionId"])
 
     def token(self) -> AccessToken | None:
-        """The published access token."""
-        value = self._parameter(self._settings.token_parameter)
+        """The published access token. One that cannot be decrypted any more counts as none."""
+        try:
+            value = self._parameter(self._settings.token_parameter)
+        except ClientError as error:
+            if _cannot_decrypt(error):
+                return None
+            raise
         return AccessToken.parse(value) if value else None
 
     def publish(self, token: AccessToken) -> None:
@@ -162,6 +169,19 @@ class Vault:
             return False
         return True
 
+    def _pending(self) -> str | None:
+        """The second place. It may hold the only refresh token that is still good, and using the
+        one before would end the connection: so it does not count as empty."""
+        try:
+            return self._parameter(self._settings.pending_parameter)
+        except ClientError as error:
+            if not _cannot_decrypt(error):
+                raise
+            raise CredentialsLost(
+                "the pending refresh token cannot be decrypted: name its key in the parameter "
+                "PreviousKmsKeyArn. " + CONNECT_HINT
+            ) from error
+
     def _parameter(self, name: str) -> str | None:
         try:
             response = self._ssm.get_parameter(Name=name, WithDecryption=True)
@@ -170,6 +190,11 @@ class Vault:
                 return None
             raise
         return str(response["Parameter"]["Value"])
+
+
+def _cannot_decrypt(error: ClientError) -> bool:
+    found = error.response.get("Error", {})
+    return cannot_decrypt(str(found.get("Code")), str(found.get("Message")))
 
 
 def _fingerprint(credentials: Credentials) -> str:
