@@ -25,7 +25,7 @@ WHERE = --stack-name "$(word 2,$(CHOSEN))" $(if $(word 3,$(CHOSEN)),--region "$(
 export SAM_CLI_TELEMETRY ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo start test test-all coverage chaos fuzz check format bench build invoke which deploy destroy connect doctor pins sbom clean
+.PHONY: help setup demo start test test-all coverage chaos fuzz check format bench build invoke which deploy package publish destroy connect doctor pins sbom clean
 
 help: ## Lists what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -123,6 +123,18 @@ deploy: which build ## Deploys into your AWS account, after showing what will ch
 	@"$(SAM)" deploy --config-env "$(word 1,$(CHOSEN))" $(WHERE) $(ARGS)
 	@echo "Checking what was deployed"
 	@"$(BIN)/python" -m cli doctor --after-deploy $(WHERE)
+
+# What a release has: the built functions and layer with their template, for `sam deploy` in its folder.
+package: build ## Packs what was built, into build/bird-salesforce.tar.gz
+	@mkdir -p build
+	@tar -czf build/bird-salesforce.tar.gz .aws-sam/build LICENSE README.md samconfig.toml
+	@echo build/bird-salesforce.tar.gz
+
+publish: build ## Publishes to the AWS Serverless Application Repository, private at first (BUCKET=...)
+	@test -n "$(BUCKET)" || { echo "Say where to upload it: make publish BUCKET=... (docs/operations.md, Releases)"; exit 2; }
+	@mkdir -p build
+	@"$(SAM)" package --s3-bucket "$(BUCKET)" --output-template-file build/published.yaml
+	@"$(SAM)" publish --template build/published.yaml
 
 destroy: which $(SAM) ## Deletes the deployed stack, after offering to disconnect it and asking; says what stays
 	-@"$(BIN)/python" -m cli disconnect --before-destroy $(WHERE)
