@@ -18,13 +18,14 @@ PIP := -m pip --disable-pip-version-check -q
 JOBS ?= 3
 # Without bytecode every process compiles the tests anew. Images for containers often set this.
 unexport PYTHONDONTWRITEBYTECODE
-# A stage is a table of samconfig.toml; STACK and REGION go before what it says.
-STAGE ?= default
-WHERE = $(if $(STACK),--stack-name "$(STACK)") $(if $(REGION),--region "$(REGION)")
+# Which stack: STAGE is a table of samconfig.toml, STACK a name, REGION an AWS region. What contradicts
+# samconfig.toml is refused, and the name is printed before anything is done (cli/deployment/target.py).
+CHOOSE = "$(BIN)/python" -m cli.deployment.target "$(STAGE)" "$(STACK)" "$(REGION)"
+WHERE = --stack-name "$(word 2,$(CHOSEN))" $(if $(word 3,$(CHOSEN)),--region "$(word 3,$(CHOSEN))")
 export SAM_CLI_TELEMETRY ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo start test test-all coverage chaos fuzz check format bench build invoke deploy destroy connect doctor pins sbom clean
+.PHONY: help setup demo start test test-all coverage chaos fuzz check format bench build invoke which deploy package publish destroy connect doctor pins sbom clean
 
 help: ## Lists what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,7 +88,7 @@ check: $(READY) $(CHECKOV) ## Checks format, lint, types and the template
 	@"$(BIN)/ruff" check .
 	@"$(BIN)/mypy" layers/bridge/bridge sandbox tools cli bench $(wildcard .ci/*.py)
 	@for app in functions/*/app.py; do "$(BIN)/mypy" "$$app" || exit 1; done
-	@"$(BIN)/cfn-lint" template.yaml
+	@"$(BIN)/cfn-lint" --include-checks I -- template.yaml .github/deploy-role.yaml
 	@"$(BIN)/python" .ci/plain_template.py build/plain
 	@"$(CHECKOV)" --config-file .checkov.yaml --file build/plain/defaults.json build/plain/everything.json
 	@"$(BIN)/python" -m tools.channel_table
@@ -109,25 +110,41 @@ bench: $(READY) ## Measures what docs promise about speed and size
 
 # ── In AWS ──────────────────────────────────────────────────────────────────────────────────────────
 
+which: $(READY)
+	@$(eval CHOSEN := $(shell $(CHOOSE)))$(if $(CHOSEN),:,$(error No stack was chosen, and nothing was done))
+
 build: $(READY) $(SAM) ## Builds what is deployed, into .aws-sam (no Docker needed)
 	@"$(BIN)/python" -m tools.channel_table
 	@echo "Building the functions and the layer: about a minute"
-	@PYTHON="$(abspath $(BIN)/python)" "$(SAM)" build --config-env "$(STAGE)"
+	@PYTHON="$(abspath $(BIN)/python)" "$(SAM)" build --config-env "$(or $(word 1,$(CHOSEN)),$(STAGE),default)"
 
-deploy: build ## Deploys into your AWS account, after showing what will change, and checks it (STAGE=staging)
-	@echo "Deploying the stage $(STAGE): uploading, then the changes are shown; the first time takes some minutes"
-	@"$(SAM)" deploy --config-env "$(STAGE)" $(WHERE) $(ARGS)
+deploy: which build ## Deploys into your AWS account, after showing what will change, and checks it (STAGE=staging)
+	@echo "Deploying $(word 2,$(CHOSEN)): uploading, then the changes are shown; the first time takes some minutes"
+	@"$(SAM)" deploy --config-env "$(word 1,$(CHOSEN))" $(WHERE) $(ARGS)
 	@echo "Checking what was deployed"
-	@"$(BIN)/python" -m cli doctor --after-deploy --stage "$(STAGE)" $(WHERE)
+	@"$(BIN)/python" -m cli doctor --after-deploy $(WHERE)
 
-destroy: $(SAM) ## Deletes the deployed stack, after asking (docs/operations.md says what stays)
-	@"$(SAM)" delete --config-env "$(STAGE)" $(WHERE) $(ARGS)
+# What a release has: the built functions and layer with their template, for `sam deploy` in its folder.
+package: build ## Packs what was built, into build/bird-salesforce.tar.gz
+	@mkdir -p build
+	@tar -czf build/bird-salesforce.tar.gz .aws-sam/build LICENSE README.md samconfig.toml
+	@echo build/bird-salesforce.tar.gz
 
-connect: $(READY) ## Connects the deployed stack to Salesforce: one click in a browser
-	@"$(BIN)/python" -m cli connect --stage "$(STAGE)" $(WHERE) $(ARGS)
+publish: build ## Publishes to the AWS Serverless Application Repository, private at first (BUCKET=...)
+	@test -n "$(BUCKET)" || { echo "Say where to upload it: make publish BUCKET=... (docs/operations.md, Releases)"; exit 2; }
+	@mkdir -p build
+	@"$(SAM)" package --s3-bucket "$(BUCKET)" --output-template-file build/published.yaml
+	@"$(SAM)" publish --template build/published.yaml
 
-doctor: $(READY) ## Checks the deployed stack and says how to fix what is wrong (ARGS=--after-deploy tests more)
-	@"$(BIN)/python" -m cli doctor --stage "$(STAGE)" $(WHERE) $(ARGS)
+destroy: which $(SAM) ## Deletes the deployed stack, after offering to disconnect it and asking; says what stays
+	-@"$(BIN)/python" -m cli disconnect --before-destroy $(WHERE)
+	@"$(SAM)" delete --config-env "$(word 1,$(CHOSEN))" $(WHERE) $(ARGS)
+
+connect: which ## Connects the deployed stack to Salesforce: one click in a browser
+	@"$(BIN)/python" -m cli connect $(WHERE) $(ARGS)
+
+doctor: which ## Checks the deployed stack and says how to fix what is wrong (ARGS=--after-deploy tests more)
+	@"$(BIN)/python" -m cli doctor $(WHERE) $(ARGS)
 
 # ── For those who change the project ────────────────────────────────────────────────────────────────
 

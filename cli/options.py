@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.deployment.stack import DEFAULT_STAGE, LOCAL_FILE, Stack, find_stack
+from cli.deployment.stack import LOCAL_FILE, Stack, find_stack
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -49,13 +49,13 @@ def named_stack(
         ),
     ] = None,
     stage: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--stage",
             help="The table of samconfig.toml with the stack's name and region.",
             rich_help_panel=_PANEL,
         ),
-    ] = DEFAULT_STAGE,
+    ] = None,
     local: Annotated[
         bool,
         typer.Option(

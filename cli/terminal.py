@@ -63,8 +63,11 @@ class Terminal:
             if isinstance(stream, io.TextIOWrapper):
                 # A character that cannot be printed there is escaped, instead of an exception.
                 stream.reconfigure(errors="backslashreplace")
-        self.out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-        self.err = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+        # No emoji: in an ARN ":secret:" would become one.
+        self.out = Console(highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty())
+        self.err = Console(
+            stderr=True, highlight=False, emoji=False, soft_wrap=not sys.stderr.isatty()
+        )
         self.interactive = sys.stdin.isatty() if interactive is None else interactive
 
     def say(self, text: str = "") -> None:

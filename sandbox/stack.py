@@ -212,7 +212,13 @@ class Stack:
             self._made.append((kind, made))
             return made
 
-        deployment = Deployment(template, stack_name=self.stack_name, parameters=given, make=make)
+        deployment = Deployment(
+            template,
+            stack_name=self.stack_name,
+            parameters=given,
+            make=make,
+            stack_id=str(uuid.uuid4()),
+        )
         deployment.make_all(
             "AWS::SQS::Queue",
             "AWS::SecretsManager::Secret",
@@ -233,6 +239,7 @@ class Stack:
     def _start_functions(self) -> None:
         specs = self.deployment.functions
         self.account = Concurrency(self._concurrency)
+        self.aws.concurrency = self._concurrency or self.aws.concurrency
         self._by_logical_id: dict[str, Function] = {}
         for logical_id, spec in specs.items():
             key = spec.key
@@ -335,11 +342,11 @@ class Stack:
 
     @property
     def token_parameter(self) -> str:
-        return f"/{self.stack_name}/access-token"
+        return self.deployment.functions["RefreshToken"].environment["TOKEN_PARAMETER"]
 
     @property
     def pending_parameter(self) -> str:
-        return f"/{self.stack_name}/pending-refresh-token"
+        return self.deployment.functions["RefreshToken"].environment["PENDING_PARAMETER"]
 
     def client(self, service: str, *, function: str = "") -> Any:
         """A boto3 client of this stack's AWS; with a function's name, under that one's role."""

@@ -236,6 +236,7 @@ class Deployment:
         make: Callable[[str, str, Mapping[str, Any]], Attributes],
         region: str = "us-east-1",
         account: str = "123456789012",
+        stack_id: str = "local",
     ) -> None:
         self.template = template
         self.stack_name = stack_name
@@ -251,16 +252,26 @@ class Deployment:
             "AWS::Partition": "aws",
             "AWS::URLSuffix": "amazonaws.com",
             "AWS::NoValue": _NOTHING,
-            "AWS::StackId": f"arn:aws:cloudformation:{region}:{account}:stack/{stack_name}/local",
+            "AWS::StackId": (
+                f"arn:aws:cloudformation:{region}:{account}:stack/{stack_name}/{stack_id}"
+            ),
         }
         translated = template.translate(self.parameters, region=region)
         self._conditions: Mapping[str, Any] = translated.get("Conditions", {})
         self._outputs: Mapping[str, Any] = translated.get("Outputs", {})
+        self._check_rules(translated.get("Rules", {}))
         self.resources: dict[str, Any] = {
             logical_id: resource
             for logical_id, resource in translated["Resources"].items()
             if "Condition" not in resource or self.resolve({"Condition": resource["Condition"]})
         }
+
+    def _check_rules(self, rules: Mapping[str, Any]) -> None:
+        for rule in rules.values():
+            if "RuleCondition" not in rule or self.resolve(rule["RuleCondition"]):
+                for one in rule["Assertions"]:
+                    if not self.resolve(one["Assert"]):
+                        raise TemplateError(one["AssertDescription"])
 
     # What things are called
 
@@ -287,7 +298,11 @@ class Deployment:
     @cached_property
     def outputs(self) -> dict[str, str]:
         """The stack's outputs."""
-        return {name: str(self.resolve(one["Value"])) for name, one in self._outputs.items()}
+        return {
+            name: str(self.resolve(one["Value"]))
+            for name, one in self._outputs.items()
+            if "Condition" not in one or self.resolve({"Condition": one["Condition"]})
+        }
 
     def resolve(self, value: Any) -> Any:
         """Work out the intrinsic functions in a value."""
@@ -402,6 +417,13 @@ class Deployment:
         """The name of the API's stage, the first part of a deployed path."""
         (declared,) = self.of_type("AWS::ApiGateway::Stage").values()
         return str(self.resolve(declared["Properties"]["StageName"]))
+
+    @cached_property
+    def domain(self) -> str:
+        """The API's domain name of one's own; empty if it has none."""
+        for declared in self.of_type("AWS::ApiGateway::DomainName").values():
+            return str(self.resolve(declared["Properties"]["DomainName"]))
+        return ""
 
     @cached_property
     def routes(self) -> tuple[Route, ...]:

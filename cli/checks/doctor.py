@@ -19,6 +19,10 @@ from cli.connect.oauth import read_identity
 from cli.deployment.stack import Stack
 from cli.rejected.queue import Queue
 
+FEW_AT_ONCE = 50
+"""Concurrent executions of an account. One request takes one for a second or less, so this is what
+the default ThrottleRate of 50 requests a second can use up."""
+
 
 @dataclass(kw_only=True)
 class Doctor:
@@ -44,6 +48,7 @@ class Doctor:
         http = Http()
         connection = ConnectionChecks(stack=self.stack, http=http, just_deployed=self.after_deploy)
         yield carry_out(("stack", self._stack))
+        yield carry_out(("concurrency", self._concurrency))
         yield from map(carry_out, connection.checks())
         self.connected = connection.credentials is not None
         if connection.org is not None:
@@ -74,6 +79,20 @@ class Doctor:
     def _stack(self) -> Finding:
         where = "on this machine" if self.stack.is_local else f"in {self.stack.region}"
         return good(f"The stack {self.stack.name} is {where}.")
+
+    def _concurrency(self) -> Finding:
+        settings = self.stack.client("lambda").get_account_settings()
+        limit = settings["AccountLimit"]["UnreservedConcurrentExecutions"]
+        if limit > FEW_AT_ONCE:
+            return good(f"Lambda runs up to {limit:,} functions at the same time in this account.")
+        return note(
+            f"Lambda runs only {limit} functions at the same time in this account and region, all "
+            "programs together (new accounts have 10). Of a burst beyond that a flow gets 502, and "
+            "its message is lost unless the flow repeats it; deliveries from the outbox count too.",
+            "Request more, which is free: aws service-quotas request-service-quota-increase "
+            "--service-code lambda --quota-code L-B99A9384 --desired-value 1000 "
+            f"--region {self.stack.region}",
+        )
 
     def _org_not_checked(self) -> Finding:
         return unknown("The org was not checked: that needs access to its API.")

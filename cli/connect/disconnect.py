@@ -44,6 +44,29 @@ def disconnect(stack: Stack) -> Disconnected:
     )
 
 
+def is_connected(stack: Stack) -> bool:
+    """Whether credentials or an access token are stored."""
+    connection = StoredConnection(stack)
+    return connection.credentials() is not None or connection.token() is not None
+
+
+def stays(stack: Stack) -> tuple[str, ...]:
+    """What a deleted stack leaves, a sentence each, with the command that removes it."""
+    where = f"--region {stack.region}"
+    secrets = (stack.output("CredentialsSecret"), stack.output("SigningKeysSecret"))
+    names = " ".join((stack.settings.token_parameter, stack.settings.pending_parameter))
+    return (
+        *(
+            f"the secret {one} (aws secretsmanager delete-secret --secret-id {one} {where})"
+            for one in secrets
+        ),
+        f"the parameters, unless it was disconnected (aws ssm delete-parameters --names {names} "
+        f"{where})",
+        "API keys that you created yourself, and SAM's bucket with the uploaded code",
+        "in Salesforce: leads, cases, the app, the field, the permission set, the user",
+    )
+
+
 def _remains(stack: Stack) -> tuple[str, ...]:
     sqs = stack.client("sqs")
     waiting = Queue(sqs, stack.settings.outbox_url).counts().total

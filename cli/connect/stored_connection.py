@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
-from bridge.errors import NotConnected
+from bridge.errors import CredentialsLost, NotConnected
 from bridge.http import Http
 from bridge.oauth.access_token import AccessToken
 from bridge.oauth.credentials import Credentials
@@ -60,7 +60,7 @@ class StoredConnection:
         """The stored credentials; None if they are not enough to get a token."""
         try:
             return self._vault.credentials()
-        except NotConnected:
+        except (NotConnected, CredentialsLost):
             return None
 
     def secret(self) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -28,22 +27,16 @@ from botocore.exceptions import (
 
 from bridge.errors import MisconfiguredEnvironment
 from bridge.settings import Settings
+from cli.deployment.target import PROJECT, choose, read_stages
 from cli.problem import Problem, StackNotFound
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
-PROJECT = Path(__file__).resolve().parents[2]
-
 LOCAL_FILE = PROJECT / ".local" / "stack.json"
 """Where `make start` writes the names of the local stack's parts."""
 
 LOCAL_REGION = "us-east-1"
-
-DEFAULT_NAME = "bird-salesforce"
-
-DEFAULT_STAGE = "default"
-"""The table of samconfig.toml that is used where no stage is named."""
 
 _CONFIG = Config(
     retries={"mode": "standard", "max_attempts": 5},
@@ -153,7 +146,7 @@ def find_stack(
     region: str | None,
     profile: str | None,
     local: Path | None,
-    stage: str = DEFAULT_STAGE,
+    stage: str | None = None,
 ) -> Stack:
     """The stack that the options name; what they do not name is read from `samconfig.toml`.
 
@@ -161,23 +154,20 @@ def find_stack(
     """
     if local is not None:
         return _local_stack(local)
-    configured = read_samconfig(Path.cwd(), stage) or read_samconfig(PROJECT, stage)
-    if not configured and stage != DEFAULT_STAGE:
-        raise Problem(
-            f"samconfig.toml has no stage {stage}.",
-            next_step=f"Add [{stage}.global.parameters] with a stack_name to it.",
-        )
-    name = name or os.environ.get("BIRD_SALESFORCE_STACK") or configured.get("stack_name")
-    name = name or DEFAULT_NAME
+    if not stage:
+        name = name or os.environ.get("BIRD_SALESFORCE_STACK")
+    stages = read_stages(Path.cwd()) or read_stages(PROJECT)
+    target = choose(stages, stage=stage, name=name, region=region)
+    name, profile = target.name, profile or target.profile
     try:
-        session = boto3.Session(profile_name=profile or configured.get("profile"))
-        region = region or session.region_name or configured.get("region")
+        session = boto3.Session(profile_name=profile)
+        region = region or session.region_name or target.region
         if not region:
             raise NoRegionError
         return _deployed_stack(session, name=name, region=region)
     except ProfileNotFound as error:
         raise Problem(
-            f"There is no AWS profile {profile or configured.get('profile')}.",
+            f"There is no AWS profile {profile}.",
             next_step="See `aws configure list-profiles`, then choose one with --profile.",
         ) from error
     except NoRegionError as error:
@@ -202,21 +192,6 @@ def find_stack(
             f"AWS cannot be reached for the stack {name} in {region}: {error}",
             next_step="Check the network and the AWS sign-in (aws sts get-caller-identity).",
         ) from error
-
-
-def read_samconfig(folder: Path, stage: str) -> dict[str, str]:
-    """`stack_name`, `region` and `profile` of a stage, as `sam deploy` would use them."""
-    try:
-        stages = tomllib.loads((folder / "samconfig.toml").read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError):
-        return {}
-    found: dict[str, str] = {}
-    for command in ("global", "deploy"):
-        parameters = stages.get(stage, {}).get(command, {}).get("parameters", {})
-        for key in ("stack_name", "region", "profile"):
-            if isinstance(parameters.get(key), str):
-                found[key] = parameters[key]
-    return found
 
 
 def _deployed_stack(session: boto3.Session, *, name: str, region: str) -> Stack:

@@ -40,6 +40,7 @@ _MOTO = threading.Lock()
 write."""
 
 _FUNCTION = re.compile(r"/2015-03-31/functions/([^/]+)/configuration")
+_ACCOUNT_SETTINGS = "/2016-08-19/account-settings"
 _INVOCATIONS = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 
 Invoke = Callable[[str, bytes], Outcome]
@@ -97,6 +98,8 @@ class LocalAws:
         self.ssm_reads = ssm_reads()
         """What the account may read of SSM now."""
         self.queues = Queues(region=REGION, account=ACCOUNT, base_url=lambda: self.url)
+        self.concurrency = 1000
+        """The limit of the account that Lambda tells."""
         aws = self
 
         class RequestHandler(Handler):
@@ -243,6 +246,8 @@ class LocalAws:
             response = self._invoke_function(unquote(found[1]), handler, body)
         elif named := _FUNCTION.fullmatch(path):
             response = self._function(unquote(named[1]))
+        elif path.rstrip("/") == _ACCOUNT_SETTINGS:
+            response = self._account_settings()
         elif service == "cloudformation" and operation == "DescribeStacks":
             response = self._describe_stack(parse_qs(body.decode()).get("StackName", [""])[0])
         elif service == "sqs":
@@ -342,6 +347,12 @@ class LocalAws:
         }
         return 200, [("Content-Type", "application/json")], json.dumps(configuration).encode()
 
+    def _account_settings(self) -> tuple[int, list[tuple[str, str]], bytes]:
+        """https://docs.aws.amazon.com/lambda/latest/api/API_GetAccountSettings.html"""
+        limit = {"ConcurrentExecutions": self.concurrency}
+        body = {"AccountLimit": {**limit, "UnreservedConcurrentExecutions": self.concurrency}}
+        return 200, [("Content-Type", "application/json")], json.dumps(body).encode()
+
     def _invoke_function(
         self, name: str, handler: Handler, body: bytes
     ) -> tuple[int, list[tuple[str, str]], bytes]:
@@ -416,6 +427,9 @@ class LocalAws:
                 return {"Ref": name, "Arn": f"arn:aws:iam::{ACCOUNT}:role/{name}"}
             case "AWS::ApiGateway::Stage":
                 return {"Ref": str(given["StageName"])}
+            case "AWS::ApiGateway::DomainName":
+                regional = f"d-{_random(10).lower()}.execute-api.{REGION}.amazonaws.com"
+                return {"Ref": str(given["DomainName"]), "RegionalDomainName": regional}
             case "AWS::ApiGateway::RestApi":
                 return {"Ref": _random(10).lower()}
             case "AWS::ApiGateway::ApiKey":

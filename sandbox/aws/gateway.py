@@ -81,6 +81,7 @@ class Gateway:
         self.account = deployment.account
         self.region = deployment.region
         self.integration_seconds = integration_seconds
+        self._domain = deployment.domain
         self._responses = deployment.gateway_responses
         self._routes = [(_pattern(route.path), route) for route in deployment.routes]
         # A literal path goes before one with a parameter.
@@ -122,7 +123,8 @@ class Gateway:
         body = handler.read_body(limit=BODY_LIMIT)
         parts = urlsplit(handler.path)
         path = parts.path
-        if path == f"/{self.stage}" or path.startswith(f"/{self.stage}/"):
+        staged = path == f"/{self.stage}" or path.startswith(f"/{self.stage}/")
+        if staged and not self._is_through_the_domain(handler):
             path = path[len(self.stage) + 1 :] or "/"
         found = self._find(handler.command, path)
         if found is None:
@@ -192,6 +194,11 @@ class Gateway:
             return self._buckets.setdefault(holder, fresh)
         return self._buckets[holder]
 
+    def _is_through_the_domain(self, handler: Handler) -> bool:
+        """Whether the request came by the domain name of one's own, which leads to the stage."""
+        host = (handler.headers.get("host") or "").partition(":")[0].lower()
+        return bool(self._domain) and host == self._domain
+
     def _find(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
         for pattern, route in self._routes:
             if route.method == method and (match := pattern.fullmatch(path)):
@@ -226,6 +233,11 @@ class Gateway:
         key_id: str | None,
     ) -> dict[str, Any]:
         host = f"{self.api_id}.execute-api.{self.region}.amazonaws.com"
+        public_path = f"/{self.stage}{unquote(path)}"
+        if self._is_through_the_domain(handler):
+            # Its mapping names the stage, so the address has none: localstack/localstack#12295,
+            # measured in AWS, and CodeGenieApp/serverless-express#216.
+            host, public_path = self._domain, unquote(path)
         source_ip = str(handler.client_address[0])
         many: dict[str, list[str]] = {}
         names: dict[str, str] = {}
@@ -258,7 +270,7 @@ class Gateway:
                 "accountId": self.account,
                 "apiId": self.api_id,
                 "domainName": host,
-                "domainPrefix": self.api_id,
+                "domainPrefix": host.partition(".")[0],
                 "extendedRequestId": uuid.uuid4().hex[:15] + "=",
                 "httpMethod": handler.command,
                 "identity": {
@@ -277,7 +289,7 @@ class Gateway:
                     "userAgent": handler.headers.get("User-Agent"),
                     "userArn": None,
                 },
-                "path": f"/{self.stage}{unquote(path)}",
+                "path": public_path,
                 "protocol": "HTTP/1.1",
                 "requestId": request_id,
                 "requestTime": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(arrived)),

@@ -498,7 +498,7 @@ class DeployedApi:
         served.server.start()
         if self.connected:
             boto3.client("ssm", region_name=REGION).put_parameter(
-                Name=f"/{NAME}/access-token", Type="SecureString", Value=token()
+                Name=self.deployment.outputs["TokenParameter"], Type="SecureString", Value=token()
             )
         try:
             yield
@@ -566,6 +566,14 @@ def test_a_deployed_stack_is_found_by_its_outputs_and_its_key_by_its_id(api: Dep
         "POST /messages",
         "POST /webhooks/bird",
     ]
+
+
+def test_a_webhook_that_api_gateway_closes_is_good(api: DeployedApi) -> None:
+    # As the API's policy does in AWS without a SignatureScheme.
+    api.responses["POST /webhooks/bird"] = lambda: api.gateway_response("ACCESS_DENIED")
+    findings = api.examine()
+    assert bad_ones(findings) == set()
+    assert "closed" in findings["webhook"].message
 
 
 def test_messages_name_the_deployed_stack(api: DeployedApi) -> None:

@@ -126,3 +126,18 @@ def test_a_channel_that_is_not_known_is_said(ready: Local) -> None:
     result = run("flow", "pigeon", *ready.options)
     assert result.status == 1
     assert "whatsapp" in result.err
+
+
+def test_before_a_stack_is_deleted_it_says_what_stays_and_changes_nothing_unasked(
+    connected: Local,
+) -> None:
+    secret = connected.secret()
+    result = run("disconnect", "--before-destroy", *connected.options)
+    assert result.status == 0
+    assert connected.secret() == secret, "nobody was there to say yes"
+    assert "Still connected" in result.err
+    outputs = connected.stack.deployment.outputs
+    for name in ("CredentialsSecret", "SigningKeysSecret", "TokenParameter", "PendingParameter"):
+        assert outputs[name] in result.err, result.err
+    run("disconnect", "--yes", *connected.options)
+    assert "Still connected" not in run("disconnect", "--before-destroy", *connected.options).err

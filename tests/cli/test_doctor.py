@@ -55,6 +55,20 @@ def test_the_local_stack_reached_as_a_deployed_one_has_no_red_either(
     assert "45 minutes" in checks["schedule"]["message"]
 
 
+@pytest.mark.parametrize(("limit", "state"), [(10, "note"), (1000, "good")])
+def test_few_concurrent_executions_are_named_with_what_they_mean(
+    connected: Local, monkeypatch: pytest.MonkeyPatch, limit: int, state: str
+) -> None:
+    monkeypatch.setattr(connected.stack.aws, "concurrency", limit)
+    _, checks = examine(connected)
+    found = checks["concurrency"]
+    assert found["state"] == state
+    assert f"{limit:,} functions" in found["message"]
+    if state == "note":
+        assert "502" in found["message"]
+        assert "L-B99A9384" in found["nextStep"]
+
+
 def test_what_the_rights_do_not_show_is_grey(connected: Local) -> None:
     _, checks = examine(connected)
     assert checks["duplicates"]["state"] == "unknown"

@@ -11,9 +11,10 @@ import pytest
 from bridge.http import Http
 from cli.checks.connection import ConnectionChecks
 from cli.checks.finding import Finding, State, carry_out
-from cli.deployment.stack import Stack, find_stack, read_samconfig
+from cli.deployment.stack import Stack, find_stack
+from cli.deployment.target import choose, read_stages
 from cli.problem import Problem, StackNotFound
-from tests.cli.deployed import NAME, REGION, deploy, enable_schedule
+from tests.cli.deployed import NAME, REGION, deploy, enable_schedule, resolved
 from tests.cli.program import run
 from tools.template import ROOT
 
@@ -27,9 +28,17 @@ def test_outputs_and_settings_are_those_of_the_deployment(account: None) -> None
     deploy()
     stack = find()
     assert stack.outputs["CreateLeadFunction"] == f"{NAME}-create-lead"
-    assert stack.settings.token_parameter == f"/{NAME}/access-token"
+    assert stack.settings.token_parameter == f"/bird-salesforce/{NAME}/local/access-token"
     assert stack.settings.external_id_field == "Bird_Key__c"
     assert stack.url("Case").endswith(".amazonaws.com/v1/cases")
+
+
+def test_an_address_of_one_s_own_is_the_one_that_flows_and_checks_use(account: None) -> None:
+    outputs = resolved().outputs
+    deploy(outputs={**outputs, "LeadsUrl": "https://bird.example.com/leads"})
+    stack = find()
+    assert stack.api_url == "https://bird.example.com"
+    assert stack.url("Case") == "https://bird.example.com/cases"
 
 
 def test_the_name_is_in_samconfig_or_the_environment(
@@ -47,8 +56,9 @@ def test_the_name_is_in_samconfig_or_the_environment(
 
 
 def test_the_projects_own_samconfig_names_the_stack_of_each_stage() -> None:
-    assert read_samconfig(ROOT, "default")["stack_name"] == "bird-salesforce"
-    assert read_samconfig(ROOT, "staging")["stack_name"] == "bird-salesforce-staging"
+    stages = read_stages(ROOT)
+    assert choose(stages).name == "bird-salesforce"
+    assert choose(stages, stage="staging").name == "bird-salesforce-staging"
 
 
 def test_a_stage_is_a_table_of_samconfig(account: None, tmp_path: Path) -> None:

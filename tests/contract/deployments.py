@@ -33,13 +33,17 @@ TEXTS = {
     "AllowedFields": "OwnerId, Region__r",
     "ApiVersion": "v67.0",
     "AwsEndpointUrl": "http://127.0.0.1:4566",
+    "CertificateArn": f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/0a1b2c3d",
     "CaseAssignmentRule": "off",
     "CaseStatusOnReply": "Customer replied",
     "ClosedLeadStatuses": "Done",
     "DefaultCompany": "Unknown",
+    "DomainName": "bird.example.com",
     "ExternalIdField": "Key__c",
+    "HostedZoneId": "Z0123456789ABCDEFGHIJ",
     "KmsKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0a1b2c3d-0000-4000-8000-000000000000",
     "LeadAssignmentRule": "off",
+    "PreviousKmsKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0a1b2c3d-0000-4000-8000-000000000001",
     "ReopenStatus": "Reopened",
     "LoginUrl": "https://test.salesforce.com",
     "VpcSecurityGroups": "sg-0a1b2c3d4e5f60718",
@@ -87,6 +91,7 @@ def deploy(template: Template | None = None, /, **parameters: str) -> Deployment
 
     def make(logical_id: str, kind: str, properties: Mapping[str, Any]) -> Attributes:
         attributes = {"RootResourceId": "root", "QueueName": logical_id, "Version": "1"}
+        attributes |= {"RegionalDomainName": "d-1.example", "RegionalHostedZoneId": "Z1"}
         return {"Ref": f"ref:{logical_id}", "Arn": f"arn:{logical_id}", **attributes}
 
     return Deployment(

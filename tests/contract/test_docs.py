@@ -13,7 +13,7 @@ import typer.main
 import yaml
 
 from cli.main import app
-from tools.template import ROOT
+from tools.template import ROOT, read_yaml
 
 PAGES = sorted(
     [
@@ -142,12 +142,14 @@ def test_the_tree_in_the_readme_shows_every_folder_on_one_screen() -> None:
 def test_parameters_that_the_operators_page_names_are_in_the_template() -> None:
     template = (ROOT / "template.yaml").read_text(encoding="utf-8")
     text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    for name in re.findall(r"^\| `([A-Z]\w+)`", text, re.MULTILINE):
+    section = text.split("\n## Restrict access\n")[1].split("\n## ")[0]
+    for name in re.findall(r"^\| `([A-Z]\w+)`", section, re.MULTILINE):
         assert re.search(rf"^  {name}:", template, re.MULTILINE), name
 
 
-def test_the_workflow_names_actions_by_commit_and_says_which_release_that_is() -> None:
-    text = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+@pytest.mark.parametrize("workflow", ["ci.yml", "release.yml"])
+def test_a_workflow_names_actions_by_commit_and_says_which_release_that_is(workflow: str) -> None:
+    text = (ROOT / ".github" / "workflows" / workflow).read_text(encoding="utf-8")
     used = re.findall(r"uses: (.*)", text)
     assert used
     for one in used:
@@ -169,3 +171,51 @@ def test_the_workflow_runs_targets_that_there_are_and_stores_no_key() -> None:
     assert set(workflow["jobs"]["staging"]["needs"]) == {"check", "test", "audit", "build"}
     for name in ("staging", "production"):
         assert workflow["jobs"][name]["permissions"] == {"contents": "read", "id-token": "write"}
+        assert workflow["jobs"][name]["environment"] == name
+    # Only where somebody switched it on, and the header says what to set before.
+    assert workflow["jobs"]["production"]["if"] == "vars.DEPLOY_PRODUCTION == 'true'"
+    header = text.split("\nname:")[0]
+    for words in ("Required reviewers", "DEPLOY_PRODUCTION", ".github/deploy-role.yaml"):
+        assert words in header
+
+
+def test_a_release_is_built_attached_with_its_contents_and_published_only_on_request() -> None:
+    text = (ROOT / ".github" / "workflows" / "release.yml").read_text(encoding="utf-8")
+    jobs = yaml.safe_load(text)["jobs"]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"run: make ([a-z]+)", text):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    assert "secrets." not in text
+    runs = [step["run"] for step in jobs["release"]["steps"] if "run" in step]
+    attached = next(one for one in runs if one.startswith("gh release create"))
+    for file in ("build/bird-salesforce.tar.gz", "build/layer.cdx.json"):
+        assert file in attached and file in makefile
+    assert jobs["publish"]["if"] == "vars.PUBLISH_TO_SAR == 'true'"
+    assert jobs["publish"]["environment"] == "release"
+    assert "id-token" not in jobs["release"]["permissions"]
+
+
+def test_github_deploys_with_a_role_for_one_environment_of_one_repository() -> None:
+    # https://docs.github.com/actions/reference/openid-connect-reference: with an environment the
+    # subject is repo:OWNER/REPOSITORY:environment:NAME.
+    template = read_yaml((ROOT / ".github" / "deploy-role.yaml").read_text(encoding="utf-8"))
+    role = template["Resources"]["DeployRole"]["Properties"]
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Action"] == "sts:AssumeRoleWithWebIdentity"
+    issuer = "token.actions.githubusercontent.com"
+    assert trust["Condition"] == {
+        "StringEquals": {
+            f"{issuer}:aud": "sts.amazonaws.com",
+            f"{issuer}:sub": {"Fn::Sub": "repo:${Repository}:environment:${Environment}"},
+        }
+    }, "equal, not like"
+    for name in ("Repository", "Environment"):
+        pattern = template["Parameters"][name]["AllowedPattern"]
+        for wildcard in ("*", "o/*", "octo/rep?", "${x}/y"):
+            assert not re.fullmatch(pattern, wildcard), name
+    # The form of new repositories' subjects: GitHub's changelog of 2026-04-23.
+    repository = template["Parameters"]["Repository"]["AllowedPattern"]
+    for good in ("octo-org/octo.repo", "octocat-123456/my-repo-456789"):
+        assert re.fullmatch(repository, good)
+    for statement in role["Policies"][0]["PolicyDocument"]["Statement"]:
+        assert statement["Resource"]["Fn::Sub"].endswith(":role/${StackName}-*")

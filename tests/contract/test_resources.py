@@ -64,8 +64,9 @@ def test_the_environment_names_the_stack_s_own_resources(deployment: Deployment)
         "REJECTED_URL": "Rejected",
     }.items():
         assert environment[variable] == f"ref:{logical_id}"
-    assert environment["TOKEN_PARAMETER"] == "/stack/access-token"
-    assert environment["PENDING_PARAMETER"] == "/stack/pending-refresh-token"
+    assert environment["TOKEN_PARAMETER"] == "/bird-salesforce/stack/local/access-token"
+    pending = "/bird-salesforce/stack/local/pending-refresh-token"
+    assert environment["PENDING_PARAMETER"] == pending
     assert environment["REFRESH_FUNCTION"].startswith("stack-refresh-token")
 
 
@@ -230,6 +231,7 @@ ALARMS = {
     "rejected-old",
     "outbox-old",
     "api-usage",
+    "records-lost",
     "server-errors",
     "throttled",
     "deliver-failing",
@@ -247,7 +249,7 @@ def alarms(deployment: Deployment) -> dict[str, Mapping[str, Any]]:
 def test_alarms_go_to_the_topic_and_a_first_deployment_raises_none(deployment: Deployment) -> None:
     assert set(alarms(deployment)) == ALARMS
     topic = ["ref:AlarmTopic"]
-    for name, alarm in alarms(deploy(AccessLogs="on")).items():
+    for name, alarm in alarms(deploy(**EVERYTHING)).items():
         # A schedule that has stopped is known by missing data, so that change is sent.
         silent = name == "schedule-stopped"
         assert alarm["AlarmActions"] == topic, name
@@ -259,10 +261,25 @@ def test_alarms_go_to_the_topic_and_a_first_deployment_raises_none(deployment: D
 
 def test_an_alarm_s_description_and_the_operators_page_say_what_to_do() -> None:
     operations = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    for name, alarm in alarms(deploy(AccessLogs="on")).items():
-        assert 80 < len(alarm["AlarmDescription"]) <= 1024, name
+    for name, alarm in alarms(deploy(**EVERYTHING)).items():
+        text = alarm["AlarmDescription"]
+        assert 80 < len(text) <= 1024, name
+        assert text.startswith("stack in us-east-1: "), "in a channel with several stacks"
+        assert text.endswith(f" See docs/operations.md#{name}."), name
+        assert not re.search(r"[<>$]|STACK=(?!stack )", text), "nothing is left to fill in"
         assert f"### {name}\n" in operations
         assert f"\n| {name} | " in operations
+
+
+def test_refused_signatures_raise_an_alarm_where_requests_are_signed() -> None:
+    assert "unsigned" not in alarms(deploy())
+    alarm = alarms(deploy(SignatureScheme="bird"))["unsigned"]
+    window = alarm["Period"] * alarm["EvaluationPeriods"]
+    # Bird repeats for 8 hours and then stops: https://docs.bird.com/api/notifications-api/retries
+    assert 2 * window <= 8 * 3600, "there is time to act"
+    # doctor --after-deploy sends unsigned requests within a minute or two: one half hour, or two.
+    assert alarm["DatapointsToAlarm"] == 2
+    assert float(alarm["Threshold"]) == 1, "a flow with one message an hour is seen"
 
 
 def test_thresholds_follow_the_parameters() -> None:

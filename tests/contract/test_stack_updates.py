@@ -7,6 +7,7 @@ makes a new resource.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -103,15 +104,18 @@ def test_no_condition_holds_by_default_and_each_with_every_parameter_changed() -
             assert made.resolve({"Condition": name}) is holds, name
 
 
+TOGETHER = (
+    ("VpcSubnets", "VpcSecurityGroups"),
+    ("DomainName", "CertificateArn", "HostedZoneId"),
+)
+"""Parameters of which one needs the other: the template's rules."""
+
+
 @pytest.mark.parametrize("name", sorted(EVERYTHING))
 def test_no_parameter_makes_anything_anew_that_holds_something_or_is_known_outside(
     name: str,
 ) -> None:
-    together = {
-        one: EVERYTHING[one]
-        for one in ("VpcSubnets", "VpcSecurityGroups")
-        if name.startswith("Vpc")
-    }
+    together = {one: EVERYTHING[one] for group in TOGETHER for one in group if name in group}
     done = change(template(), template(**{name: EVERYTHING[name], **together}))
     assert done.replaced == set(), "everything is changed in place"
     assert family(done.removed) <= API_DEPLOYED
@@ -144,6 +148,41 @@ def test_a_changed_parameter_changes_what_it_is_about_and_nothing_else(
     done = change(template(), template(**given))
     assert done.modified - STAGE == touched
     assert family(done.added) <= API_DEPLOYED | {"AlarmSubscription"}
+
+
+@pytest.mark.parametrize("name", sorted(EVERYTHING))
+def test_a_deployment_that_changes_only_a_parameter_takes_effect(name: str) -> None:
+    """What a changed parameter is about changes in place: no version, alias or deployment that was
+    made before stands between the change and what runs (docs/adr/0050)."""
+    together = {one: EVERYTHING[one] for group in TOGETHER for one in group if name in group}
+    before, after = template(), template(**{name: EVERYTHING[name], **together})
+    done = change(before, after)
+    assert done.modified | (done.added - {one for one in done.added if "Deployment" in one})
+    for resources in (before, after):
+        kinds = {one["Type"] for one in resources.values()}
+        assert not kinds & {"AWS::Lambda::Version", "AWS::Lambda::Alias"}
+    variables = [
+        one["Deliver"]["Properties"]["Environment"]["Variables"] for one in (before, after)
+    ]
+    if variables[0] != variables[1]:
+        assert set(FUNCTIONS) <= done.modified, "the functions themselves get the new environment"
+
+
+def test_a_deployment_after_a_rolled_back_one_deploys_the_api_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A rollback leaves the stage on the earlier deployment. The same template then has to make a
+    new one, or nothing would change: AlwaysDeploy puts the time into its logical id."""
+    found = []
+    for second in (1_800_000_000, 1_800_000_100):
+        monkeypatch.setattr(time, "time", lambda second=second: float(second))
+        made = Template(source=Template.load().source, folder=Template.load().folder)
+        resources = made.translate(made.parameters({}), region=REGION)["Resources"]
+        (stage,) = (one for one in resources.values() if one["Type"] == "AWS::ApiGateway::Stage")
+        deployed = stage["Properties"]["DeploymentId"]["Ref"]
+        assert resources[deployed]["Type"] == "AWS::ApiGateway::Deployment"
+        found.append(deployed)
+    assert found[0] != found[1]
 
 
 @pytest.mark.parametrize("parameters", PARAMETERS.values(), ids=[*PARAMETERS])
@@ -217,8 +256,8 @@ def test_what_a_deleted_stack_leaves_is_what_the_operations_page_says() -> None:
     retained = {
         name
         for name, one in template(**EVERYTHING).items()
-        if one.get("DeletionPolicy") == "Retain"
+        if one.get("DeletionPolicy") == "RetainExceptOnCreate"
     }
     assert retained == {"Credentials", "SigningKeys"}
-    for name in (*retained, "/<stack>/access-token", "/<stack>/pending-refresh-token"):
+    for name in (*retained, "access-token", "pending-refresh-token"):
         assert name in table

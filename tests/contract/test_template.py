@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+from bridge.delivery.outbox import LONGEST_ENVELOPE
+from bridge.delivery.queues import MAX_MESSAGE_BYTES
 from bridge.errors import MisconfiguredEnvironment
 from bridge.settings import Settings
 from tests.contract.deployments import FUNCTIONS, deploy
@@ -84,7 +86,7 @@ def statements(
             if "Fn::If" in statement:
                 condition, statement, otherwise = statement["Fn::If"]
                 assert otherwise == {"Ref": "AWS::NoValue"}
-                assert condition in ("Verify", "InVpc", "OwnKey")
+                assert condition in ("Verify", "InVpc", "OwnKey", "PreviousKey")
                 if condition != "Verify" or not verifying:
                     continue
             found.append(statement)
@@ -114,7 +116,9 @@ def test_a_role_allows_exactly_what_the_design_says(
     named = []
     for statement in statements(resources, function, verifying=verifying):
         arn = deployment.resolve(statement["Resource"])
-        parameter = re.search(r":ssm:us-east-1:\d+:parameter/stack/(.+)$", arn)
+        parameter = re.search(
+            r":ssm:us-east-1:\d+:parameter/bird-salesforce/stack/local/(.+)$", arn
+        )
         function_arn = re.search(r":function:stack-(.+)$", arn)
         target = arn.split(":", 1)[1]
         if parameter:
@@ -207,9 +211,9 @@ def test_addresses_are_limited_only_where_some_are_named(template: Template) -> 
         (api,) = made.of_type("AWS::ApiGateway::RestApi").values()
         return made.resolve(api["Properties"]["Body"]["x-amazon-apigateway-policy"])["Statement"]
 
-    (everybody,) = policy()
+    (everybody,) = policy(SignatureScheme="bird")
     assert everybody["Effect"] == "Allow"
-    _, deny = policy(AllowedAddresses="203.0.113.0/24,2001:db8::/32")
+    _, deny = policy(SignatureScheme="bird", AllowedAddresses="203.0.113.0/24,2001:db8::/32")
     assert deny["Effect"] == "Deny"
     assert deny["Condition"] == {
         "NotIpAddress": {"aws:SourceIp": ["203.0.113.0/24", "2001:db8::/32"]}
@@ -280,9 +284,9 @@ def test_the_environment_is_what_the_settings_read(template: Template) -> None:
     with pytest.raises(MisconfiguredEnvironment):
         Settings.from_environ(environ)
     given = set(template.source["Globals"]["Function"]["Environment"]["Variables"])
-    # The AWS client reads its endpoint, the telemetry its names and glibc its own, by themselves.
+    # The AWS client, the telemetry and glibc read these by themselves.
     others = {name for name in given if name.startswith("POWERTOOLS_")}
-    others |= {"AWS_ENDPOINT_URL", "RES_OPTIONS"}
+    others |= {"URL_SUFFIX", "RES_OPTIONS"}
     assert given == environ.names | others
 
 
@@ -290,7 +294,7 @@ def test_the_template_s_defaults_are_settings_that_can_be_read(deployment: Deplo
     for function in deployment.functions.values():
         settings = Settings.from_environ(function.environment)
         assert settings.refresh_function == "stack-refresh-token"
-        assert settings.token_parameter == "/stack/access-token"
+        assert settings.token_parameter == "/bird-salesforce/stack/local/access-token"
         assert settings.credentials_secret == "ref:Credentials"
         assert settings.external_id_field == "Bird_Key__c"
 
@@ -380,6 +384,13 @@ def test_what_waits_and_what_was_refused_is_kept_for_14_days_encrypted(
     }
 
 
+def test_a_queue_takes_what_the_api_accepts(resources: Mapping[str, Any]) -> None:
+    # SQS's default was 256 KiB until August 2025, and emulators still have it.
+    for queue in ("Outbox", "Rejected"):
+        assert resources[queue]["Properties"]["MaximumMessageSize"] == 1024 * 1024
+        assert LONGEST_ENVELOPE < MAX_MESSAGE_BYTES <= 1024 * 1024
+
+
 def test_the_outbox_is_delivered_200_at_a_time_with_a_result_for_each(
     deployment: Deployment, resources: Mapping[str, Any]
 ) -> None:
@@ -407,7 +418,9 @@ def test_the_secrets_are_made_without_a_value_and_survive_the_stack(
 ) -> None:
     secret = resources[name]
     assert set(secret["Properties"]) == {"Description", "KmsKeyId"}, "no value, no fixed name"
-    assert secret["DeletionPolicy"] == secret["UpdateReplacePolicy"] == "Retain"
+    # A stack whose first deployment failed leaves nothing; one that is deleted later leaves it.
+    assert secret["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert secret["UpdateReplacePolicy"] == "Retain"
 
 
 def test_the_schedule_follows_the_parameter(template: Template) -> None:
@@ -437,13 +450,66 @@ def test_the_routes_are_those_of_the_contract_and_all_but_the_webhook_need_the_k
     assert open_routes == {"/webhooks/bird"}
 
 
-def test_the_route_without_a_key_is_slowed_down_by_the_stage(deployment: Deployment) -> None:
+def method_settings(deployment: Deployment) -> list[Mapping[str, Any]]:
     (stage,) = deployment.of_type("AWS::ApiGateway::Stage").values()
-    (limits,) = deployment.resolve(stage["Properties"]["MethodSettings"])
-    assert limits["ResourcePath"] == "/~1webhooks~1bird"
-    assert (float(limits["ThrottlingRateLimit"]), int(limits["ThrottlingBurstLimit"])) == (
-        deployment.throttle
-    )
+    found: list[Mapping[str, Any]] = deployment.resolve(stage["Properties"]["MethodSettings"])
+    return found
+
+
+@pytest.mark.parametrize("scheme", ["none", "bird"])
+def test_the_routes_without_a_key_are_slowed_down_by_the_stage(
+    template: Template, scheme: str
+) -> None:
+    made = deploy(template, SignatureScheme=scheme, ThrottleRate="7", ThrottleBurst="9")
+    limits = {
+        (one["HttpMethod"], one["ResourcePath"].replace("~1", "/").removeprefix("/")): (
+            float(one["ThrottlingRateLimit"]),
+            int(one["ThrottlingBurstLimit"]),
+        )
+        for one in method_settings(made)
+    }
+    open_routes = {(one.method, one.path) for one in made.routes if not one.needs_api_key}
+    # Closed without signatures: one request a second is enough for whoever looks at it.
+    expected = (1.0, 1) if scheme == "none" else made.throttle
+    assert limits == dict.fromkeys(open_routes, expected)
+
+
+def unknown_settings(deployment: Deployment) -> list[str]:
+    """Method settings that API Gateway refuses when they are applied.
+
+    A change set accepts them, and no linter or emulator knows the rule: of all settings with a
+    wildcard only `*` on `/*` is taken, and ANY nowhere (docs/adr/0070).
+    """
+    routes = {(one.method, "/" + one.path.replace("/", "~1")) for one in deployment.routes}
+    named = [(one["HttpMethod"], one["ResourcePath"]) for one in method_settings(deployment)]
+    return [f"{method} {path}" for method, path in named if (method, path) not in routes]
+
+
+@pytest.mark.parametrize("scheme", ["none", "bird"])
+def test_a_method_setting_is_about_one_method_of_one_route(template: Template, scheme: str) -> None:
+    assert unknown_settings(deploy(template, SignatureScheme=scheme)) == []
+
+
+@pytest.mark.parametrize("method", ["*", "ANY", "PUT"])
+def test_a_method_setting_that_api_gateway_refuses_would_be_seen(
+    template: Template, method: str
+) -> None:
+    source = copy.deepcopy(dict(template.source))
+    source["Resources"]["BirdApi"]["Properties"]["MethodSettings"][0]["HttpMethod"] = method
+    made = deploy(Template(source=source, folder=template.folder))
+    assert unknown_settings(made) == [f"{method} /~1webhooks~1bird"]
+
+
+@pytest.mark.parametrize("scheme", ["none", "bird"])
+def test_a_closed_webhook_is_refused_before_a_function_runs(
+    template: Template, scheme: str
+) -> None:
+    # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-resource-policies-examples.html
+    made = deploy(template, SignatureScheme=scheme)
+    (api,) = made.of_type("AWS::ApiGateway::RestApi").values()
+    policy = made.resolve(api["Properties"]["Body"]["x-amazon-apigateway-policy"])
+    denied = [one["Resource"] for one in policy["Statement"] if one["Effect"] == "Deny"]
+    assert denied == (["execute-api:/*/*/webhooks/bird"] if scheme == "none" else [])
 
 
 def test_the_gateway_s_own_responses_have_the_shape_of_the_functions(
@@ -582,6 +648,111 @@ def test_a_parameter_takes_what_it_should_and_nothing_else(
     for value in bad:
         with pytest.raises(TemplateError, match=name):
             template.parameters({name: value})
+
+
+SUBNET, GROUP = "subnet-0a1", "sg-0c3"
+CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"VpcSubnets": SUBNET},
+        {"VpcSecurityGroups": GROUP},
+        {"DomainName": "bird.example.com"},
+        {"HostedZoneId": "Z0123456789"},
+    ],
+)
+def test_a_parameter_that_needs_another_one_is_refused_alone(
+    template: Template, given: dict[str, str]
+) -> None:
+    with pytest.raises(TemplateError, match="as well"):
+        deploy(template, **given)
+
+
+def test_parameters_that_belong_together_are_accepted(template: Template) -> None:
+    deploy(template)
+    deploy(template, VpcSubnets=SUBNET, VpcSecurityGroups=GROUP)
+    deploy(template, DomainName="bird.example.com", CertificateArn=CERTIFICATE)
+
+
+def test_an_address_of_one_s_own_leads_to_the_stage_and_is_in_the_outputs(
+    template: Template,
+) -> None:
+    made = deploy(
+        template,
+        DomainName="bird.example.com",
+        CertificateArn=CERTIFICATE,
+        HostedZoneId="Z0123456789",
+    )
+    domain = made.resolve(made.resources["Domain"]["Properties"])
+    assert domain["RegionalCertificateArn"] == CERTIFICATE
+    assert domain["EndpointConfiguration"] == {"Types": ["REGIONAL"]}, "as the API's"
+    assert domain["SecurityPolicy"] == "TLS_1_2"
+    mapping = made.resolve(made.resources["DomainMapping"]["Properties"])
+    assert mapping == {
+        "DomainName": "ref:Domain",
+        "RestApiId": "ref:BirdApi",
+        "Stage": "ref:BirdApiv1Stage",
+    }, "no base path: its addresses have neither a stage nor a path in front"
+    record = made.resolve(made.resources["DomainRecord"]["Properties"])
+    assert (record["Name"], record["Type"]) == ("bird.example.com", "A")
+    outputs = made.outputs
+    for name, path in URLS.items():
+        assert outputs[name] == f"https://bird.example.com{path}"
+    assert (
+        "DomainRecord"
+        not in deploy(template, DomainName="bird.example.com", CertificateArn=CERTIFICATE).resources
+    )
+    assert not {"Domain", "DomainMapping"} & set(deploy(template).resources)
+    assert "DomainTarget" not in deploy(template).outputs
+
+
+URLS = {
+    "LeadsUrl": "/leads",
+    "CasesUrl": "/cases",
+    "MessagesUrl": "/messages",
+    "WebhookUrl": "/webhooks/bird",
+}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_an_earlier_key_may_only_be_decrypted_with(template: Template, function: str) -> None:
+    old = KEY.replace("0a1b2c3d", "0f0f0f0f")
+    for given in ({"KmsKeyArn": KEY}, {}):
+        made = deploy(template, PreviousKmsKeyArn=old, **given)
+        (policy,) = made.resolve(made.resources[f"{function}Role"]["Properties"]["Policies"])
+        (use,) = [one for one in policy["PolicyDocument"]["Statement"] if one["Resource"] == old]
+        assert use["Action"] == "kms:Decrypt"
+        assert use["Condition"]["StringEquals"]["kms:ViaService"]
+        # Nothing new is encrypted with it.
+        assert made.functions[function].environment["KMS_KEY"] == given.get("KmsKeyArn", "")
+        (secret, *_) = made.of_type("AWS::SecretsManager::Secret").values()
+        assert made.resolve(secret["Properties"]).get("KmsKeyId") == given.get("KmsKeyArn")
+
+
+def test_another_stack_of_the_same_name_has_other_parameters(template: Template) -> None:
+    def names(stack_id: str) -> tuple[str, ...]:
+        made = Deployment(
+            template,
+            stack_name="aws-bird",  # SSM refuses a name whose first part begins with aws or ssm
+            parameters={},
+            make=lambda logical_id, kind, properties: dict.fromkeys(
+                ("Ref", "Arn", "QueueName", "RootResourceId"), logical_id
+            ),
+            stack_id=stack_id,
+        )
+        environment = made.functions["RefreshToken"].environment
+        allowed = json.dumps(made.resolve(made.resources["RefreshTokenRole"]["Properties"]))
+        found = environment["TOKEN_PARAMETER"], environment["PENDING_PARAMETER"]
+        for name in found:
+            assert f":parameter{name}" in allowed
+        assert found == (made.outputs["TokenParameter"], made.outputs["PendingParameter"])
+        return found
+
+    first, second = names("0a1b-1"), names("0a1b-2")
+    assert first[0] == "/bird-salesforce/aws-bird/0a1b-1/access-token"
+    assert not set(first) & set(second)
 
 
 def test_nothing_local_is_left_in_a_deployment(deployment: Deployment) -> None:

@@ -42,10 +42,18 @@ PSEUDO = {
 
 
 def problems(template: Mapping[str, Any]) -> list[str]:
-    """What cfn-lint finds, in its own words."""
-    config = ManualArgs(regions=[REGION])
+    """What cfn-lint finds, its informational checks included, in its own words."""
+    config = ManualArgs(regions=[REGION], include_checks=["I"])
     found = lint(json.dumps(template), config=config)
-    return sorted(f"{one.rule.id} {one.message}" for one in found)
+    messages = sorted(f"{one.rule.id} {one.message}" for one in found)
+    return [one for one in messages if not WRITTEN_BY_SAM.match(one)]
+
+
+# SAM writes the partition of the region that it translates for into ARNs of its own, and cfn-lint
+# leaves them out where it translates itself: aws/serverless-application-model#1590, cfn-lint#2483.
+WRITTEN_BY_SAM = re.compile(
+    r"I3042 ARN in Resource (BirdApi|\w+Permission\w*) contains hardcoded P"
+)
 
 
 # The resource schemas
@@ -238,12 +246,16 @@ def test_who_may_call_the_api_is_in_the_body(parameters: Mapping[str, str]) -> N
     assert policy["Version"] == "2012-10-17"
     everybody, *others = policy["Statement"]
     assert everybody["Effect"] == "Allow"
-    assert [one["Effect"] for one in others] == (
-        ["Deny"] if parameters.get("AllowedAddresses") else []
+    closed = parameters.get("SignatureScheme", "none") == "none"
+    limited = bool(parameters.get("AllowedAddresses"))
+    assert [one["Effect"] for one in others] == ["Deny"] * (closed + limited)
+    resources = [one["Resource"] for one in policy["Statement"]]
+    assert resources[0] == "execute-api:/*"
+    assert resources[1:] == ["execute-api:/*"] * limited + (
+        ["execute-api:/*/*/webhooks/bird"] * closed
     )
     for one in policy["Statement"]:
         assert (one["Action"], one["Principal"]) == ("execute-api:Invoke", "*")
-        assert one["Resource"] == "execute-api:/*"
 
 
 # Limits

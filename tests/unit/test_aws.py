@@ -258,7 +258,14 @@ def test_keys_that_cannot_be_read_are_an_error_of_aws(
     ("environ", "endpoint"),
     [
         ({"AWS_REGION": "eu-west-1"}, "https://sqs.eu-west-1.amazonaws.com"),
-        ({"AWS_REGION": "cn-north-1"}, "https://sqs.cn-north-1.amazonaws.com.cn"),
+        (
+            {"AWS_REGION": "cn-north-1", "URL_SUFFIX": "amazonaws.com.cn"},
+            "https://sqs.cn-north-1.amazonaws.com.cn",
+        ),
+        (
+            {"AWS_REGION": "eusc-de-east-1", "URL_SUFFIX": "amazonaws.eu"},
+            "https://sqs.eusc-de-east-1.amazonaws.eu",
+        ),
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:4566/"}, "http://127.0.0.1:4566"),
         ({"AWS_ENDPOINT_URL": ""}, "https://sqs.us-east-1.amazonaws.com"),
     ],

@@ -546,6 +546,45 @@ def test_a_second_place_that_holds_no_token_is_passed_over(rotating: Bench) -> N
         assert rotating.refresher()._vault.credentials().refresh_token == "refresh-1"
 
 
+class OtherKey:
+    """SSM with parameters that were encrypted with a key which may no longer be used, until they
+    are written anew."""
+
+    def __init__(self, ssm: Any, *names: str) -> None:
+        self._ssm = ssm
+        self._names = set(names)
+
+    def get_parameter(self, **request: Any) -> Any:
+        if request["Name"] in self._names:
+            text = "arn:aws:kms:eu-west-1:1:key/k is disabled. (Service: AWSKMS; Status Code: 400)"
+            raise ClientError({"Error": {"Code": "InvalidKeyId", "Message": text}}, "GetParameter")
+        return self._ssm.get_parameter(**request)
+
+    def put_parameter(self, **request: Any) -> Any:
+        self._names -= {request["Name"]}
+        return self._ssm.put_parameter(**request)
+
+
+def test_a_token_that_cannot_be_decrypted_counts_as_none_and_is_renewed(bench: Bench) -> None:
+    bench.connect()
+    assert bench.run()["refreshed"]
+    ssm = OtherKey(bench.ssm, bench.settings.token_parameter)
+    assert bench.run({"refused_generation": None}, ssm=ssm)["refreshed"]
+    assert not bench.run({"refused_generation": None}, ssm=ssm)["refreshed"], "it is readable now"
+
+
+def test_a_pending_refresh_token_that_cannot_be_decrypted_is_not_passed_over(
+    rotating: Bench,
+) -> None:
+    # It may be the only one that is still good: a refresh with the one before ends the connection.
+    assert rotating.run(secrets=Refusing(rotating.secrets, put_secret_value=9))["refreshed"]
+    ssm = OtherKey(rotating.ssm, rotating.settings.pending_parameter)
+    with pytest.raises(CredentialsLost, match="PreviousKmsKeyArn"):
+        rotating.run({"refused_generation": 1}, ssm=ssm)
+    assert not rotating.endpoint.revoked
+    assert rotating.run({"refused_generation": 1})["refreshed"], "with the key it goes on"
+
+
 def test_a_secret_that_hangs_costs_no_rotated_token(
     rotating: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,13 +114,23 @@ def test_hosts_are_listed_with_commas_and_compared_without_case(settings: MakeSe
         "https://acme.cloudforce.com",
         "https://acme.my.salesforce.mil",
         "https://ACME.MY.SALESFORCE.COM",
-        "http://127.0.0.1:8080",
-        "http://localhost:8080",
-        "http://[::1]:8080",
     ],
 )
-def test_tokens_go_to_salesforce_and_to_this_machine(settings: MakeSettings, url: str) -> None:
+def test_tokens_go_to_salesforce(settings: MakeSettings, url: str) -> None:
     assert settings().trusts(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8080", "http://localhost:8080", "http://[::1]:8080"]
+)
+def test_tokens_go_to_this_machine_only_with_a_local_aws_or_where_it_is_named(
+    settings: MakeSettings, url: str
+) -> None:
+    for deployed in (settings(), settings(AWS_ENDPOINT_URL="")):
+        assert not deployed.trusts(url)
+        assert not deployed.trusts_login(url)
+    assert settings(AWS_ENDPOINT_URL="http://127.0.0.1:4566").trusts(url)
+    assert settings(ALLOW_INSECURE_HOSTS="localhost,127.0.0.1,::1").trusts(url)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +166,6 @@ def test_tokens_go_nowhere_else(settings: MakeSettings, url: str) -> None:
 def test_credentials_go_to_any_host_over_tls(settings: MakeSettings) -> None:
     made = settings()
     assert made.trusts_login("https://login.customer.example")
-    assert made.trusts_login("http://127.0.0.1:8080")
     assert not made.trusts_login("http://login.customer.example")
     assert not made.trusts_login("login.customer.example")
     for odd in ("https://", "https://[::1", "https://login.customer.example:x", "https://a b.c"):

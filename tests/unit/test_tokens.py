@@ -352,6 +352,53 @@ def test_a_stored_value_that_is_no_token_is_replaced(
     assert sessions.call(Tries("token-1"), deadline=soon()) == "done"
 
 
+# As SSM passes KMS's errors on, in public reports: stelligent/mu#345 and segmentio/chamber#355 (a
+# key that is pending deletion), tryolabs/aws-workshop#6 (one that may not be used). The last is
+# IAM's newer text for a missing right.
+NOT_DECRYPTED = [
+    AwsError(
+        "InvalidKeyId", "arn:aws:kms:eu-west-1:1:key/k is pending deletion. (Service: AWSKMS)"
+    ),
+    AwsError(
+        "AccessDeniedException",
+        "The ciphertext refers to a customer master key that does not exist, does not exist in "
+        "this region, or you are not allowed to access. (Service: AWSKMS; Status Code: 400)",
+    ),
+    AwsError(
+        "AccessDeniedException",
+        "User: arn:aws:sts::1:assumed-role/r/f is not authorized to perform: kms:Decrypt on the "
+        "resource associated with this ciphertext",
+    ),
+]
+
+
+@pytest.mark.parametrize("error", NOT_DECRYPTED)
+def test_a_token_that_cannot_be_decrypted_is_renewed(
+    aws: SmallAws, sessions: Sessions, error: AwsError
+) -> None:
+    aws.broken["ssm"] = error
+
+    def renew(payload: Any) -> Any:
+        del aws.broken["ssm"]
+        aws.publish("token-2", 1)
+        return {"generation": 1, "refreshed": True}
+
+    aws.refresh = renew
+    assert sessions.call(Tries("token-2"), deadline=soon()) == "done"
+    assert aws.invoked == [{"refused_generation": None}]
+
+
+def test_a_missing_right_to_read_the_token_renews_nothing(
+    aws: SmallAws, sessions: Sessions
+) -> None:
+    aws.broken["ssm"] = AwsError(
+        "AccessDeniedException", "User: u is not authorized to perform: ssm:GetParameter"
+    )
+    with pytest.raises(TokenPending):
+        sessions.call(Tries(), deadline=soon())
+    assert aws.invoked == []
+
+
 def test_a_token_is_never_sent_to_a_stranger(aws: SmallAws, sessions: Sessions) -> None:
     aws.publish("token-1", 1, instance_url="https://evil.example")
     aws.refresh = renews(aws, "token-2")

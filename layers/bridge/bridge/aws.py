@@ -60,6 +60,23 @@ class AwsError(BridgeError):
         failed = self.http_status in (0, 429) or self.http_status >= 500
         return failed or any(code in self.code for code in TEMPORARY_CODES)
 
+    @property
+    def cannot_decrypt(self) -> bool:
+        """Whether a value is there and its key may or can no longer be used."""
+        return cannot_decrypt(self.code, str(self))
+
+
+def cannot_decrypt(code: str, message: str) -> bool:
+    """Whether an error of SSM is KMS's refusal to decrypt a SecureString.
+
+    SSM passes KMS's error on: InvalidKeyId for a key that is disabled, pending deletion or gone,
+    AccessDeniedException for one that may not be used. The latter's text alone tells it from a
+    missing right to read the parameter: it ends in "(Service: AWSKMS; ...)", or names kms:Decrypt
+    (docs/adr/0073-an-earlier-key-is-for-reading.md).
+    """
+    about_the_key = any(part in message for part in ("AWSKMS", "kms:Decrypt", "ciphertext"))
+    return code == "InvalidKeyId" or (code == "AccessDeniedException" and about_the_key)
+
 
 class FunctionError(BridgeError):
     """An invoked function raised: `error_type` is the name of its exception's class."""
@@ -84,6 +101,8 @@ class AwsIdentity:
     """Where the keys are read if the environment holds none (SnapStart); see Aws."""
     credentials_token: str = field(repr=False, default="")
     credentials_token_file: str = ""
+    url_suffix: str = "amazonaws.com"
+    """The domain of AWS's endpoints in this partition (AWS::URLSuffix)."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> AwsIdentity:
@@ -97,14 +116,14 @@ class AwsIdentity:
             credentials_url=environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI", ""),
             credentials_token=environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN", ""),
             credentials_token_file=environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", ""),
+            url_suffix=environ.get("URL_SUFFIX") or "amazonaws.com",
         )
 
     def endpoint(self, service: str) -> str:
         """The base URL of a service in this region."""
         if self.endpoint_url:
             return self.endpoint_url
-        suffix = "amazonaws.com.cn" if self.region.startswith("cn-") else "amazonaws.com"
-        return f"https://{service}.{self.region}.{suffix}"
+        return f"https://{service}.{self.region}.{self.url_suffix}"
 
 
 def sign(

@@ -72,6 +72,8 @@ class Settings(NamedTuple):
     """The webhook's address exactly as Bird was given it; empty: as the gateway saw it."""
     kms_key: str
     """ARN of the key under which tokens are stored; empty: AWS's own."""
+    is_local: bool
+    """Whether AWS is one on this machine, so that Salesforce may be, too."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
@@ -138,6 +140,7 @@ class Settings(NamedTuple):
             signing_secret=text("SIGNING_SECRET", blank=True),
             webhook_url=text("WEBHOOK_URL", blank=True),
             kms_key=text("KMS_KEY", blank=True),
+            is_local=bool(environ.get("AWS_ENDPOINT_URL")),
         )
         if problems:
             raise MisconfiguredEnvironment(
@@ -151,12 +154,14 @@ class Settings(NamedTuple):
         return self.lead_assignment if object_name == "Lead" else self.case_assignment
 
     def trusts(self, url: str) -> bool:
-        """Whether tokens may be sent to this URL: Salesforce over TLS, loopback, or a named host.
+        """Whether tokens may be sent to this URL: Salesforce over TLS, or a named host.
 
-        Source of the domains: Salesforce's list of required domains (My Domain URL formats).
+        With a local AWS (AwsEndpointUrl) this machine may be Salesforce, too. In Lambda something
+        else may listen on loopback. Source of the domains: Salesforce's list of required domains
+        (My Domain URL formats).
         """
         scheme, host = _scheme_and_host(url)
-        if host in LOOPBACK or host in self.allow_insecure_hosts:
+        if host in self.allow_insecure_hosts or (self.is_local and host in LOOPBACK):
             return True
         return scheme == "https" and host.endswith(SALESFORCE_DOMAINS)
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sandbox.aws.functions import Throttled
 from sandbox.org.sample import CLIENT_ID, INTEGRATION_USER
 from sandbox.stack import Stack
+from tests.unit.signing import KEY, bird
 
 from .observer import Observer
 
@@ -213,6 +217,29 @@ def lose_queues(stack: Stack) -> None:
         post(stack, 503)
 
 
+def inline(stack: Stack, path: str, body: object = LEAD, **more: Any) -> Any:
+    """The status in the body of a response that is 200 whatever happened."""
+    join = "&" if "?" in path else "?"
+    response = stack.request("POST", f"{path}{join}errors=inline", body, **more)
+    assert response.status == 200
+    return response.json()["status"]
+
+
+def lose_queues_inline(path: str) -> Callable[[Stack], None]:
+    def breaks(stack: Stack) -> None:
+        stack.aws.fail("sqs", "SendMessage", status=400, code="AccessDenied")
+        with stack.outage():
+            assert inline(stack, path) == 503
+
+    return breaks
+
+
+def lose_rejected_inline(stack: Stack) -> None:
+    """Salesforce refuses the record, and the queue for it cannot be reached."""
+    stack.aws.fail("sqs", "SendMessage", status=400, code="AccessDenied")
+    assert inline(stack, "/leads", {"Company": "nameless"}) == 503
+
+
 def throttle(path: str) -> Callable[[Stack], None]:
     """Other functions use the account's concurrency up."""
 
@@ -303,7 +330,22 @@ FAULTS = {
     "nobody polls the outbox": Fault(breaks=stop_polling, alarms={"OutboxOld"}, mends=empty_queues),
     "requests are used up": Fault(breaks=use_up_requests, alarms={"ApiUsage"}, mends=free_requests),
     "the queues cannot be reached": Fault(
-        breaks=lose_queues, alarms={"ServerError"}, mends=lambda stack: stack.aws.heal()
+        breaks=lose_queues,
+        alarms={"ServerError", "RecordsLost"},
+        mends=lambda stack: stack.aws.heal(),
+    ),
+    **{
+        f"the queues cannot be reached, and {path} is called with errors=inline": Fault(
+            breaks=lose_queues_inline(path),
+            alarms={"RecordsLost"},
+            mends=lambda stack: stack.aws.heal(),
+        )
+        for path in ("/leads", "/cases", "/messages?object=Lead")
+    },
+    "a refused record cannot be kept, with errors=inline": Fault(
+        breaks=lose_rejected_inline,
+        alarms={"RecordsLost"},
+        mends=lambda stack: stack.aws.heal(),
     ),
     # The gateway's response to the caller is a 5xx, which is as true.
     "Lambda throttles leads": Fault(breaks=throttle("/leads"), alarms={"Throttled", "ServerError"}),
@@ -358,6 +400,99 @@ def test_one_failure_of_deliver_raises_nothing(observer: Observer) -> None:
 
 def test_every_alarm_is_raised_by_a_fault(observer: Observer) -> None:
     assert set(observer.alarms) == {name for fault in FAULTS.values() for name in fault.alarms}
+
+
+# With signatures, and with faults of our own: stacks of their own
+
+
+def write_key(stack: Stack, key: str) -> None:
+    stack.client("secretsmanager").put_secret_value(
+        SecretId=stack.deployment.resource("SigningKeys")["Ref"],
+        SecretString=json.dumps({"keys": [key]}),
+    )
+
+
+def signed(stack: Stack, path: str) -> dict[str, str]:
+    """The headers of a request as Bird's webhooks have them."""
+    gateway = stack.gateway
+    host = f"{gateway.api_id}.execute-api.{gateway.region}.amazonaws.com"
+    url = f"https://{host}/{gateway.stage}{path}"
+    return bird(at=time.time(), url=url, body=json.dumps(LEAD).encode())
+
+
+@pytest.fixture(scope="module")
+def signing() -> Iterator[Observer]:
+    parameters = {**PARAMETERS, "SignatureScheme": "bird"}
+    with Stack(poll=False, processes=1, parameters=parameters) as stack:
+        write_key(stack, KEY)
+        run_schedule(stack)
+        yield Observer(stack)
+
+
+@pytest.mark.parametrize("path", ["/leads", "/cases", "/messages"])
+def test_signing_keys_that_cannot_be_read_lose_records_in_200s(
+    signing: Observer, path: str
+) -> None:
+    stack = signing.stack
+    headers = signed(stack, f"{path}?errors=inline")
+    for function in stack.functions.values():
+        function.recycle()  # they remember the keys
+    signing.begin()
+    stack.aws.fail("secretsmanager", "GetSecretValue", status=400, code="InternalServiceError")
+    assert inline(stack, path, headers=headers) == 503
+    stack.aws.heal()
+    signing.end_period()
+    assert signing.raised() - {"ScheduleStopped"} == {"RecordsLost"}
+
+
+def test_a_wrong_signing_key_raises_an_alarm_once_it_lasts(signing: Observer) -> None:
+    stack = signing.stack
+    write_key(stack, "another key than Bird has")
+    stack.functions["create_lead"].recycle()
+    signing.begin()
+    for raised in (set(), {"Unsigned"}):
+        for _ in range(3):
+            response = stack.request("POST", "/leads", LEAD, headers=signed(stack, "/leads"))
+            assert response.status == 401
+        run_schedule(stack)
+        signing.end_period()
+        assert signing.raised() == raised
+    write_key(stack, KEY)
+
+
+UNEXPECTED = """
+from bridge import wiring
+from bridge.api.record_api import RecordApi
+
+class Creator:
+    def create(self, *given, **named):
+        return 1 / 0
+
+def handler(event, context):
+    parts = {"settings": wiring.settings(), "telemetry": wiring.telemetry()}
+    return RecordApi("Lead", creator=Creator(), **parts).respond(event, context)
+"""
+UNHANDLED = "def handler(event, context):\n    return 1 / 0\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "raised"),
+    [(UNEXPECTED, 200, {"RecordsLost"}), (UNHANDLED, 502, {"ServerError"})],
+    ids=["inside the handler", "around it"],
+)
+def test_an_error_that_nobody_expects_raises_an_alarm_though_errors_are_inline(
+    tmp_path: Path, code: str, status: int, raised: set[str]
+) -> None:
+    (tmp_path / "app.py").write_text(code)
+    folders = {"create_lead": tmp_path}
+    with Stack(poll=False, processes=1, parameters=PARAMETERS, folders=folders) as stack:
+        observer = Observer(stack)
+        run_schedule(stack)
+        observer.begin()
+        assert stack.request("POST", "/leads?errors=inline", LEAD).status == status
+        run_schedule(stack)
+        observer.end_period()
+        assert observer.raised() == raised
 
 
 def test_a_stack_that_nobody_has_connected_raises_nothing() -> None:

@@ -172,7 +172,7 @@ def test_what_is_where_and_how_long() -> None:
         row[2] for row in one.rows if row[0].startswith("logs")
     )
     for secret in ("Credentials", "SigningKeys"):
-        assert resources[secret]["DeletionPolicy"] == "Retain"
+        assert resources[secret]["DeletionPolicy"] == "RetainExceptOnCreate"
         assert "it outlives the stack" in rows[secret][2]
     assert "RefreshLease" in rows and "RefreshLease" in resources
 

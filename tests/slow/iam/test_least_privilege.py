@@ -245,7 +245,7 @@ FORBIDDEN: dict[str, tuple[str, Callable[[Any, Stack], Any]]] = {
     ),
     "another stack's access token": (
         "ssm",
-        lambda c, s: c.get_parameter(Name=f"/{s.stack_name}x/access-token"),
+        lambda c, s: c.get_parameter(Name=s.token_parameter.replace(s.stack_name, "another")),
     ),
     "parameters by path": ("ssm", lambda c, s: c.get_parameters_by_path(Path="/")),
     "the lease": (

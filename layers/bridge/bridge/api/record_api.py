@@ -37,7 +37,7 @@ from bridge.errors import (
 )
 from bridge.records import ObjectName
 from bridge.settings import Settings
-from bridge.telemetry import Telemetry
+from bridge.telemetry import OUTCOME_METRICS, Telemetry
 
 
 class LambdaContext(Protocol):
@@ -117,7 +117,9 @@ class RecordApi:
             inline = False  # an unknown sender does not choose the form of the response
             reply = problem_reply(problem, detail=UNSIGNED)
         except NotKept as problem:
+            # The gate's: what the creator could not keep is an outcome, counted as a record.
             self._telemetry.alarm("not_kept", error=problem, object=self._object)
+            self._telemetry.count(OUTCOME_METRICS["not_kept"])
             reply = problem_reply(problem, detail="The record is not kept. Send it again.")
         except Exception as error:  # a fault of ours must not reach the caller as a stack trace
             self._telemetry.alarm("unexpected_error", error=error, object=self._object)

@@ -134,6 +134,8 @@ class Sessions:
                 name = self._settings.token_parameter
                 return self._trusted(self._aws.get_parameter(name, deadline=waits.deadline))
             except AwsError as error:
+                if error.cannot_decrypt:
+                    return None  # RefreshToken stores a new one, with the present key
                 if not error.is_throttled or not waits.pause():
                     raise TokenPending(
                         "the access token cannot be read just now", code=error.code

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from bridge.aws import cannot_decrypt
 from bridge.errors import CredentialsLost, NotConnected
 from bridge.oauth.access_token import CONNECT_HINT, AccessToken, is_token
 from bridge.oauth.boto3_errors import BOTO3_ERRORS, as_aws_error
@@ -51,7 +52,8 @@ class Vault:
     def credentials(self) -> Credentials:
         """The secret, with a pending refresh token in place of the one it replaces.
 
-        Raises NotConnected if there is no value.
+        Raises NotConnected if there is no value, CredentialsLost if the pending token cannot be
+        decrypted.
         """
         try:
             secret = self._secrets.get_secret_value(SecretId=self._settings.credentials_secret)
@@ -64,7 +66,7 @@ class Vault:
             version=secret["VersionId"],
             default_login_url=self._settings.login_url,
         )
-        pending = read_json(self._parameter(self._settings.pending_parameter) or "")
+        pending = read_json(self._pending() or "")
         if not isinstance(pending, dict) or not is_token(pending.get("refresh_token")):
             return credentials
         # The token is compared too: a person may have edited another key of the secret.
@@ -125,8 +127,13 @@ class Vault:
         return str(secret["VersionId"])
 
     def token(self) -> AccessToken | None:
-        """The published access token."""
-        value = self._parameter(self._settings.token_parameter)
+        """The published access token. One that cannot be decrypted any more counts as none."""
+        try:
+            value = self._parameter(self._settings.token_parameter)
+        except ClientError as error:
+            if _cannot_decrypt(error):
+                return None
+            raise
         return AccessToken.parse(value) if value else None
 
     def publish(self, token: AccessToken) -> None:
@@ -177,6 +184,19 @@ class Vault:
     def _put(self, request: dict[str, Any]) -> None:
         _repeated(lambda: self._ssm.put_parameter(**request), attempts=WRITE_ATTEMPTS)
 
+    def _pending(self) -> str | None:
+        """The second place. It may hold the only refresh token that is still good, and using the
+        one before would end the connection: so it does not count as empty."""
+        try:
+            return self._parameter(self._settings.pending_parameter)
+        except ClientError as error:
+            if not _cannot_decrypt(error):
+                raise
+            raise CredentialsLost(
+                "the pending refresh token cannot be decrypted: name its key in the parameter "
+                "PreviousKmsKeyArn. " + CONNECT_HINT
+            ) from error
+
     def _parameter(self, name: str) -> str | None:
         try:
             response = _repeated(
@@ -203,6 +223,11 @@ def _repeated(call: Callable[[], Any], *, attempts: int) -> Any:
         time.sleep(random.uniform(pause / 2, pause))
         pause = min(pause * 2, LONGEST_READ_PAUSE_SECONDS)
     raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _cannot_decrypt(error: ClientError) -> bool:
+    found = error.response.get("Error", {})
+    return cannot_decrypt(str(found.get("Code")), str(found.get("Message")))
 
 
 def _fingerprint(credentials: Credentials) -> str:

@@ -1,0 +1,122 @@
+"""Which stack a command is about, by STACK, STAGE and REGION: for the program and for `make`."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from cli.deployment.target import LONGEST_NAME, choose
+from cli.problem import Problem
+from tools.template import ROOT
+
+STAGES = {
+    "default": {"stack_name": "bird", "region": "eu-west-1"},
+    "staging": {"stack_name": "bird-staging", "region": "eu-central-1", "profile": "test"},
+    "plain": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "stage", "name", "region"),
+    [
+        ({}, "default", "bird", "eu-west-1"),
+        ({"stage": "staging"}, "staging", "bird-staging", "eu-central-1"),
+        # A name is of the stage that has it, with that stage's parameters and region.
+        ({"name": "bird-staging"}, "staging", "bird-staging", "eu-central-1"),
+        ({"name": "bird-staging", "stage": "staging"}, "staging", "bird-staging", "eu-central-1"),
+        # A stack that no stage has: it was deployed by somebody else.
+        ({"name": "other"}, "default", "other", "eu-west-1"),
+        ({"name": "other", "region": "us-east-1"}, "default", "other", "us-east-1"),
+        ({"name": "other", "stage": "plain"}, "plain", "other", None),
+        ({"stage": "", "name": "", "region": ""}, "default", "bird", "eu-west-1"),
+    ],
+)
+def test_a_stack_is_chosen(given: dict[str, str], stage: str, name: str, region: str) -> None:
+    target = choose(STAGES, **given)
+    assert (target.stage, target.name, target.region) == (stage, name, region)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"stage": "staging", "name": "bird"},
+        {"stage": "default", "name": "bird-staging"},
+        {"stage": "staging", "region": "eu-west-1"},
+        {"name": "bird-staging", "region": "eu-west-1"},
+        {"region": "us-east-1"},
+    ],
+)
+def test_what_contradicts_samconfig_is_refused(given: dict[str, str]) -> None:
+    with pytest.raises(Problem, match=r"has the (stack|region) .* in samconfig\.toml"):
+        choose(STAGES, **given)
+
+
+def test_a_name_that_is_too_long_is_refused_with_the_reason() -> None:
+    assert choose({}, name="b" * LONGEST_NAME).name
+    for name in ("b" * (LONGEST_NAME + 1), "1bird", "bird_one"):
+        with pytest.raises(Problem, match="Lambda accepts 64"):
+            choose({}, name=name)
+
+
+@pytest.mark.parametrize("name", ["aws-bird", "ssm", "AWS"])
+def test_a_name_may_begin_with_aws_or_ssm(name: str) -> None:
+    assert choose({}, name=name).name == name
+
+
+# make
+
+
+def make(target: str, *given: str) -> Any:
+    ready = f"{sys.prefix}/.ready"
+    sam = ["-o", "sam", "SAM=sam", "-o", ready, f"VENV={sys.prefix}"]
+    return subprocess.run(
+        ["make", "-n", *sam, target, *given],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+PROGRAMS = {"deploy": 2, "destroy": 2, "connect": 1, "doctor": 1}
+"""How many programs each target runs that are about the stack."""
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "stage", "region"),
+    [
+        ((), "bird-salesforce", "default", ""),
+        (("STAGE=staging",), "bird-salesforce-staging", "staging", ""),
+        (("STACK=bird-salesforce-staging",), "bird-salesforce-staging", "staging", ""),
+        (("STACK=x-staging", "REGION=eu-west-3"), "x-staging", "default", "eu-west-3"),
+    ],
+)
+@pytest.mark.parametrize("target", PROGRAMS)
+def test_every_target_means_the_same_stack_and_says_which_first(
+    target: str, given: tuple[str, ...], name: str, stage: str, region: str
+) -> None:
+    done = make(target, *given)
+    assert done.returncode == 0, done.stderr
+    assert f"The stack {name} in " in done.stderr
+    assert re.findall(r'--stack-name "(.*?)"', done.stdout) == [name] * PROGRAMS[target]
+    assert set(re.findall(r'--config-env "(.*?)"', done.stdout)) <= {stage}
+    regions = [region] * PROGRAMS[target] if region else []
+    assert re.findall(r'--region "(.*?)"', done.stdout) == regions
+
+
+@pytest.mark.parametrize("target", PROGRAMS)
+@pytest.mark.parametrize(
+    "given", [("STAGE=staging", "STACK=bird-salesforce"), ("STAGE=nope",), ("STACK=" + "b" * 49,)]
+)
+def test_a_contradiction_ends_every_target_before_anything_is_done(
+    target: str, given: tuple[str, ...]
+) -> None:
+    done = make(target, *given)
+    assert done.returncode != 0
+    assert done.stdout.strip() == ""
+    assert "nothing was done" in done.stderr

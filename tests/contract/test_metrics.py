@@ -1,0 +1,107 @@
+"""Every counter that the functions emit has a watcher: an alarm, or a reason not to have one.
+
+The names come from the code and the alarms from the translated template; the reasons are in the
+table "Counters without an alarm" of docs/operations.md.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from bridge.telemetry import OUTCOME_METRICS
+from tests.contract.deployments import EVERYTHING, deploy
+from tools.template import ROOT
+
+BRIDGE = ROOT / "layers" / "bridge" / "bridge"
+
+NAME = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-z]+)*")
+
+UNITS = ("Count", "Seconds", "Milliseconds", "Percent")
+
+
+def names_in(node: ast.AST) -> Iterator[str]:
+    for one in ast.walk(node):
+        if (
+            isinstance(one, ast.Constant)
+            and isinstance(one.value, str)
+            and NAME.fullmatch(one.value)
+        ):
+            yield one.value
+
+
+def has_unit(value: ast.AST) -> bool:
+    """Whether it is ("Unit", value)."""
+    first = value.elts[0] if isinstance(value, ast.Tuple) and value.elts else None
+    return isinstance(first, ast.Constant) and first.value in UNITS
+
+
+def counted(tree: ast.AST) -> Iterator[str]:
+    """`….count("Name")`, `….counts["Name"]`, `{"Name": ("Unit", value)}`, and the names of a loop
+    whose body counts."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "count":
+            yield from (name for argument in node.args[:1] for name in names_in(argument))
+        elif isinstance(node, ast.Subscript) and getattr(node.value, "attr", "") == "counts":
+            yield from names_in(node.slice)
+        elif isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if key is not None and has_unit(value):
+                    yield from names_in(key)
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
+            if has_unit(node.value):
+                yield from names_in(node.targets[0].slice)
+        elif isinstance(node, ast.For):
+            calls = [one for part in node.body for one in ast.walk(part)]
+            if any(getattr(getattr(one, "func", None), "attr", "") == "count" for one in calls):
+                yield from names_in(node.iter)
+
+
+def emitted() -> set[str]:
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in BRIDGE.rglob("*.py")]
+    return {name for tree in trees for name in counted(tree)} | set(OUTCOME_METRICS.values())
+
+
+def with_an_alarm() -> set[str]:
+    found = set()
+    made = deploy(**EVERYTHING)
+    for declared in made.of_type("AWS::CloudWatch::Alarm").values():
+        alarm = made.resolve(declared["Properties"])
+        stats = [
+            one["MetricStat"]["Metric"] for one in alarm.get("Metrics", []) if "MetricStat" in one
+        ]
+        for metric in stats or [alarm]:
+            if metric["Namespace"] == "BirdSalesforce":
+                found.add(metric["MetricName"])
+    return found - {"TurnedAway"}  # counted from the access log, not by a function
+
+
+def with_a_reason() -> set[str]:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    table = page.split("\n### Counters without an alarm\n")[1].split("\n#")[0]
+    rows = re.findall(r"^\| (`.+?) \| (.{20,}) \|$", table, re.MULTILINE)
+    return {name for names, _ in rows for name in re.findall(r"`(\w+)`", names)}
+
+
+def test_what_is_found_in_the_code_are_the_counters() -> None:
+    found = emitted()
+    assert {
+        "ApiUsage",
+        "CasesReopened",
+        "DerivedFieldsDropped",
+        "MessagesNotLogged",
+        "OutboxAge",
+        "PartsUnread",
+        "RecordsNotKept",
+        "UnexpectedErrors",
+    } <= found
+    assert not {name for name in found if name.endswith(("Error", "Exception", "Id"))} - {
+        "MessagesWithoutId"
+    }
+
+
+def test_every_counter_has_an_alarm_or_a_reason_not_to() -> None:
+    alarms, reasons = with_an_alarm(), with_a_reason()
+    assert alarms & reasons == set()
+    assert emitted() == alarms | reasons
