@@ -157,6 +157,7 @@ class Stack:
         self.gateway.server.start()
         self._exit.callback(self.gateway.server.stop)
         self.aws.serve_stack(self.stack_name, self._outputs, self._configurations)
+        self.aws.serve_logs(self._log_files)
         self._start_poller()
 
     def stop(self) -> None:
@@ -290,6 +291,10 @@ class Stack:
         here = self.gateway.server.url + "/"
         outputs = self.deployment.outputs
         return {name: value.replace(deployed, here) for name, value in outputs.items()}
+
+    def _log_files(self) -> dict[str, Path]:
+        """The functions' log files by the names of their log groups."""
+        return {one.spec.log_group: one.log for one in self.functions.values()}
 
     def _configurations(self) -> dict[str, Mapping[str, str]]:
         return {one.spec.name: one.spec.environment for one in self.functions.values()}
