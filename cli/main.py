@@ -7,12 +7,13 @@ import sys
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli.commands import rejected
+from cli.commands import outbox, rejected
 from cli.commands.connect import connect_command
 from cli.commands.disconnect import disconnect_command
 from cli.commands.doctor import doctor_command
 from cli.commands.flow import flow_command
 from cli.commands.setup_org import setup_org_command
+from cli.commands.status import status_command
 from cli.problem import Problem
 from cli.terminal import Terminal
 
@@ -27,9 +28,11 @@ app = typer.Typer(
 )
 app.command("connect")(connect_command)
 app.command("setup-org")(setup_org_command)
+app.command("status")(status_command)
 app.command("doctor")(doctor_command)
 app.command("flow")(flow_command)
 app.command("disconnect")(disconnect_command)
+app.add_typer(outbox.commands, name="outbox")
 app.add_typer(rejected.commands, name="rejected")
 
 

@@ -24,14 +24,14 @@ from bridge.api.replies import PATHS
 from bridge.api.signatures import KEYED_ROUTE, WEBHOOK_ROUTE
 from bridge.bird.channels import OBJECTS
 from bridge.deadline import Deadline
-from bridge.errors import NotConnected, NotSetUp
+from bridge.errors import NotConnected
 from bridge.http import Http, HttpError
 from bridge.records import ObjectName
-from bridge.salesforce.error_codes import MEANINGS, Kind
 from bridge.untrusted import read_json
 from cli.checks.finding import Check, Finding, bad, good, note, unknown
 from cli.connect.stored_connection import StoredConnection
 from cli.deployment.stack import Stack
+from cli.outbox.reasons import NEEDS_A_PERSON
 
 REQUEST_SECONDS = 31.0
 """For one response; API Gateway itself waits 29 s for a function."""
@@ -46,12 +46,6 @@ FUNCTIONS: dict[ObjectName, str] = {"Lead": "create-lead", "Case": "create-case"
 """The last part of a function's name, as its log group has it."""
 
 _TEST_KEY = re.compile(r"doctor-\d.*")
-
-WAITING_DOES_NOT_HELP = frozenset(
-    [one.code for one in NotSetUp.__subclasses__()]
-    + [code for code, one in MEANINGS.items() if one.kind is Kind.NOT_SET_UP]
-)
-"""Codes that need a person."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -437,7 +431,7 @@ class ApiChecks:
         if response.code == NotConnected.code:
             # A function remembers for some seconds that it was not connected.
             return self._has_token()
-        if response.code in WAITING_DOES_NOT_HELP:
+        if response.code in NEEDS_A_PERSON:
             return False
         return response.status in (0, 403, 404, 429) or response.status >= 500
 

@@ -18,6 +18,7 @@ ORDER = [
     "deployment",
     "org",
     "rejected",
+    "outbox",
     "connect",
     "checks",
     "options",
