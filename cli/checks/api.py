@@ -28,7 +28,7 @@ from bridge.errors import NotConnected
 from bridge.http import Http, HttpError
 from bridge.records import ObjectName
 from bridge.untrusted import read_json
-from cli.checks.finding import Check, Finding, bad, good, note, unknown
+from cli.checks.finding import Check, Finding, bad, good, note, skipped, unknown
 from cli.connect.stored_connection import StoredConnection
 from cli.deployment.stack import Stack
 from cli.outbox.reasons import NEEDS_A_PERSON
@@ -120,6 +120,10 @@ class ApiChecks:
     wait_seconds: float
     report: Callable[[str], None] = lambda text: None
     """Is given the reason when a check has to wait."""
+    cause: str = ""
+    """The check that shows why Salesforce cannot be used, if it cannot."""
+    org_reds: frozenset[str] = frozenset()
+    """Red checks of the org."""
     created: list[CreatedRecord] = field(default_factory=list, init=False)
     _connected: bool | None = field(default=None, init=False)
     """None until a look-up shows it."""
@@ -444,6 +448,13 @@ class ApiChecks:
 
     # What an unexpected response means
 
+    def _said_before(self, response: ApiResponse) -> str:
+        """The red check that explains this response; empty if none does."""
+        if self.cause:
+            return self.cause
+        key = response.request.split("/")[1].rstrip("s") + "-key"
+        return key if response.code == "KEY_FIELD_MISSING" and key in self.org_reds else ""
+
     def _see_log(self, function: str) -> str:
         return f"See its log: {self.stack.log_of(function)}"
 
@@ -476,19 +487,26 @@ class ApiChecks:
                 f"{request}: the API has no such route.",
                 "Deploy this version: make deploy",
             )
-        if code in ("NO_ANSWER", "NO_ANSWER_IN_TIME"):
+        # NO_ANSWER is the gateway's code for a function and ours for Salesforce.
+        if code in ("NO_ANSWER", "NO_ANSWER_IN_TIME") and response.outcome != "unknown":
             return bad(
                 f"{request}: {function} could not run, or stopped before it responded "
                 f"({response.short}).",
                 self._see_log(function),
             )
         if response.status == 503 and code and code != "NOT_KEPT":
+            if because := self._said_before(response):
+                return skipped(
+                    because,
+                    f"{request}: {function} runs, but cannot use Salesforce ({code}), as "
+                    f"“{because}” says.",
+                )
             return bad(
                 f"{request}: {function} runs, but cannot use Salesforce ({code}): {response.text}",
                 f"First fix what is red above. {self._see_log(function)}",
             )
         if response.status in (409, 422):
-            return bad(
+            return note(
                 f"{request}: Salesforce refuses the record ({code}): {response.text}",
                 f"{response.body.get('hint') or ''} It is kept in Rejected. To delete it: "
                 f"bird-salesforce rejected drop {response.body.get('key')} "

@@ -88,7 +88,11 @@ def set_up_org(
 
 def _page(grant: Grant) -> Page:
     return Page(
-        good=True, title="Signed in", text="The terminal shows what would be changed in the org."
+        good=True,
+        title="Signed in",
+        text="Nothing was changed yet.",
+        next_step="One step is left in the terminal: it shows what would be changed in the org, "
+        "and asks whether to do it.",
     )
 
 
