@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import sys
 import textwrap
@@ -93,9 +92,8 @@ class Terminal:
         self.out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
         self.err = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
         self.interactive = sys.stdin.isatty() if interactive is None else interactive
-        # A person may want another width of the sentences; tables and lists keep to WIDTH.
-        named = os.environ.get("COLUMNS", "")
-        self._width = int(named) if named.isdigit() else min(self.err.width, WIDTH)
+        # Sentences are wrapped for a person only; verdicts and lists keep to WIDTH everywhere.
+        self._width = min(self.err.width, WIDTH) if self.err.is_terminal else sys.maxsize
 
     def say(self, text: str = "") -> None:
         """A line that accompanies the result."""
