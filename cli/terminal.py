@@ -61,16 +61,24 @@ def shown(text: str) -> str:
     return escape(visible(text))
 
 
-def wrapped(text: str, *, first: str = "", rest: str = "", width: int = WIDTH) -> str:
+def wrapped(
+    text: str,
+    *,
+    first: str = "",
+    rest: str = "",
+    width: int = WIDTH,
+    break_words: bool = False,
+) -> str:
     """Text in lines of at most `width` columns, broken between words only, so that a key can be
-    copied. `first` and `rest` stand before the first line and the others."""
+    copied. `first` and `rest` stand before the first line and the others. `break_words`: for
+    foreign text, which may hold a word without end."""
     lines = [
         textwrap.fill(
             line,
             width,
             initial_indent=rest if number else first,
             subsequent_indent=rest,
-            break_long_words=False,
+            break_long_words=break_words,
             break_on_hyphens=False,
         )
         for number, line in enumerate(text.split("\n"))
