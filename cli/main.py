@@ -8,6 +8,7 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cli.commands import outbox, rejected
+from cli.commands.check import check_command
 from cli.commands.connect import connect_command
 from cli.commands.disconnect import disconnect_command
 from cli.commands.doctor import doctor_command
@@ -31,6 +32,7 @@ app.command("setup-org")(setup_org_command)
 app.command("status")(status_command)
 app.command("doctor")(doctor_command)
 app.command("flow")(flow_command)
+app.command("check")(check_command)
 app.command("disconnect")(disconnect_command)
 app.add_typer(outbox.commands, name="outbox")
 app.add_typer(rejected.commands, name="rejected")
