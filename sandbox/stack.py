@@ -321,6 +321,11 @@ class Stack:
         """The URL of the org's login, API and pages."""
         return self._login_url or str(self._server().url)
 
+    @property
+    def control_url(self) -> str:
+        """The org's second port: its pages and its controls, which an outage does not reach."""
+        return str(self._server().control_url)
+
     def _server(self) -> OrgServer:
         if self.org_server is None:
             raise LookupError("this stack uses another Salesforce")

@@ -13,6 +13,7 @@ from cli.deployment.flow_step import (
     Builder,
     FlowStep,
     branches,
+    channel_names,
     flow_step,
     variables,
 )
@@ -21,10 +22,17 @@ from cli.options import Json, ObjectChoice, on_stack
 from cli.terminal import Terminal
 
 
+def _completed(incomplete: str) -> list[str]:
+    return [name for name in channel_names() if name.startswith(incomplete.lower())]
+
+
 @on_stack
 def flow_command(
     stack: Stack,
-    channel: Annotated[str, typer.Argument(help="whatsapp, viber, sms, instagram …")],
+    channel: Annotated[
+        str,
+        typer.Argument(help="whatsapp, viber, sms, instagram …", autocompletion=_completed),
+    ],
     object_name: Annotated[
         ObjectChoice | None,
         typer.Option(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any
 
@@ -188,6 +189,11 @@ class FlowStep:
         )
 
 
+def channel_names() -> list[str]:
+    """The channels of the table, sorted."""
+    return sorted({one.name for one in table().values()} - {UNKNOWN})
+
+
 def bird_flows_body(channel: str) -> dict[str, Any]:
     """The step's body in Bird Flows: that of a shipped flow, for another channel. A step's own id
     (`getContact_wt01`) is another one in each flow."""
@@ -212,8 +218,12 @@ def flow_step(
     """
     channel = channel_named(channel_name)
     if channel.name == UNKNOWN and channel_name.strip().lower() != UNKNOWN:
-        names = ", ".join(sorted({one.name for one in table().values()} - {UNKNOWN}))
-        raise Problem(f"There is no channel {channel_name}.", next_step=f"One of: {names}.")
+        names = channel_names()
+        near = get_close_matches(channel_name.strip().lower(), names, n=1)
+        mean = f" Did you mean {near[0]}?" if near else ""
+        raise Problem(
+            f"There is no channel {channel_name}.{mean}", next_step=f"One of: {', '.join(names)}."
+        )
     chosen: ObjectName = object_name or channel.object
     key = stack.api_key() if show_key else "<the API key>"
     legacy = builder is Builder.LEGACY
