@@ -32,6 +32,9 @@ from cli.problem import Cancelled, Problem
 WIDTH = 80
 """Columns of what is printed, unless somebody wants it wide."""
 
+COMMANDS = ("aws ", "bird-salesforce ", "make ")
+"""How a text begins that is nothing but a command."""
+
 Advance = Callable[[int], None]
 """Advances a progress bar by so many."""
 
@@ -86,6 +89,14 @@ def wrapped(
     return "\n".join(lines)
 
 
+def wrapped_step(text: str, *, first: str, rest: str) -> str:
+    """A next step, wrapped; a command as a shell continues it, so that it can be copied."""
+    if not text.startswith(COMMANDS):
+        return wrapped(text, first=first, rest=rest)
+    lines = wrapped(text, first=first, rest=rest, width=WIDTH - 2).split("\n")
+    return " \\\n".join(lines)
+
+
 class Terminal:
     """A terminal with a person, or a script without one.
 
@@ -137,6 +148,13 @@ class Terminal:
         """Foreign or long text of the result, wrapped at WIDTH columns."""
         lines = wrapped(visible(text), first=first, rest=rest)
         self.out.print(escape(lines), style=style, soft_wrap=True)
+
+    def result_step(self, text: str, *, first: str = "  → ", rest: str = "    ") -> None:
+        """What to do next; nothing where there is nothing to do."""
+        if text:
+            self.out.print(
+                wrapped_step(visible(text), first=first, rest=rest), markup=False, soft_wrap=True
+            )
 
     def result_json(self, value: Any, *, indent: int | None = 2) -> None:
         """The result for a script. `indent` None: on one line."""

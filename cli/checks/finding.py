@@ -122,9 +122,7 @@ def print_finding(terminal: Terminal, finding: Finding) -> None:
     message = escape(wrapped(visible(finding.message), first="    ", rest="    ")[4:])
     message = f"[{style}]{message}[/]" if style else message
     terminal.out.print(f"  {_MARKS[finding.state]} {message}", soft_wrap=True)
-    if finding.next_step:
-        step = wrapped(visible(finding.next_step), first="      ", rest="      ")[6:]
-        terminal.out.print(f"    [bold]→[/] {escape(step)}", soft_wrap=True)
+    terminal.result_step(finding.next_step, first="    → ", rest="      ")
 
 
 def summary(findings: Sequence[Finding]) -> str:

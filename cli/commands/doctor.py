@@ -93,7 +93,7 @@ def doctor_command(
         style = "red" if reds else "green" if doctor.connected else "yellow"
         terminal.result_lines(verdict, rest="  ", style=f"bold {style}")
         if reds:
-            terminal.result_lines(reds[0].next_step, first="  → ", rest="    ")
+            terminal.result_step(reds[0].next_step)
         elif not doctor.connected:
             terminal.out.print(f"Next: {_connect(stack)}", markup=False, soft_wrap=True)
         _print_groups(terminal, findings, verbose=verbose, shown=reds[:1])

@@ -82,8 +82,7 @@ def _print(terminal: Terminal, status: Status, *, as_json: bool, one_line: bool 
 
 def _print_verdict(terminal: Terminal, verdict: Verdict, *, before: str = "") -> None:
     terminal.result_lines(before + verdict.text, rest="  ", style=_STYLES[verdict.state])
-    if verdict.next_step:
-        terminal.result_lines(verdict.next_step, first="  → ", rest="    ")
+    terminal.result_step(verdict.next_step)
 
 
 def _print_group(terminal: Terminal, group: Group, when: str) -> None:
