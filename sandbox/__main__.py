@@ -71,6 +71,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def write_files(stack: Stack, folder: Path = LOCAL) -> None:
     """What `sam local`, `make invoke` and `bird-salesforce --local` need to find the stack."""
     from sandbox.org.sample import (
+        ADMIN_PASSWORD,
+        ADMIN_USER,
         CLIENT_ID,
         CLIENT_SECRET,
         INTEGRATION_PASSWORD,
@@ -93,6 +95,7 @@ def write_files(stack: Stack, folder: Path = LOCAL) -> None:
         "stack_name": stack.stack_name,
         "app": {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET},
         "integration_user": {"username": INTEGRATION_USER, "password": INTEGRATION_PASSWORD},
+        "administrator": {"username": ADMIN_USER, "password": ADMIN_PASSWORD},
     }
     (folder / "stack.json").write_text(json.dumps(where, indent=2), encoding="utf-8")
 

@@ -113,7 +113,7 @@ class Doctor:
         records = "1 record is" if count == 1 else f"{count:,} records are"
         return note(
             f"{records} waiting and will be sent automatically ({ESTIMATE}).",
-            f"What waits, and why: bird-salesforce status {self.stack.options()}",
+            f"bird-salesforce status {self.stack.options()}",
         )
 
     def _rejected(self) -> Finding:

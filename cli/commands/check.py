@@ -45,7 +45,7 @@ def check_command(
         typer.Option(metavar="NAME=VALUE", help="A part of the query; can be repeated."),
     ] = None,
     org: Annotated[
-        bool, typer.Option("--org", help="Also ask the org: its fields, and what is there.")
+        bool, typer.Option("--org", help="Also look at the org: its fields, and what is there.")
     ] = False,
     as_json: Json = False,
 ) -> None:

@@ -114,7 +114,7 @@ def connect_command(
         if terminal.confirm(
             "Set the org up now? An administrator signs in for it.",
             default=terminal.interactive,
-            assume=True if yes else setup_org,
+            assume=True if yes and terminal.interactive else setup_org,
         ):
             set_up_org(
                 terminal,

@@ -141,9 +141,7 @@ def _by_browser(
     options: BrowserOptions,
 ) -> Connected:
     terminal.say("Sign in as the integration user: records are created as that user.")
-    if stack.local and "integration_user" in stack.local:
-        user = stack.local["integration_user"]
-        terminal.say(f"In the sandbox: {user['username']}, password {user['password']}")
+    sign_in.say_sandbox_user(terminal, stack, "integration_user")
     terminal.note(
         "Salesforce keeps five approvals for a user and an app and ends the oldest at the next "
         "one. Do not connect more than five stacks with the same user and app."

@@ -49,6 +49,7 @@ def set_up_org(
     meant.
     """
     terminal.say("An administrator of the org signs in now, to set it up.")
+    sign_in.say_sandbox_user(terminal, stack, "administrator")
     fields = filled_fields(stack.settings, more_fields)
     http = Http()
     request = SignIn(app=app, callback=browser.callback, scopes=oauth.ADMIN_SCOPES)

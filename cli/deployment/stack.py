@@ -171,7 +171,9 @@ def find_stack(
     name = name or DEFAULT_NAME
     try:
         session = boto3.Session(profile_name=profile or configured.get("profile"))
-        region = region or session.region_name or configured.get("region")
+        # boto3 reads AWS_DEFAULT_REGION only; the AWS CLI and these messages name the other one.
+        region = region or os.environ.get("AWS_REGION") or session.region_name
+        region = region or configured.get("region")
         if not region:
             raise NoRegionError
         return _deployed_stack(session, name=name, region=region)

@@ -37,7 +37,7 @@ LEFT_OUT = " It was filled in, so the record is made without it."
 
 @dataclass(frozen=True, kw_only=True)
 class OrgView:
-    """What the org says of one message."""
+    """What would become of one message in the org."""
 
     decision: str
     """`create`, `successor`, `add`, `reopen`, `exists` or `nowhere`."""
@@ -166,7 +166,7 @@ def _words(decision: Decision) -> tuple[str, str, str]:
 
 
 def _problems(org: Org, preview: Preview) -> Iterator[str]:
-    """What the org's description says against the record. Raises OrgProblem."""
+    """What in the record does not fit the org's description. Raises OrgProblem."""
     name = preview.object
     try:
         fields: Mapping[str, Mapping[str, Any]] = org.describe(name)["fields_by_name"]

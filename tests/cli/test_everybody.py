@@ -96,7 +96,7 @@ def test_commands_options_and_channels_are_completed(words: str, completed: str)
         (("rejected", "replay", "--no-wai"), "--no-wait"),
     ],
 )
-def test_a_slip_is_answered_by_what_was_meant(typed: tuple[str, ...], meant: str) -> None:
+def test_the_nearest_name_is_suggested(typed: tuple[str, ...], meant: str) -> None:
     result = run(*typed)
     assert result.status == 2
     assert meant in result.err.split("Error")[1]

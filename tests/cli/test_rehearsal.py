@@ -78,7 +78,7 @@ def test_from_a_bare_org_to_a_lead(started: tuple[Path, str, int]) -> None:
     assert "not connected to Salesforce" in run("outbox", "list", *options).out
 
     callback = ("--no-browser", "--callback", "https://login.salesforce.com/")
-    with running("connect", *options, *callback, "--yes") as program:
+    with running("connect", *options, *callback, "--setup-org", "--yes") as program:
         program.keyboard.type(Person().sign_in(program.address(1)).url)
         program.keyboard.type(administrator().sign_in(program.address(2)).url)
         result = program.result()

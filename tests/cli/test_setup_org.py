@@ -416,8 +416,8 @@ def test_the_last_pages_say_that_a_step_is_left_in_the_terminal(bare: Local) -> 
 def test_what_waited_for_the_connection_is_on_its_way(bare: Local) -> None:
     body = {"LastName": "Okafor", "Company": "Individual", "Bird_Key__c": "k"}
     assert bare.stack.request("POST", "/leads", body).status == 202
-    arguments = ("connect", *bare.options, "--callback", bare.callback, "--yes")
-    with running(*arguments) as program:  # without --setup-org: --yes means all of it
+    arguments = ("connect", *bare.options, "--callback", bare.callback)
+    with running(*arguments, "--setup-org", "--yes") as program:
         Person().sign_in(program.address(1))
         administrator().sign_in(program.address(2))
         result = program.result()
