@@ -466,7 +466,8 @@ def rejected_replay(world: World, line: str) -> None:
 def status(world: World, line: str) -> None:
     refused(world, "one")
     result = program(world, line)
-    assert result.status == 1 and result.out.startswith("Rejecting since")
+    # An earlier test's record that was purged from the queue is in the log for a minute.
+    assert result.status == 1 and "Rejecting since" in result.out
 
 
 @alone("bird-salesforce outbox list")
