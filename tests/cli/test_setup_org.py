@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from sandbox.org.sample import ADMIN_USER, API_ONLY_USER, INTEGRATION_USER
 from tests.cli.conftest import Local
 from tests.cli.person import Person, administrator
 from tests.cli.program import Result, run, running
+from tests.slow.docs.shell import terminal
 
 
 def set_up(local: Local, *more: str, person: Person | None = None) -> Result:
@@ -424,3 +427,21 @@ def test_what_waited_for_the_connection_is_on_its_way(bare: Local) -> None:
     assert "1 waiting record is being delivered" in result.err
     bare.stack.drain()
     assert bare.org.find("Lead", "k") is not None
+
+
+def test_setting_the_org_up_is_the_default_for_a_person(bare: Local, tmp_path: Path) -> None:
+    """At a real terminal: Enter is all that is typed."""
+    words = ["bird-salesforce", "connect", *bare.options, "--callback", bare.callback]
+    with terminal(shlex.join(words), folder=tmp_path, environ={}) as screen:
+        address = r"\s(http\S+/authorize\?\S+)\s"
+        Person().sign_in(screen.expect(address)[1])
+        screen.expect(r"Set the org up now\? An administrator signs in for it\. \[y/n\] \(y\)")
+        screen.type("")
+        administrator().sign_in(screen.expect(address)[1])
+        screen.expect(r"Do this\?")
+        screen.type("")
+        screen.expect("The org is set up")
+        screen.expect("Create a test Lead and roll it back")
+        screen.type("")
+        assert screen.end() == 0, screen.seen
+    assert bare.org.schema["Lead"].field("Bird_Key__c") is not None
