@@ -14,6 +14,9 @@ import typer
 from cli.deployment.stack import LOCAL_FILE, Stack, find_stack
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Wide = Annotated[
+    bool, typer.Option("--wide", help="Everything on one line each, however long it is.")
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 

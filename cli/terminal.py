@@ -9,6 +9,7 @@ import io
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,8 +25,15 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.prompt import Confirm, Prompt
+from rich.text import Text
 
 from cli.problem import Cancelled, Problem
+
+WIDTH = 80
+"""Columns of what is printed, unless somebody wants it wide."""
+
+COMMANDS = ("aws ", "bird-salesforce ", "make ")
+"""How a text begins that is nothing but a command."""
 
 Advance = Callable[[int], None]
 """Advances a progress bar by so many."""
@@ -46,10 +54,47 @@ def written(value: Any, *, encoding: str | None = None, indent: int | None = Non
     return text
 
 
+def visible(text: str) -> str:
+    """Text with its control characters made visible."""
+    return re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", lambda c: f"\\x{ord(c[0]):02x}", text)
+
+
 def shown(text: str) -> str:
     """Foreign text for rich, with control characters made visible."""
-    visible = re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", lambda c: f"\\x{ord(c[0]):02x}", text)
-    return escape(visible)
+    return escape(visible(text))
+
+
+def wrapped(
+    text: str,
+    *,
+    first: str = "",
+    rest: str = "",
+    width: int = WIDTH,
+    break_words: bool = False,
+) -> str:
+    """Text in lines of at most `width` columns, broken between words only, so that a key can be
+    copied. `first` and `rest` stand before the first line and the others. `break_words`: for
+    foreign text, which may hold a word without end."""
+    lines = [
+        textwrap.fill(
+            line,
+            width,
+            initial_indent=rest if number else first,
+            subsequent_indent=rest,
+            break_long_words=break_words,
+            break_on_hyphens=False,
+        )
+        for number, line in enumerate(text.split("\n"))
+    ]
+    return "\n".join(lines)
+
+
+def wrapped_step(text: str, *, first: str, rest: str) -> str:
+    """A next step, wrapped; a command as a shell continues it, so that it can be copied."""
+    if not text.startswith(COMMANDS):
+        return wrapped(text, first=first, rest=rest)
+    lines = wrapped(text, first=first, rest=rest, width=WIDTH - 2).split("\n")
+    return " \\\n".join(lines)
 
 
 class Terminal:
@@ -69,32 +114,55 @@ class Terminal:
             stderr=True, highlight=False, emoji=False, soft_wrap=not sys.stderr.isatty()
         )
         self.interactive = sys.stdin.isatty() if interactive is None else interactive
+        # Sentences are wrapped for a person only; verdicts and lists keep to WIDTH everywhere.
+        self._width = min(self.err.width, WIDTH) if self.err.is_terminal else sys.maxsize
 
     def say(self, text: str = "") -> None:
         """A line that accompanies the result."""
-        self.err.print(escape(text))
+        self._say(text)
 
     def good(self, text: str) -> None:
         """A green line: it worked."""
-        self.err.print(f"[bold green]✓[/] [green]{escape(text)}[/]")
+        self._say(text, mark="[bold green]✓[/] ", style="green")
 
     def note(self, text: str) -> None:
         """A yellow line: worth knowing."""
-        self.err.print(f"[bold yellow]![/] {escape(text)}")
+        self._say(text, mark="[bold yellow]![/] ")
 
     def bad(self, problem: Problem) -> None:
         """A red line, and what to do next."""
-        self.err.print(f"[bold red]✗[/] [red]{escape(problem.what)}[/]")
+        self._say(problem.what, mark="[bold red]✗[/] ", style="red")
         if problem.next_step:
-            self.err.print(f"  [bold]Next:[/] {escape(problem.next_step)}")
+            self._say(problem.next_step, mark="  [bold]Next:[/] ")
+
+    def _say(self, text: str, *, mark: str = "", style: str = "") -> None:
+        room = " " * len(Text.from_markup(mark))
+        lines = wrapped(visible(text), first=room, rest=room[:2], width=self._width)
+        lines = escape(lines[len(room) :])
+        self.err.print(mark + (f"[{style}]{lines}[/]" if style else lines), soft_wrap=True)
 
     def result(self, text: str) -> None:
         """A line of the result itself."""
         self.out.print(escape(text))
 
-    def result_json(self, value: Any) -> None:
-        """The result for a script."""
-        sys.stdout.write(written(value, encoding=sys.stdout.encoding, indent=2) + "\n")
+    def result_lines(
+        self, text: str, *, first: str = "", rest: str = "", style: str | None = None
+    ) -> None:
+        """Foreign or long text of the result, wrapped at WIDTH columns."""
+        lines = wrapped(visible(text), first=first, rest=rest)
+        self.out.print(escape(lines), style=style, soft_wrap=True)
+
+    def result_step(self, text: str, *, first: str = "  → ", rest: str = "    ") -> None:
+        """What to do next; nothing where there is nothing to do."""
+        if text:
+            self.out.print(
+                wrapped_step(visible(text), first=first, rest=rest), markup=False, soft_wrap=True
+            )
+
+    def result_json(self, value: Any, *, indent: int | None = 2) -> None:
+        """The result for a script. `indent` None: on one line."""
+        sys.stdout.write(written(value, encoding=sys.stdout.encoding, indent=indent) + "\n")
+        sys.stdout.flush()
 
     @contextmanager
     def progress(self, label: str, *, total: int | None) -> Iterator[Advance]:

@@ -8,11 +8,15 @@ import os
 import signal
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from sandbox.stack import Stack
 from tools.template import ROOT, TemplateError
+
+if TYPE_CHECKING:
+    from sandbox.org import Org
 
 LOCAL = Path(os.environ.get("BIRD_SALESFORCE_LOCAL_FILE") or ROOT / ".local" / "stack.json").parent
 """Where the running stack says what it is called; `bird-salesforce --local` reads it there."""
@@ -56,12 +60,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--not-connected", action="store_true", help="leave the secret empty, as after a deployment"
     )
+    parser.add_argument(
+        "--bare",
+        action="store_true",
+        help="an org as Salesforce hands it over: without our fields and permission set",
+    )
     return parser.parse_args(arguments)
 
 
 def write_files(stack: Stack, folder: Path = LOCAL) -> None:
     """What `sam local`, `make invoke` and `bird-salesforce --local` need to find the stack."""
     from sandbox.org.sample import (
+        ADMIN_PASSWORD,
+        ADMIN_USER,
         CLIENT_ID,
         CLIENT_SECRET,
         INTEGRATION_PASSWORD,
@@ -84,6 +95,7 @@ def write_files(stack: Stack, folder: Path = LOCAL) -> None:
         "stack_name": stack.stack_name,
         "app": {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET},
         "integration_user": {"username": INTEGRATION_USER, "password": INTEGRATION_PASSWORD},
+        "administrator": {"username": ADMIN_USER, "password": ADMIN_PASSWORD},
     }
     (folder / "stack.json").write_text(json.dumps(where, indent=2), encoding="utf-8")
 
@@ -92,9 +104,14 @@ def _shown(folder: Path) -> Path:
     return folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
 
 
-def describe(stack: Stack, console: Console) -> None:
-    """Where everything is, and something to try at once."""
-    from sandbox.org.sample import ADMIN_PASSWORD, ADMIN_USER
+def describe(stack: Stack, console: Console, *, connected: bool, bare: bool) -> None:
+    """Where everything is, what is not there, and something to try at once."""
+    from sandbox.org.sample import (
+        ADMIN_PASSWORD,
+        ADMIN_USER,
+        INTEGRATION_PASSWORD,
+        INTEGRATION_USER,
+    )
 
     first, second = (
         json.dumps(
@@ -121,11 +138,13 @@ The local stack is running. Ctrl-C ends it.
   API          {stack.url}
   API key      {stack.api_key}
   Salesforce   {stack.org_url}   its leads and cases, as they come in
-               {ADMIN_USER} / {ADMIN_PASSWORD}
+               {ADMIN_USER} / {ADMIN_PASSWORD}   the administrator
+               {INTEGRATION_USER} / {INTEGRATION_PASSWORD}   as whom records are made
+  Controls     {stack.control_url}   outages, faults, what the org holds (sandbox/org/README.md)
   AWS          {stack.aws_endpoint}   AWS_ENDPOINT_URL for the AWS CLI and for boto3
   Logs         {stack.folder}/<function>.log
   sam local    --env-vars {_shown(LOCAL)}/env.json
-
+{_lacking(connected=connected, bare=bare)}
 Make a lead:
 
   {curl} '{first}'
@@ -135,6 +154,32 @@ Add the customer's next message to it:
   {curl} '{second}'
 """
     console.print(lines, highlight=False, soft_wrap=True, markup=False)
+
+
+def _bare_org() -> Org:
+    from sandbox.org import Org
+
+    return Org.bare()
+
+
+def _lacking(*, connected: bool, bare: bool) -> str:
+    """What has to be done before records are made, as an administrator would do it."""
+    if connected and not bare:
+        return ""
+    lines = []
+    if not connected:
+        lines += [
+            "Not connected to Salesforce: what is sent waits in the outbox. To connect:",
+            "  bird-salesforce connect --local",
+        ]
+    if bare:
+        lines.append("The org is bare: our fields and permission set are missing.")
+        lines.append(
+            "connect sets it up, too."
+            if not connected
+            else "To set it up:\n  bird-salesforce setup-org --local"
+        )
+    return "\n" + "\n".join(lines) + "\n"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -152,6 +197,7 @@ def main(arguments: list[str] | None = None) -> int:
     stack = Stack(
         connected=not options.not_connected,
         parameters=parameters,
+        org=_bare_org() if options.bare else None,
         stack_name=STACK_NAME,
         host=options.listen,
         advertise=options.advertise,
@@ -170,7 +216,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         write_files(stack)
         stack.run_schedule()
-        describe(stack, console)
+        describe(stack, console, connected=not options.not_connected, bare=options.bare)
         ended.wait()
     finally:
         for name in ("env.json", "stack.json"):

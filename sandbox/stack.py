@@ -157,6 +157,7 @@ class Stack:
         self.gateway.server.start()
         self._exit.callback(self.gateway.server.stop)
         self.aws.serve_stack(self.stack_name, self._outputs, self._configurations)
+        self.aws.serve_logs(self._log_files)
         self._start_poller()
 
     def stop(self) -> None:
@@ -298,6 +299,10 @@ class Stack:
         outputs = self.deployment.outputs
         return {name: value.replace(deployed, here) for name, value in outputs.items()}
 
+    def _log_files(self) -> dict[str, Path]:
+        """The functions' log files by the names of their log groups."""
+        return {one.spec.log_group: one.log for one in self.functions.values()}
+
     def _configurations(self) -> dict[str, Mapping[str, str]]:
         return {one.spec.name: one.spec.environment for one in self.functions.values()}
 
@@ -322,6 +327,11 @@ class Stack:
     def org_url(self) -> str:
         """The URL of the org's login, API and pages."""
         return self._login_url or str(self._server().url)
+
+    @property
+    def control_url(self) -> str:
+        """The org's second port: its pages and its controls, which an outage does not reach."""
+        return str(self._server().control_url)
 
     def _server(self) -> OrgServer:
         if self.org_server is None:

@@ -25,14 +25,14 @@ from bridge.api.request import WEBHOOK_ROUTE
 from bridge.api.signatures import KEYED_ROUTE
 from bridge.bird.channels import OBJECTS
 from bridge.deadline import Deadline
-from bridge.errors import NotConnected, NotSetUp
+from bridge.errors import NotConnected
 from bridge.http import Http, HttpError
 from bridge.records import ObjectName
-from bridge.salesforce.error_codes import MEANINGS, Kind
 from bridge.untrusted import read_json
-from cli.checks.finding import Check, Finding, bad, good, note, unknown
+from cli.checks.finding import Check, Finding, bad, good, note, skipped, unknown
 from cli.connect.stored_connection import StoredConnection
 from cli.deployment.stack import Stack
+from cli.outbox.reasons import NEEDS_A_PERSON
 
 REQUEST_SECONDS = 31.0
 """For one response; API Gateway itself waits 29 s for a function."""
@@ -47,12 +47,6 @@ FUNCTIONS: dict[ObjectName, str] = {"Lead": "create-lead", "Case": "create-case"
 """The last part of a function's name, as its log group has it."""
 
 _TEST_KEY = re.compile(r"doctor-\d.*")
-
-WAITING_DOES_NOT_HELP = frozenset(
-    [one.code for one in NotSetUp.__subclasses__()]
-    + [code for code, one in MEANINGS.items() if one.kind is Kind.NOT_SET_UP]
-)
-"""Codes that need a person."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +121,10 @@ class ApiChecks:
     wait_seconds: float
     report: Callable[[str], None] = lambda text: None
     """Is given the reason when a check has to wait."""
+    cause: str = ""
+    """The check that shows why Salesforce cannot be used, if it cannot."""
+    org_reds: frozenset[str] = frozenset()
+    """Red checks of the org."""
     created: list[CreatedRecord] = field(default_factory=list, init=False)
     _connected: bool | None = field(default=None, init=False)
     """None until a look-up shows it."""
@@ -444,7 +442,7 @@ class ApiChecks:
         if response.code == NotConnected.code:
             # A function remembers for some seconds that it was not connected.
             return self._has_token()
-        if response.code in WAITING_DOES_NOT_HELP:
+        if response.code in NEEDS_A_PERSON:
             return False
         return response.status in (0, 403, 404, 429) or response.status >= 500
 
@@ -456,6 +454,13 @@ class ApiChecks:
             return False
 
     # What an unexpected response means
+
+    def _said_before(self, response: ApiResponse) -> str:
+        """The red check that explains this response; empty if none does."""
+        if self.cause:
+            return self.cause
+        key = response.request.split("/")[1].rstrip("s") + "-key"
+        return key if response.code == "KEY_FIELD_MISSING" and key in self.org_reds else ""
 
     def _see_log(self, function: str) -> str:
         return f"See its log: {self.stack.log_of(function)}"
@@ -489,19 +494,26 @@ class ApiChecks:
                 f"{request}: the API has no such route.",
                 "Deploy this version: make deploy",
             )
-        if code in ("NO_ANSWER", "NO_ANSWER_IN_TIME"):
+        # NO_ANSWER is the gateway's code for a function and ours for Salesforce.
+        if code in ("NO_ANSWER", "NO_ANSWER_IN_TIME") and response.outcome != "unknown":
             return bad(
                 f"{request}: {function} could not run, or stopped before it responded "
                 f"({response.short}).",
                 self._see_log(function),
             )
         if response.status == 503 and code and code != "NOT_KEPT":
+            if because := self._said_before(response):
+                return skipped(
+                    because,
+                    f"{request}: {function} runs, but cannot use Salesforce ({code}), as "
+                    f"“{because}” says.",
+                )
             return bad(
                 f"{request}: {function} runs, but cannot use Salesforce ({code}): {response.text}",
                 f"First fix what is red above. {self._see_log(function)}",
             )
         if response.status in (409, 422):
-            return bad(
+            return note(
                 f"{request}: Salesforce refuses the record ({code}): {response.text}",
                 f"{response.body.get('hint') or ''} It is kept in Rejected. To delete it: "
                 f"bird-salesforce rejected drop {response.body.get('key')} "

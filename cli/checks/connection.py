@@ -14,12 +14,12 @@ from bridge.http import Http, HttpError
 from bridge.oauth.access_token import AccessToken
 from bridge.oauth.credentials import Credentials
 from bridge.untrusted import read_json
-from cli.checks.finding import Check, Finding, bad, good, note, unknown
-from cli.connect.oauth import read_identity
+from cli.checks.finding import Check, Finding, State, bad, good, note, skipped, unknown
+from cli.connect.names import describe_identity
 from cli.connect.sign_in_failures import failure
 from cli.connect.stored_connection import StoredConnection, org_of
 from cli.deployment.stack import Stack
-from cli.org.client import Org, OrgProblem
+from cli.org.client import OUTAGE_STEP, Org, OrgProblem
 
 SOON_SECONDS = 30 * 86_400
 """How long before its end a refresh token is announced."""
@@ -37,6 +37,10 @@ class ConnectionChecks:
     token: AccessToken | None = field(default=None, init=False)
     org: Org | None = field(default=None, init=False)
     """The org, once its API is known to be open."""
+    cause: str = field(default="", init=False)
+    """The first check that shows why Salesforce cannot be used; empty if there is none."""
+    down: bool = field(default=False, init=False)
+    """Whether Salesforce does not respond."""
 
     def __post_init__(self) -> None:
         self.stored = StoredConnection(self.stack)
@@ -44,11 +48,17 @@ class ConnectionChecks:
     def checks(self) -> Iterator[Check]:
         """In the order in which one needs the other."""
         yield "secret", self._secret
+        yield "salesforce", self._salesforce
         yield "refresh-token", self._refresh_token
         yield "access-token", self._access_token
         yield "schedule", self._schedule
-        yield "salesforce", self._salesforce
         yield "api", self._api
+
+    def failed(self, check: str, finding: Finding) -> Finding:
+        """Note a red finding: what depends on it is skipped."""
+        if finding.state is State.BAD and not self.cause:
+            self.cause = check
+        return finding
 
     def _connect(self, options: str = "") -> str:
         return f"bird-salesforce connect {options}{self.stack.options()}"
@@ -57,6 +67,7 @@ class ConnectionChecks:
         self.credentials = self.stored.credentials()
         if self.credentials is None:
             not_connected = "The stack is not connected to Salesforce yet: the secret is empty."
+            self.cause = "secret"
             if self.just_deployed:
                 return note(not_connected, self._connect())
             return bad(not_connected, self._connect())
@@ -70,7 +81,7 @@ class ConnectionChecks:
         """https://help.salesforce.com: OpenID Connect Token Introspection."""
         credentials = self.credentials
         if credentials is None:
-            return unknown("There is no refresh token yet.")
+            return skipped(self.cause)
         if not credentials.refresh_token:
             return good("Client credentials need no refresh token.")
         host = urlsplit(credentials.login_url).netloc
@@ -93,10 +104,15 @@ class ConnectionChecks:
                 deadline=Deadline.after(20),
             )
         except HttpError:
+            if self.down:
+                return skipped("salesforce")
             return bad(
-                f"Salesforce's login at {host} cannot be reached.",
-                "If that address is wrong: " + self._connect("--login-url … "),
+                f"Salesforce's login at {host} cannot be reached, so no token can be renewed.",
+                "See https://status.salesforce.com. Only if that address is wrong: "
+                + self._connect("--login-url … "),
             )
+        if self.down and response.status >= 500:
+            return skipped("salesforce")
         body = read_json(response.body)
         if isinstance(body, dict) and isinstance(body.get("error"), str):
             failed = failure(body["error"], str(body.get("error_description") or ""))
@@ -126,10 +142,10 @@ class ConnectionChecks:
         return good(f"The refresh token is valid until {day}.")
 
     def _access_token(self) -> Finding:
-        token = self.token = self.stored.token()
+        token = self.token
         if token is None:
-            if self.credentials is None:
-                return unknown("There is no access token yet.")
+            if self.cause:
+                return skipped(self.cause)
             return bad(
                 "There are credentials but no access token: RefreshToken did not get one.",
                 f"Look at its log: {self.stack.log_of('refresh-token')}. Or connect again: "
@@ -143,6 +159,8 @@ class ConnectionChecks:
         every = self.stack.settings.refresh_minutes
         minutes = max(token.age_seconds(time.time()) / 60, 0)
         if minutes > 2 * every + 5:
+            if self.cause:
+                return skipped(self.cause)
             return bad(
                 f"The access token is {minutes:.0f} minutes old, but should be renewed every "
                 f"{every}.",
@@ -176,10 +194,18 @@ class ConnectionChecks:
         return token if token and self.stack.settings.trusts(token.instance_url) else None
 
     def _salesforce(self) -> Finding:
+        if self.credentials is None:
+            return skipped(self.cause)
+        self.token = self.stored.token()
         token = self._trusted_token()
         if token is None:
-            return unknown("The org's address is known after connecting only.")
-        versions = org_of(token, self.stack, self.http).versions()
+            return unknown("The org's address is known with an access token only.")
+        try:
+            versions = org_of(token, self.stack, self.http).versions()
+        except OrgProblem as problem:
+            if not problem.is_outage:
+                raise
+            return self._is_down(problem)
         wanted = self.stack.settings.api_version
         host = urlsplit(token.instance_url).netloc
         if wanted not in versions:
@@ -190,23 +216,34 @@ class ConnectionChecks:
             )
         return good(f"{host} responds and has API version {wanted}.")
 
+    def _is_down(self, problem: OrgProblem) -> Finding:
+        self.down = True
+        assert self.token is not None
+        host = urlsplit(self.token.instance_url).netloc
+        return bad(
+            f"Salesforce is down: {host} {problem.outage}. Connecting again would not help.",
+            OUTAGE_STEP,
+        )
+
     def _api(self) -> Finding:
         token = self._trusted_token()
-        if token is None:
-            return unknown("This needs an access token.")
+        if token is None or self.cause == "salesforce":
+            return skipped(self.cause)
         org = org_of(token, self.stack, self.http)
         renewed = ""
         try:
             org.get("/")
         except OrgProblem as problem:
+            if problem.is_outage:
+                return self._is_down(problem)
             if problem.status != 401:
                 raise
+            if self.cause:
+                return skipped(self.cause)
             self.stored.refresh(token.generation)
             token = self.token = self.stored.published_token()
             org = org_of(token, self.stack, self.http)
             org.get("/")
             renewed = " The access token was refused and has been renewed."
         self.org = org
-        identity = read_identity(token.id)
-        ids = f" to user {identity.user_id} of org {identity.org_id}" if identity else ""
-        return good(f"Salesforce's API is open{ids}.{renewed}")
+        return good(f"Salesforce's API is open to {describe_identity(org, token)}.{renewed}")

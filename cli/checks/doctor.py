@@ -7,21 +7,30 @@ functions would do at their next request.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bridge.http import Http
+from bridge.salesforce.session import Session
 from cli.checks.api import ApiChecks, CreatedRecord
 from cli.checks.connection import ConnectionChecks
 from cli.checks.conversations import ConversationChecks
-from cli.checks.finding import Check, Finding, carry_out, good, note, unknown
+from cli.checks.finding import Check, Finding, State, carry_out, good, note, skipped
 from cli.checks.org import OrgChecks
 from cli.connect.oauth import read_identity
 from cli.deployment.stack import Stack
+from cli.org.client import Org
 from cli.rejected.queue import Queue
 
 FEW_AT_ONCE = 50
 """Concurrent executions of an account. One request takes one for a second or less, so this is what
 the default ThrottleRate of 50 requests a second can use up."""
+
+ESTIMATE = "an estimate of SQS"
+
+
+def _carried_out(group: str, checks: Iterable[Check]) -> Iterator[Finding]:
+    for check in checks:
+        yield replace(carry_out(check), group=group)
 
 
 @dataclass(kw_only=True)
@@ -47,34 +56,53 @@ class Doctor:
         written wrongly."""
         http = Http()
         connection = ConnectionChecks(stack=self.stack, http=http, just_deployed=self.after_deploy)
-        yield carry_out(("stack", self._stack))
-        yield carry_out(("concurrency", self._concurrency))
-        yield from map(carry_out, connection.checks())
+        yield from _carried_out(
+            "Connection", [("stack", self._stack), ("concurrency", self._concurrency)]
+        )
+        for finding in _carried_out("Connection", connection.checks()):
+            yield connection.failed(finding.check, finding)
         self.connected = connection.credentials is not None
+        identity = read_identity(connection.token.id) if connection.token else None
+        # Without an org its checks are only counted.
+        nowhere = Session(access_token="", instance_url="", generation=0)
+        session_org = connection.org or Org(http=http, session=nowhere, api_version="")
+        org = OrgChecks(stack=self.stack, org=session_org, sends=self.sends)
+        conversations = ConversationChecks(
+            stack=self.stack,
+            org=session_org,
+            user_id=identity.user_id if identity else "",
+        )
+        reds: set[str] = set()
         if connection.org is not None:
-            org = OrgChecks(stack=self.stack, org=connection.org, sends=self.sends)
-            yield from map(carry_out, org.checks())
-            identity = read_identity(connection.token.id) if connection.token else None
-            conversations = ConversationChecks(
-                stack=self.stack,
-                org=connection.org,
-                user_id=identity.user_id if identity else "",
-            )
-            yield from map(carry_out, conversations.checks())
+            for finding in (
+                *_carried_out("Org", org.checks()),
+                *_carried_out("Conversations", conversations.checks()),
+            ):
+                if finding.state is State.BAD:
+                    reds.add(finding.check)
+                yield finding
         else:
-            yield carry_out(("org", self._org_not_checked))
-        yield from map(carry_out, self._queues())
+            count = len([*org.checks(), *conversations.checks()])
+            not_checked = skipped(
+                connection.cause,
+                "The org was not checked: that needs access to its API.",
+                count=count,
+            )
+            yield replace(not_checked, check="org", group="Org")
+        yield from _carried_out("Queues", self._queues())
         api = ApiChecks(
             stack=self.stack,
             http=http,
             stored=connection.stored,
             wait_seconds=self.wait_seconds,
             report=self.report,
+            cause=connection.cause,
+            org_reds=frozenset(reds),
         )
         self.created = api.created
-        yield from map(carry_out, api.look_ups())
+        yield from _carried_out("API", api.look_ups())
         if self.after_deploy:
-            yield from map(carry_out, api.after_deploy(record=self.record))
+            yield from _carried_out("Deployment", api.after_deploy(record=self.record))
 
     def _stack(self) -> Finding:
         where = "on this machine" if self.stack.is_local else f"in {self.stack.region}"
@@ -94,9 +122,6 @@ class Doctor:
             f"--region {self.stack.region}",
         )
 
-    def _org_not_checked(self) -> Finding:
-        return unknown("The org was not checked: that needs access to its API.")
-
     def _queues(self) -> Iterator[Check]:
         yield "outbox", self._outbox
         yield "rejected", self._rejected
@@ -107,9 +132,8 @@ class Doctor:
             return good("No record is waiting in the outbox.")
         records = "1 record is" if count == 1 else f"{count:,} records are"
         return note(
-            f"{records} waiting and will be sent automatically.",
-            "If the number does not fall: fix what is red here, and see Deliver's log: "
-            + self.stack.log_of("deliver"),
+            f"{records} waiting and will be sent automatically ({ESTIMATE}).",
+            f"bird-salesforce status {self.stack.options()}",
         )
 
     def _rejected(self) -> Finding:
@@ -118,6 +142,6 @@ class Doctor:
             return good("No record is rejected.")
         records = "1 record" if count == 1 else f"{count:,} records"
         return note(
-            f"Salesforce refused {records}. Rejected records are kept for 14 days.",
+            f"Salesforce refused {records} ({ESTIMATE}). Rejected records are kept for 14 days.",
             f"bird-salesforce rejected list {self.stack.options()}",
         )

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.markup import escape
 
 from cli.problem import Problem
-from cli.terminal import Terminal
+from cli.terminal import Terminal, visible, wrapped
 
 
 class State(StrEnum):
-    """Green, red (somebody has to act), yellow (worth knowing), or grey (could not be checked)."""
+    """Green, red (somebody has to act), yellow (worth knowing), or grey (could not be checked, or
+    skipped since it depends on what is red)."""
 
     GOOD = "good"
     BAD = "bad"
     NOTE = "note"
     UNKNOWN = "unknown"
+    SKIPPED = "skipped"
 
 
 _MARKS = {
@@ -27,6 +31,7 @@ _MARKS = {
     State.BAD: "[bold red]✗[/]",
     State.NOTE: "[bold yellow]![/]",
     State.UNKNOWN: "[dim]?[/]",
+    State.SKIPPED: "[dim]–[/]",
 }
 
 
@@ -39,14 +44,22 @@ class Finding:
     next_step: str = ""
     check: str = ""
     """A stable name, for scripts."""
+    group: str = ""
+    because: str = ""
+    """The check on which a skipped one depends."""
+    count: int = 1
+    """For how many checks it stands."""
 
-    def as_dict(self) -> dict[str, str]:
+    def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
         return {
             "check": self.check,
+            "group": self.group,
             "state": self.state.value,
             "message": self.message,
             "nextStep": self.next_step,
+            "because": self.because,
+            "count": self.count,
         }
 
 
@@ -74,6 +87,16 @@ def unknown(message: str, next_step: str = "") -> Finding:
     return Finding(state=State.UNKNOWN, message=message, next_step=next_step)
 
 
+def skipped(because: str, message: str = "", *, count: int = 1) -> Finding:
+    """Not checked, since it depends on the check `because`, which is red."""
+    return Finding(
+        state=State.SKIPPED,
+        message=message or f"Not checked: that depends on “{because}”.",
+        because=because,
+        count=count,
+    )
+
+
 def carry_out(check: Check) -> Finding:
     """The finding of a check. A check that raises is red, or grey where the AWS role that runs it
     lacks a right."""
@@ -94,12 +117,22 @@ def carry_out(check: Check) -> Finding:
 
 
 def print_finding(terminal: Terminal, finding: Finding) -> None:
-    """Print it, with the next step on the line below."""
-    message = escape(finding.message)
-    if finding.state is State.BAD:
-        message = f"[red]{message}[/]"
-    elif finding.state is State.UNKNOWN:
-        message = f"[dim]{message}[/]"
-    terminal.out.print(f"{_MARKS[finding.state]} {message}")
-    if finding.next_step:
-        terminal.out.print(f"  [bold]→[/] {escape(finding.next_step)}")
+    """Print it, with the next step on the line below, at most 80 columns wide."""
+    style = {State.BAD: "red", State.UNKNOWN: "dim", State.SKIPPED: "dim"}.get(finding.state, "")
+    message = escape(wrapped(visible(finding.message), first="    ", rest="    ")[4:])
+    message = f"[{style}]{message}[/]" if style else message
+    terminal.out.print(f"  {_MARKS[finding.state]} {message}", soft_wrap=True)
+    terminal.result_step(finding.next_step, first="    → ", rest="      ")
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """`✓ 7  ! 1  – 3 skipped` of a group's findings, as rich markup."""
+    counts: Counter[State] = Counter()
+    for one in findings:
+        counts[one.state] += one.count
+    words = {State.UNKNOWN: " not checked", State.SKIPPED: " skipped"}
+    return "  ".join(
+        f"{mark} {counts[state]}{words.get(state, '')}"
+        for state, mark in _MARKS.items()
+        if counts[state]
+    )

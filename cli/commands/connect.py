@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
+from botocore.exceptions import ClientError
 
 from bridge.http import Http
 from cli.commands.sign_in_options import (
@@ -29,6 +30,8 @@ from cli.deployment.stack import Stack
 from cli.options import Yes, on_stack
 from cli.org.client import try_lead
 from cli.org.plan import missing
+from cli.outbox.times import counted
+from cli.rejected.queue import Queue
 from cli.terminal import Terminal
 
 TEST_LEAD = {
@@ -68,7 +71,8 @@ def connect_command(
         bool | None,
         typer.Option(
             "--setup-org/--no-setup-org",
-            help="Set the org up afterwards (default: ask, if something is missing).",
+            help="Set the org up afterwards (default: yes, if something is missing and a person "
+            "is there to sign in).",
         ),
     ] = None,
     test_lead: Annotated[
@@ -102,14 +106,15 @@ def connect_command(
         revoke_old=revoke_old,
     )
     done = connect(terminal, stack, options)
-    lacking = _missing(stack, done)
+    lacking = done.lacking
     if lacking:
         terminal.note(f"The org is not set up. Missing: {lacking}.")
     if setup_org or (setup_org is None and lacking):
+        # Without a person there is no administrator to sign in.
         if terminal.confirm(
             "Set the org up now? An administrator signs in for it.",
-            default=False,
-            assume=setup_org,
+            default=terminal.interactive,
+            assume=True if yes and terminal.interactive else setup_org,
         ):
             set_up_org(
                 terminal,
@@ -119,9 +124,11 @@ def connect_command(
                 agree=lambda: agrees_to_plan(terminal, yes=yes),
                 browser=browser_options,
             )
-            lacking = _missing(stack, done)
+            lacking = missing(org_of(done.token, stack, Http()), stack.settings)
         else:
             terminal.say(f"Later: bird-salesforce setup-org {stack.options()}")
+    if done.changed and not lacking:
+        _say_waiting(terminal, stack)
     if done.changed or test_lead:
         if lacking and test_lead is None:
             test_lead = False
@@ -135,8 +142,17 @@ def connect_command(
     )
 
 
-def _missing(stack: Stack, done: Connected) -> str:
-    return missing(org_of(done.token, stack, Http()), stack.settings)
+def _say_waiting(terminal: Terminal, stack: Stack) -> None:
+    """What waited for the connection goes by itself: nobody has to send it again."""
+    try:
+        count = Queue(stack.client("sqs"), stack.settings.outbox_url).counts().total
+    except ClientError:
+        return  # the rights of `connect` do not include the queues
+    if count:
+        what = counted(count, "waiting record") + (" is" if count == 1 else " are")
+        terminal.good(
+            f"{what} being delivered, within half an hour (the number is an estimate of SQS)."
+        )
 
 
 def _try_lead(terminal: Terminal, stack: Stack, done: Connected) -> None:

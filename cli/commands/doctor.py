@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Annotated
 
 import typer
 
 from cli.checks.api import CreatedRecord
 from cli.checks.doctor import Doctor
-from cli.checks.finding import Finding, State, print_finding
+from cli.checks.finding import Finding, State, print_finding, summary
 from cli.deployment.stack import Stack
 from cli.options import Json, on_stack
+from cli.outbox.times import counted
 from cli.problem import Problem
 from cli.terminal import Terminal
 
@@ -27,6 +29,9 @@ def doctor_command(
             help="A field that all your flows send, like Lead.Region__c; can be repeated.",
         ),
     ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Every check, not only what is not green.")
+    ] = False,
     as_json: Json = False,
     after_deploy: Annotated[
         bool,
@@ -69,22 +74,30 @@ def doctor_command(
         report=terminal.note,
     )
     findings: list[Finding] = []
-    for finding in doctor.examine():
-        findings.append(finding)
-        if not as_json:
-            print_finding(terminal, finding)
-    reds = sum(one.state is State.BAD for one in findings)
+    with terminal.progress("Checking", total=None) as advance:
+        for finding in doctor.examine():
+            findings.append(finding)
+            advance(1)
+    reds = [one for one in findings if one.state is State.BAD]
+    verdict = _verdict(doctor, findings)
     if as_json:
         terminal.result_json(
             {
                 "healthy": not reds,
+                "verdict": verdict,
                 "checks": [one.as_dict() for one in findings],
                 "records": [one.as_dict() for one in doctor.created],
             }
         )
     else:
+        style = "red" if reds else "green" if doctor.connected else "yellow"
+        terminal.result_lines(verdict, rest="  ", style=f"bold {style}")
+        if reds:
+            terminal.result_step(reds[0].next_step)
+        elif not doctor.connected:
+            terminal.out.print(f"Next: {_connect(stack)}", markup=False, soft_wrap=True)
+        _print_groups(terminal, findings, verbose=verbose, shown=reds[:1])
         _print_records(terminal, doctor.created)
-        _print_end(terminal, stack, doctor, findings, reds=reds)
     if reds:
         raise typer.Exit(1)
 
@@ -103,18 +116,40 @@ def _print_records(terminal: Terminal, created: list[CreatedRecord]) -> None:
             terminal.result(f"  {one.object} with the key {one.key}, once it is delivered")
 
 
-def _print_end(
-    terminal: Terminal, stack: Stack, doctor: Doctor, findings: list[Finding], *, reds: int
-) -> None:
-    out = terminal.out
+def _verdict(doctor: Doctor, findings: list[Finding]) -> str:
+    """The whole in a sentence or two."""
+    reds = [one for one in findings if one.state is State.BAD]
+    warnings = sum(one.state is State.NOTE for one in findings)
+    also = f" {counted(warnings, 'warning')}." if warnings else ""
     if reds:
-        out.print(f"\n[bold red]{reds} of {len(findings)} checks are red.[/]")
-    elif not doctor.connected:
-        connect = (
-            f"bird-salesforce connect {stack.options()}"
-            if stack.is_local
-            else f"make connect STACK={stack.name} REGION={stack.region}"
-        )
-        out.print(f"\n[bold yellow]Deployed, not connected yet. Next: {connect}[/]")
-    else:
-        out.print("\n[bold green]Nothing is red.[/]")
+        skipped = sum(one.count for one in findings if one.state is State.SKIPPED)
+        first = reds[0].message
+        begin = first if len(reds) == 1 else f"{len(reds)} things are wrong. The first: {first}"
+        return begin + (f" Skipped because of it: {counted(skipped, 'check')}." if skipped else "")
+    if not doctor.connected:
+        return "Deployed, not connected yet."
+    return "Nothing is red." + also
+
+
+def _connect(stack: Stack) -> str:
+    """The command to copy, so it is never broken into lines."""
+    if stack.is_local:
+        return f"bird-salesforce connect {stack.options()}"
+    return f"make connect STACK={stack.name} REGION={stack.region}"
+
+
+def _print_groups(
+    terminal: Terminal, findings: list[Finding], *, verbose: bool, shown: list[Finding]
+) -> None:
+    """The groups, and what is not green in them but for what is shown above."""
+    groups: dict[str, list[Finding]] = defaultdict(list)
+    for one in findings:
+        groups[one.group].append(one)
+    terminal.result("")
+    for name, some in groups.items():
+        terminal.out.print(f"[bold]{name:<14}[/] {summary(some)}", soft_wrap=True)
+        for one in some:
+            if verbose or (one.state in (State.BAD, State.NOTE) and one not in shown):
+                print_finding(terminal, one)
+    if not verbose:
+        terminal.say("\nEvery check: --verbose")

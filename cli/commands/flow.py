@@ -10,8 +10,10 @@ from rich.markup import escape
 from cli.deployment.flow_step import (
     BIRD_KEYS,
     RESPONSE_KEYS,
+    Builder,
     FlowStep,
     branches,
+    channel_names,
     flow_step,
     variables,
 )
@@ -20,16 +22,30 @@ from cli.options import Json, ObjectChoice, on_stack
 from cli.terminal import Terminal
 
 
+def _completed(incomplete: str) -> list[str]:
+    return [name for name in channel_names() if name.startswith(incomplete.lower())]
+
+
 @on_stack
 def flow_command(
     stack: Stack,
-    channel: Annotated[str, typer.Argument(help="whatsapp, viber, sms, instagram …")],
+    channel: Annotated[
+        str,
+        typer.Argument(help="whatsapp, viber, sms, instagram …", autocompletion=_completed),
+    ],
     object_name: Annotated[
         ObjectChoice | None,
         typer.Option(
             "--object", case_sensitive=False, help="Lead or Case (default: the channel's own)."
         ),
     ] = None,
+    builder: Annotated[
+        Builder,
+        typer.Option(
+            help="legacy: the older Flow Builder (dashboard.messagebird.com). flows: Bird Flows "
+            "(app.bird.com)."
+        ),
+    ] = Builder.LEGACY,
     show_key: Annotated[
         bool, typer.Option("--show-key", help="Print the API key. It is a secret.")
     ] = False,
@@ -42,6 +58,7 @@ def flow_command(
         channel_name=channel,
         object_name=object_name.value if object_name else None,
         show_key=show_key,
+        builder=builder,
     )
     if as_json:
         terminal.result_json(step.as_dict())
@@ -55,6 +72,10 @@ def flow_command(
 def _print_step(terminal: Terminal, step: FlowStep) -> None:
     out = terminal.out
     out.print(f"[bold]{escape(step.channel.label)} → {step.object}[/]\n")
+    if step.file:
+        out.print(f"[bold]Import[/]        {step.file} has all steps; or type this one:")
+    if step.builder is Builder.FLOWS:
+        out.print("[bold]Step[/]          HTTP request")
     out.print(f"[bold]URL[/]           {escape(step.url)}", soft_wrap=True)
     out.print("[bold]Method[/]        POST")
     out.print("[bold]Content-Type[/]  application/json")
@@ -66,14 +87,22 @@ def _print_step(terminal: Terminal, step: FlowStep) -> None:
     out.print("\n[bold]Values[/] (replace each {{…}} with your flow's own variable):")
     for name, sent in BIRD_KEYS.items():
         out.print(f"  {escape(name)}: {sent.meaning}", soft_wrap=True)
-    out.print("\n[bold]Variables to fetch from the response[/]:")
+    if step.builder is Builder.LEGACY:
+        out.print("\n[bold]Variables to fetch from the response[/]:")
+    else:
+        out.print("\n[bold]The response in later steps[/] (httpRequest: this step's own id):")
     for name in variables(step.object):
-        out.print(f"  {escape(name)}: {RESPONSE_KEYS[name]}", soft_wrap=True)
-    out.print("\n[bold]Branch on {{outcome}}[/] (the first that fits):")
+        shown = escape(step.response_variable(name))
+        out.print(f"  {shown}: {RESPONSE_KEYS[name]}", soft_wrap=True)
+    outcome = step.response_variable("outcome")
+    out.print(f"\n[bold]Branch on {{{{{outcome}}}}}[/] (the first that fits):")
     for branch in branches(step.object):
         when = " or ".join(branch.outcomes) or "anything else"
-        also = ", where {{added}} is true" if branch.added else ""
+        added = step.response_variable("added")
+        also = f", where {{{{{added}}}}} is true" if branch.added else ""
         out.print(f"  [bold]{when}[/]{also}")
         reply = f"reply “{branch.reply}”" if branch.reply else "no reply"
         person = ", and hand over to a person" if branch.to_person else ""
         out.print(f"    {escape(reply)}{person}", soft_wrap=True)
+    out.print("\n[bold]Try it in a shell[/]:")
+    out.print(step.curl(), markup=False, soft_wrap=True)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+import time
+from collections import Counter, defaultdict
 from pathlib import Path
+from textwrap import shorten
 from typing import Annotated
 
 import typer
-from rich import box
-from rich.table import Table
+from botocore.exceptions import ClientError
+from rich.console import Console
+from rich.markup import escape
 
+from bridge.conversations.message import read_moment
 from cli.deployment.stack import Stack
-from cli.options import Json, ObjectChoice, Yes, on_stack
+from cli.options import Json, ObjectChoice, Wide, Yes, on_stack
+from cli.outbox.delivered import Before, Delivered, wait_for
+from cli.outbox.reasons import why
+from cli.outbox.times import counted, span
 from cli.problem import Cancelled, Problem
 from cli.rejected.queue import Queue
 from cli.rejected.records import (
@@ -25,7 +32,10 @@ from cli.rejected.records import (
     read_all,
     replay,
 )
-from cli.terminal import Terminal, shown
+from cli.terminal import Terminal, shown, visible, wrapped
+
+MOST_TEXTS = 3
+"""Different texts of Salesforce that are shown for one reason."""
 
 commands = typer.Typer(
     help="Records that Salesforce refused: list, show, export, replay or delete them.",
@@ -51,11 +61,12 @@ def list_command(
     stack: Stack,
     object_name: ObjectName = None,
     limit: Annotated[
-        int, typer.Option(min=0, help="Lines of the table; 0 is all. --json always has all.")
+        int, typer.Option(min=0, help="Records to show; 0 is all. --json always has all.")
     ] = 100,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
-    """List the rejected records and the reasons. Nothing is changed."""
+    """List the rejected records by reason. Nothing is changed."""
     terminal = Terminal()
     choice = Choice(every=True, object=object_name.value if object_name else "")
     listing = _read(terminal, stack, choice)
@@ -67,13 +78,21 @@ def list_command(
             return
         terminal.good("No record is rejected.")
         return
-    terminal.out.print(_table(listing.rejections[: limit or None]))
+    shown_here = listing.rejections[: limit or None]
+    if wide:
+        for one in shown_here:
+            terminal.out.print(_wide(one), markup=False, soft_wrap=True)
+    else:
+        _print_groups(terminal.out, shown_here)
     if limit and len(listing.rejections) > limit:
         terminal.say(f"… and {len(listing.rejections) - limit:,} more (--limit 0 shows all).")
-    terminal.say(f"{len(listing.rejections):,} rejected: {_by_code(listing.rejections)}.")
     terminal.say(
-        "After fixing the reason: "
-        f"bird-salesforce rejected replay --all {stack.options()}   (or keys instead of --all)"
+        f"{len(listing.rejections):,} rejected"
+        + (f" (SQS estimates {listing.estimate:,})." if not object_name else ".")
+    )
+    terminal.say(
+        "After fixing the reason, with keys or with --all:\n"
+        f"  bird-salesforce rejected replay --all {stack.options()}"
     )
 
 
@@ -146,19 +165,35 @@ def replay_command(
     keys: Keys = None,
     every: Every = False,
     object_name: ObjectName = None,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Do not wait to see what becomes of them.")
+    ] = False,
+    wait: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="How long to wait for it, at most.")
+    ] = 60.0,
     as_json: Json = False,
 ) -> None:
-    """Send rejected records to Salesforce again, through the outbox.
+    """Send rejected records to Salesforce again, through the outbox, and say what became of each.
 
     A record is put into the outbox before it is deleted here, so stopping this at any moment loses
-    nothing. A record that is in Salesforce already is not created twice: it has the same key.
+    nothing. A record that is in Salesforce already is not created twice: it has the same key. The
+    exit status is 1 if any was refused again.
     """
     terminal = Terminal()
     choice = _choice(keys, every, object_name)
     rejected, outbox = _queues(stack)
     total = rejected.counts().visible
+    before = None if no_wait else _before(terminal, stack, rejected)
     with terminal.progress("Replaying", total=total if choice.every else None) as advance:
         moved = replay(rejected, outbox, choice, advance=advance)
+    if moved.done:
+        terminal.good(
+            f"{moved.done:,} sent to the outbox. They are delivered within seconds; what "
+            "Salesforce refuses again comes back here."
+        )
+    delivered = None
+    if before is not None and moved.sent and not moved.stopped:
+        delivered = _wait(terminal, stack, moved, before, seconds=wait)
     if as_json:
         terminal.result_json(
             {
@@ -167,19 +202,15 @@ def replay_command(
                 "unreadable": moved.unreadable,
                 "cameBack": moved.came_back,
                 "stopped": moved.stopped,
+                **(delivered.as_dict() if delivered else {}),
             }
-        )
-    if moved.done:
-        terminal.good(
-            f"{moved.done:,} sent to the outbox. They are delivered within seconds; what "
-            "Salesforce refuses again comes back here."
         )
     if moved.in_both:
         terminal.note(
             f"{moved.in_both:,} of them could not be deleted here and will be listed again. "
             "Replaying them again does no harm: they have the same key."
         )
-    if moved.came_back:
+    if moved.came_back and delivered is None:
         terminal.note(
             f"{moved.came_back:,} were refused again already. See why: bird-salesforce rejected "
             f"list {stack.options()}"
@@ -189,6 +220,47 @@ def replay_command(
             f"{moved.unreadable:,} messages are not records of this bundle and stay here."
         )
     _end(terminal, moved, choice, none="Nothing to replay.")
+    if delivered and delivered.refused:
+        raise typer.Exit(1)
+
+
+def _before(terminal: Terminal, stack: Stack, rejected: Queue) -> Before | None:
+    """None where this role may not read the log: the replay itself does not need it."""
+    try:
+        return Before.read(stack, now=rejected.clock())
+    except ClientError as error:
+        terminal.note(
+            "What becomes of the records will not be shown: AWS refuses to read Deliver's log "
+            f"({error.response['Error']['Code']})."
+        )
+        return None
+
+
+def _wait(
+    terminal: Terminal, stack: Stack, moved: Moved, before: Before, *, seconds: float
+) -> Delivered:
+    sent = {which: why(one.code, one.fields) for which, one in moved.sent.items()}
+    with terminal.progress("Waiting for Deliver", total=len(sent)) as advance:
+        seen = 0
+
+        def show(decided: int) -> None:
+            nonlocal seen
+            advance(decided - seen)
+            seen = decided
+
+        delivered = wait_for(stack, sent, before, seconds=seconds, advance=show)
+    if delivered.refused:
+        terminal.bad(
+            Problem(
+                f"{delivered.words()}.",
+                next_step=f"See why: bird-salesforce rejected list {stack.options()}",
+            )
+        )
+    elif delivered.decided < len(sent):
+        terminal.note(f"{delivered.words()}. See: bird-salesforce outbox list {stack.options()}")
+    else:
+        terminal.good(f"{delivered.words()}.")
+    return delivered
 
 
 @commands.command("drop")
@@ -209,7 +281,7 @@ def drop_command(
         _end(terminal, Moved(), choice, none="Nothing to delete.")
         return
     if not as_json:
-        terminal.err.print(_table(listing.rejections[:10]))
+        _print_groups(terminal.err, listing.rejections[:10])
     terminal.must_confirm(
         f"Delete {len(listing.rejections):,} for good ({_by_code(listing.rejections)})?",
         action="delete them",
@@ -297,27 +369,46 @@ def _by_code(rejections: list[Rejection]) -> str:
     return ", ".join(f"{count:,} {code}" for code, count in counted.most_common())
 
 
-def _table(rejections: list[Rejection]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    table.add_column("Key", overflow="fold", max_width=34)
-    table.add_column("Object")
-    table.add_column("Reason", overflow="fold")
-    table.add_column("Accepted", no_wrap=True)
-    table.add_column("Refused", no_wrap=True)
-    table.add_column("Tries", justify="right")
+def _print_groups(console: Console, rejections: list[Rejection]) -> None:
+    """By reason, the most frequent first; a line a record, in which the key is last and whole."""
+    groups: dict[tuple[str, tuple[str, ...]], list[Rejection]] = defaultdict(list)
     for one in rejections:
-        why = f"[red]{shown(one.code)}[/] {shown(one.message[:300])}"
-        if one.fields:
-            why += f" [dim]({shown(', '.join(one.fields))})[/]"
-        table.add_row(
-            shown(one.key or one.message_id),
-            one.object or "?",
-            why,
-            shown(_short(one.accepted_at)),
-            shown(_short(one.at)),
-            str(one.attempts) + (f" [dim]+{one.replayed} replayed[/]" if one.replayed else ""),
-        )
-    return table
+        groups[one.code, one.fields].append(one)
+    for (code, fields), some in sorted(groups.items(), key=lambda group: -len(group[1])):
+        head = wrapped(visible(f"{why(code, fields)} · {counted(len(some))}"), rest="  ")
+        console.print(f"[bold red]{escape(head)}[/]", soft_wrap=True)
+        texts = list(dict.fromkeys(one.message for one in some if one.message))
+        for text in texts[:MOST_TEXTS]:
+            _print_wrapped(console, shorten(visible(text), 300, placeholder=" …"), first="  ")
+        if len(texts) > MOST_TEXTS:
+            _print_wrapped(console, f"… and {len(texts) - MOST_TEXTS:,} other texts", first="  ")
+        for hint in dict.fromkeys(one.hint for one in some if one.hint):
+            _print_wrapped(console, visible(hint), first="  → ")
+        console.print(f"{'':4} {'age':>5} {'try':>3}  key", soft_wrap=True)
+        for one in some:
+            line = f"{one.object or '?':<4} {_age(one):>5} {one.attempts:>3}  "
+            console.print(visible(line + (one.key or one.message_id)), markup=False, soft_wrap=True)
+
+
+def _print_wrapped(console: Console, text: str, *, first: str) -> None:
+    rest = " " * len(first)
+    text = wrapped(text, first=first, rest=rest, break_words=True)
+    console.print(text, markup=False, soft_wrap=True)
+
+
+def _age(one: Rejection) -> str:
+    """How long ago it was refused: `6min`."""
+    moment = read_moment(one.at or one.accepted_at)
+    return span(time.time() - moment.timestamp()).replace(" ", "") if moment else "?"
+
+
+def _wide(one: Rejection) -> str:
+    again = f", replayed {one.replayed} times" if one.replayed else ""
+    return visible(
+        f"{one.key or one.message_id}  {one.object or '?'}  {why(one.code, one.fields)}  "
+        f"{one.message}  accepted {_short(one.accepted_at)}  refused {_short(one.at)}  "
+        f"tries {one.attempts}{again}"
+    )
 
 
 def _show(terminal: Terminal, one: Rejection) -> None:

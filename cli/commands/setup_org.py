@@ -71,7 +71,7 @@ def setup_org_command(
     outcome = set_up_org(
         terminal,
         stack,
-        app=choose_app(terminal, stack, given, connection.secret()),
+        app=choose_app(terminal, stack, given, connection.secret(), callback=callback),
         connected=read_identity(token.id) if token else None,
         username=user or "",
         more_fields=fields or (),

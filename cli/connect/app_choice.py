@@ -87,11 +87,12 @@ def choose_app(
     secret: dict[str, Any],
     *,
     to_connect: bool = False,
+    callback: str = "",
 ) -> App:
     """The app: from what was given, then from the stored `secret`, then from a person.
 
     `to_connect`: a person can replace what is stored, since that may be what is wrong.
-    Raises Problem.
+    `callback`: the URL that the app has to allow, for the person who is asked. Raises Problem.
     """
     stored = {name: str(secret.get(name) or "") for name in ("client_id", "client_secret")}
     login_url = _choose_login_url(
@@ -100,6 +101,7 @@ def choose_app(
     local = dict(stack.local.get("app", {})) if stack.local else {}
     client_id = given.client_id or local.get("client_id", "")
     if not client_id:
+        _say_where(terminal, callback)
         client_id = terminal.ask("Consumer key of the app", default=stored["client_id"])
     client_secret = given.client_secret
     if to_connect and terminal.interactive and stored["client_id"] == client_id and not local:
@@ -114,6 +116,18 @@ def choose_app(
     if not client_id or not client_secret:
         raise Problem("Consumer key and consumer secret are both needed.")
     return App(login_url=login_url, client_id=client_id, client_secret=client_secret)
+
+
+def _say_where(terminal: Terminal, callback: str) -> None:
+    if not terminal.interactive:
+        return
+    terminal.say(
+        "Key and secret are in Salesforce: Setup, External Client App Manager, the app, Settings, "
+        "OAuth Settings, Consumer Key and Secret. (An older Connected App: App Manager, the app, "
+        "View, Manage Consumer Details.)"
+    )
+    if callback:
+        terminal.say(f"The callback URL to enter in the same OAuth Settings: {callback}")
 
 
 def _choose_login_url(

@@ -12,10 +12,14 @@ from bridge.oauth.grant import Grant
 from cli.connect import oauth, sign_in
 from cli.connect.app_choice import AppOptions, Given, choose_app
 from cli.connect.callback import Page
+from cli.connect.names import describe_identity
 from cli.connect.oauth import App, Identity, SignIn
 from cli.connect.sign_in import BrowserOptions
-from cli.connect.stored_connection import StoredConnection, org_of
+from cli.connect.sign_in_failures import SignInFailed
+from cli.connect.stored_connection import StoredConnection, is_outage, org_of
 from cli.deployment.stack import Stack
+from cli.org.client import OUTAGE_STEP
+from cli.org.plan import missing
 from cli.problem import Problem
 from cli.terminal import Terminal
 
@@ -42,6 +46,8 @@ class Connected:
     app: App
     replaced: Credentials | None = None
     """What was stored before."""
+    lacking: str
+    """What the org lacks, in a few words; empty if it is set up."""
     changed: bool
     """Whether this run stored anything."""
 
@@ -59,25 +65,58 @@ def connect(terminal: Terminal, stack: Stack, options: ConnectOptions) -> Connec
         try:
             token = connection.working_token(http)
         except Problem as problem:
+            if is_outage(problem):
+                raise _outage() from problem
             terminal.note(f"The stored connection does not work any more: {problem.what}")
         else:
             identity = oauth.read_identity(token.id)
-            terminal.good(f"Connected already{_ids(identity)}. Nothing was changed.")
+            who = describe_identity(org_of(token, stack, http), token)
+            terminal.good(f"Connected already as {who}. Nothing was changed.")
             terminal.say("To connect again, add --anew.")
-            return Connected(identity=identity, token=token, app=_app_of(before), changed=False)
-    app = choose_app(terminal, stack, given, connection.secret(), to_connect=True)
+            return Connected(
+                identity=identity,
+                token=token,
+                app=_app_of(before),
+                lacking=_lacking(stack, http, token),
+                changed=False,
+            )
+    app = choose_app(
+        terminal,
+        stack,
+        given,
+        connection.secret(),
+        to_connect=True,
+        callback="" if options.client_credentials else options.browser.callback,
+    )
     terminal.say(f"Checking the app at {urlsplit(app.login_url).netloc} …")
-    if options.client_credentials:
-        done = _by_client_credentials(connection, stack, http, app)
-    else:
-        oauth.try_app(http, app)
-        done = _by_browser(terminal, connection, stack, http, app, options.browser)
+    try:
+        if options.client_credentials:
+            done = _by_client_credentials(connection, stack, http, app)
+        else:
+            oauth.try_app(http, app)
+            done = _by_browser(terminal, connection, stack, http, app, options.browser)
+    except SignInFailed as failed:
+        if before is not None and app.login_url == before.login_url and is_outage(failed):
+            raise _outage() from failed
+        raise
     if options.revoke_old and done.replaced is not None:
         _revoke_replaced(terminal, http, done.replaced)
         # Salesforce may have issued the same session again; then it was revoked too.
         connection.working_token(http)
-    terminal.good(f"Connected to Salesforce{_ids(done.identity)}.")
+    who = describe_identity(org_of(done.token, stack, http), done.token)
+    terminal.good(f"Connected to Salesforce as {who}.")
     return done
+
+
+def _outage() -> Problem:
+    return Problem(
+        "Salesforce is down, the credentials are fine. Nothing was changed.",
+        next_step=OUTAGE_STEP,
+    )
+
+
+def _lacking(stack: Stack, http: Http, token: AccessToken) -> str:
+    return missing(org_of(token, stack, http), stack.settings)
 
 
 def _asks_for(options: ConnectOptions, given: Given, stored: Credentials) -> bool:
@@ -102,9 +141,7 @@ def _by_browser(
     options: BrowserOptions,
 ) -> Connected:
     terminal.say("Sign in as the integration user: records are created as that user.")
-    if stack.local and "integration_user" in stack.local:
-        user = stack.local["integration_user"]
-        terminal.say(f"In the sandbox: {user['username']}, password {user['password']}")
+    sign_in.say_sandbox_user(terminal, stack, "integration_user")
     terminal.note(
         "Salesforce keeps five approvals for a user and an app and ends the oldest at the next "
         "one. Do not connect more than five stacks with the same user and app."
@@ -117,10 +154,15 @@ def _by_browser(
         return _store(connection, stack, http, app, grant, {"refresh_token": grant.refresh_token})
 
     def page(done: Connected) -> Page:
+        who = describe_identity(org_of(done.token, stack, http), done.token)
         return Page(
             good=True,
             title="Connected",
-            text=f"The bridge from Bird is connected to Salesforce{_ids(done.identity)}.",
+            text=f"The bridge from Bird is connected to Salesforce as {who}.",
+            next_step="One step is left in the terminal: setting the org up. An administrator "
+            "signs in for it."
+            if done.lacking
+            else "",
         )
 
     return sign_in.run(terminal, request, options, use=use, page=page)
@@ -156,7 +198,12 @@ def _store(
     token = connection.published_token()
     identity = oauth.read_identity(token.id) or oauth.read_identity(grant.token.id)
     return Connected(
-        identity=identity, token=token, app=app, replaced=replaced.credentials, changed=True
+        identity=identity,
+        token=token,
+        app=app,
+        replaced=replaced.credentials,
+        lacking=_lacking(stack, http, token),
+        changed=True,
     )
 
 
@@ -172,9 +219,3 @@ def _revoke_replaced(terminal: Terminal, http: Http, before: Credentials) -> Non
         terminal.note(
             "The earlier connection's token could not be revoked; perhaps it was invalid already."
         )
-
-
-def _ids(identity: Identity | None) -> str:
-    if identity is None:
-        return ""
-    return f" (org {identity.org_id}, user {identity.user_id})"

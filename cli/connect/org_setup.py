@@ -49,6 +49,7 @@ def set_up_org(
     meant.
     """
     terminal.say("An administrator of the org signs in now, to set it up.")
+    sign_in.say_sandbox_user(terminal, stack, "administrator")
     fields = filled_fields(stack.settings, more_fields)
     http = Http()
     request = SignIn(app=app, callback=browser.callback, scopes=oauth.ADMIN_SCOPES)
@@ -88,7 +89,11 @@ def set_up_org(
 
 def _page(grant: Grant) -> Page:
     return Page(
-        good=True, title="Signed in", text="The terminal shows what would be changed in the org."
+        good=True,
+        title="Signed in",
+        text="Nothing was changed yet.",
+        next_step="One step is left in the terminal: it shows what would be changed in the org, "
+        "and asks whether to do it.",
     )
 
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from cli.connect.callback import CallbackServer, Page
 from cli.connect.oauth import SignIn
+from cli.deployment.stack import Stack
 from cli.problem import Problem
 from cli.terminal import Terminal
 
@@ -60,6 +61,13 @@ def run(
             raise
         server.finish(page(result))
         return result
+
+
+def say_sandbox_user(terminal: Terminal, stack: Stack, who: str) -> None:
+    """The sandbox's user to sign in as; nothing for a deployed stack."""
+    user = (stack.local or {}).get(who)
+    if user:
+        terminal.say(f"In the sandbox: {user['username']}, password {user['password']}")
 
 
 def _open(terminal: Terminal, url: str) -> None:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
-from bridge.errors import CredentialsLost, NotConnected
+from bridge.errors import CredentialsLost, NotConnected, Unavailable
 from bridge.http import Http
 from bridge.oauth.access_token import AccessToken
 from bridge.oauth.credentials import Credentials
@@ -36,6 +36,11 @@ BUSY_ATTEMPTS = 10
 
 class RefreshFailed(Problem):
     """RefreshToken could not get an access token with what is stored."""
+
+    def __init__(self, what: str, *, next_step: str = "", is_outage: bool = False) -> None:
+        super().__init__(what, next_step=next_step)
+        self.is_outage = is_outage
+        """Whether Salesforce did not respond, so that nothing is known of the credentials."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +157,7 @@ class StoredConnection:
                 raise RefreshFailed(
                     f"RefreshToken could not get an access token: {reason}",
                     next_step=f"Look at its log: {self._stack.log_of('refresh-token')}",
+                    is_outage=result.get("errorType") == Unavailable.__name__,
                 )
             if result.get("connected") is False:
                 raise RefreshFailed(
@@ -191,6 +197,13 @@ class StoredConnection:
         except ClientError as error:
             if error.response["Error"]["Code"] != "ParameterNotFound":
                 raise
+
+
+def is_outage(problem: Problem) -> bool:
+    """Whether Salesforce is down, rather than the connection broken."""
+    if isinstance(problem, SignInFailed):
+        return problem.reason in ("unreachable", "passing_trouble")
+    return isinstance(problem, (OrgProblem, RefreshFailed)) and problem.is_outage
 
 
 def org_of(token: AccessToken, stack: Stack, http: Http) -> Org:

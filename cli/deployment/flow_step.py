@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import StrEnum
 from typing import Any
 
 from bridge.bird.channels import UNKNOWN, Channel, channel_named, table
 from bridge.records import ObjectName
 from cli.deployment.stack import Stack
+from cli.deployment.target import PROJECT
 from cli.problem import Problem
 
 TIMEOUT_MARGIN_SECONDS = 2
 """How much longer a step waits than the API takes at most."""
+
+
+class Builder(StrEnum):
+    """Which editor of Bird's the step is typed into."""
+
+    LEGACY = "legacy"
+    """The older Flow Builder (dashboard.messagebird.com): variables like {{payload}}."""
+    FLOWS = "flows"
+    """Bird Flows (app.bird.com): variables by their paths, as in exported flows."""
+
+
+SHIPPED = PROJECT / "flows"
+"""Flows to import, whose variables are those of real exports."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +133,7 @@ def variables(object_name: ObjectName | None) -> tuple[str, ...]:
 class FlowStep:
     """The fields of one step."""
 
+    builder: Builder
     channel: Channel
     object: ObjectName
     url: str
@@ -126,6 +144,8 @@ class FlowStep:
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
         return {
+            "builder": self.builder.value,
+            "file": self.file,
             "channel": self.channel.name,
             "object": self.object,
             "method": "POST",
@@ -134,16 +154,64 @@ class FlowStep:
             "contentType": "application/json",
             "body": self.body,
             "timeoutSeconds": self.timeout_seconds,
-            "variables": list(variables(self.object)),
+            "variables": [self.response_variable(name) for name in variables(self.object)],
         }
+
+    @property
+    def file(self) -> str:
+        """The shipped flow that has this step, to import instead of typing; empty if none has."""
+        name = f"{self.channel.name}-to-{self.object.lower()}.json"
+        there = self.builder is Builder.FLOWS and (SHIPPED / name).exists()
+        return f"flows/{name}" if there else ""
+
+    def response_variable(self, name: str) -> str:
+        """What a key of the response is called in later steps."""
+        return name if self.builder is Builder.LEGACY else f"steps.httpRequest.body.{name}"
 
     def body_text(self) -> str:
         """The body to paste."""
         return json.dumps(self.body, indent=2)
 
+    def curl(self) -> str:
+        """The same request with made-up values, for a shell."""
+        bird = {
+            "channel": self.channel.name,
+            "messageId": "test-1",
+            "conversationId": "test-conversation",
+            "sender": "+31612345678",
+            "displayName": "Ada Okafor",
+            "text": "Is it there?",
+        }
+        headers = " ".join(f"-H '{name}: {value}'" for name, value in self.headers)
+        content_type = "-H 'Content-Type: application/json'"
+        return (
+            f"curl -sS '{self.url}' {headers} \\\n"
+            f"  {content_type} \\\n  -d '{json.dumps({'bird': bird})}'"
+        )
+
+
+def channel_names() -> list[str]:
+    """The channels of the table, sorted."""
+    return sorted({one.name for one in table().values()} - {UNKNOWN})
+
+
+def bird_flows_body(channel: str) -> dict[str, Any]:
+    """The step's body in Bird Flows: that of a shipped flow, for another channel. A step's own id
+    (`getContact_wt01`) is another one in each flow."""
+    flow = json.loads((SHIPPED / "whatsapp-to-lead.json").read_text(encoding="utf-8"))
+    (step,) = (one for one in flow["definition"]["steps"].values() if one["type"] == "httpRequest")
+    text = re.sub(r"steps\.([A-Za-z]+)_\w+\.", r"steps.\1.", json.dumps(step["parameters"]["body"]))
+    bird: dict[str, Any] = json.loads(text)["bird"]
+    return {"bird": {**bird, "channel": channel}}
+
 
 def flow_step(
-    stack: Stack, *, channel_name: str, object_name: ObjectName | None, show_key: bool
+    stack: Stack,
+    *,
+    channel_name: str,
+    object_name: ObjectName | None,
+    show_key: bool,
+    builder: Builder = Builder.LEGACY,
 ) -> FlowStep:
     """The step for a channel; the object is the channel's own unless one is named.
 
@@ -151,15 +219,21 @@ def flow_step(
     """
     channel = channel_named(channel_name)
     if channel.name == UNKNOWN and channel_name.strip().lower() != UNKNOWN:
-        names = ", ".join(sorted({one.name for one in table().values()} - {UNKNOWN}))
-        raise Problem(f"There is no channel {channel_name}.", next_step=f"One of: {names}.")
+        names = channel_names()
+        near = get_close_matches(channel_name.strip().lower(), names, n=1)
+        mean = f" Did you mean {near[0]}?" if near else ""
+        raise Problem(
+            f"There is no channel {channel_name}.{mean}", next_step=f"One of: {', '.join(names)}."
+        )
     chosen: ObjectName = object_name or channel.object
     key = stack.api_key() if show_key else "<the API key>"
+    legacy = builder is Builder.LEGACY
     return FlowStep(
+        builder=builder,
         channel=channel,
         object=chosen,
-        url=stack.url(chosen),
+        url=stack.url(chosen) + ("" if legacy else "?errors=inline"),
         headers=(("x-api-key", key),),
-        body=step_body(channel.name),
+        body=step_body(channel.name) if legacy else bird_flows_body(channel.name),
         timeout_seconds=int(stack.settings.response_budget_seconds) + TIMEOUT_MARGIN_SECONDS,
     )

@@ -161,7 +161,8 @@ def find_stack(
     name, profile = target.name, profile or target.profile
     try:
         session = boto3.Session(profile_name=profile)
-        region = region or session.region_name or target.region
+        # boto3 reads AWS_DEFAULT_REGION only; the AWS CLI and these messages name the other one.
+        region = region or os.environ.get("AWS_REGION") or session.region_name or target.region
         if not region:
             raise NoRegionError
         return _deployed_stack(session, name=name, region=region)

@@ -12,13 +12,20 @@ from urllib.parse import quote
 
 from bridge.deadline import Deadline
 from bridge.errors import SalesforceProblem
-from bridge.http import Http, HttpError, Response
+from bridge.http import Http, HttpError, NoConnection, NoResponse, Response
+from bridge.salesforce.error_codes import MEANINGS, Kind
 from bridge.salesforce.responses import read_api_usage, read_faults, read_org_problem
 from bridge.salesforce.session import Session
 from bridge.untrusted import read_json
 from cli.problem import Problem
 
 CALL_SECONDS = 30.0
+
+OUTAGE_STEP = (
+    "Nothing: records wait in the outbox and are delivered by themselves. See "
+    "https://status.salesforce.com. If only this computer cannot reach it, check its network."
+)
+"""What to do in an outage. To connect again would not help."""
 
 
 class OrgProblem(Problem):
@@ -28,6 +35,24 @@ class OrgProblem(Problem):
         super().__init__(what, next_step=next_step)
         self.code = code
         self.status = status
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether Salesforce did not respond, or says that it is unavailable: time is all that
+        helps."""
+        kind = MEANINGS[self.code].kind if self.code in MEANINGS else None
+        return (
+            kind is Kind.UNAVAILABLE
+            or (kind is None and self.status >= 500)
+            or self.code in (NoConnection.code, NoResponse.code)
+        )
+
+    @property
+    def outage(self) -> str:
+        """How it shows, after the name of a host."""
+        if not self.status:
+            return "does not respond"
+        return f"responds with {' '.join(filter(None, (str(self.status), self.code)))}"
 
     @property
     def not_allowed(self) -> bool:

@@ -444,11 +444,12 @@ def user_named(org: Org, username: str) -> str:
 
 
 def may_set_up(problem: OrgProblem) -> OrgProblem:
-    """The same problem, with another next step where the user is no administrator."""
-    if not problem.not_allowed:
+    """The same problem; a sentence instead of Salesforce's words, which may be a whole query,
+    where the user is no administrator. A field that a user may not see is INVALID_FIELD."""
+    if not problem.not_allowed and problem.code != "INVALID_FIELD":
         return problem
     return OrgProblem(
-        f"This user may not set the org up. {problem.what}",
+        "This user may not set the org up: that needs an administrator.",
         next_step="Sign in as an administrator: the rights Customize Application, Manage Profiles "
         "and Permission Sets, Assign Permission Sets, and View Setup and Configuration are needed.",
         code=problem.code,

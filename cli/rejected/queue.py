@@ -76,6 +76,10 @@ class Queue:
         """How many messages are in it."""
         return self._attributes()[0]
 
+    def clock(self) -> float:
+        """SQS's own time, in seconds since the epoch."""
+        return self._attributes()[1] / 1000
+
     def _attributes(self) -> tuple[Counts, int]:
         """The counts, and SQS's own time in milliseconds."""
         response = self._sqs.get_queue_attributes(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -150,6 +150,8 @@ class Listing:
     """What `list` found."""
 
     rejections: list[Rejection]
+    estimate: int
+    """How many messages there are by SQS's count, which is approximate."""
     held_elsewhere: int
     """Messages that another reader had received at the time."""
     not_given_back: int
@@ -189,6 +191,7 @@ def read_all(
     found.sort(key=lambda one: (one.accepted_at or one.at, one.key))
     return Listing(
         rejections=found,
+        estimate=sweep.counts.total,
         held_elsewhere=sweep.counts.hidden,
         not_given_back=failed,
         stopped=stopped,
@@ -211,6 +214,8 @@ class Moved:
     stopped: bool = False
     error: str = ""
     """Why the whole run ended early."""
+    sent: dict[tuple[str, str], Rejection] = field(default_factory=dict)
+    """What was replayed, by object and key."""
 
 
 def replay(
@@ -227,6 +232,7 @@ def replay(
 
     def move(messages: list[Message]) -> Iterable[str]:
         going: list[tuple[Message, Envelope]] = []
+        read: list[Rejection] = []
         with lock:
             for message in messages:
                 rejection = Rejection.read(message, keep_envelope=True)
@@ -241,6 +247,7 @@ def replay(
                     moved.came_back += 1
                     continue
                 going.append((message, envelope.again()))
+                read.append(replace(rejection, envelope=None))
             sent.update((e.object_name, e.key, e.replayed) for _, e in going)
         sweep.keep_only_receipts_of(messages)
         if not going:
@@ -254,6 +261,11 @@ def replay(
             moved.failed.update(failure for failure in failures if failure)
             moved.in_both += len(left)
             moved.done += len(arrived)
+            moved.sent |= {
+                (one.object, one.key): one
+                for one, failure in zip(read, failures, strict=True)
+                if not failure
+            }
             advance(len(arrived))
         return [one.id for one in arrived if one.id not in left]
 

@@ -1,9 +1,10 @@
 """AWS on this machine, behind one endpoint: moto's server, our own queues and our own Lambda.
 
 moto keeps parameters, secrets and tables, `queues` the queues; Lambda's Invoke API leads to
-the stack's function processes. The resources are those that template.yaml declares, and a function
-may do what its role there allows (`roles`). SSM throttles reads as in AWS (`throttling`). On
-request the endpoint misbehaves (`fail`), and it counts who called what (`calls`).
+the stack's function processes, and `logs` reads what they print. The resources are those that
+template.yaml declares, and a function may do what its role there allows (`roles`). SSM throttles
+reads as in AWS (`throttling`). On request the endpoint misbehaves (`fail`), and it counts who
+called what (`calls`).
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, unquote_to_bytes, urlsplit
 from xml.sax.saxutils import escape
 
 from sandbox.aws.functions import PAYLOAD_LIMIT, VERSION, Outcome, Throttled, caller_key
+from sandbox.aws.logs import Logs, LogsError
 from sandbox.aws.queues import Queues
 from sandbox.aws.roles import Role, action_of, resource_of
 from sandbox.aws.throttling import SSM_READS, ssm_reads
@@ -97,6 +100,8 @@ class LocalAws:
         """How often, by (who, service.Operation): a function by its folder's name, else "-"."""
         self.ssm_reads = ssm_reads()
         """What the account may read of SSM now."""
+        self._log_files: Callable[[], Mapping[str, Path]] = dict
+        self.logs = Logs(lambda: self._log_files())
         self.queues = Queues(region=REGION, account=ACCOUNT, base_url=lambda: self.url)
         self.concurrency = 1000
         """The limit of the account that Lambda tells."""
@@ -145,6 +150,10 @@ class LocalAws:
         """Answer DescribeStacks and GetFunctionConfiguration, for the stack's name, its
         outputs and its functions' environments."""
         self._stack_name, self._outputs, self._environments = name, outputs, environments
+
+    def serve_logs(self, files: Callable[[], Mapping[str, Path]]) -> None:
+        """Answer FilterLogEvents by the functions' log files, by the names of their groups."""
+        self._log_files = files
 
     def client(self, service: str, *, function: str = "") -> Any:
         """A boto3 client of this endpoint; with a function's name, under that function's role."""
@@ -253,6 +262,8 @@ class LocalAws:
         elif service == "sqs":
             partial = fault is not None and fault.effect == "partial"
             response = self._sqs(operation, body, partial=partial)
+        elif service == "logs" and operation == "FilterLogEvents":
+            response = self._filter_log_events(body)
         else:
             response = self._moto(handler, body)
         if fault and fault.effect == "drop_after":
@@ -310,6 +321,14 @@ class LocalAws:
             ("x-amzn-RequestId", str(uuid.uuid4())),
         ]
         return status, headers, json.dumps(response).encode()
+
+    def _filter_log_events(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        try:
+            found = self.logs.filter_log_events(json.loads(body))
+        except LogsError as error:
+            return _error(400, error.code, str(error))
+        headers = [("Content-Type", "application/x-amz-json-1.1")]
+        return 200, headers, json.dumps(found).encode()
 
     def _describe_stack(self, name: str) -> tuple[int, list[tuple[str, str]], bytes]:
         """https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html"""

@@ -111,7 +111,7 @@ def test_a_stack_that_is_not_connected_yet_has_no_red(ready: Local) -> None:
     assert checks["secret"]["state"] == "note"
     text = run("doctor", "--after-deploy", "--wait", "40", *ready.options)
     assert text.status == 0
-    assert "not connected yet. Next: bird-salesforce connect --local" in text.out
+    assert "not connected yet.\nNext: bird-salesforce connect --local\n" in text.out
     nothing_is_kept(ready)
 
 
@@ -137,7 +137,8 @@ def test_a_hidden_key_field(connected: Local) -> None:
     finally:
         connected.org.show_field("Case", "Bird_Key__c", user=INTEGRATION_USER)
     assert result.status == 1
-    assert reds(checks) == {"case-key", "case-lookup"}
+    assert reds(checks) == {"case-key"}
+    assert checks["case-lookup"]["because"] == "case-key"
     assert "KEY_FIELD_MISSING" in checks["case-lookup"]["message"]
     assert "Trying again" not in result.err, "waiting does not help"
 
@@ -146,8 +147,10 @@ def test_salesforce_down(connected: Local) -> None:
     with connected.stack.outage():
         result, checks = examine(connected)
     assert result.status == 1
-    assert {"lead-lookup", "case-lookup"} <= reds(checks)
-    assert "cannot use Salesforce" in checks["lead-lookup"]["message"]
+    assert reds(checks) == {"salesforce"}, "a cause is said once"
+    for name in ("lead-lookup", "case-lookup"):
+        assert (checks[name]["state"], checks[name]["because"]) == ("skipped", "salesforce")
+        assert "cannot use Salesforce" in checks[name]["message"]
 
 
 @contextlib.contextmanager
@@ -272,13 +275,16 @@ def test_an_outbox_that_is_not_delivered_is_red(connected: Local) -> None:
     connected.stack.drain()
 
 
-def test_a_record_that_salesforce_refuses_is_red_and_no_record_to_delete(connected: Local) -> None:
+def test_a_record_that_salesforce_refuses_is_a_warning_and_no_record_to_delete(
+    connected: Local,
+) -> None:
     connected.org.add_validation_rule("Lead", lambda record: True, "Phone, please")
     result, checks = examine(connected, "--record")
     (refused,) = connected.stack.rejected()
     connected.stack.drain()
     connected.stack.client("sqs").purge_queue(QueueUrl=connected.stack.rejected_url)
-    assert reds(checks) == {"record", "record-queued"}
+    assert reds(checks) == {"record-queued"}
+    assert checks["record"]["state"] == "note"
     assert "Phone, please" in checks["record"]["message"]
     key = re.search(r"rejected drop (\S+) --local", checks["record"]["nextStep"])
     assert key and key[1] in json.dumps(refused)

@@ -7,13 +7,17 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import Any
+from unittest import mock
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import urllib3
 
+from cli.connect.app_choice import Given, choose_app
 from cli.connect.oauth import App, SignIn
 from cli.connect.sign_in_failures import EXPLANATIONS
+from cli.terminal import Terminal
 from sandbox.org.sample import CLIENT_ID, CLIENT_SECRET, INTEGRATION_USER
 from tests.cli.conftest import Local
 from tests.cli.person import Person, Seen
@@ -60,12 +64,58 @@ def test_pkce_that_the_app_requires_is_given(ready: Local) -> None:
     assert connected(ready).status == 0
 
 
-def test_org_and_user_are_read_from_the_answer(ready: Local) -> None:
-    user = ready.org.oauth.user(INTEGRATION_USER)
-    assert user is not None
+def test_org_and_user_are_named(ready: Local) -> None:
+    (org,) = ready.org.records("Organization")
+    with running(*connect(ready)) as program:
+        page = Person().sign_in(program.address())
+        result = program.result()
+    for text in (result.err, page.text):
+        assert f"as {INTEGRATION_USER} in the org {org['Name']}." in text
+        assert org["Id"] not in text
+    assert f"as {INTEGRATION_USER} in" in run(*connect(ready)).err
+
+
+def test_without_the_right_to_read_names_the_ids_are_shown(ready: Local) -> None:
+    ready.org.trouble.add(path="Organization", error="INSUFFICIENT_ACCESS")
     result = connected(ready)
-    assert ready.org.org_id in result.err
-    assert user["Id"] in result.err
+    ready.org.trouble.clear()
+    assert result.status == 0
+    assert f"as {INTEGRATION_USER} in the org {ready.org.org_id}." in result.err
+
+
+def test_in_an_outage_nobody_reconnects(ready: Local) -> None:
+    connected(ready)
+    secret, versions = ready.secret(), ready.versions()
+    with ready.stack.outage():
+        results = [run(*connect(ready, *more)) for more in ((), ("--anew",))]
+    for fault in ({"status": 503}, {"reset": "before"}, {"error": "SERVER_UNAVAILABLE"}):
+        ready.org.trouble.add(**fault)
+        results.append(run(*connect(ready)))
+        ready.org.trouble.clear()
+    for result in results:
+        assert result.status == 1
+        assert "Salesforce is down, the credentials are fine." in result.err
+        assert "authorize?" not in result.err, "no browser is opened"
+        assert "status.salesforce.com" in result.err
+    assert (ready.secret(), ready.versions()) == (secret, versions)
+
+
+def test_whoever_is_asked_is_told_where_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    class Asked(Terminal):
+        def ask(self, question: str, *, default: str = "") -> str:
+            return default or "key"
+
+        def ask_secret(self, question: str) -> str:
+            return "secret"
+
+    settings = mock.Mock(login_url="https://login.salesforce.com")
+    stack: Any = mock.Mock(is_local=False, local=None, settings=settings)
+    where = "http://localhost:8788/callback"
+    app = choose_app(Asked(interactive=True), stack, Given(), {}, to_connect=True, callback=where)
+    assert (app.client_id, app.client_secret) == ("key", "secret")
+    told = " ".join(capsys.readouterr().err.split())
+    assert "Consumer Key and Secret" in told and "External Client App Manager" in told
+    assert f"callback URL to enter in the same OAuth Settings: {where}" in told
 
 
 def test_no_secret_is_printed(ready: Local) -> None:

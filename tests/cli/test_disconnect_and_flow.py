@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 
 import pytest
 
@@ -10,6 +12,7 @@ from bridge.bird.channels import table
 from cli.deployment.flow_step import branches
 from tests.cli.conftest import Local
 from tests.cli.program import run
+from tools.template import ROOT
 
 
 @pytest.fixture
@@ -141,3 +144,33 @@ def test_before_a_stack_is_deleted_it_says_what_stays_and_changes_nothing_unaske
         assert outputs[name] in result.err, result.err
     run("disconnect", "--yes", *connected.options)
     assert "Still connected" not in run("disconnect", "--before-destroy", *connected.options).err
+
+
+def test_the_step_of_bird_flows_has_the_variables_of_real_exports(connected: Local) -> None:
+    """The truth is the shipped flow, whose step is modelled on exported ones."""
+    shipped = json.loads((ROOT / "flows" / "viber-to-case.json").read_text(encoding="utf-8"))
+    (step,) = (s for s in shipped["definition"]["steps"].values() if s["type"] == "httpRequest")
+    options = ("flow", "viber", "--builder", "flows", *connected.options)
+    printed, found = run(*options).out, run(*options, "--json").json()
+    body = json.dumps(found["body"]).replace("steps.getContact.", "steps.getContact_vt01.")
+    assert json.loads(body) == step["parameters"]["body"]
+    assert found["url"].endswith("/cases?errors=inline")
+    assert found["file"] == "flows/viber-to-case.json" and found["file"] in printed
+    assert "{{steps.httpRequest.body.outcome}}" in printed
+    other = run("flow", "telegram", "--builder", "flows", "--json", *connected.options).json()
+    assert (other["file"], other["body"]["bird"]["channel"]) == ("", "telegram")
+
+
+def test_the_two_builders_differ_and_another_one_is_refused(ready: Local) -> None:
+    legacy = run("flow", "sms", "--json", *ready.options).json()
+    assert legacy == run("flow", "sms", "--builder", "legacy", "--json", *ready.options).json()
+    assert "{{payload}}" in json.dumps(legacy["body"])
+    assert run("flow", "sms", "--builder", "flow", *ready.options).status == 2
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
+def test_the_printed_curl_can_be_pasted(connected: Local) -> None:
+    printed = run("flow", "whatsapp", "--show-key", *connected.options).out
+    command = printed.split("Try it in a shell:\n")[1]
+    done = subprocess.run(["sh", "-c", command], capture_output=True, check=True, timeout=60)
+    assert json.loads(done.stdout)["outcome"] in ("created", "exists")

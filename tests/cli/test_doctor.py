@@ -105,7 +105,7 @@ def test_not_connected(ready: Local) -> None:
     _, checks = examine(ready)
     assert "secret" in reds(checks)
     assert "connect" in checks["secret"]["nextStep"]
-    assert checks["org"]["state"] == "unknown"
+    assert (checks["org"]["state"], checks["org"]["because"]) == ("skipped", "secret")
     assert "lead-create" not in checks
 
 
@@ -200,7 +200,8 @@ def test_object_hidden(connected: Local) -> None:
 def test_token_revoked(connected: Local) -> None:
     connected.org.oauth.revoke_all()
     _, checks = examine(connected)
-    assert {"refresh-token", "api"} <= reds(checks)
+    assert reds(checks) == {"refresh-token"}, "a cause is said once"
+    assert checks["api"]["because"] == "refresh-token"
     assert "connect" in checks["refresh-token"]["nextStep"]
 
 
@@ -328,14 +329,58 @@ def test_waiting_and_rejected_records_are_counted(connected: Local) -> None:
         for url in urls:
             sqs.purge_queue(QueueUrl=url)
     assert checks["outbox"]["state"] == checks["rejected"]["state"] == "note"
-    assert checks["outbox"]["message"] == "1 record is waiting and will be sent automatically."
+    assert checks["outbox"]["message"] == (
+        "1 record is waiting and will be sent automatically (an estimate of SQS)."
+    )
     assert "rejected list" in checks["rejected"]["nextStep"]
 
 
 def test_salesforce_down(connected: Local) -> None:
     with connected.stack.outage():
+        status, checks = examine(connected)
+        result = run("doctor", "--verbose", *connected.options)
+    assert status == result.status == 1
+    assert reds(checks) == {"salesforce"}, "a cause is said once"
+    skipped = {name: one["count"] for name, one in checks.items() if one["state"] == "skipped"}
+    assert skipped.keys() == {"refresh-token", "api", "org", "lead-lookup", "case-lookup"}
+    assert {checks[name]["because"] for name in skipped} == {"salesforce"}
+    assert result.out.startswith("Salesforce is down: ")
+    words = " ".join(result.out.split())
+    assert f"Skipped because of it: {sum(skipped.values())} checks." in words
+    assert "salesforce connect" not in result.out + result.err, "reconnecting helps nobody"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 503, "body": "<html>maintenance</html>"},
+        {"error": "SERVER_UNAVAILABLE"},
+        {"error": "ORG_IN_MAINTENANCE"},
+        {"reset": "before"},
+    ],
+)
+def test_nobody_is_told_to_reconnect_while_salesforce_has_trouble(
+    connected: Local, fault: dict[str, Any]
+) -> None:
+    connected.org.trouble.add(**fault)
+    try:
         _, checks = examine(connected)
-    assert {"refresh-token", "salesforce", "api"} <= reds(checks)
+    finally:
+        connected.org.trouble.clear()
+    assert reds(checks) == {"salesforce"} or reds(checks) == {"api"}
+    assert not any("salesforce connect" in one["nextStep"] for one in checks.values())
+
+
+def test_the_verdict_is_first_and_green_checks_are_counted_only(connected: Local) -> None:
+    short, full = (run("doctor", *more, *connected.options) for more in ((), ("--verbose",)))
+    assert short.out.startswith("Nothing is red.\n")
+    assert short.status == full.status == 0
+    for result in (short, full):
+        groups = [line.split()[0] for line in result.out.splitlines() if line[:1].isalpha()][1:]
+        assert groups == ["Connection", "Org", "Conversations", "Queues", "API"]
+        assert all(len(line) <= 80 for line in (result.out + result.err).splitlines())
+    assert "The user may create a Lead." in full.out
+    assert "The user may create a Lead." not in short.out
 
 
 def test_a_retired_api_version(connected: Local) -> None:

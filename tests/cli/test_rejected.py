@@ -175,7 +175,7 @@ def test_a_message_that_sqs_moved_has_no_reason_and_can_be_replayed(
     fill(stack, [envelope.dump()])
     (listed,) = run("rejected", "list", "--json", *local).json()
     assert listed["code"] == "NOT_DELIVERED"
-    assert run("rejected", "replay", "moved", *local).status == 0
+    assert run("rejected", "replay", "moved", "--no-wait", *local).status == 0
     assert keys_in(stack, stack.outbox_url) == ["moved"]
 
 
@@ -224,7 +224,7 @@ def test_a_replay_moves_records_to_the_outbox_without_their_reason(
     stack: Stack, local: list[str]
 ) -> None:
     fill(stack, [refused("one"), refused("two")])
-    result = run("rejected", "replay", "one", *local)
+    result = run("rejected", "replay", "one", "--no-wait", *local)
     assert result.status == 0
     assert "1 sent to the outbox" in result.err
     (body,) = take_all(stack, stack.outbox_url)
@@ -237,7 +237,7 @@ def test_a_replay_moves_records_to_the_outbox_without_their_reason(
 def test_a_replay_of_thousands_moves_each_once(stack: Stack, local: list[str]) -> None:
     keys = [f"key-{n:05}" for n in range(3000)]
     fill(stack, [refused(key) for key in keys])
-    result = run("rejected", "replay", "--all", *local)
+    result = run("rejected", "replay", "--all", "--no-wait", *local)
     assert result.status == 0
     assert "3,000 sent to the outbox" in result.err
     assert keys_in(stack, stack.outbox_url) == keys
@@ -309,7 +309,7 @@ def test_large_records_are_sent_in_several_calls(stack: Stack, local: list[str])
         bodies.append(replace(envelope, message=outside(record)).dump())
     for body in bodies:
         fill(stack, [body])
-    assert run("rejected", "replay", "--all", *local).status == 0
+    assert run("rejected", "replay", "--all", "--no-wait", *local).status == 0
     assert len(keys_in(stack, stack.outbox_url)) == 10
 
 

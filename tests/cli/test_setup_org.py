@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from sandbox.org.sample import ADMIN_USER, API_ONLY_USER, INTEGRATION_USER
 from tests.cli.conftest import Local
 from tests.cli.person import Person, administrator
 from tests.cli.program import Result, run, running
+from tests.slow.docs.shell import terminal
 
 
 def set_up(local: Local, *more: str, person: Person | None = None) -> Result:
@@ -301,7 +304,9 @@ def test_somebody_who_is_no_administrator_is_told_so(bare: Local) -> None:
     connect(bare)
     result = set_up(bare, "--yes", person=Person())
     assert result.status == 1
+    assert "This user may not set the org up: that needs an administrator." in result.err
     assert "Sign in as an administrator" in result.err
+    assert "SELECT" not in result.err and "sObject" not in result.err
     assert bare.org.schema["Lead"].field("Bird_Key__c") is None
 
 
@@ -395,3 +400,48 @@ def test_connect_says_what_lacks(bare: Local) -> None:
     assert result.status == 0
     assert "The org is not set up. Missing: " in result.err
     assert "setup-org" in result.err
+
+
+def test_the_last_pages_say_that_a_step_is_left_in_the_terminal(bare: Local) -> None:
+    arguments = ("connect", *bare.options, "--callback", bare.callback)
+    with running(*arguments, "--setup-org", "--yes") as program:
+        first = Person().sign_in(program.address(1))
+        second = administrator().sign_in(program.address(2))
+        result = program.result()
+    assert "One step is left in the terminal: setting the org up" in first.text
+    assert "One step is left in the terminal: it shows what would be changed" in second.text
+    assert result.status == 0
+    with running(*arguments, "--anew") as program:
+        assert "One step is left" not in Person().sign_in(program.address(1)).text
+        assert program.result().status == 0
+
+
+def test_what_waited_for_the_connection_is_on_its_way(bare: Local) -> None:
+    body = {"LastName": "Okafor", "Company": "Individual", "Bird_Key__c": "k"}
+    assert bare.stack.request("POST", "/leads", body).status == 202
+    arguments = ("connect", *bare.options, "--callback", bare.callback)
+    with running(*arguments, "--setup-org", "--yes") as program:
+        Person().sign_in(program.address(1))
+        administrator().sign_in(program.address(2))
+        result = program.result()
+    assert "1 waiting record is being delivered" in result.err
+    bare.stack.drain()
+    assert bare.org.find("Lead", "k") is not None
+
+
+def test_setting_the_org_up_is_the_default_for_a_person(bare: Local, tmp_path: Path) -> None:
+    """At a real terminal: Enter is all that is typed."""
+    words = ["bird-salesforce", "connect", *bare.options, "--callback", bare.callback]
+    with terminal(shlex.join(words), folder=tmp_path, environ={}) as screen:
+        address = r"\s(http\S+/authorize\?\S+)\s"
+        Person().sign_in(screen.expect(address)[1])
+        screen.expect(r"Set the org up now\? An administrator signs in for it\. \[y/n\] \(y\)")
+        screen.type("")
+        administrator().sign_in(screen.expect(address)[1])
+        screen.expect(r"Do this\?")
+        screen.type("")
+        screen.expect("The org is set up")
+        screen.expect("Create a test Lead and roll it back")
+        screen.type("")
+        assert screen.end() == 0, screen.seen
+    assert bare.org.schema["Lead"].field("Bird_Key__c") is not None

@@ -89,6 +89,15 @@ def test_a_stack_of_another_version(account: None) -> None:
         find()
 
 
+@pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION"])
+def test_the_region_may_be_in_the_environment(
+    account: None, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    deploy()
+    monkeypatch.setenv(name, REGION)
+    assert find(region=None).region == REGION
+
+
 def test_no_region_and_no_profile(account: None) -> None:
     with pytest.raises(Problem, match="region") as found:
         find(region=None)

@@ -46,7 +46,13 @@ def everything(telemetry: Telemetry) -> None:
     telemetry.alarm("a", error=ValueError("x"))
     telemetry.record("created", object_name="Lead", channel="sms", key="k", milliseconds=1)
     telemetry.count("TokenRefreshed")
-    telemetry.count_records("created", object_name="Case", channel="viber", count=7)
+    telemetry.record(
+        "delayed",
+        object_name="Case",
+        channel="viber",
+        key="k",
+        of_outbox={"attempts": 2, "age_seconds": 90, "delay_seconds": 40},
+    )
     telemetry.measure_salesforce(milliseconds=3, usage_percent=50, calls=1)
     telemetry.measure_outbox_age(5)
     telemetry.measure_token_age(60)
@@ -192,6 +198,18 @@ def test_a_record_is_one_line_with_its_metrics(written: Written, outcome: str) -
     assert {"Name": metric, "Unit": "Count"} in directive["Metrics"]
 
 
+def test_a_record_of_the_outbox_has_what_only_deliver_knows(written: Written) -> None:
+    of_outbox = {"attempts": 2, "age_seconds": 90, "delay_seconds": 40, "phone": 31612345678}
+    (line,) = written(
+        lambda telemetry: telemetry.record(
+            "delayed", object_name="Case", channel="sms", key="k", of_outbox=of_outbox
+        )
+    )
+    assert {name: line.get(name) for name in of_outbox} == {**of_outbox, "phone": None}
+    assert "milliseconds" not in line and "api_calls" not in line
+    assert line["RecordsDelayed"] == [1.0]
+
+
 @pytest.mark.parametrize("turn", [0, 1, 2])
 def test_a_line_s_metrics_are_its_own_whatever_came_before(written: Written, turn: int) -> None:
     calls: list[dict[str, Any]] = [{}, {"api_calls": 2}, {"api_calls": 1, "usage_percent": 0.0}]
@@ -234,7 +252,7 @@ def test_a_record_s_metrics_do_not_depend_on_the_log_level(
 def test_counters_and_measures_are_metrics(written: Written) -> None:
     def use(telemetry: Telemetry) -> None:
         telemetry.count("TokenRefreshed")
-        telemetry.count_records("created", object_name="Case", channel="viber", count=7)
+        telemetry.count("TextsCut", 7)
         telemetry.measure_salesforce(milliseconds=3, usage_percent=None, calls=1)
         telemetry.measure_salesforce(milliseconds=3, usage_percent=50, calls=1)
         telemetry.measure_token_age(60)
@@ -243,11 +261,6 @@ def test_counters_and_measures_are_metrics(written: Written) -> None:
     lines = written(use)
     assert len(lines) == 5
     assert lines[0]["TokenRefreshed"] == [1.0]
-    assert (lines[1]["RecordsCreated"], lines[1]["channel"], lines[1]["count"]) == (
-        [7.0],
-        "viber",
-        7,
-    )
-    assert dimensions(lines[1]) == [["service"], ["service", "object"]]
+    assert lines[1]["TextsCut"] == [7.0]
     assert "ApiUsage" not in lines[2] and lines[3]["ApiUsage"] == [50.0]
     assert lines[4]["TokenAge"] == [60.0]

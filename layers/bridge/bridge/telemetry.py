@@ -11,7 +11,7 @@ data through every path and looks for it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +22,7 @@ from bridge.errors import BridgeError
 
 LOGGED = frozenset(
     {
+        "age_seconds",
         "api_calls",
         "attempts",
         "channel",
@@ -132,16 +133,19 @@ class Telemetry:
         key: str,
         code: str = "",
         fields: Sequence[str] = (),
-        milliseconds: float,
+        milliseconds: float | None = None,
         salesforce_milliseconds: float = 0,
         api_calls: int = 0,
         usage_percent: float | None = None,
         salesforce_request_id: str = "",
         duplicate: bool = False,
+        of_outbox: Mapping[str, int] | None = None,
     ) -> None:
         """One record's line, which is its log and its metrics at once.
 
-        Written at every log level: the metrics must not depend on it.
+        Written at every log level: neither the metrics nor `bird-salesforce status`, which reads
+        these lines, may depend on it. `of_outbox` is what only Deliver knows: `attempts`,
+        `age_seconds`, `delay_seconds`.
         """
         metrics: dict[str, tuple[str, float]] = {
             OUTCOME_METRICS["duplicate" if duplicate else outcome]: ("Count", 1)
@@ -153,11 +157,13 @@ class Telemetry:
             "message": "record",
             "outcome": outcome,
             "channel": channel,
-            "key": key,
+            "key": loggable(key),
             "count": 1,
-            "milliseconds": round(milliseconds, 1),
-            "api_calls": api_calls,
         }
+        if milliseconds is not None:
+            line |= {"milliseconds": round(milliseconds, 1), "api_calls": api_calls}
+        if of_outbox:
+            line |= {name: value for name, value in of_outbox.items() if name in LOGGED}
         if code:
             line["code"] = loggable(code)
         if fields:
@@ -169,13 +175,6 @@ class Telemetry:
     def count(self, metric: str, value: float = 1) -> None:
         """Add to a counter."""
         self._flush({metric: ("Count", value)})
-
-    def count_records(
-        self, outcome: str, *, object_name: str, channel: str, count: int = 1
-    ) -> None:
-        """Add to the counter of an outcome."""
-        line = {"message": "records", "outcome": outcome, "channel": channel, "count": count}
-        self._flush({OUTCOME_METRICS[outcome]: ("Count", count)}, line, object_name=object_name)
 
     def measure_salesforce(
         self, *, milliseconds: float, usage_percent: float | None, calls: int

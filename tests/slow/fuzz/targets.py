@@ -43,7 +43,7 @@ from bridge.salesforce.responses import (
     read_org_problem,
 )
 from bridge.untrusted import read_json
-from cli.commands.rejected import _show, _table
+from cli.commands.rejected import _print_groups, _show, _wide
 from cli.rejected.queue import Message
 from cli.rejected.records import Rejection, export_line
 from cli.terminal import Terminal
@@ -275,7 +275,8 @@ def envelope(data: bytes) -> None:
     with contextlib.redirect_stdout(screen):
         terminal = Terminal(interactive=False)
         terminal.result_json(rejection.as_dict())
-        terminal.out.print(_table([rejection]))
+        _print_groups(terminal.out, [rejection])
+        terminal.out.print(_wide(rejection), markup=False)
         _show(terminal, rejection)
     screen.flush()
     seen = screen.buffer.getvalue().decode()  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from bridge.delivery.outbox import Envelope, UnreadableEnvelope
-from cli.commands.rejected import _by_code, _show, _table
+from cli.commands.rejected import _by_code, _print_groups, _show, _wide
 from cli.rejected.queue import Queue
 from cli.rejected.records import Choice, drop, export_line, read_all, replay
 from cli.terminal import Terminal
@@ -107,9 +107,10 @@ def test_everything_in_rejected_is_listed_and_shown(bodies: list[str]) -> None:
     with contextlib.redirect_stdout(screen):
         terminal = Terminal(interactive=False)
         terminal.result_json([one.as_dict() for one in listing.rejections])
-        terminal.out.print(_table(listing.rejections))
+        _print_groups(terminal.out, listing.rejections)
         for one in listing.rejections:
             _show(terminal, one)
+            terminal.out.print(_wide(one), markup=False)
             json.loads(export_line(one).encode())
     screen.flush()
     assert b"\x1b" not in screen.buffer.getvalue()  # type: ignore[attr-defined]

@@ -48,6 +48,8 @@ class Item:
     problem: SalesforceProblem | None = None
     what: What = "record"
     """What Salesforce refuses, where it is rejected."""
+    delay_seconds: int = 0
+    """When it is tried again, where it is delayed."""
     found: Found | None = None
     """The record, where it is in Salesforce."""
     sent: Record | None = None

@@ -143,7 +143,7 @@ class Delivery:
                 later += [(message, 1) for message in item.others]
             elif item.outcome not in DONE:
                 item.outcome = "delayed"
-                seconds = delay_seconds(item.problem, attempts=item.attempts)
+                seconds = item.delay_seconds = delay_seconds(item.problem, attempts=item.attempts)
                 later += [(message, seconds) for message in (*item.messages, *item.others)]
             elif item.outcome != "deleted" and not mail.brings_text(item.record):
                 # The record that is there now may be a mail's without its text: that comes next.
@@ -169,25 +169,8 @@ class Delivery:
                 self._telemetry.count("NotSetUp")
             else:
                 self._telemetry.warn("delivery_delayed", code=problem.code)
-        counts: Counter[tuple[str, str, str]] = Counter()
         for item in batch.items:
-            outcome, channel = item.outcome, reported(item.envelope.message.channel)
-            if outcome == "rejected" and isinstance(item.problem, DuplicatesDetected):
-                outcome = "duplicate"
-            counts[outcome, item.envelope.object_name, channel] += 1
-            if outcome in ("rejected", "duplicate", "deleted"):
-                self._telemetry.event(
-                    "record",
-                    outcome=item.outcome,
-                    object=item.envelope.object_name,
-                    channel=channel,
-                    key=item.envelope.key,
-                    code=getattr(item.problem, "code", ""),
-                    fields=getattr(item.problem, "fields", ()),
-                    attempts=item.attempts,
-                )
-        for (outcome, name, channel), count in counts.items():
-            self._telemetry.count_records(outcome, object_name=name, channel=channel, count=count)
+            self._tell_record(item)
         # SQS's own metric passes over messages that were received three times.
         ages = [item.age_seconds for item in batch.items if item.outcome == "delayed"]
         if ages:
@@ -208,3 +191,21 @@ class Delivery:
             self._telemetry.measure_salesforce(
                 milliseconds=cost.milliseconds, usage_percent=cost.usage_percent, calls=cost.calls
             )
+
+    def _tell_record(self, item: Item) -> None:
+        """A line of its own for each record: `bird-salesforce status` and `outbox list` read what
+        waits from it, since SQS shows no message that is delayed."""
+        of_outbox = {"attempts": item.attempts}
+        if item.outcome == "delayed":
+            age = round(item.age_seconds)
+            of_outbox |= {"age_seconds": age, "delay_seconds": item.delay_seconds}
+        self._telemetry.record(
+            item.outcome,
+            object_name=item.envelope.object_name,
+            channel=reported(item.envelope.message.channel),
+            key=item.envelope.key,
+            code=getattr(item.problem, "code", ""),
+            fields=getattr(item.problem, "fields", ()),
+            duplicate=item.outcome == "rejected" and isinstance(item.problem, DuplicatesDetected),
+            of_outbox=of_outbox,
+        )

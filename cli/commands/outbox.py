@@ -1,0 +1,99 @@
+"""`outbox list`: the records that wait for Salesforce."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Annotated
+
+import typer
+
+from cli.commands.status import ESTIMATES
+from cli.deployment.stack import Stack
+from cli.options import Json, ObjectChoice, Wide, on_stack
+from cli.outbox.reasons import why
+from cli.outbox.times import clock, counted, span
+from cli.outbox.waiting import Waiting, WaitingRecord, read_waiting
+from cli.terminal import Terminal, visible
+
+commands = typer.Typer(
+    help="Records that wait for Salesforce. They are delivered by themselves.",
+    no_args_is_help=True,
+)
+
+
+@commands.command("list")
+@on_stack
+def list_command(
+    stack: Stack,
+    object_name: Annotated[
+        ObjectChoice | None,
+        typer.Option("--object", case_sensitive=False, help="Only leads, or only cases."),
+    ] = None,
+    wide: Wide = False,
+    as_json: Json = False,
+) -> None:
+    """List the records that wait: key, object, channel, age, tries, reason.
+
+    By log lines: SQS shows no message that waits out its delay, and none is received.
+    """
+    terminal = Terminal()
+    waiting = read_waiting(stack)
+    records = [
+        one for one in waiting.records if object_name is None or one.object == object_name.value
+    ]
+    if as_json:
+        terminal.result_json(
+            {
+                "records": [one.as_dict() for one in records],
+                "count": waiting.count,
+                "estimated": True,
+                "withoutLine": waiting.without_line,
+            }
+        )
+        return
+    if not waiting.count:
+        terminal.good("No record waits (an estimate of SQS).")
+        return
+    if wide:
+        for one in records:
+            terminal.out.print(_wide(one), markup=False, soft_wrap=True)
+    else:
+        _print_groups(terminal, records)
+    _print_end(terminal, waiting)
+
+
+def _print_groups(terminal: Terminal, records: list[WaitingRecord]) -> None:
+    """By reason and channel; a line a record, in which the key is last and whole."""
+    groups: dict[tuple[str, str], list[WaitingRecord]] = defaultdict(list)
+    for one in records:
+        groups[one.code, one.channel].append(one)
+    for (code, channel), some in groups.items():
+        reason = why(code) if code else "not tried yet"
+        terminal.result_lines(
+            f"{reason} · {channel} · {counted(len(some))}", rest="  ", style="bold"
+        )
+        terminal.result(f"{'':4} {'age':>5} {'try':>3}  key")
+        for one in some:
+            age = span(one.age_seconds).replace(" ", "")
+            line = f"{one.object:<4} {age:>5} {one.tries:>3}  {one.key}"
+            terminal.out.print(visible(line), markup=False, soft_wrap=True)
+
+
+def _wide(one: WaitingRecord) -> str:
+    next_try = clock(one.next_try) if one.next_try else "now"
+    return visible(
+        f"{one.key}  {one.object}  {one.channel}  {span(one.age_seconds)}  "
+        f"{counted(one.tries, 'try') if one.tries == 1 else f'{one.tries} tries'}  "
+        f"next {next_try}  {why(one.code, one.fields) if one.code else 'not tried yet'}"
+    )
+
+
+def _print_end(terminal: Terminal, waiting: Waiting) -> None:
+    if waiting.without_line:
+        terminal.note(
+            f"{waiting.without_line:,} more wait, of which the log says nothing (yet): replayed a "
+            "moment ago, of another version, or longer than 7 hours ago."
+        )
+    if waiting.cut:
+        terminal.note("There are more log lines than were read.")
+    terminal.say(f"{counted(waiting.count)} in the outbox.\n{ESTIMATES}")

@@ -1,0 +1,1 @@
+"""What waits in the outbox, by queue counts and log lines: no message is received."""

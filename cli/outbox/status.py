@@ -1,0 +1,333 @@
+"""The state of a stack in one look: a verdict, and what it is made of.
+
+It reads queue counts, log lines, and when the access token was stored last; no message, no token.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from cli.deployment.stack import Stack
+from cli.outbox.log_lines import DELIVER, WRITTEN, RecordLine, read_lines
+from cli.outbox.reasons import CREDENTIALS, NO_RESPONSE, Reason, who_acts, why
+from cli.outbox.times import clock, counted, rfc3339, span
+from cli.outbox.waiting import Waiting, WaitingRecord, newest, read_waiting
+from cli.rejected.queue import Counts, Queue
+
+DAY_SECONDS = 86_400
+NOT_TAKEN_SECONDS = 300
+"""So long a record waits for its first try at most, where Deliver runs."""
+
+LATE_SECONDS = 900
+"""So long after its time a record may be tried again, where Deliver runs."""
+
+
+class State(StrEnum):
+    """What is to be done."""
+
+    GOOD = "good"
+    WAITING = "waiting"
+    """Records wait, and are delivered by themselves."""
+    ACT = "act"
+    """Somebody has to act."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """One sentence, and what to run next."""
+
+    state: State
+    text: str
+    next_step: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Records that wait, or were refused, for the same reason."""
+
+    code: str
+    fields: tuple[str, ...]
+    count: int
+    since: float
+    """When the oldest of them came into the outbox, or was refused."""
+    next_try: float | None = None
+
+    @property
+    def why(self) -> str:
+        return why(self.code, self.fields) if self.code else "waiting for the first try"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "code": self.code,
+            "fields": list(self.fields),
+            "count": self.count,
+            "since": rfc3339(self.since),
+            "nextTry": rfc3339(self.next_try),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """What was read."""
+
+    stack: Stack
+    waiting: Waiting
+    rejected: Counts
+    refusals: list[RecordLine]
+    """Lines of a day about records that Salesforce refused and that were not delivered since."""
+    last_success: float | None
+    """When a record was last written to Salesforce, within a day."""
+    last_refresh: float | None
+    """When RefreshToken last stored an access token; None: never."""
+    at: float = field(default_factory=time.time)
+
+    @classmethod
+    def read(cls, stack: Stack) -> Status:
+        """Read it all. Raises what boto3 raises."""
+        waiting = read_waiting(stack)
+        rejected = Queue(stack.client("sqs"), stack.settings.rejected_url).counts()
+        refusals: list[RecordLine] = []
+        day_ago = time.time() - DAY_SECONDS
+        if rejected.total:
+            found = read_lines(stack, since=day_ago, outcomes=("rejected", *sorted(WRITTEN)))
+            refusals = [one for one in newest(found.lines) if one.outcome == "rejected"]
+        return cls(
+            stack=stack,
+            waiting=waiting,
+            rejected=rejected,
+            refusals=refusals[: rejected.total],
+            last_success=_last_success(stack, waiting, since=day_ago),
+            last_refresh=_last_refresh(stack),
+        )
+
+    # What is said of it
+
+    @property
+    def reasons(self) -> list[Group]:
+        """Why records wait, the most frequent first."""
+        by_code: dict[str, list[WaitingRecord]] = defaultdict(list)
+        for one in self.waiting.records:
+            by_code[one.code].append(one)
+        groups = [
+            Group(
+                code=code,
+                fields=(),
+                count=len(some),
+                since=min(one.since for one in some),
+                next_try=min((one.next_try for one in some if one.next_try), default=None),
+            )
+            for code, some in by_code.items()
+        ]
+        return sorted(groups, key=lambda group: -group.count)
+
+    @property
+    def rejections(self) -> list[Group]:
+        """Why records were refused within a day, the most frequent first."""
+        by_reason: dict[tuple[str, tuple[str, ...]], list[RecordLine]] = defaultdict(list)
+        for one in self.refusals:
+            by_reason[one.code, one.fields].append(one)
+        groups = [
+            Group(code=code, fields=fields, count=len(some), since=min(one.at for one in some))
+            for (code, fields), some in by_reason.items()
+        ]
+        return sorted(groups, key=lambda group: -group.count)
+
+    @property
+    def next_try(self) -> float | None:
+        """When the next record is tried again."""
+        return min((one.next_try for one in self.waiting.records if one.next_try), default=None)
+
+    @property
+    def oldest_seconds(self) -> float | None:
+        """The age of the oldest record that waits."""
+        return max((one.age_seconds for one in self.waiting.records), default=None)
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """What there is to say, the most urgent first; never empty."""
+        found = [
+            one
+            for one in (
+                self._needs_a_person(),
+                self._not_taken(),
+                self._not_renewed(),
+                self._rejecting(),
+                self._waits(),
+            )
+            if one
+        ]
+        return found or [self._good()]
+
+    @property
+    def must_act(self) -> bool:
+        """Whether somebody has to act."""
+        return any(one.state is State.ACT for one in self.verdicts)
+
+    def _command(self, name: str) -> str:
+        return f"bird-salesforce {name} {self.stack.options()}"
+
+    def _safe(self) -> str:
+        """`4 records safe, oldest 6 min`"""
+        oldest = self.oldest_seconds
+        age = f", oldest {span(oldest)}" if oldest is not None else ""
+        return f"{counted(self.waiting.count)} safe{age}"
+
+    def _since(self, records: list[WaitingRecord]) -> str:
+        """Since when: the first trouble of this kind after the last success."""
+        codes = {one.code for one in records}
+        trouble = [one.at for one in self.waiting.lines if one.code in codes]
+        after = [at for at in trouble if self.last_success is None or at > self.last_success]
+        first = min(after or trouble, default=min(one.tried_at for one in records))
+        return f"{'before ' if self.waiting.cut else ''}{clock(first)}"
+
+    def _of(self, reason: Reason) -> list[WaitingRecord]:
+        return [one for one in self.waiting.records if one.reason is reason]
+
+    def _needs_a_person(self) -> Verdict | None:
+        records = self._of(Reason.PERSON)
+        if not records:
+            return None
+        code = Counter(one.code for one in records).most_common(1)[0][0]
+        command = "connect" if code in CREDENTIALS else "doctor"
+        return Verdict(
+            state=State.ACT,
+            text=f"Delivering nothing since {self._since(records)}: {why(code)} · {self._safe()} "
+            "· the administrator must act",
+            next_step=self._command(command),
+        )
+
+    def _not_taken(self) -> Verdict | None:
+        """Whether Deliver runs: what waits is tried within minutes of its time."""
+        late = [
+            one
+            for one in self.waiting.records
+            if self.at
+            > (one.next_try + LATE_SECONDS if one.next_try else one.tried_at + NOT_TAKEN_SECONDS)
+        ]
+        by_deliver = [one.at for one in self.waiting.lines if one.function == DELIVER]
+        if not late or max(by_deliver, default=0.0) > self.at - NOT_TAKEN_SECONDS:
+            return None
+        return Verdict(
+            state=State.ACT,
+            text=f"Deliver has not run since {clock(min(one.tried_at for one in late))} · "
+            f"{self._safe()} · whoever runs AWS must act",
+            next_step="docs/operations.md, outbox-old",
+        )
+
+    def _not_renewed(self) -> Verdict | None:
+        if self.last_refresh is None or self._of(Reason.DOWN):
+            return None
+        if self.at - self.last_refresh <= self.stack.settings.refresh_minutes * 60 * 1.6:
+            return None
+        return Verdict(
+            state=State.ACT,
+            text=f"The access token was last renewed at {clock(self.last_refresh)}, but should be "
+            f"every {self.stack.settings.refresh_minutes} min · whoever runs AWS must act",
+            next_step=self._command("doctor"),
+        )
+
+    def _rejecting(self) -> Verdict | None:
+        if not self.rejected.total:
+            return None
+        groups = self.rejections
+        command = self._command("rejected list")
+        if not groups:
+            return Verdict(
+                state=State.ACT,
+                text=f"{counted(self.rejected.total)} rejected, none of them within a day · the "
+                "administrator must act",
+                next_step=command,
+            )
+        first = groups[0]
+        since = clock(min(group.since for group in groups))
+        more = f" and {counted(len(groups) - 1, 'other reason')}" if len(groups) > 1 else ""
+        return Verdict(
+            state=State.ACT,
+            text=f"Rejecting since {since}: {first.why}{more}, {counted(self.rejected.total)}, "
+            f"{who_acts(first.code)} must act",
+            next_step=command,
+        )
+
+    def _waits(self) -> Verdict | None:
+        if not self.waiting.count:
+            return None
+        down, limit = self._of(Reason.DOWN), self._of(Reason.LIMIT)
+        responds = bool(
+            self.last_success
+            and self.last_success > max((one.tried_at for one in (*down, *limit)), default=0.0)
+        )
+        if (down or limit) and responds and self.last_success:
+            text = f"Salesforce responds again since {clock(self.last_success)}"
+        elif down:
+            reached = any(one.code not in NO_RESPONSE for one in down)
+            code = next((one.code for one in down if one.code not in NO_RESPONSE), "")
+            what = f"Salesforce unavailable ({code})" if reached else "Salesforce unreachable"
+            text = f"{what} since {self._since(down)}"
+        elif limit:
+            text = f"A limit of Salesforce is used up since {self._since(limit)}"
+        elif self._of(Reason.PERSON):
+            return None
+        else:
+            text = "Delivering"
+        return Verdict(state=State.WAITING, text=f"{text} · {self._safe()} · nothing to do")
+
+    def _good(self) -> Verdict:
+        if self.last_refresh is None:
+            return Verdict(
+                state=State.ACT,
+                text="Not connected to Salesforce yet · nothing waits",
+                next_step=self._command("connect"),
+            )
+        return Verdict(state=State.GOOD, text="All is well · nothing waits · nothing to do")
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        oldest = self.oldest_seconds
+        first, *more = self.verdicts
+        return {
+            "state": first.state.value,
+            "verdict": first.text,
+            "nextStep": first.next_step,
+            "more": [{"state": one.state.value, "verdict": one.text} for one in more],
+            "waiting": {
+                "count": self.waiting.count,
+                "estimated": True,
+                "oldestSeconds": None if oldest is None else round(oldest),
+                "withoutLine": self.waiting.without_line,
+                "linesCut": self.waiting.cut,
+                "reasons": [one.as_dict() for one in self.reasons],
+            },
+            "rejected": {
+                "count": self.rejected.total,
+                "estimated": True,
+                "reasons": [one.as_dict() for one in self.rejections],
+            },
+            "nextTry": rfc3339(self.next_try),
+            "lastSuccess": rfc3339(self.last_success),
+            "lastRefresh": rfc3339(self.last_refresh),
+            "at": rfc3339(self.at),
+        }
+
+
+def _last_success(stack: Stack, waiting: Waiting, *, since: float) -> float | None:
+    known = [one.at for one in waiting.lines if one.outcome in WRITTEN]
+    if known:
+        return max(known)
+    found = read_lines(stack, since=since, outcomes=sorted(WRITTEN), most=1)
+    return max((one.at for one in found.lines), default=None)
+
+
+def _last_refresh(stack: Stack) -> float | None:
+    """When the access token was stored, by the parameter's description: whoever may read its value
+    has the token."""
+    found = stack.client("ssm").describe_parameters(
+        ParameterFilters=[
+            {"Key": "Name", "Option": "Equals", "Values": [stack.settings.token_parameter]}
+        ]
+    )["Parameters"]
+    return float(found[0]["LastModifiedDate"].timestamp()) if found else None

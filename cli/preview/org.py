@@ -1,0 +1,209 @@
+"""What the org would do with a record: its description, and the look for what is there.
+
+Only reads: a description, and the queries that the functions themselves begin with. The access
+token is used as it is; one that is refused is not renewed, since that would be a change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from bridge.bird.phones import as_email
+from bridge.conversations.decide import Add, Create, Decision, Exists, Follow, Permit, Reopen
+from bridge.conversations.look import Wanted
+from bridge.deadline import Deadline
+from bridge.delivery.calls import Calls, Rights
+from bridge.delivery.conversation import Conversations
+from bridge.errors import SalesforceProblem
+from bridge.http import Http
+from bridge.oauth.sessions import Sessions
+from bridge.salesforce.client import Salesforce
+from bridge.salesforce.session import Session
+from bridge.telemetry import Telemetry
+from cli.connect.stored_connection import StoredConnection, org_of
+from cli.deployment.stack import Stack
+from cli.org.client import Org, OrgProblem
+from cli.preview.body import Preview
+from cli.problem import Problem
+
+Result = TypeVar("Result")
+
+LOOK_SECONDS = 30.0
+
+LEFT_OUT = " It was filled in, so the record is made without it."
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrgView:
+    """What would become of one message in the org."""
+
+    decision: str
+    """`create`, `successor`, `add`, `reopen`, `exists` or `nowhere`."""
+    words: str
+    record_id: str = ""
+    problems: tuple[str, ...] = ()
+    """What the org does not take, each a sentence. Rules and triggers cannot be foreseen."""
+    refuses: bool = False
+    """Whether it would refuse the record for one of them: what was filled in costs no record."""
+
+    @property
+    def creates(self) -> bool:
+        """Whether a record would be made."""
+        return self.decision in ("create", "successor")
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "decision": self.decision,
+            "words": self.words,
+            "recordId": self.record_id,
+            "problems": list(self.problems),
+        }
+
+
+class _OneSession(Sessions):
+    """The session that is there, never renewed."""
+
+    def __init__(self, session: Session) -> None:
+        self._only = session
+
+    def call(self, attempt: Callable[[Session], Result], *, deadline: Deadline) -> Result:
+        return attempt(self._only)
+
+
+def view(stack: Stack, preview: Preview) -> OrgView:
+    """What would become of a message in the org as it is now. Raises Problem."""
+    token = StoredConnection(stack).token()
+    if token is None:
+        raise Problem(
+            "There is no access token, so the org was not looked at.",
+            next_step=f"See: bird-salesforce doctor {stack.options()}",
+        )
+    http = Http()
+    org = org_of(token, stack, http)
+    try:
+        decision, words, record_id = _look(stack, preview, http, token.session)
+    except SalesforceProblem as problem:
+        raise Problem(
+            f"The org was not looked at: {problem.message} ({problem.code})",
+            next_step=problem.hint or f"See: bird-salesforce doctor {stack.options()}",
+        ) from problem
+    creates = decision in ("create", "successor")
+    problems = tuple(_problems(org, preview)) if creates else ()
+    return OrgView(
+        decision=decision,
+        words=words,
+        record_id=record_id,
+        problems=problems,
+        refuses=any(not problem.endswith(LEFT_OUT) for problem in problems),
+    )
+
+
+def _look(stack: Stack, preview: Preview, http: Http, session: Session) -> tuple[str, str, str]:
+    assert preview.request is not None
+    message, settings = preview.request.message, stack.settings
+    salesforce = Salesforce(http=http, settings=settings)
+    calls = Calls(_OneSession(session))
+    deadline = Deadline.after(LOOK_SECONDS)
+    if not message.conversation:
+        if not (preview.key and settings.external_id_field):
+            return "create", f"A new {preview.object} is created.", ""
+        found = calls.make(salesforce.find, preview.object, message.key, deadline=deadline).get()
+        if found is None:
+            return "create", f"A new {preview.object} is created.", ""
+        return "exists", f"{preview.object} {found.id} has this key: nothing is done.", found.id
+    conversations = Conversations(
+        salesforce=salesforce,
+        rights=Rights(salesforce),
+        settings=settings,
+        telemetry=Telemetry(),
+    )
+    wanted = Wanted(message.conversation, message.key)
+    look = conversations.look(wanted, calls, deadline=deadline, requested=message.requested)
+    return _words(conversations.decide(message, look, Permit.ANYTHING))
+
+
+def _words(decision: Decision) -> tuple[str, str, str]:
+    match decision:
+        case Exists(deleted=True):
+            return "exists", "It was logged, and a person has deleted the record.", ""
+        case Exists():
+            record = f"{decision.object or 'Task'} {decision.record_id or decision.task_id}"
+            return (
+                "exists",
+                f"It is logged on {record} already: nothing is done.",
+                (decision.record_id or ""),
+            )
+        case Add():
+            return (
+                "add",
+                f"It is logged as a Task on {decision.record_object} {decision.record_id}.",
+                decision.record_id,
+            )
+        case Reopen():
+            return (
+                "reopen",
+                f"Case {decision.record_id} is opened again, and it is logged there.",
+                decision.record_id,
+            )
+        case Create() if decision.is_successor:
+            return (
+                "successor",
+                f"A new {decision.object} is created after {decision.predecessor_id}.",
+                "",
+            )
+        case Create():
+            return "create", f"A new {decision.object} is created.", ""
+        case Follow():
+            return (
+                "add",
+                f"The conversation was merged into Case {decision.case_id}; it goes there.",
+                decision.case_id,
+            )
+    return "nowhere", "There is no record to log it on.", ""
+
+
+def _problems(org: Org, preview: Preview) -> Iterator[str]:
+    """What in the record does not fit the org's description. Raises OrgProblem."""
+    name = preview.object
+    try:
+        fields: Mapping[str, Mapping[str, Any]] = org.describe(name)["fields_by_name"]
+    except OrgProblem as problem:
+        if not problem.not_allowed:
+            raise
+        yield f"The integration user has no access to {name}."
+        return
+    sent = preview.fields()
+    filled = preview.record.derived
+    for field_name, value in sent.items():
+        if isinstance(value, Mapping):
+            continue  # a link by another record's key
+        found = fields.get(field_name.lower())
+        end = LEFT_OUT if field_name in filled else ""
+        if found is None or not found.get("createable"):
+            what = "does not exist or is hidden" if found is None else "may not be set"
+            yield f"{name}.{field_name} {what} for the integration user.{end}"
+            continue
+        length = int(found.get("length") or 0)
+        if isinstance(value, str) and 0 < length < len(value):
+            yield f"{name}.{field_name} takes {length} characters, and this has {len(value)}.{end}"
+        if found.get("type") == "email" and not as_email(str(value)):
+            yield f"{name}.{field_name} does not look like an e-mail address.{end}"
+        if found.get("restrictedPicklist") and value not in _values(found):
+            yield f"{name}.{field_name} is a picklist without this value.{end}"
+    there = {field_name.lower() for field_name in sent}
+    for lower, item in fields.items():
+        if (
+            item.get("createable")
+            and not item.get("nillable")
+            and not item.get("defaultedOnCreate")
+            and item.get("type") != "boolean"
+            and lower not in there
+        ):
+            yield f"{name} requires {item['name']}, which is not sent."
+
+
+def _values(item: Mapping[str, Any]) -> set[str]:
+    return {one["value"] for one in item.get("picklistValues", []) if one.get("active")}

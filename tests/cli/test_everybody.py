@@ -1,0 +1,158 @@
+"""What holds for every command: version, completion, suggestions, exit codes, colours."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from cli.main import app
+from sandbox.stack import Stack
+from tests.cli.program import options_for, run
+from tests.conftest import PATIENT
+from tools.template import ROOT
+
+PAGE = (ROOT / "docs" / "exit-codes.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    with Stack(poll=False, parameters=PATIENT) as stack:
+        stack.tick()
+        body = {"LastName": "Okafor", "Company": "x" * 300, "Bird_Key__c": "k"}
+        assert stack.request("POST", "/leads", body).status == 422
+        yield options_for(stack, tmp_path_factory.mktemp("stack"))
+
+
+def commands() -> dict[str, Any]:
+    """Every command by its words."""
+    found: dict[str, Any] = {}
+    top: Any = typer.main.get_command(app)
+    for name, command in top.commands.items():
+        inner = getattr(command, "commands", {})
+        found |= {f"{name} {one}": inner[one] for one in inner} or {name: command}
+    return found
+
+
+def test_the_version_is_the_project_s() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    result = run("--version")
+    assert (result.status, result.out) == (0, f"bird-salesforce {project['version']}\n")
+
+
+def completion(instruction: str, words: str = "") -> str:
+    """What the program prints for a shell's completion."""
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("bird-salesforce"))],
+        env={
+            **os.environ,
+            "_BIRD_SALESFORCE_COMPLETE": instruction,
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(words.count(" ")),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_gets_its_completion(shell: str) -> None:
+    assert "_BIRD_SALESFORCE_COMPLETE" in completion(f"source_{shell}")
+    assert "--install-completion" in run("--help").out
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("bird-salesforce sta", "status"),
+        ("bird-salesforce rejected re", "replay"),
+        ("bird-salesforce flow wh", "whatsapp"),
+        ("bird-salesforce status --wa", "--watch"),
+    ],
+)
+def test_commands_options_and_channels_are_completed(words: str, completed: str) -> None:
+    assert completed in completion("complete_bash", words).split()
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (("docter",), "doctor"),
+        (("statis",), "status"),
+        (("rejected", "lst"), "list"),
+        (("outbox", "lits"), "list"),
+        (("doctor", "--verbos"), "--verbose"),
+        (("status", "--wach"), "--watch"),
+        (("rejected", "replay", "--no-wai"), "--no-wait"),
+    ],
+)
+def test_the_nearest_name_is_suggested(typed: tuple[str, ...], meant: str) -> None:
+    result = run(*typed)
+    assert result.status == 2
+    assert meant in result.err.split("Error")[1]
+
+
+def test_a_slip_in_a_channel_too(local: list[str]) -> None:
+    result = run("flow", "watsapp", *local)
+    assert result.status == 1 and "Did you mean whatsapp?" in result.err
+
+
+def test_the_page_has_every_command() -> None:
+    listed = set(re.findall(r"^\| `([a-z -]+)` \|", PAGE, re.MULTILINE))
+    assert listed == set(commands())
+
+
+def test_the_page_says_which_commands_print_json() -> None:
+    can = {
+        name
+        for name, command in commands().items()
+        if any("--json" in one.opts for one in command.params)
+    }
+    (sentence,) = re.findall(r"`--json` prints one JSON document: (.*?)\.", PAGE, re.DOTALL)
+    assert set(re.findall(r"`([a-z -]+)`", sentence)) == can
+    lists = {name for name in commands() if name.endswith((" list", " show"))}
+    assert lists | {"status", "doctor"} <= can
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("status",),
+        ("doctor", "--verbose"),
+        ("rejected", "list"),
+        ("rejected", "list", "--wide"),
+        ("outbox", "list"),
+        ("flow", "sms"),
+        ("nonsense",),
+    ],
+    ids=" ".join,
+)
+def test_there_are_no_colours_in_a_pipe(local: list[str], arguments: tuple[str, ...]) -> None:
+    more = local if arguments[0] not in ("--help", "nonsense") else []
+    environment = {n: v for n, v in os.environ.items() if n not in ("FORCE_COLOR", "NO_COLOR")}
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", *arguments, *more],
+        env={**environment, "TERM": "xterm-256color", "COLORTERM": "truecolor", "COLUMNS": "80"},
+        capture_output=True,
+        timeout=120,
+        cwd=ROOT,
+    )
+    assert b"\x1b" not in done.stdout + done.stderr
+    if arguments[0] in ("status", "doctor") or arguments == ("rejected", "list"):
+        assert [line for line in done.stdout.decode().splitlines() if len(line) > 80] == []
+
+
+def test_usage_is_2_and_a_missing_stack_1(tmp_path: Path) -> None:
+    assert run("flow").status == 2
+    assert run("status", "--local", "--local-file", str(tmp_path / "no.json")).status == 1

@@ -1,0 +1,104 @@
+"""`python -m sandbox --not-connected --bare`: an administrator's whole way, rehearsed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+
+from tests.cli.person import Person, administrator
+from tests.cli.program import run, running
+from tools.template import ROOT
+
+
+def free_port() -> int:
+    """The first of four in a row."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            first = int(probe.getsockname()[1])
+        if first < 65_000:
+            return first
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[tuple[Path, str, int]]:
+    """The file of the running stack, its banner, and its first port."""
+    file, port = tmp_path / "stack.json", free_port()
+    banner = tmp_path / "banner"
+    with banner.open("w") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sandbox", "--port", str(port), "--not-connected", "--bare"],
+            env={**os.environ, "BIRD_SALESFORCE_LOCAL_FILE": str(file)},
+            cwd=ROOT,
+            stdout=out,
+        )
+        try:
+            until = time.monotonic() + 60
+            while "next message" not in banner.read_text():
+                assert process.poll() is None and time.monotonic() < until, banner.read_text()
+                time.sleep(0.1)
+            yield file, banner.read_text(), port
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
+
+
+def post(file: Path, key: str) -> Any:
+    where = json.loads(file.read_text())
+    response = urllib3.request(
+        "POST",
+        f"{where['url']}/leads",
+        json={"LastName": "Okafor", "Company": "x", "Bird_Key__c": key},
+        headers={"x-api-key": where["api_key"]},
+        retries=False,
+    )
+    return response.json()
+
+
+def test_from_a_bare_org_to_a_lead(started: tuple[Path, str, int]) -> None:
+    file, banner, port = started
+    assert "Not connected to Salesforce: what is sent waits in the outbox." in banner
+    assert "bird-salesforce connect --local" in banner
+    assert "The org is bare: our fields and permission set are missing." in banner
+    assert f"Controls     http://127.0.0.1:{port + 3} " in banner
+    options = ("--local", "--local-file", str(file))
+    assert post(file, "first")["outcome"] == "queued"
+    assert run("status", *options).out.startswith("Delivering nothing since")
+    assert "not connected to Salesforce" in run("outbox", "list", *options).out
+
+    callback = ("--no-browser", "--callback", "https://login.salesforce.com/")
+    with running("connect", *options, *callback, "--setup-org", "--yes") as program:
+        program.keyboard.type(Person().sign_in(program.address(1)).url)
+        program.keyboard.type(administrator().sign_in(program.address(2)).url)
+        result = program.result()
+    assert result.status == 0, result.err
+    assert "The org is set up" in result.err
+    assert "1 waiting record is being delivered" in result.err
+    # A function remembers for some seconds that it was not connected.
+    until = time.monotonic() + 20
+    while post(file, f"later-{time.monotonic()}")["outcome"] != "created":
+        assert time.monotonic() < until
+        time.sleep(1)
+
+
+def test_somebody_who_may_not_set_up_reads_a_sentence(started: tuple[Path, str, int]) -> None:
+    file, _, _ = started
+    options = ("--local", "--local-file", str(file), "--no-browser")
+    options += ("--callback", "https://login.salesforce.com/")
+    with running("setup-org", *options, "--yes") as program:
+        program.keyboard.type(Person().sign_in(program.address(1)).url)
+        result = program.result()
+    assert result.status == 1
+    assert "This user may not set the org up: that needs an administrator." in result.err
+    assert "SELECT" not in result.err and "sObject" not in result.err
