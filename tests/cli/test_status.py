@@ -91,18 +91,19 @@ def test_an_outage_needs_nobody(stack: Stack, options: list[str]) -> None:
                 result.out,
             )
             listed = run("outbox", "list", "--json", *options).json()
-            assert {one["key"] for one in listed["records"]} == keys
+            assert {one["key"] for one in listed} == keys
             stack.deliver_once()
         result = run("outbox", "list", *options)
     assert narrow(result) and all(key in result.out for key in keys)
     assert "Salesforce unreachable (UNREACHABLE) · whatsapp · 3 records" in result.out
-    (first, *_) = listed["records"]
-    assert (first["object"], first["channel"], first["reason"]) == ("Lead", "whatsapp", "down")
+    (first, *_) = listed
+    assert (first["object"], first["channel"], first["waitsFor"]) == ("Lead", "whatsapp", "down")
+    assert first["reason"] == "Salesforce unreachable (UNREACHABLE)"
     assert (first["tries"], first["ageSeconds"] < 60) == (1, True)
     assert first["nextTry"] > first["waitsSince"]
-    assert listed["estimated"] is True and listed["count"] == 3
+    assert "3 records in the outbox." in result.err and "estimates" in result.err
     stack.drain()
-    assert run("outbox", "list", "--json", *options).json()["records"] == []
+    assert run("outbox", "list", "--json", *options).json() == []
     assert run("status", *options).out.startswith("All is well")
 
 
@@ -116,7 +117,7 @@ def test_all_pages_are_read_and_the_newest_line_counts(
         for _ in range(2):
             stack.let_time_pass()
             stack.deliver_once()
-        listed = run("outbox", "list", "--json", *options).json()["records"]
+        listed = run("outbox", "list", "--json", *options).json()
     assert {one["key"]: one["tries"] for one in listed} == dict.fromkeys(keys, 2)
 
 
