@@ -129,7 +129,7 @@ class Doctor:
     def _outbox(self) -> Finding:
         count = Queue(self.stack.client("sqs"), self.stack.settings.outbox_url).counts().total
         if not count:
-            return good("No record is waiting in the outbox.")
+            return good(f"No record is waiting in the outbox ({ESTIMATE}).")
         records = "1 record is" if count == 1 else f"{count:,} records are"
         return note(
             f"{records} waiting and will be sent automatically ({ESTIMATE}).",
@@ -139,7 +139,7 @@ class Doctor:
     def _rejected(self) -> Finding:
         count = Queue(self.stack.client("sqs"), self.stack.settings.rejected_url).counts().total
         if not count:
-            return good("No record is rejected.")
+            return good(f"No record is rejected ({ESTIMATE}).")
         records = "1 record" if count == 1 else f"{count:,} records"
         return note(
             f"Salesforce refused {records} ({ESTIMATE}). Rejected records are kept for 14 days.",

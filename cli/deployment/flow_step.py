@@ -186,7 +186,7 @@ class FlowStep:
         content_type = "-H 'Content-Type: application/json'"
         return (
             f"curl -sS '{self.url}' {headers} \\\n"
-            f"  {content_type} \\\n  -d '{json.dumps({'bird': bird})}'"
+            f"  {content_type} \\\n  -d '{json.dumps({'bird': bird}, indent=2)}'"
         )
 
 
