@@ -49,6 +49,9 @@ ENVIRON = {
 }
 """The variables of template.yaml's Globals, with values as a deployed stack has them."""
 
+LOCAL = {**ENVIRON, "ALLOW_INSECURE_HOSTS": "127.0.0.1,localhost"}
+"""The same where Salesforce is a server of the tests."""
+
 PATIENT = {"ResponseBudgetSeconds": "18"}
 """The template's parameters where nothing hangs on time: a busy machine starts functions slowly."""
 

@@ -23,7 +23,7 @@ from bridge.salesforce.client import Salesforce
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
 from sandbox.org import Org, OrgServer, sample
-from tests.conftest import ENVIRON
+from tests.conftest import LOCAL
 from tests.unit.doubles import SmallAws
 from tests.unit.test_deliver import Sqs
 from tests.unit.test_record_api import Context
@@ -67,7 +67,7 @@ class Bundle:
     aws: SmallAws = field(default_factory=SmallAws)
 
     def __post_init__(self) -> None:
-        self.settings = Settings.from_environ({**ENVIRON, **self.parameters})
+        self.settings = Settings.from_environ({**LOCAL, **self.parameters})
         self.sqs, self.http = Sqs(), Counting()
         self.aws.publish(self.token, 1, instance_url=self.url)
         self.telemetry = Telemetry()
