@@ -146,6 +146,13 @@ def replay_command(
     keys: Keys = None,
     every: Every = False,
     object_name: ObjectName = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Of updates: overwrite what others have changed since (CHANGED_MEANWHILE).",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Send rejected records to Salesforce again, through the outbox.
@@ -158,7 +165,7 @@ def replay_command(
     rejected, outbox = _queues(stack)
     total = rejected.counts().visible
     with terminal.progress("Replaying", total=total if choice.every else None) as advance:
-        moved = replay(rejected, outbox, choice, advance=advance)
+        moved = replay(rejected, outbox, choice, force=force, advance=advance)
     if as_json:
         terminal.result_json(
             {
@@ -311,7 +318,7 @@ def _table(rejections: list[Rejection]) -> Table:
             why += f" [dim]({shown(', '.join(one.fields))})[/]"
         table.add_row(
             shown(one.key or one.message_id),
-            one.object or "?",
+            (one.object or "?") + (" [dim]update[/]" if one.kind == "update" else ""),
             why,
             shown(_short(one.accepted_at)),
             shown(_short(one.at)),
@@ -322,7 +329,9 @@ def _table(rejections: list[Rejection]) -> Table:
 
 def _show(terminal: Terminal, one: Rejection) -> None:
     out = terminal.out
-    out.rule(f"[bold]{shown(one.object or 'Message')} {shown(one.key or one.message_id)}[/]")
+    update = "Update of a " if one.kind == "update" else ""
+    name = f"{update}{one.object or 'Message'}"
+    out.rule(f"[bold]{shown(name)} {shown(one.key or one.message_id)}[/]")
     out.print(f"[bold]Reason[/]    [red]{shown(one.code)}[/] {shown(one.message)}")
     if one.fields:
         out.print(f"[bold]Fields[/]    {shown(', '.join(one.fields))}")

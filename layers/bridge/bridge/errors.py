@@ -14,6 +14,7 @@ BridgeError
 │   └── InstanceMoved            the instance URL redirects or shows a web page
 ├── Unavailable             202  Salesforce cannot take it now; it is queued
 │   ├── RowLocked                another process holds a lock
+│   ├── NoSuchRecord             an update's record is not there, or not yet
 │   ├── LimitExceeded            API requests, concurrency or quota: waits long
 │   └── TokenPending             a token is being renewed and was not ready in time
 ├── NotSetUp                202  the org or the connection needs a person; queued, and an alarm
@@ -171,6 +172,12 @@ class RowLocked(Unavailable):
     """`UNABLE_TO_LOCK_ROW` and its like: gone in seconds."""
 
     code = "UNABLE_TO_LOCK_ROW"
+
+
+class NoSuchRecord(Unavailable):
+    """No record has the key of an update: its message may be in the outbox still."""
+
+    code = "NO_SUCH_RECORD"
 
 
 class LimitExceeded(Unavailable):

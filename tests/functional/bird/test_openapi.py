@@ -100,7 +100,9 @@ def test_every_outcome_is_described_and_explained() -> None:
             or [schema["properties"]["outcome"]["const"]]
         )
     }
-    assert described == {"created", "exists", "queued", "ignored", "rejected", "failed", "unknown"}
+    assert described == {
+        *("created", "exists", "updated", "queued", "ignored", "rejected", "failed", "unknown")
+    }
     for page in ("api.md", "flows.md"):
         text = (ROOT / "docs" / page).read_text(encoding="utf-8")
         missing = [outcome for outcome in described - {"unknown"} if f"`{outcome}`" not in text]
@@ -123,6 +125,11 @@ def test_every_kind_of_answer_is_as_described(stack: Stack) -> None:
     seen("GET", "/leads/m-1", status=404)
     seen("GET", "/leads/m-1?errors=inline", status=200)
     seen("GET", "/leads", status=400)
+    rating = {"Priority": "High"}
+    assert "number" in seen("PATCH", "/cases/m-1", body=rating, status=200)
+    seen("PATCH", "/leads/m-1", body={"Rating": "Hot"}, status=202)
+    seen("PATCH", "/cases/m-1", body={"Status": "Closed", "OwnerId": "x"}, status=422)
+    seen("PATCH", "/cases/m-1", body={}, status=400)
     seen("POST", "/leads", body=message, headers={"prefer": "respond-async"}, status=202)
     seen("POST", "/messages", body=bodies.v1(direction="sent"), status=200)
     seen("POST", "/messages", body={"LastName": "x"}, status=400)

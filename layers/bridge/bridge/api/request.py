@@ -110,7 +110,7 @@ class HttpRequest:
         return any(p.split(";")[0].strip() == "respond-async" for p in preferences)
 
     def requested_keys(self) -> list[str]:
-        """The stored forms of the key in a GET's path or query, most likely first.
+        """The stored forms of the key in the path or query of a GET or a PATCH, most likely first.
 
         Whether a path parameter arrives percent-decoded is the gateway's affair, so both readings
         are tried. Raises BadRequest if there is no key.
@@ -157,7 +157,7 @@ def read_message(
     what its channel's messages become, unless it says which. Raises BadRequest, ForbiddenField,
     Ignored."""
     replies = settings.log_replies and settings.conversations
-    body = _read_object(request)
+    body = read_object(request)
     message = _read_shape(body, request, replies=replies)
     if message is not None:
         body = {}  # it is Bird's own, and no field of it is Salesforce's
@@ -184,7 +184,7 @@ def read_message(
         elif key_field and lower == key_field:
             body_key = value
         else:
-            value = _present(value)
+            value = present(value)
             if value is not None:
                 explicit[name] = value
 
@@ -328,12 +328,12 @@ def _read_bird(bird: Any, request: HttpRequest, *, replies: bool) -> BirdMessage
     return _read_shape(bird, request, replies=replies) or BirdMessage.parse(bird)
 
 
-def _present(value: Any) -> Any:
+def present(value: Any) -> Any:
     """A value without the absent parts of it; None if nothing is left."""
     if is_absent(value):
         return None
     if isinstance(value, dict):
-        kept = {n: p for n, v in value.items() if (p := _present(v)) is not None}
+        kept = {n: p for n, v in value.items() if (p := present(v)) is not None}
         return kept or None
     if isinstance(value, list) and value and not any(isinstance(v, (dict, list)) for v in value):
         # Several values of a multi-select picklist, which Salesforce takes as one text.
@@ -361,7 +361,7 @@ def _texts(values: Any) -> list[tuple[str, str]]:
     return [(str(name), value) for name, value in values.items() if isinstance(value, str)]
 
 
-def _read_object(request: HttpRequest) -> dict[str, Any]:
+def read_object(request: HttpRequest) -> dict[str, Any]:
     """The body as an object: JSON unless it says that it is a form. Raises BadRequest."""
     text = _whole_characters(request.body.removeprefix("\ufeff"))
     if not text.strip():

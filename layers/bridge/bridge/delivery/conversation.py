@@ -6,7 +6,7 @@ hangs on the message's Task, whose key is unique, so a repetition changes nothin
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
@@ -30,9 +30,11 @@ from bridge.conversations.look import (
     BOTH,
     Fields,
     Wanted,
+    batch_parts,
     case_parts,
     lacks_record_types,
     look_parts,
+    read_batch,
     read_cases,
     read_look,
 )
@@ -154,6 +156,30 @@ class Conversations:
             responses = self.read(look_parts(wanted, self.fields), calls, deadline=deadline)
             if not self.without_record_types(responses):
                 return read_look(wanted, self.fields, responses, objects=objects)
+
+    def look_many(
+        self,
+        wanted: Set[Wanted],
+        calls: Calls,
+        *,
+        deadline: Callable[[], Deadline],
+        requested: ObjectName | None,
+    ) -> dict[Wanted, Look]:
+        """The same for many together, and alone for those that have too many rows."""
+        objects = {requested} if requested else BOTH
+        base = self.salesforce.base
+        while True:
+            fields = self.fields
+            responses: dict[str, PartResponse] = {}
+            for parts in batch_parts(wanted, fields, base=base):
+                responses |= self.read(parts, calls, deadline=deadline())
+            if not self.without_record_types(responses):
+                break
+        found = read_batch(wanted, fields, responses, base=base, objects=objects)
+        looks = dict(found.looks)
+        for each in found.alone:
+            looks[each] = self.look(each, calls, deadline=deadline(), requested=requested)
+        return looks
 
     def read(
         self, parts: Sequence[Part], calls: Calls, *, deadline: Deadline

@@ -1,4 +1,5 @@
-"""One message, now, while the caller waits: its record, and its Task where it is of a conversation.
+"""One message, now, while the caller waits: its record, and its Task where it is of a conversation;
+or one update of a record.
 
 When `create` returns, the message is in Salesforce, in the outbox or in Rejected; or the outcome is
 Failed: then it is nowhere for certain, and the caller sends it again.
@@ -7,15 +8,23 @@ Failed: then it is nowhere for certain, and the caller sends it again.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 from bridge.conversations.message import Message
 from bridge.deadline import Deadline
 from bridge.delivery.calls import Calls, Rights
 from bridge.delivery.outbox import Envelope, Queues, What, sealed
-from bridge.errors import Ignored, NotKept, NotSetUp, Refused, SalesforceProblem, Unavailable
+from bridge.errors import (
+    Ignored,
+    NoSuchRecord,
+    NotKept,
+    NotSetUp,
+    Refused,
+    SalesforceProblem,
+    Unavailable,
+)
 from bridge.oauth.sessions import Sessions
 from bridge.records import ObjectName, Record, SObject
 from bridge.salesforce.client import NO_COST, Cost, Salesforce
@@ -92,7 +101,30 @@ class Failed:
     cost: Cost = field(default=NO_COST, compare=False)
 
 
+@dataclass(frozen=True)
+class Updated:
+    """The record has the values of an update."""
+
+    name: ClassVar[str] = "updated"
+    found: Found
+    url: str
+    cost: Cost = field(default=NO_COST, compare=False)
+
+
+@dataclass(frozen=True)
+class Converted:
+    """The Lead that an update is for is a Contact now; nothing is kept."""
+
+    name: ClassVar[str] = "converted"
+    contact_id: str | None
+    cost: Cost = field(default=NO_COST, compare=False)
+
+
 Outcome = Created | Queued | Rejected | Failed
+UpdateOutcome = Updated | Converted | Queued | Rejected | Failed
+
+
+Tried = TypeVar("Tried", bound=Outcome | UpdateOutcome)
 
 
 class Breaker:
@@ -164,19 +196,56 @@ class RecordCreator:
         calls = Calls(self._sessions)
         outcome: Outcome = Queued(None)
         if at_once:
-            outcome = self._try(envelope, calls, deadline)
+            outcome = self._try(self._bring, envelope, calls, deadline)
         if not isinstance(outcome, Created) or outcome.not_logged:
-            # A cold start may have used up the caller's time: better kept late than not at all.
-            queue_deadline = max(deadline, Deadline.after(QUEUE_SECONDS), key=lambda d: d.at)
-            try:
-                if isinstance(outcome, Rejected):
-                    refused = envelope.refused(outcome.problem, attempts=1, what=outcome.what)
-                    self._queues.reject(refused, deadline=queue_deadline)
-                else:
-                    self._queues.queue(body, deadline=queue_deadline)
-            except NotKept as problem:
-                outcome = Failed(problem)
+            what = outcome.what if isinstance(outcome, Rejected) else "record"
+            refusal = outcome.problem if isinstance(outcome, Rejected) else None
+            if failed := self._keep(envelope, body, deadline, refusal=refusal, what=what):
+                outcome = failed
         return replace(outcome, cost=calls.cost)
+
+    def update(
+        self, message: Message, *, request_id: str, deadline: Deadline, at_once: bool
+    ) -> UpdateOutcome:
+        """Change the record that `message.key` leads to, in the same way.
+
+        An update of a record that is not there waits for it. Raises RequestTooLarge.
+        """
+        envelope = Envelope.of(message, request_id=request_id, kind="update")
+        body = sealed(envelope)
+        calls = Calls(self._sessions)
+        outcome: UpdateOutcome = Queued(None)
+        if at_once:
+            outcome = self._try(self._change, envelope, calls, deadline)
+        if isinstance(outcome, (Queued, Rejected)):
+            if isinstance(outcome.problem, NoSuchRecord):
+                body = sealed(replace(envelope, not_there_since=envelope.accepted_at))
+            refusal = outcome.problem if isinstance(outcome, Rejected) else None
+            if failed := self._keep(envelope, body, deadline, refusal=refusal):
+                outcome = failed
+        return replace(outcome, cost=calls.cost)
+
+    def _keep(
+        self,
+        envelope: Envelope,
+        body: str,
+        deadline: Deadline,
+        *,
+        refusal: Refused | None,
+        what: What = "record",
+    ) -> Failed | None:
+        """Put it into Rejected if it was refused, else into the outbox."""
+        # A cold start may have used up the caller's time: better kept late than not at all.
+        queue_deadline = max(deadline, Deadline.after(QUEUE_SECONDS), key=lambda d: d.at)
+        try:
+            if refusal is not None:
+                refused = envelope.refused(refusal, attempts=1, what=what)
+                self._queues.reject(refused, deadline=queue_deadline)
+            else:
+                self._queues.queue(body, deadline=queue_deadline)
+        except NotKept as problem:
+            return Failed(problem)
+        return None
 
     def find(
         self, object_name: ObjectName, keys: list[str], *, deadline: Deadline
@@ -197,27 +266,57 @@ class RecordCreator:
                 return key, Created(found, calls.record_url(found.id), new=False)
         return None
 
-    def _try(self, envelope: Envelope, calls: Calls, respond_by: Deadline) -> Outcome:
-        """What becomes of a message, if nothing but Salesforce is in the way."""
+    def _try(
+        self,
+        bring: Callable[[Envelope, Calls, Deadline, Deadline], Tried],
+        envelope: Envelope,
+        calls: Calls,
+        respond_by: Deadline,
+    ) -> Tried | Queued:
+        """What becomes of it, if nothing but Salesforce is in the way."""
         if self._breaker.is_open:
             return Queued(Unavailable("Salesforce does not respond now", code="CIRCUIT_OPEN"))
         deadline = respond_by.sooner(min(QUEUE_SECONDS, self._settings.response_budget_seconds / 4))
         if deadline.remaining() < LEAST_ATTEMPT_SECONDS:
             return Queued(Unavailable("there was no time left for Salesforce", code="NO_TIME"))
         started = time.monotonic()
+        outcome: Tried | Queued
         try:
-            if envelope.message.conversation:
-                write_by = respond_by.sooner(WRITE_SECONDS)
-                outcome = self._log(envelope.message, calls, deadline, write_by)
-            else:
-                outcome = self._create(envelope.record, calls, deadline)
+            outcome = bring(envelope, calls, deadline, respond_by)
         except (Unavailable, NotSetUp) as problem:
             outcome = Queued(problem)
-        if not isinstance(outcome, Queued):
+        if not isinstance(outcome, Queued) or isinstance(outcome.problem, NoSuchRecord):
             self._breaker.succeeded()
         elif isinstance(outcome.problem, Unavailable):
             self._breaker.failed(time.monotonic() - started)
         return outcome
+
+    def _bring(
+        self, envelope: Envelope, calls: Calls, deadline: Deadline, respond_by: Deadline
+    ) -> Outcome:
+        """Make the record, or log the message. Raises Unavailable, NotSetUp, Ignored."""
+        if envelope.message.conversation:
+            write_by = respond_by.sooner(WRITE_SECONDS)
+            return self._log(envelope.message, calls, deadline, write_by)
+        return self._create(envelope.record, calls, deadline)
+
+    def _change(
+        self, envelope: Envelope, calls: Calls, deadline: Deadline, respond_by: Deadline
+    ) -> UpdateOutcome:
+        """Change a record. Raises Unavailable, NotSetUp."""
+        from bridge.conversations import enrich
+        from bridge.delivery.update import Updating
+
+        if not respond_by.sooner(WRITE_SECONDS).remaining():
+            raise Unavailable("there was no time left to write", code="NO_TIME")
+        updating = Updating(envelope.record, self._of_conversations(), calls, deadline=deadline)
+        match updating.run():
+            case enrich.Changed(record_id, number):
+                return Updated(Found(record_id, number), calls.record_url(record_id))
+            case enrich.Converted(contact_id):
+                return Converted(contact_id)
+            case enrich.NotTaken(problem):
+                return Rejected(problem)
 
     def _log(
         self, message: Message, calls: Calls, deadline: Deadline, write_by: Deadline

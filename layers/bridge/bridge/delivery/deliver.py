@@ -32,6 +32,8 @@ from bridge.telemetry import Telemetry
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
+    from bridge.delivery.updates import OwnChanges
+
 LAST_CALL_SECONDS = 60.0
 """With less than this left of the invocation no new call to Salesforce is begun."""
 
@@ -39,7 +41,7 @@ GIVE_UP_SECONDS = 7 * 24 * 3600
 """After this a message that could not be delivered is sent to Rejected, where it gets a new age:
 SQS itself would move it with its old one, and delete it seven days later."""
 
-DONE = frozenset({"created", "added", "exists", "deleted", "ignored"})
+DONE = frozenset({"created", "added", "exists", "updated", "deleted", "ignored"})
 """Outcomes whose messages are acknowledged."""
 
 
@@ -65,6 +67,8 @@ class Delivery:
             salesforce=salesforce, rights=self._rights, settings=settings, telemetry=telemetry
         )
 
+        self._own_changes: OwnChanges | None = None
+
     def run(self, event: Any, *, seconds: float) -> dict[str, Any]:
         """Deliver an SQS event's messages; returns those that SQS has to keep.
 
@@ -75,9 +79,19 @@ class Delivery:
         calls = Calls(self._sessions)
         last_call = Deadline.after(seconds - LAST_CALL_SECONDS)
         counts: Counter[str] = Counter()
-        for items in (*batch.by_object(), batch.of_conversations):
+        # Updates of records that are there come before messages, whose marks would count as
+        # changes; the others come after the messages that make their records.
+        for items in (
+            batch.updates,
+            *batch.by_object(),
+            batch.of_conversations,
+            batch.updates,
+        ):
             try:
-                self._deliver(items, calls, last_call, counts)
+                if items and items[0].envelope.kind == "update":
+                    self._update(items, batch, calls, last_call)
+                else:
+                    self._deliver(items, calls, last_call, counts)
             except SalesforceProblem as problem:
                 everybody = problem.code not in OF_ONE_OBJECT | {NOT_SET_UP}
                 wait(batch.items if everybody else items, problem)
@@ -102,6 +116,20 @@ class Delivery:
                 counts.update(timelines.counts)
         elif items:
             self._work(items, calls, last_call).run()
+
+    def _update(self, items: list[Item], batch: Batch, calls: Calls, last_call: Deadline) -> None:
+        """Decide updates. What has no record waits for the messages of the batch to make it."""
+        # Most invocations have none.
+        from bridge.delivery.updates import OwnChanges, Updates
+
+        self._own_changes = self._own_changes or OwnChanges()
+        Updates(
+            items=items,
+            conversations=self._conversations,
+            calls=calls,
+            last_call=last_call,
+            own=self._own_changes,
+        ).run(last=all(item.outcome for item in batch.items if item.envelope.kind == "message"))
 
     def _work(self, items: list[Item], calls: Calls, last_call: Deadline) -> Work:
         return Work(

@@ -27,7 +27,7 @@ from bridge.conversations.decide import (
     Permit,
     Reopen,
 )
-from bridge.conversations.look import BOTH, Wanted, batch_parts, read_batch
+from bridge.conversations.look import Wanted
 from bridge.conversations.write import (
     FIXED,
     PARENT_IS_GONE,
@@ -58,7 +58,6 @@ from bridge.delivery.work import OF_ONE_OBJECT, Work, call_deadline, wait
 from bridge.errors import KeyTaken, OrgNotReady, Refused, RowLocked, SalesforceProblem, Unavailable
 from bridge.records import ObjectName, Record
 from bridge.salesforce.client import TASK_KEY_FIELD
-from bridge.salesforce.composite import PartResponse
 from bridge.salesforce.responses import Attempt, Found
 
 ROUNDS = 3
@@ -122,26 +121,14 @@ class Timelines:
     # Look
 
     def _look(self, items: Sequence[Item]) -> None:
-        """Look for all messages together, and alone for those that have too many rows."""
-        conversations = self.conversations
-        wanted = {_wanted(item) for item in items}
-        base = conversations.salesforce.base
-        while True:
-            fields = conversations.fields
-            responses: dict[str, PartResponse] = {}
-            for parts in batch_parts(wanted, fields, base=base):
-                responses |= conversations.read(parts, self.calls, deadline=self._deadline())
-            if not conversations.without_record_types(responses):
-                break
+        """Look for all messages together."""
         requested = {item.envelope.message.requested for item in items}
-        objects = {name for name in requested if name} if None not in requested else BOTH
-        found = read_batch(wanted, fields, responses, base=base, objects=objects)
-        self._looks = dict(found.looks)
-        one = next(iter(objects)) if len(objects) == 1 else None
-        for each in found.alone:
-            self._looks[each] = conversations.look(
-                each, self.calls, deadline=self._deadline(), requested=one
-            )
+        self._looks = self.conversations.look_many(
+            {_wanted(item) for item in items},
+            self.calls,
+            deadline=self._deadline,
+            requested=next(iter(requested)) if len(requested) == 1 else None,
+        )
 
     def _follow(self, items: Sequence[Item]) -> None:
         """Read the Cases that conversations were merged into."""

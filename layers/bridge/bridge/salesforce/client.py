@@ -28,7 +28,6 @@ from bridge.salesforce.responses import (
     read_api_usage,
     read_changed,
     read_collection,
-    read_createable,
     read_created,
     read_created_case,
     read_found,
@@ -36,8 +35,10 @@ from bridge.salesforce.responses import (
     read_part,
     read_parts,
     read_retry_after,
+    read_right,
     read_row,
     read_saved,
+    read_user_id,
     unreadable,
 )
 from bridge.salesforce.session import Session
@@ -333,12 +334,38 @@ class Salesforce:
             headers=part.headers,
         )
 
-    def may_create(self, object_name: str, *, session: Session, deadline: Deadline) -> Result[bool]:
-        """Whether the integration user may create records of this object."""
+    def has_right(
+        self, object_name: str, right: str, *, session: Session, deadline: Deadline
+    ) -> Result[bool]:
+        """Whether the integration user has a right to this object: `createable`, `updateable`."""
         return self._send(
             "GET",
             f"{self.base}/sobjects/{object_name}",
-            read=read_createable,
+            read=partial(read_right, right=right),
+            session=session,
+            deadline=deadline,
+        )
+
+    def read_rows(
+        self,
+        object_name: str,
+        columns: str,
+        ids: Sequence[str],
+        *,
+        session: Session,
+        deadline: Deadline,
+    ) -> Result[list[dict[str, Any]]]:
+        """Records by their ids, deleted ones too."""
+        among = ",".join(soql_text(record_id) for record_id in ids)
+        soql = f"SELECT {columns} FROM {object_name} WHERE Id IN ({among})"
+        return self._query(soql, session=session, deadline=deadline)
+
+    def read_user(self, *, session: Session, deadline: Deadline) -> Result[str]:
+        """The integration user's id; empty where it is not told."""
+        return self._send(
+            "GET",
+            "/services/oauth2/userinfo",
+            read=read_user_id,
             session=session,
             deadline=deadline,
         )

@@ -499,11 +499,12 @@ def _failed_look_up(problem: SalesforceProblem | None) -> SalesforceProblem:
     return problem
 
 
-def read_createable(response: Response) -> bool:
-    """Whether the user may create an object, from its basic information; True where that is open.
+def read_right(response: Response, *, right: str) -> bool:
+    """Whether the user has a right to an object (`createable`, `updateable`), from its basic
+    information; True where that is open.
 
-    It is read after the object itself refused an insert, so a 404 says nothing: whatever stands
-    between may let inserts through and not this. Raises what concerns the call as a whole.
+    It is read after the object itself refused a write, so a 404 says nothing: whatever stands
+    between may let writes through and not this. Raises what concerns the call as a whole.
     """
     if response.status in (404, 405):
         return True
@@ -515,7 +516,14 @@ def read_createable(response: Response) -> bool:
             raise problem
     body = read_json(response.body)
     described = body.get("objectDescribe") if isinstance(body, dict) else None
-    return not (isinstance(described, dict) and described.get("createable") is False)
+    return not (isinstance(described, dict) and described.get(right) is False)
+
+
+def read_user_id(response: Response) -> str:
+    """The user's id, from userinfo (Salesforce Help, "User Info Endpoint"); empty where the token
+    may not ask for it. Raises nothing: a refusal says nothing of the session."""
+    body = read_json(response.body) if response.status == 200 else None
+    return (read_id(body.get("user_id")) or "") if isinstance(body, dict) else ""
 
 
 def read_changed(response: Response) -> None:
