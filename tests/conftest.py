@@ -30,6 +30,8 @@ ENVIRON = {
     "CLOSED_LEAD_STATUSES": "Closed - Not Converted,Unqualified",
     "CASE_STATUS_ON_REPLY": "",
     "CASE_COMMENTS": "off",
+    "MATCH_CONTACTS": "off",
+    "MATCH_EMAIL": "off",
     "LOG_REPLIES": "off",
     "RESPONSE_BUDGET_SECONDS": "8",
     "REFRESH_MINUTES": "45",

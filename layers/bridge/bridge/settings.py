@@ -52,6 +52,10 @@ class Settings:
     case_status_on_reply: str
     """What an open Case with a new message gets as its Status; empty: nothing."""
     case_comments: bool
+    match_contacts: bool
+    """Whether a new Case is linked to the one Contact with the sender's phone."""
+    match_email: bool
+    """Whether the sender's e-mail address, which can be forged, counts as well."""
     log_replies: bool
     """Whether messages that our own side sent are logged as well."""
     response_budget_seconds: float
@@ -121,6 +125,8 @@ class Settings:
             closed_lead_statuses=names("CLOSED_LEAD_STATUSES"),
             case_status_on_reply=text("CASE_STATUS_ON_REPLY", blank=True).strip(),
             case_comments=choice("CASE_COMMENTS", "on", "off") == "on",
+            match_contacts=choice("MATCH_CONTACTS", "on", "off") == "on",
+            match_email=choice("MATCH_EMAIL", "on", "off") == "on",
             log_replies=choice("LOG_REPLIES", "on", "off") == "on",
             response_budget_seconds=number("RESPONSE_BUDGET_SECONDS", 1, 28),
             refresh_minutes=int(number("REFRESH_MINUTES", 1, 1440)),

@@ -106,6 +106,8 @@ def outcome_reply(outcome: Outcome, message: Message, *, has_key: bool, warnings
             body["added"] = outcome.added
         if outcome.found is None:
             body["deleted"] = True
+        if outcome.matches > 1:
+            body["matches"] = outcome.matches
         if outcome.not_written:
             body["notWritten"] = ",".join(outcome.not_written)
         return Reply(201 if outcome.new else 200, body)

@@ -228,6 +228,8 @@ def read_message(
             sent_at=read_moment(message.sent_at if message else "") or datetime.now(UTC),
             channel=message.channel.name if message else NONE,
             from_us=message.from_us if message else False,
+            phone=message.phone if message and settings.match_contacts else "",
+            email=message.email if message and settings.match_contacts else "",
         ),
         key_source=key.source,
         unresolved_keys=key.unresolved,

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
 
 from bridge.conversations.decide import (
     Add,
@@ -71,8 +72,14 @@ from bridge.salesforce.composite import Part, PartResponse
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry, tell_dropped
 
+if TYPE_CHECKING:
+    from bridge.delivery.contacts import Contacts, Match
+
 KEY_TAKEN = "KEY_TAKEN"
 """Of a record whose key is in the index, and which cannot be seen."""
+
+SEARCH_SECONDS = 1.5
+"""How long the search for a Contact may take."""
 
 MOST_CALLS = 4
 """Of Salesforce for one message while its caller waits."""
@@ -95,6 +102,8 @@ class Place:
     """Why the record was made and the Task was not: the message has to be tried again."""
     problems: Mapping[str, SalesforceProblem] = field(default_factory=dict)
     """What could not be done beside the Task, by its name: touch, comment, reopen."""
+    matches: int = 0
+    """How many Contacts the sender of a new Case may be."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +154,15 @@ class Conversations:
             reopen_status=settings.reopen_status,
             case_status_on_reply=settings.case_status_on_reply,
             case_comments=settings.case_comments,
+        )
+
+    @cached_property
+    def contacts(self) -> Contacts:
+        """The search for the Contact that a sender is."""
+        from bridge.delivery.contacts import Contacts
+
+        return Contacts(
+            salesforce=self.salesforce, settings=self.settings, telemetry=self.telemetry
         )
 
     def look(
@@ -248,6 +266,7 @@ class Logging:
         self._with_comment = True
         self._may_reopen = True
         self._gone: frozenset[str] = frozenset()
+        self._match: Match | None = None
 
     def run(self) -> Fate:
         """Log the message. After `write_by` no write is begun. Raises Unavailable, NotSetUp."""
@@ -265,7 +284,8 @@ class Logging:
                 break
             written = self._write(decision)
             if (fate := done(decision, written)) is not None:
-                return fate
+                matches = self._match.count if self._match and fate.created else 0
+                return replace(fate, matches=matches)
             again, before = before is not None, (decision, written)
             if again or self._calls_are_spent:
                 break
@@ -328,6 +348,7 @@ class Logging:
         conversations, message = self._conversations, self._message
         headers: Mapping[str, str] = {}
         if isinstance(decision, Create):
+            decision = self._linked(decision)
             record = new_record(message, decision)
             headers = conversations.salesforce.insert_headers(record)
         write = parts_of(
@@ -348,6 +369,27 @@ class Logging:
         if isinstance(sent.problem, Refused):
             return NotTaken("record" if isinstance(decision, Create) else "message", sent.problem)
         return read_written(message, decision, write, sent.get(), conversations.options)
+
+    def _linked(self, decision: Create) -> Create:
+        """A new Case with the Contact that its sender is, unless it has one."""
+        conversations = self._conversations
+        if decision.object != "Case" or not conversations.settings.match_contacts:
+            return decision
+        # Most deployments do without.
+        from bridge.delivery.contacts import NOBODY, sender_of
+
+        if self._match is None:
+            before = self._calls.cost.calls
+            sender = None if "ContactId" in decision.derived else sender_of(self._message)
+            # What is left has to do for the Case itself.
+            enough = self._write_by.remaining() > SEARCH_SECONDS
+            self._match = NOBODY
+            if sender and enough:
+                self._match = conversations.contacts.match(
+                    sender, self._calls, deadline=self._deadline
+                )
+            self._last_call += self._calls.cost.calls - before
+        return replace(decision, derived={**self._match.link, **decision.derived})
 
     def refused(self, decision: Decision, written: Written) -> Fate:
         """What becomes of a message that could not be written, and was looked for since."""

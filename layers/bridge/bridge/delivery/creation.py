@@ -33,6 +33,7 @@ from bridge.settings import Settings
 from bridge.telemetry import Telemetry, tell_dropped
 
 if TYPE_CHECKING:
+    from bridge.delivery.contacts import Match
     from bridge.delivery.conversation import Conversations, Place
 
 QUEUE_SECONDS = 1.5
@@ -66,6 +67,8 @@ class Created:
     """Why the message is not on the record's timeline yet: it is in the outbox."""
     problems: Mapping[str, SalesforceProblem] = field(default_factory=dict)
     """What could not be done beside: touch, comment, reopen."""
+    matches: int = 0
+    """How many Contacts the sender of a new Case may be; it is linked to one only."""
 
     @property
     def name(self) -> str:
@@ -298,7 +301,23 @@ class RecordCreator:
         if envelope.message.conversation:
             write_by = respond_by.sooner(WRITE_SECONDS)
             return self._log(envelope.message, calls, deadline, write_by)
-        return self._create(envelope.record, calls, deadline)
+        record, match = envelope.record, None
+        if record.object == "Case" and self._settings.match_contacts:
+            match = self._match(envelope.message, calls, deadline)
+            record = record.with_derived(match.link)
+        outcome = self._create(record, calls, deadline)
+        if match and isinstance(outcome, Created) and outcome.new:
+            outcome = replace(outcome, matches=match.count)
+        return outcome
+
+    def _match(self, message: Message, calls: Calls, deadline: Deadline) -> Match:
+        """The Contact that the sender of a new Case is, if there is time to look."""
+        from bridge.delivery.contacts import NOBODY, SEARCH_SECONDS, sender_of
+
+        sender = sender_of(message)
+        if sender is None or deadline.remaining() < SEARCH_SECONDS + WRITE_SECONDS:
+            return NOBODY
+        return self._of_conversations().contacts.match(sender, calls, deadline=deadline)
 
     def _change(
         self, envelope: Envelope, calls: Calls, deadline: Deadline, respond_by: Deadline
@@ -421,4 +440,5 @@ def _created(place: Place, calls: Calls) -> Created:
         opened=place.opened,
         not_logged=place.not_logged,
         problems=place.problems,
+        matches=place.matches,
     )

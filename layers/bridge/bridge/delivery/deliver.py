@@ -115,7 +115,26 @@ class Delivery:
             finally:
                 counts.update(timelines.counts)
         elif items:
+            if items[0].record.object == "Case" and self._settings.match_contacts:
+                self._link(items, calls, last_call)
             self._work(items, calls, last_call).run()
+
+    def _link(self, items: list[Item], calls: Calls, last_call: Deadline) -> None:
+        """Link new Cases to the Contacts that their senders are."""
+        from bridge.delivery.contacts import NOBODY, sender_of
+
+        senders = {
+            id(item): sender
+            for item in items
+            if (sender := sender_of(item.envelope.message)) is not None
+        }
+        if senders and last_call.remaining():
+            contacts = self._conversations.contacts
+            matches = contacts.match_many(set(senders.values()), calls, deadline=last_call)
+            for item in items:
+                match = matches.get(senders[id(item)], NOBODY) if id(item) in senders else NOBODY
+                if match.link:
+                    item.sent = item.record.with_derived(match.link)
 
     def _update(self, items: list[Item], batch: Batch, calls: Calls, last_call: Deadline) -> None:
         """Decide updates. What has no record waits for the messages of the batch to make it."""

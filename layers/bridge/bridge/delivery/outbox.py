@@ -148,6 +148,8 @@ class Envelope:
             values["task"] = message.task
         for name, value in (
             ("fromUs", message.from_us),
+            ("phone", message.phone),
+            ("email", message.email),
             ("replayed", self.replayed),
             ("refused", self.refused_what),
             ("reason", self.reason),
@@ -218,6 +220,8 @@ def _read_message(values: Mapping[str, Any], accepted_at: str) -> Message:
         sent_at=read_moment(values.get("sentAt")) or read_moment(accepted_at) or datetime.now(UTC),
         channel=read_text(values, "channel") or NONE,
         from_us=values.get("fromUs") is True,
+        phone=read_text(values, "phone"),
+        email=read_text(values, "email"),
     )
 
 

@@ -228,6 +228,8 @@ class Timelines:
         made = []
         for name in ("Lead", "Case"):
             some = {at: pair for at, pair in creates.items() if at[1] == name}
+            if name == "Case" and some and self.conversations.settings.match_contacts:
+                some = self._linked(some)
             pieces = {
                 at: self._piece(item, self._record(item, d)) for at, (item, d) in some.items()
             }
@@ -253,6 +255,37 @@ class Timelines:
                 self._add([*made])  # those records are there, and a crash must not leave them bare
                 raise failure
         return made
+
+    def _linked(
+        self, creates: dict[Where, tuple[Item, Create]]
+    ) -> dict[Where, tuple[Item, Create]]:
+        """The same with the Contacts that the senders of new Cases are."""
+        from bridge.delivery.contacts import NOBODY, sender_of
+
+        senders = {
+            at: sender
+            for at, (item, decision) in creates.items()
+            if "ContactId" not in decision.derived
+            and (sender := sender_of(item.envelope.message)) is not None
+        }
+        if not senders:
+            return creates
+        matches = self.conversations.contacts.match_many(
+            set(senders.values()), self.calls, deadline=self._deadline()
+        )
+        return {
+            at: (
+                item,
+                replace(
+                    decision,
+                    derived={
+                        **(matches.get(senders[at], NOBODY).link if at in senders else {}),
+                        **decision.derived,
+                    },
+                ),
+            )
+            for at, (item, decision) in creates.items()
+        }
 
     def _record(self, item: Item, decision: Create) -> Record:
         message, options = item.envelope.message, self.conversations.options

@@ -38,6 +38,7 @@ from bridge.salesforce.responses import (
     read_right,
     read_row,
     read_saved,
+    read_search,
     read_user_id,
     unreadable,
 )
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from bridge.salesforce.composite import Part, PartResponse
 
 Value = TypeVar("Value")
+Row = dict[str, Any]
 
 MAX_QUERY_BYTES = 12_000
 """Of a query in a URL; Salesforce accepts URLs of 16,384 bytes."""
@@ -346,6 +348,20 @@ class Salesforce:
             deadline=deadline,
         )
 
+    def search(self, sosl: str, *, session: Session, deadline: Deadline) -> Result[list[Row]]:
+        """The rows that a SOSL search finds."""
+        return self._send(
+            "GET",
+            f"{self.base}/search?q={_quoted(sosl)}",
+            read=read_search,
+            session=session,
+            deadline=deadline,
+        )
+
+    def query(self, soql: str, *, session: Session, deadline: Deadline) -> Result[list[Row]]:
+        """All rows of a query of ours, deleted ones too."""
+        return self._query(soql, session=session, deadline=deadline)
+
     def read_rows(
         self,
         object_name: str,
@@ -491,6 +507,11 @@ def soql_text(value: str) -> str:
     """A string literal of SOQL, quoted and escaped."""
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return "'" + escaped.replace("\n", "\\n").replace("\r", "\\r") + "'"
+
+
+def sosl_text(words: str) -> str:
+    """Words of a SOSL search, escaped (SOQL and SOSL Reference, "Reserved Characters")."""
+    return re.sub(r"""([&|!(){}\[\]^"~*?:\\'+-])""", r"\\\1", words)
 
 
 def _dump(value: Any) -> bytes:

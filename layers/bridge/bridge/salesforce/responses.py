@@ -43,6 +43,15 @@ _NEITHER_KNOWN = r"(?s)<[^<>]+>.*<[^<>]+>"
 _USAGE = re.compile(r"(?:^|;\s*)api-usage=([0-9]{1,12})/([0-9]{1,12})(?![0-9])")
 _NEXT_PAGE = r"/services/data/[A-Za-z0-9_./-]+"
 _LOCKS_IN_TRIGGERS = ("UNABLE_TO_LOCK_ROW", "QUERY_TIMEOUT")
+_LINK = frozenset({"ContactId", "AccountId"})
+"""Of a Case, to the Contact that its sender is."""
+_ABOUT_A_LINK = frozenset(
+    {
+        "INVALID_CROSS_REFERENCE_KEY",
+        "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY",
+        "ENTITY_IS_DELETED",
+    }
+)
 _TEMPORARY_STATUSES = (408, 413, 420, 425, 429)
 MAX_MESSAGE_LENGTH = 10_000
 """Characters of a message that are read."""
@@ -260,7 +269,10 @@ def derived_at_fault(problem: SalesforceProblem, record: Record) -> frozenset[st
         named = [name for name in quoted if name.lower() in sent]
         named = named or [name for name in record.fields if _names(problem.message, name)]
     if named and all(name.lower() in droppable for name in named):
-        return frozenset(droppable[name.lower()] for name in named)
+        names = frozenset(droppable[name.lower()] for name in named)
+        return names | (record.derived & _LINK) if names & _LINK else names
+    if not named and problem.code in _ABOUT_A_LINK and "ParentId" not in record.derived:
+        return record.derived & _LINK  # perhaps another id: then it is refused again without them
     return frozenset()
 
 
@@ -475,6 +487,18 @@ def read_page(response: Response, *, key_field: str) -> tuple[list[dict[str, Any
     if not all(isinstance(row, dict) for row in rows):
         raise unreadable()
     return rows, next_path or None
+
+
+def read_search(response: Response) -> list[dict[str, Any]]:
+    """The rows of a search. Raises what kept them from being read."""
+    problem = read_org_problem(response, key_field="")
+    if problem is not None:
+        raise problem
+    body = read_json(response.body)
+    rows = body.get("searchRecords") if isinstance(body, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise unreadable()
+    return rows
 
 
 def read_row(row: Any) -> Found | None:
