@@ -100,7 +100,8 @@ class SalesforceProblem(BridgeError):
     """An error of Salesforce's, with its own code, message and fields where it has them.
 
     `code` is Salesforce's errorCode (or ours, in the same style), `hint` says who can mend it,
-    `existing_id` is a record that Salesforce named as being in the way.
+    `existing_id` is a record that Salesforce named as being in the way; `matches` are the ids of
+    all Leads and Contacts that a duplicate rule named.
     """
 
     code = "UNKNOWN"
@@ -115,6 +116,7 @@ class SalesforceProblem(BridgeError):
         fields: tuple[str, ...] = (),
         hint: str = "",
         existing_id: str | None = None,
+        matches: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -122,6 +124,7 @@ class SalesforceProblem(BridgeError):
         self.fields = fields
         self.hint = hint
         self.existing_id = existing_id
+        self.matches = matches
 
 
 class Refused(SalesforceProblem):

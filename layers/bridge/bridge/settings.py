@@ -39,6 +39,8 @@ class Settings:
     default_company: str
     allow_duplicates: bool
     """Whether `Sforce-Duplicate-Rule-Header: allowSave=true` is sent."""
+    attach_duplicates: bool
+    """Whether a message goes onto the one Lead or Contact that a duplicate rule names."""
     lead_assignment: str
     case_assignment: str
     """`default`, `off`, or the id of an assignment rule of that object."""
@@ -111,12 +113,14 @@ class Settings:
             values = (value.strip() for value in text(name, blank=True).split(","))
             return frozenset(value for value in values if value)
 
+        duplicates = choice("DUPLICATE_RECORDS", "block", "allow", "attach")
         settings = cls(
             login_url=text("LOGIN_URL").rstrip("/"),
             api_version=text("SALESFORCE_API_VERSION", _API_VERSION),
             external_id_field=text("EXTERNAL_ID_FIELD", _FIELD_NAME, blank=True),
             default_company=text("DEFAULT_COMPANY", blank=True).strip(),
-            allow_duplicates=choice("DUPLICATE_RECORDS", "block", "allow") == "allow",
+            allow_duplicates=duplicates == "allow",
+            attach_duplicates=duplicates == "attach",
             lead_assignment=choice("LEAD_ASSIGNMENT", "default", "off", pattern=_RULE_ID),
             case_assignment=choice("CASE_ASSIGNMENT", "default", "off", pattern=_RULE_ID),
             conversations=choice("CONVERSATIONS", "on", "off") == "on",

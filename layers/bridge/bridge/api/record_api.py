@@ -243,6 +243,7 @@ class RecordApi:
                 ("MessagesNotLogged", outcome.not_logged is not None),
                 ("Successors", outcome.opened == "successor"),
                 ("CasesReopened", outcome.opened == "reopened"),
+                ("MessagesMatched", outcome.matched),
             ):
                 if happened:
                     self._telemetry.count(metric)

@@ -106,6 +106,8 @@ def outcome_reply(outcome: Outcome, message: Message, *, has_key: bool, warnings
             body["added"] = outcome.added
         if outcome.found is None:
             body["deleted"] = True
+        if outcome.matched:
+            body["matched"] = True
         if outcome.matches > 1:
             body["matches"] = outcome.matches
         if outcome.not_written:

@@ -224,7 +224,9 @@ def read_message(
             channel_object=message.channel.object if message else "Lead",
             fields=explicit,
             derived={name: fields for name, (fields, _) in derived.items()},
-            task=_task_of(message) if message and conversation else {},
+            task=_task_of(message)
+            if message and (conversation or settings.attach_duplicates)
+            else {},
             sent_at=read_moment(message.sent_at if message else "") or datetime.now(UTC),
             channel=message.channel.name if message else NONE,
             from_us=message.from_us if message else False,

@@ -222,7 +222,7 @@ def _hanging(
 ) -> list[Part]:
     """What hangs on the Task: a change of its record, a comment."""
     on = decision.record_object if isinstance(decision, Add) else "Case"
-    if on == "Contact" or message.from_us:
+    if on == "Contact" or message.from_us or not message.conversation:
         return []
     parent = Ref("parent", "WhoId" if on == "Lead" else "WhatId")
     parts = []
@@ -273,7 +273,8 @@ def task_fields(
         fields["OwnerId"] = Ref("owner", "OwnerId")
     fields = {n: v for n, v in fields.items() if v not in ("", None) and n not in without}
     fields[TASK_KEY_FIELD] = task_key(name, message.key)
-    fields[CONVERSATION_FIELD] = message.conversation
+    if message.conversation:
+        fields[CONVERSATION_FIELD] = message.conversation
     if isinstance(decision, Create):
         fields["WhoId" if name == "Lead" else "WhatId"] = Ref("create", "id")
     elif isinstance(decision, Reopen):

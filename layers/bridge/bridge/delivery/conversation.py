@@ -25,6 +25,7 @@ from bridge.conversations.decide import (
     Reopen,
     Rules,
     decide,
+    object_of,
     record_of,
 )
 from bridge.conversations.look import (
@@ -60,6 +61,7 @@ from bridge.deadline import Deadline
 from bridge.delivery.calls import Calls, Rights
 from bridge.delivery.outbox import What
 from bridge.errors import (
+    DuplicatesDetected,
     KeyTaken,
     Refused,
     RowLocked,
@@ -80,6 +82,9 @@ KEY_TAKEN = "KEY_TAKEN"
 
 SEARCH_SECONDS = 1.5
 """How long the search for a Contact may take."""
+
+CALLS_TO_ATTACH = 2
+"""Beyond `most_calls`: the message, and once more without what was refused of its Task."""
 
 MOST_CALLS = 4
 """Of Salesforce for one message while its caller waits."""
@@ -104,6 +109,8 @@ class Place:
     """What could not be done beside the Task, by its name: touch, comment, reopen."""
     matches: int = 0
     """How many Contacts the sender of a new Case may be."""
+    matched: bool = False
+    """Whether a duplicate rule of the org named this record."""
 
 
 @dataclass(frozen=True)
@@ -289,7 +296,25 @@ class Logging:
             again, before = before is not None, (decision, written)
             if again or self._calls_are_spent:
                 break
-        return self.refused(*before)
+        return self._attached(*before) or self.refused(*before)
+
+    def _attached(self, decision: Decision, written: Written) -> Place | None:
+        """The message on the one Lead or Contact that a duplicate rule names, where it may be."""
+        if not (isinstance(decision, Create) and isinstance(written, NotTaken)):
+            return None
+        if (onto := attach_to(written.problem, self._conversations.settings)) is None:
+            return None
+        self._last_call += CALLS_TO_ATTACH
+        return self.attach(onto)
+
+    def attach(self, onto: Add) -> Place | None:
+        """Log the message on a record that is there; None where that is refused. Raises
+        Unavailable, NotSetUp."""
+        written = self._write(onto)
+        if isinstance(written, AlreadyLogged):
+            return replace(self._there(onto, written), matched=True)
+        place = done(onto, written)
+        return replace(place, matched=True) if place else None
 
     @property
     def _calls_are_spent(self) -> bool:
@@ -394,13 +419,8 @@ class Logging:
     def refused(self, decision: Decision, written: Written) -> Fate:
         """What becomes of a message that could not be written, and was looked for since."""
         match written:
-            case AlreadyLogged(task_id) if isinstance(decision, (Add, Reopen)):
-                return Place(
-                    object=decision.record_object if isinstance(decision, Add) else "Case",
-                    record_id=decision.record_id,
-                    number=decision.number,
-                    task_id=task_id or "",
-                )
+            case AlreadyLogged() if isinstance(decision, (Add, Reopen)):
+                return self._there(decision, written)
             case RecordKeyTaken():
                 return Later(RowLocked("a record with this key is just being made", code=KEY_TAKEN))
             case ParentGone(_, problem):
@@ -410,6 +430,14 @@ class Logging:
             case CommentRefused(problem) | ReopenRefused(problem):
                 return Later(Unavailable(problem.message, code=problem.code))
         raise AssertionError(f"{written} was refused")
+
+    def _there(self, decision: Add | Reopen, written: AlreadyLogged) -> Place:
+        return Place(
+            object=decision.record_object if isinstance(decision, Add) else "Case",
+            record_id=decision.record_id,
+            number=decision.number,
+            task_id=written.task_id or "",
+        )
 
     def _refusal(self, decision: Decision, what: What, problem: Refused) -> Later | Refusal:
         """A refusal stands unless it is the org's fault: then all messages wait for a person."""
@@ -435,6 +463,26 @@ class Logging:
             if no_rule := verdict.no_rule(problem, [record], context):
                 return Later(no_rule.problem)
         return Refusal(what, problem)
+
+
+def attach_to(problem: Refused, settings: Settings) -> Add | None:
+    """The one Lead or Contact that a duplicate rule names, where messages go onto such records."""
+    if not settings.attach_duplicates or not settings.external_id_field:
+        return None
+    if not isinstance(problem, DuplicatesDetected) or len(problem.matches) != 1:
+        return None
+    (record_id,) = problem.matches
+    on = object_of(record_id)
+    if on is None:
+        return None
+    # Nobody has seen a message of this conversation on that Contact.
+    return Add(
+        object="Lead",
+        record_object=on,
+        record_id=record_id,
+        who_id=record_id,
+        for_owner=on == "Contact",
+    )
 
 
 def there(decision: Exists) -> Place | Deleted:

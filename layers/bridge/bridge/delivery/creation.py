@@ -69,6 +69,8 @@ class Created:
     """What could not be done beside: touch, comment, reopen."""
     matches: int = 0
     """How many Contacts the sender of a new Case may be; it is linked to one only."""
+    matched: bool = False
+    """Whether a duplicate rule of the org named this record."""
 
     @property
     def name(self) -> str:
@@ -306,9 +308,32 @@ class RecordCreator:
             match = self._match(envelope.message, calls, deadline)
             record = record.with_derived(match.link)
         outcome = self._create(record, calls, deadline)
+        if isinstance(outcome, Rejected) and self._settings.attach_duplicates:
+            outcome = self._attach(outcome, envelope.message, calls, deadline) or outcome
         if match and isinstance(outcome, Created) and outcome.new:
             outcome = replace(outcome, matches=match.count)
         return outcome
+
+    def _attach(
+        self, refused: Rejected, message: Message, calls: Calls, deadline: Deadline
+    ) -> Created | None:
+        """The message on the one record that a duplicate rule names; None where there is none."""
+        from bridge.delivery import conversation
+
+        onto = conversation.attach_to(refused.problem, self._settings)
+        if onto is None:
+            return None
+        logging = conversation.Logging(
+            message, self._of_conversations(), calls, deadline=deadline, write_by=deadline
+        )
+        place = logging.attach(onto)
+        return self._placed(place, message, calls) if place else None
+
+    def _placed(self, place: Place, message: Message, calls: Calls) -> Created:
+        written = place.created or not place.added
+        return replace(
+            _created(place, calls), not_written=() if written else tuple(message.not_written)
+        )
 
     def _match(self, message: Message, calls: Calls, deadline: Deadline) -> Match:
         """The Contact that the sender of a new Case is, if there is time to look."""
@@ -349,11 +374,7 @@ class RecordCreator:
         ).run()
         match fate:
             case conversation.Place():
-                written = fate.created or not fate.added
-                return replace(
-                    _created(fate, calls),
-                    not_written=() if written else tuple(message.not_written),
-                )
+                return self._placed(fate, message, calls)
             case conversation.Deleted():
                 return Created(None, "", new=False)
             case conversation.Later(problem):
@@ -441,4 +462,5 @@ def _created(place: Place, calls: Calls) -> Created:
         not_logged=place.not_logged,
         problems=place.problems,
         matches=place.matches,
+        matched=place.matched,
     )

@@ -18,12 +18,12 @@ from bridge.deadline import Deadline
 from bridge.delivery import mail, verdict
 from bridge.delivery.batch import Batch, Item, attempts_of, delay_seconds, read_batch
 from bridge.delivery.calls import Calls, Rights
-from bridge.delivery.conversation import Conversations
+from bridge.delivery.conversation import Conversations, Logging, attach_to
 from bridge.delivery.outbox import Envelope
 from bridge.delivery.queues import MAX_MESSAGE_BYTES, BatchQueues, unreadable_body
 from bridge.delivery.timelines import Timelines
-from bridge.delivery.work import OF_ONE_OBJECT, Work, wait
-from bridge.errors import DuplicatesDetected, NotSetUp, SalesforceProblem
+from bridge.delivery.work import OF_ONE_OBJECT, Work, call_deadline, wait
+from bridge.errors import DuplicatesDetected, NotSetUp, Refused, SalesforceProblem
 from bridge.oauth.sessions import Sessions
 from bridge.salesforce.client import Salesforce
 from bridge.settings import Settings
@@ -118,6 +118,35 @@ class Delivery:
             if items[0].record.object == "Case" and self._settings.match_contacts:
                 self._link(items, calls, last_call)
             self._work(items, calls, last_call).run()
+            if self._settings.attach_duplicates:
+                for item in items:
+                    if isinstance(item.problem, DuplicatesDetected) and item.outcome == "rejected":
+                        self._attach(item, calls, last_call, counts)
+
+    def _attach(self, item: Item, calls: Calls, last_call: Deadline, counts: Counter[str]) -> None:
+        """Log a message on the one record that a duplicate rule names. A collection does not name
+        it, so the refused record is created alone once."""
+        problem, item.outcome = item.problem, ""
+        attempt = calls.make(
+            self._salesforce.create, item.record, deadline=call_deadline(last_call)
+        ).get()
+        if attempt.created is not None:
+            item.settle("created", found=attempt.created)
+        elif isinstance(attempt.problem, Refused):
+            problem = attempt.problem
+            if onto := attach_to(attempt.problem, self._settings):
+                deadline = call_deadline(last_call)
+                place = Logging(
+                    item.envelope.message,
+                    self._conversations,
+                    calls,
+                    deadline=deadline,
+                    write_by=deadline,
+                ).attach(onto)
+                if place is not None:
+                    item.settle("added" if place.added else "exists")
+                    counts["MessagesMatched"] += place.matched
+        item.settle("rejected", problem)
 
     def _link(self, items: list[Item], calls: Calls, last_call: Deadline) -> None:
         """Link new Cases to the Contacts that their senders are."""

@@ -145,8 +145,8 @@ class Envelope:
         if message.conversation:
             values["conversation"] = message.conversation
             values["channelObject"] = message.channel_object
-            values["task"] = message.task
         for name, value in (
+            ("task", message.task),
             ("fromUs", message.from_us),
             ("phone", message.phone),
             ("email", message.email),

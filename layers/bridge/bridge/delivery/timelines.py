@@ -55,7 +55,15 @@ from bridge.delivery.conversation import (
     Refusal,
 )
 from bridge.delivery.work import OF_ONE_OBJECT, Work, call_deadline, wait
-from bridge.errors import KeyTaken, OrgNotReady, Refused, RowLocked, SalesforceProblem, Unavailable
+from bridge.errors import (
+    DuplicatesDetected,
+    KeyTaken,
+    OrgNotReady,
+    Refused,
+    RowLocked,
+    SalesforceProblem,
+    Unavailable,
+)
 from bridge.records import ObjectName, Record
 from bridge.salesforce.client import TASK_KEY_FIELD
 from bridge.salesforce.responses import Attempt, Found
@@ -209,6 +217,7 @@ class Timelines:
                 self.counts["MessagesLogged"] += fate.added
                 self.counts["Successors"] += fate.opened == "successor"
                 self.counts["CasesReopened"] += fate.opened == "reopened"
+                self.counts["MessagesMatched"] += fate.matched
             case Deleted():
                 item.settle("deleted")
             case NoRecord():
@@ -244,17 +253,32 @@ class Timelines:
                     piece.problem, item.envelope.message, decision
                 ):
                     continue  # the next round looks again
+                elif piece.outcome == "rejected" and self._may_attach(piece.problem):
+                    # A collection does not name the record that it matches: alone it is named.
+                    self._log_alone(item)
+                    if item.outcome == "rejected":
+                        self._wait_after_refusal(conversation, object_name, item.problem)
                 elif piece.outcome == "rejected":
-                    self._creates[conversation, object_name] += 1
                     item.settle("rejected", piece.problem)
-                    if self._creates[conversation, object_name] >= MOST_CREATES:
-                        self._wait_for(conversation, object_name, piece.problem)
+                    self._wait_after_refusal(conversation, object_name, piece.problem)
                 elif piece.outcome != "exists":
                     self._wait_for(conversation, object_name, piece.problem or failure)
             if failure is not None and failure.code not in OF_ONE_OBJECT:
                 self._add([*made])  # those records are there, and a crash must not leave them bare
                 raise failure
         return made
+
+    def _may_attach(self, problem: SalesforceProblem | None) -> bool:
+        settings = self.conversations.settings
+        return settings.attach_duplicates and isinstance(problem, DuplicatesDetected)
+
+    def _wait_after_refusal(
+        self, conversation: str, object_name: ObjectName, problem: SalesforceProblem | None
+    ) -> None:
+        """After a refusal one more message of the conversation tries; then the others wait."""
+        self._creates[conversation, object_name] += 1
+        if self._creates[conversation, object_name] >= MOST_CREATES:
+            self._wait_for(conversation, object_name, problem)
 
     def _linked(
         self, creates: dict[Where, tuple[Item, Create]]

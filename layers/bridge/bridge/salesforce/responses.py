@@ -10,7 +10,7 @@ Composite, sObject Collections, QueryAll, Status Codes and Error Responses, Head
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -75,6 +75,7 @@ class Fault:
     fields: tuple[str, ...] = ()
     status: int = 400
     existing_id: str | None = None
+    matches: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,25 +129,31 @@ def read_faults(body: Any, *, status: int, object_name: str | None = None) -> tu
                 fields=tuple(name[:MAX_NAME_LENGTH] for name in names if isinstance(name, str)),
                 status=status,
                 existing_id=_existing_id(entry, object_name),
+                matches=tuple(dict.fromkeys(_matched(entry, ("Lead", "Contact")))),
             )
         )
     return tuple(faults)
 
 
 def _existing_id(entry: Mapping[str, Any], object_name: str | None) -> str | None:
+    return next(_matched(entry, (object_name,) if object_name else ()), None)
+
+
+def _matched(entry: Mapping[str, Any], objects: Sequence[str]) -> Iterator[str]:
+    """The ids that a duplicate rule names, of these objects or, where none is given, of any."""
     result = entry.get("duplicateResult") or entry.get("duplicateResut")
     if not isinstance(result, dict):
-        return None
+        return
     for match in _dicts(result.get("matchResults")):
         for matched in _dicts(match.get("matchRecords")):
             record = matched.get("record")
-            if not isinstance(record, dict) or not isinstance(record.get("Id"), str):
+            record_id = read_id(record.get("Id")) if isinstance(record, dict) else None
+            if not isinstance(record, dict) or record_id is None:
                 continue
             attributes = record.get("attributes")
             kind = attributes.get("type") if isinstance(attributes, dict) else None
-            if object_name is None or (kind or match.get("entityType")) == object_name:
-                return read_id(record["Id"])
-    return None
+            if not objects or (kind or match.get("entityType")) in objects:
+                yield record_id
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:
@@ -224,6 +231,7 @@ def judge(
                 fields=tuple(dict.fromkeys(n for f in shown for n in f.fields))[:MAX_FIELDS],
                 hint=meaning_of(first.code, first.status).hint,
                 existing_id=next((f.existing_id for f in chosen if f.existing_id), None),
+                matches=tuple(dict.fromkeys(one for f in chosen for one in f.matches)),
             )
     return unreadable()
 
