@@ -32,6 +32,7 @@ ENVIRON = {
     "CASE_COMMENTS": "off",
     "MATCH_CONTACTS": "off",
     "MATCH_EMAIL": "off",
+    "LOOKUP_KEY_ID": "",
     "LOG_REPLIES": "off",
     "RESPONSE_BUDGET_SECONDS": "8",
     "REFRESH_MINUTES": "45",

@@ -30,6 +30,10 @@ ALLOWED = {
     "CreateLead": HOT_PATH,
     "CreateCase": HOT_PATH,
     "ReceiveMessage": HOT_PATH,
+    "FindCustomer": {
+        ("ssm:GetParameter", "parameter access-token"),
+        ("lambda:InvokeFunction", "function refresh-token"),
+    },
     "RefreshToken": {
         ("secretsmanager:GetSecretValue", "Credentials"),
         ("secretsmanager:PutSecretValue", "Credentials"),
@@ -423,6 +427,7 @@ def test_the_routes_are_those_of_the_contract_and_all_but_the_webhook_need_the_k
         ("PATCH", "/cases/{key}", "CreateCase"),
         ("POST", "/messages", "ReceiveMessage"),
         ("GET", "/messages", "ReceiveMessage"),
+        ("POST", "/customers/find", "FindCustomer"),
         ("POST", "/webhooks/bird", "ReceiveMessage"),
         ("GET", "/webhooks/bird", "ReceiveMessage"),
     }

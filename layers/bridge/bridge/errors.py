@@ -5,6 +5,7 @@ BridgeError
 │   ├── NoSuchRoute         404  a method that no route has
 │   ├── ForbiddenField      400  `Id` or `attributes` came from the caller
 │   └── RequestTooLarge     400  what could not be queued is not accepted
+├── WrongKey                403  the API key is good for other routes only
 ├── Unsigned                401  the request's signature is missing, wrong or too old
 ├── Ignored                 200  a webhook's event that no customer caused; nothing is made
 ├── Refused                 422  Salesforce refuses this record; it is kept in Rejected
@@ -66,6 +67,18 @@ class RequestTooLarge(BadRequest):
 
     title = "The request is too large"
     code = "REQUEST_TOO_LARGE"
+
+
+class WrongKey(BridgeError):
+    """An API key opens a stage, not a route: this one is not for this route."""
+
+    status = 403
+    title = "Forbidden"
+    code = "KEY_NOT_FOR_THIS_ROUTE"
+    detail = (
+        "This API key is not for this address. The key for looking customers up is good for "
+        "POST /customers/find only, and no other key is good there. Nothing was stored."
+    )
 
 
 class Unsigned(BridgeError):

@@ -58,6 +58,8 @@ class Settings:
     """Whether a new Case is linked to the one Contact with the sender's phone."""
     match_email: bool
     """Whether the sender's e-mail address, which can be forged, counts as well."""
+    lookup_key_id: str
+    """The id of the API key of POST /customers/find; empty: the look-up is off."""
     log_replies: bool
     """Whether messages that our own side sent are logged as well."""
     response_budget_seconds: float
@@ -131,6 +133,7 @@ class Settings:
             case_comments=choice("CASE_COMMENTS", "on", "off") == "on",
             match_contacts=choice("MATCH_CONTACTS", "on", "off") == "on",
             match_email=choice("MATCH_EMAIL", "on", "off") == "on",
+            lookup_key_id=text("LOOKUP_KEY_ID", blank=True),
             log_replies=choice("LOG_REPLIES", "on", "off") == "on",
             response_budget_seconds=number("RESPONSE_BUDGET_SECONDS", 1, 28),
             refresh_minutes=int(number("REFRESH_MINUTES", 1, 1440)),

@@ -96,3 +96,69 @@ def test_the_flow_asks_what_the_page_says() -> None:
     ] == expected
     for question in QUESTIONS:
         assert json.dumps(question.text)[1:-1] in text
+
+
+# Known customers go to their owner, others to the pool
+
+
+ROUTING = ROOT / "flows" / "route-known-customer.json"
+POOL, OWNER = "createItemRoute_rc07", "createItemRoute_rc06"
+
+
+def routed(stack: Stack, colleague: str = "Sam Sales") -> Run:
+    replacements = {
+        "https://YOUR-API-ADDRESS/v1": stack.url,
+        "YOUR-LOOKUP-KEY": stack.lookup_key,
+        "YOUR-COLLEAGUE-NAME": colleague,
+    }
+    done = play(load(ROUTING, replacements), Inbound("Hello", NOOR))
+    assert not done.failed_at and done.routed_to_agent
+    return done
+
+
+def sales(stack: Stack) -> str:
+    return str(next(u["Id"] for u in stack.org.records("User") if u["Name"] == "Sam Sales"))
+
+
+def test_a_known_customer_goes_to_their_owner(stack: Stack) -> None:
+    account = stack.org.create("Account", {"Name": "Oak & Sons"})
+    contact = stack.org.create(
+        "Contact",
+        {
+            "LastName": "van Dijk",
+            "MobilePhone": "07700 900142",
+            "AccountId": account,
+            "OwnerId": sales(stack),
+        },
+    )
+    case = stack.org.create("Case", {"Subject": "x", "ContactId": contact})
+    done = routed(stack)
+    (request,) = done.requests
+    number = (stack.org.get("Case", case) or {})["CaseNumber"]
+    assert request.response == {
+        "outcome": "known",
+        "success": True,
+        "object": "Contact",
+        "id": contact,
+        "ownerName": "Sam Sales",
+        "accountName": "Oak & Sons",
+        "openCases": 1,
+        "openCaseId": case,
+        "openCaseNumber": number,
+    }
+    assert OWNER in done.steps
+    (comment,) = done.comments
+    assert "Sam Sales" in comment and "Oak & Sons" in comment and number in comment
+    assert POOL in routed(stack, "Somebody Else").steps
+
+
+def test_everybody_else_goes_to_the_pool(stack: Stack) -> None:
+    assert POOL in routed(stack).steps
+    for _ in range(2):
+        stack.org.create("Contact", {"LastName": "C", "Phone": "+447700900142"})
+    done = routed(stack)
+    assert POOL in done.steps and done.requests[0].response["outcome"] == "several"
+    with stack.outage():
+        done = routed(stack)
+    assert POOL in done.steps and done.requests[0].response["outcome"] == "unknown"
+    assert not stack.org.records("Lead") and not done.comments

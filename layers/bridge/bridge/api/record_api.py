@@ -44,6 +44,7 @@ from bridge.errors import (
     SalesforceProblem,
     Unavailable,
     Unsigned,
+    WrongKey,
 )
 from bridge.records import ObjectName
 from bridge.settings import Settings
@@ -97,6 +98,8 @@ class RecordApi:
         try:
             request = HttpRequest.from_event(event)
             inline = request.errors_inline
+            if request.api_key_id and request.api_key_id == self._settings.lookup_key_id:
+                raise WrongKey("the key for looking customers up opens nothing else")
             updates = request.method == "PATCH" and self._object and request.path_key is not None
             if request.method not in ("GET", "POST") and not updates:
                 # No route has another method: a HEAD or a DELETE must not make a record.
@@ -120,6 +123,11 @@ class RecordApi:
             self._telemetry.event("ignored", outcome="ignored", object=self._object)
             self._telemetry.count("MessagesIgnored")
             reply = ignored_reply(ignored)
+        except WrongKey as problem:
+            self._telemetry.warn("wrong_key", object=self._object, code=problem.code)
+            self._telemetry.count("WrongKeys")
+            inline = False  # as below
+            reply = problem_reply(problem, detail=problem.detail)
         except Unsigned as problem:
             self._telemetry.warn("unsigned", object=self._object, code=problem.reason)
             self._telemetry.count("UnsignedRequests")

@@ -75,7 +75,7 @@ def not_now_reply(problem: SalesforceProblem, object_name: ObjectName, key: str)
     return problem_reply(
         NotKept(),
         title="Salesforce cannot be asked now",
-        detail=_sentence(problem),
+        detail=sentence(problem),
         code=problem.code,
         outcome="unknown",
         object=object_name,
@@ -178,11 +178,12 @@ def queued_message(
         return "The record is queued, as asked; Salesforce gets it shortly." + after
     if isinstance(why, NotSetUp):
         return (
-            f"The record is safe in the outbox, but {why.subject} needs a person: {_sentence(why)} "
+            f"The record is safe in the outbox, but {why.subject} needs a person: {sentence(why)} "
             "It is delivered by itself after that."
         )
     return f"Salesforce cannot take the record now ({why.code}); it is delivered later." + after
 
 
-def _sentence(problem: SalesforceProblem) -> str:
+def sentence(problem: SalesforceProblem) -> str:
+    """A problem in words, with what can be done."""
     return " ".join(part for part in (problem.message.rstrip(".") + ".", problem.hint) if part)

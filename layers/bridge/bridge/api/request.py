@@ -60,6 +60,8 @@ class HttpRequest:
     gateway_request_id: str = ""
     requested_at_ms: object = None
     route: str = ""
+    api_key_id: str = ""
+    """The id of the API key that the gateway let in; not the key."""
 
     @classmethod
     def from_event(cls, event: Any) -> HttpRequest:
@@ -81,6 +83,7 @@ class HttpRequest:
             base64_encoded=bool(event.get("isBase64Encoded")),
             gateway_request_id=gateway_request_id(event),
             requested_at_ms=context.get("requestTimeEpoch"),
+            api_key_id=_api_key_id(context),
             route=str(event.get("resource") or event.get("path") or ""),
         )
 
@@ -120,6 +123,12 @@ class HttpRequest:
             raise BadRequest("say which record: GET /leads/{key}, or /leads?key= where it has a /")
         readings = [raw] if self.path_key is None else [raw, unquote(raw)]
         return list(dict.fromkeys(stored_key(reading) for reading in readings))
+
+
+def _api_key_id(context: Mapping[str, Any]) -> str:
+    identity = context.get("identity")
+    found = identity.get("apiKeyId") if isinstance(identity, dict) else None
+    return found if isinstance(found, str) else ""
 
 
 def gateway_request_id(event: Any) -> str:
@@ -188,7 +197,7 @@ def read_message(
             if value is not None:
                 explicit[name] = value
 
-    message = message or _read_bird(bird, request, replies=replies)
+    message = message or read_bird(bird, request, replies=replies)
     requested = object_name or _requested_object(request, message)
     has_key = message_key([("field", body_key)]).source == "field"
     conversation = ""
@@ -319,7 +328,8 @@ def _channel_object(message: BirdMessage | None) -> ObjectName:
     return message.channel.object
 
 
-def _read_bird(bird: Any, request: HttpRequest, *, replies: bool) -> BirdMessage | None:
+def read_bird(bird: Any, request: HttpRequest, *, replies: bool) -> BirdMessage | None:
+    """The message that `bird` is; None if it is absent. Raises BadRequest, Ignored."""
     if isinstance(bird, str) and not is_absent(bird):
         try:
             bird = _without_lone_surrogates(json.loads(bird, strict=False))

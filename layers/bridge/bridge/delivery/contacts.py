@@ -47,16 +47,16 @@ class Sender:
 
 @dataclass(frozen=True)
 class Match:
-    """The Contacts that a sender may be; with exactly one, its link."""
+    """The records that a sender may be; with exactly one, its id."""
 
     count: int = 0
-    contact_id: str | None = None
+    record_id: str | None = None
     account_id: str | None = None
 
     @property
     def link(self) -> dict[str, str]:
         """The fields of a Case that lead to the Contact."""
-        fields = {"ContactId": self.contact_id, "AccountId": self.account_id}
+        fields = {"ContactId": self.record_id, "AccountId": self.account_id}
         return {name: value for name, value in fields.items() if value}
 
 
@@ -139,7 +139,7 @@ class Contacts:
                     if not row.get("IsDeleted")
                     and str(row.get("Email")).lower() == sender.email.lower()
                 ]
-                found[sender] = _only(same)
+                found[sender] = only(same)
 
 
 def one_of(rows: Iterable[Row], phone: str, fields: Iterable[str]) -> Match:
@@ -153,10 +153,11 @@ def one_of(rows: Iterable[Row], phone: str, fields: Iterable[str]) -> Match:
             if kind in kinds:
                 how[kind].append(row)
                 break
-    return _only(how["exact"] or how["national"])
+    return only(how["exact"] or how["national"])
 
 
-def _only(rows: list[Row]) -> Match:
+def only(rows: list[Row]) -> Match:
+    """The one record among these, or how many they are."""
     by_id = {record_id: row for row in rows if (record_id := read_id(row.get("Id")))}
     if len(by_id) != 1:
         return Match(len(by_id))
