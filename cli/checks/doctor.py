@@ -15,6 +15,7 @@ from cli.checks.connection import ConnectionChecks
 from cli.checks.conversations import ConversationChecks
 from cli.checks.finding import Check, Finding, carry_out, good, note, unknown
 from cli.checks.org import OrgChecks
+from cli.checks.people import PeopleChecks
 from cli.connect.oauth import read_identity
 from cli.deployment.stack import Stack
 from cli.rejected.queue import Queue
@@ -56,6 +57,8 @@ class Doctor:
                 user_id=identity.user_id if identity else "",
             )
             yield from map(carry_out, conversations.checks())
+            people = PeopleChecks(stack=self.stack, org=connection.org)
+            yield from map(carry_out, people.checks())
         else:
             yield carry_out(("org", self._org_not_checked))
         yield from map(carry_out, self._queues())

@@ -395,3 +395,18 @@ def test_connect_says_what_lacks(bare: Local) -> None:
     assert result.status == 0
     assert "The org is not set up. Missing: " in result.err
     assert "setup-org" in result.err
+
+
+def test_the_user_may_then_find_contacts_and_change_none(bare: Local) -> None:
+    connect(bare)
+    set_up(bare, "--yes")
+    granted = rows(
+        bare,
+        "SELECT Field, PermissionsRead, PermissionsEdit FROM FieldPermissions WHERE "
+        "Parent.Name = 'Bird_Bridge' AND SobjectType IN ('Contact', 'Lead')",
+    )
+    by_name = {one["Field"]: (one["PermissionsRead"], one["PermissionsEdit"]) for one in granted}
+    phones = ("Phone", "MobilePhone", "HomePhone", "OtherPhone", "Email", "AccountId")
+    for name in (*(f"Contact.{phone}" for phone in phones), "Lead.MobilePhone"):
+        assert by_name[name] == (True, False), name
+    assert by_name["Lead.Phone"] == (True, True)

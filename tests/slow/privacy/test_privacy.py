@@ -214,7 +214,8 @@ class Drive:
             org.create("Contact", {"LastName": "Zqxname", "Phone": f"+{NUMBER}"})
             self.look_up({"bird": {"sender": f"+{NUMBER}", "displayName": "Zqxna"}})
         self.look_up({"bird": "zqx"})
-        org.trouble.add(path="search", error="MALFORMED_SEARCH", message=f"zqx {NUMBER}")
+        fault = [{"errorCode": "MALFORMED_SEARCH", "message": f"zqx {NUMBER}"}]
+        org.trouble.add(path="search", status=400, body=fault)
         self.look_up({"bird": {"sender": f"+{NUMBER}"}})
         org.reset()
 

@@ -89,7 +89,7 @@ class Customers:
         try:
             return calls.make(self._salesforce.search, sosl, deadline=deadline).get()
         except Refused as problem:
-            raise Unavailable(problem.message, code=problem.code, hint=problem.hint) from problem
+            raise _refused(problem) from problem
 
     def _by_email(
         self, email: str, calls: Calls, deadline: Deadline
@@ -143,8 +143,14 @@ class Customers:
     ) -> Mapping[str, PartResponse]:
         result = calls.make(self._salesforce.send_parts, parts, deadline=deadline)
         if isinstance(result.problem, Refused):
-            raise Unavailable(result.problem.message, code=result.problem.code)
+            raise _refused(result.problem)
         return result.get()
+
+
+def _refused(problem: Refused) -> Unavailable:
+    """A search that Salesforce refuses tells nothing. Its words may repeat what was searched for:
+    they stay here."""
+    return Unavailable("Salesforce refuses the search", code=problem.code, hint=problem.hint)
 
 
 def _query(name: str, soql: str) -> Part:
@@ -165,7 +171,7 @@ def _rows(responses: Mapping[str, PartResponse], name: str) -> list[Row]:
 
         problem = problem_of(response)
         if isinstance(problem, Refused):
-            raise Unavailable(problem.message, code=problem.code, hint=problem.hint)
+            raise _refused(problem)
         raise problem
     rows = response.body.get("records") if isinstance(response.body, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
