@@ -393,6 +393,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("flow", type=Path)
     parser.add_argument("--api", required=True, help="the API's address with its stage")
     parser.add_argument("--key", required=True, help="the API key")
+    parser.add_argument("--lookup-key", default="", help="the key of POST /customers/find")
     parser.add_argument(
         "--text", action="append", help="a message; given several times: of one conversation"
     )
@@ -403,9 +404,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--phone", default="+447700900142")
     parser.add_argument("--reply-fails", action="store_true", help="as if the channel were down")
     options = parser.parse_args(arguments)
-    flow = load(
-        options.flow, {"https://YOUR-API-ADDRESS/v1": options.api, "YOUR-API-KEY": options.key}
-    )
+    replacements = {
+        "https://YOUR-API-ADDRESS/v1": options.api,
+        "YOUR-API-KEY": options.key,
+        "YOUR-LOOKUP-KEY": options.lookup_key,
+    }
+    flow = load(options.flow, replacements)
     broken = {flow["trigger"]["data"]["channelId"]} if options.reply_fails else set()
     customer = Customer(options.name, ("phonenumber", options.phone))
     conversation_id = str(uuid.uuid4())

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bridge.errors import Unsigned
 from bridge.records import ObjectName, stored_key
 from sandbox.org import OrgServer, sample
 
@@ -327,3 +328,34 @@ def test_tags_and_attributes_go_where_the_table_says_and_the_rest_is_named(
     reply = bundle.patch("message-1", {"Rating": "Hot", "bird": {"tags": ["vip"], "text": "x"}})
     assert reply["outcome"] == "updated"
     assert "bird.text" in reply["warnings"] and "bird.tags" in reply["warnings"]
+
+
+def test_without_conversations_a_converted_lead_is_rejected(deploy: Callable[..., Bundle]) -> None:
+    bundle = deploy(CONVERSATIONS="off")
+    bundle.post(bird(1))
+    done = bundle.org.convert(only(bundle, "Lead")["Id"])
+    reply = bundle.patch("message-1", {"Rating": "Hot"})
+    assert (reply.status, reply["existingId"]) == (409, done.contact_id)
+    bundle.queue_update("message-1", {"Rating": "Hot"})
+    bundle.deliver()
+    (rejected,) = bundle.rejected
+    assert (rejected.reason or {})["code"] == "CANNOT_UPDATE_CONVERTED_LEAD"
+
+
+def test_errors_inline_makes_it_a_200(bundle: Bundle) -> None:
+    inline = {"queryStringParameters": {"errors": "inline"}}
+    reply = bundle.patch("nobody", {"Id": "x"}, **inline)
+    assert (reply.status, reply["outcome"], reply["code"]) == (200, "failed", "FORBIDDEN_FIELD")
+    assert bundle.patch("nobody", {"Rating": "Hot"}, **inline)["outcome"] == "queued"
+
+
+def test_an_update_has_to_be_signed_like_a_message(bundle: Bundle) -> None:
+    class Closed:
+        def check(self, event: Any, request: Any, *, deadline: Any) -> None:
+            raise Unsigned("signature missing")
+
+    bundle.post(bird(1))
+    bundle.apis["Lead"]._gate = Closed()
+    reply = bundle.patch("message-1", {"Rating": "Hot"}, queryStringParameters={"errors": "inline"})
+    assert (reply.status, reply["outcome"]) == (401, "failed")
+    assert only(bundle, "Lead").get("Rating") is None and not bundle.outbox

@@ -49,6 +49,9 @@ CHANGED_HINT = (
 )
 CONVERTED_HINT = "The lead is a contact now (existingId): enter the values there, and drop this."
 
+LOOKS = 3
+"""After so many receives a Lead that is converted is taken to be so, whatever the look shows."""
+
 COLLECTION = 200
 READS = 25
 """Requests of one composite."""
@@ -369,7 +372,11 @@ class Updates:
             for one in change.items:
                 one.settle("delayed", problem)
         elif problem.code == CONVERTED:
-            item.settle("delayed", Unavailable(problem.message, code=problem.code))  # look again
+            # The next look shows the Contact, where there is a look.
+            if self.conversations.settings.conversations and item.attempts < LOOKS:
+                item.settle("delayed", Unavailable(problem.message, code=problem.code))
+            else:
+                item.settle("rejected", _converted(None))
         elif problem.code in GONE:
             item.settle("delayed", no_such_record())
         elif problem.code.startswith(ABOUT_LIMITS_OF_A_CALL) and not alone:
