@@ -16,6 +16,7 @@ from cli.checks.connection import ConnectionChecks
 from cli.checks.conversations import ConversationChecks
 from cli.checks.finding import Check, Finding, State, carry_out, good, note, skipped
 from cli.checks.org import OrgChecks
+from cli.checks.people import PeopleChecks
 from cli.connect.oauth import read_identity
 from cli.deployment.stack import Stack
 from cli.org.client import Org
@@ -74,9 +75,11 @@ class Doctor:
         )
         reds: set[str] = set()
         if connection.org is not None:
+            people = PeopleChecks(stack=self.stack, org=connection.org)
             for finding in (
                 *_carried_out("Org", org.checks()),
                 *_carried_out("Conversations", conversations.checks()),
+                *_carried_out("Known people", people.checks()),
             ):
                 if finding.state is State.BAD:
                     reds.add(finding.check)

@@ -194,6 +194,7 @@ class InProcessAws(Aws):
         self._token = AccessToken(
             access_token=made["access_token"],
             instance_url=made["instance_url"],
+            id=made["id"],
             generation=generation + 1,
         )
         if lost:
