@@ -410,9 +410,9 @@ def test_an_update_is_named_as_one_and_only_force_overwrites(
     kinds = {one["key"]: one["kind"] for one in run("rejected", "list", "--json", *local).json()}
     assert kinds == {"one": "update", "two": "message"}
     assert "Update of a Lead" in run("rejected", "show", "one", *local).out
-    assert run("rejected", "replay", "one", *local).status == 0
+    assert run("rejected", "replay", "one", "--no-wait", *local).status == 0
     fill(stack, [envelope.refused(problem, attempts=1).dump()])
-    assert run("rejected", "replay", "--all", "--force", *local).status == 0
+    assert run("rejected", "replay", "--all", "--force", "--no-wait", *local).status == 0
     sent = take_all(stack, stack.outbox_url)
     forced = {(body["kind"], body.get("forced", False)) for body in sent}
     assert forced == {("update", False), ("update", True), ("message", False)}

@@ -130,7 +130,9 @@ def test_every_kind_of_answer_is_as_described(stack: Stack) -> None:
     rating = {"Priority": "High"}
     assert "number" in seen("PATCH", "/cases/m-1", body=rating, status=200)
     seen("PATCH", "/leads/m-1", body={"Rating": "Hot"}, status=202)
-    seen("PATCH", "/cases/m-1", body={"Status": "Closed", "OwnerId": "x"}, status=422)
+    seen("PATCH", "/cases/m-1", body={"Status": "Closed", "Nope__c": "x"}, status=422)
+    left_out = {"Status": "Closed", "OwnerId": "x"}
+    assert seen("PATCH", "/cases/m-1", body=left_out, status=200)["notWritten"] == "OwnerId"
     seen("PATCH", "/cases/m-1", body={}, status=400)
     seen("POST", "/leads", body=message, headers={"prefer": "respond-async"}, status=202)
     seen("POST", "/messages", body=bodies.v1(direction="sent"), status=200)
