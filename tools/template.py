@@ -287,7 +287,11 @@ class Deployment:
     @cached_property
     def outputs(self) -> dict[str, str]:
         """The stack's outputs."""
-        return {name: str(self.resolve(one["Value"])) for name, one in self._outputs.items()}
+        return {
+            name: str(self.resolve(one["Value"]))
+            for name, one in self._outputs.items()
+            if "Condition" not in one or self.resolve({"Condition": one["Condition"]})
+        }
 
     def resolve(self, value: Any) -> Any:
         """Work out the intrinsic functions in a value."""

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, unquote
 
 from bridge.bird.channels import NONE, OBJECTS, UNKNOWN, plain
 from bridge.bird.mapping import derived_fields, fill, is_opt_out
-from bridge.bird.message import BirdMessage
+from bridge.bird.message import BirdMessage, Media
 from bridge.bird.phones import as_email
 from bridge.bird.texts import is_absent
 from bridge.conversations.keys import conversation_key, message_key
@@ -228,6 +228,8 @@ def read_message(
             sent_at=read_moment(message.sent_at if message else "") or datetime.now(UTC),
             channel=message.channel.name if message else NONE,
             from_us=message.from_us if message else False,
+            # Without a key nothing would be found again, neither the record nor the file.
+            media=_media_of(message) if settings.attach_media and key_field else (),
         ),
         key_source=key.source,
         unresolved_keys=key.unresolved,
@@ -269,6 +271,13 @@ def _task_of(message: BirdMessage) -> dict[str, Any]:
     if message.from_us and isinstance(task.get("Subject"), str):
         task["Subject"] = f"→ {task['Subject']}"
     return task
+
+
+def _media_of(message: BirdMessage | None) -> tuple[Media, ...]:
+    """The files that a customer sent, each once."""
+    if message is None or message.from_us:
+        return ()
+    return tuple({media.link: media for media in message.media}.values())
 
 
 def _unresolved(value: Any) -> int:

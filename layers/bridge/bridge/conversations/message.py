@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from bridge.bird.message import Media
 from bridge.bird.texts import CUT as CUT_MARK
 from bridge.bird.texts import cut
 from bridge.records import ObjectName, Record
@@ -41,6 +42,8 @@ class Message:
     channel: str = "unknown"
     """The channel's name in the table of channels."""
     from_us: bool = False
+    media: tuple[Media, ...] = ()
+    """The files to attach; none unless AttachMedia is on."""
 
     def record(self, object_name: ObjectName, key: str) -> Record:
         """The record that the message makes."""

@@ -7,7 +7,7 @@ Failed: then it is nowhere for certain, and the caller sends it again.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -95,6 +95,10 @@ class Failed:
 
 Outcome = Created | Queued | Rejected | Failed
 
+Feed = Callable[..., None]
+"""Puts a message's files into their queue: (message, *, accepted_at, request_id, deadline). Raises
+NotKept."""
+
 
 class Breaker:
     """Spares callers the wait while Salesforce does not respond (docs/adr/0005).
@@ -142,7 +146,10 @@ class RecordCreator:
         queues: Queues,
         settings: Settings,
         telemetry: Telemetry,
+        feed: Feed | None = None,
     ) -> None:
+        """`feed` None: no files are attached."""
+        self._feed = feed
         self._salesforce = salesforce
         self._sessions = sessions
         self._queues = queues
@@ -166,9 +173,12 @@ class RecordCreator:
         outcome: Outcome = Queued(None)
         if at_once:
             outcome = self._try(envelope, calls, deadline)
-        if not isinstance(outcome, Created) or outcome.not_logged:
-            # A cold start may have used up the caller's time: better kept late than not at all.
-            queue_deadline = max(deadline, Deadline.after(QUEUE_SECONDS), key=lambda d: d.at)
+        # A cold start may have used up the caller's time: better kept late than not at all.
+        queue_deadline = max(deadline, Deadline.after(QUEUE_SECONDS), key=lambda d: d.at)
+        done = isinstance(outcome, Created) and not outcome.not_logged
+        if message.media and done and isinstance(outcome, Created) and outcome.found:
+            done = self._fed(envelope, deadline=queue_deadline)
+        if not done:
             try:
                 if isinstance(outcome, Rejected):
                     refused = envelope.refused(outcome.problem, attempts=1, what=outcome.what)
@@ -178,6 +188,22 @@ class RecordCreator:
             except NotKept as problem:
                 outcome = Failed(problem)
         return replace(outcome, cost=calls.cost)
+
+    def _fed(self, envelope: Envelope, *, deadline: Deadline) -> bool:
+        """Whether the message's files are in their queue; else Deliver has to put them there."""
+        if self._feed is None:
+            return True
+        try:
+            self._feed(
+                envelope.message,
+                accepted_at=envelope.accepted_at,
+                request_id=envelope.request_id,
+                deadline=deadline,
+            )
+        except NotKept as problem:
+            self._telemetry.alarm("files_not_queued", error=problem)
+            return False
+        return True
 
     def find(
         self,

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from bridge.aws import Aws, AwsError
 from bridge.bird.channels import NONE, OBJECTS
+from bridge.bird.message import Media
 from bridge.conversations.message import Message, read_moment
 from bridge.deadline import Deadline
 from bridge.errors import NotKept, RequestTooLarge, SalesforceProblem
@@ -134,6 +135,7 @@ class Envelope:
             values["task"] = message.task
         for name, value in (
             ("fromUs", message.from_us),
+            ("media", message.media),
             ("replayed", self.replayed),
             ("refused", self.refused_what),
             ("reason", self.reason),
@@ -196,7 +198,18 @@ def _read_message(values: Mapping[str, Any], accepted_at: str) -> Message:
         sent_at=read_moment(values.get("sentAt")) or read_moment(accepted_at) or datetime.now(UTC),
         channel=read_text(values, "channel") or NONE,
         from_us=values.get("fromUs") is True,
+        media=_read_media(values.get("media")),
     )
+
+
+def _read_media(value: Any) -> tuple[Media, ...]:
+    """Raises UnreadableEnvelope."""
+    files = value or []
+    if not isinstance(files, list) or not all(isinstance(file, list) and file for file in files):
+        raise UnreadableEnvelope("the envelope's files are none")
+    if not all(isinstance(text, str) for file in files for text in file):
+        raise UnreadableEnvelope("the envelope's files are none")
+    return tuple(Media(*file[:3]) for file in files)
 
 
 def now() -> str:
