@@ -16,12 +16,16 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bridge.delivery.outbox import Envelope, UnreadableEnvelope
+from bridge.files.envelope import FileEnvelope
 from bridge.records import stored_key
 from cli.problem import Problem
 from cli.rejected.queue import Message, Queue, Stopped, Sweep
 from cli.terminal import written
 
 Advance = Callable[[int], None]
+
+FILE = "File"
+"""The object of a rejection that is about a file of a message, whose record is in Salesforce."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,16 +45,15 @@ class Rejection:
     attempts: int
     replayed: int
     hint: str
-    envelope: Envelope | None = field(repr=False, default=None)
+    envelope: Envelope | FileEnvelope | None = field(repr=False, default=None)
 
     @classmethod
     def read(cls, message: Message, *, keep_envelope: bool = False) -> Rejection:
         """Read a message. One that SQS moved by itself has no reason in it; one that is no envelope
         has only its id."""
         sent = _rfc3339(message.sent_ms)
-        try:
-            envelope = Envelope.parse(message.body)
-        except UnreadableEnvelope:
+        envelope = _read_envelope(message.body)
+        if envelope is None:
             return cls(
                 message_id=message.id,
                 key="",
@@ -64,12 +67,12 @@ class Rejection:
                 replayed=0,
                 hint="See it in the SQS console. To delete it: rejected drop " + message.id,
             )
-        reason = envelope.reason
+        reason, name = envelope.reason, _object_of(envelope)
         if reason is None:
             return cls(
                 message_id=message.id,
                 key=envelope.key,
-                object=envelope.object_name,
+                object=name,
                 code="NOT_DELIVERED",
                 message="SQS moved it here because it was received too often.",
                 fields=(),
@@ -77,14 +80,15 @@ class Rejection:
                 at="",
                 attempts=0,
                 replayed=envelope.replayed,
-                hint="Deliver failed on it each time: see Deliver's log, then replay it.",
+                hint=f"{'AttachFiles' if name == FILE else 'Deliver'} failed on it each time: see "
+                "its log, then replay it.",
                 envelope=envelope if keep_envelope else None,
             )
         fields = reason.get("fields")
         return cls(
             message_id=message.id,
             key=envelope.key,
-            object=envelope.object_name,
+            object=name,
             code=str(reason.get("code") or "UNKNOWN"),
             message=str(reason.get("message") or ""),
             fields=tuple(str(f) for f in fields) if isinstance(fields, list) else (),
@@ -95,6 +99,18 @@ class Rejection:
             hint=str(reason.get("hint") or ""),
             envelope=envelope if keep_envelope else None,
         )
+
+    @property
+    def values(self) -> dict[str, Any] | None:
+        """What was sent: a record's fields, or a file's link, name and type by its number."""
+        if isinstance(self.envelope, FileEnvelope):
+            return {f"File {n}": one._asdict() for n, one in self.envelope.files.items()}
+        return dict(self.envelope.record.fields) if self.envelope else None
+
+    @property
+    def filled_in(self) -> frozenset[str]:
+        """The names of the values that the bridge made."""
+        return self.envelope.record.derived if isinstance(self.envelope, Envelope) else frozenset()
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`; without the record's values."""
@@ -206,6 +222,8 @@ class Moved:
     in_both: int = 0
     """Sent to the outbox, but not deleted from Rejected. They have the same key."""
     unreadable: int = 0
+    no_queue: int = 0
+    """Files, where the stack has no queue for them: AttachMedia is off."""
     came_back: int = 0
     """Refused again while the replay was running; they stay in Rejected."""
     stopped: bool = False
@@ -214,19 +232,25 @@ class Moved:
 
 
 def replay(
-    rejected: Queue, outbox: Queue, choice: Choice, *, advance: Advance = lambda count: None
+    rejected: Queue,
+    outbox: Queue,
+    choice: Choice,
+    *,
+    files: Queue | None = None,
+    advance: Advance = lambda count: None,
 ) -> Moved:
-    """Send every record that the choice covers to the outbox, then delete it from Rejected.
+    """Send every record that the choice covers to the outbox, then delete it from Rejected; files
+    to the queue `files`, or not at all where there is none.
 
     What comes back into Rejected meanwhile stays there, so that a replay ends.
     """
     sweep = rejected.sweep()
     moved = Moved()
     lock = threading.Lock()
-    sent: set[tuple[str, str, int]] = set()
+    sent: set[tuple[Any, ...]] = set()
 
     def move(messages: list[Message]) -> Iterable[str]:
-        going: list[tuple[Message, Envelope]] = []
+        going: list[tuple[Message, Envelope | FileEnvelope]] = []
         with lock:
             for message in messages:
                 rejection = Rejection.read(message, keep_envelope=True)
@@ -236,19 +260,27 @@ def replay(
                 if envelope is None:
                     moved.unreadable += 1
                     continue
-                this = (rejection.object, rejection.key, envelope.replayed)
+                if isinstance(envelope, FileEnvelope) and files is None:
+                    moved.no_queue += 1
+                    continue
+                this = _identity(envelope)
                 if message.sent_ms >= sweep.started_ms and this in sent:
                     moved.came_back += 1
                     continue
                 going.append((message, envelope.again()))
-            sent.update((e.object_name, e.key, e.replayed) for _, e in going)
+            sent.update(_identity(envelope) for _, envelope in going)
         sweep.keep_only_receipts_of(messages)
         if not going:
             return ()
-        failures = outbox.send([envelope.dump() for _, envelope in going])
-        arrived = [
-            message for (message, _), failure in zip(going, failures, strict=True) if not failure
-        ]
+        arrived: list[Message] = []
+        failures: list[str] = []
+        for kind, queue in ((Envelope, outbox), (FileEnvelope, files)):
+            some = [(message, one) for message, one in going if isinstance(one, kind)]
+            if not some or queue is None:
+                continue
+            results = queue.send([envelope.dump() for _, envelope in some])
+            failures += results
+            arrived += [m for (m, _), failure in zip(some, results, strict=True) if not failure]
         left = set(rejected.delete(arrived))
         with lock:
             moved.failed.update(failure for failure in failures if failure)
@@ -297,9 +329,34 @@ def export_line(rejection: Rejection) -> str:
     """One rejected record with its values, as a line of JSON."""
     line = rejection.as_dict()
     if rejection.envelope is not None:
-        line["values"] = dict(rejection.envelope.record.fields)
-        line["channel"] = rejection.envelope.message.channel
+        line["values"] = rejection.values
+        line["channel"] = _channel_of(rejection.envelope)
     return written(line)
+
+
+def _read_envelope(body: str) -> Envelope | FileEnvelope | None:
+    for kind in (Envelope, FileEnvelope):
+        try:
+            return kind.parse(body)
+        except UnreadableEnvelope:
+            continue
+    return None
+
+
+def _object_of(envelope: Envelope | FileEnvelope) -> str:
+    return FILE if isinstance(envelope, FileEnvelope) else envelope.object_name
+
+
+def _channel_of(envelope: Envelope | FileEnvelope) -> str:
+    if isinstance(envelope, FileEnvelope):
+        return envelope.channel
+    return envelope.message.channel
+
+
+def _identity(envelope: Envelope | FileEnvelope) -> tuple[Any, ...]:
+    """What tells one rejected message from another, each time that it is replayed."""
+    numbers = tuple(envelope.files) if isinstance(envelope, FileEnvelope) else ()
+    return _object_of(envelope), envelope.key, numbers, envelope.replayed
 
 
 def _rfc3339(milliseconds: int) -> str:
