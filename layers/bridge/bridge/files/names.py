@@ -6,6 +6,7 @@ or turn the direction of writing, or be longer than Salesforce takes.
 
 from __future__ import annotations
 
+import contextlib
 import mimetypes
 import re
 import unicodedata
@@ -34,6 +35,7 @@ ENDINGS = {
 """What messaging channels send most; others by Python's own table (RFC 6838 types)."""
 
 _TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}")
+_EXTENDED = re.compile(r"(?i)filename\*\s*=\s*([a-z0-9_-]*)'[^']*'([^;\s]+)")
 _OURS = mimetypes.MimeTypes(filenames=())
 """Without the files of the machine, which differ."""
 
@@ -45,7 +47,7 @@ def file_name(given: str, *, disposition: str, content_type: str, number: int) -
     for candidate in (given, _name_in(disposition)):
         if name := _clean(candidate):
             return _fitting(name, "" if "." in name.strip(".") else ending)
-    kind = content_type.partition("/")[0] if plain_type(content_type) else ""
+    kind = plain_type(content_type).partition("/")[0]
     return f"{kind if kind in ('image', 'audio', 'video') else 'file'}-{number}{ending}"
 
 
@@ -64,29 +66,22 @@ def _ending(content_type: str) -> str:
 
 def _name_in(disposition: str) -> str:
     """The name of a Content-Disposition (RFC 6266): `filename*` before `filename`."""
-    if not disposition:
-        return ""
+    if extended := _EXTENDED.search(disposition):
+        with contextlib.suppress(LookupError):
+            return unquote(extended[2], encoding=extended[1] or "utf-8", errors="replace")
     headers = Headers()
     try:
         headers["content-disposition"] = disposition
-        extended = headers.get_param("filename*", header="content-disposition")
         name = headers.get_param("filename", header="content-disposition")
     except (ValueError, LookupError, TypeError):
         return ""
-    for found in (extended, name):
-        if isinstance(found, tuple):  # charset, language, text
-            charset, _, text = found
-            try:
-                return unquote(text, encoding=charset or "utf-8", errors="replace")
-            except LookupError:
-                continue
-        if isinstance(found, str) and found:
-            # Servers put UTF-8 there, which arrives read as Latin-1.
-            try:
-                return found.encode("latin-1").decode("utf-8")
-            except UnicodeError:
-                return found
-    return ""
+    if not isinstance(name, str):
+        return ""
+    # Servers put UTF-8 there, which arrives read as Latin-1.
+    try:
+        return name.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return name
 
 
 def _clean(name: str) -> str:
