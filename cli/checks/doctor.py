@@ -13,6 +13,7 @@ from bridge.http import Http
 from cli.checks.api import ApiChecks, CreatedRecord
 from cli.checks.connection import ConnectionChecks
 from cli.checks.conversations import ConversationChecks
+from cli.checks.files import FileChecks
 from cli.checks.finding import Check, Finding, carry_out, good, note, unknown
 from cli.checks.org import OrgChecks
 from cli.connect.oauth import read_identity
@@ -56,6 +57,7 @@ class Doctor:
                 user_id=identity.user_id if identity else "",
             )
             yield from map(carry_out, conversations.checks())
+            yield from map(carry_out, FileChecks(stack=self.stack, org=connection.org).checks())
         else:
             yield carry_out(("org", self._org_not_checked))
         yield from map(carry_out, self._queues())
@@ -80,6 +82,8 @@ class Doctor:
 
     def _queues(self) -> Iterator[Check]:
         yield "outbox", self._outbox
+        if self.stack.settings.files_url:
+            yield "files-queue", self._files
         yield "rejected", self._rejected
 
     def _outbox(self) -> Finding:
@@ -91,6 +95,19 @@ class Doctor:
             f"{records} waiting and will be sent automatically.",
             "If the number does not fall: fix what is red here, and see Deliver's log: "
             + self.stack.log_of("deliver"),
+        )
+
+    def _files(self) -> Finding:
+        count = Queue(self.stack.client("sqs"), self.stack.settings.files_url).counts().total
+        if not count:
+            return good("No file is waiting.")
+        files = (
+            "The files of 1 message are" if count == 1 else f"The files of {count:,} messages are"
+        )
+        return note(
+            f"{files} waiting and will be attached automatically.",
+            "If the number does not fall: fix what is red here, and see AttachFiles's log: "
+            + self.stack.log_of("attach-files"),
         )
 
     def _rejected(self) -> Finding:

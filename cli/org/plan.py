@@ -12,6 +12,7 @@ from bridge.salesforce.client import soql_text
 from bridge.settings import Settings
 from cli.org.client import Org, OrgProblem
 from cli.org.definition import (
+    FILES,
     PERMISSION_SET,
     RIGHT_WORDS,
     TRAITS,
@@ -106,6 +107,8 @@ class Planner:
         for name in FILLED:
             ours = [one.name for one in definitions if one.described_on == name]
             self._field_rights(name, ours, wanted.fields[name])
+        if ours := [one.name for one in definitions if one.holder == FILES]:
+            self._field_rights(FILES, ours, ())
         if self.user_id:
             self._assign(self.user_id)
         else:
@@ -141,7 +144,7 @@ class Planner:
             rename = (
                 "Rename or delete it, or deploy with another name in the parameter ExternalIdField."
                 if definition.name == self.settings.external_id_field
-                and definition.holder != "Activity"
+                and definition.holder not in ("Activity", FILES)
                 else "Rename or delete it."
             )
             raise Problem(
@@ -258,9 +261,7 @@ class Planner:
             )
         )
 
-    def _field_rights(
-        self, object_name: TableObject, ours: Iterable[str], listed: Iterable[str]
-    ) -> None:
+    def _field_rights(self, object_name: str, ours: Iterable[str], listed: Iterable[str]) -> None:
         """Access to our own fields, which this session may not see yet, and to the standard and
         foreign ones of `listed` and of the table of channels that are there."""
         described = self.org.describe(object_name)["fields_by_name"]
@@ -272,14 +273,18 @@ class Planner:
         there = 0
         own = list(ours)
         standard = [name for name in listed if not name.endswith("__c")]
-        others = {*self.fields[object_name], *standard, *PERHAPS_PERMISSIONABLE[object_name]}
+        sent = [one for name in FILLED if name == object_name for one in self.fields[name]]
+        perhaps = [
+            one for name in FILLED if name == object_name for one in PERHAPS_PERMISSIONABLE[name]
+        ]
+        others = {*sent, *standard, *perhaps}
         for name in (*own, *sorted(others.difference(own))):
             known = described.get(name.lower())
             full = f"{object_name}.{known['name'] if known else name}"
             edit = True
             if name not in own:
                 if known is None:
-                    if name in self.fields[object_name]:
+                    if name in sent:
                         self._plan.notes.append(f"There is no field {full}, or you may not see it.")
                     continue
                 # Everybody may set required fields; Salesforce refuses a permission for them.

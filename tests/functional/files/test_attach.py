@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -274,3 +275,24 @@ def test_no_link_and_no_name_is_logged(files: Files) -> None:
     assert "FilesAttached" in logs
     for personal in (link, "Passport", files.media.access_key):
         assert personal not in logs
+
+
+def test_two_workers_with_the_same_message_upload_it_once(files: Files) -> None:
+    """SQS may hand out a message twice; both would look before either has uploaded."""
+    made = files.send(files.media.put(PICTURE))
+    (body,) = files.stack.aws.queues.bodies(files.stack.files_url)
+    files.stack.client("sqs").purge_queue(QueueUrl=files.stack.files_url)
+    record = {"messageId": "m", "receiptHandle": "h", "body": body, "attributes": {}}
+    files.org.trouble.add(path="/sobjects/ContentVersion", method="POST", latency_before=1.0)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            results = list(
+                pool.map(
+                    lambda _: files.stack.invoke("attach_files", {"Records": [record]}).json(),
+                    range(2),
+                )
+            )
+    finally:
+        files.org.trouble.clear()
+    assert len(files.on(made.json()["id"])) == 1
+    assert sorted(len(one["batchItemFailures"]) for one in results) == [0, 1]
