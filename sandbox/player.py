@@ -68,6 +68,9 @@ class Inbound:
     conversation_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     message_id: str = ""
     """As the trigger gives it; empty: it gives none (what Bird does is not confirmed)."""
+    picture: str = ""
+    """The link of a picture: the variable `messageImage`, whose name is known from public notes on
+    Flow Builder and not confirmed."""
 
     def payload(self, channel_id: str) -> dict[str, Any]:
         """The trigger's payload; a part that would be empty is not there."""
@@ -212,6 +215,7 @@ class _Player:
             "run": {"workspaceId": "workspace-0000"},
             "contact": {"id": inbound.customer.contact_id},
             "env": dict(environment),
+            **({"messageImage": inbound.picture} if inbound.picture else {}),
         }
 
     def run(self) -> Run:
@@ -382,6 +386,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--text", action="append", help="a message; given several times: of one conversation"
     )
+    parser.add_argument("--picture", default="", help="the link of a picture that comes with it")
     parser.add_argument("--name", default="Noor van Dijk")
     parser.add_argument("--phone", default="+447700900142")
     parser.add_argument("--reply-fails", action="store_true", help="as if the channel were down")
@@ -394,7 +399,13 @@ def main(arguments: list[str]) -> int:
     conversation_id = str(uuid.uuid4())
     failed = False
     for text in options.text or ["Hello! Can somebody help me?"]:
-        inbound = Inbound(text, customer, conversation_id, message_id=str(uuid.uuid4()))
+        inbound = Inbound(
+            text,
+            customer,
+            conversation_id,
+            message_id=str(uuid.uuid4()),
+            picture=options.picture,
+        )
         workspace = Workspace(broken_channels=frozenset(broken))
         run = play(flow, inbound, workspace=workspace)
         _print(text, run)
