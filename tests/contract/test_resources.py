@@ -249,7 +249,7 @@ def alarms(deployment: Deployment) -> dict[str, Mapping[str, Any]]:
 def test_alarms_go_to_the_topic_and_a_first_deployment_raises_none(deployment: Deployment) -> None:
     assert set(alarms(deployment)) == ALARMS
     topic = ["ref:AlarmTopic"]
-    for name, alarm in alarms(deploy(AccessLogs="on")).items():
+    for name, alarm in alarms(deploy(AccessLogs="on", AttachMedia="on")).items():
         # A schedule that has stopped is known by missing data, so that change is sent.
         silent = name == "schedule-stopped"
         assert alarm["AlarmActions"] == topic, name
@@ -261,7 +261,7 @@ def test_alarms_go_to_the_topic_and_a_first_deployment_raises_none(deployment: D
 
 def test_an_alarm_s_description_and_the_operators_page_say_what_to_do() -> None:
     operations = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    for name, alarm in alarms(deploy(AccessLogs="on")).items():
+    for name, alarm in alarms(deploy(AccessLogs="on", AttachMedia="on")).items():
         assert 80 < len(alarm["AlarmDescription"]) <= 1024, name
         assert f"### {name}\n" in operations
         assert f"\n| {name} | " in operations

@@ -813,6 +813,9 @@ NOT_RUN = {
     r"aws logs filter-log-events --log-group-name /bird-salesforce/access .*": (
         "moto knows no such pattern; tests/contract/test_aws_commands.py checks the options"
     ),
+    r"aws logs filter-log-events --log-group-name /bird-salesforce/attach-files .*": (
+        "the stack of this folder attaches no files; tests/functional/files looks into that log"
+    ),
     r"aws (lambda|service-quotas|cloudwatch) .*": (
         "only AWS knows; tests/contract/test_aws_commands.py checks the options"
     ),

@@ -42,9 +42,9 @@ CALL_SECONDS = 30.0
 DOCUMENTS = 200
 """Of a query, so that its URL stays short."""
 
-FULL = frozenset({"STORAGE_LIMIT_EXCEEDED", "FILE_STORAGE_LIMIT_EXCEEDED"})
-"""The org takes no file until a person makes room: no record waits for that, but a file does not
-either, since its link ends before."""
+NO_ROOM = "STORAGE_LIMIT_EXCEEDED"
+"""The org takes no file until a person makes room. A record waits for that; a file is rejected, since
+its link may end before."""
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ def read_uploaded(response: Response) -> str:
     problem = read_org_problem(response, key_field=KEY_FIELD)
     if isinstance(problem, KeyFieldMissing):
         raise not_set_up()
-    if isinstance(problem, OrgNotReady) and problem.code in FULL:
+    if isinstance(problem, OrgNotReady) and problem.code == NO_ROOM:
         raise Refused(
             problem.message,
             code=problem.code,
