@@ -117,6 +117,29 @@ def test_files_follow_a_merged_lead(files: Files) -> None:
     assert len(files.on(master)) == 1
 
 
+def test_a_message_of_a_lead_and_a_case_has_one_file_on_both(files: Files) -> None:
+    link = files.media.put(PICTURE)
+    made = [
+        files.send(link, path=path, conversation="c-both", message="m-both").json()["id"]
+        for path in ("/leads", "/cases")
+    ]
+    files.attach()
+    assert [len(files.on(one)) for one in made] == [1, 1]
+    assert len(files.org.records("ContentVersion")) == 1
+
+
+def test_a_file_that_a_person_deleted_is_not_brought_back(files: Files) -> None:
+    link = files.media.put(PICTURE)
+    made = files.send(link, conversation="c-gone", message="m-gone")
+    files.attach()
+    (file,) = files.on(made.json()["id"])
+    files.org.delete("ContentDocument", file["ContentDocumentId"])
+    files.send(link, conversation="c-gone", message="m-gone")
+    files.attach()
+    assert files.org.records("ContentVersion") == []
+    assert files.rejected() == []
+
+
 def test_an_upload_without_a_response_is_not_repeated(files: Files) -> None:
     made = files.send(files.media.put(PICTURE))
     files.org.trouble.add(path="/sobjects/ContentVersion", method="POST", reset="after", times=1)

@@ -80,9 +80,12 @@ class _Work:
 
     @property
     def left(self) -> dict[int, Media]:
-        """The files that are undecided."""
+        """The files that are undecided, another one first at each attempt: none that takes all
+        the time of an invocation keeps the others back."""
         decided = {*self.done, *self.refused}
-        return {n: media for n, media in self.envelope.files.items() if n not in decided}
+        left = [one for one in self.envelope.files.items() if one[0] not in decided]
+        first = self.attempts % len(left) if left else 0
+        return dict(left[first:] + left[:first])
 
     @property
     def attempts(self) -> int:

@@ -28,9 +28,6 @@ from bridge.untrusted import read_json, read_text
 
 KIND = "file"
 
-MOST_FILES = 100
-"""Of one message, which is more than any channel takes."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class FileEnvelope:
@@ -58,7 +55,7 @@ class FileEnvelope:
             key=message.key,
             conversation=message.conversation,
             requested=message.requested,
-            files=dict(enumerate(message.media[:MOST_FILES], 1)),
+            files=dict(enumerate(message.media, 1)),
             channel=message.channel,
             accepted_at=accepted_at,
             request_id=request_id,

@@ -43,8 +43,8 @@ DOCUMENTS = 200
 """Of a query, so that its URL stays short."""
 
 NO_ROOM = "STORAGE_LIMIT_EXCEEDED"
-"""The org takes no file until a person makes room. A record waits for that; a file is rejected, since
-its link may end before."""
+"""The org takes no file until a person makes room. A record waits for that; a file is rejected,
+since its link may end before."""
 
 
 @dataclass(frozen=True)
