@@ -10,12 +10,12 @@ from sandbox import player
 from tests.functional.files.conftest import PICTURE, Files
 from tools.template import ROOT
 
-MEDIA = ["{{messageImage}}", "{{messageFile}}", "{{messageAudio}}", "{{messageVideo}}"]
-"""The line that docs/files.md adds to a flow; of these variables at most one is there."""
+MEDIA = ["{{messageImage}}", "{{messageAudio}}", "{{messageFile}}"]
+"""The line that docs/flows.md adds to a flow; of these variables at most one is there."""
 
 
 def test_the_line_of_the_page_makes_a_flow_send_pictures(files: Files) -> None:
-    page = (ROOT / "docs" / "files.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "flows.md").read_text(encoding="utf-8")
     assert f'"media": {json.dumps(MEDIA)}' in page
     flow = copy.deepcopy(
         player.load(
