@@ -7,8 +7,11 @@ attacks on fetchers of links that OWASP's SSRF cheat sheet lists.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bridge.errors import Refused, Unavailable
 from bridge.files.addresses import checked_addresses, follow, is_public, read_link
@@ -59,6 +62,17 @@ def test_a_link_is_read_without_what_could_end_a_header() -> None:
     assert (target.scheme, target.host, target.port) == ("https", "media.example.com", 8443)
     assert target.path.isascii()
     assert not set(target.path) & set(" \r\n#")
+
+
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_whatever_comes_as_a_link_is_read_or_refused(link: str, location: str) -> None:
+    for one in (link, f"https://a.example/{link}", f"https://{link}"):
+        with suppress(Refused):
+            target = read_link(one)
+            assert set(target.path) <= set(map(chr, range(0x21, 0x7F)))
+            assert not set(target.host) & set("/?#@\\ ")
+    with suppress(Refused):
+        follow(read_link("https://a.example/one"), location)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bridge.files.names import LONGEST_NAME, file_name, plain_type
 
@@ -85,6 +89,17 @@ def test_a_long_name_is_cut_and_keeps_its_ending(given: str) -> None:
     made = name(given, kind="image/jpeg")
     assert len(made.encode("utf-16-le")) // 2 <= LONGEST_NAME
     assert made.endswith(".jpg")
+
+
+@given(st.text(max_size=400), st.text(max_size=80), st.text(max_size=40), st.integers(1, 999))
+def test_whatever_comes_a_name_is_one_that_salesforce_takes(
+    given_name: str, disposition: str, kind: str, number: int
+) -> None:
+    made = file_name(given_name, disposition=disposition, content_type=kind, number=number)
+    assert 0 < len(made.encode("utf-16-le")) // 2 <= LONGEST_NAME
+    assert not set(made) & set("/\\\0\r\n\t")
+    assert made.strip(". ")
+    assert all(unicodedata.category(one) not in ("Cc", "Cf", "Cs") for one in made)
 
 
 def test_a_type_is_plain_or_nothing() -> None:
