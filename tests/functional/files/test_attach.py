@@ -319,3 +319,19 @@ def test_two_workers_with_the_same_message_upload_it_once(files: Files) -> None:
         files.org.trouble.clear()
     assert len(files.on(made.json()["id"])) == 1
     assert sorted(len(one["batchItemFailures"]) for one in results) == [0, 1]
+
+
+def test_a_queue_of_files_that_is_down_costs_deliver_its_time_once(files: Files) -> None:
+    links = [files.media.put(PICTURE + bytes([n])) for n in range(6)]
+    for link in links:
+        files.send(link, headers={"prefer": "respond-async"})
+    fault = files.stack.aws.fail("sqs", "SendMessage")
+    files.stack.deliver_once()
+    assert (files.stack.waiting(), files.stack.files_waiting()) == (6, 0)
+    assert 1 <= fault.seen < 30, "tried for one of the messages"
+    assert len(files.org.records("Case")) == 6
+    files.stack.aws.heal()
+    files.stack.drain()
+    files.attach()
+    assert len(files.org.records("ContentVersion")) == 6
+    assert len(files.org.records("Case")) == 6

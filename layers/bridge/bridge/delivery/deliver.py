@@ -41,7 +41,7 @@ GIVE_UP_SECONDS = 7 * 24 * 3600
 SQS itself would move it with its old one, and delete it seven days later."""
 
 FILES_SECONDS = 3.0
-"""For the queue of files, of each message that has some."""
+"""For the queue of files, for each message that has some."""
 
 DONE = frozenset({"created", "added", "exists", "deleted", "ignored"})
 """Outcomes whose messages are acknowledged."""
@@ -134,8 +134,8 @@ class Delivery:
             (message, delay_seconds(None, attempts=attempts_of(message)))
             for message in batch.unknown
         ]
+        self._put_files(batch)
         for item in batch.items:
-            self._put_files(item)
             if item.outcome == "delayed" and item.age_seconds > GIVE_UP_SECONDS:
                 item.outcome = "rejected"
             if item.outcome == "rejected":
@@ -160,27 +160,32 @@ class Delivery:
         self._queues.delay(later)
         return [*failed, *(message for message, _ in later)]
 
-    def _put_files(self, item: Item) -> None:
-        """Put the files of a message that is in Salesforce into their queue; if that fails, it
-        waits."""
-        if self._feed is None or item.outcome not in ("created", "added", "exists"):
-            return
-        others = (Envelope.parse(message["body"]) for message in item.others)
-        with_files = (one for one in (item.envelope, *others) if one.message.media)
-        envelope = next(with_files, None)
-        if envelope is None:
-            return
-        try:
-            self._feed(
-                envelope.message,
-                accepted_at=envelope.accepted_at,
-                request_id=envelope.request_id,
-                deadline=Deadline.after(FILES_SECONDS),
-            )
-        except NotKept as problem:
-            self._telemetry.alarm("files_not_queued", error=problem)
-            item.outcome = "delayed"
-            item.problem = Unavailable(str(problem), code="FILES_NOT_QUEUED")
+    def _put_files(self, batch: Batch) -> None:
+        """Put the files of messages that are in Salesforce into their queue; if that fails, these
+        messages wait."""
+        failure: NotKept | None = None
+        for item in batch.items:
+            if self._feed is None or item.outcome not in ("created", "added", "exists"):
+                continue
+            others = (Envelope.parse(message["body"]) for message in item.others)
+            with_files = (one for one in (item.envelope, *others) if one.message.media)
+            envelope = next(with_files, None)
+            if envelope is None:
+                continue
+            try:
+                if failure is None:  # else each message would cost the same time in vain
+                    self._feed(
+                        envelope.message,
+                        accepted_at=envelope.accepted_at,
+                        request_id=envelope.request_id,
+                        deadline=Deadline.after(FILES_SECONDS),
+                    )
+            except NotKept as problem:
+                self._telemetry.alarm("files_not_queued", error=problem)
+                failure = problem
+            if failure is not None:
+                item.outcome = "delayed"
+                item.problem = Unavailable(str(failure), code="FILES_NOT_QUEUED")
 
     def _tell(self, batch: Batch, calls: Calls, metrics: Counter[str]) -> None:
         """Log and count what became of the messages."""
