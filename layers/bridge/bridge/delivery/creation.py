@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 QUEUE_SECONDS = 1.5
 """Of a caller's time, what is reserved for the queue; at most a quarter of it."""
 
+FEED_SECONDS = 1.0
+"""For the queue of files, once the record is there."""
+
 WRITE_SECONDS = 1.5
 """With less than this left of the caller's time no message of a conversation is written."""
 
@@ -177,7 +180,9 @@ class RecordCreator:
         queue_deadline = max(deadline, Deadline.after(QUEUE_SECONDS), key=lambda d: d.at)
         done = isinstance(outcome, Created) and not outcome.not_logged
         if message.media and done and isinstance(outcome, Created) and outcome.found:
-            done = self._fed(envelope, deadline=queue_deadline)
+            # If this fails the outbox comes next, with its own part of the time.
+            feed_by = Deadline(min(Deadline.after(FEED_SECONDS).at, queue_deadline.sooner(0.5).at))
+            done = self._fed(envelope, deadline=feed_by)
         if not done:
             try:
                 if isinstance(outcome, Rejected):
