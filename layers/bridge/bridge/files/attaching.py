@@ -36,6 +36,7 @@ from bridge.files.place import (
     read_rows,
 )
 from bridge.files.versions import NewFile, There, Uploads, find, link_fields
+from bridge.oauth.boto3_errors import BOTO3_ERRORS, as_aws_error
 from bridge.oauth.lease import Lease
 from bridge.oauth.sessions import Sessions
 from bridge.salesforce.client import Salesforce
@@ -170,8 +171,6 @@ class Attaching:
             table=self._settings.lease_table,
             name=f"files-{work.envelope.key}",
         )
-        from bridge.oauth.boto3_errors import BOTO3_ERRORS, as_aws_error
-
         try:
             taken = claim.take(seconds=end.remaining())
         except BOTO3_ERRORS as error:
@@ -249,11 +248,9 @@ class Attaching:
         ).get()
         if problem is None or problem.code == "DUPLICATE_VALUE" or problem.code in GONE:
             return
-        raise (
-            Unavailable(problem.message, code=problem.code)
-            if isinstance(problem, Refused)
-            else problem
-        )
+        if isinstance(problem, Refused):
+            problem = Unavailable(problem.message, code=problem.code, hint=problem.hint)
+        raise problem
 
     def _bring(
         self, envelope: FileEnvelope, number: int, media: Media, place: Place, calls: Calls
