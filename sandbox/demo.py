@@ -7,6 +7,7 @@ by itself, with exit code 0 only if everything that it claims really happened.
 from __future__ import annotations
 
 import argparse
+import base64
 import sys
 import threading
 import time
@@ -25,6 +26,11 @@ from sandbox import player
 from sandbox.org.sample import SALES_USER
 from sandbox.stack import Response, Stack
 from tools.template import ROOT
+
+PICTURE = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
+"""A PNG of one pixel."""
 
 console = Console(soft_wrap=True, highlight=False, markup=False)
 
@@ -186,7 +192,8 @@ class Demo:
             second["added"] and second["number"] == number,
             f"“My parcel is broken”: added to Case {number}",
         )
-        picture = {"url": "https://media.nest.messagebird.com/parcel", "name": "parcel.jpg"}
+        link = self.stack.media.put(PICTURE, content_type="image/png")
+        picture = {"url": link, "name": "parcel.png"}
         third = expect(self.viber("viber-3", "", media=[picture]), 200, "exists")
         check(third["added"] and third["number"] == number, f"a picture: added to Case {number}")
         timeline = self.tasks(field="WhatId", record_id=self.case["id"])
@@ -199,8 +206,28 @@ class Demo:
             "the second message is delivered again: nothing is added",
         )
         check(self.tasks(field="WhatId", record_id=self.case["id"]) == timeline, "the same 3 Tasks")
+        wait_for(
+            lambda: self.files(self.case["id"]),
+            seconds=20,
+            claim="the picture is a file on the Case",
+        )
+        (file,) = self.files(self.case["id"])
+        check(
+            file["PathOnClient"] == "parcel.png" and file["ContentSize"] == len(PICTURE),
+            f"and a file: {file['PathOnClient']} is on Case {number}",
+        )
         say(f"the flow can reply: “Your case is {number}.”")
         self.link(self.case)
+
+    def files(self, record_id: str) -> list[dict[str, Any]]:
+        """The files of a record."""
+        org = self.stack.org
+        links = org.records("ContentDocumentLink")
+        documents = {
+            one["ContentDocumentId"] for one in links if one["LinkedEntityId"] == record_id
+        }
+        versions = org.records("ContentVersion")
+        return [one for one in versions if one["ContentDocumentId"] in documents]
 
     def close_case(self, **ago: float) -> None:
         """An agent closes the case; so much later the customer writes."""
@@ -401,6 +428,7 @@ class Demo:
         check(len(leads) == 9 and len(cases) == 3, f"{len(leads)} leads and {len(cases)} cases")
         check(len(tasks) == 19, f"{len(tasks)} messages, a Task each")
         check(not org.keys_twice(), "none of them twice")
+        check(len(org.records("ContentVersion")) == 1, "and one file")
         check(not self.stack.waiting() and not self.stack.rejected(), "nothing waits, nothing lost")
 
 
@@ -422,7 +450,8 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     console.print("Bird → Salesforce, on this machine: no AWS account, no Salesforce org needed.")
     # A busy machine starts a function slowly; what is shown here does not hang on the usual budget.
-    stack = Stack(window=0.2, parameters={"ResponseBudgetSeconds": "18", "CustomerLookup": "on"})
+    parameters = {"ResponseBudgetSeconds": "18", "CustomerLookup": "on", "AttachMedia": "on"}
+    stack = Stack(window=0.2, parameters=parameters)
     try:
         stack.start()
         Demo(stack, links=options.stay).play()

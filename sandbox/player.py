@@ -72,6 +72,9 @@ class Inbound:
     replies: tuple[str, ...] = ()
     """What the customer writes to the flow's questions, one after the other. After the last one
     they write nothing, and the wait of a step ends by its time."""
+    picture: str = ""
+    """The link of a picture: the variable `messageImage`, whose name is known from public notes on
+    Flow Builder and not confirmed."""
 
     def payload(self, channel_id: str) -> dict[str, Any]:
         """The trigger's payload; a part that would be empty is not there."""
@@ -219,6 +222,7 @@ class _Player:
             "run": {"workspaceId": "workspace-0000"},
             "contact": {"id": inbound.customer.contact_id},
             "env": dict(environment),
+            **({"messageImage": inbound.picture} if inbound.picture else {}),
         }
 
     def run(self) -> Run:
@@ -423,6 +427,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--reply", action="append", default=[], help="to a question of the flow; several times"
     )
+    parser.add_argument("--picture", default="", help="the link of a picture that comes with it")
     parser.add_argument("--name", default="Noor van Dijk")
     parser.add_argument("--phone", default="+447700900142")
     parser.add_argument("--reply-fails", action="store_true", help="as if the channel were down")
@@ -445,6 +450,7 @@ def main(arguments: list[str]) -> int:
             conversation_id,
             message_id=str(uuid.uuid4()),
             replies=tuple(options.reply),
+            picture=options.picture,
         )
         workspace = Workspace(
             broken_channels=frozenset(broken), escapes_variables=not options.unescaped

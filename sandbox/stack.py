@@ -38,6 +38,7 @@ from sandbox.aws.schedule import Schedule
 from tools.template import TEMPLATE, Attributes, Deployment, Template
 
 if TYPE_CHECKING:
+    from sandbox.media.host import MediaHost
     from sandbox.org.http.server import OrgServer
     from sandbox.org.org import Org
 
@@ -138,6 +139,7 @@ class Stack:
         self.folder = Path(tempfile.mkdtemp(prefix="bird-salesforce-"))
         self._exit.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self.org_server = self._start_org()
+        self.media_host = self._start_media()
         self.aws = LocalAws(host=self._host, port=self._ports[1], advertise=self._advertise)
         self.aws.start()
         self._exit.callback(self.aws.stop)
@@ -160,7 +162,7 @@ class Stack:
         self._exit.callback(self.gateway.server.stop)
         self.aws.serve_stack(self.stack_name, self._outputs, self._configurations)
         self.aws.serve_logs(self._log_files)
-        self._start_poller()
+        self._start_pollers()
 
     def stop(self) -> None:
         """Stop everything, in the reverse order."""
@@ -199,14 +201,28 @@ class Stack:
         self._exit.callback(server.close)
         return server
 
+    def _start_media(self) -> MediaHost | None:
+        """Where the links of files lead, if files are attached."""
+        if self._parameters.get("AttachMedia") != "on":
+            return None
+        from sandbox.media.host import MediaHost
+
+        media = MediaHost(host=self._host, advertise=self._advertise).start()
+        self._exit.callback(media.stop)
+        return media
+
     def _deploy(self) -> Deployment:
         template = Template.load(self._template)
         given = {
             "LoginUrl": self.org_url,
             "AwsEndpointUrl": self.aws.url,
             "AllowInsecureHosts": self._advertise or "",
-            **self._parameters,
         }
+        if self.media_host is not None:
+            named = [given["AllowInsecureHosts"], self.media_host.insecure]
+            given["AllowInsecureHosts"] = ",".join(filter(None, named))
+            given["MediaHosts"] = self.media_host.names
+        given |= self._parameters
 
         def make(logical_id: str, kind: str, properties: Mapping[str, Any]) -> Attributes:
             if kind == "AWS::ApiGateway::ApiKey":
@@ -278,22 +294,26 @@ class Stack:
             stage=self.deployment.stage,
         )
 
-    def _start_poller(self) -> None:
-        (source,) = self.deployment.event_sources
-        function = self._by_logical_id[source.function]
-        self.poller = QueueMapping(
-            source,
-            # Lambda polls under the function's own role.
-            sqs=self.aws.client("sqs", function=function.key),
-            queue_url=self.outbox_url,
-            invoke=function.invoke,
-            window=self._window,
-            visibility=self._visibility,
-        )
-        self._exit.callback(self.poller.stop)
-        self.poller.begin()
-        if self._poll:
-            self.poller.start()
+    def _start_pollers(self) -> None:
+        pollers: dict[str, QueueMapping] = {}
+        for source in self.deployment.event_sources:
+            function = self._by_logical_id[source.function]
+            queue_url = self.outbox_url if function.key == "deliver" else self.files_url
+            pollers[function.key] = poller = QueueMapping(
+                source,
+                # Lambda polls under the function's own role.
+                sqs=self.aws.client("sqs", function=function.key),
+                queue_url=queue_url,
+                invoke=function.invoke,
+                window=self._window,
+                visibility=self._visibility,
+            )
+            self._exit.callback(poller.stop)
+            poller.begin()
+            if self._poll:
+                poller.start()
+        self.poller = pollers["deliver"]
+        self._files_poller = pollers.get("attach_files")
 
     def _outputs(self) -> dict[str, str]:
         """The stack's outputs, with the API where it really is."""
@@ -350,6 +370,24 @@ class Stack:
         return self.deployment.resource("Rejected")["Ref"]
 
     @property
+    def files_url(self) -> str:
+        return self.deployment.resource("Files")["Ref"]
+
+    @property
+    def media(self) -> MediaHost:
+        """Bird's media host. Raises LookupError unless AttachMedia is on."""
+        if self.media_host is None:
+            raise LookupError("this stack attaches no files")
+        return self.media_host
+
+    @property
+    def files_poller(self) -> QueueMapping:
+        """What feeds AttachFiles. Raises LookupError unless AttachMedia is on."""
+        if self._files_poller is None:
+            raise LookupError("this stack attaches no files")
+        return self._files_poller
+
+    @property
     def secret_id(self) -> str:
         return self.deployment.resource("Credentials")["Ref"]
 
@@ -376,6 +414,11 @@ class Stack:
         self.client("secretsmanager").put_secret_value(
             SecretId=self.secret_id, SecretString=json.dumps({**self._credentials(), **more})
         )
+        if self.media_host is not None:
+            self.client("secretsmanager").put_secret_value(
+                SecretId=self.deployment.resource("AccessKey")["Ref"],
+                SecretString=json.dumps({"accessKey": self.media_host.access_key}),
+            )
 
     def _credentials(self) -> dict[str, str]:
         from sandbox.org.sample import CLIENT_ID, CLIENT_SECRET, INTEGRATION_USER
@@ -495,6 +538,19 @@ class Stack:
                 raise TimeoutError(f"{self.waiting()} messages are still in the outbox")
             self.let_time_pass()
             self.deliver_once()
+
+    def drain_files(self, *, seconds: float = 30.0) -> None:
+        """Attach, letting time pass, until no file waits. Raises TimeoutError."""
+        until = time.monotonic() + seconds
+        while waiting := self._count(self.files_url):
+            if time.monotonic() > until:
+                raise TimeoutError(f"{waiting} messages are still in the queue of files")
+            self.aws.queues.let_time_pass(self.files_url)
+            self.files_poller.deliver_once()
+
+    def files_waiting(self) -> int:
+        """How many messages have files that are not attached yet."""
+        return self._count(self.files_url)
 
     def _count(self, url: str) -> int:
         names = [

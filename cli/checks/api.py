@@ -147,6 +147,8 @@ class ApiChecks:
         yield "api-key", self._without_api_key
         yield "refresh-function", self._refresh
         yield "deliver-function", self._deliver
+        if self.stack.settings.attach_media:
+            yield "attach-files-function", self._attach_files
         if record:
             yield "record", self._record
             yield "record-queued", self._record_queued
@@ -242,6 +244,12 @@ class ApiChecks:
         if failed or result.get("batchItemFailures") != []:
             return self._broken("deliver", result)
         return good("deliver runs.")
+
+    def _attach_files(self) -> Finding:
+        result, failed = self._invoke(self.stack.output("AttachFilesFunction"), {"Records": []})
+        if failed or result.get("batchItemFailures") != []:
+            return self._broken("attach-files", result)
+        return good("attach-files runs.")
 
     def _invoke(self, name: str, event: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
         """The function's result, and whether it failed. Raises what boto3 raises."""

@@ -14,6 +14,7 @@ from bridge.salesforce.session import Session
 from cli.checks.api import ApiChecks, CreatedRecord
 from cli.checks.connection import ConnectionChecks
 from cli.checks.conversations import ConversationChecks
+from cli.checks.files import FileChecks
 from cli.checks.finding import Check, Finding, State, carry_out, good, note, skipped
 from cli.checks.org import OrgChecks
 from cli.checks.people import PeopleChecks
@@ -76,10 +77,12 @@ class Doctor:
         reds: set[str] = set()
         if connection.org is not None:
             people = PeopleChecks(stack=self.stack, org=connection.org)
+            files = FileChecks(stack=self.stack, org=connection.org)
             for finding in (
                 *_carried_out("Org", org.checks()),
                 *_carried_out("Conversations", conversations.checks()),
                 *_carried_out("Known people", people.checks()),
+                *_carried_out("Files", files.checks()),
             ):
                 if finding.state is State.BAD:
                     reds.add(finding.check)
@@ -127,6 +130,8 @@ class Doctor:
 
     def _queues(self) -> Iterator[Check]:
         yield "outbox", self._outbox
+        if self.stack.settings.files_url:
+            yield "files-queue", self._files
         yield "rejected", self._rejected
 
     def _outbox(self) -> Finding:
@@ -137,6 +142,19 @@ class Doctor:
         return note(
             f"{records} waiting and will be sent automatically ({ESTIMATE}).",
             f"bird-salesforce status {self.stack.options()}",
+        )
+
+    def _files(self) -> Finding:
+        count = Queue(self.stack.client("sqs"), self.stack.settings.files_url).counts().total
+        if not count:
+            return good("No file is waiting.")
+        files = (
+            "The files of 1 message are" if count == 1 else f"The files of {count:,} messages are"
+        )
+        return note(
+            f"{files} waiting and will be attached automatically.",
+            "If the number does not fall: fix what is red here, and see AttachFiles's log: "
+            + self.stack.log_of("attach-files"),
         )
 
     def _rejected(self) -> Finding:

@@ -117,7 +117,7 @@ def show_command(
             [
                 {
                     **one.as_dict(),
-                    "values": dict(one.envelope.record.fields) if one.envelope else None,
+                    "values": one.values,
                 }
                 for one in listing.rejections
             ]
@@ -188,11 +188,11 @@ def replay_command(
     """
     terminal = Terminal()
     choice = _choice(keys, every, object_name)
-    rejected, outbox = _queues(stack)
+    rejected, outbox, files = _queues(stack)
     total = rejected.counts().visible
     before = None if no_wait else _before(terminal, stack, rejected)
     with terminal.progress("Replaying", total=total if choice.every else None) as advance:
-        moved = replay(rejected, outbox, choice, force=force, advance=advance)
+        moved = replay(rejected, outbox, choice, force=force, files=files, advance=advance)
     if moved.done:
         terminal.good(
             f"{moved.done:,} sent to the outbox. They are delivered within seconds; what "
@@ -221,6 +221,11 @@ def replay_command(
         terminal.note(
             f"{moved.came_back:,} were refused again already. See why: bird-salesforce rejected "
             f"list {stack.options()}"
+        )
+    if moved.no_queue:
+        terminal.note(
+            f"{moved.no_queue:,} are files, and AttachMedia is off: they stay here. Switch it on, "
+            "deploy, and run this again."
         )
     if moved.unreadable:
         terminal.note(
@@ -294,7 +299,7 @@ def drop_command(
         action="delete them",
         yes=yes,
     )
-    rejected, _ = _queues(stack)
+    rejected, *_ = _queues(stack)
     with terminal.progress("Deleting", total=len(listing.rejections)) as advance:
         moved = drop(rejected, {one.message_id for one in listing.rejections}, advance=advance)
     if as_json:
@@ -307,19 +312,21 @@ def _choice(keys: list[str] | None, every: bool, object_name: ObjectChoice | Non
     return Choice.of(keys or (), every=every, object_name=object_name.value if object_name else "")
 
 
-def _queues(stack: Stack) -> tuple[Queue, Queue]:
+def _queues(stack: Stack) -> tuple[Queue, Queue, Queue | None]:
+    """Rejected, the outbox, and the queue of files, if the stack has one."""
     sqs = stack.client("sqs")
     listen = {"listen_seconds": 0} if stack.is_local else {}
     return (
         Queue(sqs, stack.settings.rejected_url, **listen),
         Queue(sqs, stack.settings.outbox_url, **listen),
+        Queue(sqs, stack.settings.files_url, **listen) if stack.settings.files_url else None,
     )
 
 
 def _read(
     terminal: Terminal, stack: Stack, choice: Choice, *, keep_envelopes: bool = False
 ) -> Listing:
-    rejected, _ = _queues(stack)
+    rejected, *_ = _queues(stack)
     with terminal.progress("Reading", total=rejected.counts().visible) as advance:
         listing = read_all(rejected, choice, advance=advance, keep_envelopes=keep_envelopes)
     if listing.stopped:
@@ -353,7 +360,7 @@ def _end(terminal: Terminal, moved: Moved, choice: Choice, *, none: str) -> None
         )
     if moved.stopped:
         raise Cancelled(f"Stopped after {moved.done:,}; the others are still in Rejected.")
-    if not moved.done and not moved.came_back and not moved.unreadable:
+    if not moved.done and not moved.came_back and not moved.unreadable and not moved.no_queue:
         if choice.keys:
             raise _not_there(choice.keys)
         terminal.good(none)
@@ -434,10 +441,10 @@ def _show(terminal: Terminal, one: Rejection) -> None:
         f"[bold]Refused[/]   {shown(_short(one.at))}, tried {one.attempts} times, "
         f"replayed {one.replayed} times"
     )
-    if one.envelope is not None:
+    if one.values is not None:
         out.print("[bold]Values[/]")
-        for name, value in one.envelope.record.fields.items():
-            filled = " [dim](filled in)[/]" if name in one.envelope.record.derived else ""
+        for name, value in one.values.items():
+            filled = " [dim](filled in)[/]" if name in one.filled_in else ""
             out.print(f"  {shown(name)}: {shown(str(value))}{filled}")
     out.print()
 

@@ -18,6 +18,8 @@ from bridge.settings import Settings
 FOLDER = Path(__file__).parents[2] / "salesforce" / "force-app" / "main" / "default"
 PERMISSION_SET = "Bird_Bridge"
 KEY_FIELD = "Bird_Key__c"
+FILES = "ContentVersion"
+"""The object of files, which has a key of its own too."""
 
 _NAMESPACE = "{http://soap.sforce.com/2006/04/metadata}"
 _RIGHTS = {
@@ -41,7 +43,7 @@ class FieldDefinition:
     """A custom field. `metadata` is as the Tooling API has it."""
 
     holder: str
-    """Lead, Case, or Activity, whose fields Task and Event share."""
+    """Lead, Case, ContentVersion, or Activity, whose fields Task and Event share."""
     name: str
     metadata: Mapping[str, Any]
 
@@ -86,13 +88,15 @@ def in_conversations(settings: Settings) -> bool:
 
 def needed_fields(settings: Settings) -> list[FieldDefinition]:
     """The custom fields: none without a key field, which may have a name of its own on Lead and
-    Case."""
+    Case; that of files only where they are attached."""
     key = settings.external_id_field
     if not key:
         return []
     found = []
     for definition in _fields():
-        if definition.name == KEY_FIELD != key and definition.holder != "Activity":
+        if definition.holder == FILES and not settings.attach_media:
+            continue
+        if definition.name == KEY_FIELD != key and definition.holder not in ("Activity", FILES):
             label = key.removesuffix("__c")
             metadata = {**definition.metadata, "label": label}
             definition = replace(definition, name=key, metadata=metadata)
@@ -108,7 +112,7 @@ def permission_set() -> PermissionSetDefinition:
 @cache
 def _fields() -> tuple[FieldDefinition, ...]:
     found = []
-    for holder in ("Lead", "Case", "Activity"):
+    for holder in ("Lead", "Case", "Activity", FILES):
         for path in sorted((FOLDER / "objects" / holder / "fields").glob("*.field-meta.xml")):
             metadata = _values(_read(path))
             name = metadata.pop("fullName")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from bridge.bird.channels import FILLED, OBJECTS, TableObject, table
 from bridge.records import ObjectName
@@ -12,6 +12,7 @@ from bridge.salesforce.client import soql_text
 from bridge.settings import Settings
 from cli.org.client import Org, OrgProblem
 from cli.org.definition import (
+    FILES,
     PERMISSION_SET,
     RIGHT_WORDS,
     TRAITS,
@@ -107,6 +108,8 @@ class Planner:
             ours = [one.name for one in definitions if one.described_on == name]
             self._field_rights(name, ours, wanted)
         self._field_rights("Contact", (), wanted)
+        if ours := [one.name for one in definitions if one.holder == FILES]:
+            self._field_rights(FILES, ours, wanted)
         if self.user_id:
             self._assign(self.user_id)
         else:
@@ -142,7 +145,7 @@ class Planner:
             rename = (
                 "Rename or delete it, or deploy with another name in the parameter ExternalIdField."
                 if definition.name == self.settings.external_id_field
-                and definition.holder != "Activity"
+                and definition.holder not in ("Activity", FILES)
                 else "Rename or delete it."
             )
             raise Problem(
@@ -260,15 +263,14 @@ class Planner:
         )
 
     def _field_rights(
-        self,
-        object_name: TableObject | Literal["Contact"],
-        ours: Iterable[str],
-        wanted: PermissionSetDefinition,
+        self, object_name: str, ours: Iterable[str], wanted: PermissionSetDefinition
     ) -> None:
         """Access to our own fields, which this session may not see yet, and to the standard and
         foreign ones of the permission set and of the table of channels that are there."""
-        filled = [] if object_name == "Contact" else self.fields[object_name]
-        perhaps = () if object_name == "Contact" else PERHAPS_PERMISSIONABLE[object_name]
+        filled = [one for name in FILLED if name == object_name for one in self.fields[name]]
+        perhaps = [
+            one for name in FILLED if name == object_name for one in PERHAPS_PERMISSIONABLE[name]
+        ]
         read_only = wanted.read_only.get(object_name, frozenset()).difference(filled)
         described = self.org.describe(object_name)["fields_by_name"]
         rows = self._rows_of_set(

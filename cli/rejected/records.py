@@ -16,12 +16,16 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bridge.delivery.outbox import Envelope, UnreadableEnvelope
+from bridge.files.envelope import FileEnvelope
 from bridge.records import stored_key
 from cli.problem import Problem
 from cli.rejected.queue import Message, Queue, Stopped, Sweep
 from cli.terminal import written
 
 Advance = Callable[[int], None]
+
+FILE = "File"
+"""The object of a rejection that is about a file of a message, whose record is in Salesforce."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,17 +46,16 @@ class Rejection:
     replayed: int
     hint: str
     kind: str = ""
-    """`message`, or `update` of a record that is there; empty if the message is no envelope."""
-    envelope: Envelope | None = field(repr=False, default=None)
+    """`message`, `update` of a record that is there, or `file`; empty for what is no envelope."""
+    envelope: Envelope | FileEnvelope | None = field(repr=False, default=None)
 
     @classmethod
     def read(cls, message: Message, *, keep_envelope: bool = False) -> Rejection:
         """Read a message. One that SQS moved by itself has no reason in it; one that is no envelope
         has only its id."""
         sent = _rfc3339(message.sent_ms)
-        try:
-            envelope = Envelope.parse(message.body)
-        except UnreadableEnvelope:
+        envelope = _read_envelope(message.body)
+        if envelope is None:
             return cls(
                 message_id=message.id,
                 key="",
@@ -66,12 +69,12 @@ class Rejection:
                 replayed=0,
                 hint="See it in the SQS console. To delete it: rejected drop " + message.id,
             )
-        reason = envelope.reason
+        reason, name = envelope.reason, _object_of(envelope)
         if reason is None:
             return cls(
                 message_id=message.id,
                 key=envelope.key,
-                object=envelope.object_name,
+                object=name,
                 code="NOT_DELIVERED",
                 message="SQS moved it here because it was received too often.",
                 fields=(),
@@ -79,15 +82,16 @@ class Rejection:
                 at="",
                 attempts=0,
                 replayed=envelope.replayed,
-                hint="Deliver failed on it each time: see Deliver's log, then replay it.",
-                kind=envelope.kind,
+                hint=f"{'AttachFiles' if name == FILE else 'Deliver'} failed on it each time: see "
+                "its log, then replay it.",
+                kind=_kind_of(envelope),
                 envelope=envelope if keep_envelope else None,
             )
         fields = reason.get("fields")
         return cls(
             message_id=message.id,
             key=envelope.key,
-            object=envelope.object_name,
+            object=name,
             code=str(reason.get("code") or "UNKNOWN"),
             message=str(reason.get("message") or ""),
             fields=tuple(str(f) for f in fields) if isinstance(fields, list) else (),
@@ -96,9 +100,21 @@ class Rejection:
             attempts=_whole(reason.get("attempts")),
             replayed=envelope.replayed,
             hint=str(reason.get("hint") or ""),
-            kind=envelope.kind,
+            kind=_kind_of(envelope),
             envelope=envelope if keep_envelope else None,
         )
+
+    @property
+    def values(self) -> dict[str, Any] | None:
+        """What was sent: a record's fields, or a file's link, name and type by its number."""
+        if isinstance(self.envelope, FileEnvelope):
+            return {f"File {n}": one._asdict() for n, one in self.envelope.files.items()}
+        return dict(self.envelope.record.fields) if self.envelope else None
+
+    @property
+    def filled_in(self) -> frozenset[str]:
+        """The names of the values that the bridge made."""
+        return self.envelope.record.derived if isinstance(self.envelope, Envelope) else frozenset()
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`; without the record's values."""
@@ -214,13 +230,15 @@ class Moved:
     in_both: int = 0
     """Sent to the outbox, but not deleted from Rejected. They have the same key."""
     unreadable: int = 0
+    no_queue: int = 0
+    """Files, where the stack has no queue for them: AttachMedia is off."""
     came_back: int = 0
     """Refused again while the replay was running; they stay in Rejected."""
     stopped: bool = False
     error: str = ""
     """Why the whole run ended early."""
     sent: dict[tuple[str, str], Rejection] = field(default_factory=dict)
-    """What was replayed, by object and key."""
+    """The records that were replayed, by object and key; no files."""
 
 
 def replay(
@@ -229,9 +247,11 @@ def replay(
     choice: Choice,
     *,
     force: bool = False,
+    files: Queue | None = None,
     advance: Advance = lambda count: None,
 ) -> Moved:
-    """Send every record that the choice covers to the outbox, then delete it from Rejected.
+    """Send every record that the choice covers to the outbox, then delete it from Rejected; files
+    to the queue `files`, or not at all where there is none.
 
     `force`: updates overwrite what others have changed since. What comes back into Rejected
     meanwhile stays there, so that a replay ends.
@@ -239,11 +259,10 @@ def replay(
     sweep = rejected.sweep()
     moved = Moved()
     lock = threading.Lock()
-    sent: set[tuple[str, str, int]] = set()
+    sent: set[tuple[Any, ...]] = set()
 
     def move(messages: list[Message]) -> Iterable[str]:
-        going: list[tuple[Message, Envelope]] = []
-        read: list[Rejection] = []
+        going: list[tuple[Message, Envelope | FileEnvelope, Rejection]] = []
         with lock:
             for message in messages:
                 rejection = Rejection.read(message, keep_envelope=True)
@@ -253,30 +272,40 @@ def replay(
                 if envelope is None:
                     moved.unreadable += 1
                     continue
-                this = (rejection.object, rejection.key, envelope.replayed)
+                if isinstance(envelope, FileEnvelope) and files is None:
+                    moved.no_queue += 1
+                    continue
+                this = _identity(envelope)
                 if message.sent_ms >= sweep.started_ms and this in sent:
                     moved.came_back += 1
                     continue
-                going.append((message, envelope.again(force=force)))
-                read.append(replace(rejection, envelope=None))
-            sent.update((e.object_name, e.key, e.replayed) for _, e in going)
+                again = (
+                    envelope.again(force=force)
+                    if isinstance(envelope, Envelope)
+                    else envelope.again()
+                )
+                going.append((message, again, replace(rejection, envelope=None)))
+            sent.update(_identity(envelope) for _, envelope, _ in going)
         sweep.keep_only_receipts_of(messages)
         if not going:
             return ()
-        failures = outbox.send([envelope.dump() for _, envelope in going])
-        arrived = [
-            message for (message, _), failure in zip(going, failures, strict=True) if not failure
-        ]
+        arrived: list[Message] = []
+        failures: list[str] = []
+        records: list[Rejection] = []
+        for kind, queue in ((Envelope, outbox), (FileEnvelope, files)):
+            some = [one for one in going if isinstance(one[1], kind)]
+            if not some or queue is None:
+                continue
+            failures += (results := queue.send([envelope.dump() for _, envelope, _ in some]))
+            there = [one for one, failure in zip(some, results, strict=True) if not failure]
+            arrived += [message for message, _, _ in there]
+            records += [rejection for _, _, rejection in there if kind is Envelope]
         left = set(rejected.delete(arrived))
         with lock:
             moved.failed.update(failure for failure in failures if failure)
             moved.in_both += len(left)
             moved.done += len(arrived)
-            moved.sent |= {
-                (one.object, one.key): one
-                for one, failure in zip(read, failures, strict=True)
-                if not failure
-            }
+            moved.sent |= {(one.object, one.key): one for one in records}
             advance(len(arrived))
         return [one.id for one in arrived if one.id not in left]
 
@@ -320,9 +349,38 @@ def export_line(rejection: Rejection) -> str:
     """One rejected record with its values, as a line of JSON."""
     line = rejection.as_dict()
     if rejection.envelope is not None:
-        line["values"] = dict(rejection.envelope.record.fields)
-        line["channel"] = rejection.envelope.message.channel
+        line["values"] = rejection.values
+        line["channel"] = _channel_of(rejection.envelope)
     return written(line)
+
+
+def _read_envelope(body: str) -> Envelope | FileEnvelope | None:
+    for kind in (Envelope, FileEnvelope):
+        try:
+            return kind.parse(body)
+        except UnreadableEnvelope:
+            continue
+    return None
+
+
+def _kind_of(envelope: Envelope | FileEnvelope) -> str:
+    return "file" if isinstance(envelope, FileEnvelope) else envelope.kind
+
+
+def _object_of(envelope: Envelope | FileEnvelope) -> str:
+    return FILE if isinstance(envelope, FileEnvelope) else envelope.object_name
+
+
+def _channel_of(envelope: Envelope | FileEnvelope) -> str:
+    if isinstance(envelope, FileEnvelope):
+        return envelope.channel
+    return envelope.message.channel
+
+
+def _identity(envelope: Envelope | FileEnvelope) -> tuple[Any, ...]:
+    """What tells one rejected message from another, each time that it is replayed."""
+    numbers = tuple(envelope.files) if isinstance(envelope, FileEnvelope) else ()
+    return _object_of(envelope), envelope.key, numbers, envelope.replayed
 
 
 def _rfc3339(milliseconds: int) -> str:

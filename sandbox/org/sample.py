@@ -105,7 +105,7 @@ def fill_bare(state: State, oauth: OAuth) -> None:
 
 
 def fill_ready(state: State) -> None:
-    """What ``setup-org`` makes: the keys on Lead, Case and Activity, and who may use them."""
+    """What ``setup-org`` makes: the keys on records, tasks and files, and who may use them."""
     for object_name in ("Lead", "Case", "Activity"):
         for name, unique in (("Bird_Key__c", True), ("Bird_Conversation__c", False)):
             add_field(
@@ -120,6 +120,15 @@ def fill_ready(state: State) -> None:
             )
     for object_name in ("Lead", "Case"):
         add_field(state, object_name, "Bird_Last_Message__c", "datetime", visible_to=(ADMIN_USER,))
+    add_field(
+        state,
+        "ContentVersion",
+        "Bird_Key__c",
+        length=100,
+        external_id=True,
+        case_sensitive=True,
+        visible_to=(ADMIN_USER,),
+    )
     set_id = state.put_raw(
         "PermissionSet",
         Name="Bird_Bridge",
@@ -134,7 +143,8 @@ def fill_ready(state: State) -> None:
     for object_name in ("Contact", "Account", "Opportunity"):
         grant_object(state, set_id, object_name, "Read", "ViewAllRecords")
         grant_fields(state, set_id, object_name)
-    grant_fields(state, set_id, "Task", custom=True)
+    for object_name in ("Task", "ContentVersion"):
+        grant_fields(state, set_id, object_name, custom=True)
     for username in (INTEGRATION_USER,):
         user = state.user(username)
         assert user is not None

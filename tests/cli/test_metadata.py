@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,9 @@ def plan_for(org: Org, settings: Settings) -> Plan:
 
 
 def test_the_fields_are_the_ones_that_conversations_need(settings: Settings) -> None:
+    files = {one.full_name for one in needed_fields(settings._replace(attach_media=True))}
     found = {one.full_name: one for one in needed_fields(settings)}
+    assert files - set(found) == {"ContentVersion.Bird_Key__c"}
     assert set(found) == {
         *(f"{holder}.{CONVERSATION_FIELD}" for holder in ("Lead", "Case", "Activity")),
         *(f"{holder}.{TASK_KEY_FIELD}" for holder in ("Lead", "Case", "Activity")),
@@ -83,14 +86,14 @@ def test_the_permission_set_has_the_rights_that_conversations_need() -> None:
 
 def test_the_field_permissions_are_those_of_setup_org(settings: Settings) -> None:
     """`setup-org` adds the fields of the table of channels: the folder has them for `sf`."""
-    steps = plan_for(Org.bare(), settings).steps
+    steps = plan_for(Org.bare(), settings._replace(attach_media=True)).steps
     planned = {one.target for one in steps if one.what.startswith("Allow it to read")}
     listed = {f"{name}.{one}" for name, names in permission_set().fields.items() for one in names}
     assert listed == planned - NAME_PARTS
 
 
 def test_the_sample_org_has_all_of_it(settings: Settings) -> None:
-    plan = plan_for(Org.sample(), settings)
+    plan = plan_for(Org.sample(), settings._replace(attach_media=True))
     assert [one.what for one in plan.steps] == []
     assert plan.notes[:-1] == []
 

@@ -68,6 +68,7 @@ def post(file: Path, key: str) -> Any:
         json={"LastName": "Okafor", "Company": "x", "Bird_Key__c": key},
         headers={"x-api-key": where["api_key"]},
         retries=False,
+        timeout=20,
     )
     return response.json()
 

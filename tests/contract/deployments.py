@@ -24,8 +24,12 @@ FUNCTIONS = {
     "FindCustomer": "find_customer",
     "RefreshToken": "refresh_token",
     "Deliver": "deliver",
+    "AttachFiles": "attach_files",
 }
-"""Folder of each function, by logical id."""
+"""Folder of each function, by logical id; AttachFiles is there only with AttachMedia."""
+
+BY_DEFAULT = {name: FUNCTIONS[name] for name in FUNCTIONS if name != "AttachFiles"}
+"""Those that are there without any parameter."""
 
 TEXTS = {
     "AlarmEmail": "ops@example.com",
@@ -46,6 +50,7 @@ TEXTS = {
     "LeadAssignmentRule": "off",
     "PreviousKmsKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0a1b2c3d-0000-4000-8000-000000000001",
     "ReopenStatus": "Reopened",
+    "MediaHosts": "media.example.com",
     "LoginUrl": "https://test.salesforce.com",
     "VpcSecurityGroups": "sg-0a1b2c3d4e5f60718",
     "VpcSubnets": "subnet-0a1b2c3d4e5f60718,subnet-0b1b2c3d4e5f60718",

@@ -58,7 +58,7 @@ def test_every_event_is_used_by_a_test_or_a_program() -> None:
 def test_an_event_has_the_shape_of_its_kind(path: Path) -> None:
     event: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     match path.name.partition(".")[0]:
-        case "deliver":
+        case "deliver" | "attach_files":
             assert set(event) == {"Records"}
             for record in event["Records"]:
                 assert {"messageId", "receiptHandle", "body", "attributes"} <= set(record)

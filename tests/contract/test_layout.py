@@ -16,7 +16,7 @@ from tools.template import ROOT
 BRIDGE = ROOT / "layers" / "bridge" / "bridge"
 
 # Arrows point down this list: a module may import from its own folder and from those below it.
-FOLDERS = ("wiring", "api", "delivery", "conversations", "oauth", "salesforce", "bird", "")
+FOLDERS = ("wiring", "api", "files", "delivery", "conversations", "oauth", "salesforce", "bird", "")
 GROUND = {
     "records",
     "settings",
@@ -117,7 +117,10 @@ def test_the_environment_is_read_when_something_is_made_never_at_import(module: 
 
 @pytest.mark.parametrize(
     "folder",
-    ["create_lead", "create_case", "receive_message", "find_customer", "refresh_token", "deliver"],
+    [
+        *("create_lead", "create_case", "receive_message", "find_customer", "refresh_token"),
+        *("deliver", "attach_files"),
+    ],
 )
 def test_a_handler_imports_only_the_wiring(folder: str) -> None:
     path = ROOT / "functions" / folder / "app.py"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.deployments import EVERYTHING, FUNCTIONS, PARAMETERS, deploy
+from tests.contract.deployments import BY_DEFAULT, EVERYTHING, FUNCTIONS, PARAMETERS, deploy
 from tools.template import ROOT, Deployment
 
 
@@ -38,13 +38,13 @@ def function_of(reference: str) -> str:
 
 @pytest.mark.parametrize("architecture", ["x86_64", "arm64"])
 def test_functions_run_the_shared_layer_on_one_runtime(architecture: str) -> None:
-    made = deploy(Architecture=architecture)
+    made = deploy(Architecture=architecture, AttachMedia="on")
     layer = only(made, "AWS::Lambda::LayerVersion")
     assert layer["LayerName"] == "stack-bridge"
     assert layer["CompatibleRuntimes"] == ["python3.13"]
     assert architecture in layer["CompatibleArchitectures"]
     (layer_id,) = made.of_type("AWS::Lambda::LayerVersion")
-    timeouts = {"RefreshToken": 60, "Deliver": 120}
+    timeouts = {"RefreshToken": 60, "Deliver": 120, "AttachFiles": 300}
     for name in FUNCTIONS:
         function = properties(made, name)
         assert function["Runtime"] == "python3.13"
@@ -75,6 +75,7 @@ def test_the_environment_names_the_stack_s_own_resources(deployment: Deployment)
     [
         ("ALLOWED_FIELDS", "AllowedFields"),
         ("ALLOW_INSECURE_HOSTS", "AllowInsecureHosts"),
+        ("ATTACH_MEDIA", "AttachMedia"),
         ("AWS_ENDPOINT_URL", "AwsEndpointUrl"),
         ("CASE_ASSIGNMENT", "CaseAssignmentRule"),
         ("CASE_COMMENTS", "CaseComments"),
@@ -90,6 +91,8 @@ def test_the_environment_names_the_stack_s_own_resources(deployment: Deployment)
         ("LOG_REPLIES", "LogReplies"),
         ("MATCH_CONTACTS", "MatchContacts"),
         ("MATCH_EMAIL", "MatchEmail"),
+        ("MEDIA_HOSTS", "MediaHosts"),
+        ("MEDIA_MAX_MEGABYTES", "MediaMaxMegabytes"),
         ("POWERTOOLS_LOG_LEVEL", "LogLevel"),
         ("REFRESH_MINUTES", "RefreshMinutes"),
         ("REOPEN_DAYS", "ReopenDays"),
@@ -176,7 +179,7 @@ def test_logs_are_kept_for_the_days_of_the_parameter() -> None:
     groups = [
         made.resolve(one["Properties"]) for one in made.of_type("AWS::Logs::LogGroup").values()
     ]
-    names = {f"/stack/{folder.replace('_', '-')}" for folder in FUNCTIONS.values()}
+    names = {f"/stack/{folder.replace('_', '-')}" for folder in BY_DEFAULT.values()}
     assert {one["LogGroupName"] for one in groups} == names | {"/stack/access"}
     assert {str(one["RetentionInDays"]) for one in groups} == {"90"}
 

@@ -17,8 +17,8 @@ import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from tests.contract.deployments import (
+    BY_DEFAULT,
     EVERYTHING,
-    FUNCTIONS,
     PARAMETERS,
     REGION,
     deploy,
@@ -32,7 +32,7 @@ KEPT = {"Credentials", "SigningKeys", "Outbox", "Rejected", "RefreshLease"}
 KNOWN_OUTSIDE = {"BirdApi", "BirdApiv1Stage", "ApiKey", "UsagePlan", "UsagePlanKey", "AlarmTopic"}
 """What somebody outside has written down: another address or key would be a lost lead."""
 
-LOGS = {f"{function}Logs" for function in FUNCTIONS}
+LOGS = {f"{function}Logs" for function in BY_DEFAULT}
 
 
 @dataclass(frozen=True)
@@ -132,10 +132,10 @@ def test_nothing_is_made_anew_when_everything_changes_at_once() -> None:
 @pytest.mark.parametrize(
     ("given", "touched"),
     [
-        ({"RefreshMinutes": "30"}, {*FUNCTIONS, "RefreshTokenSchedule", "TokenOldAlarm"}),
+        ({"RefreshMinutes": "30"}, {*BY_DEFAULT, "RefreshTokenSchedule", "TokenOldAlarm"}),
         ({"LogRetentionDays": "90"}, LOGS),
         ({"DeliverConcurrency": "5"}, {"DeliverOutbox"}),
-        ({"LogLevel": "DEBUG"}, set(FUNCTIONS)),
+        ({"LogLevel": "DEBUG"}, set(BY_DEFAULT)),
         ({"OutboxAlarmMinutes": "15"}, {"OutboxOldAlarm"}),
         ({"ThrottleRate": "10", "ThrottleBurst": "20"}, {"UsagePlan"}),
         ({"AllowedAddresses": "203.0.113.0/24"}, {"BirdApi"}),
@@ -165,7 +165,7 @@ def test_a_deployment_that_changes_only_a_parameter_takes_effect(name: str) -> N
         one["Deliver"]["Properties"]["Environment"]["Variables"] for one in (before, after)
     ]
     if variables[0] != variables[1]:
-        assert set(FUNCTIONS) <= done.modified, "the functions themselves get the new environment"
+        assert set(BY_DEFAULT) <= done.modified, "the functions themselves get the new environment"
 
 
 def test_a_deployment_after_a_rolled_back_one_deploys_the_api_again(
@@ -228,7 +228,7 @@ IN_ALL_REGIONS = {"AWS::IAM::Role", "AWS::CloudWatch::Dashboard"}
 
 def test_stages_are_deployed_beside_each_other_and_beside_the_same_one_in_another_region() -> None:
     one, other = (names(inlined(EVERYTHING, stack_name=name)["Resources"]) for name in ("a", "b"))
-    assert len(one) > len(FUNCTIONS) + len(LOGS)
+    assert len(one) > len(BY_DEFAULT) + len(LOGS)
     assert not one & other
     here, elsewhere = (
         names(inlined({}, region=region)["Resources"]) for region in (REGION, "ap-southeast-2")

@@ -17,6 +17,12 @@ import yaml
 from bridge.delivery.outbox import LONGEST_ENVELOPE
 from bridge.delivery.queues import MAX_MESSAGE_BYTES
 from bridge.errors import MisconfiguredEnvironment
+from bridge.files.attaching import (
+    CALL_SECONDS,
+    DOWNLOAD_SECONDS,
+    RESERVED_SECONDS,
+    UPLOAD_SECONDS,
+)
 from bridge.settings import Settings
 from tests.contract.deployments import FUNCTIONS, deploy
 from tools.template import ROOT, Deployment, Template, TemplateError
@@ -56,6 +62,18 @@ ALLOWED = {
         ("sqs:GetQueueAttributes", "Outbox"),
         ("sqs:SendMessage", "Rejected"),
     },
+    "AttachFiles": {
+        ("secretsmanager:GetSecretValue", "AccessKey"),
+        ("ssm:GetParameter", "parameter access-token"),
+        ("lambda:InvokeFunction", "function refresh-token"),
+        ("sqs:ReceiveMessage", "Files"),
+        ("sqs:DeleteMessage", "Files"),
+        ("sqs:ChangeMessageVisibility", "Files"),
+        ("sqs:GetQueueAttributes", "Files"),
+        ("sqs:SendMessage", "Rejected"),
+        ("dynamodb:PutItem", "RefreshLease"),
+        ("dynamodb:DeleteItem", "RefreshLease"),
+    },
 }
 
 
@@ -72,15 +90,22 @@ def resources(template: Template) -> Mapping[str, Any]:
 
 @pytest.fixture(scope="module")
 def deployment(template: Template) -> Deployment:
-    return deploy(template)
+    return deploy(template, AttachMedia="on")
 
 
 # What is allowed in addition, and only while requests have to be signed.
 VERIFYING = {"CreateLead", "CreateCase", "ReceiveMessage"}
 
+# Likewise, while files are attached.
+FEEDING = {*VERIFYING, "Deliver"}
+
 
 def statements(
-    resources: Mapping[str, Any], function: str, *, verifying: bool = False
+    resources: Mapping[str, Any],
+    function: str,
+    *,
+    verifying: bool = False,
+    attaching: bool = False,
 ) -> list[dict[str, Any]]:
     role = resources[f"{function}Role"]["Properties"]
     assert "ManagedPolicyArns" not in role
@@ -90,8 +115,10 @@ def statements(
             if "Fn::If" in statement:
                 condition, statement, otherwise = statement["Fn::If"]
                 assert otherwise == {"Ref": "AWS::NoValue"}
-                assert condition in ("Verify", "InVpc", "OwnKey", "PreviousKey")
-                if condition != "Verify" or not verifying:
+                assert condition in ("Verify", "InVpc", "OwnKey", "PreviousKey", "AttachFilesOn")
+                if not (verifying and condition == "Verify") and not (
+                    attaching and condition == "AttachFilesOn"
+                ):
                     continue
             found.append(statement)
     return found
@@ -104,7 +131,7 @@ def statements(
 def test_a_role_holds_one_action_on_one_resource_in_each_statement(
     resources: Mapping[str, Any], function: str
 ) -> None:
-    for statement in statements(resources, function, verifying=True):
+    for statement in statements(resources, function, verifying=True, attaching=True):
         assert set(statement) == {"Effect", "Action", "Resource"}
         assert statement["Effect"] == "Allow"
         assert isinstance(statement["Action"], str)
@@ -112,13 +139,18 @@ def test_a_role_holds_one_action_on_one_resource_in_each_statement(
         assert "*" not in json.dumps(statement)
 
 
+@pytest.mark.parametrize("attaching", [False, True])
 @pytest.mark.parametrize("verifying", [False, True])
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_role_allows_exactly_what_the_design_says(
-    resources: Mapping[str, Any], deployment: Deployment, function: str, verifying: bool
+    resources: Mapping[str, Any],
+    deployment: Deployment,
+    function: str,
+    verifying: bool,
+    attaching: bool,
 ) -> None:
     named = []
-    for statement in statements(resources, function, verifying=verifying):
+    for statement in statements(resources, function, verifying=verifying, attaching=attaching):
         arn = deployment.resolve(statement["Resource"])
         parameter = re.search(
             r":ssm:us-east-1:\d+:parameter/bird-salesforce/stack/local/(.+)$", arn
@@ -134,6 +166,8 @@ def test_a_role_allows_exactly_what_the_design_says(
     expected = ALLOWED[function] | {("logs:CreateLogStream", logs), ("logs:PutLogEvents", logs)}
     if verifying and function in VERIFYING:
         expected |= {("secretsmanager:GetSecretValue", "SigningKeys")}
+    if attaching and function in FEEDING:
+        expected |= {("sqs:SendMessage", "Files")}
     assert len(named) == len(set(named)), "a statement is there twice"
     assert set(named) == expected
 
@@ -141,7 +175,7 @@ def test_a_role_allows_exactly_what_the_design_says(
 def test_who_may_have_a_token_renewed_may_read_it() -> None:
     """RefreshToken's result carries the token, so nobody may get it there who could not before."""
     invoking = [a for a in ALLOWED.values() if ("lambda:InvokeFunction", REFRESH) in a]
-    assert len(invoking) == 5
+    assert len(invoking) == 6
     assert all(("ssm:GetParameter", "parameter access-token") in allowed for allowed in invoking)
 
 
@@ -162,7 +196,7 @@ IN_VPC = {"VpcSubnets": "subnet-0a1,subnet-0b2", "VpcSecurityGroups": "sg-0c3"}
 def test_only_in_a_vpc_may_a_function_make_network_interfaces(
     template: Template, function: str
 ) -> None:
-    outside, inside = deploy(template), deploy(template, **IN_VPC)
+    outside, inside = (deploy(template, AttachMedia="on", **more) for more in ({}, IN_VPC))
     before, after = (
         one.resolve(one.resources[f"{function}Role"]["Properties"]["Policies"])[0]
         for one in (outside, inside)
@@ -184,7 +218,7 @@ KEY = "arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-0000-0000-0000-0000000000
 def test_a_key_of_the_deployer_s_is_used_only_through_the_services_that_store(
     template: Template, function: str
 ) -> None:
-    made = deploy(template, KmsKeyArn=KEY)
+    made = deploy(template, KmsKeyArn=KEY, AttachMedia="on")
     (policy,) = made.resolve(made.resources[f"{function}Role"]["Properties"]["Policies"])
     (use,) = [
         one for one in policy["PolicyDocument"]["Statement"] if "kms:Decrypt" in one["Action"]
@@ -199,7 +233,7 @@ def test_a_key_of_the_deployer_s_is_used_only_through_the_services_that_store(
 
 
 def test_the_deployer_s_key_encrypts_all_that_is_stored(template: Template) -> None:
-    made = deploy(template, KmsKeyArn=KEY, AccessLogs="on")
+    made = deploy(template, KmsKeyArn=KEY, AccessLogs="on", AttachMedia="on")
     for queue in made.of_type("AWS::SQS::Queue").values():
         properties = made.resolve(queue["Properties"])
         assert properties["KmsMasterKeyId"] == KEY
@@ -373,19 +407,28 @@ def test_a_message_stays_hidden_for_six_tries_and_the_window(
     window = deliver["Events"]["Outbox"]["Properties"]["MaximumBatchingWindowInSeconds"]
     outbox = resources["Outbox"]["Properties"]
     assert outbox["VisibilityTimeout"] == 6 * deliver["Timeout"] + window
+    attach = resources["AttachFiles"]["Properties"]
+    assert resources["Files"]["Properties"]["VisibilityTimeout"] == 6 * attach["Timeout"]
+
+
+def test_a_whole_file_fits_into_one_invocation(resources: Mapping[str, Any]) -> None:
+    one = DOWNLOAD_SECONDS + UPLOAD_SECONDS + RESERVED_SECONDS
+    looks = 3 * CALL_SECONDS
+    assert one + looks < resources["AttachFiles"]["Properties"]["Timeout"]
 
 
 def test_what_waits_and_what_was_refused_is_kept_for_14_days_encrypted(
     resources: Mapping[str, Any], deployment: Deployment
 ) -> None:
-    for queue in ("Outbox", "Rejected"):
+    for queue in ("Outbox", "Rejected", "Files"):
         properties = resources[queue]["Properties"]
         assert properties["MessageRetentionPeriod"] == 14 * 24 * 3600
         assert deployment.resolve(properties)["SqsManagedSseEnabled"] is True
-    assert resources["Outbox"]["Properties"]["RedrivePolicy"] == {
-        "deadLetterTargetArn": {"Fn::GetAtt": ["Rejected", "Arn"]},
-        "maxReceiveCount": 1000,
-    }
+    for queue in ("Outbox", "Files"):
+        assert resources[queue]["Properties"]["RedrivePolicy"] == {
+            "deadLetterTargetArn": {"Fn::GetAtt": ["Rejected", "Arn"]},
+            "maxReceiveCount": 1000,
+        }
 
 
 def test_a_queue_takes_what_the_api_accepts(resources: Mapping[str, Any]) -> None:
@@ -398,7 +441,8 @@ def test_a_queue_takes_what_the_api_accepts(resources: Mapping[str, Any]) -> Non
 def test_the_outbox_is_delivered_200_at_a_time_with_a_result_for_each(
     deployment: Deployment, resources: Mapping[str, Any]
 ) -> None:
-    (source,) = deployment.event_sources
+    source, files = deployment.event_sources
+    assert (files.function, files.batch_size, files.partial_failures) == ("AttachFiles", 1, True)
     assert source.batch_size == 200
     assert source.window > 0, "more than ten at a time need a window"
     assert source.partial_failures
@@ -425,6 +469,26 @@ def test_the_secrets_are_made_without_a_value_and_survive_the_stack(
     # A stack whose first deployment failed leaves nothing; one that is deleted later leaves it.
     assert secret["DeletionPolicy"] == "RetainExceptOnCreate"
     assert secret["UpdateReplacePolicy"] == "Retain"
+
+
+def test_the_access_key_is_made_without_a_value(resources: Mapping[str, Any]) -> None:
+    assert set(resources["AccessKey"]["Properties"]) == {"Description", "KmsKeyId"}
+
+
+def test_without_attach_media_nothing_of_it_is_there(template: Template) -> None:
+    off, on = deploy(template), deploy(template, AttachMedia="on")
+    parts = {name for name in on.resources if name not in off.resources}
+    parts -= set(on.of_type("AWS::ApiGateway::Deployment"))  # made anew each time
+    # SAM names the mapping after the function and the event.
+    assert parts == {
+        *("AttachFiles", "AttachFilesFiles", "AttachFilesRole", "AttachFilesLogs"),
+        *("Files", "AccessKey", "FilesOldAlarm", "AttachFilesFailingAlarm"),
+    }
+    assert set(on.outputs) - set(off.outputs) == {
+        *("FilesUrl", "AccessKeySecret", "AttachFilesFunction"),
+    }
+    environment = off.functions["CreateLead"].environment
+    assert environment["FILES_URL"] == environment["ACCESS_KEY_SECRET"] == ""
 
 
 def test_the_schedule_follows_the_parameter(template: Template) -> None:
@@ -569,8 +633,9 @@ def test_everything_that_calls_a_function_calls_the_function_itself(deployment: 
     assert not kinds & {"AWS::Lambda::Alias", "AWS::Lambda::Version"}
     for permission in deployment.of_type("AWS::Lambda::Permission").values():
         assert permission["Properties"]["FunctionName"]["Ref"] in FUNCTIONS
-    (source,) = deployment.of_type("AWS::Lambda::EventSourceMapping").values()
-    assert source["Properties"]["FunctionName"]["Ref"] == "Deliver"
+    sources = deployment.of_type("AWS::Lambda::EventSourceMapping").values()
+    fed = [source["Properties"]["FunctionName"]["Ref"] for source in sources]
+    assert fed == ["Deliver", "AttachFiles"]
     (rule,) = deployment.of_type("AWS::Events::Rule").values()
     (target,) = rule["Properties"]["Targets"]
     assert target["Arn"] == {"Fn::GetAtt": ["RefreshToken", "Arn"]}
@@ -596,13 +661,14 @@ def test_other_code_in_the_layer_and_another_parameter_change_every_function(
         functions = made.of_type("AWS::Lambda::Function")
         return {name: made.resolve(one["Properties"]) for name, one in functions.items()}
 
-    before = properties(deploy(template))
+    on = {"AttachMedia": "on"}
+    before = properties(deploy(template, **on))
     for after in (
-        properties(deploy(changed(template, BridgeLayer="s3://bucket/other"))),
-        properties(deploy(template, DefaultCompany="Acme")),
+        properties(deploy(changed(template, BridgeLayer="s3://bucket/other"), **on)),
+        properties(deploy(template, DefaultCompany="Acme", **on)),
     ):
         assert all(before[name] != after[name] for name in FUNCTIONS)
-    one = properties(deploy(changed(template, Deliver="s3://bucket/other")))
+    one = properties(deploy(changed(template, Deliver="s3://bucket/other"), **on))
     assert [name for name in FUNCTIONS if before[name] != one[name]] == ["Deliver"]
 
 
@@ -727,7 +793,7 @@ URLS = {
 def test_an_earlier_key_may_only_be_decrypted_with(template: Template, function: str) -> None:
     old = KEY.replace("0a1b2c3d", "0f0f0f0f")
     for given in ({"KmsKeyArn": KEY}, {}):
-        made = deploy(template, PreviousKmsKeyArn=old, **given)
+        made = deploy(template, PreviousKmsKeyArn=old, AttachMedia="on", **given)
         (policy,) = made.resolve(made.resources[f"{function}Role"]["Properties"]["Policies"])
         (use,) = [one for one in policy["PolicyDocument"]["Statement"] if one["Resource"] == old]
         assert use["Action"] == "kms:Decrypt"

@@ -125,7 +125,7 @@ def test_a_field_of_the_sample_org_can_be_found_too(as_user: Any) -> None:
         answer = server.org.oauth.approve(sample.CLIENT_ID, sample.ADMIN_USER, "api")
         admin = Caller(server, answer["access_token"])
         text = "SELECT+Id+FROM+CustomField+WHERE+DeveloperName='Bird_Key'"
-        assert admin.call("GET", f"/tooling/query?q={text}").json()["totalSize"] == 3
+        assert admin.call("GET", f"/tooling/query?q={text}").json()["totalSize"] == 4
 
 
 def test_a_field_is_made_once(admin: Caller) -> None:

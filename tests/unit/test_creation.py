@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from bridge.aws import AwsError
+from bridge.bird.message import Media
+from bridge.conversations.message import Message
 from bridge.deadline import Deadline
 from bridge.delivery.calls import REMEMBER_RIGHTS_SECONDS
 from bridge.delivery.creation import Breaker, RecordCreator
@@ -48,7 +50,7 @@ MakeSettings = Callable[..., Settings]
 class Stand:
     """A creator with an org and AWS in memory."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, feed: Feed | None = None) -> None:
         self.settings = settings
         self.org = SmallOrg()
         self.aws = SmallAws()
@@ -59,6 +61,7 @@ class Stand:
             queues=Queues(aws=self.aws, settings=settings),
             settings=settings,
             telemetry=Telemetry(),
+            feed=feed,
         )
 
     def create(self, record: Record, *, seconds: float = 8, at_once: bool = True) -> Any:
@@ -548,3 +551,67 @@ def test_the_queued_body_is_ascii(stand: Stand) -> None:
     stand.create(lead(Description="שלום 😀\x00"), at_once=False)
     (body,) = stand.aws.queues[stand.settings.outbox_url]
     assert body.isascii() and json.loads(body)["fields"]["Description"] == "שלום 😀\x00"
+
+
+# Files
+
+
+def with_picture(record: Record) -> Message:
+    return replace(outside(record), media=(Media("https://media.api.bird.com/1"),))
+
+
+class Feed:
+    """The queue of files: takes what it gets, or nothing until its time is over."""
+
+    def __init__(self, *, down: bool = False) -> None:
+        self.down = down
+        self.fed: list[Message] = []
+
+    def __call__(self, message: Message, *, deadline: Deadline, **more: Any) -> None:
+        assert set(more) == {"accepted_at", "request_id"}
+        if self.down:
+            time.sleep(deadline.remaining())
+            raise NotKept("down")
+        self.fed.append(message)
+
+
+def create_with_picture(stand: Stand, *, seconds: float = 8) -> Any:
+    return stand.creator.create(
+        with_picture(lead()), request_id="r", deadline=Deadline.after(seconds), at_once=True
+    )
+
+
+def test_files_are_queued_once_the_record_is_there(settings: MakeSettings) -> None:
+    feed = Feed()
+    stand = Stand(settings(CONVERSATIONS="off"), feed)
+    assert create_with_picture(stand).name == "created"
+    assert create_with_picture(stand).name == "exists"
+    assert len(feed.fed) == 2, "a caller repeats what may have been killed in between"
+    assert stand.outbox == []
+    stand.create(lead("other"))
+    assert len(feed.fed) == 2, "a message without files"
+
+
+@pytest.mark.parametrize("code", ["SERVER_UNAVAILABLE", "FIELD_CUSTOM_VALIDATION_EXCEPTION"])
+def test_files_of_a_record_that_is_not_there_wait_with_it(
+    settings: MakeSettings, code: str
+) -> None:
+    feed = Feed()
+    stand = Stand(settings(CONVERSATIONS="off"), feed)
+    stand.org.rules.append(refuses(code))
+    create_with_picture(stand)
+    assert feed.fed == []
+    (kept,) = [*stand.outbox, *stand.rejected]
+    assert kept.message.media == (Media("https://media.api.bird.com/1"),)
+
+
+@pytest.mark.parametrize("seconds", [4, 2.5])
+def test_where_files_cannot_be_queued_there_is_time_left_for_the_outbox(
+    settings: MakeSettings, seconds: float
+) -> None:
+    stand = Stand(settings(CONVERSATIONS="off"), Feed(down=True))
+    begun = time.monotonic()
+    outcome = create_with_picture(stand, seconds=seconds)
+    assert outcome.name == "created"
+    assert len(stand.outbox) == 1
+    assert time.monotonic() - begun < seconds, "within the caller's time"

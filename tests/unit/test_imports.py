@@ -27,7 +27,7 @@ MOST_MODULES = 240
 """Ceiling on the modules that a cold start loads on top of a bare Python; 204 on Python 3.11."""
 
 
-def loaded_by(folder: str, object_name: str) -> set[str]:
+def loaded_by(folder: str, object_name: str, **variables: str) -> set[str]:
     """The modules that a fresh process loads to answer for an object."""
     program = PROBE.format(
         function=str(ROOT / "functions" / folder),
@@ -41,7 +41,7 @@ def loaded_by(folder: str, object_name: str) -> set[str]:
     # -I: nothing of this machine's environment or folders gets in. -S would hide site-packages.
     done = subprocess.run(
         [sys.executable, "-I", "-c", program],
-        env={**ENVIRON, **powertools, "PATH": "/usr/bin:/bin"},
+        env={**ENVIRON, **variables, **powertools, "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
         timeout=60,
@@ -80,7 +80,14 @@ def test_a_cold_start_loads_nothing_dear(folder: str, object_name: str) -> None:
         "bridge.conversations.write",
         "bridge.delivery.conversation",
     }
+    assert not {name for name in ours if name.startswith("bridge.files")}
     assert len(modules) <= MOST_MODULES
+
+
+def test_with_attach_media_a_cold_start_loads_no_more() -> None:
+    # Few messages bring files: they pay for what they need.
+    on = {"ATTACH_MEDIA": "on", "FILES_URL": "https://sqs.eu-west-1.amazonaws.com/1/Files"}
+    assert loaded_by("create_lead", "Lead", **on) == loaded_by("create_lead", "Lead")
 
 
 def test_importing_a_module_reads_no_environment_and_makes_no_client() -> None:

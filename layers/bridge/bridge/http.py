@@ -118,7 +118,7 @@ class _Timed:
         return io.BufferedReader(_Incoming(raw, self._sock, deadline))
 
 
-class _TimedResponse(http.client.HTTPResponse):
+class TimedResponse(http.client.HTTPResponse):
     """A response that is read, from its first byte, within the time that the socket has now."""
 
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
@@ -128,7 +128,7 @@ class _TimedResponse(http.client.HTTPResponse):
 class _Connection(http.client.HTTPConnection):
     """Sends headers and body together: one TLS record and one packet instead of two of each."""
 
-    response_class = _TimedResponse
+    response_class = TimedResponse
 
     def __init__(self, host: str, port: int | None, **options: Any) -> None:
         super().__init__(host, port, **options)

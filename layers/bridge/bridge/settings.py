@@ -63,6 +63,11 @@ class Settings(NamedTuple):
     """The id of the API key of POST /customers/find; empty: the look-up is off."""
     log_replies: bool
     """Whether messages that our own side sent are logged as well."""
+    attach_media: bool
+    """Whether what a customer sent beside words becomes a file on the record."""
+    media_hosts: frozenset[str]
+    """Where a file's link may lead first, in lower case: `host` or `host:port`."""
+    media_max_megabytes: int
     response_budget_seconds: float
     refresh_minutes: int
     allow_insecure_hosts: frozenset[str]
@@ -73,6 +78,10 @@ class Settings(NamedTuple):
     refresh_function: str
     outbox_url: str
     rejected_url: str
+    files_url: str
+    """The queue of messages whose files are to be attached; empty unless `attach_media`."""
+    access_key_secret: str
+    """The secret with Bird's access key, likewise."""
     signature_scheme: str
     """One of SIGNATURE_SCHEMES: how a request must be signed."""
     signing_secret: str
@@ -139,6 +148,9 @@ class Settings(NamedTuple):
             match_email=choice("MATCH_EMAIL", "on", "off") == "on",
             lookup_key_id=text("LOOKUP_KEY_ID", blank=True),
             log_replies=choice("LOG_REPLIES", "on", "off") == "on",
+            attach_media=choice("ATTACH_MEDIA", "on", "off") == "on",
+            media_hosts=frozenset(map(str.lower, names("MEDIA_HOSTS"))),
+            media_max_megabytes=int(number("MEDIA_MAX_MEGABYTES", 1, 100)),
             response_budget_seconds=number("RESPONSE_BUDGET_SECONDS", 1, 28),
             refresh_minutes=int(number("REFRESH_MINUTES", 1, 1440)),
             allow_insecure_hosts=frozenset(map(str.lower, names("ALLOW_INSECURE_HOSTS"))),
@@ -149,6 +161,8 @@ class Settings(NamedTuple):
             refresh_function=text("REFRESH_FUNCTION"),
             outbox_url=text("OUTBOX_URL"),
             rejected_url=text("REJECTED_URL"),
+            files_url=text("FILES_URL", blank=True),
+            access_key_secret=text("ACCESS_KEY_SECRET", blank=True),
             signature_scheme=choice("SIGNATURE_SCHEME", *SIGNATURE_SCHEMES),
             signing_secret=text("SIGNING_SECRET", blank=True),
             webhook_url=text("WEBHOOK_URL", blank=True),

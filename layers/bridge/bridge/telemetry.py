@@ -188,6 +188,10 @@ class Telemetry:
         """Age of the oldest record of a batch that has to wait on."""
         self._flush({"OutboxAge": ("Seconds", seconds)})
 
+    def measure_files_age(self, seconds: float) -> None:
+        """How long ago the message was put into the queue Files whose files wait on."""
+        self._flush({"FilesAge": ("Seconds", seconds)})
+
     def measure_token_age(self, seconds: float) -> None:
         """How old the published access token is."""
         if seconds < float("inf"):

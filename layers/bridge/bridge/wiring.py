@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bridge.api.record_api import RecordApi
 from bridge.aws import Aws, AwsIdentity
+from bridge.conversations.message import Message
 from bridge.delivery.creation import RecordCreator
 from bridge.delivery.outbox import Queues
 from bridge.http import Http
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
     from bridge.api.customers import CustomerApi
     from bridge.api.signatures import SignatureGate
+    from bridge.delivery.creation import Feed
     from bridge.delivery.deliver import Delivery
+    from bridge.files.attaching import Attaching
     from bridge.oauth.refresher import TokenRefresher
 
 
@@ -101,6 +104,7 @@ def _api(object_name: ObjectName | None, gate: SignatureGate | None) -> RecordAp
         queues=Queues(aws=aws(), settings=settings()),
         settings=settings(),
         telemetry=telemetry(),
+        feed=_feed(),
     )
     return RecordApi(
         object_name, creator=creator, settings=settings(), telemetry=telemetry(), gate=gate
@@ -138,7 +142,39 @@ def delivery() -> Delivery:
         sqs=client("sqs"),
         settings=settings(),
         telemetry=telemetry(),
+        feed=_feed(),
     )
+
+
+@cache
+def attaching() -> Attaching:
+    """The job of attach_files."""
+    from bridge.files.access_key import AccessKey
+    from bridge.files.attaching import Attaching
+    from bridge.files.download import Downloads
+
+    return Attaching(
+        salesforce=salesforce(),
+        sessions=sessions(),
+        access_key=AccessKey(aws=aws(), secret=settings().access_key_secret),
+        downloads=Downloads(settings=settings()),
+        sqs=client("sqs"),
+        dynamodb=client("dynamodb"),
+        settings=settings(),
+        telemetry=telemetry(),
+    )
+
+
+def _feed() -> Feed | None:
+    """How a message's files get into their queue; None where no files are attached."""
+    return _put_files if settings().attach_media else None
+
+
+def _put_files(message: Message, **options: Any) -> None:
+    # Few messages bring files: the others need not pay for the import.
+    from bridge.files.feeding import put_files
+
+    put_files(message, aws=aws(), settings=settings(), **options)
 
 
 def client(service: str, *, read_seconds: float = 10, attempts: int = 3) -> BaseClient:

@@ -126,7 +126,7 @@ class Observer:
             yield ("AWS/ApiGateway", metric, dimensions), count
 
     def _sqs(self) -> Iterator[tuple[Metric, float]]:
-        for url in (self.stack.outbox_url, self.stack.rejected_url):
+        for url in (self.stack.outbox_url, self.stack.rejected_url, self.stack.files_url):
             queue = self.stack.aws.queues.queue(url)
             dimensions = frozenset({("QueueName", queue.name)})
             messages = [one for one in queue.messages.values() if one.receives < 3]

@@ -25,6 +25,7 @@ LEAD = {"LastName": "Okafor"}
 REFRESH_MINUTES = 90
 PARAMETERS = {
     "AccessLogs": "on",
+    "AttachMedia": "on",
     "RefreshMinutes": str(REFRESH_MINUTES),
     "ResponseBudgetSeconds": "2",
     "DuplicateRecords": "attach",
@@ -177,7 +178,7 @@ def refuse_record_a_week_ago(stack: Stack) -> None:
 
 
 def empty_queues(stack: Stack) -> None:
-    for url in (stack.outbox_url, stack.rejected_url):
+    for url in (stack.outbox_url, stack.rejected_url, stack.files_url):
         stack.client("sqs").purge_queue(QueueUrl=url)
 
 
@@ -289,6 +290,62 @@ def mend_deliver(stack: Stack) -> None:
     empty_queues(stack)
 
 
+def send_picture(stack: Stack, *, trouble: tuple[str, ...] = ()) -> None:
+    link = stack.media.put(b"JFIF", trouble=trouble)
+    key = {"Bird_Key__c": f"picture-{time.time_ns()}"}
+    post(stack, 201, body={**LEAD, **key, "bird": {"media": link}})
+
+
+def fetch_nothing(stack: Stack) -> None:
+    """AttachFiles has tried more than three times: SQS's own metric leaves the file out."""
+    send_picture(stack, trouble=("500",) * 9)
+    stack.aws.queues.age(stack.files_url, 62 * 60)
+    for _ in range(4):
+        stack.aws.queues.let_time_pass(stack.files_url)
+        stack.files_poller.deliver_once()
+    (message,) = stack.aws.queues.queue(stack.files_url).messages.values()
+    assert message.receives > 3
+
+
+def lose_access_key(stack: Stack) -> None:
+    stack.client("secretsmanager").put_secret_value(
+        SecretId=stack.deployment.resource("AccessKey")["Ref"], SecretString='{"accessKey": ""}'
+    )
+    stack.functions["attach_files"].recycle()
+    send_picture(stack)
+    stack.files_poller.deliver_once()
+
+
+def store_access_key(stack: Stack) -> None:
+    stack.connect()
+    refuse_token(stack)
+    empty_queues(stack)
+
+
+def refuse_file(stack: Stack) -> None:
+    send_picture(stack, trouble=("404",))
+    stack.files_poller.deliver_once()
+
+
+def throttle_attach_files(stack: Stack) -> None:
+    send_picture(stack)
+    with stack.account_used_up():
+        stack.files_poller.deliver_once()
+
+
+def break_attach_files(stack: Stack) -> None:
+    attach = stack.functions["attach_files"]
+    attach.environment.pop("OUTBOX_URL", None)
+    attach.recycle()
+    send_picture(stack)
+    stack.files_poller.deliver_once()
+
+
+def mend_attach_files(stack: Stack) -> None:
+    stack.functions["attach_files"].environment["OUTBOX_URL"] = stack.outbox_url
+    empty_queues(stack)
+
+
 def limit_requests(stack: Stack, *, rate: int, burst: int) -> None:
     limits = {"rateLimit": str(rate), "burstLimit": str(burst)}
     stack.client("apigateway").update_usage_plan(
@@ -364,6 +421,22 @@ FAULTS = {
     ),
     "Deliver fails": Fault(
         breaks=break_deliver, alarms={"DeliverFailing"}, mends=mend_deliver, periods=2
+    ),
+    "Bird's host responds with errors": Fault(
+        breaks=fetch_nothing, alarms={"FilesOld"}, mends=empty_queues
+    ),
+    "the access key is missing": Fault(
+        breaks=lose_access_key, alarms={"NotSetUp"}, mends=store_access_key
+    ),
+    "a file is gone": Fault(breaks=refuse_file, alarms={"Rejected"}, mends=empty_queues),
+    "Lambda throttles AttachFiles": Fault(
+        breaks=throttle_attach_files, alarms={"Throttled"}, mends=empty_queues
+    ),
+    "AttachFiles fails": Fault(
+        breaks=break_attach_files,
+        alarms={"AttachFilesFailing"},
+        mends=mend_attach_files,
+        periods=2,
     ),
     "a flow sends too much": Fault(
         breaks=send_too_much, alarms={"TurnedAway"}, mends=allow_as_before
@@ -551,6 +624,10 @@ def test_the_dashboard_shows_metrics_that_are_emitted(observer: Observer) -> Non
     post(stack, 201)
     converse(stack)
     meet_people(stack)
+    send_picture(stack)
+    send_picture(stack, trouble=("404",))
+    for _ in range(2):
+        stack.files_poller.deliver_once()
     observer.end_period()
     charts = [widget["properties"] for widget in body["widgets"] if widget["type"] == "metric"]
     for chart in charts:

@@ -29,8 +29,10 @@ SIGNING_KEY = "a signing key for tests only"
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    """Every statement is in force: requests have to be signed, refresh tokens rotate."""
-    parameters = {**PATIENT, "SignatureScheme": "standard-webhooks", "CustomerLookup": "on"}
+    """Every statement is in force: requests have to be signed, refresh tokens rotate, files are
+    attached."""
+    parameters = {**PATIENT, "SignatureScheme": "standard-webhooks", "AttachMedia": "on"}
+    parameters |= {"CustomerLookup": "on"}
     parameters |= {"CustomerLookupRate": "1000", "CustomerLookupBurst": "1000"}
     with Stack(poll=False, parameters=parameters) as made:
         made.org.oauth.apps[CLIENT_ID].rotation = True
@@ -65,12 +67,13 @@ def signed_post(stack: Stack, path: str, body: Any) -> Response:
 def create(stack: Stack, name: str, path: str, good: Any, bad: Any) -> None:
     """Make a record, also with a token that has ended; keep one for later, and one refused."""
     begin(stack, name)
+    good = {**good, "bird": {**good.get("bird", {}), "media": stack.media.put(b"JFIF")}}
     assert signed_post(stack, path, good).status == 201
     stack.org.oauth.expire_sessions()
     assert signed_post(stack, path, good).status == 201
     with stack.outage():
         assert signed_post(stack, path, good).status == 202
-    assert stack.waiting() == 1
+    assert (stack.waiting(), stack.files_waiting()) == (1, 2)
     assert signed_post(stack, path, bad).status == 422
     assert len(stack.rejected()) == 1
     assert '"outcome":"created"' in stack.logs(name).replace('": "', '":"')
@@ -125,6 +128,7 @@ def deliver(stack: Stack) -> None:
     assert stack.waiting() == 0
     assert len(stack.rejected()) == 1
     assert len(stack.org.records("Lead")) == 1
+    assert stack.files_waiting() == 1
     queue(stack, {"LastName": "later", "Company": "Individual"})
     with stack.outage():
         stack.deliver_once()
@@ -137,7 +141,14 @@ def deliver(stack: Stack) -> None:
 def queue(stack: Stack, *bodies: Any) -> None:
     for number, fields in enumerate(bodies):
         key = f"k{number}-{time.time_ns()}"
-        envelope = {"v": 2, "object": "Lead", "key": key, "channel": "none", "fields": fields}
+        envelope: dict[str, Any] = {
+            "v": 2,
+            "object": "Lead",
+            "key": key,
+            "channel": "none",
+            "fields": fields,
+        }
+        envelope["media"] = [["https://media.api.bird.com/1", "", ""]]
         stack.client("sqs").send_message(
             QueueUrl=stack.outbox_url, MessageBody=json.dumps(envelope)
         )
@@ -154,6 +165,31 @@ def find_customer(stack: Stack) -> None:
     assert "customer_lookup" in stack.logs("find_customer")
 
 
+def attach_files(stack: Stack) -> None:
+    """Attach a file with a new token, reject one, let one wait."""
+    begin(stack, "attach_files")
+    stack.files_poller.begin()
+    lead = stack.org.create("Lead", {"LastName": "O", "Company": "I", "Bird_Key__c": "k"})
+    troubles: list[tuple[str, ...]] = [(), ("404",), ("500",)]
+    for number, trouble in enumerate(troubles, 1):
+        files = [{"number": number, "link": stack.media.put(b"JFIF", trouble=trouble)}]
+        envelope = {"v": 2, "kind": "file", "key": "k", "object": "Lead", "files": files}
+        body = json.dumps(envelope)
+        stack.client("sqs").send_message(QueueUrl=stack.files_url, MessageBody=body)
+        stack.org.oauth.expire_sessions()
+        stack.files_poller.deliver_once()
+    links = [one["LinkedEntityId"] for one in stack.org.records("ContentDocumentLink")]
+    assert links.count(lead) == 1
+    assert len(stack.rejected()) == 1
+    # Delayed by AttachFiles itself, by less than the queue's own 1,800 s.
+    (message,) = stack.aws.queues.queue(stack.files_url).messages.values()
+    assert message.visible_at < time.time() + 300
+    table = stack.deployment.resource("RefreshLease")["Ref"]
+    claims = stack.client("dynamodb").scan(TableName=table)["Items"]
+    assert not [one for one in claims if one["name"]["S"].startswith("files-")]
+    assert '"message":"files"' in stack.logs("attach_files").replace('": "', '":"')
+
+
 WORK: dict[str, Callable[[Stack], None]] = {
     "create_lead": create_lead,
     "create_case": create_case,
@@ -161,6 +197,7 @@ WORK: dict[str, Callable[[Stack], None]] = {
     "find_customer": find_customer,
     "refresh_token": refresh_token,
     "deliver": deliver,
+    "attach_files": attach_files,
 }
 LOGICAL_IDS = {
     "create_lead": "CreateLead",
@@ -169,6 +206,7 @@ LOGICAL_IDS = {
     "find_customer": "FindCustomer",
     "refresh_token": "RefreshToken",
     "deliver": "Deliver",
+    "attach_files": "AttachFiles",
 }
 
 
@@ -176,7 +214,7 @@ def begin(stack: Stack, name: str) -> None:
     """Empty queues, no faults, no records, and a cold function whose log is empty."""
     stack.aws.heal()
     stack.org.reset()
-    for url in (stack.outbox_url, stack.rejected_url):
+    for url in (stack.outbox_url, stack.rejected_url, stack.files_url):
         stack.client("sqs").purge_queue(QueueUrl=url)
     stack.functions[name].recycle()
     stack.functions[name].log.unlink(missing_ok=True)
@@ -204,7 +242,7 @@ def test_a_function_can_do_all_of_its_work_under_its_role(stack: Stack, name: st
 
 
 def all_statements() -> Iterator[tuple[str, int, str]]:
-    deployment = deploy(SignatureScheme="standard-webhooks")
+    deployment = deploy(SignatureScheme="standard-webhooks", AttachMedia="on")
     for name, logical_id in LOGICAL_IDS.items():
         for number, statement in enumerate(Role.of(deployment, logical_id).statements):
             resource = statement.resources[0].split(":", 5)[-1]
@@ -238,6 +276,10 @@ def test_with_one_statement_less_the_work_is_not_done(stack: Stack, name: str, n
 
 def of_resource(stack: Stack, logical_id: str) -> str:
     return stack.deployment.resource(logical_id)["Ref"]
+
+
+def access_key(stack: Stack) -> str:
+    return of_resource(stack, "AccessKey")
 
 
 FORBIDDEN: dict[str, tuple[str, Callable[[Any, Stack], Any]]] = {
@@ -278,6 +320,14 @@ FORBIDDEN: dict[str, tuple[str, Callable[[Any, Stack], Any]]] = {
         "lambda",
         lambda c, s: c.invoke(FunctionName=s.functions["deliver"].spec.name, Payload=b"{}"),
     ),
+    "Bird's access key": (
+        "secretsmanager",
+        lambda c, s: c.get_secret_value(SecretId=access_key(s)),
+    ),
+    "writing Bird's access key": (
+        "secretsmanager",
+        lambda c, s: c.put_secret_value(SecretId=access_key(s), SecretString="x"),
+    ),
     "making queues": ("sqs", lambda c, s: c.create_queue(QueueName="mine")),
 }
 
@@ -289,6 +339,7 @@ ALLOWED = {
         "the pending refresh token",
         "writing the access token",
     },
+    "attach_files": {"Bird's access key"},
 }
 
 

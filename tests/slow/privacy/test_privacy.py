@@ -34,7 +34,8 @@ NUMBER = "4915199988777"
 SIGNING_KEY = base64.b64encode(b"zqx signing key of a test").decode()
 
 FUNCTIONS = [
-    *("create_lead", "create_case", "receive_message", "find_customer", "refresh_token", "deliver")
+    *("create_lead", "create_case", "receive_message", "find_customer", "refresh_token"),
+    *("deliver", "attach_files"),
 ]
 
 
@@ -117,6 +118,7 @@ class Drive:
         self.look_ups()
         self.note_tokens()
         self.deliveries()
+        self.attachments()
         self.refreshes()
         self.note_tokens()
 
@@ -245,6 +247,36 @@ class Drive:
         broken = {"Records": [{"body": "zqxtext"}, {"body": json.dumps(fields)}, 7]}
         self.outcomes.append(self.stack.invoke("deliver", broken))
 
+    def attachments(self) -> None:
+        """Files that arrive, and every way in which one does not."""
+        stack, media = self.stack, self.stack.media
+        self.tokens.add(media.access_key)
+        media.silence_seconds = 1
+        named = {"filename": f"Zqx passport of {NUMBER}.jpg", "type": "image/zqx"}
+        troubles = ("", "401", "403", "404", "500", "private", "plain http", "redirects", "nowhere")
+        for trouble in (*troubles, "break off", "claim more", "close"):
+            link = media.put(b"zqx", trouble=(trouble,) * 9 if trouble else ())
+            self.post("/leads", self.new(media=[{"url": f"{link}?zqx={NUMBER}", **named}]))
+        for link in (f"https://zqx.example/{NUMBER}", "https://zqx:zqx@h/", "zqx no link"):
+            self.post("/leads", self.new(media=[link]))
+        stack.client("sqs").send_message(QueueUrl=stack.files_url, MessageBody='{"zqx": 1}')
+        self.attach()
+        stack.org.trouble.add(
+            path="ContentVersion", status=400, body=[{"errorCode": "ODD", "message": "zqx has it"}]
+        )
+        self.post("/leads", self.new(media=[{"url": media.put(b"zqx"), **named}]))
+        self.attach()
+        stack.org.trouble.clear()
+        self.outcomes.append(stack.invoke("attach_files", {"Records": [{"body": "zqxtext"}]}))
+
+    def attach(self) -> None:
+        """One try for each that waits."""
+        self.stack.aws.queues.let_time_pass(self.stack.files_url)
+        for _ in range(self.stack.files_waiting()):
+            delivery = self.stack.files_poller.deliver_once()
+            if delivery.outcome:
+                self.outcomes.append(delivery.outcome)
+
     def refreshes(self) -> None:
         stack, org = self.stack, self.stack.org
         org.oauth.apps[CLIENT_ID].rotation = True
@@ -298,7 +330,7 @@ class Drive:
         for number, outcome in enumerate(self.outcomes):
             if outcome.failed:
                 places[f"exception {number}"] = outcome.payload.decode()
-        for name in (self.stack.outbox_url, self.stack.rejected_url):
+        for name in (self.stack.outbox_url, self.stack.rejected_url, self.stack.files_url):
             queue = self.stack.aws.queues.queue(name)
             attributes = [one.attributes for one in queue.messages.values()]
             places[f"attributes in {queue.name}"] = json.dumps([queue.attributes, attributes])
@@ -323,7 +355,12 @@ def ready(level: str, scheme: str) -> Iterator[Drive]:
         "SignatureScheme": scheme,
         "AllowedFields": "OwnerId",
     }
-    parameters |= {"CustomerLookup": "on", "MatchContacts": "on", "MatchEmail": "on"}
+    parameters |= {
+        "AttachMedia": "on",
+        "CustomerLookup": "on",
+        "MatchContacts": "on",
+        "MatchEmail": "on",
+    }
     with Stack(poll=False, processes=1, parameters=parameters) as stack:
         keys = stack.deployment.resource("SigningKeys")["Ref"]
         stack.client("secretsmanager").put_secret_value(
@@ -363,6 +400,7 @@ def test_the_drive_went_everywhere(driven: Drive) -> None:
     for metric in ("RecordsCreated", "RecordsQueued", "RecordsRejected", "RecordsDuplicate"):
         assert f'"{metric}"' in metrics
     assert '"TokenRefreshFailedPermanently"' in metrics
+    assert '"FilesAttached"' in metrics and '"FilesRejected"' in metrics
     assert driven.stack.waiting() + len(driven.stack.rejected()) > 0
     bodies = json.dumps(driven.stack.rejected())
     assert MARK in bodies.lower(), "what is kept for a person to mend is whole"
@@ -402,7 +440,7 @@ def test_one_line_that_tells_of_an_event_is_found(tmp_path: Path, line: str) -> 
         source = (folder / "app.py").read_text(encoding="utf-8")
         (folder / "app.py").write_text(source.replace("    return ", line + "    return ", 1))
         folders[name] = folder
-    parameters = {**PATIENT, "LogLevel": "DEBUG"}
+    parameters = {**PATIENT, "LogLevel": "DEBUG", "AttachMedia": "on"}
     with Stack(poll=False, processes=1, folders=folders, parameters=parameters) as stack:
         drive = Drive(stack)
         drive.post("/leads", drive.new())

@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, unquote
 from bridge.api.fields import is_set, read_fields
 from bridge.bird.channels import NONE, OBJECTS, UNKNOWN, plain
 from bridge.bird.mapping import derived_fields, fill, is_opt_out
-from bridge.bird.message import BirdMessage
+from bridge.bird.message import BirdMessage, Media
 from bridge.bird.phones import as_email
 from bridge.bird.texts import cut, is_absent
 from bridge.conversations.keys import conversation_key, message_key
@@ -227,6 +227,7 @@ def read_message(
             from_us=message.from_us if message else False,
             phone=message.phone if message and settings.match_contacts else "",
             email=message.email if message and settings.match_contacts else "",
+            media=_media_of(message, settings),
         ),
         key_source=key.source,
         unresolved_keys=key.unresolved,
@@ -269,6 +270,16 @@ def _task_of(message: BirdMessage) -> dict[str, Any]:
     if message.from_us and isinstance(task.get("Subject"), str):
         task["Subject"] = f"→ {task['Subject']}"
     return task
+
+
+def _media_of(message: BirdMessage | None, settings: Settings) -> tuple[Media, ...]:
+    """The files that a customer sent and that are to be attached, each once."""
+    # Without a key nothing would be found again, neither the record nor the file.
+    if not (settings.attach_media and settings.external_id_field):
+        return ()
+    if message is None or message.from_us:
+        return ()
+    return tuple({media.link: media for media in message.media}.values())
 
 
 def _unresolved(value: Any) -> int:

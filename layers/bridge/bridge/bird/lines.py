@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from bridge.bird.message import Media
 from bridge.bird.part import Part, Shows, of_type
 from bridge.bird.texts import IN_BIRD
 
 _CARD_MARKS = ("BEGIN:", "END:", "VERSION:", "PRODID:", "REV:", "UID:", "PHOTO", "N:")
+_WORDS_FOR_A_PICTURE = "altText"
 _LINKS = ("url", "URL", "link", "mediaUrl", "media_url", "href", "source_url")
 
 
@@ -20,6 +22,7 @@ class Content:
         self.texts: list[str] = []
         self.lines: list[str] = []
         self.links: list[str] = []
+        self.files: list[Media] = []
         self.referral: dict[str, str] = {}
         self.headline = ""
 
@@ -42,6 +45,8 @@ class Content:
         title = f"{kind} ({name})" if (name := joined(map(part.text, names))) else kind
         if link:
             self.links.append(link)
+            file_name = part.text(*(name for name in names if name != _WORDS_FOR_A_PICTURE))
+            self.files.append(Media(link, file_name, part.text("contentType", "mime_type")))
         self.lines.append(f"{title}: {link}" if link else title if name else f"{kind} (in Bird)")
 
     def place(self, part: Part, point: Part | None = None) -> None:
@@ -123,6 +128,7 @@ class Content:
             "headline": self.headline,
             "details": tuple(self.lines),
             "links": tuple(self.links),
+            "media": tuple(self.files),
             "referral": {name: value for name, value in self.referral.items() if value},
             "unread": tuple(unread),
             "forwarded": True,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from bridge.bird.channels import UNKNOWN, Channel, SenderKind, channel_named
 from bridge.bird.names import as_name, family_first, first_and_last
@@ -27,6 +27,14 @@ _REFERRAL = frozenset(map(str.lower, REFERRAL))
 _SUBJECT_WORDS = 80
 _LEAST_TEXT = 1_000
 """Characters of the customer's own words that stay before the lines that follow them are cut."""
+
+
+class Media(NamedTuple):
+    """A file that came with a message: where it is, and its name and content type if they came."""
+
+    link: str
+    name: str = ""
+    type: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -66,6 +74,8 @@ class BirdMessage:
     details: tuple[str, ...] = ()
     """What came besides the text, a line each: links to media, a place, a pressed button."""
     links: tuple[str, ...] = ()
+    media: tuple[Media, ...] = ()
+    """The files that it has a link to, in their order."""
     tags: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
     """Bird's contact attributes, by their names in lower case; of several values the first."""
@@ -110,15 +120,16 @@ class BirdMessage:
         tags = lower.get("tags")
         if isinstance(tags, str):
             tags = tags.split(",")
-        details, links = [], []
+        details, media = [], []
         for part in flat(lower.get("media")):
-            title, link = "Attachment", part
+            title, link, name, kind = "Attachment", part, "", ""
             if isinstance(part, dict):
                 link = part.get("url") or part.get("mediaUrl")
+                kind = as_text(part.get("type") or part.get("contentType"))
                 if name := as_text(part.get("name") or part.get("filename")):
                     title = f"Attachment ({name})"
             if not is_absent(link := as_text(link)):
-                links.append(link)
+                media.append(Media(link, name, kind))
                 details.append(f"{title}: {link}")
         referral: dict[str, str] = {}
         if not _REFERRAL.isdisjoint(lower):
@@ -161,7 +172,8 @@ class BirdMessage:
             text=text("text"),
             headline=text("subject").strip(),
             details=tuple(details),
-            links=tuple(links),
+            links=tuple(one.link for one in media),
+            media=tuple(media),
             tags=tuple(
                 as_text(tag).strip()
                 for tag in (flat(tags) if isinstance(tags, list) else ())

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from bridge.bird.message import Media
 from bridge.bird.texts import CUT as CUT_MARK
 from bridge.bird.texts import cut
 from bridge.records import ObjectName, Record
@@ -44,6 +45,8 @@ class Message:
     phone: str = field(repr=False, default="")
     """The sender's, E.164, where a Contact is looked for by it; the e-mail address likewise."""
     email: str = field(repr=False, default="")
+    media: tuple[Media, ...] = ()
+    """The files to attach; none unless AttachMedia is on."""
 
     def record(self, object_name: ObjectName, key: str) -> Record:
         """The record that the message makes."""

@@ -67,7 +67,7 @@ class Item:
     @property
     def age_seconds(self) -> float:
         """How long its oldest message has been in the outbox."""
-        return max(_age_seconds(message) for message in self.messages)
+        return max(sent_seconds_ago(message) for message in self.messages)
 
     @property
     def attempts(self) -> int:
@@ -207,7 +207,7 @@ def _attribute(message: Mapping[str, Any], name: str, default: int) -> int:
         return default
 
 
-def _age_seconds(message: Mapping[str, Any]) -> float:
+def sent_seconds_ago(message: Mapping[str, Any]) -> float:
     """Seconds since the message was sent to the outbox."""
     sent = _attribute(message, "SentTimestamp", 0)
     return time.time() - sent / 1000 if 0 < sent < 10**15 else 0.0

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 QUEUE_SECONDS = 1.5
 """Of a caller's time, what is reserved for the queue; at most a quarter of it."""
 
+FEED_SECONDS = 1.0
+"""For the queue of files, once the record is there."""
+
 WRITE_SECONDS = 1.5
 """With less than this left of the caller's time no message of a conversation is written."""
 
@@ -132,6 +135,10 @@ UpdateOutcome = Updated | Converted | Queued | Rejected | Failed
 
 Tried = TypeVar("Tried", bound=Outcome | UpdateOutcome)
 
+Feed = Callable[..., None]
+"""Puts a message's files into their queue: (message, *, accepted_at, request_id, deadline). Raises
+NotKept."""
+
 
 class Breaker:
     """Spares callers the wait while Salesforce does not respond (docs/adr/0005).
@@ -179,7 +186,10 @@ class RecordCreator:
         queues: Queues,
         settings: Settings,
         telemetry: Telemetry,
+        feed: Feed | None = None,
     ) -> None:
+        """`feed` None: no files are attached."""
+        self._feed = feed
         self._salesforce = salesforce
         self._sessions = sessions
         self._queues = queues
@@ -203,7 +213,13 @@ class RecordCreator:
         outcome: Outcome = Queued(None)
         if at_once:
             outcome = self._try(self._bring, envelope, calls, deadline)
-        if not isinstance(outcome, Created) or outcome.not_logged:
+        done = isinstance(outcome, Created) and not outcome.not_logged
+        if message.media and done and isinstance(outcome, Created) and outcome.found:
+            # If this fails the outbox comes next, with its own part of the time.
+            keep_by = max(deadline, Deadline.after(QUEUE_SECONDS), key=lambda d: d.at)
+            feed_by = Deadline(min(Deadline.after(FEED_SECONDS).at, keep_by.sooner(0.5).at))
+            done = self._fed(envelope, deadline=feed_by)
+        if not done:
             what = outcome.what if isinstance(outcome, Rejected) else "record"
             refusal = outcome.problem if isinstance(outcome, Rejected) else None
             if failed := self._keep(envelope, body, deadline, refusal=refusal, what=what):
@@ -252,6 +268,22 @@ class RecordCreator:
         except NotKept as problem:
             return Failed(problem)
         return None
+
+    def _fed(self, envelope: Envelope, *, deadline: Deadline) -> bool:
+        """Whether the message's files are in their queue; else Deliver has to put them there."""
+        if self._feed is None:
+            return True
+        try:
+            self._feed(
+                envelope.message,
+                accepted_at=envelope.accepted_at,
+                request_id=envelope.request_id,
+                deadline=deadline,
+            )
+        except NotKept as problem:
+            self._telemetry.alarm("files_not_queued", error=problem)
+            return False
+        return True
 
     def find(
         self,

@@ -19,11 +19,19 @@ from bridge.delivery import mail, verdict
 from bridge.delivery.batch import Batch, Item, attempts_of, delay_seconds, read_batch
 from bridge.delivery.calls import Calls, Rights
 from bridge.delivery.conversation import Conversations, Logging, attach_to
+from bridge.delivery.creation import Feed
 from bridge.delivery.outbox import Envelope
 from bridge.delivery.queues import MAX_MESSAGE_BYTES, BatchQueues, unreadable_body
 from bridge.delivery.timelines import Timelines
 from bridge.delivery.work import OF_ONE_OBJECT, Work, call_deadline, wait
-from bridge.errors import DuplicatesDetected, NotSetUp, Refused, SalesforceProblem
+from bridge.errors import (
+    DuplicatesDetected,
+    NotKept,
+    NotSetUp,
+    Refused,
+    SalesforceProblem,
+    Unavailable,
+)
 from bridge.oauth.sessions import Sessions
 from bridge.salesforce.client import Salesforce
 from bridge.settings import Settings
@@ -41,6 +49,9 @@ GIVE_UP_SECONDS = 7 * 24 * 3600
 """After this a message that could not be delivered is sent to Rejected, where it gets a new age:
 SQS itself would move it with its old one, and delete it seven days later."""
 
+FILES_SECONDS = 3.0
+"""For the queue of files, for each message that has some."""
+
 DONE = frozenset({"created", "added", "exists", "updated", "deleted", "ignored"})
 """Outcomes whose messages are acknowledged."""
 
@@ -56,7 +67,9 @@ class Delivery:
         sqs: BaseClient,
         settings: Settings,
         telemetry: Telemetry,
+        feed: Feed | None = None,
     ) -> None:
+        self._feed = feed
         self._salesforce = salesforce
         self._sessions = sessions
         self._queues = BatchQueues(sqs=sqs, settings=settings, telemetry=telemetry)
@@ -204,6 +217,7 @@ class Delivery:
             (message, delay_seconds(None, attempts=attempts_of(message)))
             for message in batch.unknown
         ]
+        self._put_files(batch)
         for item in batch.items:
             if item.outcome == "delayed" and item.age_seconds > GIVE_UP_SECONDS:
                 item.outcome = "rejected"
@@ -228,6 +242,33 @@ class Delivery:
         failed = self._queues.reject(to_reject)
         self._queues.delay(later)
         return [*failed, *(message for message, _ in later)]
+
+    def _put_files(self, batch: Batch) -> None:
+        """Put the files of messages that are in Salesforce into their queue; if that fails, these
+        messages wait."""
+        failure: NotKept | None = None
+        for item in batch.items:
+            if self._feed is None or item.outcome not in ("created", "added", "exists"):
+                continue
+            others = (Envelope.parse(message["body"]) for message in item.others)
+            with_files = (one for one in (item.envelope, *others) if one.message.media)
+            envelope = next(with_files, None)
+            if envelope is None:
+                continue
+            try:
+                if failure is None:  # else each message would cost the same time in vain
+                    self._feed(
+                        envelope.message,
+                        accepted_at=envelope.accepted_at,
+                        request_id=envelope.request_id,
+                        deadline=Deadline.after(FILES_SECONDS),
+                    )
+            except NotKept as problem:
+                self._telemetry.alarm("files_not_queued", error=problem)
+                failure = problem
+            if failure is not None:
+                item.outcome = "delayed"
+                item.problem = Unavailable(str(failure), code="FILES_NOT_QUEUED")
 
     def _tell(self, batch: Batch, calls: Calls, metrics: Counter[str]) -> None:
         """Log and count what became of the messages."""

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from bridge.aws import Aws, AwsError
 from bridge.bird.channels import NONE, OBJECTS
+from bridge.bird.message import Media
 from bridge.conversations.message import Message, read_moment
 from bridge.deadline import Deadline
 from bridge.errors import NotKept, RequestTooLarge, SalesforceProblem
@@ -150,6 +151,7 @@ class Envelope:
             ("fromUs", message.from_us),
             ("phone", message.phone),
             ("email", message.email),
+            ("media", message.media),
             ("replayed", self.replayed),
             ("refused", self.refused_what),
             ("reason", self.reason),
@@ -222,7 +224,18 @@ def _read_message(values: Mapping[str, Any], accepted_at: str) -> Message:
         from_us=values.get("fromUs") is True,
         phone=read_text(values, "phone"),
         email=read_text(values, "email"),
+        media=_read_media(values.get("media")),
     )
+
+
+def _read_media(value: Any) -> tuple[Media, ...]:
+    """Raises UnreadableEnvelope."""
+    files = value or []
+    if not isinstance(files, list) or not all(isinstance(file, list) and file for file in files):
+        raise UnreadableEnvelope("the envelope's files are none")
+    if not all(isinstance(text, str) for file in files for text in file):
+        raise UnreadableEnvelope("the envelope's files are none")
+    return tuple(Media(*file[:3]) for file in files)
 
 
 def now() -> str:

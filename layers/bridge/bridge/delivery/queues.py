@@ -1,4 +1,4 @@
-"""Deliver's two batch operations on SQS: send to Rejected, and delay what stays in the outbox."""
+"""Two batch operations on SQS: send to Rejected, and delay what stays in the queue it came from."""
 
 from __future__ import annotations
 
@@ -24,8 +24,12 @@ MAX_MESSAGE_BYTES = 1024 * 1024
 class BatchQueues:
     """What fails here is logged, never raised: no message may be acknowledged because of it."""
 
-    def __init__(self, *, sqs: BaseClient, settings: Settings, telemetry: Telemetry) -> None:
+    def __init__(
+        self, *, sqs: BaseClient, settings: Settings, telemetry: Telemetry, source: str = ""
+    ) -> None:
+        """`source` is the URL of the queue that the messages came from; the outbox, if empty."""
         self._sqs = sqs
+        self._source = source or settings.outbox_url
         self._settings = settings
         self._telemetry = telemetry
 
@@ -58,7 +62,7 @@ class BatchQueues:
             some = entries[start : start + SQS_BATCH]
             try:
                 self._sqs.change_message_visibility_batch(
-                    QueueUrl=self._settings.outbox_url,
+                    QueueUrl=self._source,
                     Entries=[{"Id": str(i), **entry} for i, entry in enumerate(some)],
                 )
             except Exception as error:  # as above; what is done must not be undone by this

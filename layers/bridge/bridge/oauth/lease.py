@@ -1,4 +1,5 @@
-"""The lease that makes refreshes run one at a time (docs/adr/0002-one-refresh-at-a-time.md)."""
+"""Leases: of the refresh, which runs one at a time (docs/adr/0002-one-refresh-at-a-time.md), and of
+a message whose files are being attached (docs/adr/0089-files-once.md)."""
 
 from __future__ import annotations
 
@@ -18,13 +19,16 @@ LEASE_MARGIN_SECONDS = 10
 """The lease outlives the function by this: nobody overtakes a killed run whose request is still on
 its way."""
 
+REFRESH = "refresh"
+
 
 class Lease:
-    """One item of a DynamoDB table, written on a condition."""
+    """One item of a DynamoDB table, written on a condition. `name` is what it is for."""
 
-    def __init__(self, *, dynamodb: BaseClient, table: str) -> None:
+    def __init__(self, *, dynamodb: BaseClient, table: str, name: str = REFRESH) -> None:
         self._dynamodb = dynamodb
         self._table = table
+        self._name = name
         self._owner = uuid.uuid4().hex
 
     def take(self, *, seconds: float) -> bool:
@@ -49,7 +53,7 @@ class Lease:
         try:
             self._dynamodb.delete_item(
                 TableName=self._table,
-                Key={"name": {"S": "refresh"}},
+                Key={"name": {"S": self._name}},
                 ConditionExpression="owner_id = :owner",
                 ExpressionAttributeValues={":owner": {"S": self._owner}},
             )
@@ -61,7 +65,7 @@ class Lease:
             self._dynamodb.put_item(
                 TableName=self._table,
                 Item={
-                    "name": {"S": "refresh"},
+                    "name": {"S": self._name},
                     "owner_id": {"S": self._owner},
                     "expires_at": {"N": str(expires_at)},
                 },

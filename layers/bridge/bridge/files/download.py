@@ -1,0 +1,276 @@
+"""Downloads a file into a temporary one: Bird's link with the access key, redirects without it.
+
+Bird's media hosts answer 302 to a signed address of a store, which refuses a request that brings
+another authorization besides [public captures; Bird's documentation does not say it]. The key goes
+to the first host only, which the deployer names, and never anywhere else.
+
+What is wrong for good is Refused, what may pass is Unavailable: a 401, 403, 404 or 410 means that
+the file or the right to it is gone, and each attempt follows the redirects anew, so an expired
+signature is not the reason.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import IO
+
+from bridge.deadline import Deadline
+from bridge.errors import NotSetUp, Refused, SalesforceProblem, Unavailable
+from bridge.files.addresses import Resolve, Target, checked_addresses, follow, look_up, read_link
+from bridge.http import TimedResponse
+from bridge.salesforce.responses import read_retry_after
+from bridge.settings import Settings
+
+CONNECT_SECONDS = 5.0
+MOST_REDIRECTS = 3
+PIECE_BYTES = 65_536
+MEGABYTE = 1024 * 1024
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_FOR_LATER = (408, 425, 429)
+_REASONS = {
+    401: "the access key is not accepted",
+    403: "the access key may not read it, or it is no longer there",
+    404: "it is not there",
+    410: "it is no longer there",
+}
+NO_KEY_HINT = (
+    "Put Bird's access key into the secret of the output AccessKeySecret (docs/files.md). Until "
+    "then the files wait."
+)
+HOST_HINT = (
+    "If you trust that host, and it may have your access key, add it to the parameter MediaHosts, "
+    "deploy, and replay it."
+)
+
+
+@dataclass(frozen=True)
+class Downloaded:
+    """A file as it came. Close `file`, which removes it."""
+
+    file: IO[bytes] = field(repr=False)
+    size: int
+    type: str = ""
+    """Content-Type, and below Content-Disposition, as the server sent them."""
+    disposition: str = ""
+
+
+class _Connection(http.client.HTTPConnection):
+    """Connects to an address that was checked, whatever the name leads to by now."""
+
+    response_class = TimedResponse
+
+    def __init__(self, target: Target, address: str, *, timeout: float) -> None:
+        super().__init__(target.host, target.port, timeout=timeout)
+        self._address = address
+
+    def connect(self) -> None:
+        self.sock = socket.create_connection((self._address, self.port), self.timeout)
+
+
+class _TlsConnection(_Connection):
+    """The certificate has to be the name's."""
+
+    def __init__(
+        self, target: Target, address: str, *, timeout: float, tls: ssl.SSLContext
+    ) -> None:
+        super().__init__(target, address, timeout=timeout)
+        self._tls = tls
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock = self._tls.wrap_socket(self.sock, server_hostname=self.host)
+
+
+class Downloads:
+    """Downloads with the settings' hosts and limits. `resolve` looks up the addresses of a host."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        resolve: Resolve = look_up,
+        tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
+    ) -> None:
+        self._settings = settings
+        self._resolve = resolve
+        self._make_tls = tls
+        self._tls: ssl.SSLContext | None = None
+
+    def fetch(self, link: str, *, access_key: str, deadline: Deadline) -> Downloaded:
+        """Download one file before the deadline. `access_key` is empty where none is stored.
+
+        Raises Refused, Unavailable, NotSetUp. The messages name at most the host.
+        """
+        target = read_link(link)
+        if not target.is_named(self._settings.media_hosts):
+            raise Refused(
+                f"{target.host} is none of MediaHosts",
+                code="MEDIA_HOST_NOT_ALLOWED",
+                hint=HOST_HINT,
+            )
+        # A signed address takes no second authorization.
+        sent_key = "" if "X-Amz-Signature=" in target.path else access_key
+        for followed in range(MOST_REDIRECTS + 1):
+            key = sent_key if not followed else ""
+            with closing(self._open(target, deadline)) as connection:
+                response = self._request(connection, target, key, deadline)
+                if response.status not in _REDIRECTS:
+                    if response.status != 200:
+                        raise _problem(response, target, no_key=not access_key and not followed)
+                    return self._read(response, target, deadline)
+                location = response.headers.get("Location") or ""
+            if not location:
+                raise Refused(f"{target.host} redirects to nowhere", code="MEDIA_REDIRECTS")
+            target = follow(target, location)
+        raise Refused(f"more than {MOST_REDIRECTS} redirects", code="MEDIA_REDIRECTS")
+
+    def _open(self, target: Target, deadline: Deadline) -> _Connection:
+        """A connection to one of the checked addresses. Raises Refused, Unavailable."""
+        addresses = checked_addresses(target, settings=self._settings, resolve=self._resolve)
+        failure: Exception | None = None
+        for address in addresses:
+            seconds = min(CONNECT_SECONDS, deadline.remaining())
+            if not seconds:
+                break
+            if target.scheme == "https":
+                if self._tls is None:
+                    self._tls = self._make_tls()
+                connection: _Connection = _TlsConnection(
+                    target, address, timeout=seconds, tls=self._tls
+                )
+            else:
+                connection = _Connection(target, address, timeout=seconds)
+            try:
+                connection.connect()
+            except OSError as error:  # TLS's errors are among them
+                connection.close()
+                failure = error
+                continue
+            return connection
+        what = type(failure).__name__ if failure else "no time left"
+        raise Unavailable(
+            f"{target.host} cannot be reached ({what})", code="MEDIA_UNREACHABLE"
+        ) from failure
+
+    def _request(
+        self, connection: _Connection, target: Target, key: str, deadline: Deadline
+    ) -> http.client.HTTPResponse:
+        headers = {"Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
+        if key:
+            headers["Authorization"] = f"AccessKey {key}"
+        try:
+            connection.sock.settimeout(_seconds(deadline))
+            connection.request("GET", target.path, headers=headers)
+            connection.sock.settimeout(_seconds(deadline))
+            return connection.getresponse()
+        except (http.client.HTTPException, OSError, ValueError) as error:
+            raise _broke_off(target, error) from error
+
+    def _read(
+        self, response: http.client.HTTPResponse, target: Target, deadline: Deadline
+    ) -> Downloaded:
+        """The body in a temporary file. Its length is counted, whatever the headers say."""
+        most = self._settings.media_max_megabytes * MEGABYTE
+        too_large = Refused(
+            f"it has more than {self._settings.media_max_megabytes} MB",
+            code="MEDIA_TOO_LARGE",
+            hint="Raise MediaMaxMegabytes, deploy, and replay it; or use the message's link.",
+        )
+        if (response.length or 0) > most:
+            raise too_large
+        coding = (response.headers.get("Content-Encoding") or "identity").strip().lower()
+        if coding not in ("identity", "gzip"):
+            raise Refused(f"{target.host} encodes it in an unknown way", code="MEDIA_ENCODING")
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever gets it closes it
+        size = 0
+        try:
+            pieces = _pieces(response, deadline)
+            for piece in pieces if coding == "identity" else _unpacked(pieces):
+                size += len(piece)
+                if size > most:
+                    raise too_large
+                file.write(piece)
+            if not size:
+                raise Refused("it is empty", code="MEDIA_EMPTY")
+            file.seek(0)
+        except (http.client.HTTPException, OSError, ValueError, zlib.error) as error:
+            file.close()
+            if isinstance(error, OSError) and error.errno is not None and _is_disk(error):
+                raise Unavailable("the function's disk is full", code="NO_DISK") from error
+            raise _broke_off(target, error) from error
+        except BaseException:
+            file.close()
+            raise
+        headers = response.headers
+        return Downloaded(
+            file,
+            size,
+            headers.get("Content-Type") or "",
+            headers.get("Content-Disposition") or "",
+        )
+
+
+def _pieces(response: http.client.HTTPResponse, deadline: Deadline) -> Iterator[bytes]:
+    while piece := response.read1(PIECE_BYTES):
+        yield piece
+        _seconds(deadline)
+    if response.length:
+        raise http.client.IncompleteRead(b"", response.length)
+
+
+def _unpacked(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """What a store compressed although the request takes no compression, bounded."""
+    unpacker = zlib.decompressobj(wbits=31)
+    for piece in pieces:
+        left = piece
+        while left and not unpacker.eof:
+            yield unpacker.decompress(left, PIECE_BYTES)
+            left = unpacker.unconsumed_tail
+    if not unpacker.eof:
+        raise zlib.error("the end is missing")
+
+
+def _problem(
+    response: http.client.HTTPResponse, target: Target, *, no_key: bool
+) -> SalesforceProblem:
+    """What a response other than a file means."""
+    status = response.status
+    if status in (401, 403) and no_key:
+        return NotSetUp(
+            "there is no access key of Bird's in the secret", code="NO_ACCESS_KEY", hint=NO_KEY_HINT
+        )
+    message = f"{target.host} responds with {status}"
+    if status >= 500 or status in _FOR_LATER:
+        later = Unavailable(message, code=f"MEDIA_HTTP_{status}")
+        later.retry_after_seconds = read_retry_after(response.headers)  # type: ignore[arg-type]
+        return later
+    reason = _REASONS.get(status)
+    return Refused(f"{message}: {reason}" if reason else message, code=f"MEDIA_HTTP_{status}")
+
+
+def _broke_off(target: Target, error: Exception) -> Unavailable:
+    slow = isinstance(error, TimeoutError)
+    message = f"{target.host} {'is too slow' if slow else 'broke off'} ({type(error).__name__})"
+    return Unavailable(message, code="MEDIA_TOO_SLOW" if slow else "MEDIA_BROKE_OFF")
+
+
+def _is_disk(error: OSError) -> bool:
+    import errno
+
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def _seconds(deadline: Deadline) -> float:
+    """What is left, as a socket's timeout. Raises TimeoutError."""
+    seconds = deadline.remaining()
+    if not seconds:
+        raise TimeoutError("the deadline has passed")
+    return seconds

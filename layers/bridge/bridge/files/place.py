@@ -1,0 +1,168 @@
+"""Where the files of a message belong: on the record that its Task is on now.
+
+Salesforce moves Tasks at conversion and merge, so the Task leads to the record that a person looks
+at. A message outside conversations has no Task: its record is found by the message's key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from bridge.bird.channels import OBJECTS
+from bridge.conversations.keys import task_key
+from bridge.errors import OrgNotReady, Refused, SalesforceProblem, Unavailable
+from bridge.files.envelope import FileEnvelope
+from bridge.records import ObjectName
+from bridge.salesforce.client import TASK_KEY_FIELD, soql_text
+from bridge.salesforce.composite import Part, PartResponse
+from bridge.salesforce.responses import judge, read_faults, unreadable
+from bridge.salesforce.session import read_id
+
+CASE_PREFIX = "500"
+MOST_MERGES = 5
+"""Merged records that are followed one after the other."""
+
+NOT_SET_UP = "FILES_NOT_SET_UP"
+NOT_SET_UP_HINT = (
+    "Salesforce administrator: make the field Bird_Key__c on Content Version and on Activity, and "
+    "give the integration user access to them: run `make connect` (bird-salesforce setup-org does "
+    "it), or deploy the folder salesforce/ and assign its permission set. Or deploy with "
+    "AttachMedia=off."
+)
+
+
+class NotThereYet(Unavailable):
+    """The message is not in Salesforce yet, or not as far as the user can see."""
+
+    code = "NO_RECORD_YET"
+
+
+@dataclass(frozen=True)
+class Place:
+    """The record to attach to; empty: a person has deleted what the message was logged on."""
+
+    record_id: str
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The record was merged into this one, which has to be looked at."""
+
+    object: ObjectName
+    record_id: str
+
+
+def place_parts(envelope: FileEnvelope, *, key_field: str) -> list[Part]:
+    """The reads that find the message's Tasks and the records of its key."""
+    keys = ",".join(soql_text(task_key(name, envelope.key)) for name in OBJECTS)
+    columns = f"Id,{TASK_KEY_FIELD},WhoId,WhatId,IsDeleted"
+    task = f"SELECT {columns} FROM Task WHERE {TASK_KEY_FIELD} IN ({keys})"
+    where = f"{key_field} = {soql_text(envelope.key)}"
+    parts = [] if not envelope.conversation else [query_part("tasks", task)]
+    return parts + [query_part(name, _record_soql(name, where)) for name in OBJECTS]
+
+
+def merged_part(merged: Merged) -> Part:
+    """The read of a record that others were merged into."""
+    where = f"Id = {soql_text(merged.record_id)}"
+    return query_part(merged.object, _record_soql(merged.object, where))
+
+
+def read_place(envelope: FileEnvelope, responses: Mapping[str, PartResponse]) -> Place | Merged:
+    """Where the files belong. Raises NotThereYet, and what kept the reads from being done."""
+    tasks: list[dict[str, Any]] = []
+    if envelope.conversation:
+        rank = {task_key(name, envelope.key): name != envelope.requested for name in OBJECTS}
+        tasks = read_rows(responses.get("tasks"))
+        tasks.sort(key=lambda row: rank.get(str(row.get(TASK_KEY_FIELD)), True))
+        for row in tasks:
+            if row.get("IsDeleted") is not True and (parent := _parent(row)):
+                return Place(parent)
+    found: list[Place | Merged] = []
+    for name in _in_order(envelope.requested):
+        # An object that the user cannot see keeps no file of the other one back.
+        other = envelope.requested not in (None, name)
+        if other and not _ok(responses.get(name)):
+            continue
+        found += (read_record(name, row) for row in read_rows(responses.get(name)))
+    for place in found:
+        if isinstance(place, Merged) or place.record_id:
+            return place
+    if tasks or found:
+        return Place("")
+    raise NotThereYet("the message is not in Salesforce yet")
+
+
+def read_record(name: ObjectName, row: Mapping[str, Any]) -> Place | Merged:
+    """What the row of a record tells: itself, its contact, or the one it was merged into."""
+    record_id, master = read_id(row.get("Id")), read_id(row.get("MasterRecordId"))
+    if record_id is None:
+        raise unreadable()
+    if row.get("IsDeleted") is True:
+        return Merged(name, master) if master else Place("")
+    contact = read_id(row.get("ConvertedContactId"))
+    return Place(contact or record_id)
+
+
+def query_part(name: str, soql: str) -> Part:
+    """A query, deleted rows too."""
+    encoded = quote(soql, safe="'()!*~", errors="replace")
+    return Part(name=name, method="GET", path=("/queryAll?q=" + encoded,))
+
+
+def read_rows(response: PartResponse | None) -> list[dict[str, Any]]:
+    """The rows of a query. Raises Unavailable, NotSetUp: a read that failed tells nothing."""
+    if response is None:
+        raise unreadable()
+    if not response.ok:
+        raise read_problem(response)
+    rows = response.body.get("records") if isinstance(response.body, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise unreadable()
+    return rows
+
+
+def read_problem(response: PartResponse) -> SalesforceProblem:
+    """What the refusal of a read means."""
+    faults = read_faults(response.body, status=response.status)
+    if not faults:
+        return unreadable()
+    if any(fault.code in ("INVALID_FIELD", "INVALID_TYPE") for fault in faults):
+        return not_set_up()
+    problem = judge(faults, key_field="")
+    if isinstance(problem, Refused):
+        return Unavailable(problem.message, code=problem.code, hint=problem.hint)
+    return problem
+
+
+def not_set_up() -> OrgNotReady:
+    """The org lacks what files need."""
+    return OrgNotReady(
+        "the org is not set up for files, or not for this user",
+        code=NOT_SET_UP,
+        hint=NOT_SET_UP_HINT,
+    )
+
+
+def _record_soql(name: ObjectName, where: str) -> str:
+    converted = ",ConvertedContactId" if name == "Lead" else ""
+    return f"SELECT Id,IsDeleted,MasterRecordId{converted} FROM {name} WHERE {where}"
+
+
+def _parent(row: Mapping[str, Any]) -> str | None:
+    """A Task's Case, else its Lead or Contact, else the Task itself."""
+    what, who = read_id(row.get("WhatId")), read_id(row.get("WhoId"))
+    if what and what.startswith(CASE_PREFIX):
+        return what
+    return who or what or read_id(row.get("Id"))
+
+
+def _in_order(requested: ObjectName | None) -> Iterable[ObjectName]:
+    return sorted(OBJECTS, key=lambda name: name != requested)
+
+
+def _ok(response: PartResponse | None) -> bool:
+    return response is not None and response.ok

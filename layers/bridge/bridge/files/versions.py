@@ -1,0 +1,273 @@
+"""Salesforce Files: which of a message's files are there, and the upload of one that is not.
+
+A file is a ContentVersion with its key in `Bird_Key__c`, of a ContentDocument that a
+ContentDocumentLink puts on a record. That the key may be unique is not confirmed, so the
+keys are looked for before each upload (docs/adr/0089).
+
+Sources: REST API Developer Guide, Insert or Update Blob Data; Object Reference, ContentVersion and
+ContentDocumentLink.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import ssl
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO, Any, cast
+from urllib.parse import urlsplit
+
+from bridge.deadline import Deadline
+from bridge.delivery.calls import Calls
+from bridge.errors import KeyFieldMissing, OrgNotReady, Refused, SalesforceProblem, Unavailable
+from bridge.files.place import not_set_up, query_part, read_rows
+from bridge.http import MAX_RESPONSE_BYTES, PIECE_BYTES, Response, TimedResponse
+from bridge.salesforce.client import Cost, Result, Salesforce, soql_text
+from bridge.salesforce.composite import Part, PartResponse
+from bridge.salesforce.responses import (
+    read_api_usage,
+    read_org_problem,
+    read_retry_after,
+    unreadable,
+)
+from bridge.salesforce.session import Session, read_id
+from bridge.untrusted import read_json
+
+KEY_FIELD = "Bird_Key__c"
+CALL_SECONDS = 30.0
+DOCUMENTS = 200
+"""Of a query, so that its URL stays short."""
+
+NO_ROOM = "STORAGE_LIMIT_EXCEEDED"
+"""The org takes no file until a person makes room. A record waits for that; a file is rejected,
+since its link may end before."""
+
+
+@dataclass(frozen=True)
+class There:
+    """A file that was uploaded, and whether it is on the record or was deleted by a person."""
+
+    document_id: str
+    linked: bool
+    deleted: bool = False
+
+
+def find(
+    keys: Sequence[str], record_id: str, *, salesforce: Salesforce, calls: Calls
+) -> dict[str, There]:
+    """Those of these files that were uploaded before, by key. Raises Unavailable, NotSetUp.
+
+    By the key, which also finds a file whose record was converted since; and through the record's
+    links, where a file is seen that the integration user no longer owns.
+    """
+    wanted = ",".join(map(soql_text, keys))
+    linked_to = f"WHERE LinkedEntityId = {soql_text(record_id)}"
+    links = f"SELECT ContentDocumentId FROM ContentDocumentLink {linked_to}"
+    columns = f"Id,ContentDocumentId,{KEY_FIELD},IsDeleted FROM ContentVersion"
+    parts = [
+        query_part("links", links),
+        query_part("versions", f"SELECT {columns} WHERE {KEY_FIELD} IN ({wanted})"),
+    ]
+    responses = _read(parts, salesforce=salesforce, calls=calls)
+    linked = [read_id(row.get("ContentDocumentId")) for row in read_rows(responses.get("links"))]
+    documents = [one for one in dict.fromkeys(linked) if one]
+    found = _by_key(read_rows(responses.get("versions")), set(documents))
+    if documents and not found.keys() >= set(keys):
+        slices = [documents[at : at + DOCUMENTS] for at in range(0, len(documents), DOCUMENTS)]
+        parts = [
+            query_part(
+                f"linked_{number}",
+                f"SELECT {columns} WHERE ContentDocumentId IN ({','.join(map(soql_text, some))}) "
+                f"AND {KEY_FIELD} IN ({wanted})",
+            )
+            for number, some in enumerate(slices[:5])
+        ]
+        for response in _read(parts, salesforce=salesforce, calls=calls).values():
+            found |= _by_key(read_rows(response), set(documents))
+    return found
+
+
+def _read(
+    parts: Sequence[Part], *, salesforce: Salesforce, calls: Calls
+) -> Mapping[str, PartResponse]:
+    try:
+        deadline = Deadline.after(CALL_SECONDS)
+        return calls.make(salesforce.send_parts, parts, deadline=deadline).get()
+    except Refused as problem:
+        raise Unavailable(problem.message, code=problem.code, hint=problem.hint) from problem
+
+
+def _by_key(rows: Iterable[Mapping[str, Any]], linked: set[str]) -> dict[str, There]:
+    found: dict[str, There] = {}
+    for row in rows:
+        document = read_id(row.get("ContentDocumentId"))
+        if document is None:
+            raise unreadable()
+        key = str(row.get(KEY_FIELD))
+        if key not in found or not found[key].linked:
+            found[key] = There(document, document in linked, row.get("IsDeleted") is True)
+    return found
+
+
+def link_fields(document_id: str, record_id: str) -> dict[str, Any]:
+    """The fields of the link that puts a file on one more record."""
+    return {"ContentDocumentId": document_id, "LinkedEntityId": record_id, "ShareType": "V"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewFile:
+    """A file to upload."""
+
+    key: str
+    name: str
+    record_id: str
+    content: IO[bytes] = field(repr=False)
+    size: int
+
+
+class Uploads:
+    """Uploads in pieces, so that no file is ever in memory as a whole."""
+
+    def __init__(self, *, base: str) -> None:
+        self._path = f"{base}/sobjects/ContentVersion"
+        self._tls: ssl.SSLContext | None = None
+
+    def create(self, new: NewFile, *, session: Session, deadline: Deadline) -> Result[str]:
+        """Upload one file onto a record; the value is the ContentVersion's id.
+
+        A refusal is the Result's problem, as in `Salesforce`. It is sent once: where no response
+        comes, the file may be there or not.
+        """
+        started = time.perf_counter()
+        try:
+            response = self._send(new, session=session, deadline=deadline)
+        except (http.client.HTTPException, OSError) as error:
+            host = urlsplit(session.instance_url).hostname
+            problem: SalesforceProblem = Unavailable(
+                f"{host} took no file ({type(error).__name__})", code="NO_ANSWER"
+            )
+            problem.__cause__ = error
+            return Result(Cost(1, (time.perf_counter() - started) * 1000), problem=problem)
+        cost = Cost(
+            1,
+            (time.perf_counter() - started) * 1000,
+            read_api_usage(response.headers),
+            response.headers.get("x-sfdc-request-id") or "",
+        )
+        try:
+            return Result(cost, read_uploaded(response))
+        except SalesforceProblem as refused:
+            refused.retry_after_seconds = read_retry_after(response.headers)
+            return Result(cost, problem=refused)
+
+    def _send(self, new: NewFile, *, session: Session, deadline: Deadline) -> Response:
+        head, tail, boundary = multipart(new)
+        headers = {
+            "Authorization": f"Bearer {session.access_token}",
+            "Accept": "application/json",
+            "Content-Type": f'multipart/form-data; boundary="{boundary}"',
+            "Content-Length": str(len(head) + new.size + len(tail)),
+            "Connection": "close",
+        }
+        parts = urlsplit(session.instance_url)
+        connection: http.client.HTTPConnection
+        if parts.scheme.lower() == "https":
+            self._tls = self._tls or ssl.create_default_context()
+            connection = http.client.HTTPSConnection(
+                parts.hostname or "", parts.port, context=self._tls, timeout=deadline.remaining()
+            )
+        else:
+            connection = http.client.HTTPConnection(
+                parts.hostname or "", parts.port, timeout=deadline.remaining()
+            )
+        connection.response_class = TimedResponse
+        try:
+            connection.connect()
+            connection.putrequest("POST", self._path, skip_accept_encoding=True)
+            for name, value in headers.items():
+                connection.putheader(name, value)
+            connection.endheaders()
+            # What refuses a request may respond, and close, before it has read all of it.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                for piece in _pieces(head, new.content, tail):
+                    connection.sock.settimeout(_seconds(deadline))
+                    connection.send(piece)
+            connection.sock.settimeout(_seconds(deadline))
+            response = connection.getresponse()
+            body = response.read(MAX_RESPONSE_BYTES)
+            return Response(response.status, cast(Mapping[str, str], response.headers), body)
+        finally:
+            connection.close()
+
+
+def multipart(new: NewFile) -> tuple[bytes, bytes, str]:
+    """What comes before and after a file's bytes, and the boundary.
+
+    The two parts are named as the documentation names them. The fields are JSON, so no name of a
+    file can end a header; the boundary is random, so no file can hold it on purpose.
+    """
+    boundary = f"bird-{os.urandom(16).hex()}"
+    fields = {
+        "Title": _title(new.name),
+        "PathOnClient": new.name,
+        "FirstPublishLocationId": new.record_id,
+        KEY_FIELD: new.key,
+    }
+    head = (
+        f"--{boundary}\r\n"
+        'Content-Disposition: form-data; name="entity_content"\r\n'
+        "Content-Type: application/json\r\n\r\n"
+        f"{json.dumps(fields)}\r\n"
+        f"--{boundary}\r\n"
+        'Content-Disposition: form-data; name="VersionData"; filename="file"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n"
+    )
+    return head.encode(), f"\r\n--{boundary}--\r\n".encode(), boundary
+
+
+def read_uploaded(response: Response) -> str:
+    """The id of a new ContentVersion. Raises what kept it from being made: KeyTaken where the key
+    is unique and taken."""
+    problem = read_org_problem(response, key_field=KEY_FIELD)
+    if isinstance(problem, KeyFieldMissing):
+        raise not_set_up()
+    if isinstance(problem, OrgNotReady) and problem.code == NO_ROOM:
+        raise Refused(
+            problem.message,
+            code=problem.code,
+            hint="Salesforce administrator: the org's file storage is full: Setup, Storage Usage; "
+            "delete files or buy space, then replay.",
+        )
+    if problem is not None:
+        raise problem
+    body = read_json(response.body)
+    version_id = read_id(body.get("id")) if isinstance(body, dict) else None
+    if version_id is None:
+        raise unreadable()
+    return version_id
+
+
+def _title(name: str) -> str:
+    """As Salesforce's own pages make it: the name without its ending."""
+    stem, dot, ending = name.rpartition(".")
+    return stem if dot and stem and " " not in ending else name
+
+
+def _pieces(head: bytes, content: IO[bytes], tail: bytes) -> Iterator[bytes]:
+    yield head
+    content.seek(0)
+    while piece := content.read(PIECE_BYTES):
+        yield piece
+    yield tail
+
+
+def _seconds(deadline: Deadline) -> float:
+    """What is left, as a socket's timeout. Raises TimeoutError."""
+    seconds = deadline.remaining()
+    if not seconds:
+        raise TimeoutError("the deadline has passed")
+    return seconds

@@ -1,0 +1,1 @@
+"""Bird's media: the host that links lead to, and the store that it redirects to."""

@@ -1,0 +1,95 @@
+"""The whole bundle with files: Bird's media host beside Salesforce and AWS."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from sandbox.media.host import MediaHost
+from sandbox.org.org import Org
+from sandbox.stack import Response, Stack
+from tests.conftest import PATIENT
+
+PICTURE = bytes(range(256)) * 40
+
+
+@dataclass
+class Files:
+    """What a test does with a stack that attaches files."""
+
+    stack: Stack
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    @property
+    def media(self) -> MediaHost:
+        return self.stack.media
+
+    @property
+    def org(self) -> Org:
+        return self.stack.org
+
+    def send(
+        self,
+        *media: Any,
+        path: str = "/cases",
+        conversation: str = "",
+        message: str = "",
+        **more: Any,
+    ) -> Response:
+        """A customer's message with files."""
+        bird = {
+            "channel": "whatsapp",
+            "messageId": message or f"m-{next(self.numbers)}",
+            "conversationId": conversation or f"c-{next(self.numbers)}",
+            "sender": "+447700900142",
+            "text": "My parcel is broken",
+            "media": list(media),
+        }
+        return self.stack.request("POST", path, {"bird": bird}, **more)
+
+    def attach(self) -> None:
+        self.stack.drain_files()
+
+    def on(self, record_id: str) -> list[dict[str, Any]]:
+        """The files of a record: their latest versions."""
+        links = self.org.records("ContentDocumentLink")
+        documents = {
+            one["ContentDocumentId"] for one in links if one["LinkedEntityId"] == record_id
+        }
+        versions = self.org.records("ContentVersion")
+        return [one for one in versions if one["ContentDocumentId"] in documents]
+
+    def rejected(self) -> list[dict[str, Any]]:
+        return self.stack.rejected()
+
+    def logs(self) -> list[dict[str, Any]]:
+        lines = self.stack.logs("attach_files").splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Stack]:
+    with Stack(poll=False, parameters={**PATIENT, "AttachMedia": "on"}) as stack:
+        stack.tick()
+        yield stack
+
+
+@pytest.fixture
+def files(running: Stack) -> Iterator[Files]:
+    """The module's stack, quiet and empty."""
+    running.aws.heal()
+    running.org.reset()
+    for url in (running.outbox_url, running.rejected_url, running.files_url):
+        running.client("sqs").purge_queue(QueueUrl=url)
+    running.media.seen.clear()
+    running.connect()
+    token = running.token()
+    running.invoke("refresh_token", {"refused_generation": token and token["generation"]})
+    made = Files(running)
+    yield made
+    assert running.media.shown_the_key() <= {"bird"}, "the key went to another host"

@@ -1,0 +1,337 @@
+"""From a message with files to Salesforce Files on its record."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from sandbox.org.sample import INTEGRATION_USER
+from tests.functional.files.conftest import PICTURE, Files
+
+
+@pytest.mark.parametrize("path", ["/leads", "/cases", "/messages"])
+def test_a_picture_is_a_file_on_the_record(files: Files, path: str) -> None:
+    link = files.media.put(PICTURE)
+    made = files.send(link, path=path)
+    assert made.status == 201
+    assert files.stack.files_waiting() == 1, "queued before the response"
+
+    files.attach()
+
+    (file,) = files.on(made.json()["id"])
+    assert file["Checksum"] == hashlib.md5(PICTURE).hexdigest()
+    assert (file["Title"], file["PathOnClient"]) == ("image-1", "image-1.jpg")
+    assert file["Bird_Key__c"]
+    (task,) = files.org.records("Task")
+    assert link in task["Description"], "the link stays in the text"
+    assert files.media.shown_the_key() == {"bird"}
+
+
+def test_names_and_types_are_the_message_s_before_the_download_s(files: Files) -> None:
+    named = files.media.put(b"%PDF-1.7", content_type="application/octet-stream")
+    served = files.media.put(
+        b"OggS", content_type="audio/ogg; codecs=opus", disposition='attachment; filename="v.oga"'
+    )
+    bare = files.media.put(b"OggS", content_type="audio/ogg; codecs=opus")
+    made = files.send(
+        {"url": named, "filename": "../../Invoice 2026.pdf", "type": "application/pdf"},
+        {"url": served},
+        {"mediaUrl": bare},
+    )
+    files.attach()
+    names = {file["PathOnClient"] for file in files.on(made.json()["id"])}
+    assert names == {"Invoice 2026.pdf", "v.oga", "audio-3.ogg"}
+
+
+def test_a_repeated_message_attaches_nothing_again(files: Files) -> None:
+    link = files.media.put(PICTURE)
+    first = files.send(link, conversation="c-same", message="m-same")
+    files.attach()
+    again = files.send(link, conversation="c-same", message="m-same")
+    assert again.json()["outcome"] == "exists"
+    files.attach()
+    assert len(files.on(first.json()["id"])) == 1
+    assert len(files.org.records("ContentVersion")) == 1
+
+
+def test_each_message_of_a_conversation_brings_its_own_files(files: Files) -> None:
+    links = [files.media.put(PICTURE + bytes([n])) for n in range(3)]
+    first = files.send(links[0], conversation="c-long")
+    files.send(*links[1:], conversation="c-long")
+    files.attach()
+    assert len(files.on(first.json()["id"])) == 3
+
+
+def test_a_message_that_waits_in_the_outbox_gets_its_files_afterwards(files: Files) -> None:
+    link = files.media.put(PICTURE)
+    with files.stack.outage():
+        assert files.send(link, path="/leads").status == 202
+    assert files.stack.files_waiting() == 0
+    files.stack.drain()
+    files.attach()
+    (lead,) = files.org.records("Lead")
+    assert len(files.on(lead["Id"])) == 1
+
+
+def test_where_the_files_cannot_be_queued_the_message_stays_in_the_outbox(files: Files) -> None:
+    link = files.media.put(PICTURE)
+    files.stack.aws.fail("sqs", "SendMessage", times=1, status=403, code="AccessDenied")
+    made = files.send(link)
+    assert (made.status, made.json()["outcome"]) == (201, "created")
+    assert (files.stack.waiting(), files.stack.files_waiting()) == (1, 0)
+    files.stack.drain()
+    files.attach()
+    assert len(files.on(made.json()["id"])) == 1
+    assert len(files.org.records("Case")) == 1
+
+
+def test_where_deliver_cannot_queue_the_files_the_message_stays_too(files: Files) -> None:
+    link = files.media.put(PICTURE)
+    files.send(link, headers={"prefer": "respond-async"})
+    files.stack.aws.fail("sqs", "SendMessage", times=1, status=403, code="AccessDenied")
+    files.stack.deliver_once()
+    assert (files.stack.waiting(), files.stack.files_waiting()) == (1, 0)
+    files.stack.drain()
+    files.attach()
+    (case,) = files.org.records("Case")
+    assert len(files.on(case["Id"])) == 1
+
+
+def test_files_follow_a_converted_lead_to_its_contact(files: Files) -> None:
+    made = files.send(files.media.put(PICTURE), path="/leads")
+    converted = files.org.convert(made.json()["id"])
+    files.attach()
+    assert len(files.on(converted.contact_id)) == 1
+    assert len(files.org.records("ContentVersion")) == 1
+
+
+def test_files_follow_a_merged_lead(files: Files) -> None:
+    made = files.send(files.media.put(PICTURE), path="/leads")
+    master = files.org.create("Lead", {"LastName": "Okafor", "Company": "Individual"})
+    files.org.merge("Lead", master, made.json()["id"])
+    files.attach()
+    assert len(files.on(master)) == 1
+
+
+def test_a_message_of_a_lead_and_a_case_has_one_file_on_both(files: Files) -> None:
+    link = files.media.put(PICTURE)
+    made = [
+        files.send(link, path=path, conversation="c-both", message="m-both").json()["id"]
+        for path in ("/leads", "/cases")
+    ]
+    files.attach()
+    assert [len(files.on(one)) for one in made] == [1, 1]
+    assert len(files.org.records("ContentVersion")) == 1
+
+
+def test_a_file_that_a_person_deleted_is_not_brought_back(files: Files) -> None:
+    link = files.media.put(PICTURE)
+    made = files.send(link, conversation="c-gone", message="m-gone")
+    files.attach()
+    (file,) = files.on(made.json()["id"])
+    files.org.delete("ContentDocument", file["ContentDocumentId"])
+    files.send(link, conversation="c-gone", message="m-gone")
+    files.attach()
+    assert files.org.records("ContentVersion") == []
+    assert files.rejected() == []
+
+
+def test_an_upload_without_a_response_is_not_repeated(files: Files) -> None:
+    made = files.send(files.media.put(PICTURE))
+    files.org.trouble.add(path="/sobjects/ContentVersion", method="POST", reset="after", times=1)
+    files.attach()
+    assert len(files.org.records("ContentVersion")) == 1
+    assert len(files.on(made.json()["id"])) == 1
+
+
+def test_a_record_that_a_person_deleted_gets_no_file(files: Files) -> None:
+    made = files.send(files.media.put(PICTURE))
+    files.org.delete("Case", made.json()["id"])
+    files.attach()
+    assert files.org.records("ContentVersion") == []
+    assert files.rejected() == []
+
+
+def test_a_message_outside_conversations_has_its_files_on_its_record(files: Files) -> None:
+    link = files.media.put(PICTURE)
+    body = {"Bird_Key__c": "own-1", "LastName": "O", "Company": "I", "bird": {"media": link}}
+    made = files.stack.request("POST", "/leads", body)
+    assert made.status == 201
+    assert files.org.records("Task") == []
+    files.attach()
+    assert len(files.on(made.json()["id"])) == 1
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code"),
+    [
+        ("401", "MEDIA_HTTP_401"),
+        ("403", "MEDIA_HTTP_403"),
+        ("404", "MEDIA_HTTP_404"),
+        ("410", "MEDIA_HTTP_410"),
+        ("private", "MEDIA_ADDRESS_NOT_PUBLIC"),
+        ("plain http", "MEDIA_NOT_HTTPS"),
+        ("redirects", "MEDIA_REDIRECTS"),
+        ("nowhere", "MEDIA_REDIRECTS"),
+    ],
+)
+def test_what_is_wrong_for_good_is_rejected_with_its_reason(
+    files: Files, trouble: str, code: str
+) -> None:
+    files.send(files.media.put(PICTURE, trouble=(trouble,) * 5))
+    files.stack.files_poller.deliver_once()
+    (rejected,) = files.rejected()
+    assert (rejected["kind"], rejected["reason"]["code"]) == ("file", code)
+    assert files.stack.files_waiting() == 0
+    assert "http" not in rejected["reason"]["message"].replace("https", "")
+
+
+@pytest.mark.parametrize("trouble", ["500", "503", "429", "break off", "claim more", "close"])
+def test_what_may_pass_is_tried_again(files: Files, trouble: str) -> None:
+    made = files.send(files.media.put(PICTURE, trouble=(trouble,)))
+    files.stack.files_poller.deliver_once()
+    assert files.stack.files_waiting() == 1
+    assert (files.rejected(), files.org.records("ContentVersion")) == ([], [])
+    files.attach()
+    assert len(files.on(made.json()["id"])) == 1
+
+
+def test_one_file_of_a_message_may_be_rejected_and_the_others_attached(files: Files) -> None:
+    good, gone, slow = (files.media.put(PICTURE, trouble=t) for t in ((), ("404",) * 9, ("500",)))
+    made = files.send(good, gone, slow)
+    files.stack.files_poller.deliver_once()
+    assert files.rejected() == [], "nothing is rejected while another one waits"
+    files.attach()
+    (rejected,) = files.rejected()
+    assert [one["number"] for one in rejected["files"]] == [2]
+    assert len(files.on(made.json()["id"])) == 2
+
+
+def test_a_host_that_the_deployer_does_not_name_is_not_called(files: Files) -> None:
+    files.send(files.media.put(PICTURE).replace(files.media.host.url, files.media.store.url))
+    files.stack.files_poller.deliver_once()
+    (rejected,) = files.rejected()
+    assert rejected["reason"]["code"] == "MEDIA_HOST_NOT_ALLOWED"
+    assert files.media.seen == []
+
+
+def test_a_file_that_is_too_large_is_rejected_whatever_its_headers_say(files: Files) -> None:
+    large = files.media.put(bytes(25 * 1024 * 1024 + 1))
+    endless = files.media.put(b"x", trouble=("endless",))
+    files.send(large, endless)
+    files.stack.files_poller.deliver_once()
+    assert [one["reason"]["code"] for one in files.rejected()] == ["MEDIA_TOO_LARGE"] * 2
+
+
+def test_an_org_without_room_rejects_the_file(files: Files) -> None:
+    made = files.send(files.media.put(PICTURE))
+    files.org.settings.put(storage_full=True)
+    files.stack.files_poller.deliver_once()
+    files.org.settings.put(storage_full=False)
+    (rejected,) = files.rejected()
+    assert rejected["reason"]["code"] == "STORAGE_LIMIT_EXCEEDED"
+    assert made.status == 201
+
+
+def test_without_an_access_key_files_wait_and_somebody_notices(files: Files) -> None:
+    secret = files.stack.deployment.resource("AccessKey")["Ref"]
+    files.stack.client("secretsmanager").put_secret_value(
+        SecretId=secret, SecretString='{"accessKey": ""}'
+    )
+    files.stack.functions["attach_files"].recycle()
+    made = files.send(files.media.put(PICTURE))
+    files.stack.files_poller.deliver_once()
+    assert files.stack.files_waiting() == 1
+    assert "NO_ACCESS_KEY" in files.stack.logs("attach_files")
+    files.stack.connect()
+    files.attach()
+    assert len(files.on(made.json()["id"])) == 1
+
+
+def test_a_key_that_was_replaced_is_read_anew(files: Files) -> None:
+    files.send(files.media.put(PICTURE))
+    files.attach()
+    files.media.access_key = "another-key"
+    files.stack.connect()
+    made = files.send(files.media.put(PICTURE))
+    files.attach()
+    assert len(files.on(made.json()["id"])) == 1
+
+
+def test_an_org_that_lacks_the_field_lets_files_wait(files: Files) -> None:
+    files.send(files.media.put(PICTURE))
+    where = ("ContentVersion", "Bird_Key__c")
+    files.org.hide_field(*where, user=INTEGRATION_USER)
+    files.stack.files_poller.deliver_once()
+    files.org.show_field(*where, user=INTEGRATION_USER)
+    assert files.stack.files_waiting() == 1
+    assert "FILES_NOT_SET_UP" in files.stack.logs("attach_files")
+
+
+def test_after_a_week_what_could_not_be_attached_is_rejected(files: Files) -> None:
+    files.send(files.media.put(PICTURE, trouble=("500",) * 9))
+    files.stack.aws.queues.age(files.stack.files_url, 8 * 24 * 3600)
+    files.stack.files_poller.deliver_once()
+    (rejected,) = files.rejected()
+    assert rejected["reason"]["code"] == "MEDIA_HTTP_500"
+    assert files.stack.files_waiting() == 0
+
+
+def test_the_event_file_is_what_the_function_takes(
+    files: Files, event: Callable[[str], Any]
+) -> None:
+    outcome = files.stack.invoke("attach_files", event("attach_files"))
+    assert not outcome.failed, outcome.payload
+    kept = [one["messageId"] for one in event("attach_files")["Records"]]
+    assert [one["itemIdentifier"] for one in outcome.json()["batchItemFailures"]] in ([], kept)
+
+
+def test_no_link_and_no_name_is_logged(files: Files) -> None:
+    link = files.media.put(PICTURE)
+    files.send({"url": link, "filename": "Passport of Ada Okafor.jpg"})
+    files.attach()
+    logs = "".join(files.stack.logs(name) for name in files.stack.functions)
+    assert "FilesAttached" in logs
+    for personal in (link, "Passport", files.media.access_key):
+        assert personal not in logs
+
+
+def test_two_workers_with_the_same_message_upload_it_once(files: Files) -> None:
+    """SQS may hand out a message twice; both would look before either has uploaded."""
+    made = files.send(files.media.put(PICTURE))
+    (body,) = files.stack.aws.queues.bodies(files.stack.files_url)
+    files.stack.client("sqs").purge_queue(QueueUrl=files.stack.files_url)
+    record = {"messageId": "m", "receiptHandle": "h", "body": body, "attributes": {}}
+    files.org.trouble.add(path="/sobjects/ContentVersion", method="POST", latency_before=1.0)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            results = list(
+                pool.map(
+                    lambda _: files.stack.invoke("attach_files", {"Records": [record]}).json(),
+                    range(2),
+                )
+            )
+    finally:
+        files.org.trouble.clear()
+    assert len(files.on(made.json()["id"])) == 1
+    assert sorted(len(one["batchItemFailures"]) for one in results) == [0, 1]
+
+
+def test_a_queue_of_files_that_is_down_costs_deliver_its_time_once(files: Files) -> None:
+    links = [files.media.put(PICTURE + bytes([n])) for n in range(6)]
+    for link in links:
+        files.send(link, headers={"prefer": "respond-async"})
+    fault = files.stack.aws.fail("sqs", "SendMessage")
+    files.stack.deliver_once()
+    assert (files.stack.waiting(), files.stack.files_waiting()) == (6, 0)
+    assert 1 <= fault.seen < 30, "tried for one of the messages"
+    assert len(files.org.records("Case")) == 6
+    files.stack.aws.heal()
+    files.stack.drain()
+    files.attach()
+    assert len(files.org.records("ContentVersion")) == 6
+    assert len(files.org.records("Case")) == 6

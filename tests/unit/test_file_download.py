@@ -1,0 +1,209 @@
+"""Downloads from hosts that are what they say, and from some that are not."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from bridge.deadline import Deadline
+from bridge.errors import NotSetUp, Refused, Unavailable
+from bridge.files.download import Downloads
+from bridge.settings import Settings
+from sandbox.http_server import Handler, Server
+from sandbox.media.host import MediaHost
+from sandbox.org.http.tls import make_certificate
+
+MakeSettings = Callable[..., Settings]
+CONTENT = bytes(range(256)) * 300
+
+
+@pytest.fixture
+def media() -> Iterator[MediaHost]:
+    with MediaHost() as host:
+        host.silence_seconds = 3
+        yield host
+        assert host.shown_the_key() <= {"bird"}
+
+
+@pytest.fixture
+def fetch(media: MediaHost, settings: MakeSettings) -> Callable[..., bytes]:
+    """Downloads a link with the host's own key."""
+    made = settings(
+        MEDIA_HOSTS=media.names, ALLOW_INSECURE_HOSTS=media.insecure, MEDIA_MAX_MEGABYTES="1"
+    )
+
+    def get(link: str, *, seconds: float = 20, key: str | None = None) -> bytes:
+        downloads = Downloads(settings=made)
+        key = media.access_key if key is None else key
+        done = downloads.fetch(link, access_key=key, deadline=Deadline.after(seconds))
+        with done.file as file:
+            content = file.read()
+        assert done.size == len(content)
+        return content
+
+    return get
+
+
+def test_the_key_goes_to_bird_and_not_to_the_store(
+    media: MediaHost, fetch: Callable[..., bytes]
+) -> None:
+    assert fetch(media.put(CONTENT)) == CONTENT
+    assert [one.server for one in media.seen] == ["bird", "store"]
+    assert media.shown_the_key() == {"bird"}
+
+
+def test_a_signed_link_is_called_without_the_key(media: MediaHost, settings: MakeSettings) -> None:
+    made = settings(
+        MEDIA_HOSTS=urlsplit(media.store.url).netloc, ALLOW_INSECURE_HOSTS=media.insecure
+    )
+    link = media.put(CONTENT).replace(media.host.url, media.store.url) + "?X-Amz-Signature=1"
+    done = Downloads(settings=made).fetch(
+        link, access_key=media.access_key, deadline=Deadline.after(20)
+    )
+    assert done.file.read() == CONTENT
+
+
+@pytest.mark.parametrize("trouble", ["silence", "drip"])
+def test_a_slow_host_is_given_up_in_time(
+    media: MediaHost, fetch: Callable[..., bytes], trouble: str
+) -> None:
+    begun = time.monotonic()
+    with pytest.raises(Unavailable):
+        fetch(media.put(CONTENT, trouble=(trouble,)), seconds=1)
+    assert time.monotonic() - begun < 2.5
+
+
+@pytest.mark.parametrize("trouble", ["break off", "claim more", "close"])
+def test_half_a_file_is_none(media: MediaHost, fetch: Callable[..., bytes], trouble: str) -> None:
+    with pytest.raises(Unavailable):
+        fetch(media.put(CONTENT, trouble=(trouble,)))
+
+
+def test_what_is_too_large_is_not_read_to_its_end(
+    media: MediaHost, fetch: Callable[..., bytes]
+) -> None:
+    for link in (media.put(bytes(1024 * 1024 + 1)), media.put(b"x", trouble=("endless",))):
+        with pytest.raises(Refused) as caught:
+            fetch(link)
+        assert caught.value.code == "MEDIA_TOO_LARGE"
+    assert fetch(media.put(bytes(1024 * 1024))) == bytes(1024 * 1024)
+
+
+def test_an_empty_file_is_refused(media: MediaHost, fetch: Callable[..., bytes]) -> None:
+    with pytest.raises(Refused) as caught:
+        fetch(media.put(b""))
+    assert caught.value.code == "MEDIA_EMPTY"
+
+
+def test_without_a_key_a_401_is_for_a_person_and_with_one_it_is_for_good(
+    media: MediaHost, fetch: Callable[..., bytes]
+) -> None:
+    link = media.put(CONTENT)
+    with pytest.raises(NotSetUp):
+        fetch(link, key="")
+    with pytest.raises(Refused) as caught:
+        fetch(link, key="a-wrong-key")
+    assert caught.value.code == "MEDIA_HTTP_401"
+
+
+def serve(respond: Callable[[Handler], object], **options: object) -> Server:
+    class Bare(Handler):
+        def handle_any(self) -> None:
+            respond(self)
+
+        do_GET = handle_any
+
+    return Server(Bare, **options)  # type: ignore[arg-type]
+
+
+def test_a_compressed_file_is_unpacked_and_a_bomb_is_too_large(settings: MakeSettings) -> None:
+    packed = {"/small": gzip.compress(CONTENT), "/bomb": gzip.compress(bytes(50 * 1024 * 1024))}
+
+    def respond(handler: Handler) -> None:
+        handler.answer(200, [("Content-Encoding", "gzip")], packed[handler.path])
+
+    with serve(respond) as server:
+        netloc = urlsplit(server.url).netloc
+        made = settings(MEDIA_HOSTS=netloc, ALLOW_INSECURE_HOSTS=netloc, MEDIA_MAX_MEGABYTES="1")
+        downloads = Downloads(settings=made)
+        done = downloads.fetch(f"{server.url}/small", access_key="", deadline=Deadline.after(20))
+        assert done.file.read() == CONTENT
+        with pytest.raises(Refused) as caught:
+            downloads.fetch(f"{server.url}/bomb", access_key="", deadline=Deadline.after(20))
+        assert caught.value.code == "MEDIA_TOO_LARGE"
+
+
+# Names and addresses
+
+
+def test_the_address_that_was_checked_is_the_one_that_is_called(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name server that gives another address at each look-up (DNS rebinding)."""
+    asked: list[str] = []
+    called: list[object] = []
+
+    def rebinding(host: str, port: int) -> Sequence[str]:
+        asked.append(host)
+        return ["8.8.8.8"] if len(asked) == 1 else ["127.0.0.1"]
+
+    def connect(address: object, timeout: float) -> socket.socket:
+        called.append(address)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    downloads = Downloads(settings=settings(MEDIA_HOSTS="media.example"), resolve=rebinding)
+    with pytest.raises(Unavailable) as caught:
+        downloads.fetch("https://media.example/x", access_key="k", deadline=Deadline.after(5))
+    assert caught.value.code == "MEDIA_UNREACHABLE"
+    assert (asked, called) == (["media.example"], [("8.8.8.8", 443)])
+
+
+def test_a_redirect_to_a_private_address_behind_a_name_is_refused(
+    settings: MakeSettings,
+) -> None:
+    def redirect(handler: Handler) -> None:
+        handler.answer(302, [("Location", "https://inside.example/secret")], b"")
+
+    def resolve(host: str, port: int) -> Sequence[str]:
+        return ["127.0.0.1"] if host == "127.0.0.1" else ["10.0.0.5"]
+
+    with serve(redirect) as server:
+        netloc = urlsplit(server.url).netloc
+        made = settings(MEDIA_HOSTS=netloc, ALLOW_INSECURE_HOSTS=netloc)
+        with pytest.raises(Refused) as caught:
+            Downloads(settings=made, resolve=resolve).fetch(
+                f"{server.url}/x", access_key="k", deadline=Deadline.after(10)
+            )
+    assert caught.value.code == "MEDIA_ADDRESS_NOT_PUBLIC"
+
+
+def test_the_certificate_has_to_be_the_name_s(settings: MakeSettings, tmp_path: Path) -> None:
+    certificate = make_certificate(tmp_path)
+    with serve(lambda handler: handler.answer(200, [], CONTENT), tls=certificate.context) as server:
+        made = settings(
+            MEDIA_HOSTS=f"localhost:{server.port},other.example:{server.port}",
+            ALLOW_INSECURE_HOSTS=f"localhost:{server.port},other.example:{server.port}",
+        )
+        downloads = Downloads(
+            settings=made,
+            resolve=lambda host, port: ["127.0.0.1"],
+            tls=lambda: ssl.create_default_context(cafile=str(certificate.path)),
+        )
+        done = downloads.fetch(
+            f"https://localhost:{server.port}/x", access_key="k", deadline=Deadline.after(10)
+        )
+        assert done.file.read() == CONTENT
+        with pytest.raises(Unavailable):
+            downloads.fetch(
+                f"https://other.example:{server.port}/x",
+                access_key="k",
+                deadline=Deadline.after(10),
+            )

@@ -1,0 +1,107 @@
+"""Names of files. Forms of Content-Disposition are those of RFC 6266's and RFC 5987's examples."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.files.names import LONGEST_NAME, file_name, plain_type
+
+
+def name(given: str = "", *, disposition: str = "", kind: str = "", number: int = 2) -> str:
+    return file_name(given, disposition=disposition, content_type=kind, number=number)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("Invoice.pdf", "Invoice.pdf"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\Users\\ada\\scan.jpg", "scan.jpg"),
+        ("/a/b/", "b"),
+        ("a\x00b.jpg", "b.jpg"),
+        ("a\r\nX-Header: 1.jpg", "aX-Header: 1.jpg"),
+        ("gpj.\u202eexe", "gpj.exe"),
+        ("  two   spaces .txt ", "two spaces .txt"),
+        ("Фото 1.jpg", "Фото 1.jpg"),
+        ("🦜.png", "🦜.png"),
+        ("\ud83d.png", ".png"),
+    ],
+)
+def test_a_name_of_the_message_is_never_a_path_and_holds_no_control(
+    given: str, expected: str
+) -> None:
+    assert name(given) == expected
+
+
+@pytest.mark.parametrize("given", ["", " ", ".", "..", "///", "\u202e", "{{messageFileName}}"])
+def test_what_is_no_name_is_made_up(given: str) -> None:
+    assert name(given, kind="image/jpeg") == "image-2.jpg"
+
+
+@pytest.mark.parametrize(
+    ("disposition", "expected"),
+    [
+        ('Attachment; filename="example.html"', "example.html"),
+        ('INLINE; FILENAME= "an example.html"', "an example.html"),
+        ("attachment; filename*= UTF-8''%e2%82%ac%20rates.pdf", "€ rates.pdf"),
+        ("attachment; filename=\"EURO.pdf\"; filename*=utf-8''%e2%82%ac.pdf", "€.pdf"),
+        ('attachment; filename="../../x.sh"', "x.sh"),
+        ("attachment; filename*=UTF-8''..%2F..%2Fx.sh", "x.sh"),
+        ("attachment; filename*=nothing''%e2.pdf", "file-2"),
+        ('attachment; filename="Ã¤.pdf"', "ä.pdf"),
+        ("attachment", "file-2"),
+        ("\x00;;;=", "file-2"),
+    ],
+)
+def test_a_name_of_the_download_is_read(disposition: str, expected: str) -> None:
+    assert name(disposition=disposition) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("image/jpeg", "image-2.jpg"),
+        ("Image/PNG; q=1", "image-2.png"),
+        ("audio/ogg; codecs=opus", "audio-2.ogg"),
+        ("video/mp4", "video-2.mp4"),
+        ("application/pdf", "file-2.pdf"),
+        ("application/octet-stream", "file-2"),
+        ("image", "file-2"),
+        ("../../x/y", "file-2"),
+        ("", "file-2"),
+    ],
+)
+def test_a_made_name_has_the_ending_of_its_type(kind: str, expected: str) -> None:
+    assert name(kind=kind) == expected
+
+
+def test_a_name_without_an_ending_gets_the_type_s() -> None:
+    assert name("scan", kind="application/pdf") == "scan.pdf"
+    assert name("scan.jpeg", kind="application/pdf") == "scan.jpeg"
+
+
+@pytest.mark.parametrize("given", ["x" * 400 + ".jpg", "🦜" * 300 + ".jpg", "x" * 400])
+def test_a_long_name_is_cut_and_keeps_its_ending(given: str) -> None:
+    made = name(given, kind="image/jpeg")
+    assert len(made.encode("utf-16-le")) // 2 <= LONGEST_NAME
+    assert made.endswith(".jpg")
+
+
+@given(st.text(max_size=400), st.text(max_size=80), st.text(max_size=40), st.integers(1, 999))
+def test_whatever_comes_a_name_is_one_that_salesforce_takes(
+    given_name: str, disposition: str, kind: str, number: int
+) -> None:
+    made = file_name(given_name, disposition=disposition, content_type=kind, number=number)
+    assert 0 < len(made.encode("utf-16-le")) // 2 <= LONGEST_NAME
+    assert not set(made) & set("/\\\0\r\n\t")
+    assert made.strip(". ")
+    assert all(unicodedata.category(one) not in ("Cc", "Cf", "Cs") for one in made)
+
+
+def test_a_type_is_plain_or_nothing() -> None:
+    assert plain_type("IMAGE/jpeg ; x=y") == "image/jpeg"
+    assert plain_type("image") == plain_type("a/b/c") == plain_type("a/b\r\nX: y") == ""
