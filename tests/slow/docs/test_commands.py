@@ -49,7 +49,7 @@ from tests.unit import bodies
 from tools.template import ROOT
 
 OPERATIONS = "docs/operations.md"
-CONNECT = "docs/connect.md"
+REFERENCE = "docs/connect-reference.md"
 
 # ── The operator's page ──────────────────────────────────────────────────────────────────────────
 
@@ -492,6 +492,11 @@ def rejected_drop(world: World, line: str) -> None:
 # ── Connecting, looking ──────────────────────────────────────────────────────────────────────────
 
 
+@alone("aws sts get-caller-identity")
+def who_is_signed_in(world: World, line: str) -> None:
+    assert "123456789012" in world.shell.must(line)
+
+
 @alone("make doctor", "bird-salesforce doctor")
 def doctor(world: World, line: str) -> None:
     assert "Nothing is red" in world.shell.must(line)
@@ -616,12 +621,12 @@ def connect_without_a_browser(world: World, line: str) -> None:
             assert under_way.result().status == 0
         assert world.is_connected()
     page = next(
-        one for one in (ROOT / CONNECT).read_text(encoding="utf-8").split("### ") if "SSH" in one
+        one for one in (ROOT / REFERENCE).read_text(encoding="utf-8").split("### ") if "SSH" in one
     )
     assert "`--callback https://login.salesforce.com/`" in page
 
 
-@follows(CONNECT, "1. The integration user")
+@follows(REFERENCE, "Which user and which grant")
 def two_ways(script: Script) -> None:
     script.line("bird-salesforce connect")
     line = script.line("bird-salesforce connect --grant client-credentials")
@@ -632,7 +637,7 @@ def two_ways(script: Script) -> None:
     script.end()
 
 
-@follows(CONNECT, "From a script")
+@follows(REFERENCE, "From a script")
 def connect_from_a_script(script: Script) -> None:
     world = script.world
     forget(world)
@@ -643,7 +648,7 @@ def connect_from_a_script(script: Script) -> None:
             "app.json": str(world.folder / "app.json"),
         },
     )
-    page = (ROOT / CONNECT).read_text(encoding="utf-8")
+    page = (ROOT / REFERENCE).read_text(encoding="utf-8")
     (shape,) = re.findall(r"`app\.json` is `(\{.+?\})`", page)
     app = json.loads(shape.replace("…", "?"))
     assert set(app) == {"client_id", "client_secret"}
@@ -750,7 +755,7 @@ def free_ports() -> int:
             return port
 
 
-@follows(CONNECT, "On your own machine")
+@follows(REFERENCE, "On your own machine")
 def on_your_own_machine(script: Script) -> None:
     world = script.world
     port = free_ports()
