@@ -118,6 +118,7 @@ def why_a_refresh_failed(script: Script) -> None:
     script.end()
 
 
+@follows(OPERATIONS, "records-lost")
 @follows(OPERATIONS, "server-errors")
 def why_the_api_failed(script: Script) -> None:
     world = script.world
@@ -125,6 +126,22 @@ def why_the_api_failed(script: Script) -> None:
     with world.stack.outage():
         assert world.lead("nowhere")["code"] == "NOT_KEPT"
     assert "not_kept" in script.type("aws logs filter-log-events")
+    script.end()
+
+
+@follows(OPERATIONS, "unsigned")
+def why_a_signature_is_refused(script: Script) -> None:
+    signing = {**PATIENT, "SignatureScheme": "bird"}
+    with Stack(
+        stack_name=STACK_NAME, connected=False, poll=False, processes=1, parameters=signing
+    ) as stack:
+        write_keys(stack, "the-key-of-bird")
+        assert not is_let_in(stack, "another-key")
+        here = World(stack, script.world.folder)
+        with Shell(script.world.folder, here.environ) as shell:
+            shown = json.loads(shell.must(script.line("aws logs filter-log-events")))["events"]
+    (logged,) = (json.loads(one["message"]) for one in shown)
+    assert logged["code"] == "signature"
     script.end()
 
 
@@ -816,6 +833,9 @@ NOT_RUN = {
     ),
     r"aws (lambda|service-quotas|cloudwatch) .*": (
         "only AWS knows; tests/contract/test_aws_commands.py checks the options"
+    ),
+    r"aws cloudformation deploy .*": (
+        "only AWS has GitHub's tokens; tests/contract/test_docs.py reads the role's template"
     ),
     r"make .*": "tests/slow/docs/test_make.py expands each line",
     r"curl .*|API_KEY=.*": "tests/slow/docs/test_responses.py",
