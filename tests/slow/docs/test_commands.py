@@ -22,6 +22,7 @@ import pytest
 
 from sandbox.__main__ import API_KEY, write_files
 from sandbox.aws.endpoint import REGION
+from sandbox.org import Org
 from sandbox.org.sample import ADMIN_USER, CLIENT_ID, CLIENT_SECRET, INTEGRATION_USER
 from sandbox.stack import Stack
 from tests.cli.person import Person, administrator
@@ -49,6 +50,7 @@ from tests.unit import bodies
 from tools.template import ROOT
 
 OPERATIONS = "docs/operations.md"
+CONNECT = "docs/connect.md"
 REFERENCE = "docs/connect-reference.md"
 
 # ── The operator's page ──────────────────────────────────────────────────────────────────────────
@@ -641,6 +643,47 @@ def connect_without_a_browser(world: World, line: str) -> None:
         one for one in (ROOT / REFERENCE).read_text(encoding="utf-8").split("### ") if "SSH" in one
     )
     assert "`--callback https://login.salesforce.com/`" in page
+
+
+@follows(CONNECT, "The connection")
+def the_tutorial_against_an_org_that_has_nothing(script: Script) -> None:
+    page = (ROOT / CONNECT).read_text(encoding="utf-8")
+    steps = re.findall(r"^(\d+)\. ", page, re.MULTILINE)
+    assert steps == [str(number) for number in range(1, 11)], "ten steps, counted through"
+    with Stack(
+        org=Org.bare(), connected=False, poll=False, stack_name=STACK_NAME, parameters=PATIENT
+    ) as stack:
+        here = World(stack, script.world.folder)
+        assert here.lead("before-the-connection")["outcome"] == "queued"
+        with (
+            the_callback_is_free(),
+            at_a_terminal(here, script.line("bird-salesforce connect")) as screen,
+        ):
+            screen.expect("Login URL")
+            screen.type(stack.org_url)
+            assert "`http://localhost:8788/callback`" in page
+            screen.expect(r"http://localhost:8788/callback\s")
+            screen.expect("Consumer key of the app")
+            screen.type(CLIENT_ID)
+            screen.expect("Consumer secret")
+            screen.type_hidden(CLIENT_SECRET)
+            allow(screen)
+            screen.expect("Connected to Salesforce")
+            screen.expect("Set the org up now")
+            screen.type("")
+            allow(screen, administrator())
+            screen.expect("Do this")
+            screen.type("")
+            screen.expect("The org is set up")
+            screen.expect("1 waiting record is being delivered")
+            screen.expect("Create a test Lead and roll it back")
+            screen.type("")
+            assert screen.end() == 0, screen.seen
+        assert program(here, script.line("bird-salesforce doctor")).status == 0
+        assert program(here, script.line("bird-salesforce flow whatsapp")).status == 0
+        stack.drain()
+        assert stack.org.find("Lead", "before-the-connection")
+    script.end()
 
 
 @follows(REFERENCE, "Which user and which grant")
