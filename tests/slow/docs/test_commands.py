@@ -417,7 +417,7 @@ def take_it_down(script: Script) -> None:
     world.stack.connect()
     world.stack.invoke("refresh_token", {"refused_generation": None})
     assert world.stack.token() is not None
-    script.type("aws ssm delete-parameter")
+    script.type("aws ssm delete-parameter", {"NAME": world.stack.token_parameter})
     assert world.stack.token() is None
     world.shell.must("NEW=$(aws apigateway create-api-key --name n --query id --output text)")
     script.type("aws apigateway delete-api-key")
