@@ -24,6 +24,8 @@ PORT = 8700
 STACK_NAME = "bird-salesforce"
 API_KEY = "local-key-of-this-machine"
 """Twenty characters or more, as API Gateway wants it."""
+LOOKUP_KEY = "local-lookup-key-of-this-machine"
+"""Of POST /customers/find, with --parameter CustomerLookup=on."""
 
 
 def _first_of_four_ports(text: str) -> int:
@@ -131,12 +133,14 @@ def describe(stack: Stack, console: Console, *, connected: bool, bare: bool) -> 
             ("wamid.second", "To Utrecht, please."),
         )
     )
+    looks_up = stack.function_environment("find_customer")["LOOKUP_KEY_ID"]
+    lookup = f"\n  Look-up key  {stack.lookup_key}" if looks_up else ""
     curl = f"curl -s {stack.url}/leads -H 'x-api-key: {stack.api_key}' -d"
     lines = f"""
 The local stack is running. Ctrl-C ends it.
 
   API          {stack.url}
-  API key      {stack.api_key}
+  API key      {stack.api_key}{lookup}
   Salesforce   {stack.org_url}   its leads and cases, as they come in
                {ADMIN_USER} / {ADMIN_PASSWORD}   the administrator
                {INTEGRATION_USER} / {INTEGRATION_PASSWORD}   as whom records are made
@@ -204,6 +208,7 @@ def main(arguments: list[str] | None = None) -> int:
         ports=(options.port, options.port + 1, options.port + 2),
     )
     stack.api_key = API_KEY
+    stack.lookup_key = LOOKUP_KEY
     try:
         stack.start()
     except TemplateError as error:

@@ -106,9 +106,11 @@ class Demo:
         for scene in (
             self.a_message_becomes_a_lead,
             self.a_repeated_call_adds_nothing,
+            self.a_later_step_adds_to_the_lead,
             self.a_conversation_becomes_one_case,
             self.a_closed_case_is_followed_up,
             self.a_converted_lead_is_followed_to_the_contact,
+            self.a_flow_knows_who_cares_for_a_customer,
             self.a_shipped_flow_replies_to_a_customer,
             self.sms_becomes_a_lead,
             self.a_refused_token_is_renewed,
@@ -151,6 +153,17 @@ class Demo:
         check(body["id"] == self.lead["id"] and not body["added"], f"the same id: {body['id']}")
         check(len(self.stack.org.records("Lead")) == 1, "and no second Lead")
         check(len(self.tasks(field="WhoId", record_id=body["id"])) == 1, "nor a second Task")
+
+    def a_later_step_adds_to_the_lead(self) -> None:
+        """The flow has asked for an e-mail address"""
+        path = f"/leads/{self.lead['key']}"
+        changes = {"Email": "ada@example.org", "Rating": "Hot"}
+        body = expect(self.stack.request("PATCH", path, changes), 200, "updated")
+        record = self.stack.org.get("Lead", body["id"]) or {}
+        check(
+            body["id"] == self.lead["id"] and record["Email"] == "ada@example.org",
+            "PATCH: the same Lead has it now, and its rating is Hot",
+        )
 
     def viber(self, message_id: str, text: str, **more: Any) -> Response:
         request = message(
@@ -247,6 +260,16 @@ class Demo:
             "as an open Task of the Contact's owner, so that somebody sees it",
         )
         check(len(org.records("Lead")) == 1, "and no second Lead was made")
+
+    def a_flow_knows_who_cares_for_a_customer(self) -> None:
+        """Another flow looks the customer up, with a key of its own"""
+        who = {"bird": {"channel": "whatsapp", "sender": "+31612345678"}}
+        key = self.stack.lookup_key
+        found = self.stack.request("POST", "/customers/find", who, api_key=key)
+        body = expect(found, 200, "known")
+        check(body["object"] == "Contact", f"known: a Contact, whose owner is {body['ownerName']}")
+        refused = self.stack.request("POST", "/leads", who, api_key=key)
+        check(refused.status == 403, "the same key makes no Lead: 403")
 
     def a_shipped_flow_replies_to_a_customer(self) -> None:
         """A whole flow, flows/viber-to-case.json, played step by step as Bird would"""
@@ -399,7 +422,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     console.print("Bird → Salesforce, on this machine: no AWS account, no Salesforce org needed.")
     # A busy machine starts a function slowly; what is shown here does not hang on the usual budget.
-    stack = Stack(window=0.2, parameters={"ResponseBudgetSeconds": "18"})
+    stack = Stack(window=0.2, parameters={"ResponseBudgetSeconds": "18", "CustomerLookup": "on"})
     try:
         stack.start()
         Demo(stack, links=options.stay).play()

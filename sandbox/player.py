@@ -69,6 +69,9 @@ class Inbound:
     conversation_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     message_id: str = ""
     """As the trigger gives it; empty: it gives none (what Bird does is not confirmed)."""
+    replies: tuple[str, ...] = ()
+    """What the customer writes to the flow's questions, one after the other. After the last one
+    they write nothing, and the wait of a step ends by its time."""
 
     def payload(self, channel_id: str) -> dict[str, Any]:
         """The trigger's payload; a part that would be empty is not there."""
@@ -209,6 +212,7 @@ class _Player:
         self._send = send
         self._workspace = workspace
         self._run = Run()
+        self._replies = iter(inbound.replies)
         self._scope: dict[str, Any] = {
             "trigger": {"payload": inbound.payload(flow["trigger"]["data"]["channelId"])},
             "steps": {},
@@ -293,7 +297,10 @@ class _Player:
             case "getContact":
                 return {"body": self._contact()}
             case "createChannelMessage":
-                return {"body": self._message(payload, request)}
+                result = {"body": self._message(payload, request)}
+                if "waitConditions" in parameters:
+                    result["event"] = self._reply()
+                return result
             case "llmbotNewConversation":
                 status = self._workspace.agent_status
                 details = {"handoverReason": self._workspace.agent_reason}
@@ -329,6 +336,13 @@ class _Player:
         to = contact.get("id") or contact["identifierValue"]
         self._run.replies.append(Reply(request["channelId"], to, payload["body"]["text"]["text"]))
         return {"id": str(uuid.uuid4()), "status": "accepted"}
+
+    def _reply(self) -> dict[str, Any]:
+        """The event that a step waited for: the customer's next message. Where its text stands is
+        not confirmed: as in the trigger."""
+        text = next(self._replies, None)
+        last = {} if text is None else {"lastMessage": {"preview": {"text": text}}}
+        return {"conversation": last}
 
     # Variables
 
@@ -402,23 +416,36 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("flow", type=Path)
     parser.add_argument("--api", required=True, help="the API's address with its stage")
     parser.add_argument("--key", required=True, help="the API key")
+    parser.add_argument("--lookup-key", default="", help="the key of POST /customers/find")
     parser.add_argument(
         "--text", action="append", help="a message; given several times: of one conversation"
+    )
+    parser.add_argument(
+        "--reply", action="append", default=[], help="to a question of the flow; several times"
     )
     parser.add_argument("--name", default="Noor van Dijk")
     parser.add_argument("--phone", default="+447700900142")
     parser.add_argument("--reply-fails", action="store_true", help="as if the channel were down")
     parser.add_argument("--unescaped", action="store_true", help="leave quotes in variables as is")
     options = parser.parse_args(arguments)
-    flow = load(
-        options.flow, {"https://YOUR-API-ADDRESS/v1": options.api, "YOUR-API-KEY": options.key}
-    )
+    replacements = {
+        "https://YOUR-API-ADDRESS/v1": options.api,
+        "YOUR-API-KEY": options.key,
+        "YOUR-LOOKUP-KEY": options.lookup_key,
+    }
+    flow = load(options.flow, replacements)
     broken = {flow["trigger"]["data"]["channelId"]} if options.reply_fails else set()
     customer = Customer(options.name, ("phonenumber", options.phone))
     conversation_id = str(uuid.uuid4())
     failed = False
     for text in options.text or ["Hello! Can somebody help me?"]:
-        inbound = Inbound(text, customer, conversation_id, message_id=str(uuid.uuid4()))
+        inbound = Inbound(
+            text,
+            customer,
+            conversation_id,
+            message_id=str(uuid.uuid4()),
+            replies=tuple(options.reply),
+        )
         workspace = Workspace(
             broken_channels=frozenset(broken), escapes_variables=not options.unescaped
         )

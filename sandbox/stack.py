@@ -99,6 +99,8 @@ class Stack:
         # A name of its own, since all stacks of a program share one moto.
         self.stack_name = stack_name or f"bird-{uuid.uuid4().hex[:8]}"
         self.api_key = f"local-{uuid.uuid4().hex}"
+        self.lookup_key = f"lookup-{uuid.uuid4().hex}"
+        """Of POST /customers/find, with the parameter CustomerLookup."""
         self._connected = connected
         self._parameters = dict(parameters or {})
         self._org = org
@@ -208,7 +210,8 @@ class Stack:
 
         def make(logical_id: str, kind: str, properties: Mapping[str, Any]) -> Attributes:
             if kind == "AWS::ApiGateway::ApiKey":
-                properties = {**properties, "Value": self.api_key}
+                key = self.lookup_key if logical_id == "LookupKey" else self.api_key
+                properties = {**properties, "Value": key}
             made = self.aws.make(self.stack_name, logical_id, kind, properties)
             self._made.append((kind, made))
             return made

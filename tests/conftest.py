@@ -31,6 +31,9 @@ ENVIRON = {
     "CLOSED_LEAD_STATUSES": "Closed - Not Converted,Unqualified",
     "CASE_STATUS_ON_REPLY": "",
     "CASE_COMMENTS": "off",
+    "MATCH_CONTACTS": "off",
+    "MATCH_EMAIL": "off",
+    "LOOKUP_KEY_ID": "",
     "LOG_REPLIES": "off",
     "RESPONSE_BUDGET_SECONDS": "8",
     "REFRESH_MINUTES": "45",
@@ -48,6 +51,9 @@ ENVIRON = {
     "KMS_KEY": "",
 }
 """The variables of template.yaml's Globals, with values as a deployed stack has them."""
+
+LOCAL = {**ENVIRON, "ALLOW_INSECURE_HOSTS": "127.0.0.1,localhost"}
+"""The same where Salesforce is a server of the tests."""
 
 PATIENT = {"ResponseBudgetSeconds": "18"}
 """The template's parameters where nothing hangs on time: a busy machine starts functions slowly."""

@@ -18,10 +18,11 @@ from typing import Any
 
 import yaml
 
-from bridge.bird.channels import FILLED, OBJECTS, PATH, TASK, UNKNOWN, plain
+from bridge.bird.channels import ATTRIBUTES, FILLED, OBJECTS, PATH, TASK, UNKNOWN, plain
 from bridge.bird.mapping import SOURCES
 
 _FIELD = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)?")
+_ATTRIBUTE = re.compile(re.escape(ATTRIBUTES) + r"\S.{0,99}")
 _SENDERS = ("phone", "email", "id")
 _ENTRY = (
     *("label", "object", "sender", "aliases", "ignore", "chat", "conversations"),
@@ -177,8 +178,8 @@ class _Table:
                         yield self._fault(at, "a Task needs Description: the message is there")
                     continue
                 source = how.get("from") if isinstance(how, dict) else how
-                if source not in SOURCES:
-                    known = ", ".join(SOURCES)
+                if source not in SOURCES and not _ATTRIBUTE.fullmatch(str(source)):
+                    known = ", ".join([*SOURCES, f"{ATTRIBUTES}<name>"])
                     yield self._fault(at, f"{field} is filled with {source!r}, not one of {known}")
                 length = how.get("length", 255) if isinstance(how, dict) else 255
                 whole = isinstance(length, int) and not isinstance(length, bool)

@@ -11,7 +11,14 @@ from __future__ import annotations
 import json
 
 from bridge.records import ObjectName
-from cli.deployment.flow_step import Branch, branches, step_body, variables
+from cli.deployment.flow_step import (
+    QUALIFIED,
+    QUESTIONS,
+    Branch,
+    branches,
+    step_body,
+    variables,
+)
 from tools.template import ROOT
 
 PATH = ROOT / "docs" / "flows.md"
@@ -90,6 +97,42 @@ def page(title: str, object_name: ObjectName | None, channel: str, remark: str) 
     )
 
 
+def questions_page() -> str:
+    """The page of the flow that qualifies a lead."""
+    rows = [
+        f"| {number} | {one.text} | `{json.dumps({one.field: '{{reply}}'})}` |"
+        if not one.choices
+        else f"| {number} | {one.text} | "
+        + "; ".join(f"{said}: `{json.dumps({one.field: value})}`" for said, value in one.choices)
+        + " |"
+        for number, one in enumerate(QUESTIONS, start=1)
+    ]
+    return "\n".join(
+        [
+            "### Qualify a lead in three questions\n",
+            "Begin with the page *WhatsApp → Lead*. Where its branch would reply to `created`, "
+            "`exists`, `queued` or `rejected`, ask instead. Each question is a *Send message*, a "
+            "step that waits for the customer's reply, and an *HTTP request* with the reply:\n",
+            "| | question | body of the request |",
+            "|---|---|---|",
+            *rows,
+            "",
+            "| field | what to type |",
+            "|---|---|",
+            "| URL | `https://YOUR-API-ADDRESS/v1/leads/{{conversationId}}?errors=inline` |",
+            "| Method | `PATCH` |",
+            "| Set Content-Type header | `application/json` |",
+            "| Headers, key | `x-api-key` |",
+            "| Headers, value | `YOUR-API-KEY` |",
+            "\nFor a choice, branch on the reply first. Who stops replying leaves what they told "
+            "before in Salesforce. The last message:\n",
+            f"> {QUALIFIED}\n",
+            "How a step waits for a reply, and the name of its variable (`{{reply}}` above), are "
+            "**not confirmed**: take them from your editor.\n\n",
+        ]
+    )
+
+
 def _row(branch: Branch) -> str:
     outcomes = " or ".join(f"`{name}`" for name in branch.outcomes) or "anything else"
     reply = branch.reply.replace("{{number}}", "`{{number}}`") or "none"
@@ -101,7 +144,7 @@ def written(text: str) -> str:
     """docs/flows.md with its pages made anew."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    pages = "".join(page(*one) for one in PAGES)
+    pages = "".join(page(*one) for one in PAGES) + questions_page()
     return f"{before}{BEGIN}\n{pages}{END}{after}"
 
 

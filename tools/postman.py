@@ -23,6 +23,10 @@ DESCRIPTION = ROOT / "docs" / "openapi.yaml"
 PATH = ROOT / "docs" / "postman.json"
 SCHEMA = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
 LOCAL_KEY = "local-key-of-this-machine"
+LOCAL_LOOKUP_KEY = "local-lookup-key-of-this-machine"
+LOOK_UP = "/customers/find"
+"""The path that has an API key of its own."""
+
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -43,23 +47,20 @@ def collection(described: Mapping[str, Any]) -> dict[str, Any]:
             "description": described["info"]["summary"],
             "schema": SCHEMA,
         },
-        "auth": {
-            "type": "apikey",
-            "apikey": [
-                {"key": name, "value": value, "type": "string"}
-                for name, value in (
-                    ("key", "x-api-key"),
-                    ("value", "{{apiKey}}"),
-                    ("in", "header"),
-                )
-            ],
-        },
+        "auth": _api_key("apiKey"),
         "variable": [
             {"key": "baseUrl", "value": local},
             {"key": "apiKey", "value": LOCAL_KEY},
+            {"key": "lookupKey", "value": LOCAL_LOOKUP_KEY},
         ],
         "item": [{"name": name, "item": items} for name, items in folders.items()],
     }
+
+
+def _api_key(variable: str) -> dict[str, Any]:
+    values = {"key": "x-api-key", "value": f"{{{{{variable}}}}}", "in": "header"}
+    entries = [{"key": name, "value": value, "type": "string"} for name, value in values.items()]
+    return {"type": "apikey", "apikey": entries}
 
 
 def _requests(
@@ -67,6 +68,9 @@ def _requests(
 ) -> Iterator[dict[str, Any]]:
     parameters = [_followed(described, one) for one in operation.get("parameters", ())]
     body = _followed(described, operation.get("requestBody", {}))
+    auth = {"auth": _api_key("lookupKey")} if path == LOOK_UP else {}
+    if "security" in operation:
+        auth = {"auth": {"type": "noauth"}}
     examples = body.get("content", {}).get("application/json", {}).get("examples", {})
     for example in examples.values() or [None]:
         name = operation["summary"].rstrip(".")
@@ -74,7 +78,7 @@ def _requests(
             "name": f"{name}: {example['summary']}" if example else name,
             "request": {
                 "method": method.upper(),
-                **({"auth": {"type": "noauth"}} if "security" in operation else {}),
+                **auth,
                 "url": _url(path, parameters),
                 "header": [
                     *([{"key": "Content-Type", "value": "application/json"}] if example else []),

@@ -297,7 +297,7 @@ class Deployment:
 
     @cached_property
     def outputs(self) -> dict[str, str]:
-        """The stack's outputs."""
+        """The stack's outputs, without those that their condition leaves out."""
         return {
             name: str(self.resolve(one["Value"]))
             for name, one in self._outputs.items()

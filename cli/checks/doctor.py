@@ -16,6 +16,7 @@ from cli.checks.connection import ConnectionChecks
 from cli.checks.conversations import ConversationChecks
 from cli.checks.finding import Check, Finding, State, carry_out, good, note, skipped
 from cli.checks.org import OrgChecks
+from cli.checks.people import PeopleChecks
 from cli.connect.oauth import read_identity
 from cli.deployment.stack import Stack
 from cli.org.client import Org
@@ -74,9 +75,11 @@ class Doctor:
         )
         reds: set[str] = set()
         if connection.org is not None:
+            people = PeopleChecks(stack=self.stack, org=connection.org)
             for finding in (
                 *_carried_out("Org", org.checks()),
                 *_carried_out("Conversations", conversations.checks()),
+                *_carried_out("Known people", people.checks()),
             ):
                 if finding.state is State.BAD:
                     reds.add(finding.check)
@@ -129,7 +132,7 @@ class Doctor:
     def _outbox(self) -> Finding:
         count = Queue(self.stack.client("sqs"), self.stack.settings.outbox_url).counts().total
         if not count:
-            return good("No record is waiting in the outbox.")
+            return good(f"No record is waiting in the outbox ({ESTIMATE}).")
         records = "1 record is" if count == 1 else f"{count:,} records are"
         return note(
             f"{records} waiting and will be sent automatically ({ESTIMATE}).",
@@ -139,7 +142,7 @@ class Doctor:
     def _rejected(self) -> Finding:
         count = Queue(self.stack.client("sqs"), self.stack.settings.rejected_url).counts().total
         if not count:
-            return good("No record is rejected.")
+            return good(f"No record is rejected ({ESTIMATE}).")
         records = "1 record" if count == 1 else f"{count:,} records"
         return note(
             f"Salesforce refused {records} ({ESTIMATE}). Rejected records are kept for 14 days.",

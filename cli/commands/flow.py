@@ -86,14 +86,15 @@ def _print_step(terminal: Terminal, step: FlowStep) -> None:
     out.print(step.body_text(), markup=False, soft_wrap=True)
     out.print("\n[bold]Values[/] (replace each {{…}} with your flow's own variable):")
     for name, sent in BIRD_KEYS.items():
-        out.print(f"  {escape(name)}: {sent.meaning}", soft_wrap=True)
+        terminal.result_lines(f"{name}: {sent.meaning}", first="  ", rest="    ")
     if step.builder is Builder.LEGACY:
         out.print("\n[bold]Variables to fetch from the response[/]:")
     else:
         out.print("\n[bold]The response in later steps[/] (httpRequest: this step's own id):")
     for name in variables(step.object):
-        shown = escape(step.response_variable(name))
-        out.print(f"  {shown}: {RESPONSE_KEYS[name]}", soft_wrap=True)
+        terminal.result_lines(
+            f"{step.response_variable(name)}: {RESPONSE_KEYS[name]}", first="  ", rest="    "
+        )
     outcome = step.response_variable("outcome")
     out.print(f"\n[bold]Branch on {{{{{outcome}}}}}[/] (the first that fits):")
     for branch in branches(step.object):

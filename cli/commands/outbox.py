@@ -42,14 +42,8 @@ def list_command(
         one for one in waiting.records if object_name is None or one.object == object_name.value
     ]
     if as_json:
-        terminal.result_json(
-            {
-                "records": [one.as_dict() for one in records],
-                "count": waiting.count,
-                "estimated": True,
-                "withoutLine": waiting.without_line,
-            }
-        )
+        terminal.result_json([one.as_dict() for one in records])
+        _print_end(terminal, waiting)
         return
     if not waiting.count:
         terminal.good("No record waits (an estimate of SQS).")

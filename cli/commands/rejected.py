@@ -171,6 +171,13 @@ def replay_command(
     wait: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, help="How long to wait for it, at most.")
     ] = 60.0,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Of updates: overwrite what others have changed since (CHANGED_MEANWHILE).",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Send rejected records to Salesforce again, through the outbox, and say what became of each.
@@ -185,7 +192,7 @@ def replay_command(
     total = rejected.counts().visible
     before = None if no_wait else _before(terminal, stack, rejected)
     with terminal.progress("Replaying", total=total if choice.every else None) as advance:
-        moved = replay(rejected, outbox, choice, advance=advance)
+        moved = replay(rejected, outbox, choice, force=force, advance=advance)
     if moved.done:
         terminal.good(
             f"{moved.done:,} sent to the outbox. They are delivered within seconds; what "
@@ -387,7 +394,8 @@ def _print_groups(console: Console, rejections: list[Rejection]) -> None:
         console.print(f"{'':4} {'age':>5} {'try':>3}  key", soft_wrap=True)
         for one in some:
             line = f"{one.object or '?':<4} {_age(one):>5} {one.attempts:>3}  "
-            console.print(visible(line + (one.key or one.message_id)), markup=False, soft_wrap=True)
+            line += (one.key or one.message_id) + (" update" if one.kind == "update" else "")
+            console.print(visible(line), markup=False, soft_wrap=True)
 
 
 def _print_wrapped(console: Console, text: str, *, first: str) -> None:
@@ -405,15 +413,17 @@ def _age(one: Rejection) -> str:
 def _wide(one: Rejection) -> str:
     again = f", replayed {one.replayed} times" if one.replayed else ""
     return visible(
-        f"{one.key or one.message_id}  {one.object or '?'}  {why(one.code, one.fields)}  "
-        f"{one.message}  accepted {_short(one.accepted_at)}  refused {_short(one.at)}  "
-        f"tries {one.attempts}{again}"
+        f"{one.key or one.message_id}  {one.object or '?'} {one.kind}  "
+        f"{why(one.code, one.fields)}  {one.message}  accepted {_short(one.accepted_at)}  "
+        f"refused {_short(one.at)}  tries {one.attempts}{again}"
     )
 
 
 def _show(terminal: Terminal, one: Rejection) -> None:
     out = terminal.out
-    out.rule(f"[bold]{shown(one.object or 'Message')} {shown(one.key or one.message_id)}[/]")
+    update = "Update of a " if one.kind == "update" else ""
+    name = f"{update}{one.object or 'Message'}"
+    out.rule(f"[bold]{shown(name)} {shown(one.key or one.message_id)}[/]")
     out.print(f"[bold]Reason[/]    [red]{shown(one.code)}[/] {shown(one.message)}")
     if one.fields:
         out.print(f"[bold]Fields[/]    {shown(', '.join(one.fields))}")

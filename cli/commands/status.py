@@ -76,7 +76,8 @@ def _print(terminal: Terminal, status: Status, *, as_json: bool, one_line: bool 
     if status.next_try:
         terminal.result(f"Next attempt   {clock(status.next_try)}")
     terminal.result(f"Last success   {_ago(status, status.last_success, 'none within a day')}")
-    terminal.result(f"Last refresh   {_ago(status, status.last_refresh, 'none')}")
+    none = "not shown: your AWS role may not see it" if status.refresh_hidden else "none"
+    terminal.result(f"Last refresh   {_ago(status, status.last_refresh, none)}")
     terminal.say(f"\n{ESTIMATES}")
 
 

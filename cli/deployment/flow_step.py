@@ -119,6 +119,33 @@ def branches(object_name: ObjectName | None) -> tuple[Branch, ...]:
     )
 
 
+@dataclass(frozen=True)
+class Question:
+    """What a flow asks a new lead, and the field that the reply goes to (PATCH /leads/{key})."""
+
+    text: str
+    field: str
+    choices: tuple[tuple[str, str], ...] = ()
+    """What the customer may reply, and the value that each stands for; none: the reply itself."""
+
+
+QUESTIONS = (
+    Question("Which e-mail address may we write to?", "Email"),
+    Question("Which company do you write for?", "Company"),
+    Question(
+        "How soon do you need it? Please reply 1 for this month, 2 for this year, or 3 if you are "
+        "just looking.",
+        "Rating",
+        (("1", "Hot"), ("2", "Warm"), ("3", "Cold")),
+    ),
+)
+"""Of the flow "qualify a lead in three questions"."""
+
+QUALIFIED = "Thank you! A colleague who knows this will get in touch with you soon."
+QUALIFY_WAIT = "PT12H"
+"""How long a question waits for its reply (ISO 8601)."""
+
+
 def step_body(channel: str) -> dict[str, Any]:
     """The body of the step. `channel` is a name of the table, or a variable of Bird's."""
     return {"bird": {"channel": channel, **{k: v.variable for k, v in BIRD_KEYS.items()}}}
@@ -186,7 +213,7 @@ class FlowStep:
         content_type = "-H 'Content-Type: application/json'"
         return (
             f"curl -sS '{self.url}' {headers} \\\n"
-            f"  {content_type} \\\n  -d '{json.dumps({'bird': bird})}'"
+            f"  {content_type} \\\n  -d '{json.dumps({'bird': bird}, indent=2)}'"
         )
 
 

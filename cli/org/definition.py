@@ -75,7 +75,8 @@ class PermissionSetDefinition:
     user_permissions: tuple[str, ...]
     objects: Mapping[str, tuple[str, ...]]
     fields: Mapping[str, frozenset[str]]
-    """Which fields it may read and edit, by object."""
+    """Which fields it may read, by object; and edit, but for those of `read_only`."""
+    read_only: Mapping[str, frozenset[str]]
 
 
 def in_conversations(settings: Settings) -> bool:
@@ -124,9 +125,12 @@ def _permission_set() -> PermissionSetDefinition:
         rights = tuple(right for tag, right in _RIGHTS.items() if part[tag])
         objects[str(part["object"])] = rights
     fields: dict[str, set[str]] = {}
+    read_only: dict[str, set[str]] = {}
     for part in map(_values, root.iter(f"{_NAMESPACE}fieldPermissions")):
         object_name, _, name = str(part["field"]).partition(".")
         fields.setdefault(object_name, set()).add(name)
+        if not part["editable"]:
+            read_only.setdefault(object_name, set()).add(name)
     return PermissionSetDefinition(
         label=values["label"],
         description=values["description"],
@@ -137,6 +141,7 @@ def _permission_set() -> PermissionSetDefinition:
         ),
         objects={name: objects[name] for name in sorted(objects, key=_OBJECT_ORDER.index)},
         fields={name: frozenset(names) for name, names in fields.items()},
+        read_only={name: frozenset(names) for name, names in read_only.items()},
     )
 
 

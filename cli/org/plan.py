@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from bridge.bird.channels import FILLED, OBJECTS, TableObject, table
 from bridge.records import ObjectName
@@ -105,7 +105,8 @@ class Planner:
             self._object_rights(object_name, rights)
         for name in FILLED:
             ours = [one.name for one in definitions if one.described_on == name]
-            self._field_rights(name, ours, wanted.fields[name])
+            self._field_rights(name, ours, wanted)
+        self._field_rights("Contact", (), wanted)
         if self.user_id:
             self._assign(self.user_id)
         else:
@@ -259,10 +260,16 @@ class Planner:
         )
 
     def _field_rights(
-        self, object_name: TableObject, ours: Iterable[str], listed: Iterable[str]
+        self,
+        object_name: TableObject | Literal["Contact"],
+        ours: Iterable[str],
+        wanted: PermissionSetDefinition,
     ) -> None:
         """Access to our own fields, which this session may not see yet, and to the standard and
-        foreign ones of `listed` and of the table of channels that are there."""
+        foreign ones of the permission set and of the table of channels that are there."""
+        filled = [] if object_name == "Contact" else self.fields[object_name]
+        perhaps = () if object_name == "Contact" else PERHAPS_PERMISSIONABLE[object_name]
+        read_only = wanted.read_only.get(object_name, frozenset()).difference(filled)
         described = self.org.describe(object_name)["fields_by_name"]
         rows = self._rows_of_set(
             "SELECT Id, Field, PermissionsRead, PermissionsEdit FROM FieldPermissions WHERE "
@@ -271,21 +278,23 @@ class Planner:
         granted = {row["Field"].lower(): row for row in rows}
         there = 0
         own = list(ours)
+        listed = wanted.fields.get(object_name, frozenset())
         standard = [name for name in listed if not name.endswith("__c")]
-        others = {*self.fields[object_name], *standard, *PERHAPS_PERMISSIONABLE[object_name]}
+        others = {*filled, *standard, *perhaps}
         for name in (*own, *sorted(others.difference(own))):
             known = described.get(name.lower())
             full = f"{object_name}.{known['name'] if known else name}"
             edit = True
             if name not in own:
                 if known is None:
-                    if name in self.fields[object_name]:
+                    if name in filled:
                         self._plan.notes.append(f"There is no field {full}, or you may not see it.")
                     continue
                 # Everybody may set required fields; Salesforce refuses a permission for them.
                 if not known.get("permissionable"):
                     continue
-                edit = bool(known.get("createable") or known.get("updateable"))
+                may = bool(known.get("createable") or known.get("updateable"))
+                edit = may and name not in read_only
             row = granted.get(full.lower())
             if row is not None and row.get("PermissionsEdit" if edit else "PermissionsRead"):
                 there += 1

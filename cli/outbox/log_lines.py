@@ -23,6 +23,9 @@ WRITTEN = frozenset({"created", "added", "exists"})
 """Outcomes of a record that is in Salesforce."""
 
 MOST_LINES = 20_000
+PAGE = 10_000
+"""Events of one response, at most."""
+
 MOST_PAGES = 50
 """Of one log group, so that a command ends whatever the traffic is."""
 
@@ -106,7 +109,13 @@ def read_lines(
 
     def read(function: str) -> tuple[list[RecordLine], bool]:
         found: list[RecordLine] = []
-        pages = _pages(logs, f"/{stack.name}/{function}", since=since, pattern=f"{{ {pattern} }}")
+        pages = _pages(
+            logs,
+            f"/{stack.name}/{function}",
+            since=since,
+            pattern=f"{{ {pattern} }}",
+            limit=min(most, PAGE),
+        )
         for number, page in enumerate(pages, 1):
             found += [line for event in page if (line := RecordLine.read(function, event))]
             if len(found) >= most or number == MOST_PAGES:
@@ -119,13 +128,16 @@ def read_lines(
     return Lines(lines=lines[:most], cut=len(lines) > most or any(cut for _, cut in results))
 
 
-def _pages(logs: Any, group: str, *, since: float, pattern: str) -> Iterator[list[dict[str, Any]]]:
+def _pages(
+    logs: Any, group: str, *, since: float, pattern: str, limit: int
+) -> Iterator[list[dict[str, Any]]]:
     """The pages of one log group, newest first; none of a group that nothing was written to."""
     request: dict[str, Any] = {
         "logGroupName": group,
         "startTime": int(since * 1000),
         "filterPattern": pattern,
         "startFromHead": False,
+        "limit": limit,
     }
     while True:
         response = logs.filter_log_events(**request)

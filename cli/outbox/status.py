@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from cli.deployment.stack import Stack
 from cli.outbox.log_lines import DELIVER, WRITTEN, RecordLine, read_lines
 from cli.outbox.reasons import CREDENTIALS, NO_RESPONSE, Reason, who_acts, why
@@ -83,7 +85,9 @@ class Status:
     last_success: float | None
     """When a record was last written to Salesforce, within a day."""
     last_refresh: float | None
-    """When RefreshToken last stored an access token; None: never."""
+    """When RefreshToken last stored an access token; None: never, or not known."""
+    refresh_hidden: bool = False
+    """Whether this AWS role may not see when that was."""
     at: float = field(default_factory=time.time)
 
     @classmethod
@@ -96,16 +100,18 @@ class Status:
         if rejected.total:
             found = read_lines(stack, since=day_ago, outcomes=("rejected", *sorted(WRITTEN)))
             refusals = [one for one in newest(found.lines) if one.outcome == "rejected"]
+        last_refresh, refresh_hidden = _last_refresh(stack)
         return cls(
             stack=stack,
             waiting=waiting,
             rejected=rejected,
             refusals=refusals[: rejected.total],
             last_success=_last_success(stack, waiting, since=day_ago),
-            last_refresh=_last_refresh(stack),
+            last_refresh=last_refresh,
+            refresh_hidden=refresh_hidden,
         )
 
-    # What is said of it
+    # The verdict and its parts
 
     @property
     def reasons(self) -> list[Group]:
@@ -277,7 +283,7 @@ class Status:
         return Verdict(state=State.WAITING, text=f"{text} · {self._safe()} · nothing to do")
 
     def _good(self) -> Verdict:
-        if self.last_refresh is None:
+        if self.last_refresh is None and not self.refresh_hidden:
             return Verdict(
                 state=State.ACT,
                 text="Not connected to Salesforce yet · nothing waits",
@@ -322,12 +328,17 @@ def _last_success(stack: Stack, waiting: Waiting, *, since: float) -> float | No
     return max((one.at for one in found.lines), default=None)
 
 
-def _last_refresh(stack: Stack) -> float | None:
-    """When the access token was stored, by the parameter's description: whoever may read its value
-    has the token."""
-    found = stack.client("ssm").describe_parameters(
-        ParameterFilters=[
-            {"Key": "Name", "Option": "Equals", "Values": [stack.settings.token_parameter]}
-        ]
-    )["Parameters"]
-    return float(found[0]["LastModifiedDate"].timestamp()) if found else None
+def _last_refresh(stack: Stack) -> tuple[float | None, bool]:
+    """When the access token was stored, by the parameter's description (whoever may read its value
+    has the token), and whether AWS hides that from this role."""
+    try:
+        found = stack.client("ssm").describe_parameters(
+            ParameterFilters=[
+                {"Key": "Name", "Option": "Equals", "Values": [stack.settings.token_parameter]}
+            ]
+        )["Parameters"]
+    except ClientError as error:
+        if not error.response["Error"]["Code"].startswith("AccessDenied"):
+            raise
+        return None, True
+    return (found[0]["LastModifiedDate"].timestamp() if found else None), False

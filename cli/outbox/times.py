@@ -21,7 +21,7 @@ def span(seconds: float) -> str:
     for unit, length in (("d", _DAY), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length or (unit == "min" and seconds >= length):
             return f"{seconds // length:.0f} {unit}"
-    return f"{seconds:.0f} s"
+    return f"{int(seconds)} s"
 
 
 def rfc3339(moment: float | None) -> str | None:

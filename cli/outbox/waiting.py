@@ -12,7 +12,7 @@ from typing import Any
 
 from cli.deployment.stack import Stack
 from cli.outbox.log_lines import RecordLine, read_lines
-from cli.outbox.reasons import Reason, reason_of
+from cli.outbox.reasons import Reason, reason_of, why
 from cli.outbox.times import rfc3339
 from cli.rejected.queue import Counts, Queue
 
@@ -71,7 +71,8 @@ class WaitingRecord:
             "key": self.key,
             "object": self.object,
             "channel": self.channel,
-            "reason": self.reason.value,
+            "reason": why(self.code, self.fields) if self.code else "not tried yet",
+            "waitsFor": self.reason.value,
             "code": self.code,
             "fields": list(self.fields),
             "waitsSince": rfc3339(self.since),

@@ -41,6 +41,8 @@ class Rejection:
     attempts: int
     replayed: int
     hint: str
+    kind: str = ""
+    """`message`, or `update` of a record that is there; empty if the message is no envelope."""
     envelope: Envelope | None = field(repr=False, default=None)
 
     @classmethod
@@ -78,6 +80,7 @@ class Rejection:
                 attempts=0,
                 replayed=envelope.replayed,
                 hint="Deliver failed on it each time: see Deliver's log, then replay it.",
+                kind=envelope.kind,
                 envelope=envelope if keep_envelope else None,
             )
         fields = reason.get("fields")
@@ -93,6 +96,7 @@ class Rejection:
             attempts=_whole(reason.get("attempts")),
             replayed=envelope.replayed,
             hint=str(reason.get("hint") or ""),
+            kind=envelope.kind,
             envelope=envelope if keep_envelope else None,
         )
 
@@ -109,6 +113,7 @@ class Rejection:
             "attempts": self.attempts,
             "replayed": self.replayed,
             "hint": self.hint,
+            "kind": self.kind,
             "messageId": self.message_id,
         }
 
@@ -219,11 +224,17 @@ class Moved:
 
 
 def replay(
-    rejected: Queue, outbox: Queue, choice: Choice, *, advance: Advance = lambda count: None
+    rejected: Queue,
+    outbox: Queue,
+    choice: Choice,
+    *,
+    force: bool = False,
+    advance: Advance = lambda count: None,
 ) -> Moved:
     """Send every record that the choice covers to the outbox, then delete it from Rejected.
 
-    What comes back into Rejected meanwhile stays there, so that a replay ends.
+    `force`: updates overwrite what others have changed since. What comes back into Rejected
+    meanwhile stays there, so that a replay ends.
     """
     sweep = rejected.sweep()
     moved = Moved()
@@ -246,7 +257,7 @@ def replay(
                 if message.sent_ms >= sweep.started_ms and this in sent:
                     moved.came_back += 1
                     continue
-                going.append((message, envelope.again()))
+                going.append((message, envelope.again(force=force)))
                 read.append(replace(rejection, envelope=None))
             sent.update((e.object_name, e.key, e.replayed) for _, e in going)
         sweep.keep_only_receipts_of(messages)

@@ -152,7 +152,7 @@ class LocalAws:
         self._stack_name, self._outputs, self._environments = name, outputs, environments
 
     def serve_logs(self, files: Callable[[], Mapping[str, Path]]) -> None:
-        """Answer FilterLogEvents by the functions' log files, by the names of their groups."""
+        """Serve FilterLogEvents from the functions' log files, by the names of their groups."""
         self._log_files = files
 
     def client(self, service: str, *, function: str = "") -> Any:

@@ -61,7 +61,8 @@ POSTS = sorted(
     path.stem
     for path in EVENTS.glob("*.json")
     if json.loads(path.read_text(encoding="utf-8")).get("httpMethod") == "POST"
-    and json.loads(path.read_text(encoding="utf-8"))["resource"] != "/webhooks/bird"
+    and json.loads(path.read_text(encoding="utf-8"))["resource"]
+    not in ("/webhooks/bird", "/customers/find")
 )
 
 

@@ -397,3 +397,22 @@ def test_a_text_that_no_terminal_should_obey_or_could_show_is_shown_escaped(
     file = tmp_path / "export.jsonl"
     assert run("rejected", "export", str(file), "odd", *local).status == 0
     assert json.loads(file.read_text(encoding="utf-8"))["values"] == dict(record.fields)
+
+
+def test_an_update_is_named_as_one_and_only_force_overwrites(
+    stack: Stack, local: list[str]
+) -> None:
+    record = Record(object="Lead", key="one", fields={"Rating": "Hot"})
+    envelope = Envelope.of(outside(record), request_id="request", kind="update")
+    problem = Refused("changed", code="CHANGED_MEANWHILE", fields=("Rating",))
+    fill(stack, [envelope.refused(problem, attempts=1).dump(), refused("two")])
+    assert "update" in run("rejected", "list", *local).out
+    kinds = {one["key"]: one["kind"] for one in run("rejected", "list", "--json", *local).json()}
+    assert kinds == {"one": "update", "two": "message"}
+    assert "Update of a Lead" in run("rejected", "show", "one", *local).out
+    assert run("rejected", "replay", "one", "--no-wait", *local).status == 0
+    fill(stack, [envelope.refused(problem, attempts=1).dump()])
+    assert run("rejected", "replay", "--all", "--force", "--no-wait", *local).status == 0
+    sent = take_all(stack, stack.outbox_url)
+    forced = {(body["kind"], body.get("forced", False)) for body in sent}
+    assert forced == {("update", False), ("update", True), ("message", False)}

@@ -445,3 +445,18 @@ def test_setting_the_org_up_is_the_default_for_a_person(bare: Local, tmp_path: P
         screen.type("")
         assert screen.end() == 0, screen.seen
     assert bare.org.schema["Lead"].field("Bird_Key__c") is not None
+
+
+def test_the_user_may_then_find_contacts_and_change_none(bare: Local) -> None:
+    connect(bare)
+    set_up(bare, "--yes")
+    granted = rows(
+        bare,
+        "SELECT Field, PermissionsRead, PermissionsEdit FROM FieldPermissions WHERE "
+        "Parent.Name = 'Bird_Bridge' AND SobjectType IN ('Contact', 'Lead')",
+    )
+    by_name = {one["Field"]: (one["PermissionsRead"], one["PermissionsEdit"]) for one in granted}
+    phones = ("Phone", "MobilePhone", "HomePhone", "OtherPhone", "Email", "AccountId")
+    for name in (*(f"Contact.{phone}" for phone in phones), "Lead.MobilePhone"):
+        assert by_name[name] == (True, False), name
+    assert by_name["Lead.Phone"] == (True, True)

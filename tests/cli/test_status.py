@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from cli.deployment.stack import find_stack
 from cli.outbox.log_lines import RecordLine
 from cli.outbox.status import State, Status
+from cli.outbox.times import span
 from cli.outbox.waiting import Waiting, WaitingRecord
 from cli.rejected.queue import Counts
 from sandbox.org.org import Condition
@@ -89,19 +91,63 @@ def test_an_outage_needs_nobody(stack: Stack, options: list[str]) -> None:
                 result.out,
             )
             listed = run("outbox", "list", "--json", *options).json()
-            assert {one["key"] for one in listed["records"]} == keys
+            assert {one["key"] for one in listed} == keys
             stack.deliver_once()
         result = run("outbox", "list", *options)
     assert narrow(result) and all(key in result.out for key in keys)
     assert "Salesforce unreachable (UNREACHABLE) · whatsapp · 3 records" in result.out
-    (first, *_) = listed["records"]
-    assert (first["object"], first["channel"], first["reason"]) == ("Lead", "whatsapp", "down")
+    (first, *_) = listed
+    assert (first["object"], first["channel"], first["waitsFor"]) == ("Lead", "whatsapp", "down")
+    assert first["reason"] == "Salesforce unreachable (UNREACHABLE)"
     assert (first["tries"], first["ageSeconds"] < 60) == (1, True)
     assert first["nextTry"] > first["waitsSince"]
-    assert listed["estimated"] is True and listed["count"] == 3
+    assert "3 records in the outbox." in result.err and "estimates" in result.err
     stack.drain()
-    assert run("outbox", "list", "--json", *options).json()["records"] == []
+    assert run("outbox", "list", "--json", *options).json() == []
     assert run("status", *options).out.startswith("All is well")
+
+
+def test_all_pages_are_read_and_the_newest_line_counts(
+    stack: Stack, options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page may hold few events, and there are more as long as there is a token."""
+    monkeypatch.setattr(stack.aws.logs, "page", 1)
+    with stack.outage():
+        keys = {send(stack, f"p{number}")["key"] for number in range(4)}
+        for _ in range(2):
+            stack.let_time_pass()
+            stack.deliver_once()
+        listed = run("outbox", "list", "--json", *options).json()
+    assert {one["key"]: one["tries"] for one in listed} == dict.fromkeys(keys, 2)
+
+
+def test_more_lines_than_are_read_is_said(known: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = status(known, line("delayed", ago=30, code="NO_ANSWER", delay_seconds=60)).waiting
+    found = Status(
+        stack=known,
+        waiting=replace(waiting, cut=True),
+        rejected=Counts(visible=0, hidden=0, delayed=0),
+        refusals=[],
+        last_success=None,
+        last_refresh=NOW,
+    )
+    assert "since before " in found.verdicts[0].text
+    assert found.as_dict()["waiting"]["linesCut"] is True
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-1, "0 s"),
+        (59.9, "59 s"),
+        (60, "1 min"),
+        (7199, "119 min"),
+        (7200, "2 h"),
+        (172_800, "2 d"),
+    ],
+)
+def test_a_span_is_short(seconds: float, words: str) -> None:
+    assert span(seconds) == words
 
 
 def test_wide_has_everything_on_a_line(stack: Stack, options: list[str]) -> None:
@@ -165,6 +211,18 @@ def test_it_receives_no_message_and_needs_the_documented_rights_only(
     assert not any("Receive" in name for name in used)
     assert used <= allowed
     assert not any("*" in action for action in allowed)
+
+
+def test_without_the_right_to_see_the_last_refresh_the_rest_is_shown(
+    stack: Stack, options: list[str]
+) -> None:
+    """AWS lets nobody restrict ssm:DescribeParameters, so an operator may not have it."""
+    send(stack, "one")
+    stack.aws.fail("ssm", "DescribeParameters", status=400, code="AccessDeniedException")
+    result = run("status", *options)
+    stack.aws.heal()
+    assert result.status == 0 and result.out.startswith("All is well")
+    assert "Last refresh   not shown: your AWS role may not see it" in result.out
 
 
 def test_watch_repeats_it_as_lines_of_json(stack: Stack, options: list[str]) -> None:

@@ -21,6 +21,7 @@ FUNCTIONS = {
     "CreateLead": "create_lead",
     "CreateCase": "create_case",
     "ReceiveMessage": "receive_message",
+    "FindCustomer": "find_customer",
     "RefreshToken": "refresh_token",
     "Deliver": "deliver",
 }

@@ -116,7 +116,8 @@ def test_the_environment_is_read_when_something_is_made_never_at_import(module: 
 
 
 @pytest.mark.parametrize(
-    "folder", ["create_lead", "create_case", "receive_message", "refresh_token", "deliver"]
+    "folder",
+    ["create_lead", "create_case", "receive_message", "find_customer", "refresh_token", "deliver"],
 )
 def test_a_handler_imports_only_the_wiring(folder: str) -> None:
     path = ROOT / "functions" / folder / "app.py"
@@ -127,7 +128,9 @@ def test_a_handler_imports_only_the_wiring(folder: str) -> None:
     assert len(handlers[0].body) <= 5, "a handler is a sentence (and its docstring)"
 
 
-@pytest.mark.parametrize("folder", ["create_lead", "create_case", "receive_message"])
+@pytest.mark.parametrize(
+    "folder", ["create_lead", "create_case", "receive_message", "find_customer"]
+)
 def test_what_a_caller_waits_for_does_not_load_boto3(folder: str) -> None:
     program = f"""
 import sys

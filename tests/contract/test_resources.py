@@ -88,6 +88,8 @@ def test_the_environment_names_the_stack_s_own_resources(deployment: Deployment)
         ("LEAD_ASSIGNMENT", "LeadAssignmentRule"),
         ("LOGIN_URL", "LoginUrl"),
         ("LOG_REPLIES", "LogReplies"),
+        ("MATCH_CONTACTS", "MatchContacts"),
+        ("MATCH_EMAIL", "MatchEmail"),
         ("POWERTOOLS_LOG_LEVEL", "LogLevel"),
         ("REFRESH_MINUTES", "RefreshMinutes"),
         ("REOPEN_DAYS", "ReopenDays"),

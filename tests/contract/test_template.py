@@ -33,6 +33,10 @@ ALLOWED = {
     "CreateLead": HOT_PATH,
     "CreateCase": HOT_PATH,
     "ReceiveMessage": HOT_PATH,
+    "FindCustomer": {
+        ("ssm:GetParameter", "parameter access-token"),
+        ("lambda:InvokeFunction", "function refresh-token"),
+    },
     "RefreshToken": {
         ("secretsmanager:GetSecretValue", "Credentials"),
         ("secretsmanager:PutSecretValue", "Credentials"),
@@ -137,7 +141,7 @@ def test_a_role_allows_exactly_what_the_design_says(
 def test_who_may_have_a_token_renewed_may_read_it() -> None:
     """RefreshToken's result carries the token, so nobody may get it there who could not before."""
     invoking = [a for a in ALLOWED.values() if ("lambda:InvokeFunction", REFRESH) in a]
-    assert len(invoking) == 4
+    assert len(invoking) == 5
     assert all(("ssm:GetParameter", "parameter access-token") in allowed for allowed in invoking)
 
 
@@ -438,11 +442,14 @@ def test_the_routes_are_those_of_the_contract_and_all_but_the_webhook_need_the_k
         ("POST", "/leads", "CreateLead"),
         ("GET", "/leads", "CreateLead"),
         ("GET", "/leads/{key}", "CreateLead"),
+        ("PATCH", "/leads/{key}", "CreateLead"),
         ("POST", "/cases", "CreateCase"),
         ("GET", "/cases", "CreateCase"),
         ("GET", "/cases/{key}", "CreateCase"),
+        ("PATCH", "/cases/{key}", "CreateCase"),
         ("POST", "/messages", "ReceiveMessage"),
         ("GET", "/messages", "ReceiveMessage"),
+        ("POST", "/customers/find", "FindCustomer"),
         ("POST", "/webhooks/bird", "ReceiveMessage"),
         ("GET", "/webhooks/bird", "ReceiveMessage"),
     }

@@ -207,7 +207,7 @@ def body(parameters: Mapping[str, str]) -> Mapping[str, Any]:
 
 OURS = re.compile(
     re.escape(f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/")
-    + r"\$\{(CreateLead|CreateCase|ReceiveMessage)\.Arn\}/invocations"
+    + r"\$\{(CreateLead|CreateCase|ReceiveMessage|FindCustomer)\.Arn\}/invocations"
 )
 
 

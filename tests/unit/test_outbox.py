@@ -150,7 +150,7 @@ def test_what_a_later_release_may_write_beside_it_is_ignored() -> None:
     assert Envelope.parse(plain + ', "later": {"a": 1}}') == Envelope.parse(plain + "}")
 
 
-@pytest.mark.parametrize("mark", ['"v": 1', '"v": 3', '"v": 2, "kind": "update"'])
+@pytest.mark.parametrize("mark", ['"v": 1', '"v": 3', '"v": 2, "kind": "other"'])
 def test_an_envelope_of_another_version_is_known_as_one(mark: str) -> None:
     with pytest.raises(UnknownEnvelope):
         Envelope.parse("{" + mark + ', "object": "Lead", "key": "k", "fields": {}}')

@@ -20,6 +20,7 @@ MAY_BE_BLANK = {
     "SIGNING_SECRET",
     "WEBHOOK_URL",
     "KMS_KEY",
+    "LOOKUP_KEY_ID",
 }
 
 MakeSettings = Callable[..., Settings]

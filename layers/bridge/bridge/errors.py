@@ -5,6 +5,7 @@ BridgeError
 │   ├── NoSuchRoute         404  a method that no route has
 │   ├── ForbiddenField      400  `Id` or `attributes` came from the caller
 │   └── RequestTooLarge     400  what could not be queued is not accepted
+├── WrongKey                403  the API key is good for other routes only
 ├── Unsigned                401  the request's signature is missing, wrong or too old
 ├── Ignored                 200  a webhook's event that no customer caused; nothing is made
 ├── Refused                 422  Salesforce refuses this record; it is kept in Rejected
@@ -14,6 +15,7 @@ BridgeError
 │   └── InstanceMoved            the instance URL redirects or shows a web page
 ├── Unavailable             202  Salesforce cannot take it now; it is queued
 │   ├── RowLocked                another process holds a lock
+│   ├── NoSuchRecord             an update's record is not there, or not yet
 │   ├── LimitExceeded            API requests, concurrency or quota: waits long
 │   └── TokenPending             a token is being renewed and was not ready in time
 ├── NotSetUp                202  the org or the connection needs a person; queued, and an alarm
@@ -67,6 +69,18 @@ class RequestTooLarge(BadRequest):
     code = "REQUEST_TOO_LARGE"
 
 
+class WrongKey(BridgeError):
+    """An API key opens a stage, not a route: this one is not for this route."""
+
+    status = 403
+    title = "Forbidden"
+    code = "KEY_NOT_FOR_THIS_ROUTE"
+    detail = (
+        "This API key is not for this address. The key for looking customers up is good for "
+        "POST /customers/find only, and no other key is good there. Nothing was stored."
+    )
+
+
 class Unsigned(BridgeError):
     """The request is not signed as it should be. The response is the same whatever is wrong;
     `reason` is for the log."""
@@ -99,7 +113,8 @@ class SalesforceProblem(BridgeError):
     """An error of Salesforce's, with its own code, message and fields where it has them.
 
     `code` is Salesforce's errorCode (or ours, in the same style), `hint` says who can mend it,
-    `existing_id` is a record that Salesforce named as being in the way.
+    `existing_id` is a record that Salesforce named as being in the way; `matches` are the ids of
+    all Leads and Contacts that a duplicate rule named.
     """
 
     code = "UNKNOWN"
@@ -114,6 +129,7 @@ class SalesforceProblem(BridgeError):
         fields: tuple[str, ...] = (),
         hint: str = "",
         existing_id: str | None = None,
+        matches: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -121,6 +137,7 @@ class SalesforceProblem(BridgeError):
         self.fields = fields
         self.hint = hint
         self.existing_id = existing_id
+        self.matches = matches
 
 
 class Refused(SalesforceProblem):
@@ -171,6 +188,12 @@ class RowLocked(Unavailable):
     """`UNABLE_TO_LOCK_ROW` and its like: gone in seconds."""
 
     code = "UNABLE_TO_LOCK_ROW"
+
+
+class NoSuchRecord(Unavailable):
+    """No record has the key of an update: its message may be in the outbox still."""
+
+    code = "NO_SUCH_RECORD"
 
 
 class LimitExceeded(Unavailable):

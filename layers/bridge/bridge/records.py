@@ -61,6 +61,14 @@ class Record:
             if key != "attributes"
         ]
 
+    def with_derived(self, more: Mapping[str, Any]) -> Record:
+        """The same with further fields that we filled; given ones stay."""
+        given = {name.lower() for name in self.fields}
+        added = {name: value for name, value in more.items() if name.lower() not in given}
+        return replace(
+            self, fields={**self.fields, **added}, derived=self.derived | frozenset(added)
+        )
+
     def without(self, names: frozenset[str]) -> Record:
         """The same record less these fields.
 

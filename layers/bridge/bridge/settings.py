@@ -40,6 +40,8 @@ class Settings(NamedTuple):
     """In lower case, fields that hold ids and links by key that a body may give; `*`: all."""
     allow_duplicates: bool
     """Whether `Sforce-Duplicate-Rule-Header: allowSave=true` is sent."""
+    attach_duplicates: bool
+    """Whether a message goes onto the one Lead or Contact that a duplicate rule names."""
     lead_assignment: str
     case_assignment: str
     """`default`, `off`, or the id of an assignment rule of that object."""
@@ -53,6 +55,12 @@ class Settings(NamedTuple):
     case_status_on_reply: str
     """What an open Case with a new message gets as its Status; empty: nothing."""
     case_comments: bool
+    match_contacts: bool
+    """Whether a new Case is linked to the one Contact with the sender's phone."""
+    match_email: bool
+    """Whether the sender's e-mail address, which can be forged, counts as well."""
+    lookup_key_id: str
+    """The id of the API key of POST /customers/find; empty: the look-up is off."""
     log_replies: bool
     """Whether messages that our own side sent are logged as well."""
     response_budget_seconds: float
@@ -110,13 +118,15 @@ class Settings(NamedTuple):
             values = (value.strip() for value in text(name, blank=True).split(","))
             return frozenset(value for value in values if value)
 
+        duplicates = choice("DUPLICATE_RECORDS", "block", "allow", "attach")
         settings = cls(
             login_url=text("LOGIN_URL").rstrip("/"),
             api_version=text("SALESFORCE_API_VERSION", _API_VERSION),
             external_id_field=text("EXTERNAL_ID_FIELD", _FIELD_NAME, blank=True),
             default_company=text("DEFAULT_COMPANY", blank=True).strip(),
             allowed_fields=frozenset(map(str.lower, names("ALLOWED_FIELDS"))),
-            allow_duplicates=choice("DUPLICATE_RECORDS", "block", "allow") == "allow",
+            allow_duplicates=duplicates == "allow",
+            attach_duplicates=duplicates == "attach",
             lead_assignment=choice("LEAD_ASSIGNMENT", "default", "off", pattern=_RULE_ID),
             case_assignment=choice("CASE_ASSIGNMENT", "default", "off", pattern=_RULE_ID),
             conversations=choice("CONVERSATIONS", "on", "off") == "on",
@@ -125,6 +135,9 @@ class Settings(NamedTuple):
             closed_lead_statuses=names("CLOSED_LEAD_STATUSES"),
             case_status_on_reply=text("CASE_STATUS_ON_REPLY", blank=True).strip(),
             case_comments=choice("CASE_COMMENTS", "on", "off") == "on",
+            match_contacts=choice("MATCH_CONTACTS", "on", "off") == "on",
+            match_email=choice("MATCH_EMAIL", "on", "off") == "on",
+            lookup_key_id=text("LOOKUP_KEY_ID", blank=True),
             log_replies=choice("LOG_REPLIES", "on", "off") == "on",
             response_budget_seconds=number("RESPONSE_BUDGET_SECONDS", 1, 28),
             refresh_minutes=int(number("REFRESH_MINUTES", 1, 1440)),

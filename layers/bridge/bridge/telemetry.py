@@ -56,6 +56,8 @@ OUTCOME_METRICS = {
     "created": "RecordsCreated",
     "added": "RecordsAddedTo",
     "exists": "RecordsExisting",
+    "updated": "RecordsUpdated",
+    "converted": "UpdatesOfConvertedLeads",
     "ignored": "MessagesIgnored",
     "queued": "RecordsQueued",
     "rejected": "RecordsRejected",

@@ -20,6 +20,7 @@ from bridge.telemetry import Telemetry
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
+    from bridge.api.customers import CustomerApi
     from bridge.api.signatures import SignatureGate
     from bridge.delivery.deliver import Delivery
     from bridge.oauth.refresher import TokenRefresher
@@ -72,6 +73,16 @@ def record_api(object_name: ObjectName) -> RecordApi:
 def message_api() -> RecordApi:
     """The API of receive_message: the channel decides between Lead and Case."""
     return _api(None, signature_gate())
+
+
+@cache
+def customer_api() -> CustomerApi:
+    """The API of find_customer."""
+    from bridge.api.customers import CustomerApi
+    from bridge.delivery.customers import Customers
+
+    customers = Customers(salesforce=salesforce(), sessions=sessions())
+    return CustomerApi(customers=customers, settings=settings(), telemetry=telemetry())
 
 
 @cache

@@ -14,7 +14,14 @@ from tests.conftest import PATIENT
 @pytest.fixture(scope="module")
 def running() -> Iterator[Stack]:
     """One stack a module; the outbox is delivered only when a test says so."""
-    fast = {**PATIENT, "ThrottleRate": "10000", "ThrottleBurst": "5000"}
+    fast = {
+        **PATIENT,
+        "ThrottleRate": "10000",
+        "ThrottleBurst": "5000",
+        "CustomerLookup": "on",
+        "CustomerLookupRate": "1000",
+        "CustomerLookupBurst": "1000",
+    }
     with Stack(poll=False, processes=2, parameters=fast) as stack:
         stack.tick()
         yield stack

@@ -100,10 +100,14 @@ def test_every_outcome_is_described_and_explained() -> None:
             or [schema["properties"]["outcome"]["const"]]
         )
     }
-    assert described == {"created", "exists", "queued", "ignored", "rejected", "failed", "unknown"}
+    assert described == {
+        *("created", "exists", "updated", "queued", "ignored", "rejected", "failed", "unknown"),
+        *("known", "several"),
+    }
     for page in ("api.md", "flows.md"):
         text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-        missing = [outcome for outcome in described - {"unknown"} if f"`{outcome}`" not in text]
+        of_lookups = {"unknown", "known", "several"} if page == "flows.md" else {"unknown"}
+        missing = [outcome for outcome in described - of_lookups if f"`{outcome}`" not in text]
         assert not missing, f"{page} does not explain {missing}"
 
 
@@ -123,6 +127,13 @@ def test_every_kind_of_answer_is_as_described(stack: Stack) -> None:
     seen("GET", "/leads/m-1", status=404)
     seen("GET", "/leads/m-1?errors=inline", status=200)
     seen("GET", "/leads", status=400)
+    rating = {"Priority": "High"}
+    assert "number" in seen("PATCH", "/cases/m-1", body=rating, status=200)
+    seen("PATCH", "/leads/m-1", body={"Rating": "Hot"}, status=202)
+    seen("PATCH", "/cases/m-1", body={"Status": "Closed", "Nope__c": "x"}, status=422)
+    left_out = {"Status": "Closed", "OwnerId": "x"}
+    assert seen("PATCH", "/cases/m-1", body=left_out, status=200)["notWritten"] == "OwnerId"
+    seen("PATCH", "/cases/m-1", body={}, status=400)
     seen("POST", "/leads", body=message, headers={"prefer": "respond-async"}, status=202)
     seen("POST", "/messages", body=bodies.v1(direction="sent"), status=200)
     seen("POST", "/messages", body={"LastName": "x"}, status=400)
@@ -133,6 +144,13 @@ def test_every_kind_of_answer_is_as_described(stack: Stack) -> None:
     seen("POST", "/leads", body={"Company": "x"}, status=422)
     seen("POST", "/leads", body=message, api_key=None, status=403)
     seen("POST", "/leads", body=b"x" * (10 * 1024 * 1024 + 1), status=413)
+    someone = {"bird": {"channel": "sms", "sender": "+14155550123"}}
+    seen("POST", "/customers/find", body=someone, status=403)
+    key = {"api_key": stack.lookup_key}
+    seen("POST", "/customers/find", body=someone, status=200, **key)
+    stack.org.create("Contact", {"LastName": "C", "Phone": "+14155550123"})
+    assert seen("POST", "/customers/find", body=someone, status=200, **key)["outcome"] == "known"
+    seen("POST", "/customers/find", body={}, status=400, **key)
     stack.org.set_duplicate_rule("Lead")
     one = {"LastName": "Twin", "Company": "C", "Email": "twin@example.org"}
     seen("POST", "/leads", body=one, status=201)

@@ -23,7 +23,7 @@ from bridge.salesforce.client import Salesforce
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
 from sandbox.org import Org, OrgServer, sample
-from tests.conftest import ENVIRON
+from tests.conftest import LOCAL
 from tests.unit.doubles import SmallAws
 from tests.unit.test_deliver import Sqs
 from tests.unit.test_record_api import Context
@@ -67,7 +67,7 @@ class Bundle:
     aws: SmallAws = field(default_factory=SmallAws)
 
     def __post_init__(self) -> None:
-        self.settings = Settings.from_environ({**ENVIRON, **self.parameters})
+        self.settings = Settings.from_environ({**LOCAL, **self.parameters})
         self.sqs, self.http = Sqs(), Counting()
         self.aws.publish(self.token, 1, instance_url=self.url)
         self.telemetry = Telemetry()
@@ -107,6 +107,16 @@ class Bundle:
     def get(self, key: str, name: ObjectName = "Lead") -> Reply:
         return self.request(name, {"httpMethod": "GET", "pathParameters": {"key": key}})
 
+    def patch(self, key: str, body: Any, name: ObjectName = "Lead", **event: Any) -> Reply:
+        """PATCH /leads/{key} or /cases/{key}."""
+        where = {"httpMethod": "PATCH", "pathParameters": {"key": key}}
+        return self.request(name, {**where, "body": json.dumps(body), **event})
+
+    def queue_update(self, key: str, body: Any, name: ObjectName = "Lead") -> None:
+        """The same as `patch`, without waiting for Salesforce."""
+        reply = self.patch(key, body, name, headers={"prefer": "respond-async"})
+        assert reply["outcome"] == "queued"
+
     def queue(self, body: Any, name: ObjectName | None = "Lead") -> None:
         """The same as `post`, without waiting for Salesforce."""
         reply = self.post(body, name, headers={"prefer": "respond-async"})
@@ -141,9 +151,9 @@ class Bundle:
         self.outbox[:] = [body for number, body in enumerate(bodies) if number in kept]
         return len(self.http.calls) - before
 
-    def replay(self) -> None:
+    def replay(self, *, force: bool = False) -> None:
         """Bring everything back from Rejected, as `rejected replay` does."""
-        self.outbox.extend(envelope.again().dump() for envelope in self.rejected)
+        self.outbox.extend(envelope.again(force=force).dump() for envelope in self.rejected)
         self.aws.queues.pop(self.settings.rejected_url, None)
         self.sqs.sent.clear()
 

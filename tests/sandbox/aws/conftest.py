@@ -9,7 +9,9 @@ import pytest
 
 from sandbox.stack import Stack
 
-FUNCTIONS = ("create_lead", "create_case", "receive_message", "refresh_token", "deliver")
+FUNCTIONS = (
+    *("create_lead", "create_case", "receive_message", "find_customer", "refresh_token", "deliver"),
+)
 THROWAWAY = {name: Path(__file__).with_name("throwaway") for name in FUNCTIONS}
 NOBODY = "http://127.0.0.1:9"
 """An address where no Salesforce is."""

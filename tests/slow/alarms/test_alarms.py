@@ -27,6 +27,8 @@ PARAMETERS = {
     "AccessLogs": "on",
     "RefreshMinutes": str(REFRESH_MINUTES),
     "ResponseBudgetSeconds": "2",
+    "DuplicateRecords": "attach",
+    "MatchContacts": "on",
 }
 DAY = 86_400
 
@@ -523,6 +525,23 @@ def converse(stack: Stack) -> None:
     assert say(4, "c-2") == 201
 
 
+def meet_people(stack: Stack) -> None:
+    """A message goes onto the lead that a duplicate rule names, and a search that is refused."""
+    stack.org.clear_rules()
+    stack.org.set_duplicate_rule("Lead")
+    stack.org.create("Lead", {"LastName": "x", "Company": "c", "Phone": "+14155550123"})
+    refusal = [{"errorCode": "MALFORMED_SEARCH", "message": "no"}]
+    stack.org.trouble.add(path="/search", status=400, body=refusal)
+    # For a caller of two seconds there is no time to search: Deliver has it.
+    for path, status, later in (("/leads", 200, ""), ("/cases", 202, "respond-async")):
+        ids = {"messageId": f"people{path[1:]}", "conversationId": f"people{path[1:]}"}
+        body = {"bird": {"channel": "sms", "text": "Hi", "sender": "+14155550123", **ids}}
+        assert stack.request("POST", path, body, headers={"prefer": later}).status == status
+    stack.drain()
+    stack.org.trouble.clear()
+    stack.org.clear_rules()
+
+
 def test_the_dashboard_shows_metrics_that_are_emitted(observer: Observer) -> None:
     stack = observer.stack
     (dashboard,) = stack.deployment.of_type("AWS::CloudWatch::Dashboard").values()
@@ -531,6 +550,7 @@ def test_the_dashboard_shows_metrics_that_are_emitted(observer: Observer) -> Non
     refuse_token(stack)
     post(stack, 201)
     converse(stack)
+    meet_people(stack)
     observer.end_period()
     charts = [widget["properties"] for widget in body["widgets"] if widget["type"] == "metric"]
     for chart in charts:

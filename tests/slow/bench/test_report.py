@@ -33,10 +33,15 @@ RESULT: dict[str, Any] = {
     "python": "Python 3.13.0",
     "machine": "Linux x86_64, 2 CPUs",
     "load": 0.5,
-    "warm": {"create_lead": WARM, "create_case": WARM},
+    "warm": {
+        "create_lead": WARM,
+        "create_case": WARM,
+        "message of a conversation": {**WARM, "salesforce_calls": 2.0},
+    },
     "cold": {
         "create_lead": {**COLD, "ratio": 0.48},
         "create_case": {**COLD, "ratio": 0.48},
+        "message of a conversation": {**COLD, "ratio": 0.48},
         "urllib3-post": {**COLD, "ratio": 0.36},
     },
     "deliver": {"200 usual": BATCH, "200 of 20 kB": {**BATCH, "records_per_call": 100.0}},

@@ -43,7 +43,7 @@ from sandbox.org.org import Org
 from sandbox.org.rest import api
 from sandbox.org.sample import CLIENT_ID, INTEGRATION_USER
 from sandbox.org.trouble import Fault
-from tests.conftest import ENVIRON
+from tests.conftest import LOCAL
 from tests.slow.chaos.audit import Locations, locate
 from tests.slow.chaos.requests import REFUSE_ME, set_rules
 from tests.unit.doubles import IDENTITY
@@ -194,6 +194,7 @@ class InProcessAws(Aws):
         self._token = AccessToken(
             access_token=made["access_token"],
             instance_url=made["instance_url"],
+            id=made["id"],
             generation=generation + 1,
         )
         if lost:
@@ -234,7 +235,7 @@ class InProcess(RuleBasedStateMachine):
         for name in ("Outbox", "Rejected"):
             self.sqs.handle("CreateQueue", {"QueueName": name, "Attributes": {}})
         self.settings = Settings.from_environ(
-            {**ENVIRON, "OUTBOX_URL": OUTBOX, "REJECTED_URL": REJECTED, **self.changed}
+            {**LOCAL, "OUTBOX_URL": OUTBOX, "REJECTED_URL": REJECTED, **self.changed}
         )
         self.in_hand: list[list[dict[str, Any]]] = []
         self.aws = InProcessAws(self.org, self.sqs, self.faults)

@@ -30,7 +30,8 @@ SIGNING_KEY = "a signing key for tests only"
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """Every statement is in force: requests have to be signed, refresh tokens rotate."""
-    parameters = {**PATIENT, "SignatureScheme": "standard-webhooks"}
+    parameters = {**PATIENT, "SignatureScheme": "standard-webhooks", "CustomerLookup": "on"}
+    parameters |= {"CustomerLookupRate": "1000", "CustomerLookupBurst": "1000"}
     with Stack(poll=False, parameters=parameters) as made:
         made.org.oauth.apps[CLIENT_ID].rotation = True
         keys = made.deployment.resource("SigningKeys")["Ref"]
@@ -142,10 +143,22 @@ def queue(stack: Stack, *bodies: Any) -> None:
         )
 
 
+def find_customer(stack: Stack) -> None:
+    """Look somebody up, also with a token that has ended."""
+    begin(stack, "find_customer")
+    body = {"bird": {"channel": "sms", "sender": "+14155550123"}}
+    for _ in range(2):
+        found = stack.request("POST", "/customers/find", body, api_key=stack.lookup_key)
+        assert (found.status, found.json()["outcome"]) == (200, "unknown")
+        stack.org.oauth.expire_sessions()
+    assert "customer_lookup" in stack.logs("find_customer")
+
+
 WORK: dict[str, Callable[[Stack], None]] = {
     "create_lead": create_lead,
     "create_case": create_case,
     "receive_message": receive_message,
+    "find_customer": find_customer,
     "refresh_token": refresh_token,
     "deliver": deliver,
 }
@@ -153,6 +166,7 @@ LOGICAL_IDS = {
     "create_lead": "CreateLead",
     "create_case": "CreateCase",
     "receive_message": "ReceiveMessage",
+    "find_customer": "FindCustomer",
     "refresh_token": "RefreshToken",
     "deliver": "Deliver",
 }

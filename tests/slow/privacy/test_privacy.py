@@ -33,7 +33,9 @@ NUMBER = "4915199988777"
 """The customer's number."""
 SIGNING_KEY = base64.b64encode(b"zqx signing key of a test").decode()
 
-FUNCTIONS = ["create_lead", "create_case", "receive_message", "refresh_token", "deliver"]
+FUNCTIONS = [
+    *("create_lead", "create_case", "receive_message", "find_customer", "refresh_token", "deliver")
+]
 
 
 def message(number: int, **more: Any) -> dict[str, Any]:
@@ -66,7 +68,7 @@ class Drive:
         if token := self.stack.token():
             self.tokens.add(token["access_token"])
 
-    def post(self, path: str, body: Any, **headers: str) -> Response:
+    def post(self, path: str, body: Any, *, method: str = "POST", **headers: str) -> Response:
         raw = body if isinstance(body, str) else json.dumps(body)
         stamp, message_id = str(int(time.time())), f"msg_Z{time.time_ns()}"
         covered = f"{message_id}.{stamp}.{raw}".encode()
@@ -77,7 +79,7 @@ class Drive:
             "webhook-timestamp": stamp,
             "webhook-signature": f"v1,{base64.b64encode(signature).decode()}",
         }
-        response = self.stack.request("POST", path, raw, headers={**signed, **headers})
+        response = self.stack.request(method, path, raw, headers={**signed, **headers})
         self.responses.append(response)
         return response
 
@@ -111,6 +113,8 @@ class Drive:
             self.trouble_at_salesforce(path)
             self.trouble_at_aws(path)
         self.webhooks()
+        self.updates()
+        self.look_ups()
         self.note_tokens()
         self.deliveries()
         self.refreshes()
@@ -187,6 +191,38 @@ class Drive:
         self.post("/webhooks/bird", payload)
         self.responses.append(self.stack.request("POST", "/webhooks/bird", payload, api_key=None))
         self.responses.append(self.stack.request("GET", f"/webhooks/bird?text=zqx&from={NUMBER}"))
+
+    def updates(self) -> None:
+        body = self.new()
+        self.post("/leads", body)
+        key = body["bird"]["messageId"].replace("=", "%3D")
+        for changes in (
+            {"Email": "zqxnew@example.com"},
+            {"Email": "zqx no e-mail"},
+            {"OwnerId": "zqxowner"},
+            {"bird": {"tags": ["zqxtag"], "text": "zqxtext", "zqxkey": "zqx"}},
+            {"Zqx__c": "zqx"},
+            "zqx",
+        ):
+            for prefer in ("", "respond-async"):
+                self.post(f"/leads/{key}", changes, method="PATCH", prefer=prefer)
+        self.post("/leads/zqx%20nobody", {"Email": "zqx@example.com"}, method="PATCH")
+
+    def look_ups(self) -> None:
+        org = self.stack.org
+        for _ in range(2):
+            org.create("Contact", {"LastName": "Zqxname", "Phone": f"+{NUMBER}"})
+            self.look_up({"bird": {"sender": f"+{NUMBER}", "displayName": "Zqxna"}})
+        self.look_up({"bird": "zqx"})
+        fault = [{"errorCode": "MALFORMED_SEARCH", "message": f"zqx {NUMBER}"}]
+        org.trouble.add(path="search", status=400, body=fault)
+        self.look_up({"bird": {"sender": f"+{NUMBER}"}})
+        org.reset()
+
+    def look_up(self, body: Any) -> None:
+        key = self.stack.lookup_key
+        for path in ("/customers/find", "/leads"):
+            self.responses.append(self.stack.request("POST", path, body, api_key=key))
 
     def deliveries(self) -> None:
         sqs, outbox = self.stack.client("sqs"), self.stack.outbox_url
@@ -287,6 +323,7 @@ def ready(level: str, scheme: str) -> Iterator[Drive]:
         "SignatureScheme": scheme,
         "AllowedFields": "OwnerId",
     }
+    parameters |= {"CustomerLookup": "on", "MatchContacts": "on", "MatchEmail": "on"}
     with Stack(poll=False, processes=1, parameters=parameters) as stack:
         keys = stack.deployment.resource("SigningKeys")["Ref"]
         stack.client("secretsmanager").put_secret_value(

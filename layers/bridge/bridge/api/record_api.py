@@ -23,8 +23,17 @@ from bridge.api.replies import (
 from bridge.api.request import HttpRequest, MessageRequest, gateway_request_id, read_message
 from bridge.bird.channels import UNKNOWN
 from bridge.conversations.keys import CONTENT, MADE_UP
+from bridge.conversations.message import Message
 from bridge.deadline import Deadline, respond_by
-from bridge.delivery.creation import Created, Outcome, RecordCreator
+from bridge.delivery.creation import (
+    Created,
+    Failed,
+    Outcome,
+    Queued,
+    RecordCreator,
+    Rejected,
+    UpdateOutcome,
+)
 from bridge.errors import (
     BadRequest,
     DuplicatesDetected,
@@ -32,8 +41,10 @@ from bridge.errors import (
     NoSuchRoute,
     NotKept,
     NotSetUp,
+    SalesforceProblem,
     Unavailable,
     Unsigned,
+    WrongKey,
 )
 from bridge.records import ObjectName
 from bridge.settings import Settings
@@ -87,9 +98,12 @@ class RecordApi:
         try:
             request = HttpRequest.from_event(event)
             inline = request.errors_inline
-            if request.method not in ("GET", "POST"):
+            if request.api_key_id and request.api_key_id == self._settings.lookup_key_id:
+                raise WrongKey("the key for looking customers up opens nothing else")
+            updates = request.method == "PATCH" and self._object and request.path_key is not None
+            if request.method not in ("GET", "POST") and not updates:
                 # No route has another method: a HEAD or a DELETE must not make a record.
-                raise NoSuchRoute("there is nothing at this method: GET and POST are taken")
+                raise NoSuchRoute("there is nothing at this method and address")
             deadline = respond_by(
                 requested_at_ms=request.requested_at_ms,
                 budget_seconds=self._settings.response_budget_seconds,
@@ -103,7 +117,8 @@ class RecordApi:
                     if signed.query != request.query and not request.query.keys() <= {"errors"}:
                         self._telemetry.warn("unsigned_query", object=self._object)
                     request = signed
-                reply = self._create(request, deadline)
+                do = self._update if updates else self._create
+                reply = do(request, deadline)
         except BadRequest as problem:
             self._telemetry.event("bad_request", object=self._object, code=problem.code)
             reply = problem_reply(problem, code=problem.code, detail=str(problem))
@@ -111,6 +126,11 @@ class RecordApi:
             self._telemetry.event("ignored", outcome="ignored", object=self._object)
             self._telemetry.count("MessagesIgnored")
             reply = ignored_reply(ignored)
+        except WrongKey as problem:
+            self._telemetry.warn("wrong_key", object=self._object, code=problem.code)
+            self._telemetry.count("WrongKeys")
+            inline = False  # as below
+            reply = problem_reply(problem, detail=problem.detail)
         except Unsigned as problem:
             self._telemetry.warn("unsigned", object=self._object, code=problem.reason)
             self._telemetry.count("UnsignedRequests")
@@ -154,7 +174,7 @@ class RecordApi:
             at_once=not request.respond_async,
         )
         try:
-            self._record(requested, outcome, (time.perf_counter() - started) * 1000)
+            self._record(message, outcome, (time.perf_counter() - started) * 1000)
         except Exception as error:  # the outcome stands, whether it could be logged or not
             with contextlib.suppress(Exception):
                 self._telemetry.alarm("telemetry_failed", error=error, object=name)
@@ -165,6 +185,28 @@ class RecordApi:
             has_key=bool(self._settings.external_id_field),
             warnings=_warnings_of(requested),
         )
+
+    def _update(self, request: HttpRequest, deadline: Deadline) -> Reply:
+        # Most invocations make a record, and need not pay for the import.
+        from bridge.api.updates import read_update, update_reply
+
+        assert self._object is not None
+        started = time.perf_counter()
+        requested = read_update(request, self._object, settings=self._settings)
+        message = requested.message
+        outcome = self._creator.update(
+            message,
+            request_id=request.gateway_request_id,
+            deadline=deadline,
+            at_once=not request.respond_async,
+        )
+        milliseconds = (time.perf_counter() - started) * 1000
+        try:
+            self._record(message, outcome, milliseconds)
+        except Exception as error:  # the outcome stands, whether it could be logged or not
+            with contextlib.suppress(Exception):
+                self._telemetry.alarm("telemetry_failed", error=error, object=self._object)
+        return update_reply(outcome, requested)
 
     def _find(self, request: HttpRequest, object_name: ObjectName, deadline: Deadline) -> Reply:
         keys = request.requested_keys()
@@ -185,10 +227,15 @@ class RecordApi:
         key, outcome = found
         return found_reply(outcome, object_name, key)
 
-    def _record(self, requested: MessageRequest, outcome: Outcome, milliseconds: float) -> None:
-        """Log and count one message."""
-        message = requested.message
-        problem = outcome.not_logged if isinstance(outcome, Created) else outcome.problem
+    def _record(
+        self, message: Message, outcome: Outcome | UpdateOutcome, milliseconds: float
+    ) -> None:
+        """Log and count one message, or one update."""
+        problem: SalesforceProblem | NotKept | None = None
+        if isinstance(outcome, Created):
+            problem = outcome.not_logged
+        elif isinstance(outcome, (Queued, Rejected, Failed)):
+            problem = outcome.problem
         cost = outcome.cost
         self._telemetry.record(
             outcome.name,
@@ -212,6 +259,7 @@ class RecordApi:
                 ("MessagesNotLogged", outcome.not_logged is not None),
                 ("Successors", outcome.opened == "successor"),
                 ("CasesReopened", outcome.opened == "reopened"),
+                ("MessagesMatched", outcome.matched),
             ):
                 if happened:
                     self._telemetry.count(metric)

@@ -7,12 +7,13 @@ Problems are `application/problem+json` (RFC 9457).
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from bridge.conversations.message import Message
 from bridge.delivery.creation import Created, Failed, Outcome, Queued
-from bridge.errors import BridgeError, Ignored, NotKept, NotSetUp, SalesforceProblem
+from bridge.errors import BridgeError, Ignored, NotKept, NotSetUp, Refused, SalesforceProblem
 from bridge.records import ObjectName
 
 RETRY_AFTER_SECONDS = 30
@@ -74,7 +75,7 @@ def not_now_reply(problem: SalesforceProblem, object_name: ObjectName, key: str)
     return problem_reply(
         NotKept(),
         title="Salesforce cannot be asked now",
-        detail=_sentence(problem),
+        detail=sentence(problem),
         code=problem.code,
         outcome="unknown",
         object=object_name,
@@ -116,9 +117,13 @@ def outcome_reply(
             body["added"] = outcome.added
         if outcome.found is None:
             body["deleted"] = True
+        if outcome.matched:
+            body["matched"] = True
+        if outcome.matches > 1:
+            body["matches"] = outcome.matches
         return Reply(201 if outcome.new else 200, body)
     if isinstance(outcome, Queued):
-        text = _queued_message(outcome.problem, name, message.key, has_key=has_key)
+        text = queued_message(outcome.problem, name, message.key, has_key=has_key)
         return Reply(202, {"outcome": "queued", **more, "message": text})
     if isinstance(outcome, Failed):
         return problem_reply(
@@ -127,9 +132,12 @@ def outcome_reply(
             "again with this key as Idempotency-Key.",
             **more,
         )
-    problem = outcome.problem
-    if problem.existing_id:
-        more["existingId"] = problem.existing_id
+    return rejected_reply(outcome.problem, more)
+
+
+def rejected_reply(problem: Refused, more: Mapping[str, Any]) -> Reply:
+    """The response to what Salesforce refuses and Rejected keeps."""
+    known = {"existingId": problem.existing_id} if problem.existing_id else {}
     return problem_reply(
         problem,
         code=problem.code,
@@ -138,6 +146,7 @@ def outcome_reply(
         kept=True,
         hint=problem.hint,
         **more,
+        **known,
     )
 
 
@@ -169,19 +178,21 @@ def _record_keys(created: Created, object_name: str, key: str) -> dict[str, Any]
     return body
 
 
-def _queued_message(
+def queued_message(
     why: SalesforceProblem | None, object_name: ObjectName, key: str, *, has_key: bool
 ) -> str:
+    """What a 202 says. `has_key` as in `outcome_reply`."""
     after = f" GET {PATHS[object_name]}/{key} tells when it is there." if has_key else ""
     if why is None:
         return "The record is queued, as asked; Salesforce gets it shortly." + after
     if isinstance(why, NotSetUp):
         return (
-            f"The record is safe in the outbox, but {why.subject} needs a person: {_sentence(why)} "
+            f"The record is safe in the outbox, but {why.subject} needs a person: {sentence(why)} "
             "It is delivered by itself after that."
         )
     return f"Salesforce cannot take the record now ({why.code}); it is delivered later." + after
 
 
-def _sentence(problem: SalesforceProblem) -> str:
+def sentence(problem: SalesforceProblem) -> str:
+    """A problem in words, with what can be done."""
     return " ".join(part for part in (problem.message.rstrip(".") + ".", problem.hint) if part)

@@ -67,6 +67,8 @@ class HttpRequest:
     route: str = ""
     repeated: frozenset[str] = frozenset()
     """Names of query parameters that stand in the address several times."""
+    api_key_id: str = ""
+    """The id of the API key that the gateway let in; not the key."""
 
     @classmethod
     def from_event(cls, event: Any) -> HttpRequest:
@@ -88,6 +90,7 @@ class HttpRequest:
             base64_encoded=bool(event.get("isBase64Encoded")),
             gateway_request_id=gateway_request_id(event),
             requested_at_ms=context.get("requestTimeEpoch"),
+            api_key_id=_api_key_id(context),
             route=str(event.get("resource") or event.get("path") or ""),
             repeated=_repeated(event.get("multiValueQueryStringParameters")),
         )
@@ -120,7 +123,7 @@ class HttpRequest:
         return any(p.split(";")[0].strip() == "respond-async" for p in preferences)
 
     def requested_keys(self) -> list[str]:
-        """The stored forms of the key in a GET's path or query, most likely first.
+        """The stored forms of the key in the path or query of a GET or a PATCH, most likely first.
 
         Whether a path parameter arrives percent-decoded is the gateway's affair, so both readings
         are tried. Raises BadRequest if there is no key.
@@ -130,6 +133,12 @@ class HttpRequest:
             raise BadRequest("say which record: GET /leads/{key}, or /leads?key= where it has a /")
         readings = [raw] if self.path_key is None else [raw, unquote(raw)]
         return list(dict.fromkeys(stored_key(reading) for reading in readings))
+
+
+def _api_key_id(context: Mapping[str, Any]) -> str:
+    identity = context.get("identity")
+    found = identity.get("apiKeyId") if isinstance(identity, dict) else None
+    return found if isinstance(found, str) else ""
 
 
 def gateway_request_id(event: Any) -> str:
@@ -169,12 +178,12 @@ def read_message(
     what its channel's messages become, unless it says which. Raises BadRequest, ForbiddenField,
     Ignored."""
     replies = settings.log_replies and settings.conversations
-    body = _read_object(request)
+    body = read_object(request)
     message = _read_shape(body, request, replies=replies)
     if message is not None:
         body = {}  # it is Bird's own, and no field of it is Salesforce's
     asked = read_fields(body, request.query, repeated=request.repeated, settings=settings)
-    message = message or _read_bird(asked.bird, request, replies=replies)
+    message = message or read_bird(asked.bird, request, replies=replies)
     requested = object_name or _requested_object(request, message)
     has_key = message_key([("field", asked.key)]).source == "field"
     conversation = ""
@@ -210,10 +219,14 @@ def read_message(
             channel_object=message.channel.object if message else "Lead",
             fields=asked.fields,
             derived={name: fields for name, (fields, _) in derived.items()},
-            task=_task_of(message) if message and conversation else {},
+            task=_task_of(message)
+            if message and (conversation or settings.attach_duplicates)
+            else {},
             sent_at=read_moment(message.sent_at if message else "") or datetime.now(UTC),
             channel=message.channel.name if message else NONE,
             from_us=message.from_us if message else False,
+            phone=message.phone if message and settings.match_contacts else "",
+            email=message.email if message and settings.match_contacts else "",
         ),
         key_source=key.source,
         unresolved_keys=key.unresolved,
@@ -300,7 +313,8 @@ def _channel_object(message: BirdMessage | None) -> ObjectName:
     return message.channel.object
 
 
-def _read_bird(bird: Any, request: HttpRequest, *, replies: bool) -> BirdMessage | None:
+def read_bird(bird: Any, request: HttpRequest, *, replies: bool) -> BirdMessage | None:
+    """The message that `bird` is; None if it is absent. Raises BadRequest, Ignored."""
     if isinstance(bird, str) and not is_absent(bird):
         try:
             bird = _DECODE(bird)
@@ -352,7 +366,7 @@ def _texts(values: Any) -> list[tuple[str, str]]:
     return [(str(name), value) for name, value in values.items() if isinstance(value, str)]
 
 
-def _read_object(request: HttpRequest) -> dict[str, Any]:
+def read_object(request: HttpRequest) -> dict[str, Any]:
     """The body as an object: JSON unless it says that it is a form. Raises BadRequest."""
     text = _whole_characters(request.body.removeprefix("\ufeff"))
     if not text.strip():

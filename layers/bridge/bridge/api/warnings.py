@@ -38,7 +38,7 @@ def warnings_of(request: MessageRequest) -> str:
         nearest = _nearest(message.called.lower(), sorted({one.name for one in table().values()}))
         found.append(f"The channel is unknown{_hint(nearest)}.")
     if request.left_out:
-        found.append(_left_out(request.left_out))
+        found.append(left_out_warning(request.left_out))
     if request.variables and (message is None or _says_nothing(message)):
         found.append(
             "No variable of the body has a value: look in the flow's log at what the step sends."
@@ -46,7 +46,8 @@ def warnings_of(request: MessageRequest) -> str:
     return " ".join(found)
 
 
-def _left_out(names: tuple[str, ...]) -> str:
+def left_out_warning(names: tuple[str, ...]) -> str:
+    """What to do for fields of a body that AllowedFields does not list."""
     shown = ", ".join(name[:_SHOWN] for name in names[:_MOST_NAMES])
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     way = "list it in the parameter AllowedFields"

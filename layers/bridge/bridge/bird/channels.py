@@ -30,6 +30,9 @@ UNKNOWN = "unknown"
 NONE = "none"
 """Of a record that no message was named for."""
 
+ATTRIBUTES = "attributes."
+"""How a source begins that is one of Bird's contact attributes: `attributes.company`."""
+
 OBJECTS: tuple[ObjectName, ...] = ("Lead", "Case")
 FILLED: tuple[TableObject, ...] = (*OBJECTS, "Task")
 TASK = {"Subject": "subject", "Description": "description"}
@@ -92,6 +95,14 @@ class Channel:
         default_factory=dict, repr=False, compare=False
     )
     """For each object, fields that always get the same value on this channel."""
+
+    @property
+    def attributes(self) -> frozenset[str]:
+        """The contact attributes that a field of a Lead or a Case is filled with, in lower case."""
+        sources = (fill.source for name in OBJECTS for fill in self.fills.get(name, {}).values())
+        return frozenset(
+            one.removeprefix(ATTRIBUTES).lower() for one in sources if one.startswith(ATTRIBUTES)
+        )
 
 
 @cache

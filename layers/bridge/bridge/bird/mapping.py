@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Set
 from typing import Any
 
-from bridge.bird.channels import TableObject
+from bridge.bird.channels import ATTRIBUTES, TableObject
 from bridge.bird.message import REFERRAL, BirdMessage
 from bridge.bird.names import as_name
 from bridge.bird.texts import CUT, cut, without_variables
@@ -58,7 +58,7 @@ def fill(message: BirdMessage, object_name: TableObject) -> Filled:
     fields: dict[str, Any] = {}
     shortened = []
     for name, how in message.channel.fills[object_name].items():
-        value = SOURCES[how.source](message)
+        value = _value(message, how.source)
         if not value:
             continue
         mark = CUT if how.source in _MARKED else ""
@@ -70,6 +70,22 @@ def fill(message: BirdMessage, object_name: TableObject) -> Filled:
         fields[name] = kept
     fields.update(message.channel.values.get(object_name, {}))
     return fields, tuple(shortened)
+
+
+def _value(message: BirdMessage, source: str) -> str:
+    if source.startswith(ATTRIBUTES):
+        return message.attributes.get(source.removeprefix(ATTRIBUTES).lower(), "")
+    return SOURCES[source](message)
+
+
+def learned_fields(message: BirdMessage, object_name: ObjectName) -> dict[str, Any]:
+    """What a later step of a flow adds to a record: tags and contact attributes."""
+    return {
+        name: cut(value, how.length)
+        for name, how in message.channel.fills[object_name].items()
+        if (how.source == "tags" or how.source.startswith(ATTRIBUTES))
+        and (value := _value(message, how.source))
+    }
 
 
 def derived_fields(

@@ -19,7 +19,7 @@ REFERRAL = ("adId", "adUrl", "adTitle", "clickId", "productId", "catalogId", "ca
 FLOW_KEYS = (
     *("channel", "messageId", "conversationId", "contactId", "sender", "displayName", "name"),
     *("firstName", "lastName", "phone", "email", "text", "subject", "media", "tags", "object"),
-    *("sentAt", "direction", *REFERRAL),
+    *("sentAt", "direction", "attributes", *REFERRAL),
 )
 """The keys of `bird` that are read."""
 KEYS = frozenset(map(str.lower, FLOW_KEYS))
@@ -67,6 +67,8 @@ class BirdMessage:
     """What came besides the text, a line each: links to media, a place, a pressed button."""
     links: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """Bird's contact attributes, by their names in lower case; of several values the first."""
     referral: Mapping[str, str] = field(default_factory=dict)
     """The ids and links of REFERRAL."""
     object: str = ""
@@ -122,17 +124,28 @@ class BirdMessage:
         if not _REFERRAL.isdisjoint(lower):
             referral = {name: said for name in REFERRAL if (said := text(name.lower()))}
         details += [f"{name}: {value}" for name, value in referral.items()]
+        channel = channel_named(text("channel"))
+        attributes = _attributes(lower.get("attributes"))
         unread: dict[str, None] = {}
-        if not KEYS.issuperset(lower):
-            # A flow's own key, or one that is spelled wrongly: rare, and its words are kept.
+        if not KEYS.issuperset(lower) or "attributes" in lower:
+            # A flow's own key, or one that is spelled wrongly: rare, and its words are kept; so are
+            # attributes that the table of channels has no field for.
             from bridge.bird.part import Part
 
-            for path, line in Part(bird).unread(lambda keys: keys[0].lower() not in KEYS):
-                unread[path] = None
+            has_field = channel.attributes & attributes.keys()
+
+            def nowhere_else(keys: list[str]) -> bool:
+                if keys[0].lower() != "attributes":
+                    return keys[0].lower() not in KEYS
+                return len(keys) < 2 or keys[1].lower() not in has_field
+
+            for path, line in Part(bird).unread(nowhere_else):
+                if not path.lower().startswith("attributes"):
+                    unread[path] = None
                 details.append(line)
         return cls(
             from_us=text("direction").strip().lower() in ("sent", "outgoing", "outbound"),
-            channel=channel_named(text("channel")),
+            channel=channel,
             called=identifier("channel"),
             message_id=_as_id(lower.get("messageid")),
             conversation_id=identifier("conversationid"),
@@ -154,6 +167,7 @@ class BirdMessage:
                 for tag in (flat(tags) if isinstance(tags, list) else ())
                 if not is_absent(as_text(tag))
             ),
+            attributes=attributes,
             referral=referral,
             object=text("object").strip(),
             unread=tuple(unread),
@@ -274,6 +288,21 @@ class BirdMessage:
 
 def _words(*texts: str) -> set[str]:
     return set(re.findall(r"\w+", " ".join(texts).casefold()))
+
+
+def _attributes(value: Any) -> dict[str, str]:
+    """Contact attributes by their names in lower case; of a list the first that is there."""
+    if not isinstance(value, Mapping):
+        return {}
+    found = {
+        str(name).lower(): next((t for one in flat(v) if not is_absent(t := _plain(one))), "")
+        for name, v in value.items()
+    }
+    return {name: text.strip() for name, text in found.items() if text}
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else as_text(value)
 
 
 def _as_id(value: Any) -> str:

@@ -7,6 +7,7 @@ Instagram look like one. Why no library of numbering plans: docs/adr/0010.
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 # Not compiled: most senders need none of them, and a cold start would pay for all.
 _PUNCTUATION = r"[\s().\-/\u00a0\u2010-\u2015\u200e\u200f\u202a-\u202e]"
@@ -50,3 +51,47 @@ def as_email(sender: str) -> str:
         return ""
     address = sender.rpartition("<")[2].strip().removesuffix(">").removeprefix("mailto:")
     return address if len(address) <= _LONGEST_EMAIL and re.fullmatch(_EMAIL, address) else ""
+
+
+_TWO_DIGIT_COUNTRIES = (
+    "20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 "
+    "65 66 81 82 84 86 90 91 92 93 94 95 98"
+)
+"""Country codes of two digits; 1 and 7 have one digit, all others three (ITU-T E.164, annex: List
+of country codes)."""
+_LEAST_NATIONAL = 6
+"""Digits of a number without its country code that may be anybody's: fewer are an extension."""
+
+
+def national(number: str) -> str:
+    """An E.164 number without its country code."""
+    digits = number.removeprefix("+")
+    if digits[:1] in ("1", "7"):
+        return digits[1:]
+    return digits[2:] if digits[:2] in _TWO_DIGIT_COUNTRIES.split() else digits[3:]
+
+
+def written_forms(number: str) -> list[str]:
+    """The digits of an E.164 number in the forms in which people write it: with the country code,
+    after `00` or alone, and without, after a trunk `0` or alone."""
+    digits, rest = number.removeprefix("+"), national(number)
+    forms = [digits, f"00{digits}"]
+    if len(rest) >= _LEAST_NATIONAL:
+        forms += [f"0{rest}", rest]
+    return forms
+
+
+def is_number(written: str, number: str) -> Literal["exact", "national"] | None:
+    """Whether a number that somebody typed is this E.164 one; `national` where its country is not
+    written, so that another country's may be meant. One with an extension is a whole company's."""
+    if re.search(r"(?i)[a-z#;,]", re.sub(_SCHEME, "", written, count=1)):
+        return None
+    if as_e164(written) == number and written.lstrip("\u200e\u202a ").startswith(("+", "00")):
+        return "exact"
+    digits = re.sub(r"\D", "", re.sub(r"\(0\)", "", written))
+    if written.lstrip("\u200e\u202a ").startswith("+"):
+        return None
+    if digits == number.removeprefix("+"):
+        return "exact"
+    rest = national(number)
+    return "national" if len(rest) >= _LEAST_NATIONAL and digits in (rest, f"0{rest}") else None

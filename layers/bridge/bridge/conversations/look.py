@@ -448,6 +448,16 @@ def _rows(
     return [_lower(row) for row in rows], body.get("done") is False
 
 
+def read_rows(
+    response: PartResponse | None, fields: Fields, *, of_records: bool = True
+) -> list[dict[str, Any]]:
+    """The rows of another query of ours, by lower-case names. Raises SalesforceProblem.
+
+    `of_records`: of Leads or Cases, not of Tasks.
+    """
+    return _rows(response, fields, of_records=of_records)[0]
+
+
 def _lower(row: Any) -> dict[str, Any]:
     """A row by lower-case names: an org writes a field's name as it was made."""
     if not isinstance(row, dict):

@@ -41,6 +41,9 @@ class Message:
     channel: str = "unknown"
     """The channel's name in the table of channels."""
     from_us: bool = False
+    phone: str = field(repr=False, default="")
+    """The sender's, E.164, where a Contact is looked for by it; the e-mail address likewise."""
+    email: str = field(repr=False, default="")
 
     def record(self, object_name: ObjectName, key: str) -> Record:
         """The record that the message makes."""

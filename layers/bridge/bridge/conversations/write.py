@@ -211,7 +211,7 @@ def _hanging(
 ) -> list[Part]:
     """What hangs on the Task: a change of its record, a comment."""
     on = decision.record_object if isinstance(decision, Add) else "Case"
-    if on == "Contact" or message.from_us:
+    if on == "Contact" or message.from_us or not message.conversation:
         return []
     parent = Ref("parent", "WhoId" if on == "Lead" else "WhatId")
     parts = []
@@ -262,7 +262,8 @@ def task_fields(
         fields["OwnerId"] = Ref("owner", "OwnerId")
     fields = {n: v for n, v in fields.items() if v not in ("", None) and n not in without}
     fields[TASK_KEY_FIELD] = task_key(name, message.key)
-    fields[CONVERSATION_FIELD] = message.conversation
+    if message.conversation:
+        fields[CONVERSATION_FIELD] = message.conversation
     if isinstance(decision, Create):
         fields["WhoId" if name == "Lead" else "WhatId"] = Ref("create", "id")
     elif isinstance(decision, Reopen):
@@ -343,7 +344,7 @@ def read_written(
     if not _done(responses, "add"):
         return _read_refused_task(decision, write, responses)
     problems = {
-        part.name: _problem(responses[part.name])
+        part.name: problem_of(responses[part.name])
         for part in write.parts
         if part.name in ("touch", "reopen", "comment")
         and part.name in responses
@@ -369,7 +370,7 @@ def _read_create(
     made = _new_id(responses, "create")
     if made is None:
         response = responses.get("create")
-        problem = _problem(response, key_field=options.record_key, object_name=decision.object)
+        problem = problem_of(response, key_field=options.record_key, object_name=decision.object)
         if isinstance(problem, KeyTaken):
             return RecordKeyTaken(problem.existing_id)
         if not isinstance(problem, Refused):
@@ -397,7 +398,7 @@ def _read_create(
         record_object=decision.object,
         record_id=made,
         number=case_number,
-        problem=_problem(responses.get("add"), key_field=TASK_KEY_FIELD),
+        problem=problem_of(responses.get("add"), key_field=TASK_KEY_FIELD),
     )
 
 
@@ -422,14 +423,14 @@ def _read_refused_task(
     response = responses.get("add")
     owner = responses.get("owner")
     if response and is_halted(response) and owner and not owner.ok:
-        problem = _problem(owner)
+        problem = problem_of(owner)
         if problem.code == "ENTITY_IS_DELETED":
             return ParentGone(decision.record_id, problem)
         if isinstance(problem, (Refused, OrgNotReady)):
             # Who the owner is cannot be read: that costs the owner, not the message.
             return LeaveOut("message", OWNER, Refused(problem.message, code=problem.code))
         raise problem
-    problem = _problem(response, key_field=TASK_KEY_FIELD)
+    problem = problem_of(response, key_field=TASK_KEY_FIELD)
     if not isinstance(problem, Refused):
         raise problem
     if isinstance(problem, KeyTaken):
@@ -464,7 +465,7 @@ def _read_refused_reopen(
         raise unreadable()
     if cause == "add":
         return _read_refused_task(decision, write, responses)
-    problem = _problem(responses[cause])
+    problem = problem_of(responses[cause])
     if cause == "reopen" and problem.code in ("ENTITY_IS_DELETED", "NOT_FOUND"):
         return ParentGone(decision.record_id, problem)
     if not isinstance(problem, Refused):
@@ -480,10 +481,10 @@ def _left_out(problem: Refused, sent: Mapping[str, Any]) -> frozenset[str]:
     return derived_at_fault(problem, task)
 
 
-def _problem(
+def problem_of(
     response: PartResponse | None, *, key_field: str = "", object_name: str | None = None
 ) -> SalesforceProblem:
-    """Why a part was not done."""
+    """Why a part was not done: what passes, what needs a person, or a refusal."""
     if response is None:
         return unreadable()
     faults = [

@@ -43,8 +43,8 @@ class Item:
     """Messages with the same key and other values: a repetition that somebody has corrected. A
     record that is there settles them as well; where it is refused they are tried themselves."""
     outcome: str = ""
-    """`created`, `added`, `exists`, `deleted`, `ignored`, `delayed` or `rejected`; empty: not
-    decided yet."""
+    """`created`, `added`, `exists`, `updated`, `deleted`, `ignored`, `delayed` or `rejected`;
+    empty: not decided yet."""
     problem: SalesforceProblem | None = None
     what: What = "record"
     """What Salesforce refuses, where it is rejected."""
@@ -100,11 +100,16 @@ class Batch:
         """The messages of conversations."""
         return [item for item in self.items if item.envelope.message.conversation]
 
+    @property
+    def updates(self) -> list[Item]:
+        """Those that change a record."""
+        return [item for item in self.items if item.envelope.kind == "update"]
+
     def by_object(self) -> list[list[Item]]:
         """The other items of each object, in the order in which the objects came."""
         objects: dict[ObjectName, list[Item]] = {}
         for item in self.items:
-            if not item.envelope.message.conversation:
+            if not item.envelope.message.conversation and item.envelope.kind == "message":
                 objects.setdefault(item.envelope.object_name, []).append(item)
         return list(objects.values())
 
@@ -123,6 +128,7 @@ def read_batch(event: Any) -> Batch:
             raise BadRequest("a message of the event has no id")
     batch = Batch()
     by_key: dict[tuple[str | None, str, str], Item] = {}
+    updates: list[Item] = []
     for message in messages:
         try:
             envelope = Envelope.parse(message.get("body"))
@@ -131,6 +137,9 @@ def read_batch(event: Any) -> Batch:
             continue
         except UnreadableEnvelope:
             batch.unreadable.append(message)
+            continue
+        if envelope.kind == "update":
+            updates.append(Item(envelope, [message]))  # two of one record are two
             continue
         # Of a mail's two events only one names the thread.
         where = (envelope.message.requested, envelope.key, envelope.message.conversation)
@@ -141,7 +150,7 @@ def read_batch(event: Any) -> Batch:
             item.messages.append(message)
         else:
             item.others.append(message)
-    batch.items = list(by_key.values())
+    batch.items = [*by_key.values(), *updates]
     return batch
 
 

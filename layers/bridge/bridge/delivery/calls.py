@@ -51,20 +51,29 @@ class Calls:
 
 
 class Rights:
-    """Whether the integration user may create an object, remembered for some minutes."""
+    """What the integration user may do with an object, remembered for some minutes."""
 
     def __init__(self, salesforce: Salesforce) -> None:
         self._salesforce = salesforce
-        self._known: dict[str, tuple[bool, float]] = {}
+        self._known: dict[tuple[str, str], tuple[bool, float]] = {}
 
     def may_create(self, object_name: str, calls: Calls, *, deadline: Deadline) -> bool:
         """True where that cannot be found out: then a refusal stands. Raises NotSetUp."""
-        known, until = self._known.get(object_name, (True, 0.0))
+        return self._has(object_name, "createable", calls, deadline)
+
+    def may_update(self, object_name: str, calls: Calls, *, deadline: Deadline) -> bool:
+        """As `may_create`."""
+        return self._has(object_name, "updateable", calls, deadline)
+
+    def _has(self, object_name: str, right: str, calls: Calls, deadline: Deadline) -> bool:
+        known, until = self._known.get((object_name, right), (True, 0.0))
         if time.monotonic() < until:
             return known
         try:
-            known = calls.make(self._salesforce.may_create, object_name, deadline=deadline).get()
+            known = calls.make(
+                self._salesforce.has_right, object_name, right, deadline=deadline
+            ).get()
         except Unavailable:
             return True
-        self._known[object_name] = known, time.monotonic() + REMEMBER_RIGHTS_SECONDS
+        self._known[object_name, right] = known, time.monotonic() + REMEMBER_RIGHTS_SECONDS
         return known

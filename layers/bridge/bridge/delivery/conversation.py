@@ -6,9 +6,10 @@ hangs on the message's Task, whose key is unique, so a repetition changes nothin
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from bridge.conversations.decide import (
     NOTHING,
@@ -24,15 +25,18 @@ from bridge.conversations.decide import (
     Reopen,
     Rules,
     decide,
+    object_of,
     record_of,
 )
 from bridge.conversations.look import (
     BOTH,
     Fields,
     Wanted,
+    batch_parts,
     case_parts,
     lacks_record_types,
     look_parts,
+    read_batch,
     read_cases,
     read_look,
 )
@@ -57,6 +61,7 @@ from bridge.deadline import Deadline
 from bridge.delivery.calls import Calls, Rights
 from bridge.delivery.outbox import What
 from bridge.errors import (
+    DuplicatesDetected,
     KeyTaken,
     Refused,
     RowLocked,
@@ -69,8 +74,17 @@ from bridge.salesforce.composite import Part, PartResponse
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry, tell_dropped
 
+if TYPE_CHECKING:
+    from bridge.delivery.contacts import Contacts, Match
+
 KEY_TAKEN = "KEY_TAKEN"
 """Of a record whose key is in the index, and which cannot be seen."""
+
+SEARCH_SECONDS = 1.5
+"""How long the search for a Contact may take."""
+
+CALLS_TO_ATTACH = 2
+"""Beyond `most_calls`: the message, and once more without what was refused of its Task."""
 
 MOST_CALLS = 4
 """Of Salesforce for one message while its caller waits."""
@@ -92,6 +106,10 @@ class Place(NamedTuple):
     """Why the record was made and the Task was not: the message has to be tried again."""
     problems: Mapping[str, SalesforceProblem] = NOTHING
     """What could not be done beside the Task, by its name: touch, comment, reopen, text."""
+    matches: int = 0
+    """How many Contacts the sender of a new Case may be."""
+    matched: bool = False
+    """Whether a duplicate rule of the org named this record."""
 
 
 class Deleted:
@@ -140,6 +158,15 @@ class Conversations:
             case_comments=settings.case_comments,
         )
 
+    @cached_property
+    def contacts(self) -> Contacts:
+        """The search for the Contact that a sender is."""
+        from bridge.delivery.contacts import Contacts
+
+        return Contacts(
+            salesforce=self.salesforce, settings=self.settings, telemetry=self.telemetry
+        )
+
     def look(
         self, wanted: Wanted, calls: Calls, *, deadline: Deadline, requested: ObjectName | None
     ) -> Look:
@@ -149,6 +176,30 @@ class Conversations:
             responses = self.read(look_parts(wanted, self.fields), calls, deadline=deadline)
             if not self.without_record_types(responses):
                 return read_look(wanted, self.fields, responses, objects=objects)
+
+    def look_many(
+        self,
+        wanted: Set[Wanted],
+        calls: Calls,
+        *,
+        deadline: Callable[[], Deadline],
+        requested: ObjectName | None,
+    ) -> dict[Wanted, Look]:
+        """The same for many together, and alone for those that have too many rows."""
+        objects = {requested} if requested else BOTH
+        base = self.salesforce.base
+        while True:
+            fields = self.fields
+            responses: dict[str, PartResponse] = {}
+            for parts in batch_parts(wanted, fields, base=base):
+                responses |= self.read(parts, calls, deadline=deadline())
+            if not self.without_record_types(responses):
+                break
+        found = read_batch(wanted, fields, responses, base=base, objects=objects)
+        looks = dict(found.looks)
+        for each in found.alone:
+            looks[each] = self.look(each, calls, deadline=deadline(), requested=requested)
+        return looks
 
     def read(
         self, parts: Sequence[Part], calls: Calls, *, deadline: Deadline
@@ -217,6 +268,7 @@ class Logging:
         self._with_comment = True
         self._may_reopen = True
         self._gone: frozenset[str] = frozenset()
+        self._match: Match | None = None
 
     def run(self) -> Fate:
         """Log the message. After `write_by` no write is begun. Raises Unavailable, NotSetUp."""
@@ -234,11 +286,30 @@ class Logging:
                 break
             written = self._write(decision)
             if (place := done(decision, written)) is not None:
-                return self._filled_in(decision, place)
+                matches = self._match.count if self._match and place.created else 0
+                return self._filled_in(decision, place)._replace(matches=matches)
             again, before = before is not None, (decision, written)
             if again or self._calls_are_spent:
                 break
-        return self.refused(*before)
+        return self._attached(*before) or self.refused(*before)
+
+    def _attached(self, decision: Decision, written: Written) -> Place | None:
+        """The message on the one Lead or Contact that a duplicate rule names, where it may be."""
+        if not (isinstance(decision, Create) and isinstance(written, NotTaken)):
+            return None
+        if (onto := attach_to(written.problem, self._conversations.settings)) is None:
+            return None
+        self._last_call += CALLS_TO_ATTACH
+        return self.attach(onto)
+
+    def attach(self, onto: Add) -> Place | None:
+        """Log the message on a record that is there; None where that is refused. Raises
+        Unavailable, NotSetUp."""
+        written = self._write(onto)
+        if isinstance(written, AlreadyLogged):
+            return self._there(onto, written)._replace(matched=True)
+        place = done(onto, written)
+        return place._replace(matched=True) if place else None
 
     def _filled_in(self, decision: Add | Create | Reopen, place: Place) -> Place:
         """Give the record that waits for a mail's text this text too: the Task has it."""
@@ -319,6 +390,7 @@ class Logging:
         conversations, message = self._conversations, self._message
         headers: Mapping[str, str] = {}
         if isinstance(decision, Create):
+            decision = self._linked(decision)
             record = new_record(message, decision)
             headers = conversations.salesforce.insert_headers(record)
         write = parts_of(
@@ -340,16 +412,32 @@ class Logging:
             return NotTaken("record" if isinstance(decision, Create) else "message", sent.problem)
         return read_written(message, decision, write, sent.get(), conversations.options)
 
+    def _linked(self, decision: Create) -> Create:
+        """A new Case with the Contact that its sender is, unless it has one."""
+        conversations = self._conversations
+        if decision.object != "Case" or not conversations.settings.match_contacts:
+            return decision
+        # Most deployments do without.
+        from bridge.delivery.contacts import NOBODY, sender_of
+
+        if self._match is None:
+            before = self._calls.cost.calls
+            sender = None if "ContactId" in decision.derived else sender_of(self._message)
+            # What is left has to do for the Case itself.
+            enough = self._write_by.remaining() > SEARCH_SECONDS
+            self._match = NOBODY
+            if sender and enough:
+                self._match = conversations.contacts.match(
+                    sender, self._calls, deadline=self._deadline
+                )
+            self._last_call += self._calls.cost.calls - before
+        return decision._replace(derived={**self._match.link, **decision.derived})
+
     def refused(self, decision: Decision, written: Written) -> Fate:
         """What becomes of a message that could not be written, and was looked for since."""
         match written:
-            case AlreadyLogged(task_id) if isinstance(decision, (Add, Reopen)):
-                return Place(
-                    object=decision.record_object if isinstance(decision, Add) else "Case",
-                    record_id=decision.record_id,
-                    number=decision.number,
-                    task_id=task_id or "",
-                )
+            case AlreadyLogged() if isinstance(decision, (Add, Reopen)):
+                return self._there(decision, written)
             case RecordKeyTaken():
                 return Later(RowLocked("a record with this key is just being made", code=KEY_TAKEN))
             case ParentGone(_, problem):
@@ -359,6 +447,14 @@ class Logging:
             case CommentRefused(problem) | ReopenRefused(problem):
                 return Later(Unavailable(problem.message, code=problem.code))
         raise AssertionError(f"{written} was refused")
+
+    def _there(self, decision: Add | Reopen, written: AlreadyLogged) -> Place:
+        return Place(
+            object=decision.record_object if isinstance(decision, Add) else "Case",
+            record_id=decision.record_id,
+            number=decision.number,
+            task_id=written.task_id or "",
+        )
 
     def _refusal(self, decision: Decision, what: What, problem: Refused) -> Later | Refusal:
         """A refusal stands unless it is the org's fault: then all messages wait for a person."""
@@ -384,6 +480,26 @@ class Logging:
             if no_rule := verdict.no_rule(problem, [record], context):
                 return Later(no_rule.problem)
         return Refusal(what, problem)
+
+
+def attach_to(problem: Refused, settings: Settings) -> Add | None:
+    """The one Lead or Contact that a duplicate rule names, where messages go onto such records."""
+    if not settings.attach_duplicates or not settings.external_id_field:
+        return None
+    if not isinstance(problem, DuplicatesDetected) or len(problem.matches) != 1:
+        return None
+    (record_id,) = problem.matches
+    on = object_of(record_id)
+    if on is None:
+        return None
+    # Nobody has seen a message of this conversation on that Contact.
+    return Add(
+        object="Lead",
+        record_object=on,
+        record_id=record_id,
+        who_id=record_id,
+        for_owner=on == "Contact",
+    )
 
 
 def there(decision: Exists) -> Place | Deleted:

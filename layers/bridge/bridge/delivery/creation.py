@@ -1,4 +1,5 @@
-"""One message, now, while the caller waits: its record, and its Task where it is of a conversation.
+"""One message, now, while the caller waits: its record, and its Task where it is of a conversation;
+or one update of a record.
 
 When `create` returns, the message is in Salesforce, in the outbox or in Rejected; or the outcome is
 Failed: then it is nowhere for certain, and the caller sends it again.
@@ -7,16 +8,24 @@ Failed: then it is nowhere for certain, and the caller sends it again.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 from bridge.bird.texts import MAIL_IDS
 from bridge.conversations.message import Message
 from bridge.deadline import Deadline
 from bridge.delivery.calls import Calls, Rights
 from bridge.delivery.outbox import Envelope, Queues, What, sealed
-from bridge.errors import Ignored, NotKept, NotSetUp, Refused, SalesforceProblem, Unavailable
+from bridge.errors import (
+    Ignored,
+    NoSuchRecord,
+    NotKept,
+    NotSetUp,
+    Refused,
+    SalesforceProblem,
+    Unavailable,
+)
 from bridge.oauth.sessions import Sessions
 from bridge.records import ObjectName, Record, SObject
 from bridge.salesforce.client import NO_COST, Cost, Salesforce
@@ -25,6 +34,7 @@ from bridge.settings import Settings
 from bridge.telemetry import Telemetry, tell_dropped
 
 if TYPE_CHECKING:
+    from bridge.delivery.contacts import Match
     from bridge.delivery.conversation import Conversations, Place
 
 QUEUE_SECONDS = 1.5
@@ -58,6 +68,10 @@ class Created:
     """Why the message is not on the record's timeline yet: it is in the outbox."""
     problems: Mapping[str, SalesforceProblem] = field(default_factory=dict)
     """What could not be done beside: touch, comment, reopen."""
+    matches: int = 0
+    """How many Contacts the sender of a new Case may be; it is linked to one only."""
+    matched: bool = False
+    """Whether a duplicate rule of the org named this record."""
 
     @property
     def name(self) -> str:
@@ -93,7 +107,30 @@ class Failed:
     cost: Cost = field(default=NO_COST, compare=False)
 
 
+@dataclass(frozen=True)
+class Updated:
+    """The record has the values of an update."""
+
+    name: ClassVar[str] = "updated"
+    found: Found
+    url: str
+    cost: Cost = field(default=NO_COST, compare=False)
+
+
+@dataclass(frozen=True)
+class Converted:
+    """The Lead that an update is for is a Contact now; nothing is kept."""
+
+    name: ClassVar[str] = "converted"
+    contact_id: str | None
+    cost: Cost = field(default=NO_COST, compare=False)
+
+
 Outcome = Created | Queued | Rejected | Failed
+UpdateOutcome = Updated | Converted | Queued | Rejected | Failed
+
+
+Tried = TypeVar("Tried", bound=Outcome | UpdateOutcome)
 
 
 class Breaker:
@@ -165,19 +202,56 @@ class RecordCreator:
         calls = Calls(self._sessions)
         outcome: Outcome = Queued(None)
         if at_once:
-            outcome = self._try(envelope, calls, deadline)
+            outcome = self._try(self._bring, envelope, calls, deadline)
         if not isinstance(outcome, Created) or outcome.not_logged:
-            # A cold start may have used up the caller's time: better kept late than not at all.
-            queue_deadline = max(deadline, Deadline.after(QUEUE_SECONDS), key=lambda d: d.at)
-            try:
-                if isinstance(outcome, Rejected):
-                    refused = envelope.refused(outcome.problem, attempts=1, what=outcome.what)
-                    self._queues.reject(refused, deadline=queue_deadline)
-                else:
-                    self._queues.queue(body, deadline=queue_deadline)
-            except NotKept as problem:
-                outcome = Failed(problem)
+            what = outcome.what if isinstance(outcome, Rejected) else "record"
+            refusal = outcome.problem if isinstance(outcome, Rejected) else None
+            if failed := self._keep(envelope, body, deadline, refusal=refusal, what=what):
+                outcome = failed
         return replace(outcome, cost=calls.cost)
+
+    def update(
+        self, message: Message, *, request_id: str, deadline: Deadline, at_once: bool
+    ) -> UpdateOutcome:
+        """Change the record that `message.key` leads to, in the same way.
+
+        An update of a record that is not there waits for it. Raises RequestTooLarge.
+        """
+        envelope = Envelope.of(message, request_id=request_id, kind="update")
+        body = sealed(envelope)
+        calls = Calls(self._sessions)
+        outcome: UpdateOutcome = Queued(None)
+        if at_once:
+            outcome = self._try(self._change, envelope, calls, deadline)
+        if isinstance(outcome, (Queued, Rejected)):
+            if isinstance(outcome.problem, NoSuchRecord):
+                body = sealed(replace(envelope, not_there_since=envelope.accepted_at))
+            refusal = outcome.problem if isinstance(outcome, Rejected) else None
+            if failed := self._keep(envelope, body, deadline, refusal=refusal):
+                outcome = failed
+        return replace(outcome, cost=calls.cost)
+
+    def _keep(
+        self,
+        envelope: Envelope,
+        body: str,
+        deadline: Deadline,
+        *,
+        refusal: Refused | None,
+        what: What = "record",
+    ) -> Failed | None:
+        """Put it into Rejected if it was refused, else into the outbox."""
+        # A cold start may have used up the caller's time: better kept late than not at all.
+        queue_deadline = max(deadline, Deadline.after(QUEUE_SECONDS), key=lambda d: d.at)
+        try:
+            if refusal is not None:
+                refused = envelope.refused(refusal, attempts=1, what=what)
+                self._queues.reject(refused, deadline=queue_deadline)
+            else:
+                self._queues.queue(body, deadline=queue_deadline)
+        except NotKept as problem:
+            return Failed(problem)
+        return None
 
     def find(
         self,
@@ -203,27 +277,96 @@ class RecordCreator:
                 return key, Created(found, calls.record_url(found.id), new=False)
         return None
 
-    def _try(self, envelope: Envelope, calls: Calls, respond_by: Deadline) -> Outcome:
-        """What becomes of a message, if nothing but Salesforce is in the way."""
+    def _try(
+        self,
+        bring: Callable[[Envelope, Calls, Deadline, Deadline], Tried],
+        envelope: Envelope,
+        calls: Calls,
+        respond_by: Deadline,
+    ) -> Tried | Queued:
+        """What becomes of it, if nothing but Salesforce is in the way."""
         if self._breaker.is_open:
             return Queued(Unavailable("Salesforce does not respond now", code="CIRCUIT_OPEN"))
         deadline = respond_by.sooner(min(QUEUE_SECONDS, self._settings.response_budget_seconds / 4))
         if deadline.remaining() < LEAST_ATTEMPT_SECONDS:
             return Queued(Unavailable("there was no time left for Salesforce", code="NO_TIME"))
         started = time.monotonic()
+        outcome: Tried | Queued
         try:
-            if envelope.message.conversation:
-                write_by = respond_by.sooner(WRITE_SECONDS)
-                outcome = self._log(envelope.message, calls, deadline, write_by)
-            else:
-                outcome = self._create(envelope.record, calls, deadline)
+            outcome = bring(envelope, calls, deadline, respond_by)
         except (Unavailable, NotSetUp) as problem:
             outcome = Queued(problem)
-        if not isinstance(outcome, Queued):
+        if not isinstance(outcome, Queued) or isinstance(outcome.problem, NoSuchRecord):
             self._breaker.succeeded()
         elif isinstance(outcome.problem, Unavailable):
             self._breaker.failed(time.monotonic() - started)
         return outcome
+
+    def _bring(
+        self, envelope: Envelope, calls: Calls, deadline: Deadline, respond_by: Deadline
+    ) -> Outcome:
+        """Make the record, or log the message. Raises Unavailable, NotSetUp, Ignored."""
+        if envelope.message.conversation:
+            write_by = respond_by.sooner(WRITE_SECONDS)
+            return self._log(envelope.message, calls, deadline, write_by)
+        record, match = envelope.record, None
+        if record.object == "Case" and self._settings.match_contacts:
+            match = self._match(envelope.message, calls, deadline)
+            record = record.with_derived(match.link)
+        outcome = self._create(record, calls, deadline)
+        if isinstance(outcome, Rejected) and self._settings.attach_duplicates:
+            outcome = self._attach(outcome, envelope.message, calls, deadline) or outcome
+        if match and isinstance(outcome, Created) and outcome.new:
+            outcome = replace(outcome, matches=match.count)
+        return outcome
+
+    def _attach(
+        self, refused: Rejected, message: Message, calls: Calls, deadline: Deadline
+    ) -> Created | None:
+        """The message on the one record that a duplicate rule names; None where there is none."""
+        from bridge.delivery import conversation
+
+        onto = conversation.attach_to(refused.problem, self._settings)
+        if onto is None:
+            return None
+        logging = conversation.Logging(
+            message, self._of_conversations(), calls, deadline=deadline, write_by=deadline
+        )
+        place = logging.attach(onto)
+        return self._placed(place, message, calls) if place else None
+
+    def _placed(self, place: Place, message: Message, calls: Calls) -> Created:
+        written = place.created or not place.added
+        return replace(
+            _created(place, calls), not_written=() if written else tuple(message.not_written)
+        )
+
+    def _match(self, message: Message, calls: Calls, deadline: Deadline) -> Match:
+        """The Contact that the sender of a new Case is, if there is time to look."""
+        from bridge.delivery.contacts import NOBODY, SEARCH_SECONDS, sender_of
+
+        sender = sender_of(message)
+        if sender is None or deadline.remaining() < SEARCH_SECONDS + WRITE_SECONDS:
+            return NOBODY
+        return self._of_conversations().contacts.match(sender, calls, deadline=deadline)
+
+    def _change(
+        self, envelope: Envelope, calls: Calls, deadline: Deadline, respond_by: Deadline
+    ) -> UpdateOutcome:
+        """Change a record. Raises Unavailable, NotSetUp."""
+        from bridge.conversations import enrich
+        from bridge.delivery.update import Updating
+
+        if not respond_by.sooner(WRITE_SECONDS).remaining():
+            raise Unavailable("there was no time left to write", code="NO_TIME")
+        updating = Updating(envelope.record, self._of_conversations(), calls, deadline=deadline)
+        match updating.run():
+            case enrich.Changed(record_id, number):
+                return Updated(Found(record_id, number), calls.record_url(record_id))
+            case enrich.Converted(contact_id):
+                return Converted(contact_id)
+            case enrich.NotTaken(problem):
+                return Rejected(problem)
 
     def _log(
         self, message: Message, calls: Calls, deadline: Deadline, write_by: Deadline
@@ -237,11 +380,7 @@ class RecordCreator:
         ).run()
         match fate:
             case conversation.Place():
-                written = fate.created or not fate.added
-                return replace(
-                    _created(fate, calls),
-                    not_written=() if written else tuple(message.not_written),
-                )
+                return self._placed(fate, message, calls)
             case conversation.Deleted():
                 return Created(None, "", new=False)
             case conversation.Later(problem):
@@ -342,4 +481,6 @@ def _created(place: Place, calls: Calls) -> Created:
         opened=place.opened,
         not_logged=place.not_logged,
         problems=place.problems,
+        matches=place.matches,
+        matched=place.matched,
     )

@@ -18,12 +18,12 @@ from bridge.deadline import Deadline
 from bridge.delivery import mail, verdict
 from bridge.delivery.batch import Batch, Item, attempts_of, delay_seconds, read_batch
 from bridge.delivery.calls import Calls, Rights
-from bridge.delivery.conversation import Conversations
+from bridge.delivery.conversation import Conversations, Logging, attach_to
 from bridge.delivery.outbox import Envelope
 from bridge.delivery.queues import MAX_MESSAGE_BYTES, BatchQueues, unreadable_body
 from bridge.delivery.timelines import Timelines
-from bridge.delivery.work import OF_ONE_OBJECT, Work, wait
-from bridge.errors import DuplicatesDetected, NotSetUp, SalesforceProblem
+from bridge.delivery.work import OF_ONE_OBJECT, Work, call_deadline, wait
+from bridge.errors import DuplicatesDetected, NotSetUp, Refused, SalesforceProblem
 from bridge.oauth.sessions import Sessions
 from bridge.salesforce.client import Salesforce
 from bridge.settings import Settings
@@ -32,6 +32,8 @@ from bridge.telemetry import Telemetry
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
+    from bridge.delivery.updates import OwnChanges
+
 LAST_CALL_SECONDS = 60.0
 """With less than this left of the invocation no new call to Salesforce is begun."""
 
@@ -39,7 +41,7 @@ GIVE_UP_SECONDS = 7 * 24 * 3600
 """After this a message that could not be delivered is sent to Rejected, where it gets a new age:
 SQS itself would move it with its old one, and delete it seven days later."""
 
-DONE = frozenset({"created", "added", "exists", "deleted", "ignored"})
+DONE = frozenset({"created", "added", "exists", "updated", "deleted", "ignored"})
 """Outcomes whose messages are acknowledged."""
 
 
@@ -65,6 +67,8 @@ class Delivery:
             salesforce=salesforce, rights=self._rights, settings=settings, telemetry=telemetry
         )
 
+        self._own_changes: OwnChanges | None = None
+
     def run(self, event: Any, *, seconds: float) -> dict[str, Any]:
         """Deliver an SQS event's messages; returns those that SQS has to keep.
 
@@ -75,9 +79,19 @@ class Delivery:
         calls = Calls(self._sessions)
         last_call = Deadline.after(seconds - LAST_CALL_SECONDS)
         counts: Counter[str] = Counter()
-        for items in (*batch.by_object(), batch.of_conversations):
+        # Updates of records that are there come before messages, whose marks would count as
+        # changes; the others come after the messages that make their records.
+        for items in (
+            batch.updates,
+            *batch.by_object(),
+            batch.of_conversations,
+            batch.updates,
+        ):
             try:
-                self._deliver(items, calls, last_call, counts)
+                if items and items[0].envelope.kind == "update":
+                    self._update(items, batch, calls, last_call)
+                else:
+                    self._deliver(items, calls, last_call, counts)
             except SalesforceProblem as problem:
                 everybody = problem.code not in OF_ONE_OBJECT | {NOT_SET_UP}
                 wait(batch.items if everybody else items, problem)
@@ -101,7 +115,69 @@ class Delivery:
             finally:
                 counts.update(timelines.counts)
         elif items:
+            if items[0].record.object == "Case" and self._settings.match_contacts:
+                self._link(items, calls, last_call)
             self._work(items, calls, last_call).run()
+            if self._settings.attach_duplicates:
+                for item in items:
+                    if isinstance(item.problem, DuplicatesDetected) and item.outcome == "rejected":
+                        self._attach(item, calls, last_call, counts)
+
+    def _attach(self, item: Item, calls: Calls, last_call: Deadline, counts: Counter[str]) -> None:
+        """Log a message on the one record that a duplicate rule names. A collection does not name
+        it, so the refused record is created alone once."""
+        problem, item.outcome = item.problem, ""
+        attempt = calls.make(
+            self._salesforce.create, item.record, deadline=call_deadline(last_call)
+        ).get()
+        if attempt.created is not None:
+            item.settle("created", found=attempt.created)
+        elif isinstance(attempt.problem, Refused):
+            problem = attempt.problem
+            if onto := attach_to(attempt.problem, self._settings):
+                deadline = call_deadline(last_call)
+                place = Logging(
+                    item.envelope.message,
+                    self._conversations,
+                    calls,
+                    deadline=deadline,
+                    write_by=deadline,
+                ).attach(onto)
+                if place is not None:
+                    item.settle("added" if place.added else "exists")
+                    counts["MessagesMatched"] += place.matched
+        item.settle("rejected", problem)
+
+    def _link(self, items: list[Item], calls: Calls, last_call: Deadline) -> None:
+        """Link new Cases to the Contacts that their senders are."""
+        from bridge.delivery.contacts import NOBODY, sender_of
+
+        senders = {
+            id(item): sender
+            for item in items
+            if (sender := sender_of(item.envelope.message)) is not None
+        }
+        if senders and last_call.remaining():
+            contacts = self._conversations.contacts
+            matches = contacts.match_many(set(senders.values()), calls, deadline=last_call)
+            for item in items:
+                match = matches.get(senders[id(item)], NOBODY) if id(item) in senders else NOBODY
+                if match.link:
+                    item.sent = item.record.with_derived(match.link)
+
+    def _update(self, items: list[Item], batch: Batch, calls: Calls, last_call: Deadline) -> None:
+        """Decide updates. What has no record waits for the messages of the batch to make it."""
+        # Most invocations have none.
+        from bridge.delivery.updates import OwnChanges, Updates
+
+        self._own_changes = self._own_changes or OwnChanges()
+        Updates(
+            items=items,
+            conversations=self._conversations,
+            calls=calls,
+            last_call=last_call,
+            own=self._own_changes,
+        ).run(last=all(item.outcome for item in batch.items if item.envelope.kind == "message"))
 
     def _work(self, items: list[Item], calls: Calls, last_call: Deadline) -> Work:
         return Work(

@@ -32,7 +32,9 @@ LONGEST_REASON = 2_000
 
 VERSION = 2
 """Of the envelope. One of another version goes back to the queue, never to Rejected."""
-KIND = "message"
+Kind = Literal["message", "update"]
+"""A message on its way onto a record, or an update of the record that its key leads to."""
+KINDS: tuple[Kind, ...] = ("message", "update")
 What = Literal["record", "message"]
 """What Salesforce refuses: the record, or the Task that logs the message on it."""
 
@@ -49,9 +51,13 @@ class UnknownEnvelope(UnreadableEnvelope):
 
 @dataclass(frozen=True, kw_only=True)
 class Envelope:
-    """A message with what is known of its way so far."""
+    """A message with what is known of its way so far.
+
+    An update is one too: `message` has its object, its fields, and the key of the record.
+    """
 
     message: Message
+    kind: Kind = "message"
     accepted_at: str
     """When the API took it (RFC 3339, UTC)."""
     request_id: str = ""
@@ -61,6 +67,10 @@ class Envelope:
     """What Salesforce refused, now or before a replay: the record, or the message's Task."""
     reason: Mapping[str, Any] | None = field(repr=False, default=None)
     """Why it was refused: code, message, fields, at, attempts."""
+    forced: bool = False
+    """Of an update: a person has decided that it overwrites what others have changed since."""
+    not_there_since: str = ""
+    """Of an update: since when Salesforce has no record for it, where it was asked at once."""
 
     @property
     def object_name(self) -> ObjectName:
@@ -88,9 +98,9 @@ class Envelope:
         return self.replayed > 0 or self.reason is not None
 
     @classmethod
-    def of(cls, message: Message, *, request_id: str) -> Envelope:
+    def of(cls, message: Message, *, request_id: str, kind: Kind = "message") -> Envelope:
         """The envelope of a request that has just arrived."""
-        return cls(message=message, accepted_at=now(), request_id=request_id)
+        return cls(message=message, accepted_at=now(), request_id=request_id, kind=kind)
 
     @classmethod
     def parse(cls, body: object) -> Envelope:
@@ -98,7 +108,8 @@ class Envelope:
         values = read_json(body) if isinstance(body, str) else None
         if not isinstance(values, dict) or not isinstance(values.get("v"), int):
             raise UnreadableEnvelope("the message is no envelope of this bundle")
-        if values["v"] != VERSION or values.get("kind") not in (None, KIND):
+        kind = values.get("kind") or "message"
+        if values["v"] != VERSION or kind not in KINDS:
             raise UnknownEnvelope("the envelope is one of another version of this bundle")
         accepted_at, reason = read_text(values, "acceptedAt"), values.get("reason")
         replayed, what = values.get("replayed") or 0, values.get("refused")
@@ -106,11 +117,14 @@ class Envelope:
             raise UnreadableEnvelope("the envelope has no count of replays")
         return cls(
             message=_read_message(values, accepted_at),
+            kind=kind,
             accepted_at=accepted_at,
             request_id=read_text(values, "requestId"),
             replayed=replayed,
             refused_what=what if what in ("record", "message") else None,
             reason=reason if isinstance(reason, dict) else None,
+            forced=values.get("forced") is True,
+            not_there_since=read_text(values, "notThereSince"),
         )
 
     def dump(self) -> str:
@@ -118,7 +132,7 @@ class Envelope:
         message = self.message
         values: dict[str, Any] = {
             "v": VERSION,
-            "kind": KIND,
+            "kind": self.kind,
             "object": message.requested,
             "key": message.key,
             "channel": message.channel,
@@ -131,12 +145,16 @@ class Envelope:
         if message.conversation:
             values["conversation"] = message.conversation
             values["channelObject"] = message.channel_object
-            values["task"] = message.task
         for name, value in (
+            ("task", message.task),
             ("fromUs", message.from_us),
+            ("phone", message.phone),
+            ("email", message.email),
             ("replayed", self.replayed),
             ("refused", self.refused_what),
             ("reason", self.reason),
+            ("forced", self.forced),
+            ("notThereSince", self.not_there_since),
         ):
             if value:
                 values[name] = value
@@ -164,9 +182,15 @@ class Envelope:
             },
         )
 
-    def again(self) -> Envelope:
-        """The same on its way back from Rejected to the outbox."""
-        return replace(self, reason=None, replayed=self.replayed + 1)
+    def again(self, *, force: bool = False) -> Envelope:
+        """The same on its way back from Rejected to the outbox. `force`: an update overwrites."""
+        return replace(
+            self,
+            reason=None,
+            replayed=self.replayed + 1,
+            forced=force and self.kind == "update",
+            not_there_since=now() if self.not_there_since else "",
+        )
 
 
 def _read_message(values: Mapping[str, Any], accepted_at: str) -> Message:
@@ -196,6 +220,8 @@ def _read_message(values: Mapping[str, Any], accepted_at: str) -> Message:
         sent_at=read_moment(values.get("sentAt")) or read_moment(accepted_at) or datetime.now(UTC),
         channel=read_text(values, "channel") or NONE,
         from_us=values.get("fromUs") is True,
+        phone=read_text(values, "phone"),
+        email=read_text(values, "email"),
     )
 
 

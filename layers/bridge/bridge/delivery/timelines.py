@@ -27,7 +27,7 @@ from bridge.conversations.decide import (
     Permit,
     Reopen,
 )
-from bridge.conversations.look import BOTH, Wanted, batch_parts, read_batch
+from bridge.conversations.look import Wanted
 from bridge.conversations.write import (
     FIXED,
     PARENT_IS_GONE,
@@ -55,10 +55,17 @@ from bridge.delivery.conversation import (
     Refusal,
 )
 from bridge.delivery.work import OF_ONE_OBJECT, Work, call_deadline, wait
-from bridge.errors import KeyTaken, OrgNotReady, Refused, RowLocked, SalesforceProblem, Unavailable
+from bridge.errors import (
+    DuplicatesDetected,
+    KeyTaken,
+    OrgNotReady,
+    Refused,
+    RowLocked,
+    SalesforceProblem,
+    Unavailable,
+)
 from bridge.records import ObjectName, Record
 from bridge.salesforce.client import TASK_KEY_FIELD
-from bridge.salesforce.composite import PartResponse
 from bridge.salesforce.responses import Attempt, Found
 
 ROUNDS = 3
@@ -122,26 +129,14 @@ class Timelines:
     # Look
 
     def _look(self, items: Sequence[Item]) -> None:
-        """Look for all messages together, and alone for those that have too many rows."""
-        conversations = self.conversations
-        wanted = {_wanted(item) for item in items}
-        base = conversations.salesforce.base
-        while True:
-            fields = conversations.fields
-            responses: dict[str, PartResponse] = {}
-            for parts in batch_parts(wanted, fields, base=base):
-                responses |= conversations.read(parts, self.calls, deadline=self._deadline())
-            if not conversations.without_record_types(responses):
-                break
+        """Look for all messages together."""
         requested = {item.envelope.message.requested for item in items}
-        objects = {name for name in requested if name} if None not in requested else BOTH
-        found = read_batch(wanted, fields, responses, base=base, objects=objects)
-        self._looks = dict(found.looks)
-        one = next(iter(objects)) if len(objects) == 1 else None
-        for each in found.alone:
-            self._looks[each] = conversations.look(
-                each, self.calls, deadline=self._deadline(), requested=one
-            )
+        self._looks = self.conversations.look_many(
+            {_wanted(item) for item in items},
+            self.calls,
+            deadline=self._deadline,
+            requested=next(iter(requested)) if len(requested) == 1 else None,
+        )
 
     def _follow(self, items: Sequence[Item]) -> None:
         """Read the Cases that conversations were merged into."""
@@ -222,6 +217,7 @@ class Timelines:
                 self.counts["MessagesLogged"] += fate.added
                 self.counts["Successors"] += fate.opened == "successor"
                 self.counts["CasesReopened"] += fate.opened == "reopened"
+                self.counts["MessagesMatched"] += fate.matched
             case Deleted():
                 item.settle("deleted")
             case NoRecord():
@@ -241,6 +237,8 @@ class Timelines:
         made = []
         for name in ("Lead", "Case"):
             some = {at: pair for at, pair in creates.items() if at[1] == name}
+            if name == "Case" and some and self.conversations.settings.match_contacts:
+                some = self._linked(some)
             pieces = {
                 at: self._piece(item, self._record(item, d)) for at, (item, d) in some.items()
             }
@@ -255,17 +253,62 @@ class Timelines:
                     piece.problem, item.envelope.message, decision
                 ):
                     continue  # the next round looks again
+                elif piece.outcome == "rejected" and self._may_attach(piece.problem):
+                    # A collection does not name the record that it matches: alone it is named.
+                    self._log_alone(item)
+                    if item.outcome == "rejected":
+                        self._wait_after_refusal(conversation, object_name, item.problem)
                 elif piece.outcome == "rejected":
-                    self._creates[conversation, object_name] += 1
                     item.settle("rejected", piece.problem)
-                    if self._creates[conversation, object_name] >= MOST_CREATES:
-                        self._wait_for(conversation, object_name, piece.problem)
+                    self._wait_after_refusal(conversation, object_name, piece.problem)
                 elif piece.outcome != "exists":
                     self._wait_for(conversation, object_name, piece.problem or failure)
             if failure is not None and failure.code not in OF_ONE_OBJECT:
                 self._add([*made])  # those records are there, and a crash must not leave them bare
                 raise failure
         return made
+
+    def _may_attach(self, problem: SalesforceProblem | None) -> bool:
+        settings = self.conversations.settings
+        return settings.attach_duplicates and isinstance(problem, DuplicatesDetected)
+
+    def _wait_after_refusal(
+        self, conversation: str, object_name: ObjectName, problem: SalesforceProblem | None
+    ) -> None:
+        """After a refusal one more message of the conversation tries; then the others wait."""
+        self._creates[conversation, object_name] += 1
+        if self._creates[conversation, object_name] >= MOST_CREATES:
+            self._wait_for(conversation, object_name, problem)
+
+    def _linked(
+        self, creates: dict[Where, tuple[Item, Create]]
+    ) -> dict[Where, tuple[Item, Create]]:
+        """The same with the Contacts that the senders of new Cases are."""
+        from bridge.delivery.contacts import NOBODY, sender_of
+
+        senders = {
+            at: sender
+            for at, (item, decision) in creates.items()
+            if "ContactId" not in decision.derived
+            and (sender := sender_of(item.envelope.message)) is not None
+        }
+        if not senders:
+            return creates
+        matches = self.conversations.contacts.match_many(
+            set(senders.values()), self.calls, deadline=self._deadline()
+        )
+        return {
+            at: (
+                item,
+                decision._replace(
+                    derived={
+                        **(matches.get(senders[at], NOBODY).link if at in senders else {}),
+                        **decision.derived,
+                    },
+                ),
+            )
+            for at, (item, decision) in creates.items()
+        }
 
     def _record(self, item: Item, decision: Create) -> Record:
         message, options = item.envelope.message, self.conversations.options

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.salesforce.session import Session
+from bridge.salesforce.session import Session, read_id
 from bridge.untrusted import read_json, read_text
 
 CONNECT_HINT = "Run `make connect` (bird-salesforce connect), which connects the org in one step."
@@ -80,4 +80,5 @@ class AccessToken:
     @property
     def session(self) -> Session:
         """What a call needs of it."""
-        return Session(self.access_token, self.instance_url, self.generation)
+        user_id = read_id(self.id.rpartition("/")[2]) or ""
+        return Session(self.access_token, self.instance_url, self.generation, user_id)

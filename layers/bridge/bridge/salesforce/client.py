@@ -28,7 +28,6 @@ from bridge.salesforce.responses import (
     read_api_usage,
     read_changed,
     read_collection,
-    read_createable,
     read_created,
     read_created_case,
     read_found,
@@ -36,8 +35,11 @@ from bridge.salesforce.responses import (
     read_part,
     read_parts,
     read_retry_after,
+    read_right,
     read_row,
     read_saved,
+    read_search,
+    read_user_id,
     unreadable,
 )
 from bridge.salesforce.session import Session
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from bridge.salesforce.composite import Part, PartResponse
 
 Value = TypeVar("Value")
+Row = dict[str, Any]
 
 MAX_QUERY_BYTES = 12_000
 """Of a query in a URL; Salesforce accepts URLs of 16,384 bytes."""
@@ -333,12 +336,52 @@ class Salesforce:
             headers=part.headers,
         )
 
-    def may_create(self, object_name: str, *, session: Session, deadline: Deadline) -> Result[bool]:
-        """Whether the integration user may create records of this object."""
+    def has_right(
+        self, object_name: str, right: str, *, session: Session, deadline: Deadline
+    ) -> Result[bool]:
+        """Whether the integration user has a right to this object: `createable`, `updateable`."""
         return self._send(
             "GET",
             f"{self.base}/sobjects/{object_name}",
-            read=read_createable,
+            read=partial(read_right, right=right),
+            session=session,
+            deadline=deadline,
+        )
+
+    def search(self, sosl: str, *, session: Session, deadline: Deadline) -> Result[list[Row]]:
+        """The rows that a SOSL search finds."""
+        return self._send(
+            "GET",
+            f"{self.base}/search?q={_quoted(sosl)}",
+            read=read_search,
+            session=session,
+            deadline=deadline,
+        )
+
+    def query(self, soql: str, *, session: Session, deadline: Deadline) -> Result[list[Row]]:
+        """All rows of a query of ours, deleted ones too."""
+        return self._query(soql, session=session, deadline=deadline)
+
+    def read_rows(
+        self,
+        object_name: str,
+        columns: str,
+        ids: Sequence[str],
+        *,
+        session: Session,
+        deadline: Deadline,
+    ) -> Result[list[dict[str, Any]]]:
+        """Records by their ids, deleted ones too."""
+        among = ",".join(soql_text(record_id) for record_id in ids)
+        soql = f"SELECT {columns} FROM {object_name} WHERE Id IN ({among})"
+        return self._query(soql, session=session, deadline=deadline)
+
+    def read_user(self, *, session: Session, deadline: Deadline) -> Result[str]:
+        """The integration user's id; empty where it is not told."""
+        return self._send(
+            "GET",
+            "/services/oauth2/userinfo",
+            read=read_user_id,
             session=session,
             deadline=deadline,
         )
@@ -464,6 +507,11 @@ def soql_text(value: str) -> str:
     """A string literal of SOQL, quoted and escaped."""
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return "'" + escaped.replace("\n", "\\n").replace("\r", "\\r") + "'"
+
+
+def sosl_text(words: str) -> str:
+    """Words of a SOSL search, escaped (SOQL and SOSL Reference, "Reserved Characters")."""
+    return re.sub(r"""([&|!(){}\[\]^"~*?:\\'+-])""", r"\\\1", words)
 
 
 def _dump(value: Any) -> bytes:

@@ -122,7 +122,7 @@ def resolved(part: Part, responses: Mapping[str, PartResponse]) -> Part | None:
         if isinstance(ref, Ref) and ref.part in responses:
             response = responses[ref.part]
             found = response.body if response.ok else None
-            values[ref] = found.get(ref.path) if isinstance(found, Mapping) else None
+            values[ref] = _value_at(found, ref.path)
     if None in values.values():
         return None
 
@@ -132,6 +132,16 @@ def resolved(part: Part, responses: Mapping[str, PartResponse]) -> Part | None:
     path = tuple(map(value_of, part.path))
     body = part.body and {name: value_of(value) for name, value in part.body.items()}
     return replace(part, path=path, body=body)
+
+
+def _value_at(body: Any, path: str) -> Any:
+    """What a reference leads to: `id`, or `records[0].Id`; None where it leads nowhere."""
+    for step in path.replace("[", ".").replace("]", "").split("."):
+        if isinstance(body, list) and step.isdigit():
+            body = body[int(step)] if int(step) < len(body) else None
+        else:
+            body = body.get(step) if isinstance(body, Mapping) else None
+    return body
 
 
 def halted() -> PartResponse:

@@ -10,7 +10,7 @@ Composite, sObject Collections, QueryAll, Status Codes and Error Responses, Head
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -43,6 +43,15 @@ _NEITHER_KNOWN = r"(?s)<[^<>]+>.*<[^<>]+>"
 _USAGE = re.compile(r"(?:^|;\s*)api-usage=([0-9]{1,12})/([0-9]{1,12})(?![0-9])")
 _NEXT_PAGE = r"/services/data/[A-Za-z0-9_./-]+"
 _LOCKS_IN_TRIGGERS = ("UNABLE_TO_LOCK_ROW", "QUERY_TIMEOUT")
+_LINK = frozenset({"ContactId", "AccountId"})
+"""Of a Case, to the Contact that its sender is."""
+_ABOUT_A_LINK = frozenset(
+    {
+        "INVALID_CROSS_REFERENCE_KEY",
+        "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY",
+        "ENTITY_IS_DELETED",
+    }
+)
 _TEMPORARY_STATUSES = (408, 413, 420, 425, 429)
 MAX_MESSAGE_LENGTH = 10_000
 """Characters of a message that are read."""
@@ -66,6 +75,7 @@ class Fault:
     fields: tuple[str, ...] = ()
     status: int = 400
     existing_id: str | None = None
+    matches: tuple[str, ...] = ()
 
 
 class Found(NamedTuple):
@@ -117,25 +127,31 @@ def read_faults(body: Any, *, status: int, object_name: str | None = None) -> tu
                 fields=tuple(name[:MAX_NAME_LENGTH] for name in names if isinstance(name, str)),
                 status=status,
                 existing_id=_existing_id(entry, object_name),
+                matches=tuple(dict.fromkeys(_matched(entry, ("Lead", "Contact")))),
             )
         )
     return tuple(faults)
 
 
 def _existing_id(entry: Mapping[str, Any], object_name: str | None) -> str | None:
+    return next(_matched(entry, (object_name,) if object_name else ()), None)
+
+
+def _matched(entry: Mapping[str, Any], objects: Sequence[str]) -> Iterator[str]:
+    """The ids that a duplicate rule names, of these objects or, where none is given, of any."""
     result = entry.get("duplicateResult") or entry.get("duplicateResut")
     if not isinstance(result, dict):
-        return None
+        return
     for match in _dicts(result.get("matchResults")):
         for matched in _dicts(match.get("matchRecords")):
             record = matched.get("record")
-            if not isinstance(record, dict) or not isinstance(record.get("Id"), str):
+            record_id = read_id(record.get("Id")) if isinstance(record, dict) else None
+            if not isinstance(record, dict) or record_id is None:
                 continue
             attributes = record.get("attributes")
             kind = attributes.get("type") if isinstance(attributes, dict) else None
-            if object_name is None or (kind or match.get("entityType")) == object_name:
-                return read_id(record["Id"])
-    return None
+            if not objects or (kind or match.get("entityType")) in objects:
+                yield record_id
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:
@@ -213,6 +229,7 @@ def judge(
                 fields=tuple(dict.fromkeys(n for f in shown for n in f.fields))[:MAX_FIELDS],
                 hint=meaning_of(first.code, first.status).hint,
                 existing_id=next((f.existing_id for f in chosen if f.existing_id), None),
+                matches=tuple(dict.fromkeys(one for f in chosen for one in f.matches)),
             )
     return unreadable()
 
@@ -258,7 +275,10 @@ def derived_at_fault(problem: SalesforceProblem, record: Record) -> frozenset[st
         named = [name for name in quoted if name.lower() in sent]
         named = named or [name for name in record.fields if _names(problem.message, name)]
     if named and all(name.lower() in droppable for name in named):
-        return frozenset(droppable[name.lower()] for name in named)
+        names = frozenset(droppable[name.lower()] for name in named)
+        return names | (record.derived & _LINK) if names & _LINK else names
+    if not named and problem.code in _ABOUT_A_LINK and "ParentId" not in record.derived:
+        return record.derived & _LINK  # perhaps another id: then it is refused again without them
     return frozenset()
 
 
@@ -475,6 +495,18 @@ def read_page(response: Response, *, key_field: str) -> tuple[list[dict[str, Any
     return rows, next_path or None
 
 
+def read_search(response: Response) -> list[dict[str, Any]]:
+    """The rows of a search. Raises what kept them from being read."""
+    problem = read_org_problem(response, key_field="")
+    if problem is not None:
+        raise problem
+    body = read_json(response.body)
+    rows = body.get("searchRecords") if isinstance(body, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise unreadable()
+    return rows
+
+
 def read_row(row: Any) -> Found | None:
     """The record of one row; None if it cannot be read."""
     record_id = read_id(row.get("Id")) if isinstance(row, dict) else None
@@ -497,11 +529,12 @@ def _failed_look_up(problem: SalesforceProblem | None) -> SalesforceProblem:
     return problem
 
 
-def read_createable(response: Response) -> bool:
-    """Whether the user may create an object, from its basic information; True where that is open.
+def read_right(response: Response, *, right: str) -> bool:
+    """Whether the user has a right to an object (`createable`, `updateable`), from its basic
+    information; True where that is open.
 
-    It is read after the object itself refused an insert, so a 404 says nothing: whatever stands
-    between may let inserts through and not this. Raises what concerns the call as a whole.
+    It is read after the object itself refused a write, so a 404 says nothing: whatever stands
+    between may let writes through and not this. Raises what concerns the call as a whole.
     """
     if response.status in (404, 405):
         return True
@@ -513,7 +546,14 @@ def read_createable(response: Response) -> bool:
             raise problem
     body = read_json(response.body)
     described = body.get("objectDescribe") if isinstance(body, dict) else None
-    return not (isinstance(described, dict) and described.get("createable") is False)
+    return not (isinstance(described, dict) and described.get(right) is False)
+
+
+def read_user_id(response: Response) -> str:
+    """The user's id, from userinfo (Salesforce Help, "User Info Endpoint"); empty where the token
+    may not ask for it. Raises nothing: a refusal says nothing of the session."""
+    body = read_json(response.body) if response.status == 200 else None
+    return (read_id(body.get("user_id")) or "") if isinstance(body, dict) else ""
 
 
 def read_changed(response: Response) -> None:

@@ -16,6 +16,8 @@ class Session:
     instance_url: str
     generation: int = 0
     """Grows by one with each token, so that the newer of two is known."""
+    user_id: str = ""
+    """The integration user's; empty where the token does not tell."""
 
     def record_url(self, record_id: str) -> str:
         """The page of a record; Salesforce redirects to the right one."""

@@ -1,0 +1,141 @@
+"""HTTP handler for look-ups: is this customer known in Salesforce, and who cares for them?
+
+A flow routes by it. It tells names of colleagues and numbers of cases, so it has a key of its own,
+which opens nothing else, and is closed unless `CustomerLookup` is on.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from bridge.api.record_api import LambdaContext
+from bridge.api.replies import Reply, problem_reply, sentence
+from bridge.api.request import HttpRequest, gateway_request_id, read_bird, read_object
+from bridge.bird.phones import as_e164
+from bridge.deadline import respond_by
+from bridge.delivery.contacts import Sender
+from bridge.delivery.customers import Customers, Known, Several, Unknown
+from bridge.errors import (
+    BadRequest,
+    Ignored,
+    NoSuchRoute,
+    NotKept,
+    NotSetUp,
+    SalesforceProblem,
+    Unavailable,
+    WrongKey,
+)
+from bridge.settings import Settings
+from bridge.telemetry import Telemetry
+
+NOBODY_SAID = "There is neither a phone number nor an e-mail address to look for."
+
+
+class CustomerApi:
+    """The API of find_customer."""
+
+    def __init__(self, *, customers: Customers, settings: Settings, telemetry: Telemetry) -> None:
+        self._customers = customers
+        self._settings = settings
+        self._telemetry = telemetry
+
+    def respond(self, event: Any, context: LambdaContext) -> dict[str, Any]:
+        """The response to one proxy event."""
+        self._telemetry.begin(
+            getattr(context, "aws_request_id", ""), correlation_id=gateway_request_id(event)
+        )
+        inline = False
+        try:
+            request = HttpRequest.from_event(event)
+            inline = request.errors_inline
+            wanted = self._settings.lookup_key_id
+            if not wanted or request.api_key_id != wanted:
+                raise WrongKey("this key is not the one for looking customers up")
+            if request.method != "POST":
+                raise NoSuchRoute("there is nothing at this method and address")
+            reply = self._find(request, context)
+        except WrongKey as problem:
+            self._telemetry.warn("wrong_key", code=problem.code)
+            self._telemetry.count("WrongKeys")
+            inline = False  # whoever may not come in does not choose the form of the response
+            reply = problem_reply(problem, detail=problem.detail)
+        except BadRequest as problem:
+            self._telemetry.event("bad_request", code=problem.code)
+            reply = problem_reply(problem, code=problem.code, detail=str(problem))
+        except (Unavailable, NotSetUp) as problem:
+            self._telemetry.warn("lookup_failed", code=problem.code)
+            self._telemetry.count("CustomerLookupsFailed")
+            reply = _not_now(problem)
+        except Exception as error:  # a fault of ours must not reach the caller as a stack trace
+            self._telemetry.alarm("unexpected_error", error=error)
+            self._telemetry.count("UnexpectedErrors")
+            reply = problem_reply(NotKept(), detail="An unexpected error.", outcome="unknown")
+        return reply.as_proxy(inline=inline)
+
+    def _find(self, request: HttpRequest, context: LambdaContext) -> Reply:
+        started = time.perf_counter()
+        deadline = respond_by(
+            requested_at_ms=request.requested_at_ms,
+            budget_seconds=self._settings.response_budget_seconds,
+            function_seconds=context.get_remaining_time_in_millis() / 1000,
+        )
+        sender = self._sender(request)
+        body: dict[str, Any] = {"outcome": "unknown", "success": True}
+        if sender is None:
+            body["warnings"] = NOBODY_SAID
+        else:
+            match self._customers.find(sender, deadline=deadline):
+                case Known() as known:
+                    body |= {"outcome": "known", **_told(known)}
+                case Several(count):
+                    body |= {"outcome": "several", "matches": count}
+                case Unknown():
+                    pass
+        self._telemetry.event(
+            "customer_lookup",
+            outcome=body["outcome"],
+            object=body.get("object", ""),
+            milliseconds=round((time.perf_counter() - started) * 1000, 1),
+        )
+        self._telemetry.count("CustomerLookups")
+        return Reply(200, body)
+
+    def _sender(self, request: HttpRequest) -> Sender | None:
+        """Whom to look for. Raises BadRequest."""
+        body = read_object(request)
+        bird = next((value for name, value in body.items() if name.lower() == "bird"), None)
+        try:
+            message = read_bird(bird, request, replies=True)
+        except Ignored:
+            message = None
+        if message is None:
+            raise BadRequest('say whom to look for: {"bird": {"channel": …, "sender": …}}')
+        phone = as_e164(message.phone)
+        email = message.email if self._settings.match_email else ""
+        return Sender(phone, email) if phone or email else None
+
+
+def _told(known: Known) -> dict[str, Any]:
+    """What is told of a customer: nothing that they did not know or that is about others."""
+    values = {
+        "object": known.object,
+        "id": known.record_id,
+        "ownerName": known.owner_name,
+        "accountName": known.account_name,
+        "openCaseId": known.open_case_id,
+        "openCaseNumber": known.open_case_number,
+        "leadStatus": known.lead_status,
+    }
+    told: dict[str, Any] = {name: value for name, value in values.items() if value}
+    return {**told, "openCases": known.open_cases}
+
+
+def _not_now(problem: SalesforceProblem) -> Reply:
+    return problem_reply(
+        NotKept(),
+        title="Salesforce cannot be asked now",
+        detail=sentence(problem),
+        code=problem.code,
+        outcome="unknown",
+    )

@@ -1,0 +1,170 @@
+"""The Contact that a sender is: found by phone number or e-mail address, for a new Case.
+
+Salesforce's search finds a number however it is written, and others that end alike, so what it
+finds is compared here. It is told by one Contact only: several are nobody. The search may be slow,
+may not be allowed, and lags behind by seconds or minutes: nothing of that keeps a Case back. Source
+of the rules: ADR 0084; SOQL and SOSL Reference (SOSL, IN SearchGroup).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from bridge.bird.phones import as_e164, is_number, written_forms
+from bridge.conversations.message import Message
+from bridge.deadline import Deadline
+from bridge.delivery.calls import Calls
+from bridge.errors import SalesforceProblem
+from bridge.salesforce.client import Row, Salesforce, soql_text, sosl_text
+from bridge.salesforce.session import read_id
+from bridge.settings import Settings
+from bridge.telemetry import Telemetry
+
+SEARCH_SECONDS = 1.5
+"""How long all of it may take."""
+
+SENDERS = 20
+"""Of one search."""
+
+MOST_ROWS = 200
+PHONES = ("Phone", "MobilePhone", "HomePhone", "OtherPhone")
+"""Of a Contact. Not the fax, and not the assistant's."""
+_LEAST_PHONES = ("Phone", "MobilePhone")
+"""Where the integration user may not see them all."""
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Who wrote. Both are out of `repr`."""
+
+    phone: str
+    email: str
+
+    def __repr__(self) -> str:
+        return "Sender()"
+
+
+@dataclass(frozen=True)
+class Match:
+    """The records that a sender may be; with exactly one, its id."""
+
+    count: int = 0
+    record_id: str | None = None
+    account_id: str | None = None
+
+    @property
+    def link(self) -> dict[str, str]:
+        """The fields of a Case that lead to the Contact."""
+        fields = {"ContactId": self.record_id, "AccountId": self.account_id}
+        return {name: value for name, value in fields.items() if value}
+
+
+NOBODY = Match()
+
+
+def sender_of(message: Message) -> Sender | None:
+    """Whom to look for; None where nothing is known or the flow names the Contact itself."""
+    named = any(name.lower() in ("contactid", "contact") for name in message.fields)
+    phone = as_e164(message.phone)
+    return None if named or not (phone or message.email) else Sender(phone, message.email)
+
+
+class Contacts:
+    """Finds Contacts, with an org's names and the deployer's rules."""
+
+    def __init__(self, *, salesforce: Salesforce, settings: Settings, telemetry: Telemetry) -> None:
+        self._salesforce = salesforce
+        self._settings = settings
+        self._telemetry = telemetry
+        self._phones: tuple[str, ...] = PHONES
+        """What the search may name. An org that hides some is remembered."""
+
+    def match(self, sender: Sender, calls: Calls, *, deadline: Deadline) -> Match:
+        """The Contact of one sender. Raises nothing."""
+        return self.match_many([sender], calls, deadline=deadline).get(sender, NOBODY)
+
+    def match_many(
+        self, senders: Collection[Sender], calls: Calls, *, deadline: Deadline
+    ) -> Mapping[Sender, Match]:
+        """The Contacts of several. Those that could not be looked for are left out."""
+        found: dict[Sender, Match] = {}
+        ends = min(deadline, Deadline.after(SEARCH_SECONDS), key=lambda one: one.at)
+        try:
+            self._by_phone([one for one in senders if one.phone], found, calls, ends)
+            if self._settings.match_email:
+                rest = [s for s in senders if s.email and not found.get(s, NOBODY).count]
+                self._by_email(rest, found, calls, ends)
+        except SalesforceProblem as problem:
+            self._telemetry.warn("contact_not_searched", code=problem.code)
+            self._telemetry.count("ContactSearchesFailed")
+        return found
+
+    def _by_phone(
+        self, senders: list[Sender], found: dict[Sender, Match], calls: Calls, deadline: Deadline
+    ) -> None:
+        for some in _slices(senders):
+            forms = [form for one in some for form in written_forms(one.phone)]
+            words = " OR ".join(sosl_text(form) for form in dict.fromkeys(forms))
+            rows = self._search(words, calls, deadline)
+            for sender in some:
+                found[sender] = one_of(rows, sender.phone, self._phones)
+
+    def _search(self, words: str, calls: Calls, deadline: Deadline) -> list[Row]:
+        while True:
+            columns = ", ".join(("Id", "AccountId", *self._phones))
+            sosl = (
+                f"FIND {{{words}}} IN PHONE FIELDS RETURNING Contact({columns} LIMIT {MOST_ROWS})"
+            )
+            result = calls.make(self._salesforce.search, sosl, deadline=deadline)
+            problem = result.problem
+            if problem is None or problem.code != "INVALID_FIELD" or self._phones != PHONES:
+                return result.get()
+            self._phones = _LEAST_PHONES
+
+    def _by_email(
+        self, senders: list[Sender], found: dict[Sender, Match], calls: Calls, deadline: Deadline
+    ) -> None:
+        for some in _slices(senders):
+            emails = ",".join(soql_text(email) for email in {one.email for one in some})
+            soql = (
+                f"SELECT Id,AccountId,Email,IsDeleted FROM Contact WHERE Email IN ({emails}) "
+                f"LIMIT {MOST_ROWS}"
+            )
+            rows = calls.make(self._salesforce.query, soql, deadline=deadline).get()
+            for sender in some:
+                same = [
+                    row
+                    for row in rows
+                    if not row.get("IsDeleted")
+                    and str(row.get("Email")).lower() == sender.email.lower()
+                ]
+                found[sender] = only(same)
+
+
+def one_of(rows: Iterable[Row], phone: str, fields: Iterable[str]) -> Match:
+    """The record among these that has a phone number. One whose country is written goes before
+    those that have it in a national form."""
+    names = list(fields)
+    how: dict[str, list[Row]] = {"exact": [], "national": []}
+    for row in rows:
+        kinds = {is_number(str(row[name]), phone) for name in names if row.get(name)}
+        for kind in ("exact", "national"):
+            if kind in kinds:
+                how[kind].append(row)
+                break
+    return only(how["exact"] or how["national"])
+
+
+def only(rows: list[Row]) -> Match:
+    """The one record among these, or how many they are."""
+    by_id = {record_id: row for row in rows if (record_id := read_id(row.get("Id")))}
+    if len(by_id) != 1:
+        return Match(len(by_id))
+    ((record_id, row),) = by_id.items()
+    return Match(1, record_id, read_id(row.get("AccountId")))
+
+
+def _slices(senders: list[Sender]) -> Iterable[list[Sender]]:
+    for start in range(0, len(senders), SENDERS):
+        yield senders[start : start + SENDERS]

@@ -1,0 +1,187 @@
+"""The Contact or Lead that a customer is, with its owner and open cases.
+
+Two calls: one search, and one composite for what the record shows. Contacts come first: a Lead with
+the same number is the same person, or will be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from bridge.bird.phones import written_forms
+from bridge.deadline import Deadline
+from bridge.delivery.calls import Calls
+from bridge.delivery.contacts import MOST_ROWS, Match, Sender, one_of, only
+from bridge.errors import Refused, Unavailable
+from bridge.oauth.sessions import Sessions
+from bridge.salesforce.client import Row, Salesforce, soql_text, sosl_text
+from bridge.salesforce.composite import Part, PartResponse
+from bridge.salesforce.responses import unreadable
+
+CONTACT_PHONES = ("Phone", "MobilePhone")
+LEAD_PHONES = ("Phone", "MobilePhone")
+MOST_CASES = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """One person."""
+
+    object: str
+    record_id: str
+    owner_name: str = ""
+    account_name: str = ""
+    open_cases: int = 0
+    open_case_id: str = ""
+    """The newest open one's."""
+    open_case_number: str = ""
+    lead_status: str = ""
+
+
+@dataclass(frozen=True)
+class Several:
+    """It may be any of so many."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Nobody has this number or address."""
+
+
+class Customers:
+    """Looks customers up."""
+
+    def __init__(self, *, salesforce: Salesforce, sessions: Sessions) -> None:
+        self._salesforce = salesforce
+        self._sessions = sessions
+
+    def find(self, sender: Sender, *, deadline: Deadline) -> Known | Several | Unknown:
+        """Whom a sender is. Raises Unavailable, NotSetUp."""
+        calls = Calls(self._sessions)
+        found: tuple[tuple[str, Match], ...] = ()
+        if sender.phone:
+            rows = self._by_phone(sender.phone, calls, deadline)
+            found = (
+                ("Contact", one_of(_of(rows, "Contact"), sender.phone, CONTACT_PHONES)),
+                ("Lead", one_of(_of(rows, "Lead"), sender.phone, LEAD_PHONES)),
+            )
+        if sender.email and not any(match.count for _, match in found):
+            found = self._by_email(sender.email, calls, deadline)
+        for name, match in found:
+            if match.count > 1:
+                return Several(match.count)
+            if match.record_id is not None:
+                return self._details(name, match.record_id, calls, deadline)
+        return Unknown()
+
+    def _by_phone(self, phone: str, calls: Calls, deadline: Deadline) -> list[Row]:
+        words = " OR ".join(sosl_text(form) for form in written_forms(phone))
+        sosl = (
+            f"FIND {{{words}}} IN PHONE FIELDS RETURNING "
+            f"Contact(Id, {', '.join(CONTACT_PHONES)} LIMIT {MOST_ROWS}), "
+            f"Lead(Id, {', '.join(LEAD_PHONES)} WHERE IsConverted = false LIMIT {MOST_ROWS})"
+        )
+        try:
+            return calls.make(self._salesforce.search, sosl, deadline=deadline).get()
+        except Refused as problem:
+            raise _refused(problem) from problem
+
+    def _by_email(
+        self, email: str, calls: Calls, deadline: Deadline
+    ) -> tuple[tuple[str, Match], ...]:
+        where = f"WHERE Email = {soql_text(email)}"
+        parts = [
+            _query("contacts", f"SELECT Id FROM Contact {where} LIMIT {MOST_ROWS}"),
+            _query(
+                "leads", f"SELECT Id FROM Lead {where} AND IsConverted = false LIMIT {MOST_ROWS}"
+            ),
+        ]
+        responses = self._send(parts, calls, deadline)
+        return (
+            ("Contact", only(_rows(responses, "contacts"))),
+            ("Lead", only(_rows(responses, "leads"))),
+        )
+
+    def _details(
+        self, name: str, record_id: str, calls: Calls, deadline: Deadline
+    ) -> Known | Unknown:
+        columns = "Owner.Name,Account.Name" if name == "Contact" else "Owner.Name,Status"
+        where = f"WHERE Id = {soql_text(record_id)}"
+        parts = [_query("person", f"SELECT {columns} FROM {name} {where}")]
+        if name == "Contact":
+            parts.append(
+                _query(
+                    "cases",
+                    f"SELECT Id,CaseNumber FROM Case WHERE ContactId = {soql_text(record_id)} "
+                    f"AND IsClosed = false ORDER BY CreatedDate DESC LIMIT {MOST_CASES}",
+                )
+            )
+        responses = self._send(parts, calls, deadline)
+        people = _rows(responses, "person")
+        if not people:
+            return Unknown()  # deleted a moment ago: the index does not know it yet
+        person = people[0]
+        cases = _rows(responses, "cases") if name == "Contact" else []
+        return Known(
+            object=name,
+            record_id=record_id,
+            owner_name=_name(person.get("Owner")),
+            account_name=_name(person.get("Account")),
+            lead_status=_text(person.get("Status")),
+            open_cases=len(cases),
+            open_case_id=_text(cases[0].get("Id")) if cases else "",
+            open_case_number=_text(cases[0].get("CaseNumber")) if cases else "",
+        )
+
+    def _send(
+        self, parts: list[Part], calls: Calls, deadline: Deadline
+    ) -> Mapping[str, PartResponse]:
+        result = calls.make(self._salesforce.send_parts, parts, deadline=deadline)
+        if isinstance(result.problem, Refused):
+            raise _refused(result.problem)
+        return result.get()
+
+
+def _refused(problem: Refused) -> Unavailable:
+    """A search that Salesforce refuses tells nothing. Its words may repeat what was searched for:
+    they stay here."""
+    return Unavailable("Salesforce refuses the search", code=problem.code, hint=problem.hint)
+
+
+def _query(name: str, soql: str) -> Part:
+    return Part(name=name, method="GET", path=(f"/query?q={quote(soql, safe='')}",))
+
+
+def _of(rows: list[Row], name: str) -> list[Row]:
+    return [row for row in rows if (row.get("attributes") or {}).get("type") == name]
+
+
+def _rows(responses: Mapping[str, PartResponse], name: str) -> list[Row]:
+    """The rows of a query. Raises Unavailable where it was refused."""
+    response = responses.get(name)
+    if response is None:
+        raise unreadable()
+    if not response.ok:
+        from bridge.conversations.write import problem_of
+
+        problem = problem_of(response)
+        if isinstance(problem, Refused):
+            raise _refused(problem)
+        raise problem
+    rows = response.body.get("records") if isinstance(response.body, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise unreadable()
+    return rows
+
+
+def _name(related: Any) -> str:
+    return _text(related.get("Name")) if isinstance(related, dict) else ""
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,113 @@
+"""POST /customers/find: what it tells, to whom, and what it keeps to itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from sandbox.stack import Stack
+from tests.conftest import PATIENT
+
+SENDER = "+447700900142"
+BODY = {"bird": {"channel": "whatsapp", "sender": SENDER, "displayName": "Noor"}}
+
+
+def find(stack: Stack, body: Any = None, *, key: str = "", path: str = "") -> Any:
+    return stack.request(
+        "POST",
+        f"/customers/find{path}",
+        body=BODY if body is None else body,
+        api_key=key or stack.lookup_key,
+    )
+
+
+def test_a_lead_is_known_until_it_is_converted(stack: Stack) -> None:
+    lead = stack.org.create("Lead", {"LastName": "L", "Company": "C", "Phone": "07700 900142"})
+    told = find(stack).json()
+    assert (told["outcome"], told["object"], told["id"]) == ("known", "Lead", lead)
+    assert told["leadStatus"] == "Open - Not Contacted" and "accountName" not in told
+    done = stack.org.convert(lead)
+    told = find(stack).json()
+    assert (told["object"], told["id"], told["openCases"]) == ("Contact", done.contact_id, 0)
+
+
+def test_it_tells_nothing_of_the_person_and_nothing_of_others(stack: Stack) -> None:
+    stack.org.create(
+        "Contact",
+        {"LastName": "Secret", "Phone": SENDER, "Email": "secret@example.org", "Title": "Secret"},
+    )
+    stack.org.create("Contact", {"LastName": "Other", "Phone": "+31612345678"})
+    text = find(stack).body.decode()
+    assert json.loads(text)["outcome"] == "known"
+    assert "ecret" not in text and "Other" not in text and SENDER[1:] not in text
+
+
+def test_an_address_counts_only_where_it_may(stack: Stack) -> None:
+    stack.org.create("Contact", {"LastName": "C", "Email": "noor@example.org"})
+    body = {"bird": {"channel": "email", "sender": "noor@example.org"}}
+    told = find(stack, body).json()
+    assert told["outcome"] == "unknown" and "warnings" in told
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/leads"),
+        ("POST", "/cases"),
+        ("POST", "/messages"),
+        ("GET", "/leads/m-1"),
+        ("GET", "/cases?key=m-1"),
+        ("PATCH", "/leads/m-1"),
+        ("GET", "/messages?originator=1&payload=x"),
+    ],
+)
+def test_its_key_opens_nothing_else(stack: Stack, method: str, path: str) -> None:
+    """A usage plan's key opens a stage; the functions tell the keys apart."""
+    for suffix in ("", "&errors=inline" if "?" in path else "?errors=inline"):
+        answer = stack.request(
+            method, path + suffix, body=BODY if method != "GET" else None, api_key=stack.lookup_key
+        )
+        assert (answer.status, answer.json()["code"]) == (403, "KEY_NOT_FOR_THIS_ROUTE")
+    assert not stack.org.records("Lead") and not stack.org.records("Case")
+
+
+def test_no_other_key_opens_it(stack: Stack) -> None:
+    answer = find(stack, key=stack.api_key, path="?errors=inline")
+    assert (answer.status, answer.json()["code"]) == (403, "KEY_NOT_FOR_THIS_ROUTE")
+    assert find(stack, key="wrong").status == 403
+
+
+def test_what_cannot_be_read_is_400(stack: Stack) -> None:
+    for body in ({}, {"bird": None}, {"bird": 5}, b"[", b""):
+        assert find(stack, body).status == 400, body
+    assert find(stack, {}, path="?errors=inline").status == 200
+
+
+@pytest.fixture(scope="module")
+def closed() -> Iterator[Stack]:
+    with Stack(poll=False, processes=1, parameters=PATIENT) as stack:
+        stack.tick()
+        yield stack
+
+
+def test_it_is_closed_by_default(closed: Stack) -> None:
+    for key in (closed.api_key, closed.lookup_key):
+        assert find(closed, key=key).status == 403
+    assert closed.request("GET", "/leads/nobody").status == 404
+
+
+def test_its_plan_has_a_throttle_of_its_own() -> None:
+    slow = {
+        **PATIENT,
+        "CustomerLookup": "on",
+        "CustomerLookupRate": "1",
+        "CustomerLookupBurst": "1",
+    }
+    with Stack(poll=False, processes=1, parameters=slow) as stack:
+        stack.tick()
+        statuses = [find(stack).status for _ in range(4)]
+        assert statuses[0] == 200 and 429 in statuses
+        assert stack.request("GET", "/leads/nobody").status == 404

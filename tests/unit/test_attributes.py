@@ -1,0 +1,73 @@
+"""Bird's attributes of a contact: the fields that the table of channels has for them, and lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from bridge.bird import channels
+from bridge.bird.mapping import fill, learned_fields
+from bridge.bird.message import BirdMessage
+from tools.channel_table import check
+
+TABLE = {
+    "fields": {
+        "Lead": {
+            "LastName": "lastName",
+            "Description": "description",
+            "Industry": "attributes.Industry",
+            "Tags__c": {"from": "tags", "length": 5},
+            "City": {"from": "attributes.city", "length": 4},
+        },
+        "Case": {"Description": "description"},
+    },
+    "channels": {"unknown": {"label": "Bird", "object": "Lead", "sender": "id"}},
+}
+ATTRIBUTES = {
+    "industry": ["Retail", "Other"],
+    "City": "Delft",
+    "vip": True,
+    "score": 4.0,
+    "nothing": None,
+    "variable": "{{contact.attributes.x}}",
+    "deep": {"er": "down"},
+}
+
+
+@pytest.fixture
+def message(monkeypatch: pytest.MonkeyPatch) -> Iterator[BirdMessage]:
+    monkeypatch.setattr(channels, "table", lambda: channels.read_table(TABLE))
+    yield BirdMessage.parse({"attributes": ATTRIBUTES, "tags": ["vip", "b2b"], "text": "Hi"})
+
+
+def test_an_attribute_fills_the_field_that_the_table_names(message: BirdMessage) -> None:
+    fields, cut = fill(message, "Lead")
+    assert (fields["Industry"], fields["City"], fields["Tags__c"]) == ("Retail", "Delf", "vip;b")
+    assert set(cut) == {"City", "Tags__c"}
+    assert learned_fields(message, "Lead") == {
+        "Industry": "Retail",
+        "City": "Delf",
+        "Tags__c": "vip;b",
+    }
+
+
+def test_an_attribute_without_a_field_is_a_line(message: BirdMessage) -> None:
+    lines = message.details
+    assert lines == ("attributes.vip: true", "attributes.score: 4", "attributes.deep.er: down")
+    assert message.unread == ()
+
+
+@pytest.mark.parametrize("value", [None, "", "{{contact.attributes}}", [], {}])
+def test_no_attributes_are_none(value: Any) -> None:
+    assert BirdMessage.parse({"attributes": value}).details == ()
+
+
+def test_the_check_of_the_table_knows_them() -> None:
+    import json
+
+    assert check(json.dumps(TABLE)) == []
+    TABLE_2 = {**TABLE, "fields": {**TABLE["fields"], "Case": {"Description": "attributes."}}}
+    (fault,) = check(json.dumps(TABLE_2))
+    assert "attributes.<name>" in fault.text
