@@ -13,6 +13,9 @@ SAM := $(SAM_VENV)/bin/sam
 # So has Checkov.
 CHECKOV_VENV ?= .venv-checkov
 CHECKOV := $(CHECKOV_VENV)/bin/checkov
+# And what builds the documentation site.
+DOCS_VENV ?= .venv-docs
+MKDOCS := $(DOCS_VENV)/bin/mkdocs
 PIP := -m pip --disable-pip-version-check -q
 # Many tests wait for something, so there may be more processes than cores.
 JOBS ?= 3
@@ -25,7 +28,7 @@ WHERE = --stack-name "$(word 2,$(CHOSEN))" $(if $(word 3,$(CHOSEN)),--region "$(
 export SAM_CLI_TELEMETRY ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo start test test-all coverage chaos fuzz check format bench build invoke which deploy package publish destroy connect doctor pins sbom clean
+.PHONY: help setup demo start test test-all coverage chaos fuzz check format bench docs pictures build invoke which deploy package publish destroy connect doctor pins sbom clean
 
 help: ## Lists what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +57,12 @@ $(CHECKOV): requirements-checkov.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found."; exit 2; }
 	@"$(PYTHON)" -m venv "$(CHECKOV_VENV)"
 	@"$(PYTHON)" .ci/install.py "$(CHECKOV_VENV)" requirements-checkov.txt
+	@touch "$@"
+
+$(MKDOCS): requirements-docs.txt
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found."; exit 2; }
+	@"$(PYTHON)" -m venv "$(DOCS_VENV)"
+	@"$(PYTHON)" .ci/install.py "$(DOCS_VENV)" requirements-docs.txt
 	@touch "$@"
 
 # ── On this machine, without AWS and without Salesforce ─────────────────────────────────────────────
@@ -108,6 +117,18 @@ fuzz: $(READY) ## Fuzzes every entry point for MINUTES=1 each, or one: make fuzz
 bench: $(READY) ## Measures what docs promise about speed and size
 	@"$(BIN)/python" -m bench $(ARGS)
 
+# ── The documentation ───────────────────────────────────────────────────────────────────────────────
+
+# Not --quiet: then nothing is a warning, and --strict finds nothing.
+docs: $(READY) $(MKDOCS) ## Builds the documentation site, with search, into build/site
+	@"$(BIN)/python" -m tools.site pages build/pages
+	@NO_MKDOCS_2_WARNING=1 "$(MKDOCS)" build --strict
+	@"$(BIN)/python" -m tools.site check build/site
+	@echo "To read it: python3 -m http.server --directory build/site 8080, then http://127.0.0.1:8080"
+
+pictures: $(READY) ## Makes the pictures in docs/pictures anew (needs Chromium)
+	@SCREENSHOTS=docs/pictures "$(BIN)/python" -m pytest -q tests/slow/browser/test_pictures.py
+
 # ── In AWS ──────────────────────────────────────────────────────────────────────────────────────────
 
 which: $(READY)
@@ -131,7 +152,7 @@ package: build ## Packs what was built, into build/bird-salesforce.tar.gz
 	@echo build/bird-salesforce.tar.gz
 
 publish: build ## Publishes to the AWS Serverless Application Repository, private at first (BUCKET=...)
-	@test -n "$(BUCKET)" || { echo "Say where to upload it: make publish BUCKET=... (docs/operations.md, Releases)"; exit 2; }
+	@test -n "$(BUCKET)" || { echo "Say where to upload it: make publish BUCKET=... (docs/deploy.md, Releases)"; exit 2; }
 	@mkdir -p build
 	@"$(SAM)" package --s3-bucket "$(BUCKET)" --output-template-file build/published.yaml
 	@"$(SAM)" publish --template build/published.yaml
@@ -150,7 +171,7 @@ doctor: which ## Checks the deployed stack and says how to fix what is wrong (AR
 
 pins: ## Pins the requirements anew, with hashes, from the *.in files
 	@test -x .venv-pins/bin/uv || { "$(PYTHON)" -m venv .venv-pins && .venv-pins/bin/python $(PIP) install uv==0.13.9; }
-	@for f in requirements-dev requirements-sam requirements-checkov; do .venv-pins/bin/uv pip compile -q --no-header \
+	@for f in requirements-dev requirements-sam requirements-checkov requirements-docs; do .venv-pins/bin/uv pip compile -q --no-header \
 	  --universal --python-version 3.11 --generate-hashes "$$f.in" -o "$$f.txt" || exit 1; done
 	@.venv-pins/bin/uv pip compile -q --no-header --python-version 3.13 --generate-hashes \
 	  layers/bridge/requirements.in -o layers/bridge/requirements.txt
@@ -160,4 +181,4 @@ sbom: $(READY) ## Writes what is in the layer, with licences, to build/layer.cdx
 
 clean: ## Removes what was built and installed here
 	@rm -rf .aws-sam .local build htmlcov .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
-	@rm -rf .venv .venv-sam .venv-checkov .venv-pins
+	@rm -rf .venv .venv-sam .venv-checkov .venv-docs .venv-pins

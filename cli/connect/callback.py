@@ -60,7 +60,7 @@ class Page:
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<title>{html.escape(self.title)} · bird-salesforce</title>"
             f"<style>{STYLE}</style></head>"
-            f'<body><main role="{"status" if self.good else "alert"}">{"".join(parts)}'
+            f'<body><main><div role="{"status" if self.good else "alert"}">{"".join(parts)}</div>'
             "</main></body></html>\n"
         ).encode()
 

@@ -55,7 +55,7 @@ EXPLANATIONS: dict[str, Explanation] = {
         "The user may not sign in from this address or at this hour.",
         "Salesforce administrator: check the profile's Login IP Ranges and Login Hours, and IP "
         "Relaxation in the app's policies. AWS calls from other addresses than this computer "
-        "(docs/connect.md, IP restrictions).",
+        "(docs/connect-reference.md, IP restrictions).",
     ),
     "pkce": Explanation(
         "Salesforce does not accept the proof of this sign-in (PKCE).",

@@ -130,10 +130,12 @@ def main(given: list[str]) -> int:
     except Problem as problem:
         print(f"{problem.what}\n  Next: {problem.next_step}", file=sys.stderr)
         return 2
+    # SAM CLI reads no AWS_REGION: what is printed here has to be what it gets.
     environ = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    place = target.region or environ or "the region of your AWS configuration"
+    chosen = target.region or environ
+    place = chosen or "the region of your AWS configuration"
     print(f"The stack {target.name} in {place} (stage {target.stage})", file=sys.stderr)
-    print(target.stage, target.name, target.region or "")
+    print(target.stage, target.name, chosen or "")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""docs/connect.md and docs/troubleshooting.md say what the program says and does."""
+"""The pages on connecting and on errors say what the program says and does."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tests.cli.program import run
 
 DOCS = Path(__file__).parents[2] / "docs"
 CONNECT = (DOCS / "connect.md").read_text(encoding="utf-8")
+REFERENCE = (DOCS / "connect-reference.md").read_text(encoding="utf-8")
 TROUBLE = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
 
 
@@ -50,7 +51,7 @@ def test_the_callback_is_the_programs_own() -> None:
 def commands() -> list[tuple[str, ...]]:
     """Every `bird-salesforce …` in the docs, as words."""
     found = set()
-    for text in (CONNECT, TROUBLE):
+    for text in (CONNECT, REFERENCE, TROUBLE):
         for line in re.findall(r"bird-salesforce ([a-z][^\n`#]*(?:\\\n[^\n`#]*)?)", text):
             found.add(tuple(line.replace("\\\n", " ").split()))
     return sorted(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -70,12 +71,14 @@ def test_a_name_may_begin_with_aws_or_ssm(name: str) -> None:
 # make
 
 
-def make(target: str, *given: str) -> Any:
+def make(target: str, *given: str, **environ: str) -> Any:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     ready = f"{sys.prefix}/.ready"
     sam = ["-o", "sam", "SAM=sam", "-o", ready, f"VENV={sys.prefix}"]
     return subprocess.run(
         ["make", "-n", *sam, target, *given],
         cwd=ROOT,
+        env={**kept, **environ},
         capture_output=True,
         text=True,
         timeout=30,
@@ -107,6 +110,25 @@ def test_every_target_means_the_same_stack_and_says_which_first(
     assert set(re.findall(r'--config-env "(.*?)"', done.stdout)) <= {stage}
     regions = [region] * PROGRAMS[target] if region else []
     assert re.findall(r'--region "(.*?)"', done.stdout) == regions
+
+
+@pytest.mark.parametrize("target", PROGRAMS)
+@pytest.mark.parametrize(
+    ("given", "environ", "region"),
+    [
+        ((), {"AWS_REGION": "eu-west-1"}, "eu-west-1"),
+        ((), {"AWS_DEFAULT_REGION": "eu-west-2"}, "eu-west-2"),
+        ((), {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-2"}, "eu-west-1"),
+        (("REGION=eu-west-3",), {"AWS_REGION": "eu-west-1"}, "eu-west-3"),
+    ],
+)
+def test_the_region_that_is_named_is_the_one_that_every_program_gets(
+    target: str, given: tuple[str, ...], environ: dict[str, str], region: str
+) -> None:
+    # Seen with SAM CLI 1.170: it deploys into AWS_DEFAULT_REGION whatever AWS_REGION is.
+    done = make(target, *given, **environ)
+    assert f"The stack bird-salesforce in {region} " in done.stderr
+    assert re.findall(r'--region "(.*?)"', done.stdout) == [region] * PROGRAMS[target]
 
 
 @pytest.mark.parametrize("target", PROGRAMS)

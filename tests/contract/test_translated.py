@@ -26,7 +26,7 @@ from tests.contract.deployments import translated as plain
 from tools.template import ROOT, Template
 
 LONGEST = 48
-"""Characters of a stack's name; docs/operations.md says so too."""
+"""Characters of a stack's name; docs/deploy.md says so too."""
 
 SETS = pytest.mark.parametrize("parameters", PARAMETERS.values(), ids=[*PARAMETERS])
 
@@ -297,7 +297,7 @@ def test_the_longest_name_of_a_stack_is_the_one_that_is_documented(
 
     assert beyond(LONGEST) == []
     assert beyond(LONGEST + 1) == ["ReceiveMessage.FunctionName has 65 characters of 64"]
-    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
     assert f"{LONGEST} characters" in page
 
 

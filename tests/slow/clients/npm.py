@@ -17,8 +17,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 KEPT = Path(__file__).parents[3] / ".local" / "npm"
 INSTALL_SECONDS = 900
-OLDEST_NODE = {"jsforce": (18, 0), "sf": (20, 18)}
+OLDEST_NODE = {"axe": (18, 0), "jsforce": (18, 0), "sf": (20, 18)}
 """Projects, and the oldest Node.js that what they install runs on."""
+SOURCES = {name: HERE / name for name in OLDEST_NODE} | {"axe": HERE.parent / "browser" / "axe"}
 
 
 class NotInstalled(Exception):
@@ -29,7 +30,7 @@ class NotInstalled(Exception):
 def install(project: str) -> Path:
     """The folder of an installed project, with all of its files; raises `NotInstalled`."""
     _check_node(OLDEST_NODE[project])
-    source = HERE / project
+    source = SOURCES[project]
     pins = b"".join((source / name).read_bytes() for name in ("package.json", "package-lock.json"))
     folder = KEPT / f"{project}-{hashlib.sha256(pins).hexdigest()[:16]}"
     if not folder.is_dir():
@@ -81,7 +82,7 @@ def main() -> None:
         try:
             print(f"{project} is in {install(project)}")
         except NotInstalled as reason:
-            print(f"Not run: {project} against the org ({reason})")
+            print(f"Not run: what needs {project} ({reason})")
 
 
 if __name__ == "__main__":

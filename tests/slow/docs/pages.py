@@ -14,7 +14,14 @@ from functools import cache
 
 from tools.template import ROOT
 
-FOLLOWED = ("README.md", "docs/connect.md", "docs/operations.md", "docs/troubleshooting.md")
+FOLLOWED = (
+    "README.md",
+    "docs/deploy.md",
+    "docs/connect.md",
+    "docs/connect-reference.md",
+    "docs/operations.md",
+    "docs/troubleshooting.md",
+)
 """The pages of which every command is run: to try, deploy, connect, operate and repair."""
 
 _STARTS = ("aws ", "bird-salesforce ", "curl ", "make ", "python -m ", "sam ", "sf ", "npm ")

@@ -22,6 +22,7 @@ import pytest
 
 from sandbox.__main__ import API_KEY, write_files
 from sandbox.aws.endpoint import REGION
+from sandbox.org import Org
 from sandbox.org.sample import ADMIN_USER, CLIENT_ID, CLIENT_SECRET, INTEGRATION_USER
 from sandbox.stack import Stack
 from tests.cli.person import Person, administrator
@@ -50,6 +51,7 @@ from tools.template import ROOT
 
 OPERATIONS = "docs/operations.md"
 CONNECT = "docs/connect.md"
+REFERENCE = "docs/connect-reference.md"
 
 # ── The operator's page ──────────────────────────────────────────────────────────────────────────
 
@@ -118,6 +120,7 @@ def why_a_refresh_failed(script: Script) -> None:
     script.end()
 
 
+@follows(OPERATIONS, "records-lost")
 @follows(OPERATIONS, "server-errors")
 def why_the_api_failed(script: Script) -> None:
     world = script.world
@@ -125,6 +128,22 @@ def why_the_api_failed(script: Script) -> None:
     with world.stack.outage():
         assert world.lead("nowhere")["code"] == "NOT_KEPT"
     assert "not_kept" in script.type("aws logs filter-log-events")
+    script.end()
+
+
+@follows(OPERATIONS, "unsigned")
+def why_a_signature_is_refused(script: Script) -> None:
+    signing = {**PATIENT, "SignatureScheme": "bird"}
+    with Stack(
+        stack_name=STACK_NAME, connected=False, poll=False, processes=1, parameters=signing
+    ) as stack:
+        write_keys(stack, "the-key-of-bird")
+        assert not is_let_in(stack, "another-key")
+        here = World(stack, script.world.folder)
+        with Shell(script.world.folder, here.environ) as shell:
+            shown = json.loads(shell.must(script.line("aws logs filter-log-events")))["events"]
+    (logged,) = (json.loads(one["message"]) for one in shown)
+    assert logged["code"] == "signature"
     script.end()
 
 
@@ -492,6 +511,11 @@ def rejected_drop(world: World, line: str) -> None:
 # ── Connecting, looking ──────────────────────────────────────────────────────────────────────────
 
 
+@alone("aws sts get-caller-identity")
+def who_is_signed_in(world: World, line: str) -> None:
+    assert "123456789012" in world.shell.must(line)
+
+
 @alone("make doctor", "bird-salesforce doctor")
 def doctor(world: World, line: str) -> None:
     assert "Nothing is red" in world.shell.must(line)
@@ -616,12 +640,53 @@ def connect_without_a_browser(world: World, line: str) -> None:
             assert under_way.result().status == 0
         assert world.is_connected()
     page = next(
-        one for one in (ROOT / CONNECT).read_text(encoding="utf-8").split("### ") if "SSH" in one
+        one for one in (ROOT / REFERENCE).read_text(encoding="utf-8").split("### ") if "SSH" in one
     )
     assert "`--callback https://login.salesforce.com/`" in page
 
 
-@follows(CONNECT, "1. The integration user")
+@follows(CONNECT, "The connection")
+def the_tutorial_against_an_org_that_has_nothing(script: Script) -> None:
+    page = (ROOT / CONNECT).read_text(encoding="utf-8")
+    steps = re.findall(r"^(\d+)\. ", page, re.MULTILINE)
+    assert steps == [str(number) for number in range(1, 11)], "ten steps, counted through"
+    with Stack(
+        org=Org.bare(), connected=False, poll=False, stack_name=STACK_NAME, parameters=PATIENT
+    ) as stack:
+        here = World(stack, script.world.folder)
+        assert here.lead("before-the-connection")["outcome"] == "queued"
+        with (
+            the_callback_is_free(),
+            at_a_terminal(here, script.line("bird-salesforce connect")) as screen,
+        ):
+            screen.expect("Login URL")
+            screen.type(stack.org_url)
+            assert "`http://localhost:8788/callback`" in page
+            screen.expect(r"http://localhost:8788/callback\s")
+            screen.expect("Consumer key of the app")
+            screen.type(CLIENT_ID)
+            screen.expect("Consumer secret")
+            screen.type_hidden(CLIENT_SECRET)
+            allow(screen)
+            screen.expect("Connected to Salesforce")
+            screen.expect("Set the org up now")
+            screen.type("")
+            allow(screen, administrator())
+            screen.expect("Do this")
+            screen.type("")
+            screen.expect("The org is set up")
+            screen.expect("1 waiting record is being delivered")
+            screen.expect("Create a test Lead and roll it back")
+            screen.type("")
+            assert screen.end() == 0, screen.seen
+        assert program(here, script.line("bird-salesforce doctor")).status == 0
+        assert program(here, script.line("bird-salesforce flow whatsapp")).status == 0
+        stack.drain()
+        assert stack.org.find("Lead", "before-the-connection")
+    script.end()
+
+
+@follows(REFERENCE, "Which user and which grant")
 def two_ways(script: Script) -> None:
     script.line("bird-salesforce connect")
     line = script.line("bird-salesforce connect --grant client-credentials")
@@ -632,7 +697,7 @@ def two_ways(script: Script) -> None:
     script.end()
 
 
-@follows(CONNECT, "From a script")
+@follows(REFERENCE, "From a script")
 def connect_from_a_script(script: Script) -> None:
     world = script.world
     forget(world)
@@ -643,7 +708,7 @@ def connect_from_a_script(script: Script) -> None:
             "app.json": str(world.folder / "app.json"),
         },
     )
-    page = (ROOT / CONNECT).read_text(encoding="utf-8")
+    page = (ROOT / REFERENCE).read_text(encoding="utf-8")
     (shape,) = re.findall(r"`app\.json` is `(\{.+?\})`", page)
     app = json.loads(shape.replace("…", "?"))
     assert set(app) == {"client_id", "client_secret"}
@@ -750,7 +815,7 @@ def free_ports() -> int:
             return port
 
 
-@follows(CONNECT, "On your own machine")
+@follows(REFERENCE, "On your own machine")
 def on_your_own_machine(script: Script) -> None:
     world = script.world
     port = free_ports()
