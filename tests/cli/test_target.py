@@ -72,7 +72,12 @@ def test_a_name_may_begin_with_aws_or_ssm(name: str) -> None:
 
 
 def make(target: str, *given: str, **environ: str) -> Any:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    # Under `make test` the outer make has told its children of itself.
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "MAKE", "MFLAGS"))
+    }
     ready = f"{sys.prefix}/.ready"
     sam = ["-o", "sam", "SAM=sam", "-o", ready, f"VENV={sys.prefix}"]
     return subprocess.run(

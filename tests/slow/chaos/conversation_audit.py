@@ -80,7 +80,7 @@ class Seen:
 
     def home(self, conversation: str, object_name: str) -> str | None:
         """The record of its newest live Task, where that is none of its own records: a Contact, or
-        what it was merged into."""
+        what it was merged into (CONVERSATIONS § 3, whose lines go in their order)."""
         places = [
             (task["CreatedDate"], task["Id"], place)
             for task in self.tasks.values()
@@ -88,6 +88,11 @@ class Seen:
             if (place := place_of(task, object_name))
             and (object_name == "Lead" or place.startswith("500"))
         ]
+        if object_name == "Case" and places:
+            # A newer record of its own, closed by now, goes before what an older one was
+            # merged into.
+            made = [row["CreatedDate"] for row in self.made(conversation, object_name)]
+            places = [place for place in places if place[0] > max(made, default="")]
         newest = max(places)[2] if places else None
         own = {
             row["Id"]

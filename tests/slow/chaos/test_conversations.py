@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import hypothesis
@@ -32,6 +33,6 @@ def test_in_no_story_a_message_is_lost_or_logged_twice_or_elsewhere(
 
     test()
     table = "\n".join(f"  {name:32} {count:>9,}" for name, count in sorted(COUNTS.items()))
-    print(f"\nConversations, seed {seed}\n{table}")
+    print(f"\nConversations, seed {seed}\n{table}", file=sys.__stdout__)
     # All that can happen has happened.
     assert COUNTS["stories"] and COUNTS["meanwhile"] and COUNTS["successors"] and COUNTS["kills"]

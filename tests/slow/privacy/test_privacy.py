@@ -463,7 +463,7 @@ def test_the_token_that_a_function_gets_of_refresh_token_is_nowhere_else(
         assert call in source
         source = source.replace(call, call.replace("return", "result =") + "    print(result)\n")
         (folder / "app.py").write_text(source + "    return result\n")
-    parameters = {**PATIENT, "LogLevel": "DEBUG"}
+    parameters = {**PATIENT, "LogLevel": "DEBUG", "AttachMedia": "on"}
     folders = {"refresh_token": folder}
     with Stack(poll=False, processes=1, folders=folders, parameters=parameters) as stack:
         drive = Drive(stack)
