@@ -73,6 +73,14 @@ def body(response: Any) -> Any:
     return json.loads(response["body"])
 
 
+def refuses(response: Any) -> object:
+    return response["statusCode"] == 403 and body(response)["code"] == "KEY_NOT_FOR_THIS_ROUTE"
+
+
+def leaves_one(response: Any) -> object:
+    return len(response["batchItemFailures"]) == 1
+
+
 def invoke_each(stack: Stack) -> None:
     """One event for each function."""
     response = invoke("RefreshToken", "refresh_token.json")
@@ -90,6 +98,10 @@ def invoke_each(stack: Stack) -> None:
     check("ReceiveMessage returned 201", response, lambda one: one["statusCode"] == 201)
     response = invoke("Deliver", "deliver.json")
     check("Deliver took its batch", response, lambda one: one["batchItemFailures"] == [])
+    response = invoke("FindCustomer", "find_customer.json")
+    check("FindCustomer refused an event without its key", response, refuses)
+    response = invoke("AttachFiles", "attach_files.json")
+    check("AttachFiles left files for later whose record is not there", response, leaves_one)
 
 
 def wait_for_api(process: subprocess.Popen[bytes]) -> None:
@@ -156,7 +168,11 @@ def main(address: str) -> None:
         advertise=address,
         stack_name="bird-containers",
         # A container starts slowly on a busy machine, and the budget counts from the request.
-        parameters={"ResponseBudgetSeconds": "18"},
+        parameters={
+            "ResponseBudgetSeconds": "18",
+            "CustomerLookup": "on",
+            "AttachMedia": "on",
+        },
     ) as stack:
         write_files(stack)
         try:
