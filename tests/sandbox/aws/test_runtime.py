@@ -115,7 +115,7 @@ def send(url: str, event: str) -> Any:
     ("name", "event", "status", "outcome"),
     [
         ("create_lead", "create_lead.json", 201, "created"),
-        ("create_lead", "create_lead.not_json.json", 400, "rejected"),
+        ("create_lead", "create_lead.not_json.json", 400, "failed"),
         ("create_case", "create_case.json", 201, "created"),
         ("receive_message", "receive_message.json", 201, "created"),
     ],
