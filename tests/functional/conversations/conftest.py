@@ -180,6 +180,7 @@ def server() -> Iterator[OrgServer]:
 def deploy(server: OrgServer) -> Callable[..., Bundle]:
     """Makes a bundle with these variables of the environment."""
     server.org.reset()
+    server.org.clock.reset()
     token = token_of(server)
 
     def make(**parameters: str) -> Bundle:
