@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import urllib3
 
 from sandbox.org import Org, sample
 
@@ -76,6 +77,15 @@ def test_the_one_contact_with_the_sender_s_number_gets_the_case(
     made = case(bundle, case_of())
     assert (made["ContactId"], made["AccountId"]) == (who, account)
     assert "matches" not in getattr(bundle, "last", made)
+
+
+def test_the_page_of_the_case_shows_who_the_caller_is(deploy: Callable[..., Bundle]) -> None:
+    bundle = deploy(MATCH_CONTACTS="on")
+    who, account = contact(bundle.org, Phone=PHONE)
+    made = bundle.post(bird(1), "Case")
+    page = urllib3.request("GET", f"{bundle.url}/{made['id']}", timeout=20).data.decode()
+    assert f"/{who}" in page or who in page
+    assert f"/{account}" in page or account in page
 
 
 def test_a_number_with_its_country_goes_before_one_without(deploy: Callable[..., Bundle]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -234,6 +235,7 @@ def test_no_update_stands_where_a_person_wrote_later(
     seed: int, sized: Callable[[int, int], int], in_process: None
 ) -> None:
     counts = tell(seed, sized(25, 400))
+    print(f"\nUpdates, seed {seed}: {dict(counts)}", file=sys.__stdout__)
     # All that can happen has happened.
     for name in ("updated", "queued", "edit", "convert", "merge", "deliveries"):
         assert counts[name], (seed, counts)
