@@ -273,6 +273,7 @@ class Logging:
     def run(self) -> Fate:
         """Log the message. After `write_by` no write is begun. Raises Unavailable, NotSetUp."""
         before: tuple[Decision, Written] | None = None
+        looked_again = False
         while True:
             decision = self._decide()
             match decision:
@@ -282,15 +283,20 @@ class Logging:
                     return NoRecord()
                 case Follow():
                     raise Unavailable("a merged Case could not be read", code="BUSY")
+            looked_again = before is not None
             if before is not None and (decision == before[0] or self._calls_are_spent):
                 break
             written = self._write(decision)
             if (place := done(decision, written)) is not None:
                 matches = self._match.count if self._match and place.created else 0
                 return self._filled_in(decision, place)._replace(matches=matches)
-            again, before = before is not None, (decision, written)
-            if again or self._calls_are_spent:
+            before = decision, written
+            if looked_again or self._calls_are_spent:
                 break
+        if not looked_again and isinstance(before[1], NotTaken):
+            # Repeated calls have used up what there was: Deliver looks again, and decides.
+            problem = before[1].problem
+            return Later(Unavailable(problem.message, code=problem.code))
         return self._attached(*before) or self.refused(*before)
 
     def _attached(self, decision: Decision, written: Written) -> Place | None:
