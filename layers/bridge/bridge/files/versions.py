@@ -26,12 +26,10 @@ from bridge.delivery.calls import Calls
 from bridge.errors import KeyFieldMissing, OrgNotReady, Refused, SalesforceProblem, Unavailable
 from bridge.files.place import not_set_up, query_part, read_rows
 from bridge.http import MAX_RESPONSE_BYTES, PIECE_BYTES, Response, TimedResponse
-from bridge.salesforce.client import Cost, Result, Salesforce, soql_text
+from bridge.salesforce.client import Cost, Result, Salesforce, result_of, soql_text
 from bridge.salesforce.composite import Part, PartResponse
 from bridge.salesforce.responses import (
-    read_api_usage,
     read_org_problem,
-    read_retry_after,
     unreadable,
 )
 from bridge.salesforce.session import Session, read_id
@@ -152,17 +150,7 @@ class Uploads:
             )
             problem.__cause__ = error
             return Result(Cost(1, (time.perf_counter() - started) * 1000), problem=problem)
-        cost = Cost(
-            1,
-            (time.perf_counter() - started) * 1000,
-            read_api_usage(response.headers),
-            response.headers.get("x-sfdc-request-id") or "",
-        )
-        try:
-            return Result(cost, read_uploaded(response))
-        except SalesforceProblem as refused:
-            refused.retry_after_seconds = read_retry_after(response.headers)
-            return Result(cost, problem=refused)
+        return result_of(response, read_uploaded, started=started)
 
     def _send(self, new: NewFile, *, session: Session, deadline: Deadline) -> Response:
         head, tail, boundary = multipart(new)

@@ -490,17 +490,25 @@ class Salesforce:
             problem = Unavailable(str(error), code=error.code)
             problem.__cause__ = error
             return Result(Cost(1, (time.perf_counter() - started) * 1000), problem=problem)
-        cost = Cost(
-            1,
-            (time.perf_counter() - started) * 1000,
-            read_api_usage(response.headers),
-            response.headers.get("x-sfdc-request-id") or "",
-        )
-        try:
-            return Result(cost, read(response))
-        except SalesforceProblem as refused:
-            refused.retry_after_seconds = read_retry_after(response.headers)
-            return Result(cost, problem=refused)
+        return result_of(response, read, started=started)
+
+
+def result_of(
+    response: Response, read: Callable[[Response], Value], *, started: float
+) -> Result[Value]:
+    """What a response brings, with what the call cost; `started` by `time.perf_counter`. A refusal
+    that `read` raises is the Result's problem."""
+    cost = Cost(
+        1,
+        (time.perf_counter() - started) * 1000,
+        read_api_usage(response.headers),
+        response.headers.get("x-sfdc-request-id") or "",
+    )
+    try:
+        return Result(cost, read(response))
+    except SalesforceProblem as refused:
+        refused.retry_after_seconds = read_retry_after(response.headers)
+        return Result(cost, problem=refused)
 
 
 def soql_text(value: str) -> str:
