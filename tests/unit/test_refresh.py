@@ -441,17 +441,23 @@ def test_an_ssm_that_hangs_is_not_waited_for_eight_times(
     assert late[0] <= 30
 
 
-def test_boto3_itself_repeats_nothing_of_what_the_vault_repeats(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def wired_config(monkeypatch: pytest.MonkeyPatch, client: str) -> Any:
+    """The configuration of one of the vault's boto3 clients, as a deployed function makes it."""
     for name, value in {**ENVIRON, "AWS_DEFAULT_REGION": "eu-west-1"}.items():
         monkeypatch.setenv(name, value)
     made = (wiring.settings, wiring.telemetry, wiring.http, wiring.token_refresher)
     for cached in made:
         cached.cache_clear()
-    config = wiring.token_refresher()._vault._ssm.meta.config
+    config = getattr(wiring.token_refresher()._vault, client).meta.config
     for cached in made:
         cached.cache_clear()
+    return config
+
+
+def test_boto3_itself_repeats_nothing_of_what_the_vault_repeats(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = wired_config(monkeypatch, "_ssm")
     assert config.retries["total_max_attempts"] == 1
 
 
@@ -625,14 +631,7 @@ def test_an_unreadable_response_of_the_secret_costs_no_rotated_token(
 def test_the_secret_is_waited_for_less_than_is_kept_back_for_storing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name, value in {**ENVIRON, "AWS_DEFAULT_REGION": "eu-west-1"}.items():
-        monkeypatch.setenv(name, value)
-    made = (wiring.settings, wiring.telemetry, wiring.http, wiring.token_refresher)
-    for cached in made:
-        cached.cache_clear()
-    config = wiring.token_refresher()._vault._secrets.meta.config
-    for cached in made:
-        cached.cache_clear()
+    config = wired_config(monkeypatch, "_secrets")
     slowest = max(config.connect_timeout, config.read_timeout)
     assert slowest * config.retries["total_max_attempts"] < STORE_SECONDS - 2
 
