@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,28 +17,14 @@ import urllib3
 
 from tests.cli.person import Person, administrator
 from tests.cli.program import run, running
+from tests.ports import free_ports
 from tools.template import ROOT
-
-
-def free_port() -> int:
-    """The first of four in a row that are free now."""
-    while True:
-        with contextlib.ExitStack() as held:
-            first = held.enter_context(socket.socket())
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            try:
-                for number in range(port + 1, port + 4):
-                    held.enter_context(socket.socket()).bind(("127.0.0.1", number))
-            except (OSError, OverflowError):
-                continue
-            return port
 
 
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[tuple[Path, str, int]]:
     """The file of the running stack, its banner, and its first port."""
-    file, port = tmp_path / "stack.json", free_port()
+    file, port = tmp_path / "stack.json", free_ports()
     banner = tmp_path / "banner"
     with banner.open("w") as out:
         process = subprocess.Popen(

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import signal
-import socket
 import stat
 import subprocess
 import threading
@@ -28,6 +27,7 @@ from sandbox.stack import Stack
 from tests.cli.person import Person, administrator
 from tests.cli.program import running
 from tests.conftest import PATIENT
+from tests.ports import free_ports
 from tests.slow.docs.conftest import STACK_NAME, World
 from tests.slow.docs.pages import FOLLOWED, Command, commands
 from tests.slow.docs.reader import (
@@ -798,21 +798,6 @@ def started(world: World, line: str, port: int) -> Iterator[str]:
             watch.cancel()
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(running.pid, signal.SIGKILL)
-
-
-def free_ports() -> int:
-    """The first of four ports in a row that are free now."""
-    while True:
-        with contextlib.ExitStack() as held:
-            first = held.enter_context(socket.socket())
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            try:
-                for number in range(port + 1, port + 4):
-                    held.enter_context(socket.socket()).bind(("127.0.0.1", number))
-            except (OSError, OverflowError):
-                continue
-            return port
 
 
 @follows(REFERENCE, "On your own machine")
