@@ -437,3 +437,22 @@ def test_what_happens_between_look_and_write_is_seen(bundle: Bundle, what: str) 
         assert reply["outcome"] == "created"
     if what == "merge":
         assert on == master
+
+
+@pytest.mark.parametrize("repeated", [0, 1])
+def test_a_refusal_that_a_race_explains_is_not_final(bundle: Bundle, repeated: int) -> None:
+    """A duplicate rule runs before the unique index. Where repeated calls have used up what a
+    waiting caller may cost, Deliver decides."""
+    bundle.org.set_duplicate_rule("Lead")
+    sender = {"displayName": "Ada Lovelace", "sender": "+31612345678"}
+    other = Bundle(bundle.org, bundle.url, bundle.token)
+    if repeated:  # with a token that is renewed while it is refused
+        bundle.aws.publish("expired", 2, instance_url=bundle.url)
+        bundle.http.before[1] = lambda: bundle.aws.publish(bundle.token, 3, instance_url=bundle.url)
+    bundle.http.before[2 + repeated] = lambda: other.post(bird(1, **sender))
+    reply = bundle.post(bird(2, **sender))
+    assert reply["outcome"] == ("queued" if repeated else "exists")
+    assert reply.calls == 4
+    bundle.deliver()
+    assert bundle.outbox == [] == bundle.rejected
+    assert texts(bundle, only(bundle, "Lead")["Id"]) == ["text 1", "text 2"]

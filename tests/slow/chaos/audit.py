@@ -26,8 +26,10 @@ class Locations:
     live: Mapping[int, Set[str]]
     """With the ids of the records that they made, or that their Tasks are on."""
     deleted: Mapping[int, Set[str]]
-    logged_twice: Set[int]
-    """Requests with several Tasks."""
+    logged: Set[int]
+    """Requests of which Salesforce tells that they are there: by their Task, or by their record
+    where it is of no conversation."""
+    made_twice: Set[int]
     open_twice: Set[str]
     """Conversations with several records of one object."""
     keys_twice: Mapping[str, list[str]]
@@ -37,16 +39,6 @@ class Locations:
     def kept(self) -> set[int]:
         """All that is in one of the places."""
         return {*self.waiting, *self.rejected, *self.live, *self.deleted}
-
-    def twice(self) -> list[int]:
-        """Requests of which more than one record was ever made."""
-        places = (self.live, self.deleted)
-        return sorted(
-            number
-            for number in {*self.live, *self.deleted}
-            if sum(len(place.get(number, ())) for place in places) > 1
-            or number in self.logged_twice
-        )
 
     def together(self, number: int) -> set[int]:
         """All requests whose words are on the records of this one."""
@@ -78,7 +70,9 @@ def locate(org: Org, *, outbox: list[str], rejected: list[str]) -> Locations:
     live: defaultdict[int, set[str]] = defaultdict(set)
     deleted: defaultdict[int, set[str]] = defaultdict(set)
     tasks: Counter[int] = Counter()
+    alone: set[int] = set()
     records: Counter[str] = Counter()
+    freed: set[str] = set()
     with org.lock:
         for name in ("Lead", "Case", "Task"):
             table = org.store[name]
@@ -90,18 +84,29 @@ def locate(org: Org, *, outbox: list[str], rejected: list[str]) -> Locations:
                         unreadable += 1
                         continue
                     place[number].add(where)
-                    tasks[number] += name == "Task"
-                    if conversation := name != "Task" and row.get("Bird_Conversation__c"):
-                        records[f"{name} {conversation}"] += place is live
-        keys_twice = org.keys_twice()
+                    if name == "Task":
+                        tasks.update([number])
+                    elif not (conversation := row.get("Bird_Conversation__c")):
+                        alone.add(number)
+                    elif place is live:
+                        records.update([f"{name} {conversation}"])
+                    else:
+                        freed.add(row["Id"])
+        keys = org.keys_twice()
     return Locations(
         waiting=waiting,
         rejected=refused,
         live=live,
         deleted=deleted,
-        logged_twice={number for number, count in tasks.items() if count > 1},
+        logged=alone | set(tasks),
+        made_twice={number for number, count in tasks.items() if count > 1}
+        | {number for number, ids in live.items() if len(ids) > 1}
+        | {
+            number for number in alone if len({*live.get(number, ()), *deleted.get(number, ())}) > 1
+        },
         open_twice={conversation for conversation, count in records.items() if count > 1},
-        keys_twice=keys_twice,
+        # A conversation's record that somebody deleted leaves its key to the next one.
+        keys_twice={key: ids for key, ids in keys.items() if len(set(ids) - freed) > 1},
         unreadable=unreadable,
     )
 
@@ -136,7 +141,7 @@ class Findings:
         `accepted` must be read from the log before the places are.
         """
         self.lost |= set(accepted) - seen.kept
-        self.twice |= set(seen.twice())
+        self.twice |= set(seen.made_twice)
         if seen.keys_twice:
             self._note(f"{len(seen.keys_twice)} keys belong to several records")
         if seen.open_twice:

@@ -21,10 +21,8 @@ Expected = Literal["made", "refused", "one of a pair"]
 
 _MARK = re.compile(r"#(\d+)#")
 REFUSE_ME = "refuse me"
-MESSAGES_OF_A_CONVERSATION = 1
-"""Requests in a row of which those with the same channel are of one conversation. With more than
-one, a record that a rep deletes leaves its key and its place in the duplicate rule to the next
-message, which this suite's checks do not tell from a fault; conversation_machine.py does."""
+MESSAGES_OF_A_CONVERSATION = 12
+"""Requests in a row of which those with the same channel are of one conversation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,7 +220,7 @@ def _phone(number: int) -> str:
 
 
 def _bird(channel: str, number: int, text: str) -> dict[str, Any]:
-    """A message of a conversation."""
+    """A message of a conversation that has about two such messages."""
     conversation = number // MESSAGES_OF_A_CONVERSATION
     return {
         "bird": {

@@ -273,7 +273,6 @@ class Logging:
     def run(self) -> Fate:
         """Log the message. After `write_by` no write is begun. Raises Unavailable, NotSetUp."""
         before: tuple[Decision, Written] | None = None
-        looked_again = False
         while True:
             decision = self._decide()
             match decision:
@@ -283,21 +282,24 @@ class Logging:
                     return NoRecord()
                 case Follow():
                     raise Unavailable("a merged Case could not be read", code="BUSY")
-            looked_again = before is not None
-            if before is not None and (decision == before[0] or self._calls_are_spent):
-                break
+            if before is not None and decision == before[0]:
+                return self._attached(*before) or self.refused(*before)
+            if before is not None and self._calls_are_spent:
+                return self._undecided(*before)
             written = self._write(decision)
             if (place := done(decision, written)) is not None:
                 matches = self._match.count if self._match and place.created else 0
                 return self._filled_in(decision, place)._replace(matches=matches)
             before = decision, written
-            if looked_again or self._calls_are_spent:
-                break
-        if not looked_again and isinstance(before[1], NotTaken):
-            # Repeated calls have used up what there was: Deliver looks again, and decides.
-            problem = before[1].problem
-            return Later(Unavailable(problem.message, code=problem.code))
-        return self._attached(*before) or self.refused(*before)
+            if self._calls_are_spent:
+                return self._undecided(*before)
+
+    def _undecided(self, decision: Decision, written: Written) -> Fate:
+        """What was refused, with no call left for what a look since then shows, or might show: it
+        may be there by now, so no refusal stands. Deliver decides."""
+        if isinstance(written, (NotTaken, LeaveOut)):
+            return Later(Unavailable(written.problem.message, code=written.problem.code))
+        return self.refused(decision, written)
 
     def _attached(self, decision: Decision, written: Written) -> Place | None:
         """The message on the one Lead or Contact that a duplicate rule names, where it may be."""
