@@ -182,7 +182,7 @@ class TokenRefresher:
                         "Accept": "application/json",
                     },
                     body=urlencode(credentials.form()).encode(),
-                    deadline=_sooner(deadline.sooner(STORE_SECONDS), GRANT_SECONDS),
+                    deadline=min(deadline.sooner(STORE_SECONDS), Deadline.after(GRANT_SECONDS)),
                 )
                 return read_grant(
                     answer, credentials=credentials, previous=previous, now=time.time()
@@ -220,7 +220,3 @@ class TokenRefresher:
             if self._vault.credentials() != credentials:
                 return None
         raise trouble
-
-
-def _sooner(deadline: Deadline, seconds: float) -> Deadline:
-    return min(deadline, Deadline.after(seconds), key=lambda d: d.at)
