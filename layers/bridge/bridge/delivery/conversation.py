@@ -6,7 +6,7 @@ hangs on the message's Task, whose key is unique, so a repetition changes nothin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -69,8 +69,7 @@ from bridge.errors import (
     Unavailable,
 )
 from bridge.records import ObjectName
-from bridge.salesforce.client import Salesforce
-from bridge.salesforce.composite import Part, PartResponse
+from bridge.salesforce.composite import PartResponse
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry, tell_dropped
 
@@ -139,11 +138,8 @@ Fate = Place | Deleted | NoRecord | Later | Refusal
 class Conversations:
     """Looks and decides, with an org's names and the deployer's rules."""
 
-    def __init__(
-        self, *, salesforce: Salesforce, rights: Rights, settings: Settings, telemetry: Telemetry
-    ) -> None:
+    def __init__(self, *, rights: Rights, settings: Settings, telemetry: Telemetry) -> None:
         self.telemetry = telemetry
-        self.salesforce = salesforce
         self.rights = rights
         self.settings = settings
         self.fields = Fields(record_key=settings.external_id_field)
@@ -163,52 +159,34 @@ class Conversations:
         """The search for the Contact that a sender is."""
         from bridge.delivery.contacts import Contacts
 
-        return Contacts(
-            salesforce=self.salesforce, settings=self.settings, telemetry=self.telemetry
-        )
+        return Contacts(settings=self.settings, telemetry=self.telemetry)
 
-    def look(
-        self, wanted: Wanted, calls: Calls, *, deadline: Deadline, requested: ObjectName | None
-    ) -> Look:
+    def look(self, wanted: Wanted, calls: Calls, *, requested: ObjectName | None) -> Look:
         """What is in Salesforce of a conversation and a message. Raises Unavailable, NotSetUp."""
         objects = {requested} if requested else BOTH
         while True:
-            responses = self.read(look_parts(wanted, self.fields), calls, deadline=deadline)
+            responses = calls.read(look_parts(wanted, self.fields))
             if not self.without_record_types(responses):
                 return read_look(wanted, self.fields, responses, objects=objects)
 
     def look_many(
-        self,
-        wanted: Set[Wanted],
-        calls: Calls,
-        *,
-        deadline: Callable[[], Deadline],
-        requested: ObjectName | None,
+        self, wanted: Set[Wanted], calls: Calls, *, requested: ObjectName | None
     ) -> dict[Wanted, Look]:
         """The same for many together, and alone for those that have too many rows."""
         objects = {requested} if requested else BOTH
-        base = self.salesforce.base
+        base = calls.salesforce.base
         while True:
             fields = self.fields
             responses: dict[str, PartResponse] = {}
             for parts in batch_parts(wanted, fields, base=base):
-                responses |= self.read(parts, calls, deadline=deadline())
+                responses |= calls.read(parts)
             if not self.without_record_types(responses):
                 break
         found = read_batch(wanted, fields, responses, base=base, objects=objects)
         looks = dict(found.looks)
         for each in found.alone:
-            looks[each] = self.look(each, calls, deadline=deadline(), requested=requested)
+            looks[each] = self.look(each, calls, requested=requested)
         return looks
-
-    def read(
-        self, parts: Sequence[Part], calls: Calls, *, deadline: Deadline
-    ) -> Mapping[str, PartResponse]:
-        """The responses to reads. Raises Unavailable, NotSetUp."""
-        try:
-            return calls.make(self.salesforce.send_parts, parts, deadline=deadline).get()
-        except Refused as problem:  # of a look: it tells nothing of the message
-            raise Unavailable(problem.message, code=problem.code, hint=problem.hint) from problem
 
     def without_record_types(self, responses: Mapping[str, PartResponse]) -> bool:
         """Whether the org shows no record types of Case: then look again, and remember it."""
@@ -217,12 +195,9 @@ class Conversations:
             return True
         return False
 
-    def read_cases(
-        self, ids: Sequence[str], calls: Calls, *, deadline: Deadline
-    ) -> Mapping[str, CaseRow | None]:
+    def read_cases(self, ids: Sequence[str], calls: Calls) -> Mapping[str, CaseRow | None]:
         """At most 200 Cases by their ids. Raises Unavailable, NotSetUp."""
-        responses = self.read(case_parts(ids, self.fields), calls, deadline=deadline)
-        return read_cases(ids, self.fields, responses)
+        return read_cases(ids, self.fields, calls.read(case_parts(ids, self.fields)))
 
     def decide(
         self, message: Message, look: Look, permit: Permit, *, gone: frozenset[str] = frozenset()
@@ -248,7 +223,6 @@ class Logging:
         conversations: Conversations,
         calls: Calls,
         *,
-        deadline: Deadline,
         write_by: Deadline,
         permit: Permit = Permit.ANYTHING,
         most_calls: int = MOST_CALLS,
@@ -258,7 +232,6 @@ class Logging:
         self._message = message
         self._conversations = conversations
         self._calls = calls
-        self._deadline = deadline
         self._write_by = write_by
         self._permit = permit
         self._last_call = calls.cost.calls + most_calls
@@ -330,13 +303,7 @@ class Logging:
             return place
         problem: SalesforceProblem | None
         try:
-            problem = mail.add_text(
-                record,
-                place.record_id,
-                salesforce=self._conversations.salesforce,
-                calls=self._calls,
-                deadline=self._deadline,
-            )
+            problem = mail.add_text(record, place.record_id, self._calls)
         except SalesforceProblem as trouble:
             problem = trouble
         return place._replace(problems={**place.problems, "text": problem}) if problem else place
@@ -350,13 +317,10 @@ class Logging:
         look, self._looked = self._looked, None
         if look is None:
             wanted = Wanted(message.conversation, message.key)
-            look = conversations.look(
-                wanted, self._calls, deadline=self._deadline, requested=message.requested
-            )
+            look = conversations.look(wanted, self._calls, requested=message.requested)
         decision = conversations.decide(message, look, self._permit, gone=self._gone)
         if isinstance(decision, Follow):
-            ids = [decision.case_id]
-            homes = conversations.read_cases(ids, self._calls, deadline=self._deadline)
+            homes = conversations.read_cases([decision.case_id], self._calls)
             look = look._replace(homes=homes)
             decision = conversations.decide(message, look, self._permit, gone=self._gone)
         if isinstance(decision, Reopen) and not self._may_reopen:
@@ -400,7 +364,7 @@ class Logging:
         if isinstance(decision, Create):
             decision = self._linked(decision)
             record = new_record(message, decision)
-            headers = conversations.salesforce.insert_headers(record)
+            headers = self._calls.salesforce.insert_headers(record)
         write = parts_of(
             message,
             decision,
@@ -410,12 +374,7 @@ class Logging:
             record_without=self._record_without,
             with_comment=self._with_comment,
         )
-        sent = self._calls.make(
-            conversations.salesforce.send_parts,
-            write.parts,
-            write.all_or_none,
-            deadline=self._deadline,
-        )
+        sent = self._calls.make(self._calls.salesforce.send_parts, write.parts, write.all_or_none)
         if isinstance(sent.problem, Refused):
             return NotTaken("record" if isinstance(decision, Create) else "message", sent.problem)
         return read_written(message, decision, write, sent.get(), conversations.options)
@@ -435,9 +394,7 @@ class Logging:
             enough = self._write_by.remaining() > SEARCH_SECONDS
             self._match = NOBODY
             if sender and enough:
-                self._match = conversations.contacts.match(
-                    sender, self._calls, deadline=self._deadline
-                )
+                self._match = conversations.contacts.match(sender, self._calls)
             self._last_call += self._calls.cost.calls - before
         return decision._replace(derived={**self._match.link, **decision.derived})
 
@@ -475,9 +432,7 @@ class Logging:
         while True:
             match verdict.no_right(problem, name, may_create):
                 case verdict.Undecided.ASK_RIGHTS:
-                    may_create = conversations.rights.may_create(
-                        name, self._calls, deadline=self._deadline
-                    )
+                    may_create = conversations.rights.has(name, "createable", self._calls)
                 case verdict.Wait(org_problem):
                     return Later(org_problem)
                 case _:
@@ -556,23 +511,18 @@ def done(decision: Add | Create | Reopen, written: Written) -> Place | None:
 
 
 def find(
-    object_name: ObjectName,
-    key: str,
-    conversations: Conversations,
-    calls: Calls,
-    *,
-    deadline: Deadline,
+    object_name: ObjectName, key: str, conversations: Conversations, calls: Calls
 ) -> Place | None:
     """The record that a key leads to: of a conversation its open record, else its newest, else the
     Contact that it became; of a message the record that has it. Raises Unavailable, NotSetUp."""
     wanted = Wanted(key, key)
-    look = conversations.look(wanted, calls, deadline=deadline, requested=object_name)
+    look = conversations.look(wanted, calls, requested=object_name)
     found = record_of(look, object_name, conversations.rules)
     if found is None or found.record_id is None or found.object is None:
         return None
     number = found.number
     if found.object == "Case" and number is None:  # of a message's key the look shows no Case
-        cases = conversations.read_cases([found.record_id], calls, deadline=deadline)
+        cases = conversations.read_cases([found.record_id], calls)
         case = cases[found.record_id]
         number = case.number if case else None
     return Place(

@@ -62,24 +62,24 @@ class Customers:
 
     def find(self, sender: Sender, *, deadline: Deadline) -> Known | Several | Unknown:
         """Whom a sender is. Raises Unavailable, NotSetUp."""
-        calls = Calls(self._sessions)
+        calls = Calls(self._salesforce, self._sessions, until=deadline)
         found: tuple[tuple[str, Match], ...] = ()
         if sender.phone:
-            rows = self._by_phone(sender.phone, calls, deadline)
+            rows = self._by_phone(sender.phone, calls)
             found = (
                 ("Contact", one_of(_of(rows, "Contact"), sender.phone, CONTACT_PHONES)),
                 ("Lead", one_of(_of(rows, "Lead"), sender.phone, LEAD_PHONES)),
             )
         if sender.email and not any(match.count for _, match in found):
-            found = self._by_email(sender.email, calls, deadline)
+            found = self._by_email(sender.email, calls)
         for name, match in found:
             if match.count > 1:
                 return Several(match.count)
             if match.record_id is not None:
-                return self._details(name, match.record_id, calls, deadline)
+                return self._details(name, match.record_id, calls)
         return Unknown()
 
-    def _by_phone(self, phone: str, calls: Calls, deadline: Deadline) -> list[Row]:
+    def _by_phone(self, phone: str, calls: Calls) -> list[Row]:
         words = " OR ".join(sosl_text(form) for form in written_forms(phone))
         sosl = (
             f"FIND {{{words}}} IN PHONE FIELDS RETURNING "
@@ -87,13 +87,11 @@ class Customers:
             f"Lead(Id, {', '.join(LEAD_PHONES)} WHERE IsConverted = false LIMIT {MOST_ROWS})"
         )
         try:
-            return calls.make(self._salesforce.search, sosl, deadline=deadline).get()
+            return calls.make(self._salesforce.search, sosl).get()
         except Refused as problem:
             raise _refused(problem) from problem
 
-    def _by_email(
-        self, email: str, calls: Calls, deadline: Deadline
-    ) -> tuple[tuple[str, Match], ...]:
+    def _by_email(self, email: str, calls: Calls) -> tuple[tuple[str, Match], ...]:
         where = f"WHERE Email = {soql_text(email)}"
         parts = [
             _query("contacts", f"SELECT Id FROM Contact {where} LIMIT {MOST_ROWS}"),
@@ -101,15 +99,13 @@ class Customers:
                 "leads", f"SELECT Id FROM Lead {where} AND IsConverted = false LIMIT {MOST_ROWS}"
             ),
         ]
-        responses = self._send(parts, calls, deadline)
+        responses = self._send(parts, calls)
         return (
             ("Contact", only(_rows(responses, "contacts"))),
             ("Lead", only(_rows(responses, "leads"))),
         )
 
-    def _details(
-        self, name: str, record_id: str, calls: Calls, deadline: Deadline
-    ) -> Known | Unknown:
+    def _details(self, name: str, record_id: str, calls: Calls) -> Known | Unknown:
         columns = "Owner.Name,Account.Name" if name == "Contact" else "Owner.Name,Status"
         where = f"WHERE Id = {soql_text(record_id)}"
         parts = [_query("person", f"SELECT {columns} FROM {name} {where}")]
@@ -121,7 +117,7 @@ class Customers:
                     f"AND IsClosed = false ORDER BY CreatedDate DESC LIMIT {MOST_CASES}",
                 )
             )
-        responses = self._send(parts, calls, deadline)
+        responses = self._send(parts, calls)
         people = _rows(responses, "person")
         if not people:
             return Unknown()  # deleted a moment ago: the index does not know it yet
@@ -138,10 +134,8 @@ class Customers:
             open_case_number=_text(cases[0].get("CaseNumber")) if cases else "",
         )
 
-    def _send(
-        self, parts: list[Part], calls: Calls, deadline: Deadline
-    ) -> Mapping[str, PartResponse]:
-        result = calls.make(self._salesforce.send_parts, parts, deadline=deadline)
+    def _send(self, parts: list[Part], calls: Calls) -> Mapping[str, PartResponse]:
+        result = calls.make(self._salesforce.send_parts, parts)
         if isinstance(result.problem, Refused):
             raise _refused(result.problem)
         return result.get()

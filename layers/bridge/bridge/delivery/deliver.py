@@ -23,7 +23,7 @@ from bridge.delivery.creation import Feed
 from bridge.delivery.outbox import Envelope
 from bridge.delivery.queues import MAX_MESSAGE_BYTES, BatchQueues, unreadable_body
 from bridge.delivery.timelines import Timelines
-from bridge.delivery.work import OF_ONE_OBJECT, Work, call_deadline, wait
+from bridge.delivery.work import OF_ONE_OBJECT, Work, wait
 from bridge.errors import (
     DuplicatesDetected,
     NotKept,
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 LAST_CALL_SECONDS = 60.0
 """With less than this left of the invocation no new call to Salesforce is begun."""
+
+CALL_SECONDS = 45.0
+"""How long Salesforce may take for one call of many."""
 
 GIVE_UP_SECONDS = 7 * 24 * 3600
 """After this a message that could not be delivered is sent to Rejected, where it gets a new age:
@@ -75,11 +78,10 @@ class Delivery:
         self._queues = BatchQueues(sqs=sqs, settings=settings, telemetry=telemetry)
         self._settings = settings
         self._telemetry = telemetry
-        self._rights = Rights(salesforce)
+        self._rights = Rights()
         self._conversations = Conversations(
-            salesforce=salesforce, rights=self._rights, settings=settings, telemetry=telemetry
+            rights=self._rights, settings=settings, telemetry=telemetry
         )
-
         self._own_changes: OwnChanges | None = None
 
     def run(self, event: Any, *, seconds: float) -> dict[str, Any]:
@@ -89,8 +91,12 @@ class Delivery:
         (`batchItemFailures`). Raises BadRequest for what is no SQS event: nothing was done then.
         """
         batch = read_batch(event)
-        calls = Calls(self._sessions)
-        last_call = Deadline.after(seconds - LAST_CALL_SECONDS)
+        calls = Calls(
+            self._salesforce,
+            self._sessions,
+            until=Deadline.after(seconds - LAST_CALL_SECONDS),
+            seconds=CALL_SECONDS,
+        )
         counts: Counter[str] = Counter()
         # Updates of records that are there come before messages, whose marks would count as
         # changes; the others come after the messages that make their records.
@@ -102,9 +108,9 @@ class Delivery:
         ):
             try:
                 if items and items[0].envelope.kind == "update":
-                    self._update(items, batch, calls, last_call)
+                    self._update(items, batch, calls)
                 else:
-                    self._deliver(items, calls, last_call, counts)
+                    self._deliver(items, calls, counts)
             except SalesforceProblem as problem:
                 everybody = problem.code not in OF_ONE_OBJECT | {NOT_SET_UP}
                 wait(batch.items if everybody else items, problem)
@@ -114,54 +120,42 @@ class Delivery:
         self._tell(batch, calls, counts)
         return {"batchItemFailures": [{"itemIdentifier": m["messageId"]} for m in not_done]}
 
-    def _deliver(
-        self, items: list[Item], calls: Calls, last_call: Deadline, counts: Counter[str]
-    ) -> None:
+    def _deliver(self, items: list[Item], calls: Calls, counts: Counter[str]) -> None:
         """Decide the records of one object, or the messages of conversations. Raises what keeps
         others of them from being decided."""
         if items and items[0].envelope.message.conversation:
-            timelines = Timelines(
-                items=items, conversations=self._conversations, calls=calls, last_call=last_call
-            )
+            timelines = Timelines(items=items, conversations=self._conversations, calls=calls)
             try:
                 timelines.run()
             finally:
                 counts.update(timelines.counts)
         elif items:
             if items[0].record.object == "Case" and self._settings.match_contacts:
-                self._link(items, calls, last_call)
-            self._work(items, calls, last_call).run()
+                self._link(items, calls)
+            self._work(items, calls).run()
             if self._settings.attach_duplicates:
                 for item in items:
                     if isinstance(item.problem, DuplicatesDetected) and item.outcome == "rejected":
-                        self._attach(item, calls, last_call, counts)
+                        self._attach(item, calls, counts)
 
-    def _attach(self, item: Item, calls: Calls, last_call: Deadline, counts: Counter[str]) -> None:
+    def _attach(self, item: Item, calls: Calls, counts: Counter[str]) -> None:
         """Log a message on the one record that a duplicate rule names. A collection does not name
         it, so the refused record is created alone once."""
         problem, item.outcome = item.problem, ""
-        attempt = calls.make(
-            self._salesforce.create, item.record, deadline=call_deadline(last_call)
-        ).get()
+        attempt = calls.make(self._salesforce.create, item.record).get()
         if attempt.created is not None:
             item.settle("created", found=attempt.created)
         elif isinstance(attempt.problem, Refused):
             problem = attempt.problem
             if onto := attach_to(attempt.problem, self._settings):
-                deadline = call_deadline(last_call)
-                place = Logging(
-                    item.envelope.message,
-                    self._conversations,
-                    calls,
-                    deadline=deadline,
-                    write_by=deadline,
-                ).attach(onto)
+                message, write_by = item.envelope.message, calls.deadline()
+                place = Logging(message, self._conversations, calls, write_by=write_by).attach(onto)
                 if place is not None:
                     item.settle("added" if place.added else "exists")
                     counts["MessagesMatched"] += place.matched
         item.settle("rejected", problem)
 
-    def _link(self, items: list[Item], calls: Calls, last_call: Deadline) -> None:
+    def _link(self, items: list[Item], calls: Calls) -> None:
         """Link new Cases to the Contacts that their senders are."""
         from bridge.delivery.contacts import NOBODY, sender_of
 
@@ -170,15 +164,14 @@ class Delivery:
             for item in items
             if (sender := sender_of(item.envelope.message)) is not None
         }
-        if senders and last_call.remaining():
-            contacts = self._conversations.contacts
-            matches = contacts.match_many(set(senders.values()), calls, deadline=last_call)
+        if senders:
+            matches = self._conversations.contacts.match_many(set(senders.values()), calls)
             for item in items:
                 match = matches.get(senders[id(item)], NOBODY) if id(item) in senders else NOBODY
                 if match.link:
                     item.sent = item.record.with_derived(match.link)
 
-    def _update(self, items: list[Item], batch: Batch, calls: Calls, last_call: Deadline) -> None:
+    def _update(self, items: list[Item], batch: Batch, calls: Calls) -> None:
         """Decide updates. What has no record waits for the messages of the batch to make it."""
         # Most invocations have none.
         from bridge.delivery.updates import OwnChanges, Updates
@@ -188,18 +181,15 @@ class Delivery:
             items=items,
             conversations=self._conversations,
             calls=calls,
-            last_call=last_call,
             own=self._own_changes,
         ).run(last=all(item.outcome for item in batch.items if item.envelope.kind == "message"))
 
-    def _work(self, items: list[Item], calls: Calls, last_call: Deadline) -> Work:
+    def _work(self, items: list[Item], calls: Calls) -> Work:
         return Work(
             items=items,
-            salesforce=self._salesforce,
             calls=calls,
             rights=self._rights,
             telemetry=self._telemetry,
-            last_call=last_call,
             has_tasks=self._settings.conversations,
             context=verdict.Context(
                 has_key=bool(self._settings.external_id_field),

@@ -40,7 +40,6 @@ from bridge.conversations.write import (
     record_fields,
     task_fields,
 )
-from bridge.deadline import Deadline
 from bridge.delivery import verdict
 from bridge.delivery.batch import Item
 from bridge.delivery.calls import Calls
@@ -54,7 +53,7 @@ from bridge.delivery.conversation import (
     Place,
     Refusal,
 )
-from bridge.delivery.work import OF_ONE_OBJECT, Work, call_deadline, wait
+from bridge.delivery.work import OF_ONE_OBJECT, Work, wait
 from bridge.errors import (
     DuplicatesDetected,
     KeyTaken,
@@ -108,7 +107,6 @@ class Timelines:
     items: list[Item]
     conversations: Conversations
     calls: Calls
-    last_call: Deadline
     counts: Counter[str] = field(default_factory=Counter)
     """Of metrics, by their names."""
     _looks: dict[Wanted, Look] = field(default_factory=dict)
@@ -134,7 +132,6 @@ class Timelines:
         self._looks = self.conversations.look_many(
             {_wanted(item) for item in items},
             self.calls,
-            deadline=self._deadline,
             requested=next(iter(requested)) if len(requested) == 1 else None,
         )
 
@@ -146,7 +143,7 @@ class Timelines:
         cases: dict[str, CaseRow | None] = {}
         for start in range(0, len(ids), COLLECTION):
             some = ids[start : start + COLLECTION]
-            cases |= self.conversations.read_cases(some, self.calls, deadline=self._deadline())
+            cases |= self.conversations.read_cases(some, self.calls)
         for at, case_id in followed.items():
             self._looks[at] = self._looks[at]._replace(homes={case_id: cases[case_id]})
 
@@ -200,13 +197,11 @@ class Timelines:
 
     def _log_alone(self, item: Item) -> None:
         """Write one message by itself."""
-        deadline = self._deadline()
         fate = Logging(
             item.envelope.message,
             self.conversations,
             self.calls,
-            deadline=deadline,
-            write_by=deadline,
+            write_by=self.calls.deadline(),
             permit=_permit(item),
             most_calls=CALLS_OF_ONE,
             look=self._looks[_wanted(item)],
@@ -294,9 +289,7 @@ class Timelines:
         }
         if not senders:
             return creates
-        matches = self.conversations.contacts.match_many(
-            set(senders.values()), self.calls, deadline=self._deadline()
-        )
+        matches = self.conversations.contacts.match_many(set(senders.values()), self.calls)
         return {
             at: (
                 item,
@@ -399,14 +392,12 @@ class Timelines:
 
     def _save(self, method: str, records: Sequence[tuple[str, dict[str, Any]]]) -> None:
         """Save what hangs on Tasks that are made: its trouble takes no message back."""
-        salesforce, problems = self.conversations.salesforce, []
+        problems = []
         try:
             for start in range(0, len(records), COLLECTION):
                 some = records[start : start + COLLECTION]
-                sent = self.calls.make(
-                    salesforce.save_many, method, some, deadline=self._deadline()
-                )
-                problems += [problem for problem in sent.get() if problem is not None]
+                sent = self.calls.make(self.calls.salesforce.save_many, method, some).get()
+                problems += [problem for problem in sent if problem is not None]
         except SalesforceProblem as problem:
             problems.append(problem)
         for code in sorted({problem.code for problem in problems}):
@@ -422,11 +413,9 @@ class Timelines:
         conversations, name = self.conversations, pieces[0].record.object
         work = kind(
             items=pieces,
-            salesforce=conversations.salesforce,
             calls=self.calls,
             rights=conversations.rights,
             telemetry=conversations.telemetry,
-            last_call=self.last_call,
             context=verdict.Context(
                 has_key=True,
                 assignment="off" if name == "Task" else conversations.settings.assignment(name),
@@ -437,9 +426,6 @@ class Timelines:
         except SalesforceProblem as problem:
             return problem
         return None
-
-    def _deadline(self) -> Deadline:
-        return call_deadline(self.last_call)
 
 
 class OfConversations(Work):

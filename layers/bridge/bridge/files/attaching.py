@@ -129,7 +129,7 @@ class Attaching:
         if not isinstance(messages, list) or not all(_has_id(one) for one in messages):
             raise BadRequest("the event is no SQS event")
         end = Deadline.after(seconds)
-        calls = Calls(self._sessions)
+        calls = Calls(self._salesforce, self._sessions, until=end, seconds=CALL_SECONDS)
         kept: list[Mapping[str, Any]] = []
         for message in messages:
             kept += self._handle(message, calls, end)
@@ -197,7 +197,7 @@ class Attaching:
             work.done |= dict.fromkeys(work.left, "deleted")
             return
         keys = {work.envelope.file_key(number): number for number in work.left}
-        there = find([*keys], place.record_id, salesforce=self._salesforce, calls=calls)
+        there = find([*keys], place.record_id, calls)
         for key, found in there.items():
             if key in keys:
                 self._link(found, place.record_id, calls)
@@ -219,33 +219,22 @@ class Attaching:
     def _place(self, envelope: FileEnvelope, calls: Calls) -> Place:
         """Raises NotThereYet, Unavailable, NotSetUp."""
         parts = place_parts(envelope, key_field=self._settings.external_id_field)
-        place = read_place(envelope, self._read(parts, calls))
+        place = read_place(envelope, calls.read(parts))
         for _ in range(MOST_MERGES):
             if isinstance(place, Place):
                 return place
             part = merged_part(place)
-            rows = read_rows(self._read([part], calls).get(part.name))
+            rows = read_rows(calls.read([part]).get(part.name))
             place = read_record(place.object, rows[0]) if rows else Place("")
         return Place("") if isinstance(place, Merged) else place
-
-    def _read(self, parts: Any, calls: Calls) -> Mapping[str, Any]:
-        deadline = Deadline.after(CALL_SECONDS)
-        try:
-            return calls.make(self._salesforce.send_parts, parts, deadline=deadline).get()
-        except Refused as problem:  # of a read: it tells nothing of the file
-            raise Unavailable(problem.message, code=problem.code, hint=problem.hint) from problem
 
     def _link(self, found: There, record_id: str, calls: Calls) -> None:
         """Put a file that is there on this record too. A file that a person deleted stays so."""
         if found.linked or found.deleted:
             return
         fields = link_fields(found.document_id, record_id)
-        (problem,) = calls.make(
-            self._salesforce.save_many,
-            "POST",
-            [("ContentDocumentLink", fields)],
-            deadline=Deadline.after(CALL_SECONDS),
-        ).get()
+        link = [("ContentDocumentLink", fields)]
+        (problem,) = calls.make(self._salesforce.save_many, "POST", link).get()
         if problem is None or problem.code == "DUPLICATE_VALUE" or problem.code in GONE:
             return
         if isinstance(problem, Refused):
@@ -271,7 +260,7 @@ class Attaching:
                 content=downloaded.file,
                 size=downloaded.size,
             )
-            result = calls.make(self._uploads.create, new, deadline=Deadline.after(UPLOAD_SECONDS))
+            result = calls.make(self._uploads.create, new, by=Deadline.after(UPLOAD_SECONDS))
         problem = result.problem
         if problem is None:
             return "attached"

@@ -26,8 +26,7 @@ from bridge.delivery.calls import Calls
 from bridge.errors import KeyFieldMissing, OrgNotReady, Refused, SalesforceProblem, Unavailable
 from bridge.files.place import not_set_up, query_part, read_rows
 from bridge.http import MAX_RESPONSE_BYTES, PIECE_BYTES, Response, TimedResponse
-from bridge.salesforce.client import Cost, Result, Salesforce, result_of, soql_text
-from bridge.salesforce.composite import Part, PartResponse
+from bridge.salesforce.client import Cost, Result, result_of, soql_text
 from bridge.salesforce.responses import (
     read_org_problem,
     unreadable,
@@ -36,7 +35,6 @@ from bridge.salesforce.session import Session, read_id
 from bridge.untrusted import read_json
 
 KEY_FIELD = "Bird_Key__c"
-CALL_SECONDS = 30.0
 DOCUMENTS = 200
 """Of a query, so that its URL stays short."""
 
@@ -54,9 +52,7 @@ class There:
     deleted: bool = False
 
 
-def find(
-    keys: Sequence[str], record_id: str, *, salesforce: Salesforce, calls: Calls
-) -> dict[str, There]:
+def find(keys: Sequence[str], record_id: str, calls: Calls) -> dict[str, There]:
     """Those of these files that were uploaded before, by key. Raises Unavailable, NotSetUp.
 
     By the key, which also finds a file whose record was converted since; and through the record's
@@ -70,7 +66,7 @@ def find(
         query_part("links", links),
         query_part("versions", f"SELECT {columns} WHERE {KEY_FIELD} IN ({wanted})"),
     ]
-    responses = _read(parts, salesforce=salesforce, calls=calls)
+    responses = calls.read(parts)
     linked = [read_id(row.get("ContentDocumentId")) for row in read_rows(responses.get("links"))]
     documents = [one for one in dict.fromkeys(linked) if one]
     found = _by_key(read_rows(responses.get("versions")), set(documents))
@@ -84,19 +80,9 @@ def find(
             )
             for number, some in enumerate(slices[:5])
         ]
-        for response in _read(parts, salesforce=salesforce, calls=calls).values():
+        for response in calls.read(parts).values():
             found |= _by_key(read_rows(response), set(documents))
     return found
-
-
-def _read(
-    parts: Sequence[Part], *, salesforce: Salesforce, calls: Calls
-) -> Mapping[str, PartResponse]:
-    try:
-        deadline = Deadline.after(CALL_SECONDS)
-        return calls.make(salesforce.send_parts, parts, deadline=deadline).get()
-    except Refused as problem:
-        raise Unavailable(problem.message, code=problem.code, hint=problem.hint) from problem
 
 
 def _by_key(rows: Iterable[Mapping[str, Any]], linked: set[str]) -> dict[str, There]:
@@ -182,9 +168,9 @@ class Uploads:
             # What refuses a request may respond, and close, before it has read all of it.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 for piece in _pieces(head, new.content, tail):
-                    connection.sock.settimeout(_seconds(deadline))
+                    connection.sock.settimeout(deadline.timeout())
                     connection.send(piece)
-            connection.sock.settimeout(_seconds(deadline))
+            connection.sock.settimeout(deadline.timeout())
             response = connection.getresponse()
             body = response.read(MAX_RESPONSE_BYTES)
             return Response(response.status, cast(Mapping[str, str], response.headers), body)
@@ -251,11 +237,3 @@ def _pieces(head: bytes, content: IO[bytes], tail: bytes) -> Iterator[bytes]:
     while piece := content.read(PIECE_BYTES):
         yield piece
     yield tail
-
-
-def _seconds(deadline: Deadline) -> float:
-    """What is left, as a socket's timeout. Raises TimeoutError."""
-    seconds = deadline.remaining()
-    if not seconds:
-        raise TimeoutError("the deadline has passed")
-    return seconds
