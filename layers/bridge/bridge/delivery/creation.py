@@ -136,8 +136,7 @@ UpdateOutcome = Updated | Converted | Queued | Rejected | Failed
 Tried = TypeVar("Tried", bound=Outcome | UpdateOutcome)
 
 Feed = Callable[..., None]
-"""Puts a message's files into their queue: (message, *, accepted_at, request_id, deadline). Raises
-NotKept."""
+"""Puts a message's files into their queue: (envelope, *, deadline). Raises NotKept."""
 
 
 class Breaker:
@@ -279,12 +278,7 @@ class RecordCreator:
         if self._feed is None:
             return True
         try:
-            self._feed(
-                envelope.message,
-                accepted_at=envelope.accepted_at,
-                request_id=envelope.request_id,
-                deadline=deadline,
-            )
+            self._feed(envelope, deadline=deadline)
         except NotKept as problem:
             self._telemetry.alarm("files_not_queued", error=problem)
             return False

@@ -247,12 +247,7 @@ class Delivery:
                 continue
             try:
                 if failure is None:  # else each message would cost the same time in vain
-                    self._feed(
-                        envelope.message,
-                        accepted_at=envelope.accepted_at,
-                        request_id=envelope.request_id,
-                        deadline=Deadline.after(FILES_SECONDS),
-                    )
+                    self._feed(envelope, deadline=Deadline.after(FILES_SECONDS))
             except NotKept as problem:
                 self._telemetry.alarm("files_not_queued", error=problem)
                 failure = problem
