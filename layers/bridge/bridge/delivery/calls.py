@@ -10,6 +10,7 @@ from bridge.deadline import Deadline
 from bridge.errors import Refused, Unavailable
 from bridge.oauth.sessions import Sessions
 from bridge.salesforce.client import NO_COST, Result, Salesforce
+from bridge.salesforce.responses import failed_look_up
 from bridge.salesforce.session import Session
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Calls:
         try:
             return self.make(self.salesforce.send_parts, parts).get()
         except Refused as problem:
-            raise Unavailable(problem.message, code=problem.code, hint=problem.hint) from problem
+            raise failed_look_up(problem) from problem
 
     def record_url(self, record_id: str) -> str:
         """The page of a record, as of the last call."""

@@ -33,7 +33,7 @@ from bridge.files.place import (
     place_parts,
     read_place,
     read_record,
-    read_rows,
+    rows_of,
 )
 from bridge.files.versions import NewFile, There, Uploads, find, link_fields
 from bridge.oauth.boto3_errors import BOTO3_ERRORS, as_aws_error
@@ -224,7 +224,7 @@ class Attaching:
             if isinstance(place, Place):
                 return place
             part = merged_part(place)
-            rows = read_rows(calls.read([part]).get(part.name))
+            rows = rows_of(calls.read([part]).get(part.name))
             place = read_record(place.object, rows[0]) if rows else Place("")
         return Place("") if isinstance(place, Merged) else place
 

@@ -24,9 +24,10 @@ from urllib.parse import urlsplit
 from bridge.deadline import Deadline
 from bridge.delivery.calls import Calls
 from bridge.errors import KeyFieldMissing, OrgNotReady, Refused, SalesforceProblem, Unavailable
-from bridge.files.place import not_set_up, query_part, read_rows
+from bridge.files.place import not_set_up, rows_of
 from bridge.http import MAX_RESPONSE_BYTES, PIECE_BYTES, Response, TimedResponse
 from bridge.salesforce.client import Cost, Result, result_of, soql_text
+from bridge.salesforce.composite import query_part
 from bridge.salesforce.responses import (
     read_org_problem,
     unreadable,
@@ -63,13 +64,13 @@ def find(keys: Sequence[str], record_id: str, calls: Calls) -> dict[str, There]:
     links = f"SELECT ContentDocumentId FROM ContentDocumentLink {linked_to}"
     columns = f"Id,ContentDocumentId,{KEY_FIELD},IsDeleted FROM ContentVersion"
     parts = [
-        query_part("links", links),
-        query_part("versions", f"SELECT {columns} WHERE {KEY_FIELD} IN ({wanted})"),
+        query_part("links", links, deleted=True),
+        query_part("versions", f"SELECT {columns} WHERE {KEY_FIELD} IN ({wanted})", deleted=True),
     ]
     responses = calls.read(parts)
-    linked = [read_id(row.get("ContentDocumentId")) for row in read_rows(responses.get("links"))]
+    linked = [read_id(row.get("ContentDocumentId")) for row in rows_of(responses.get("links"))]
     documents = [one for one in dict.fromkeys(linked) if one]
-    found = _by_key(read_rows(responses.get("versions")), set(documents))
+    found = _by_key(rows_of(responses.get("versions")), set(documents))
     if documents and not found.keys() >= set(keys):
         slices = [documents[at : at + DOCUMENTS] for at in range(0, len(documents), DOCUMENTS)]
         parts = [
@@ -77,11 +78,12 @@ def find(keys: Sequence[str], record_id: str, calls: Calls) -> dict[str, There]:
                 f"linked_{number}",
                 f"SELECT {columns} WHERE ContentDocumentId IN ({','.join(map(soql_text, some))}) "
                 f"AND {KEY_FIELD} IN ({wanted})",
+                deleted=True,
             )
             for number, some in enumerate(slices[:5])
         ]
         for response in calls.read(parts).values():
-            found |= _by_key(read_rows(response), set(documents))
+            found |= _by_key(rows_of(response), set(documents))
     return found
 
 
