@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bridge.deadline import Deadline
 from bridge.errors import Refused, Unavailable
 from bridge.oauth.sessions import Sessions
-from bridge.salesforce.client import NO_COST, Result, Salesforce
+from bridge.salesforce.client import NO_COST, Result, Salesforce, Via
 from bridge.salesforce.responses import failed_look_up
 from bridge.salesforce.session import Session
 
@@ -63,7 +63,7 @@ class Calls:
 
         def attempt(session: Session) -> Result[Value]:
             self.session = session
-            result = send(*arguments, session=session, deadline=deadline)
+            result = send(*arguments, via=Via(session, deadline))
             self.cost += result.cost
             if result.problem is not None and not isinstance(result.problem, Refused):
                 raise result.problem

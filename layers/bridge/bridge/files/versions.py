@@ -21,18 +21,17 @@ from dataclasses import dataclass, field
 from typing import IO, Any, cast
 from urllib.parse import urlsplit
 
-from bridge.deadline import Deadline
 from bridge.delivery.calls import Calls
 from bridge.errors import KeyFieldMissing, OrgNotReady, Refused, SalesforceProblem, Unavailable
 from bridge.files.place import not_set_up, rows_of
 from bridge.http import MAX_RESPONSE_BYTES, PIECE_BYTES, Response, TimedResponse
-from bridge.salesforce.client import Cost, Result, result_of, soql_text
+from bridge.salesforce.client import Cost, Result, Via, result_of, soql_text
 from bridge.salesforce.composite import query_part
 from bridge.salesforce.responses import (
     read_org_problem,
     unreadable,
 )
-from bridge.salesforce.session import Session, read_id
+from bridge.salesforce.session import read_id
 from bridge.untrusted import read_json
 
 KEY_FIELD = "Bird_Key__c"
@@ -122,7 +121,7 @@ class Uploads:
         self._path = f"{base}/sobjects/ContentVersion"
         self._tls: ssl.SSLContext | None = None
 
-    def create(self, new: NewFile, *, session: Session, deadline: Deadline) -> Result[str]:
+    def create(self, new: NewFile, *, via: Via) -> Result[str]:
         """Upload one file onto a record; the value is the ContentVersion's id.
 
         A refusal is the Result's problem, as in `Salesforce`. It is sent once: where no response
@@ -130,9 +129,9 @@ class Uploads:
         """
         started = time.perf_counter()
         try:
-            response = self._send(new, session=session, deadline=deadline)
+            response = self._send(new, via)
         except (http.client.HTTPException, OSError) as error:
-            host = urlsplit(session.instance_url).hostname
+            host = urlsplit(via.session.instance_url).hostname
             problem: SalesforceProblem = Unavailable(
                 f"{host} took no file ({type(error).__name__})", code="NO_ANSWER"
             )
@@ -140,25 +139,28 @@ class Uploads:
             return Result(Cost(1, (time.perf_counter() - started) * 1000), problem=problem)
         return result_of(response, read_uploaded, started=started)
 
-    def _send(self, new: NewFile, *, session: Session, deadline: Deadline) -> Response:
+    def _send(self, new: NewFile, via: Via) -> Response:
         head, tail, boundary = multipart(new)
         headers = {
-            "Authorization": f"Bearer {session.access_token}",
+            "Authorization": f"Bearer {via.session.access_token}",
             "Accept": "application/json",
             "Content-Type": f'multipart/form-data; boundary="{boundary}"',
             "Content-Length": str(len(head) + new.size + len(tail)),
             "Connection": "close",
         }
-        parts = urlsplit(session.instance_url)
+        parts = urlsplit(via.session.instance_url)
         connection: http.client.HTTPConnection
         if parts.scheme.lower() == "https":
             self._tls = self._tls or ssl.create_default_context()
             connection = http.client.HTTPSConnection(
-                parts.hostname or "", parts.port, context=self._tls, timeout=deadline.remaining()
+                parts.hostname or "",
+                parts.port,
+                context=self._tls,
+                timeout=via.deadline.remaining(),
             )
         else:
             connection = http.client.HTTPConnection(
-                parts.hostname or "", parts.port, timeout=deadline.remaining()
+                parts.hostname or "", parts.port, timeout=via.deadline.remaining()
             )
         connection.response_class = TimedResponse
         try:
@@ -170,9 +172,9 @@ class Uploads:
             # What refuses a request may respond, and close, before it has read all of it.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 for piece in _pieces(head, new.content, tail):
-                    connection.sock.settimeout(deadline.timeout())
+                    connection.sock.settimeout(via.deadline.timeout())
                     connection.send(piece)
-            connection.sock.settimeout(deadline.timeout())
+            connection.sock.settimeout(via.deadline.timeout())
             response = connection.getresponse()
             body = response.read(MAX_RESPONSE_BYTES)
             return Response(response.status, cast(Mapping[str, str], response.headers), body)
