@@ -83,7 +83,7 @@ def find_parts(record: Record, fields: Fields, rules: Rules | None) -> list[Part
     found = Ref("open", "records[0].Id")
     parts = [
         query_part("open", _open_query(record, fields, rules)),
-        _change("change", record, found),
+        change_part(record, found),
     ]
     if rules is None:
         return parts
@@ -91,16 +91,11 @@ def find_parts(record: Record, fields: Fields, rules: Rules | None) -> list[Part
     key = soql_text(task_key(as_object(record), record.key))
     seen = f"SELECT Id,{where} FROM Task WHERE {TASK_KEY_FIELD} = {key} LIMIT 1"
     on = Ref("seen", f"records[0].{where}")
-    parts += [query_part("seen", seen), _change("change_seen", record, on)]
+    parts += [query_part("seen", seen), change_part(record, on, name="change_seen")]
     if record.object == "Case":
         path = ("/sobjects/Case/", on, "?fields=CaseNumber")
         parts.append(Part(name="number", method="GET", path=path))
     return parts
-
-
-def change_part(record: Record, record_id: str) -> Part:
-    """Change one record whose id is known."""
-    return _change("change", record, record_id)
 
 
 def read_found(
@@ -171,7 +166,8 @@ def target_of(look: Look, record: Record, rules: Rules) -> Target | None:
     return Target(found.record_id, found.number)
 
 
-def _change(name: str, record: Record, record_id: str | Ref) -> Part:
+def change_part(record: Record, record_id: str | Ref, *, name: str = "change") -> Part:
+    """Change one record."""
     return Part(
         name=name,
         method="PATCH",

@@ -29,6 +29,7 @@ from bridge.salesforce.composite import (
     query_part,
 )
 from bridge.salesforce.responses import (
+    SET_UP,
     failed_look_up,
     judge,
     key_field_missing,
@@ -56,9 +57,7 @@ NOT_SET_UP = "CONVERSATIONS_NOT_SET_UP"
 NOT_SET_UP_HINT = (
     "Salesforce administrator: make the fields Bird_Conversation__c (Lead, Case, Activity), "
     "Bird_Last_Message__c (Lead, Case) and Bird_Key__c (Activity), and give the integration user "
-    "access to them, to Tasks and to Contacts: run `make connect` (bird-salesforce setup-org does "
-    "it), or deploy the folder salesforce/ and assign its permission set. Or deploy with "
-    "Conversations=off."
+    f"access to them, to Tasks and to Contacts: {SET_UP} Or deploy with Conversations=off."
 )
 RECORD_TYPE = "RecordTypeId"
 
@@ -91,15 +90,13 @@ class Fields(NamedTuple):
 
 def look_parts(wanted: Wanted, fields: Fields) -> list[Part]:
     """The parts of a look for one message: five queries, and one Case by reference."""
-    parts = [
-        query_part(kind, _soql(kind, [wanted], fields, limit=_limit_of_one(kind)), deleted=True)
-        for kind in KINDS
-    ]
-    path = (
-        "/sobjects/Case/",
-        Ref("case_home", "records[0].WhatId"),
-        f"?fields={','.join(_case_columns(fields))}",
-    )
+    parts = []
+    for kind in KINDS:
+        limit = NEWEST_TASKS if kind.endswith("home") else NEWEST_RECORDS
+        soql = _soql(kind, [wanted], fields, limit=limit)
+        parts.append(query_part(kind, soql, deleted=True))
+    columns = f"?fields={','.join(_case_columns(fields))}"
+    path = ("/sobjects/Case/", Ref("case_home", "records[0].WhatId"), columns)
     return [*parts, Part(name=MERGED, method="GET", path=path)]
 
 
@@ -269,10 +266,6 @@ def _soql(kind: Kind, wanted: Sequence[Wanted], fields: Fields, *, limit: int) -
         f"SELECT {','.join(_HOME_COLUMNS)} FROM Task WHERE {conversations} "
         f"AND {TASK_KEY_FIELD} != null AND {on} AND IsDeleted = false {newest}"
     )
-
-
-def _limit_of_one(kind: Kind) -> int:
-    return NEWEST_TASKS if kind.endswith("home") else NEWEST_RECORDS
 
 
 def _literals(kind: Kind, wanted: Iterable[Wanted]) -> list[str]:

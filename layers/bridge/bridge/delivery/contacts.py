@@ -81,9 +81,16 @@ class Contacts:
 
     def match(self, sender: Sender, calls: Calls) -> Match:
         """The Contact of one sender."""
-        return self.match_many([sender], calls).get(sender, NOBODY)
+        return self._match({sender}, calls).get(sender, NOBODY)
 
-    def match_many(self, senders: Collection[Sender], calls: Calls) -> Mapping[Sender, Match]:
+    def match_many(self, messages: Iterable[Message], calls: Calls) -> list[Match]:
+        """The Contacts that the senders of messages are, in their order."""
+        senders = [sender_of(message) for message in messages]
+        known = {sender for sender in senders if sender}
+        found = self._match(known, calls) if known else {}
+        return [found.get(sender, NOBODY) if sender else NOBODY for sender in senders]
+
+    def _match(self, senders: Collection[Sender], calls: Calls) -> Mapping[Sender, Match]:
         """The Contacts of several. Those that could not be looked for are left out."""
         found: dict[Sender, Match] = {}
         ends = min(calls.deadline(), Deadline.after(SEARCH_SECONDS))

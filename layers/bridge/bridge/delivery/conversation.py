@@ -46,7 +46,6 @@ from bridge.conversations.write import (
     CommentRefused,
     LeaveOut,
     Logged,
-    NotLogged,
     NotTaken,
     Options,
     ParentGone,
@@ -78,9 +77,6 @@ if TYPE_CHECKING:
 
 KEY_TAKEN = "KEY_TAKEN"
 """Of a record whose key is in the index, and which cannot be seen."""
-
-SEARCH_SECONDS = 1.5
-"""How long the search for a Contact may take."""
 
 CALLS_TO_ATTACH = 2
 """Beyond `most_calls`: the message, and once more without what was refused of its Task."""
@@ -385,7 +381,7 @@ class Logging:
         if decision.object != "Case" or not conversations.settings.match_contacts:
             return decision
         # Most deployments do without.
-        from bridge.delivery.contacts import NOBODY, sender_of
+        from bridge.delivery.contacts import NOBODY, SEARCH_SECONDS, sender_of
 
         if self._match is None:
             before = self._calls.cost.calls
@@ -482,32 +478,24 @@ def there(decision: Exists) -> Place | Deleted:
 
 def done(decision: Add | Create | Reopen, written: Written) -> Place | None:
     """Where the message is; None where it has to be looked for again."""
-    is_successor = isinstance(decision, Create) and decision.is_successor
-    match written:
-        case Logged():
-            opened: Literal["", "successor", "reopened"] = "reopened" if written.reopened else ""
-            return Place(
-                object=written.record_object,
-                record_id=written.record_id,
-                number=written.number,
-                task_id=written.task_id,
-                added=True,
-                created=written.created,
-                opened="successor" if written.created and is_successor else opened,
-                problems=written.problems,
-            )
-        case NotLogged():
-            # Its Task is there: somebody else has logged the message meanwhile.
-            logged = isinstance(written.problem, KeyTaken)
-            return Place(
-                object=written.record_object,
-                record_id=written.record_id,
-                number=written.number,
-                created=True,
-                opened="successor" if is_successor else "",
-                not_logged=None if logged else written.problem,
-            )
-    return None
+    if not isinstance(written, Logged):
+        return None
+    opened: Literal["", "successor", "reopened"] = "reopened" if written.reopened else ""
+    if isinstance(decision, Create) and decision.is_successor:
+        opened = "successor"
+    # A Task whose key is taken is there: somebody else has logged the message meanwhile.
+    elsewhere = isinstance(written.not_logged, KeyTaken)
+    return Place(
+        object=written.record_object,
+        record_id=written.record_id,
+        number=written.number,
+        task_id=written.task_id,
+        added=written.not_logged is None,
+        created=written.created,
+        opened=opened,
+        not_logged=None if elsewhere else written.not_logged,
+        problems=written.problems,
+    )
 
 
 def find(

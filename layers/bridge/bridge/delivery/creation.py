@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 from bridge.bird.texts import MAIL_IDS
@@ -196,7 +197,6 @@ class RecordCreator:
         self._telemetry = telemetry
         self._breaker = Breaker()
         self._rights = Rights()
-        self._conversations: Conversations | None = None
 
     def create(
         self, message: Message, *, request_id: str, deadline: Deadline, at_once: bool
@@ -299,7 +299,7 @@ class RecordCreator:
         if self._settings.conversations:
             from bridge.delivery.conversation import find
 
-            place = find(object_name, key, self._of_conversations(), calls)
+            place = find(object_name, key, self._conversations, calls)
             return _created(place, calls) if place else None
         found = calls.make(self._salesforce.find, object_name, key).get()
         return Created(found, calls.record_url(found.id), new=False) if found else None
@@ -351,7 +351,7 @@ class RecordCreator:
         if onto is None:
             return None
         place = conversation.Logging(
-            message, self._of_conversations(), calls, write_by=calls.deadline()
+            message, self._conversations, calls, write_by=calls.deadline()
         ).attach(onto)
         return self._placed(place, message, calls) if place else None
 
@@ -368,7 +368,7 @@ class RecordCreator:
         sender = sender_of(message)
         if sender is None or calls.deadline().remaining() < SEARCH_SECONDS + WRITE_SECONDS:
             return NOBODY
-        return self._of_conversations().contacts.match(sender, calls)
+        return self._conversations.contacts.match(sender, calls)
 
     def _change(self, envelope: Envelope, calls: Calls, write_by: Deadline) -> UpdateOutcome:
         """Change a record. Raises Unavailable, NotSetUp."""
@@ -377,7 +377,7 @@ class RecordCreator:
 
         if not write_by.remaining():
             raise Unavailable("there was no time left to write", code="NO_TIME")
-        match Updating(envelope.record, self._of_conversations(), calls).run():
+        match Updating(envelope.record, self._conversations, calls).run():
             case enrich.Changed(record_id, number):
                 return Updated(Found(record_id, number), calls.record_url(record_id))
             case enrich.Converted(contact_id):
@@ -390,9 +390,7 @@ class RecordCreator:
         # Only a message of a conversation needs it.
         from bridge.delivery import conversation
 
-        fate = conversation.Logging(
-            message, self._of_conversations(), calls, write_by=write_by
-        ).run()
+        fate = conversation.Logging(message, self._conversations, calls, write_by=write_by).run()
         match fate:
             case conversation.Place():
                 return self._placed(fate, message, calls)
@@ -404,14 +402,13 @@ class RecordCreator:
                 return Rejected(refusal, what=what)
         raise Ignored("it was sent to the customer, and there is no record to log it on", event="")
 
-    def _of_conversations(self) -> Conversations:
-        if self._conversations is None:
-            from bridge.delivery.conversation import Conversations
+    @cached_property
+    def _conversations(self) -> Conversations:
+        from bridge.delivery.conversation import Conversations
 
-            self._conversations = Conversations(
-                rights=self._rights, settings=self._settings, telemetry=self._telemetry
-            )
-        return self._conversations
+        return Conversations(
+            rights=self._rights, settings=self._settings, telemetry=self._telemetry
+        )
 
     def _create(self, record: Record, calls: Calls) -> Outcome:
         """Insert, and do what the verdict on the response says. Raises Unavailable, NotSetUp."""

@@ -23,6 +23,7 @@ from bridge.delivery.creation import Feed
 from bridge.delivery.outbox import Envelope
 from bridge.delivery.queues import MAX_MESSAGE_BYTES, BatchQueues, unreadable_body
 from bridge.delivery.timelines import Timelines
+from bridge.delivery.updates import OwnChanges, Updates
 from bridge.delivery.work import OF_ONE_OBJECT, Work, wait
 from bridge.errors import (
     DuplicatesDetected,
@@ -39,8 +40,6 @@ from bridge.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
-
-    from bridge.delivery.updates import OwnChanges
 
 LAST_CALL_SECONDS = 60.0
 """With less than this left of the invocation no new call to Salesforce is begun."""
@@ -78,11 +77,8 @@ class Delivery:
         self._queues = BatchQueues(sqs=sqs, settings=settings, telemetry=telemetry)
         self._settings = settings
         self._telemetry = telemetry
-        self._rights = Rights()
-        self._conversations = Conversations(
-            rights=self._rights, settings=settings, telemetry=telemetry
-        )
-        self._own_changes: OwnChanges | None = None
+        self._conversations = Conversations(rights=Rights(), settings=settings, telemetry=telemetry)
+        self._own_changes = OwnChanges()
 
     def run(self, event: Any, *, seconds: float) -> dict[str, Any]:
         """Deliver an SQS event's messages; returns those that SQS has to keep.
@@ -132,7 +128,17 @@ class Delivery:
         elif items:
             if items[0].record.object == "Case" and self._settings.match_contacts:
                 self._link(items, calls)
-            self._work(items, calls).run()
+            Work(
+                items=items,
+                calls=calls,
+                rights=self._conversations.rights,
+                telemetry=self._telemetry,
+                has_tasks=self._settings.conversations,
+                context=verdict.Context(
+                    has_key=bool(self._settings.external_id_field),
+                    assignment=self._settings.assignment(items[0].record.object),
+                ),
+            ).run()
             if self._settings.attach_duplicates:
                 for item in items:
                     if isinstance(item.problem, DuplicatesDetected) and item.outcome == "rejected":
@@ -157,45 +163,20 @@ class Delivery:
 
     def _link(self, items: list[Item], calls: Calls) -> None:
         """Link new Cases to the Contacts that their senders are."""
-        from bridge.delivery.contacts import NOBODY, sender_of
-
-        senders = {
-            id(item): sender
-            for item in items
-            if (sender := sender_of(item.envelope.message)) is not None
-        }
-        if senders:
-            matches = self._conversations.contacts.match_many(set(senders.values()), calls)
-            for item in items:
-                match = matches.get(senders[id(item)], NOBODY) if id(item) in senders else NOBODY
-                if match.link:
-                    item.sent = item.record.with_derived(match.link)
+        messages = [item.envelope.message for item in items]
+        matches = self._conversations.contacts.match_many(messages, calls)
+        for item, match in zip(items, matches, strict=True):
+            if match.link:
+                item.sent = item.record.with_derived(match.link)
 
     def _update(self, items: list[Item], batch: Batch, calls: Calls) -> None:
         """Decide updates. What has no record waits for the messages of the batch to make it."""
-        # Most invocations have none.
-        from bridge.delivery.updates import OwnChanges, Updates
-
-        self._own_changes = self._own_changes or OwnChanges()
         Updates(
             items=items,
             conversations=self._conversations,
             calls=calls,
             own=self._own_changes,
         ).run(last=all(item.outcome for item in batch.items if item.envelope.kind == "message"))
-
-    def _work(self, items: list[Item], calls: Calls) -> Work:
-        return Work(
-            items=items,
-            calls=calls,
-            rights=self._rights,
-            telemetry=self._telemetry,
-            has_tasks=self._settings.conversations,
-            context=verdict.Context(
-                has_key=bool(self._settings.external_id_field),
-                assignment=self._settings.assignment(items[0].record.object),
-            ),
-        )
 
     def _return(self, batch: Batch) -> list[Mapping[str, Any]]:
         """Send refusals to Rejected and delay what waits; gives the messages that SQS has to keep.
@@ -276,7 +257,7 @@ class Delivery:
         # SQS's own metric passes over messages that were received three times.
         ages = [item.age_seconds for item in batch.items if item.outcome == "delayed"]
         if ages:
-            self._telemetry.measure_outbox_age(max(ages))
+            self._telemetry.measure_age("OutboxAge", max(ages))
         if batch.unreadable:
             self._telemetry.warn("unreadable_messages", count=len(batch.unreadable))
         if batch.unknown:

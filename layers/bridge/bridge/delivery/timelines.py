@@ -30,8 +30,7 @@ from bridge.conversations.decide import (
 from bridge.conversations.look import Wanted
 from bridge.conversations.write import (
     FIXED,
-    PARENT_IS_GONE,
-    PARENT_OR_OWNER,
+    GONE,
     comment_fields,
     field_missing,
     new_record,
@@ -65,7 +64,7 @@ from bridge.errors import (
 )
 from bridge.records import ObjectName, Record
 from bridge.salesforce.client import TASK_KEY_FIELD
-from bridge.salesforce.responses import Attempt, Found
+from bridge.salesforce.responses import SET_UP, Attempt, Found
 
 ROUNDS = 3
 """How often the messages that are undecided are looked for, decided and written."""
@@ -84,9 +83,7 @@ VISIBLE_AFTER_SECONDS = 30
 
 NOT_VISIBLE = "RECORD_NOT_VISIBLE"
 NOT_VISIBLE_HINT = (
-    "Salesforce administrator: give the integration user View All on Lead and Case: run `make "
-    "connect` (bird-salesforce setup-org does it), or deploy the folder salesforce/ and assign its "
-    "permission set."
+    "Salesforce administrator: give the integration user View All on Lead and Case: " + SET_UP
 )
 NO_RECORD = "NO_RECORD"
 NO_RECORD_HINT = (
@@ -233,7 +230,7 @@ class Timelines:
         for name in ("Lead", "Case"):
             some = {at: pair for at, pair in creates.items() if at[1] == name}
             if name == "Case" and some and self.conversations.settings.match_contacts:
-                some = self._linked(some)
+                self._link(some)
             pieces = {
                 at: self._piece(item, self._record(item, d)) for at, (item, d) in some.items()
             }
@@ -275,33 +272,14 @@ class Timelines:
         if self._creates[conversation, object_name] >= MOST_CREATES:
             self._wait_for(conversation, object_name, problem)
 
-    def _linked(
-        self, creates: dict[Where, tuple[Item, Create]]
-    ) -> dict[Where, tuple[Item, Create]]:
-        """The same with the Contacts that the senders of new Cases are."""
-        from bridge.delivery.contacts import NOBODY, sender_of
-
-        senders = {
-            at: sender
-            for at, (item, decision) in creates.items()
-            if "ContactId" not in decision.derived
-            and (sender := sender_of(item.envelope.message)) is not None
-        }
-        if not senders:
-            return creates
-        matches = self.conversations.contacts.match_many(set(senders.values()), self.calls)
-        return {
-            at: (
-                item,
-                decision._replace(
-                    derived={
-                        **(matches.get(senders[at], NOBODY).link if at in senders else {}),
-                        **decision.derived,
-                    },
-                ),
-            )
-            for at, (item, decision) in creates.items()
-        }
+    def _link(self, creates: dict[Where, tuple[Item, Create]]) -> None:
+        """Link new Cases to the Contacts that their senders are."""
+        unlinked = {at: pair for at, pair in creates.items() if "ContactId" not in pair[1].derived}
+        messages = [item.envelope.message for item, _ in unlinked.values()]
+        matches = self.conversations.contacts.match_many(messages, self.calls)
+        for (at, (item, decision)), match in zip(unlinked.items(), matches, strict=True):
+            derived = {**match.link, **decision.derived}
+            creates[at] = item, decision._replace(derived=derived)
 
     def _record(self, item: Item, decision: Create) -> Record:
         message, options = item.envelope.message, self.conversations.options
@@ -477,7 +455,7 @@ class Tasks(OfConversations):
     def _not_this_one(self, item: Item, attempt: Attempt) -> tuple[str, SalesforceProblem] | None:
         """A record that is gone is looked for again."""
         problem = attempt.problem
-        if problem is not None and problem.code in PARENT_IS_GONE | PARENT_OR_OWNER:
+        if problem is not None and problem.code in GONE:
             return MOVED, problem
         return None
 

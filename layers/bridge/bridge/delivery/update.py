@@ -24,15 +24,11 @@ from bridge.delivery.verdict import ABOUT_RIGHTS
 from bridge.errors import OrgNotReady, Refused, Unavailable
 from bridge.records import Record
 from bridge.salesforce.composite import Part, PartResponse
-from bridge.salesforce.responses import derived_at_fault
+from bridge.salesforce.responses import SET_UP, derived_at_fault
 from bridge.telemetry import tell_dropped
 
 NO_RIGHT = "NO_RIGHT_TO_UPDATE"
-NO_RIGHT_HINT = (
-    "Salesforce administrator: give the integration user Edit on {object}: run `make connect` "
-    "(bird-salesforce setup-org does it), or deploy the folder salesforce/ and assign its "
-    "permission set."
-)
+NO_RIGHT_HINT = "Salesforce administrator: give the integration user Edit on {object}: " + SET_UP
 
 
 class Updating:

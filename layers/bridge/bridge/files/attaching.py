@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.bird.channels import reported
 from bridge.bird.message import Media
+from bridge.conversations.write import GONE
 from bridge.deadline import Deadline
 from bridge.delivery.batch import attempts_of, delay_seconds, sent_seconds_ago
 from bridge.delivery.calls import Calls
@@ -55,16 +56,6 @@ and this left no further file is begun."""
 CALL_SECONDS = 30.0
 TRIES = 2
 """Looks for the record and uploads, where the record was merged or converted between the two."""
-
-GONE = frozenset(
-    {
-        "CANNOT_UPDATE_CONVERTED_LEAD",
-        "ENTITY_IS_DELETED",
-        "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY",
-        "INVALID_CROSS_REFERENCE_KEY",
-    }
-)
-"""Refusals that mean that the record is no longer where it was."""
 
 
 @dataclass
@@ -264,10 +255,8 @@ class Attaching:
         problem = result.problem
         if problem is None:
             return "attached"
-        if isinstance(problem, KeyTaken):
-            raise _RecordGone(problem)  # look again: it is there
-        if problem.code in GONE:
-            raise _RecordGone(problem)
+        if isinstance(problem, KeyTaken) or problem.code in GONE:
+            raise _RecordGone(problem)  # look again: of a key that is taken the file is there
         raise problem
 
     def _download(self, media: Media) -> Downloaded:
@@ -334,7 +323,7 @@ class Attaching:
             if metric := METRICS.get(outcome):
                 self._telemetry.count(metric, len(numbers))
         if work.waiting is not None and final is False:
-            self._telemetry.measure_files_age(sent_seconds_ago(work.message))
+            self._telemetry.measure_age("FilesAge", sent_seconds_ago(work.message))
         if isinstance(work.waiting, NotSetUp):
             self._telemetry.alarm("not_set_up", error=work.waiting)
             self._telemetry.count("NotSetUp")

@@ -17,7 +17,14 @@ from bridge.files.envelope import FileEnvelope
 from bridge.records import ObjectName
 from bridge.salesforce.client import TASK_KEY_FIELD, soql_text
 from bridge.salesforce.composite import Part, PartResponse, query_part
-from bridge.salesforce.responses import failed_look_up, judge, read_faults, read_rows, unreadable
+from bridge.salesforce.responses import (
+    SET_UP,
+    failed_look_up,
+    judge,
+    read_faults,
+    read_rows,
+    unreadable,
+)
 from bridge.salesforce.session import read_id
 
 CASE_PREFIX = "500"
@@ -27,9 +34,7 @@ MOST_MERGES = 5
 NOT_SET_UP = "FILES_NOT_SET_UP"
 NOT_SET_UP_HINT = (
     "Salesforce administrator: make the field Bird_Key__c on Content Version and on Activity, and "
-    "give the integration user access to them: run `make connect` (bird-salesforce setup-org does "
-    "it), or deploy the folder salesforce/ and assign its permission set. Or deploy with "
-    "AttachMedia=off."
+    f"give the integration user access to them: {SET_UP} Or deploy with AttachMedia=off."
 )
 
 

@@ -127,7 +127,7 @@ class TokenRefresher:
         moment ago and had it renewed.
         """
         age = token.age_seconds(time.time())
-        self._telemetry.measure_token_age(age)
+        self._telemetry.measure_age("TokenAge", age)
         if by_function:
             good = refused is None or token.generation > refused
         else:

@@ -45,13 +45,10 @@ _NEXT_PAGE = r"/services/data/[A-Za-z0-9_./-]+"
 _LOCKS_IN_TRIGGERS = ("UNABLE_TO_LOCK_ROW", "QUERY_TIMEOUT")
 _LINK = frozenset({"ContactId", "AccountId"})
 """Of a Case, to the Contact that its sender is."""
-_ABOUT_A_LINK = frozenset(
-    {
-        "INVALID_CROSS_REFERENCE_KEY",
-        "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY",
-        "ENTITY_IS_DELETED",
-    }
+ABOUT_AN_ID = frozenset(
+    {"INVALID_CROSS_REFERENCE_KEY", "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY"}
 )
+"""Codes about an id that leads nowhere. A value that is not an id is MALFORMED_ID."""
 _TEMPORARY_STATUSES = (408, 413, 420, 425, 429)
 MAX_MESSAGE_LENGTH = 10_000
 """Characters of a message that are read."""
@@ -59,6 +56,11 @@ MAX_FAULTS = 1000
 MAX_FIELDS = 100
 MAX_NAME_LENGTH = 100
 """Characters of an error code or of a field's name."""
+SET_UP = (
+    "run `make connect` (bird-salesforce setup-org does it), or deploy the folder salesforce/ and "
+    "assign its permission set."
+)
+"""How the integration user gets what it needs: the end of several hints."""
 KEY_FIELD_HINT = (
     "Salesforce administrator: make the field {field} (Text 100, External ID, Unique) on Lead and "
     "Case, and give the integration user read and edit access to it: run `make connect` "
@@ -277,7 +279,11 @@ def derived_at_fault(problem: SalesforceProblem, record: Record) -> frozenset[st
     if named and all(name.lower() in droppable for name in named):
         names = frozenset(droppable[name.lower()] for name in named)
         return names | (record.derived & _LINK) if names & _LINK else names
-    if not named and problem.code in _ABOUT_A_LINK and "ParentId" not in record.derived:
+    if (
+        not named
+        and problem.code in ABOUT_AN_ID | {"ENTITY_IS_DELETED"}
+        and "ParentId" not in record.derived
+    ):
         return record.derived & _LINK  # perhaps another id: then it is refused again without them
     return frozenset()
 
