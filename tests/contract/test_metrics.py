@@ -38,10 +38,11 @@ def has_unit(value: ast.AST) -> bool:
 
 
 def counted(tree: ast.AST) -> Iterator[str]:
-    """`….count("Name")`, `….counts["Name"]`, `{"Name": ("Unit", value)}`, and the names of a loop
-    whose body counts."""
+    """`….count("Name")`, `….measure_age("Name", …)`, `….counts["Name"]`, `{"Name": ("Unit",
+    value)}`, and the names of a loop whose body counts."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "count":
+        called = getattr(node.func, "attr", "") if isinstance(node, ast.Call) else ""
+        if isinstance(node, ast.Call) and called in ("count", "measure_age"):
             yield from (name for argument in node.args[:1] for name in names_in(argument))
         elif isinstance(node, ast.Subscript) and getattr(node.value, "attr", "") == "counts":
             yield from names_in(node.slice)

@@ -14,7 +14,7 @@ from bridge.deadline import Deadline
 from bridge.errors import Refused, Unavailable
 from bridge.http import HttpError, NoConnection, NoResponse, Response
 from bridge.records import ObjectName, Record
-from bridge.salesforce.client import Cost, Result, Salesforce, soql_text
+from bridge.salesforce.client import Cost, Result, Salesforce, Via, soql_text
 from bridge.salesforce.responses import Attempt, Found
 from bridge.salesforce.session import Session, full_id
 from bridge.settings import Settings
@@ -48,22 +48,21 @@ class Client:
     def __init__(self, http: Scripted, settings: Settings) -> None:
         self.salesforce = Salesforce(http=http, settings=settings)
 
+    def via(self) -> Via:
+        return Via(SESSION, Deadline.after(5))
+
     def create(self, record: Record) -> Result[Attempt]:
-        return self.salesforce.create(record, session=SESSION, deadline=Deadline.after(5))
+        return self.salesforce.create(record, via=self.via())
 
     def create_many(self, *records: Record) -> list[Attempt]:
         entries = map(self.salesforce.encode, records)
-        deadline = Deadline.after(5)
-        sent = self.salesforce.create_many(records, entries, session=SESSION, deadline=deadline)
-        return sent.get()
+        return self.salesforce.create_many(records, entries, via=self.via()).get()
 
     def find(self, key: str) -> Found | None:
-        deadline = Deadline.after(5)
-        return self.salesforce.find("Lead", key, session=SESSION, deadline=deadline).get()
+        return self.salesforce.find("Lead", key, via=self.via()).get()
 
     def find_many(self, *keys: str, object_name: ObjectName = "Lead") -> Result[dict[str, Found]]:
-        deadline = Deadline.after(5)
-        return self.salesforce.find_many(object_name, keys, session=SESSION, deadline=deadline)
+        return self.salesforce.find_many(object_name, keys, via=self.via())
 
 
 def test_a_lead_is_one_insert_with_its_key(settings: MakeSettings) -> None:

@@ -565,14 +565,13 @@ class Feed:
 
     def __init__(self, *, down: bool = False) -> None:
         self.down = down
-        self.fed: list[Message] = []
+        self.fed: list[Envelope] = []
 
-    def __call__(self, message: Message, *, deadline: Deadline, **more: Any) -> None:
-        assert set(more) == {"accepted_at", "request_id"}
+    def __call__(self, envelope: Envelope, *, deadline: Deadline) -> None:
         if self.down:
             time.sleep(deadline.remaining())
             raise NotKept("down")
-        self.fed.append(message)
+        self.fed.append(envelope)
 
 
 def create_with_picture(stand: Stand, *, seconds: float = 8) -> Any:

@@ -39,7 +39,7 @@ def message(**changed: Any) -> Message:
 
 
 def envelope(**changed: Any) -> FileEnvelope:
-    return FileEnvelope.of(message(**changed), accepted_at="2026", request_id="r")
+    return FileEnvelope.of(Envelope(message=message(**changed), accepted_at="2026"))
 
 
 def test_it_comes_back_as_it_was_sent_in_ascii() -> None:

@@ -18,7 +18,6 @@ from bridge.conversations.write import (
     CommentRefused,
     LeaveOut,
     Logged,
-    NotLogged,
     NotTaken,
     Options,
     ParentGone,
@@ -593,9 +592,9 @@ def test_a_task_that_is_refused_beside_a_made_record_is_logged_later(
     response: PartResponse, problem: type[SalesforceProblem]
 ) -> None:
     found = read(NEW_LEAD, create=created(LEAD), add=response)
-    assert isinstance(found, NotLogged)
-    assert (found.record_object, found.record_id) == ("Lead", LEAD)
-    assert type(found.problem) is problem
+    assert isinstance(found, Logged)
+    assert (found.record_object, found.record_id, found.task_id) == ("Lead", LEAD, "")
+    assert type(found.not_logged) is problem
 
 
 def test_a_record_that_somebody_else_made_meanwhile_is_looked_for() -> None:

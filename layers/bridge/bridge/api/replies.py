@@ -70,16 +70,15 @@ def unknown_reply(object_name: ObjectName, key: str, detail: str) -> Reply:
     return Reply(404, body)
 
 
-def not_now_reply(problem: SalesforceProblem, object_name: ObjectName, key: str) -> Reply:
-    """The response to a GET while Salesforce cannot be asked."""
+def not_now_reply(problem: SalesforceProblem, **more: Any) -> Reply:
+    """The response to a look-up while Salesforce cannot be asked."""
     return problem_reply(
         NotKept(),
         title="Salesforce cannot be asked now",
         detail=sentence(problem),
         code=problem.code,
         outcome="unknown",
-        object=object_name,
-        key=key,
+        **more,
     )
 
 

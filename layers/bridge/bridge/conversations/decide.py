@@ -226,7 +226,11 @@ def decide(
     a converted Lead does not show that its Contact was deleted.
     """
     name = requested or _chosen(look, channel_object, rules)
-    goes_to = _destination(look, name, rules=rules, now=now, permit=permit, gone=gone)
+    goes_to: Decision
+    if name == "Lead":
+        goes_to = _lead_destination(look, rules, permit, gone)
+    else:
+        goes_to = _case_destination(look, rules, now, permit)
     own_key = task_key(name, look.message)
     objects: tuple[ObjectName, ...] = ("Lead", "Case")
     either = {task_key(each, look.message) for each in objects}
@@ -285,21 +289,6 @@ def _chosen(look: Look, channel_object: ObjectName, rules: Rules) -> ObjectName:
     if lead or case:
         return "Lead" if lead else "Case"
     return channel_object
-
-
-def _destination(
-    look: Look,
-    name: ObjectName,
-    *,
-    rules: Rules,
-    now: datetime,
-    permit: Permit,
-    gone: frozenset[str],
-) -> Decision:
-    """Where a message goes that is not logged yet."""
-    if name == "Lead":
-        return _lead_destination(look, rules, permit, gone)
-    return _case_destination(look, rules, now, permit)
 
 
 def _lead_destination(

@@ -26,18 +26,22 @@ from bridge.errors import KeyTaken, OrgNotReady, Refused, SalesforceProblem
 from bridge.records import ObjectName, Record
 from bridge.salesforce.client import NOT_REASSIGNED, TASK_KEY_FIELD
 from bridge.salesforce.composite import Part, PartResponse, Ref, holds_reference, is_halted
-from bridge.salesforce.responses import Fault, derived_at_fault, judge, read_faults, unreadable
+from bridge.salesforce.responses import (
+    ABOUT_AN_ID,
+    Fault,
+    derived_at_fault,
+    judge,
+    read_faults,
+    unreadable,
+)
 from bridge.salesforce.session import read_id
 
 COMPLETED = "Completed"
 """The closed Task status of an org that renamed none; the table of channels may name another."""
 
 OWNER = frozenset({"OwnerId"})
-PARENT_IS_GONE = frozenset({"CANNOT_UPDATE_CONVERTED_LEAD", "ENTITY_IS_DELETED"})
-PARENT_OR_OWNER = frozenset(
-    {"INVALID_CROSS_REFERENCE_KEY", "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY"}
-)
-"""About an id that leads nowhere: the parent's, unless an owner was sent too."""
+GONE = frozenset({"CANNOT_UPDATE_CONVERTED_LEAD", "ENTITY_IS_DELETED"}) | ABOUT_AN_ID
+"""Of the record that something hangs on: it is no longer where it was. An id may be the owner's."""
 OWNER_IS_REFUSED = frozenset(
     {"INACTIVE_OWNER_OR_USER", "INVALID_OPERATION", "OP_WITH_INVALID_USER_TYPE_EXCEPTION"}
 )
@@ -79,15 +83,8 @@ class Logged(NamedTuple):
     reopened: bool = False
     problems: Mapping[str, SalesforceProblem] = NOTHING
     """By part (touch, comment, reopen), what could not be done beside."""
-
-
-class NotLogged(NamedTuple):
-    """The record was made, and its Task was not: the message has to be logged later."""
-
-    record_object: ObjectName
-    record_id: str
-    number: str | None
-    problem: SalesforceProblem
+    not_logged: SalesforceProblem | None = None
+    """Why a record that was made has no Task: the message has to be logged later."""
 
 
 class AlreadyLogged(NamedTuple):
@@ -138,7 +135,6 @@ class NotTaken(NamedTuple):
 
 Written = (
     Logged
-    | NotLogged
     | AlreadyLogged
     | RecordKeyTaken
     | ParentGone
@@ -386,19 +382,14 @@ def _read_create(
     number = responses.get("number")
     case_number = number.body.get("CaseNumber") if number and _is_object(number) else None
     case_number = case_number if isinstance(case_number, str) else None
-    if _done(responses, "add"):
-        return Logged(
-            task_id=_task_id(responses),
-            record_object=decision.object,
-            record_id=made,
-            number=case_number,
-            created=True,
-        )
-    return NotLogged(
+    logged = _done(responses, "add")
+    return Logged(
+        task_id=_task_id(responses) if logged else "",
         record_object=decision.object,
         record_id=made,
         number=case_number,
-        problem=problem_of(responses.get("add"), key_field=TASK_KEY_FIELD),
+        created=True,
+        not_logged=None if logged else problem_of(responses.get("add"), key_field=TASK_KEY_FIELD),
     )
 
 
@@ -412,7 +403,7 @@ def predecessor_is_gone(
     return (
         decision.is_successor
         and problem is not None
-        and problem.code in PARENT_IS_GONE | PARENT_OR_OWNER
+        and problem.code in GONE
         and not Record(object=decision.object, key="", fields=message.fields).may_hold_ids
     )
 
@@ -438,11 +429,11 @@ def _read_refused_task(
         return AlreadyLogged(named if named and named.startswith("00T") else None)
     sent = next(part.body or {} for part in write.parts if part.name == "add")
     has_owner = "OwnerId" in sent
-    if has_owner and problem.code in OWNER_IS_REFUSED | PARENT_OR_OWNER:
+    if has_owner and problem.code in OWNER_IS_REFUSED | ABOUT_AN_ID:
         return LeaveOut("message", OWNER, problem)
     if left_out := _left_out(problem, sent):
         return LeaveOut("message", left_out, problem)
-    if problem.code in PARENT_IS_GONE | PARENT_OR_OWNER:
+    if problem.code in GONE:
         return ParentGone(decision.record_id, problem)
     return NotTaken("message", problem)
 

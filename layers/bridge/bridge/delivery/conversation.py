@@ -6,7 +6,7 @@ hangs on the message's Task, whose key is unique, so a repetition changes nothin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -46,7 +46,6 @@ from bridge.conversations.write import (
     CommentRefused,
     LeaveOut,
     Logged,
-    NotLogged,
     NotTaken,
     Options,
     ParentGone,
@@ -69,8 +68,7 @@ from bridge.errors import (
     Unavailable,
 )
 from bridge.records import ObjectName
-from bridge.salesforce.client import Salesforce
-from bridge.salesforce.composite import Part, PartResponse
+from bridge.salesforce.composite import PartResponse
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry, tell_dropped
 
@@ -79,9 +77,6 @@ if TYPE_CHECKING:
 
 KEY_TAKEN = "KEY_TAKEN"
 """Of a record whose key is in the index, and which cannot be seen."""
-
-SEARCH_SECONDS = 1.5
-"""How long the search for a Contact may take."""
 
 CALLS_TO_ATTACH = 2
 """Beyond `most_calls`: the message, and once more without what was refused of its Task."""
@@ -139,11 +134,8 @@ Fate = Place | Deleted | NoRecord | Later | Refusal
 class Conversations:
     """Looks and decides, with an org's names and the deployer's rules."""
 
-    def __init__(
-        self, *, salesforce: Salesforce, rights: Rights, settings: Settings, telemetry: Telemetry
-    ) -> None:
+    def __init__(self, *, rights: Rights, settings: Settings, telemetry: Telemetry) -> None:
         self.telemetry = telemetry
-        self.salesforce = salesforce
         self.rights = rights
         self.settings = settings
         self.fields = Fields(record_key=settings.external_id_field)
@@ -163,52 +155,34 @@ class Conversations:
         """The search for the Contact that a sender is."""
         from bridge.delivery.contacts import Contacts
 
-        return Contacts(
-            salesforce=self.salesforce, settings=self.settings, telemetry=self.telemetry
-        )
+        return Contacts(settings=self.settings, telemetry=self.telemetry)
 
-    def look(
-        self, wanted: Wanted, calls: Calls, *, deadline: Deadline, requested: ObjectName | None
-    ) -> Look:
+    def look(self, wanted: Wanted, calls: Calls, *, requested: ObjectName | None) -> Look:
         """What is in Salesforce of a conversation and a message. Raises Unavailable, NotSetUp."""
         objects = {requested} if requested else BOTH
         while True:
-            responses = self.read(look_parts(wanted, self.fields), calls, deadline=deadline)
+            responses = calls.read(look_parts(wanted, self.fields))
             if not self.without_record_types(responses):
                 return read_look(wanted, self.fields, responses, objects=objects)
 
     def look_many(
-        self,
-        wanted: Set[Wanted],
-        calls: Calls,
-        *,
-        deadline: Callable[[], Deadline],
-        requested: ObjectName | None,
+        self, wanted: Set[Wanted], calls: Calls, *, requested: ObjectName | None
     ) -> dict[Wanted, Look]:
         """The same for many together, and alone for those that have too many rows."""
         objects = {requested} if requested else BOTH
-        base = self.salesforce.base
+        base = calls.salesforce.base
         while True:
             fields = self.fields
             responses: dict[str, PartResponse] = {}
             for parts in batch_parts(wanted, fields, base=base):
-                responses |= self.read(parts, calls, deadline=deadline())
+                responses |= calls.read(parts)
             if not self.without_record_types(responses):
                 break
         found = read_batch(wanted, fields, responses, base=base, objects=objects)
         looks = dict(found.looks)
         for each in found.alone:
-            looks[each] = self.look(each, calls, deadline=deadline(), requested=requested)
+            looks[each] = self.look(each, calls, requested=requested)
         return looks
-
-    def read(
-        self, parts: Sequence[Part], calls: Calls, *, deadline: Deadline
-    ) -> Mapping[str, PartResponse]:
-        """The responses to reads. Raises Unavailable, NotSetUp."""
-        try:
-            return calls.make(self.salesforce.send_parts, parts, deadline=deadline).get()
-        except Refused as problem:  # of a look: it tells nothing of the message
-            raise Unavailable(problem.message, code=problem.code, hint=problem.hint) from problem
 
     def without_record_types(self, responses: Mapping[str, PartResponse]) -> bool:
         """Whether the org shows no record types of Case: then look again, and remember it."""
@@ -217,12 +191,9 @@ class Conversations:
             return True
         return False
 
-    def read_cases(
-        self, ids: Sequence[str], calls: Calls, *, deadline: Deadline
-    ) -> Mapping[str, CaseRow | None]:
+    def read_cases(self, ids: Sequence[str], calls: Calls) -> Mapping[str, CaseRow | None]:
         """At most 200 Cases by their ids. Raises Unavailable, NotSetUp."""
-        responses = self.read(case_parts(ids, self.fields), calls, deadline=deadline)
-        return read_cases(ids, self.fields, responses)
+        return read_cases(ids, self.fields, calls.read(case_parts(ids, self.fields)))
 
     def decide(
         self, message: Message, look: Look, permit: Permit, *, gone: frozenset[str] = frozenset()
@@ -248,7 +219,6 @@ class Logging:
         conversations: Conversations,
         calls: Calls,
         *,
-        deadline: Deadline,
         write_by: Deadline,
         permit: Permit = Permit.ANYTHING,
         most_calls: int = MOST_CALLS,
@@ -258,7 +228,6 @@ class Logging:
         self._message = message
         self._conversations = conversations
         self._calls = calls
-        self._deadline = deadline
         self._write_by = write_by
         self._permit = permit
         self._last_call = calls.cost.calls + most_calls
@@ -330,13 +299,7 @@ class Logging:
             return place
         problem: SalesforceProblem | None
         try:
-            problem = mail.add_text(
-                record,
-                place.record_id,
-                salesforce=self._conversations.salesforce,
-                calls=self._calls,
-                deadline=self._deadline,
-            )
+            problem = mail.add_text(record, place.record_id, self._calls)
         except SalesforceProblem as trouble:
             problem = trouble
         return place._replace(problems={**place.problems, "text": problem}) if problem else place
@@ -350,13 +313,10 @@ class Logging:
         look, self._looked = self._looked, None
         if look is None:
             wanted = Wanted(message.conversation, message.key)
-            look = conversations.look(
-                wanted, self._calls, deadline=self._deadline, requested=message.requested
-            )
+            look = conversations.look(wanted, self._calls, requested=message.requested)
         decision = conversations.decide(message, look, self._permit, gone=self._gone)
         if isinstance(decision, Follow):
-            ids = [decision.case_id]
-            homes = conversations.read_cases(ids, self._calls, deadline=self._deadline)
+            homes = conversations.read_cases([decision.case_id], self._calls)
             look = look._replace(homes=homes)
             decision = conversations.decide(message, look, self._permit, gone=self._gone)
         if isinstance(decision, Reopen) and not self._may_reopen:
@@ -400,7 +360,7 @@ class Logging:
         if isinstance(decision, Create):
             decision = self._linked(decision)
             record = new_record(message, decision)
-            headers = conversations.salesforce.insert_headers(record)
+            headers = self._calls.salesforce.insert_headers(record)
         write = parts_of(
             message,
             decision,
@@ -410,12 +370,7 @@ class Logging:
             record_without=self._record_without,
             with_comment=self._with_comment,
         )
-        sent = self._calls.make(
-            conversations.salesforce.send_parts,
-            write.parts,
-            write.all_or_none,
-            deadline=self._deadline,
-        )
+        sent = self._calls.make(self._calls.salesforce.send_parts, write.parts, write.all_or_none)
         if isinstance(sent.problem, Refused):
             return NotTaken("record" if isinstance(decision, Create) else "message", sent.problem)
         return read_written(message, decision, write, sent.get(), conversations.options)
@@ -426,7 +381,7 @@ class Logging:
         if decision.object != "Case" or not conversations.settings.match_contacts:
             return decision
         # Most deployments do without.
-        from bridge.delivery.contacts import NOBODY, sender_of
+        from bridge.delivery.contacts import NOBODY, SEARCH_SECONDS, sender_of
 
         if self._match is None:
             before = self._calls.cost.calls
@@ -435,9 +390,7 @@ class Logging:
             enough = self._write_by.remaining() > SEARCH_SECONDS
             self._match = NOBODY
             if sender and enough:
-                self._match = conversations.contacts.match(
-                    sender, self._calls, deadline=self._deadline
-                )
+                self._match = conversations.contacts.match(sender, self._calls)
             self._last_call += self._calls.cost.calls - before
         return decision._replace(derived={**self._match.link, **decision.derived})
 
@@ -475,9 +428,7 @@ class Logging:
         while True:
             match verdict.no_right(problem, name, may_create):
                 case verdict.Undecided.ASK_RIGHTS:
-                    may_create = conversations.rights.may_create(
-                        name, self._calls, deadline=self._deadline
-                    )
+                    may_create = conversations.rights.has(name, "createable", self._calls)
                 case verdict.Wait(org_problem):
                     return Later(org_problem)
                 case _:
@@ -527,52 +478,39 @@ def there(decision: Exists) -> Place | Deleted:
 
 def done(decision: Add | Create | Reopen, written: Written) -> Place | None:
     """Where the message is; None where it has to be looked for again."""
-    is_successor = isinstance(decision, Create) and decision.is_successor
-    match written:
-        case Logged():
-            opened: Literal["", "successor", "reopened"] = "reopened" if written.reopened else ""
-            return Place(
-                object=written.record_object,
-                record_id=written.record_id,
-                number=written.number,
-                task_id=written.task_id,
-                added=True,
-                created=written.created,
-                opened="successor" if written.created and is_successor else opened,
-                problems=written.problems,
-            )
-        case NotLogged():
-            # Its Task is there: somebody else has logged the message meanwhile.
-            logged = isinstance(written.problem, KeyTaken)
-            return Place(
-                object=written.record_object,
-                record_id=written.record_id,
-                number=written.number,
-                created=True,
-                opened="successor" if is_successor else "",
-                not_logged=None if logged else written.problem,
-            )
-    return None
+    if not isinstance(written, Logged):
+        return None
+    opened: Literal["", "successor", "reopened"] = "reopened" if written.reopened else ""
+    if isinstance(decision, Create) and decision.is_successor:
+        opened = "successor"
+    # A Task whose key is taken is there: somebody else has logged the message meanwhile.
+    elsewhere = isinstance(written.not_logged, KeyTaken)
+    return Place(
+        object=written.record_object,
+        record_id=written.record_id,
+        number=written.number,
+        task_id=written.task_id,
+        added=written.not_logged is None,
+        created=written.created,
+        opened=opened,
+        not_logged=None if elsewhere else written.not_logged,
+        problems=written.problems,
+    )
 
 
 def find(
-    object_name: ObjectName,
-    key: str,
-    conversations: Conversations,
-    calls: Calls,
-    *,
-    deadline: Deadline,
+    object_name: ObjectName, key: str, conversations: Conversations, calls: Calls
 ) -> Place | None:
     """The record that a key leads to: of a conversation its open record, else its newest, else the
     Contact that it became; of a message the record that has it. Raises Unavailable, NotSetUp."""
     wanted = Wanted(key, key)
-    look = conversations.look(wanted, calls, deadline=deadline, requested=object_name)
+    look = conversations.look(wanted, calls, requested=object_name)
     found = record_of(look, object_name, conversations.rules)
     if found is None or found.record_id is None or found.object is None:
         return None
     number = found.number
     if found.object == "Case" and number is None:  # of a message's key the look shows no Case
-        cases = conversations.read_cases([found.record_id], calls, deadline=deadline)
+        cases = conversations.read_cases([found.record_id], calls)
         case = cases[found.record_id]
         number = case.number if case else None
     return Place(

@@ -30,8 +30,7 @@ from bridge.conversations.decide import (
 from bridge.conversations.look import Wanted
 from bridge.conversations.write import (
     FIXED,
-    PARENT_IS_GONE,
-    PARENT_OR_OWNER,
+    GONE,
     comment_fields,
     field_missing,
     new_record,
@@ -40,7 +39,6 @@ from bridge.conversations.write import (
     record_fields,
     task_fields,
 )
-from bridge.deadline import Deadline
 from bridge.delivery import verdict
 from bridge.delivery.batch import Item
 from bridge.delivery.calls import Calls
@@ -54,7 +52,7 @@ from bridge.delivery.conversation import (
     Place,
     Refusal,
 )
-from bridge.delivery.work import OF_ONE_OBJECT, Work, call_deadline, wait
+from bridge.delivery.work import OF_ONE_OBJECT, Work, wait
 from bridge.errors import (
     DuplicatesDetected,
     KeyTaken,
@@ -66,7 +64,7 @@ from bridge.errors import (
 )
 from bridge.records import ObjectName, Record
 from bridge.salesforce.client import TASK_KEY_FIELD
-from bridge.salesforce.responses import Attempt, Found
+from bridge.salesforce.responses import SET_UP, Attempt, Found
 
 ROUNDS = 3
 """How often the messages that are undecided are looked for, decided and written."""
@@ -85,9 +83,7 @@ VISIBLE_AFTER_SECONDS = 30
 
 NOT_VISIBLE = "RECORD_NOT_VISIBLE"
 NOT_VISIBLE_HINT = (
-    "Salesforce administrator: give the integration user View All on Lead and Case: run `make "
-    "connect` (bird-salesforce setup-org does it), or deploy the folder salesforce/ and assign its "
-    "permission set."
+    "Salesforce administrator: give the integration user View All on Lead and Case: " + SET_UP
 )
 NO_RECORD = "NO_RECORD"
 NO_RECORD_HINT = (
@@ -108,7 +104,6 @@ class Timelines:
     items: list[Item]
     conversations: Conversations
     calls: Calls
-    last_call: Deadline
     counts: Counter[str] = field(default_factory=Counter)
     """Of metrics, by their names."""
     _looks: dict[Wanted, Look] = field(default_factory=dict)
@@ -134,7 +129,6 @@ class Timelines:
         self._looks = self.conversations.look_many(
             {_wanted(item) for item in items},
             self.calls,
-            deadline=self._deadline,
             requested=next(iter(requested)) if len(requested) == 1 else None,
         )
 
@@ -146,7 +140,7 @@ class Timelines:
         cases: dict[str, CaseRow | None] = {}
         for start in range(0, len(ids), COLLECTION):
             some = ids[start : start + COLLECTION]
-            cases |= self.conversations.read_cases(some, self.calls, deadline=self._deadline())
+            cases |= self.conversations.read_cases(some, self.calls)
         for at, case_id in followed.items():
             self._looks[at] = self._looks[at]._replace(homes={case_id: cases[case_id]})
 
@@ -200,13 +194,11 @@ class Timelines:
 
     def _log_alone(self, item: Item) -> None:
         """Write one message by itself."""
-        deadline = self._deadline()
         fate = Logging(
             item.envelope.message,
             self.conversations,
             self.calls,
-            deadline=deadline,
-            write_by=deadline,
+            write_by=self.calls.deadline(),
             permit=_permit(item),
             most_calls=CALLS_OF_ONE,
             look=self._looks[_wanted(item)],
@@ -238,7 +230,7 @@ class Timelines:
         for name in ("Lead", "Case"):
             some = {at: pair for at, pair in creates.items() if at[1] == name}
             if name == "Case" and some and self.conversations.settings.match_contacts:
-                some = self._linked(some)
+                self._link(some)
             pieces = {
                 at: self._piece(item, self._record(item, d)) for at, (item, d) in some.items()
             }
@@ -280,35 +272,14 @@ class Timelines:
         if self._creates[conversation, object_name] >= MOST_CREATES:
             self._wait_for(conversation, object_name, problem)
 
-    def _linked(
-        self, creates: dict[Where, tuple[Item, Create]]
-    ) -> dict[Where, tuple[Item, Create]]:
-        """The same with the Contacts that the senders of new Cases are."""
-        from bridge.delivery.contacts import NOBODY, sender_of
-
-        senders = {
-            at: sender
-            for at, (item, decision) in creates.items()
-            if "ContactId" not in decision.derived
-            and (sender := sender_of(item.envelope.message)) is not None
-        }
-        if not senders:
-            return creates
-        matches = self.conversations.contacts.match_many(
-            set(senders.values()), self.calls, deadline=self._deadline()
-        )
-        return {
-            at: (
-                item,
-                decision._replace(
-                    derived={
-                        **(matches.get(senders[at], NOBODY).link if at in senders else {}),
-                        **decision.derived,
-                    },
-                ),
-            )
-            for at, (item, decision) in creates.items()
-        }
+    def _link(self, creates: dict[Where, tuple[Item, Create]]) -> None:
+        """Link new Cases to the Contacts that their senders are."""
+        unlinked = {at: pair for at, pair in creates.items() if "ContactId" not in pair[1].derived}
+        messages = [item.envelope.message for item, _ in unlinked.values()]
+        matches = self.conversations.contacts.match_many(messages, self.calls)
+        for (at, (item, decision)), match in zip(unlinked.items(), matches, strict=True):
+            derived = {**match.link, **decision.derived}
+            creates[at] = item, decision._replace(derived=derived)
 
     def _record(self, item: Item, decision: Create) -> Record:
         message, options = item.envelope.message, self.conversations.options
@@ -399,14 +370,12 @@ class Timelines:
 
     def _save(self, method: str, records: Sequence[tuple[str, dict[str, Any]]]) -> None:
         """Save what hangs on Tasks that are made: its trouble takes no message back."""
-        salesforce, problems = self.conversations.salesforce, []
+        problems = []
         try:
             for start in range(0, len(records), COLLECTION):
                 some = records[start : start + COLLECTION]
-                sent = self.calls.make(
-                    salesforce.save_many, method, some, deadline=self._deadline()
-                )
-                problems += [problem for problem in sent.get() if problem is not None]
+                sent = self.calls.make(self.calls.salesforce.save_many, method, some).get()
+                problems += [problem for problem in sent if problem is not None]
         except SalesforceProblem as problem:
             problems.append(problem)
         for code in sorted({problem.code for problem in problems}):
@@ -422,11 +391,9 @@ class Timelines:
         conversations, name = self.conversations, pieces[0].record.object
         work = kind(
             items=pieces,
-            salesforce=conversations.salesforce,
             calls=self.calls,
             rights=conversations.rights,
             telemetry=conversations.telemetry,
-            last_call=self.last_call,
             context=verdict.Context(
                 has_key=True,
                 assignment="off" if name == "Task" else conversations.settings.assignment(name),
@@ -437,9 +404,6 @@ class Timelines:
         except SalesforceProblem as problem:
             return problem
         return None
-
-    def _deadline(self) -> Deadline:
-        return call_deadline(self.last_call)
 
 
 class OfConversations(Work):
@@ -491,7 +455,7 @@ class Tasks(OfConversations):
     def _not_this_one(self, item: Item, attempt: Attempt) -> tuple[str, SalesforceProblem] | None:
         """A record that is gone is looked for again."""
         problem = attempt.problem
-        if problem is not None and problem.code in PARENT_IS_GONE | PARENT_OR_OWNER:
+        if problem is not None and problem.code in GONE:
             return MOVED, problem
         return None
 

@@ -167,9 +167,9 @@ class Downloads:
         if key:
             headers["Authorization"] = f"AccessKey {key}"
         try:
-            connection.sock.settimeout(_seconds(deadline))
+            connection.sock.settimeout(deadline.timeout())
             connection.request("GET", target.path, headers=headers)
-            connection.sock.settimeout(_seconds(deadline))
+            connection.sock.settimeout(deadline.timeout())
             return connection.getresponse()
         except (http.client.HTTPException, OSError, ValueError) as error:
             raise _broke_off(target, error) from error
@@ -221,7 +221,7 @@ class Downloads:
 def _pieces(response: http.client.HTTPResponse, deadline: Deadline) -> Iterator[bytes]:
     while piece := response.read1(PIECE_BYTES):
         yield piece
-        _seconds(deadline)
+        deadline.timeout()
     if response.length:
         raise http.client.IncompleteRead(b"", response.length)
 
@@ -266,11 +266,3 @@ def _is_disk(error: OSError) -> bool:
     import errno
 
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-
-
-def _seconds(deadline: Deadline) -> float:
-    """What is left, as a socket's timeout. Raises TimeoutError."""
-    seconds = deadline.remaining()
-    if not seconds:
-        raise TimeoutError("the deadline has passed")
-    return seconds

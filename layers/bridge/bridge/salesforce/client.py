@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 from urllib.parse import quote
 
 from bridge.deadline import Deadline
@@ -105,6 +105,13 @@ class Result(Generic[Value]):
         return cast(Value, self.value)
 
 
+class Via(NamedTuple):
+    """With what, and until when, a call is made."""
+
+    session: Session
+    deadline: Deadline
+
+
 class Salesforce:
     """The calls, each with its reader. Nothing is raised: a problem comes back in the Result."""
 
@@ -115,7 +122,7 @@ class Salesforce:
         """The path that all resources begin with."""
         self._key_field = settings.external_id_field
 
-    def create(self, record: Record, *, session: Session, deadline: Deadline) -> Result[Attempt]:
+    def create(self, record: Record, *, via: Via) -> Result[Attempt]:
         """Insert one record. A refusal of the record is the Attempt's problem, not the Result's.
 
         For a Case, one composite also reads its number by the key. The GET does not depend on the
@@ -136,15 +143,7 @@ class Salesforce:
                 return attempt
             raise problem
 
-        return self._send(
-            "POST",
-            path,
-            read=read_insert,
-            session=session,
-            deadline=deadline,
-            body=body,
-            headers=headers,
-        )
+        return self._send("POST", path, read=read_insert, via=via, body=body, headers=headers)
 
     def _case_body(self, record: Record, headers: Mapping[str, str]) -> bytes:
         # A Lead, and so the cold start of create_lead, does without it.
@@ -186,48 +185,29 @@ class Salesforce:
         return _dump({"attributes": {"type": record.object}, **self._values(record)})
 
     def create_many(
-        self,
-        records: Sequence[Record],
-        entries: Iterable[bytes],
-        *,
-        session: Session,
-        deadline: Deadline,
+        self, records: Sequence[Record], entries: Iterable[bytes], *, via: Via
     ) -> Result[list[Attempt]]:
         """Insert up to 200 records of one object and one set of headers in one call.
 
         `entries` are the same records, encoded. The value is one Attempt a record, in order.
         """
+        key_field = self._key_of(records[0].object)
         return self._send(
             "POST",
             f"{self.base}/composite/sobjects",
-            read=partial(
-                read_collection, key_field=self._key_of(records[0].object), records=records
-            ),
-            session=session,
-            deadline=deadline,
+            read=partial(read_collection, key_field=key_field, records=records),
+            via=via,
             body=b'{"allOrNone":false,"records":[' + b",".join(entries) + b"]}",
             headers=self.insert_headers(records[0]),
         )
 
-    def find(
-        self, object_name: SObject, key: str, *, session: Session, deadline: Deadline
-    ) -> Result[Found | None]:
+    def find(self, object_name: SObject, key: str, *, via: Via) -> Result[Found | None]:
         """The record with this key, if there is one that the integration user can see."""
-        return self._send(
-            "GET",
-            self.base + self._find_path(object_name, key),
-            read=partial(read_found, key_field=self._key_field),
-            session=session,
-            deadline=deadline,
-        )
+        path = self.base + self._find_path(object_name, key)
+        return self._send("GET", path, read=partial(read_found, key_field=self._key_field), via=via)
 
     def save_many(
-        self,
-        method: str,
-        object_records: Sequence[tuple[str, Mapping[str, Any]]],
-        *,
-        session: Session,
-        deadline: Deadline,
+        self, method: str, object_records: Sequence[tuple[str, Mapping[str, Any]]], *, via: Via
     ) -> Result[list[SalesforceProblem | None]]:
         """Insert (POST) or change (PATCH) up to 200 records, each by its object's name, without
         keys: a repetition is not told apart. The value is each one's problem, in order."""
@@ -236,14 +216,13 @@ class Salesforce:
             method,
             f"{self.base}/composite/sobjects",
             read=partial(read_saved, count=len(entries)),
-            session=session,
-            deadline=deadline,
+            via=via,
             body=b'{"allOrNone":false,"records":[' + b",".join(entries) + b"]}",
             headers=NOT_REASSIGNED,
         )
 
     def find_many(
-        self, object_name: SObject, keys: Sequence[str], *, session: Session, deadline: Deadline
+        self, object_name: SObject, keys: Sequence[str], *, via: Via
     ) -> Result[dict[str, Found]]:
         """The records with these keys, deleted ones too (`queryAll`), by key.
 
@@ -259,7 +238,7 @@ class Salesforce:
                 f"SELECT Id,{field},IsDeleted{number} FROM {object_name} "
                 f"WHERE {field} IN ({','.join(soql_text(key) for key in some)})"
             )
-            rows = self._query(soql, session=session, deadline=deadline)
+            rows = self.query(soql, via=via)
             cost += rows.cost
             for row in rows.value or ():
                 # Rows that cannot be read do not show that the record is not there.
@@ -276,12 +255,7 @@ class Salesforce:
         return Result(cost, found)
 
     def send_parts(
-        self,
-        parts: Sequence[Part],
-        all_or_none: bool = False,
-        *,
-        session: Session,
-        deadline: Deadline,
+        self, parts: Sequence[Part], all_or_none: bool = False, *, via: Via
     ) -> Result[dict[str, PartResponse]]:
         """A composite; the value is each part's response by its name.
 
@@ -304,16 +278,11 @@ class Salesforce:
             if not some:
                 continue
             if c.holds_reference(call[0]):
-                result = self._send_part(some[0], session=session, deadline=deadline)
+                result = self._send_part(some[0], via=via)
             else:
                 body = _dump(c.composite(some, base=self.base, all_or_none=all_or_none))
                 result = self._send(
-                    "POST",
-                    f"{self.base}/composite",
-                    read=read_parts,
-                    session=session,
-                    deadline=deadline,
-                    body=body,
+                    "POST", f"{self.base}/composite", read=read_parts, via=via, body=body
                 )
             cost += result.cost
             if result.problem is not None:
@@ -323,89 +292,49 @@ class Salesforce:
                 return Result(cost, problem=unreadable())
         return Result(cost, responses)
 
-    def _send_part(
-        self, part: Part, *, session: Session, deadline: Deadline
-    ) -> Result[dict[str, PartResponse]]:
+    def _send_part(self, part: Part, *, via: Via) -> Result[dict[str, PartResponse]]:
         return self._send(
             part.method,
             self.base + "".join(map(str, part.path)),
             read=lambda response: {part.name: read_part(response)},
-            session=session,
-            deadline=deadline,
+            via=via,
             body=None if part.body is None else _dump(part.body),
             headers=part.headers,
         )
 
-    def has_right(
-        self, object_name: str, right: str, *, session: Session, deadline: Deadline
-    ) -> Result[bool]:
+    def has_right(self, object_name: str, right: str, *, via: Via) -> Result[bool]:
         """Whether the integration user has a right to this object: `createable`, `updateable`."""
-        return self._send(
-            "GET",
-            f"{self.base}/sobjects/{object_name}",
-            read=partial(read_right, right=right),
-            session=session,
-            deadline=deadline,
-        )
+        path = f"{self.base}/sobjects/{object_name}"
+        return self._send("GET", path, read=partial(read_right, right=right), via=via)
 
-    def search(self, sosl: str, *, session: Session, deadline: Deadline) -> Result[list[Row]]:
+    def search(self, sosl: str, *, via: Via) -> Result[list[Row]]:
         """The rows that a SOSL search finds."""
-        return self._send(
-            "GET",
-            f"{self.base}/search?q={_quoted(sosl)}",
-            read=read_search,
-            session=session,
-            deadline=deadline,
-        )
-
-    def query(self, soql: str, *, session: Session, deadline: Deadline) -> Result[list[Row]]:
-        """All rows of a query of ours, deleted ones too."""
-        return self._query(soql, session=session, deadline=deadline)
+        return self._send("GET", f"{self.base}/search?q={_quoted(sosl)}", read=read_search, via=via)
 
     def read_rows(
-        self,
-        object_name: str,
-        columns: str,
-        ids: Sequence[str],
-        *,
-        session: Session,
-        deadline: Deadline,
-    ) -> Result[list[dict[str, Any]]]:
+        self, object_name: str, columns: str, ids: Sequence[str], *, via: Via
+    ) -> Result[list[Row]]:
         """Records by their ids, deleted ones too."""
         among = ",".join(soql_text(record_id) for record_id in ids)
         soql = f"SELECT {columns} FROM {object_name} WHERE Id IN ({among})"
-        return self._query(soql, session=session, deadline=deadline)
+        return self.query(soql, via=via)
 
-    def read_user(self, *, session: Session, deadline: Deadline) -> Result[str]:
+    def read_user(self, *, via: Via) -> Result[str]:
         """The integration user's id; empty where it is not told."""
-        return self._send(
-            "GET",
-            "/services/oauth2/userinfo",
-            read=read_user_id,
-            session=session,
-            deadline=deadline,
-        )
+        return self._send("GET", "/services/oauth2/userinfo", read=read_user_id, via=via)
 
-    def read_description(
-        self, object_name: ObjectName, record_id: str, *, session: Session, deadline: Deadline
-    ) -> Result[str]:
+    def read_description(self, object_name: ObjectName, record_id: str, *, via: Via) -> Result[str]:
         """A record's Description; empty where there is none or no such record."""
         soql = (
             f"SELECT Id,Description,IsDeleted FROM {object_name} WHERE Id = {soql_text(record_id)}"
         )
-        rows = self._query(soql, session=session, deadline=deadline)
+        rows = self.query(soql, via=via)
         texts = [row.get("Description") for row in rows.value or () if not row.get("IsDeleted")]
         text = next((text for text in texts if isinstance(text, str)), "")
         return Result(rows.cost, text, rows.problem)
 
     def write_description(
-        self,
-        object_name: ObjectName,
-        record_id: str,
-        text: str,
-        *,
-        session: Session,
-        deadline: Deadline,
+        self, object_name: ObjectName, record_id: str, text: str, *, via: Via
     ) -> Result[None]:
         """Replace a record's Description; nothing else of it changes, its owner neither."""
         return self._send(
@@ -414,22 +343,19 @@ class Salesforce:
             body=_dump({"Description": text}),
             headers=NOT_REASSIGNED,
             read=read_changed,
-            session=session,
-            deadline=deadline,
+            via=via,
         )
 
-    def _query(
-        self, soql: str, *, session: Session, deadline: Deadline
-    ) -> Result[list[dict[str, Any]]]:
+    def query(self, soql: str, *, via: Via) -> Result[list[Row]]:
         """All rows of a query, deleted ones too."""
         path: str | None = f"{self.base}/queryAll?q={_quoted(soql)}"
-        rows: list[dict[str, Any]] = []
+        rows: list[Row] = []
         cost = NO_COST
         while path is not None:
             if cost.calls == MAX_PAGES:
                 return Result(cost, problem=unreadable())
             read = partial(read_page, key_field=self._key_field)
-            page = self._send("GET", path, read=read, session=session, deadline=deadline)
+            page = self._send("GET", path, read=read, via=via)
             cost += page.cost
             if page.problem is not None:
                 return Result(cost, problem=page.problem)
@@ -463,14 +389,13 @@ class Salesforce:
         path: str,
         *,
         read: Callable[[Response], Value],
-        session: Session,
-        deadline: Deadline,
+        via: Via,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Result[Value]:
         started = time.perf_counter()
         sent = {
-            "Authorization": f"Bearer {session.access_token}",
+            "Authorization": f"Bearer {via.session.access_token}",
             "Accept": "application/json",
             **(headers or {}),
         }
@@ -479,10 +404,10 @@ class Salesforce:
         try:
             response = self._http.send(
                 method,
-                session.instance_url + path,
+                via.session.instance_url + path,
                 headers=sent,
                 body=body,
-                deadline=deadline,
+                deadline=via.deadline,
                 # An insert may be sent twice because of its unique key; without one it may not.
                 repeatable=method == "GET" or bool(self._key_field),
             )
