@@ -7,6 +7,7 @@ which opens nothing else, and is closed unless `CustomerLookup` is on.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from bridge.api.record_api import LambdaContext
@@ -103,6 +104,7 @@ class CustomerApi:
 
     def _sender(self, request: HttpRequest) -> Sender | None:
         """Whom to look for. Raises BadRequest."""
+        request = replace(request, query={})  # an address is logged: nobody is looked for by it
         body = read_object(request)
         bird = next((value for name, value in body.items() if name.lower() == "bird"), None)
         try:
