@@ -332,7 +332,12 @@ def read_parts(response: Response) -> dict[str, PartResponse]:
         raise problem
     from bridge.salesforce import composite
 
-    if responses := composite.read_composite(read_json(response.body)):
+    responses = composite.read_composite(read_json(response.body))
+    for part in responses.values():
+        # The session ended in between: that is of the call, which is made again with a new one.
+        if part.status == 401 and (problem := _problem(401, part.body, key_field="")):
+            raise problem
+    if responses:
         return responses
     raise unreadable()
 
