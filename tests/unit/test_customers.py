@@ -101,3 +101,14 @@ def test_while_salesforce_cannot_be_asked_nobody_is_known(request_: Any) -> None
 
 def test_nothing_but_a_post_is_taken(request_: Any) -> None:
     assert answer({**request_, "httpMethod": "GET"})[0] == 404
+
+
+@pytest.mark.parametrize("mark", ["payload", "originator", "service"])
+def test_nobody_is_looked_for_by_the_address(request_: Any, mark: str) -> None:
+    """Addresses are logged. A "Forward to URL" step says all in its query, and makes no look-up."""
+    query = {mark: "x", "bird": json.dumps({"channel": "whatsapp", "sender": "+447700900142"})}
+    for body in (None, ""):
+        book = Book()
+        event = {**request_, "body": body, "queryStringParameters": query}
+        assert answer(event, book=book)[0] == 400
+        assert book.asked == []

@@ -394,6 +394,15 @@ TABLE: dict[str, tuple[ObjectName, Look, Decision]] = {
         ),
         add_to_case(ELSEWHERE_CASE),
     ),
+    "nor one whose only message came with it: both are of the same second": (
+        "Case",
+        look(
+            cases=(closed(ago(hours=1), created=ago(days=9)),),
+            case_home=home(what_id=ELSEWHERE_CASE, created=ago(days=9)),
+            homes={ELSEWHERE_CASE: case(ELSEWHERE_CASE, key="")},
+        ),
+        add_to_case(ELSEWHERE_CASE),
+    ),
     "nor does an old merge hold up a Case that was made after it": (
         "Case",
         look(

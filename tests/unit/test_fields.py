@@ -35,6 +35,8 @@ LINKS: tuple[tuple[str, Any], ...] = (
     ("Owner", {"Username": "x"}),
     ("Parent", {"Bird_Key__c": "k"}),
     ("LastName", {"a": "b"}),
+    ("Bird_Conversation__c", "conversation-1"),
+    ("bird_conversation__C", "conversation-1"),
 )
 PLAIN: tuple[tuple[str, Any], ...] = (
     ("Rating", "Hot"),

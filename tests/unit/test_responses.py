@@ -35,6 +35,7 @@ from bridge.salesforce.responses import (
     read_created_case,
     read_found,
     read_org_problem,
+    read_parts,
 )
 from bridge.salesforce.session import full_id
 from bridge.settings import Settings
@@ -355,6 +356,19 @@ def test_a_composite_that_did_not_work_is_no_refusal(response: Response, problem
     attempt = read_created_case(response, key_field=KEY, record=case())
     assert attempt.created is None
     assert kind(attempt.problem) == problem
+
+
+@pytest.mark.parametrize("message", ["Session expired or invalid", "not valid for the REST API"])
+@pytest.mark.parametrize("at", ["create", "find"])
+def test_a_session_that_ends_within_a_composite_is_refused_like_one_before_it(
+    message: str, at: str
+) -> None:
+    """The call is made again with a new session, as where the outer status is 401; else each reader
+    of parts would have to know of sessions."""
+    refused = (401, [{"errorCode": "INVALID_SESSION_ID", "message": message}])
+    response = composite(refused, FOUND) if at == "create" else composite(CREATED, refused)
+    with pytest.raises(SessionRefused if "expired" in message else OrgNotReady):
+        read_parts(response)
 
 
 # Look-ups

@@ -34,6 +34,15 @@ def test_a_lead_is_known_until_it_is_converted(stack: Stack) -> None:
     assert (told["object"], told["id"], told["openCases"]) == ("Contact", done.contact_id, 0)
 
 
+@pytest.mark.parametrize("field", ["Phone", "MobilePhone", "HomePhone", "OtherPhone"])
+def test_a_contact_is_known_by_each_number_that_a_case_is_linked_by(
+    stack: Stack, field: str
+) -> None:
+    """docs/api.md: numbers are compared as for MatchContacts."""
+    contact = stack.org.create("Contact", {"LastName": "C", field: "07700 900142"})
+    assert find(stack).json()["id"] == contact
+
+
 def test_it_tells_nothing_of_the_person_and_nothing_of_others(stack: Stack) -> None:
     stack.org.create(
         "Contact",

@@ -116,6 +116,24 @@ def test_a_predecessor_that_is_deleted_meanwhile_costs_no_message(
     assert texts(bundle, only(bundle, "Case")["Id"]) == ["text 2"]
 
 
+@pytest.mark.parametrize("send", ["post", "queue"])
+def test_a_link_of_the_predecessor_that_leads_nowhere_costs_no_message(
+    bundle: Bundle, send: str
+) -> None:
+    """Salesforce names no field beside these codes (SALESFORCE.md, 8a): the predecessor itself may
+    be gone, and where a second look finds it, what is inherited is left out."""
+    bundle.post(bird(1), "Case")
+    case_id = only(bundle, "Case")["Id"]
+    bundle.org.store.update("Case", case_id, {"ContactId": "003000000000001AAA"})
+    closed(bundle, case_id, days=9)
+    getattr(bundle, send)(bird(2), "Case")
+    bundle.deliver()
+    assert bundle.outbox == [] == bundle.rejected
+    (successor,) = [case for case in bundle.org.records("Case") if case["Id"] != case_id]
+    assert (successor["ParentId"], successor.get("ContactId")) == (case_id, None)
+    assert texts(bundle, successor["Id"]) == ["text 2"]
+
+
 def test_a_derived_field_of_a_task_costs_no_message(bundle: Bundle) -> None:
     bundle.post(bird(1))
     bundle.org.change_field("Task", "Status", restricted=True, values=("Not Started", "Done"))

@@ -106,6 +106,28 @@ def test_after_a_merge_the_winner_gets_it(bundle: Bundle, patch: Patch) -> None:
     assert (lead["Industry"], lead["Rating"]) == ("Retail", "Hot")
 
 
+@pytest.mark.parametrize("name", ["Lead", "Case"])
+def test_after_a_merge_of_the_newest_of_several_the_winner_gets_it(
+    bundle: Bundle, patch: Patch, name: ObjectName
+) -> None:
+    """The key of a conversation leads where its next message goes (GET and PATCH alike)."""
+    bundle.post(bird(1), name)
+    first = only(bundle, name)["Id"]
+    if name == "Lead":
+        bundle.org.update("Lead", first, {"Status": "Unqualified"})
+    else:
+        closed(bundle, first, days=9)
+    bundle.org.clock.advance(2)
+    bundle.post(bird(2), name)
+    (second,) = [one["Id"] for one in bundle.org.records(name) if one["Id"] != first]
+    winner = bundle.org.create(name, {"LastName": "w", "Company": "w"} if name == "Lead" else {})
+    bundle.org.merge(name, winner, second)
+    assert bundle.post(bird(3), name)["id"] == winner
+    assert bundle.get("Conversation-1", name)["id"] == winner
+    patch("Conversation-1", {"Description": "later"}, name)
+    assert (bundle.org.get(name, winner) or {})["Description"] == "later"
+
+
 @pytest.mark.parametrize("key", ["Conversation-1", "message-1"])
 def test_a_converted_lead_takes_nothing_and_the_contact_is_named(
     bundle: Bundle, patch: Patch, key: str

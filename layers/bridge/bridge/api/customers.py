@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from bridge.api.record_api import HttpApi, LambdaContext
@@ -74,6 +75,7 @@ class CustomerApi(HttpApi):
 
     def _sender(self, request: HttpRequest) -> Sender | None:
         """Whom to look for. Raises BadRequest."""
+        request = replace(request, query={})  # an address is logged: nobody is looked for by it
         body = read_object(request)
         bird = next((value for name, value in body.items() if name.lower() == "bird"), None)
         try:

@@ -67,10 +67,11 @@ def read_update(
         read_object(request), request.query, repeated=request.repeated, settings=settings
     )
     fields = asked.fields
-    for name in (*fields, *([settings.external_id_field] if not is_absent(asked.key) else ())):
+    given = [*fields, *asked.left_out]
+    for name in (*given, *([settings.external_id_field] if not is_absent(asked.key) else ())):
         if name.lower() in forbidden:
             raise ForbiddenField(f"{name} of a record cannot be changed: leave it out of the body")
-    names = {name.lower() for name in (*fields, *asked.left_out)}
+    names = {name.lower() for name in given}
     derived, channel, warnings = _learned(asked.bird, object_name, names)
     if asked.left_out:
         warnings = " ".join(filter(None, [warnings, left_out_warning(asked.left_out)]))

@@ -17,6 +17,10 @@ DESCRIPTION_LENGTH = 32_000
 SUBJECT_LENGTH = 255
 """Of a Task, in UTF-16 code units (Object Reference, Task)."""
 
+YEARS = range(1701, 4000)
+"""Those that Salesforce stores whole, in any time zone: its first day is 1700-01-01, its last one
+4000-12-31 (SOQL and SOSL Reference, Date Formats and Date Literals)."""
+
 COMMENT_BYTES = 4_000
 """Of a CaseComment, in UTF-8 (Object Reference, CaseComment)."""
 
@@ -110,17 +114,18 @@ def as_comment(text: str) -> str:
 
 
 def read_moment(value: Any) -> datetime | None:
-    """A moment of RFC 3339, as UTC where it says no zone; None where it is none."""
+    """A moment of RFC 3339, as UTC where it says no zone; None where it is none.
+
+    One that Salesforce does not store is none either, as the year 1 that programs write for a time
+    that they do not have.
+    """
     try:
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        moment = datetime.fromisoformat(value.upper())  # t and z may stand for T and Z
+    except (AttributeError, ValueError):
         return None
-    if len(value) < len("2026-11-30T14:03"):
+    if len(value) < len("2026-11-30T14:03") or moment.year not in YEARS:
         return None  # a day is no moment
-    try:
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except OverflowError:
-        return None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def as_salesforce_time(moment: datetime) -> str:

@@ -408,6 +408,12 @@ def predecessor_is_gone(
     )
 
 
+def inherited_links(decision: Create) -> frozenset[str]:
+    """What a successor has of its predecessor beside the link to it: where that one is there, one
+    of these is what leads nowhere."""
+    return frozenset(decision.derived) - {"ParentId"} if decision.is_successor else frozenset()
+
+
 def _read_refused_task(
     decision: Add | Reopen, write: Write, responses: Mapping[str, PartResponse]
 ) -> Written:

@@ -30,7 +30,7 @@ SENDERS = 20
 MOST_ROWS = 200
 PHONES = ("Phone", "MobilePhone", "HomePhone", "OtherPhone")
 """Of a Contact. Not the fax, and not the assistant's."""
-_LEAST_PHONES = ("Phone", "MobilePhone")
+LEAST_PHONES = ("Phone", "MobilePhone")
 """Where the integration user may not see them all."""
 
 
@@ -124,7 +124,7 @@ class Contacts:
             problem = result.problem
             if problem is None or problem.code != "INVALID_FIELD" or self._phones != PHONES:
                 return result.get()
-            self._phones = _LEAST_PHONES
+            self._phones = LEAST_PHONES
 
     def _by_email(
         self, senders: list[Sender], found: dict[Sender, Match], calls: Calls, deadline: Deadline

@@ -52,6 +52,7 @@ from bridge.conversations.write import (
     RecordKeyTaken,
     ReopenRefused,
     Written,
+    inherited_links,
     new_record,
     parts_of,
     read_written,
@@ -251,7 +252,7 @@ class Logging:
                     return NoRecord()
                 case Follow():
                     raise Unavailable("a merged Case could not be read", code="BUSY")
-            if before is not None and decision == before[0]:
+            if before is not None and decision == before[0] and not self._without_links(*before):
                 return self._attached(*before) or self.refused(*before)
             if before is not None and self._calls_are_spent:
                 return self._undecided(*before)
@@ -262,6 +263,16 @@ class Logging:
             before = decision, written
             if self._calls_are_spent:
                 return self._undecided(*before)
+
+    def _without_links(self, decision: Decision, written: Written) -> bool:
+        """Leave out what a successor inherits, once, where its predecessor proved to be there."""
+        if not (isinstance(decision, Create) and isinstance(written, ParentGone)):
+            return False
+        links = inherited_links(decision) - self._record_without
+        if links:
+            tell_dropped(self._conversations.telemetry, decision.object, links)
+            self._record_without |= links
+        return bool(links)
 
     def _undecided(self, decision: Decision, written: Written) -> Fate:
         """What was refused, with no call left for what a look since then shows, or might show: it

@@ -13,7 +13,15 @@ from typing import Any
 from bridge.bird.phones import written_forms
 from bridge.deadline import Deadline
 from bridge.delivery.calls import Calls
-from bridge.delivery.contacts import MOST_ROWS, Match, Sender, one_of, only
+from bridge.delivery.contacts import (
+    LEAST_PHONES,
+    MOST_ROWS,
+    PHONES,
+    Match,
+    Sender,
+    one_of,
+    only,
+)
 from bridge.errors import Refused, Unavailable
 from bridge.oauth.sessions import Sessions
 from bridge.salesforce.client import Row, Salesforce, soql_text, sosl_text
@@ -21,9 +29,13 @@ from bridge.salesforce.composite import Part, PartResponse, query_part
 from bridge.salesforce.responses import read_rows, unreadable
 from bridge.untrusted import read_text
 
-CONTACT_PHONES = ("Phone", "MobilePhone")
 LEAD_PHONES = ("Phone", "MobilePhone")
 MOST_CASES = 200
+HIDDEN_HINT = (
+    "Salesforce administrator: give the integration user Read on Contact, Account, Lead and Case, "
+    "and on their phone and e-mail fields: run `make connect` (bird-salesforce setup-org does it), "
+    "or deploy the folder salesforce/ and assign its permission set."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +71,8 @@ class Customers:
     def __init__(self, *, salesforce: Salesforce, sessions: Sessions) -> None:
         self._salesforce = salesforce
         self._sessions = sessions
+        self._phones: tuple[str, ...] = PHONES
+        """Of a Contact, what the search may name. An org that hides some is remembered."""
 
     def find(self, sender: Sender, *, deadline: Deadline) -> Known | Several | Unknown:
         """Whom a sender is. Raises Unavailable, NotSetUp."""
@@ -67,7 +81,7 @@ class Customers:
         if sender.phone:
             rows = self._by_phone(sender.phone, calls)
             found = (
-                ("Contact", one_of(_of(rows, "Contact"), sender.phone, CONTACT_PHONES)),
+                ("Contact", one_of(_of(rows, "Contact"), sender.phone, self._phones)),
                 ("Lead", one_of(_of(rows, "Lead"), sender.phone, LEAD_PHONES)),
             )
         if sender.email and not any(match.count for _, match in found):
@@ -81,15 +95,19 @@ class Customers:
 
     def _by_phone(self, phone: str, calls: Calls) -> list[Row]:
         words = " OR ".join(sosl_text(form) for form in written_forms(phone))
-        sosl = (
-            f"FIND {{{words}}} IN PHONE FIELDS RETURNING "
-            f"Contact(Id, {', '.join(CONTACT_PHONES)} LIMIT {MOST_ROWS}), "
-            f"Lead(Id, {', '.join(LEAD_PHONES)} WHERE IsConverted = false LIMIT {MOST_ROWS})"
-        )
-        try:
-            return calls.make(self._salesforce.search, sosl).get()
-        except Refused as problem:
-            raise _refused(problem) from problem
+        while True:
+            sosl = (
+                f"FIND {{{words}}} IN PHONE FIELDS RETURNING "
+                f"Contact(Id, {', '.join(self._phones)} LIMIT {MOST_ROWS}), "
+                f"Lead(Id, {', '.join(LEAD_PHONES)} WHERE IsConverted = false LIMIT {MOST_ROWS})"
+            )
+            result = calls.make(self._salesforce.search, sosl)
+            problem = result.problem
+            if not isinstance(problem, Refused):
+                return result.get()
+            if problem.code != "INVALID_FIELD" or self._phones != PHONES:
+                raise _refused(problem)
+            self._phones = LEAST_PHONES
 
     def _by_email(self, email: str, calls: Calls) -> tuple[tuple[str, Match], ...]:
         where = f"WHERE Email = {soql_text(email)}"
@@ -144,7 +162,8 @@ class Customers:
 def _refused(problem: Refused) -> Unavailable:
     """A search that Salesforce refuses tells nothing. Its words may repeat what was searched for:
     they stay here."""
-    return Unavailable("Salesforce refuses the search", code=problem.code, hint=problem.hint)
+    hint = HIDDEN_HINT if problem.code == "INVALID_FIELD" else problem.hint
+    return Unavailable("Salesforce refuses the search", code=problem.code, hint=hint)
 
 
 def _of(rows: list[Row], name: str) -> list[Row]:

@@ -33,6 +33,7 @@ from bridge.conversations.write import (
     GONE,
     comment_fields,
     field_missing,
+    inherited_links,
     new_record,
     predecessor_is_gone,
     record_changes,
@@ -65,6 +66,7 @@ from bridge.errors import (
 from bridge.records import ObjectName, Record
 from bridge.salesforce.client import TASK_KEY_FIELD
 from bridge.salesforce.responses import SET_UP, Attempt, Found
+from bridge.telemetry import tell_dropped
 
 ROUNDS = 3
 """How often the messages that are undecided are looked for, decided and written."""
@@ -108,6 +110,8 @@ class Timelines:
     """Of metrics, by their names."""
     _looks: dict[Wanted, Look] = field(default_factory=dict)
     _creates: Counter[Where] = field(default_factory=Counter)
+    _refused: dict[int, str | None] = field(default_factory=dict)
+    """By item, the predecessor that its successor was refused for."""
     _gone: dict[str, frozenset[str]] = field(default_factory=lambda: defaultdict(frozenset))
     """By conversation, the Contacts that took no Task."""
 
@@ -244,7 +248,8 @@ class Timelines:
                 elif piece.outcome == "rejected" and predecessor_is_gone(
                     piece.problem, item.envelope.message, decision
                 ):
-                    continue  # the next round looks again
+                    # The next round looks again: if it is there, what leads nowhere is inherited.
+                    self._refused[id(item)] = decision.predecessor_id
                 elif piece.outcome == "rejected" and self._may_attach(piece.problem):
                     # A collection does not name the record that it matches: alone it is named.
                     self._log_alone(item)
@@ -284,6 +289,10 @@ class Timelines:
     def _record(self, item: Item, decision: Create) -> Record:
         message, options = item.envelope.message, self.conversations.options
         record = new_record(message, decision)
+        links = inherited_links(decision)
+        if links and self._refused.get(id(item)) == decision.predecessor_id:
+            tell_dropped(self.conversations.telemetry, record.object, links)
+            record = record.without(links)
         fields = record_fields(message, record, options)
         del fields[options.record_key]
         return replace(record, fields=fields)

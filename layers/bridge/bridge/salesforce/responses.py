@@ -346,7 +346,12 @@ def read_parts(response: Response) -> dict[str, PartResponse]:
     body = _read_success(response)
     from bridge.salesforce import composite
 
-    if responses := composite.read_composite(body):
+    responses = composite.read_composite(body)
+    for part in responses.values():
+        # The session ended in between: that is of the call, which is made again with a new one.
+        if part.status == 401 and (problem := _problem(401, part.body, key_field="")):
+            raise problem
+    if responses:
         return responses
     raise unreadable()
 
