@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.api.request import HttpRequest
+from bridge.api.warnings import warnings_of
 from bridge.bird import channels
 from bridge.errors import BadRequest, ForbiddenField
 from bridge.records import ObjectName, stored_key
@@ -528,3 +529,74 @@ def test_a_key_in_the_query_is_taken_as_it_is() -> None:
 def test_asking_without_a_key_is_a_bad_request(more: dict[str, Any]) -> None:
     with pytest.raises(BadRequest, match="which record"):
         request({}, **more).requested_keys()
+
+
+@pytest.mark.parametrize(
+    ("where", "key"),
+    [
+        ("pathParameters", "{{key}}"),
+        ("pathParameters", "%7B%7Bkey%7D%7D"),
+        ("pathParameters", "m-{{id}}"),
+        ("queryStringParameters", "{{key}}"),
+        ("queryStringParameters", "key}}"),
+    ],
+)
+def test_a_variable_without_a_value_is_no_key_to_ask_for(where: str, key: str) -> None:
+    """A POST with it makes a record under another key, so nothing could ever be found."""
+    with pytest.raises(BadRequest, match="variable without a value"):
+        request({}, **{where: {"key": key}}).requested_keys()
+
+
+# The query
+
+
+@pytest.mark.parametrize(
+    ("channel", "query", "read_as"),
+    [
+        (None, "viber", "viber"),
+        ("{{channel}}", "viber", "viber"),
+        ("whatsapp", "viber", "whatsapp"),
+        (None, "nonsense", "unknown"),
+    ],
+)
+def test_a_channel_in_the_query_counts_where_bird_names_none(
+    channel: str | None, query: str, read_as: str
+) -> None:
+    asked = read(
+        {"bird": {"channel": channel, "messageId": "m", "text": "x"}},
+        queryStringParameters={"channel": query},
+    )
+    assert asked.message.channel == read_as
+
+
+@pytest.mark.parametrize(
+    ("query", "warned_of"),
+    [
+        ({"errors": "inline", "channel": "sms", "set.Rating": "Hot", "object": "lead"}, ""),
+        ({"errors": ""}, ""),
+        ({"object": "{{object}}"}, ""),
+        ({"OwnerId": "005"}, "OwnerId does nothing"),
+        ({"set[OwnerId]": "005"}, "set[OwnerId] does nothing"),
+        ({"Errors": "inline"}, "Errors does nothing"),
+        ({"key": "m-1"}, "key does nothing"),
+        ({"errors": "inlined"}, "errors takes inline only"),
+        ({"object": "Case"}, "object counts at /messages only"),
+        ({f"a{n:03}": "x" for n in range(50)}, "a009 and 40 more"),
+    ],
+)
+def test_a_part_of_the_query_that_does_nothing_is_named(
+    query: dict[str, str], warned_of: str
+) -> None:
+    asked = read({"LastName": "x", "bird": {"messageId": "m"}}, queryStringParameters=query)
+    assert (warned_of in warnings_of(asked)) if warned_of else not asked.unused
+    assert not any(value in warnings_of(asked) for value in ("inlined", "=", "m-1"))
+
+
+def test_an_sms_in_the_query_is_no_query_that_does_nothing() -> None:
+    sms = {"originator": "31612345678", "payload": "Hi", "odd": "x"}
+    assert not read("", httpMethod="GET", queryStringParameters=sms).unused
+
+
+def test_a_get_without_a_query_is_not_told_to_send_a_body() -> None:
+    with pytest.raises(BadRequest, match="no query"):
+        read("", httpMethod="GET")

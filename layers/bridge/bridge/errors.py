@@ -69,7 +69,8 @@ class WrongKey(BridgeError):
     code = "KEY_NOT_FOR_THIS_ROUTE"
     detail = (
         "This API key is not for this address. The key for looking customers up is good for "
-        "POST /customers/find only, and no other key is good there. Nothing was stored."
+        "POST /customers/find only, which is closed unless CustomerLookup is on, and no other key "
+        "is good there. Nothing was stored."
     )
 
 

@@ -320,6 +320,17 @@ def test_what_is_no_update_is_400(bundle: Bundle, body: dict[str, Any], code: st
     assert (reply.status, reply["outcome"], reply["code"]) == (400, "failed", code)
 
 
+def test_what_an_update_does_not_take_is_named_where_nothing_is_left(bundle: Bundle) -> None:
+    reply = bundle.patch("message-1", {"bird": {"text": "x"}})
+    assert reply.status == 400 and "bird.text" in reply["detail"]
+
+
+def test_a_key_without_a_value_is_refused_and_not_queued(bundle: Bundle) -> None:
+    """Nothing could ever have that key, so it would wait for a day and then be rejected."""
+    reply = bundle.patch("{{key}}", {"Rating": "Hot"})
+    assert (reply.status, reply["outcome"]) == (400, "failed") and not bundle.outbox
+
+
 def test_no_assignment_rule_takes_a_case_from_its_agent(bundle: Bundle, patch: Patch) -> None:
     bundle.post(bird(1), "Case")
     case = only(bundle, "Case")

@@ -305,6 +305,7 @@ def _warnings_of(requested: MessageRequest) -> str:
         or requested.unread
         or requested.variables
         or requested.left_out
+        or requested.unused
     )
     unknown = requested.bird is not None and requested.bird.channel.name == UNKNOWN
     if not suspicious and not unknown:

@@ -12,8 +12,8 @@ from typing import Any
 
 from bridge.api.fields import read_fields
 from bridge.api.replies import Reply, problem_reply, queued_message, rejected_reply
-from bridge.api.request import HttpRequest, read_object
-from bridge.api.warnings import left_out_warning
+from bridge.api.request import HttpRequest, read_object, unused_parameters
+from bridge.api.warnings import left_out_warning, unused_warning
 from bridge.bird.channels import NONE, channel_named
 from bridge.bird.mapping import learned_fields
 from bridge.bird.message import BirdMessage
@@ -75,10 +75,13 @@ def read_update(
     derived, channel, warnings = _learned(asked.bird, object_name, names)
     if asked.left_out:
         warnings = " ".join(filter(None, [warnings, left_out_warning(asked.left_out)]))
+    if unused := unused_parameters(request, object_name):
+        warnings = " ".join(filter(None, [warnings, unused_warning(unused)]))
     if not fields and not derived:
         if asked.left_out:
             raise BadRequest(left_out_warning(asked.left_out))
-        raise BadRequest("no field of the body has a value, so there is nothing to change")
+        nothing = "no field of the body has a value, so there is nothing to change"
+        raise BadRequest(f"{nothing}. {warnings}" if warnings else nothing)
     return UpdateRequest(
         Message(
             conversation="",
