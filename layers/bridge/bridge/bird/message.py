@@ -279,6 +279,19 @@ class BirdMessage:
         )
 
     @property
+    def contact_lines(self) -> tuple[str, ...]:
+        """The phone and the e-mail address that came beside the sender: on a record that is there
+        no field gets them."""
+        if self.from_us or not (self.known_phone or self.known_email):
+            return ()  # most messages
+        found = []
+        if self.phone and self.phone != as_e164(self.sender):
+            found.append(f"Phone: {self.phone}")
+        if self.email and self.email != as_email(self.sender):
+            found.append(f"E-mail: {self.email}")
+        return tuple(found)
+
+    @property
     def handle(self) -> str:
         """The first identifier that is neither the phone number nor the address."""
         known = self.phone == as_e164(self.sender) != "" or as_email(self.sender)
