@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
@@ -95,6 +96,35 @@ def test_a_case_is_one_round_trip_with_its_number(settings: MakeSettings) -> Non
     assert create["body"] == {"Subject": "Help", KEY: "k-1"}
     assert "httpHeaders" not in create
     assert find["url"].endswith(f"/sobjects/Case/{KEY}/k-1?fields=Id,CaseNumber")
+
+
+@pytest.mark.parametrize("field", ["Subject", "Description", "SuppliedName"])
+def test_a_case_with_a_text_like_a_reference_is_a_plain_request(
+    settings: MakeSettings, field: str
+) -> None:
+    """In a composite it would be one, and the Case be halted (REST API, Composite, references)."""
+    org = SmallOrg()
+    text = "Is it @{find.Id}?"
+    result = Client(org, settings()).create(replace(case(), fields={field: text}))
+    made = result.get().created
+    assert made is not None and made.number
+    insert, find = org.calls
+    assert insert.url.endswith("/sobjects/Case") and insert.json()[field] == text
+    assert find.url.endswith(f"/sobjects/Case/{KEY}/k-1?fields=Id,CaseNumber")
+    assert result.cost.calls == 2
+
+
+def test_a_case_whose_number_cannot_be_read_is_made_all_the_same(settings: MakeSettings) -> None:
+    record_id = full_id("5008d00000555Ab")
+    http = Scripted(
+        lambda call: (
+            json_response(201, {"id": record_id})
+            if call.method == "POST"
+            else json_response(503, [])
+        )
+    )
+    record = replace(case(), fields={"Subject": "@{x.id}"})
+    assert Client(http, settings()).create(record).get().created == Found(record_id)
 
 
 def test_a_case_without_a_key_is_read_by_the_id_just_made(settings: MakeSettings) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 from bridge.deadline import Deadline
 from bridge.errors import NotSetUp, Refused, Unavailable
-from bridge.files.download import Downloads
+from bridge.files.addresses import Target
+from bridge.files.download import Downloads, _TlsConnection
 from bridge.settings import Settings
 from sandbox.http_server import Handler, Server
 from sandbox.media.host import MediaHost
@@ -138,6 +139,58 @@ def test_a_compressed_file_is_unpacked_and_a_bomb_is_too_large(settings: MakeSet
         with pytest.raises(Refused) as caught:
             downloads.fetch(f"{server.url}/bomb", access_key="", deadline=Deadline.after(20))
         assert caught.value.code == "MEDIA_TOO_LARGE"
+
+
+@pytest.mark.parametrize("after", [b"", bytes(512), bytes(200_000), b"no member", b"\0\0x"])
+def test_a_compressed_file_may_have_several_members(settings: MakeSettings, after: bytes) -> None:
+    """RFC 1952, 2.2: they follow one another, with no additional information between them."""
+    packed = gzip.compress(CONTENT) + gzip.compress(b"more") + after
+
+    def respond(handler: Handler) -> None:
+        handler.answer(200, [("Content-Encoding", "gzip")], packed)
+
+    with serve(respond) as server:
+        netloc = urlsplit(server.url).netloc
+        made = settings(MEDIA_HOSTS=netloc, ALLOW_INSECURE_HOSTS=netloc)
+        done = Downloads(settings=made).fetch(
+            server.url, access_key="", deadline=Deadline.after(20)
+        )
+        assert done.file.read() == CONTENT + b"more"
+
+
+@pytest.mark.parametrize(("port", "host"), [(443, "a.example"), (8443, "a.example:8443")])
+def test_a_default_port_is_not_in_the_host_header(port: int, host: str) -> None:
+    """RFC 9110, 7.2; a store's signature covers the header as the link was signed (AWS, SigV4)."""
+    mine, theirs = socket.socketpair()
+    with mine, theirs:
+        target = Target("https", "a.example", port, "/x")
+        connection = _TlsConnection(
+            target, "192.0.2.1", timeout=5, tls=ssl.create_default_context()
+        )
+        connection.sock = mine
+        connection.request("GET", target.path)
+        assert f"\r\nHost: {host}\r\n" in theirs.recv(1000).decode()
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_401_after_a_redirect_is_not_blamed_on_the_key(
+    settings: MakeSettings, status: int
+) -> None:
+    def respond(handler: Handler) -> None:
+        if handler.path == "/first":
+            handler.answer(302, [("Location", "/second")], b"")
+        else:
+            assert "Authorization" not in handler.headers
+            handler.answer(status, [], b"")
+
+    with serve(respond) as server:
+        netloc = urlsplit(server.url).netloc
+        made = settings(MEDIA_HOSTS=netloc, ALLOW_INSECURE_HOSTS=netloc)
+        with pytest.raises(Refused, match="a redirect led there") as caught:
+            Downloads(settings=made).fetch(
+                f"{server.url}/first", access_key="k", deadline=Deadline.after(20)
+            )
+        assert caught.value.code == f"MEDIA_HTTP_{status}"
 
 
 # Names and addresses

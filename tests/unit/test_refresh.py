@@ -84,8 +84,8 @@ def test_each_grant_sends_what_it_needs() -> None:
     ("text", "missing"),
     [
         ("", "empty"),
-        ("not json", "empty"),
-        ("[]", "empty"),
+        ("not json", "is no JSON object"),
+        ("[]", "is no JSON object"),
         ("{}", "client_id"),
         (secret(client_id=" "), "client_id"),
         (secret(refresh_token=None), "refresh_token"),
@@ -96,6 +96,7 @@ def test_a_secret_that_lacks_something_is_not_connected(text: str, missing: str)
     with pytest.raises(NotConnected, match=missing) as caught:
         parse(text)
     assert "make connect" in caught.value.hint
+    assert missing in (*caught.value.fields, "empty", "is no JSON object")
 
 
 def test_a_secret_that_an_editor_marked_is_read() -> None:

@@ -44,6 +44,14 @@ def form(body: str, **more: Any) -> Asked:
     return read(body, headers={"content-type": content_type}, **more)
 
 
+def test_a_form_may_name_several_files() -> None:
+    body = (
+        "bird.channel=sms&bird.media=https://m.example/1&bird.media=&bird.media=https://m.example/2"
+    )
+    lines = form(body).record.fields["Description"].splitlines()
+    assert lines == ["Attachment: https://m.example/1", "Attachment: https://m.example/2"]
+
+
 # Events
 
 

@@ -430,3 +430,66 @@ def test_a_customer_s_message_is_one_with_replies_too() -> None:
 def test_a_conversation_s_event_names_its_last_message(last: dict[str, Any], told_by: str) -> None:
     last = {**last, "sender": {"type": "contact"}, "preview": {"text": "Hi"}}
     assert read(bodies.conversation(lastMessage=last)).last_message == told_by
+
+
+@pytest.mark.parametrize("nothing", [None, [], {}, [None]])
+def test_a_header_without_a_value_makes_no_mail_automatic(nothing: object) -> None:
+    """An empty Return-Path is a bounce's (RFC 3834); null says that Bird has none."""
+    for name in ("Return-Path", "Auto-Submitted", "Content-Type"):
+        headers = {name: nothing}
+        for body in (
+            bodies.channels(event="email.inbound", meta={"email": {"headers": headers}}),
+            bodies.v1({"email": {"subject": "Lamp", "headers": headers}}, kind="email"),
+        ):
+            assert read_shape(body) is not None
+
+
+@pytest.mark.parametrize("direction", ["incoming", "Incoming", "inbound", "received", "", None])
+def test_whatever_a_direction_is_called_that_is_not_ours_is_a_customer_s(
+    direction: str | None,
+) -> None:
+    for body in (
+        bodies.v1(direction=direction),  # type: ignore[arg-type]
+        bodies.channels(direction=direction),
+        bodies.event_2026(direction=direction),
+    ):
+        assert read_shape(body) is not None
+
+
+@pytest.mark.parametrize("direction", ["sent", "Sent", "outgoing", "OUTGOING", "outbound"])
+def test_what_is_ours_is_ours_in_any_generation_s_word(direction: str) -> None:
+    for body in (
+        bodies.v1(direction=direction),
+        bodies.channels(direction=direction),
+        bodies.event_2026(direction=direction),
+    ):
+        with pytest.raises(Ignored):
+            read_shape(body)
+
+
+@pytest.mark.parametrize("participants", [None, [], {}, [{"type": "user", "id": "u-1"}]])
+def test_a_conversation_that_a_contact_wrote_in_counts_whoever_takes_part(
+    participants: object,
+) -> None:
+    """`lastMessage.sender.type` says that a contact wrote; field names drift in public captures."""
+    body = bodies.conversation()
+    body["payload"]["featuredParticipants"] = participants
+    body["payload"]["lastMessage"]["sender"] = {"id": "c-1", "type": "contact"}
+    message = read_shape(body)
+    assert message is not None and message.text
+    body["payload"]["lastMessage"]["sender"] = {"id": "c-1", "type": "user"}
+    with pytest.raises(Ignored):
+        read_shape(body)
+
+
+def test_a_catalogue_and_a_section_count_where_nothing_is_in_them() -> None:
+    order = {"catalog_id": "c-9", "product_items": {"0": {"product_retailer_id": "AB-1"}}}
+    message = read_shape(bodies.v1({"whatsappOrder": order}, kind="whatsappOrder"))
+    assert message is not None
+    assert "c-9" in str(message.details) and "AB-1" in str(message.details)
+    picked = {"list_picker": {"sections": [{"title": "Sizes", "items": []}]}}
+    content = {"type": "interactive", "interactive_data": {"data": picked}}
+    apple = {"id": "amb_1", "direction": "inbound", "content": content}
+    event = {"type": "amb.received", "timestamp": "2026-11-30T14:30:00Z"}
+    message = read_shape({**event, "data": {"message": apple}})
+    assert message is not None and message.text == "Sizes"

@@ -355,6 +355,15 @@ def test_a_secret_that_is_no_base64_accepts_nothing() -> None:
     assert not accepts("standard-webhooks", standard(), keys=("whsec_§§§",))
 
 
+@pytest.mark.parametrize("length", range(20, 26))
+def test_a_secret_may_have_lost_its_last_signs(length: int) -> None:
+    """A double click copies `whsec_…` without the `=` at its end."""
+    secret = "whsec_" + base64.b64encode(b"0123456789abcdefghijklmnop"[:length]).decode()
+    headers = standard(key=secret)
+    assert accepts("standard-webhooks", headers, keys=(secret,))
+    assert accepts("standard-webhooks", headers, keys=(secret.rstrip("="),))
+
+
 def test_the_vector_of_the_specification() -> None:
     # From the README of standard-webhooks, and every one of its libraries.
     headers = {
@@ -463,6 +472,8 @@ SOON = Deadline.after(60)
         ("{}", ()),
         ("", ()),
         ("1234567890", ("1234567890",)),
+        (f"\ufeff{KEY}", (KEY,)),  # as some editors begin a file
+        (f'\ufeff{{"key": "{KEY}"}}', (KEY,)),
     ],
 )
 def test_the_secret_may_be_written_in_several_ways(value: str, keys: tuple[str, ...]) -> None:

@@ -182,8 +182,10 @@ def verify_standard_webhook(signed: Signed, *, keys: Sequence[str], now: float) 
     tolerance = STANDARD_TOLERANCE_SECONDS
     _check_time(stamp, now, past_seconds=tolerance, future_seconds=tolerance)
     covered = _bytes(f"{webhook_id}.{stamp}.") + signed.body
-    secrets = [_base64(key.removeprefix("whsec_")) for key in keys]
-    expected = [hmac.digest(secret, covered, "sha256") for secret in secrets if secret]
+    secrets = [secret for key in keys if (secret := _secret(key))]
+    if not secrets:
+        raise Unsigned("no_signing_key")
+    expected = [hmac.digest(secret, covered, "sha256") for secret in secrets]
     if not _any_equal(expected, [one for one in given if one]):
         raise Unsigned("signature")
 
@@ -219,6 +221,7 @@ class SigningKeys:
 
 def read_keys(value: str) -> tuple[str, ...]:
     """The keys in a secret's value; none if nothing in it can be one."""
+    value = value.removeprefix("\ufeff")  # some editors put it at the start of a file
     try:
         stored = json.loads(value)
     except ValueError:
@@ -360,6 +363,12 @@ def _check_time(stamp: str, now: float, *, past_seconds: int, future_seconds: in
         raise Unsigned("too_late")
     if int(stamp) > now + future_seconds:
         raise Unsigned("too_early")
+
+
+def _secret(key: str) -> bytes:
+    """The bytes of a `whsec_…`; a double click copies it without the `=` at its end."""
+    plain = key.removeprefix("whsec_").rstrip("=")
+    return _base64(plain + "=" * (-len(plain) % 4))
 
 
 def _base64(text: str) -> bytes:

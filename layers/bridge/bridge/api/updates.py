@@ -6,6 +6,7 @@ fields that the table of channels names; what else is in it is named in `warning
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +15,7 @@ from bridge.api.fields import read_fields
 from bridge.api.replies import Reply, problem_reply, queued_message, rejected_reply
 from bridge.api.request import HttpRequest, read_object, unused_parameters
 from bridge.api.warnings import left_out_warning, unused_warning
-from bridge.bird.channels import NONE, channel_named
+from bridge.bird.channels import ATTRIBUTES, NONE, channel_named
 from bridge.bird.mapping import learned_fields
 from bridge.bird.message import BirdMessage
 from bridge.bird.texts import is_absent
@@ -118,14 +119,36 @@ def _learned(
         for name, value in learned_fields(message, object_name).items()
         if name.lower() not in given
     }
-    if not fields:
-        left += [name for name in LEARNED if not is_absent(taken.get(name))]
+    left += _without_field(taken, message, object_name)
     channel = channel_named(str(taken["channel"])).name if taken.get("channel") else NONE
     warnings = ""
     if left:
         listed = ", ".join(f"bird.{name[:40]}" for name in left[:10])
         warnings = f"Not written: {listed}. Send Salesforce's fields by their names."
     return fields, channel, warnings
+
+
+def _without_field(
+    taken: Mapping[str, Any], message: BirdMessage, object_name: ObjectName
+) -> list[str]:
+    """What of the tags and attributes goes to no field of the table of channels."""
+    sources = {how.source.lower() for how in message.channel.fills[object_name].values()}
+    tags, attributes = taken.get("tags"), taken.get("attributes")
+    left = []
+    if isinstance(attributes, dict):
+        for name, value in attributes.items():
+            has_field = f"{ATTRIBUTES}{name.lower()}" in sources
+            if (
+                value
+                and not is_absent(value)
+                and not (has_field and name.lower() in message.attributes)
+            ):
+                left.append(f"{ATTRIBUTES}{name}")
+    elif attributes and not is_absent(attributes):
+        left.append("attributes")
+    if tags and not is_absent(tags) and not ("tags" in sources and message.tags):
+        left.append("tags")
+    return left
 
 
 def update_reply(outcome: UpdateOutcome, requested: UpdateRequest) -> Reply:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from bridge.api.fields import may_be_set
 from bridge.api.request import PARAMETERS, MessageRequest
 from bridge.bird.channels import UNKNOWN, table
-from bridge.bird.message import FLOW_KEYS, BirdMessage
+from bridge.bird.message import FLOW_KEYS, KEYS, BirdMessage
 from bridge.conversations.keys import CONTENT, MADE_UP
 
 _SHOWN = 40
@@ -76,6 +76,8 @@ def left_out_warning(names: tuple[str, ...]) -> str:
 
 def _unknown_key(path: str) -> str:
     name = path.partition(".")[0][:_SHOWN]
+    if name.lower() in KEYS:
+        return f"bird.{name} holds more than a text: the rest is in lines of the Description."
     lower = {key.lower(): key for key in FLOW_KEYS}
     nearest = lower.get(_nearest(name.lower(), list(lower)), "")
     return f"The key bird.{name} is unknown{_hint(nearest)}."

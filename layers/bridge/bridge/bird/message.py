@@ -23,6 +23,8 @@ FLOW_KEYS = (
 )
 """The keys of `bird` that are read."""
 KEYS = frozenset(map(str.lower, FLOW_KEYS))
+FROM_US = frozenset({"sent", "outgoing", "outbound"})
+"""How the generations call the direction of what our own side sent."""
 _REFERRAL = frozenset(map(str.lower, REFERRAL))
 _SUBJECT_WORDS = 80
 _LEAST_TEXT = 1_000
@@ -99,6 +101,8 @@ class BirdMessage:
         list, and a flow may name several variables of which one will be there.
         """
         lower = {str(name).lower(): value for name, value in bird.items()}
+        if len(lower) != len(bird):  # "text" and an empty "Text": the one that is there counts
+            lower |= {str(k).lower(): value for k, value in bird.items() if not is_absent(value)}
 
         def text(*names: str) -> str:
             for name in names:
@@ -121,16 +125,20 @@ class BirdMessage:
         if isinstance(tags, str):
             tags = tags.split(",")
         details, media = [], []
+        nested = any(isinstance(value, (dict, list, bool)) for value in lower.values())
         for part in flat(lower.get("media")):
             title, link, name, kind = "Attachment", part, "", ""
             if isinstance(part, dict):
                 link = part.get("url") or part.get("mediaUrl")
                 kind = as_text(part.get("type") or part.get("contentType"))
-                if name := as_text(part.get("name") or part.get("filename")):
-                    title = f"Attachment ({name})"
+                name = as_text(part.get("name") or part.get("filename"))
+                name = "" if is_absent(name) else name
+                title = f"Attachment ({name})" if name else title
             if not is_absent(link := as_text(link)):
                 media.append(Media(link, name, kind))
                 details.append(f"{title}: {link}")
+            elif name:
+                details.append(title)
         referral: dict[str, str] = {}
         if not _REFERRAL.isdisjoint(lower):
             referral = {name: said for name in REFERRAL if (said := text(name.lower()))}
@@ -138,24 +146,17 @@ class BirdMessage:
         channel = channel_named(text("channel"))
         attributes = _attributes(lower.get("attributes"))
         unread: dict[str, None] = {}
-        if not KEYS.issuperset(lower) or "attributes" in lower:
-            # A flow's own key, or one that is spelled wrongly: rare, and its words are kept; so are
-            # attributes that the table of channels has no field for.
-            from bridge.bird.part import Part
+        if nested or not KEYS.issuperset(lower) or "attributes" in lower:
+            # A flow's own key, or one that is spelled wrongly: rare, and its words are kept; so is
+            # what stands where a text is expected.
+            from bridge.bird.beside import beside
 
             has_field = channel.attributes & attributes.keys()
-
-            def nowhere_else(keys: list[str]) -> bool:
-                if keys[0].lower() != "attributes":
-                    return keys[0].lower() not in KEYS
-                return len(keys) < 2 or keys[1].lower() not in has_field
-
-            for path, line in Part(bird).unread(nowhere_else):
-                if not path.lower().startswith("attributes"):
-                    unread[path] = None
-                details.append(line)
+            lines, paths = beside(bird, keys=KEYS, attributes=has_field)
+            details += lines
+            unread |= dict.fromkeys(paths)
         return cls(
-            from_us=text("direction").strip().lower() in ("sent", "outgoing", "outbound"),
+            from_us=text("direction").strip().lower() in FROM_US,
             channel=channel,
             called=identifier("channel"),
             message_id=_as_id(lower.get("messageid")),
@@ -165,6 +166,7 @@ class BirdMessage:
             last_message=identifier("sentat"),
             sender=identifier("sender"),
             display_name=text("displayname", "name").strip(),
+            other_names=(text("name").strip(),) if {"name", "displayname"} <= lower.keys() else (),
             first_name=text("firstname").strip(),
             last_name=text("lastname").strip(),
             known_phone=identifier("phone"),
@@ -206,6 +208,8 @@ class BirdMessage:
         """How to answer a customer where no phone or e-mail field says it."""
         if self.known_email and not as_email(self.known_email):
             yield f"E-mail: {self.known_email}"
+        if self.known_phone and not self.phone:
+            yield f"Phone: {self.known_phone}"
         if self.phone or self.email:
             return
         if handles := " · ".join(dict.fromkeys(filter(None, (self.sender, *self.handles)))):
@@ -217,7 +221,7 @@ class BirdMessage:
     def _name_lines(self) -> Iterator[str]:
         """Names as they came, where the name fields do not hold all of their words."""
         plain = self.display_name in ("", self.whole_name) and len(self.display_name) <= 40
-        if plain and not self.other_names and not self.last_name:
+        if plain and not (self.other_names or self.first_name or self.last_name):
             return  # most names
         first, last = self.name
         fit = length_of(first) <= 40 and length_of(last) <= 80 and length_of(self.whole_name) <= 80
@@ -273,6 +277,19 @@ class BirdMessage:
         return next(
             filter(None, map(as_email, (self.known_email, self.sender, self.display_name))), ""
         )
+
+    @property
+    def contact_lines(self) -> tuple[str, ...]:
+        """The phone and the e-mail address that came beside the sender: on a record that is there
+        no field gets them."""
+        if self.from_us or not (self.known_phone or self.known_email):
+            return ()  # most messages
+        found = []
+        if self.phone and self.phone != as_e164(self.sender):
+            found.append(f"Phone: {self.phone}")
+        if self.email and self.email != as_email(self.sender):
+            found.append(f"E-mail: {self.email}")
+        return tuple(found)
 
     @property
     def handle(self) -> str:

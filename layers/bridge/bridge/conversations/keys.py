@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from bridge.bird.texts import MISSING
 from bridge.records import ObjectName, made_up_key, stored_key
 
 MADE_UP = "made_up"
@@ -98,8 +99,10 @@ def record_key(conversation: str, predecessor_id: str | None = None) -> str:
 
 
 def is_id(text: str) -> bool:
-    """Whether a text is an id: neither blank nor with an unresolved variable in it."""
-    return bool(text.strip()) and "{{" not in text and "}}" not in text
+    """Whether a text is an id: neither blank, nor with an unresolved variable in it, nor what
+    programs write for nothing. Those would be everybody's."""
+    bare = text.strip()
+    return bool(bare) and "{{" not in text and "}}" not in text and bare not in MISSING
 
 
 def _hash(text: str) -> str:

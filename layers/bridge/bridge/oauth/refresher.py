@@ -81,7 +81,7 @@ class TokenRefresher:
         try:
             return self._run_if_due(by_function=by_function, refused=refused, seconds=seconds)
         except NotConnected as state:
-            self._telemetry.event("not_connected", code=state.code)
+            self._telemetry.event("not_connected", code=state.code, fields=state.fields)
             self._telemetry.count("TokenNotConnected")
             return {"connected": False}
         except BridgeError as error:

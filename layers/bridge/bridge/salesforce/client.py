@@ -126,11 +126,13 @@ class Salesforce:
         """Insert one record. A refusal of the record is the Attempt's problem, not the Result's.
 
         For a Case, one composite also reads its number by the key. The GET does not depend on the
-        POST, so it answers for a record that was there before as well.
+        POST, so it answers for a record that was there before as well. A text with `@{` would be
+        read as a reference there: such a Case is a plain request.
         """
         headers = self.insert_headers(record)
-        if record.object == "Case":
-            path, body, headers = f"{self.base}/composite", self._case_body(record, headers), {}
+        composite = self._case_body(record, headers) if record.object == "Case" else None
+        if composite:
+            path, body, headers = f"{self.base}/composite", composite, {}
             read: Callable[..., Attempt] = read_created_case
         else:
             path, body = f"{self.base}/sobjects/{record.object}", _dump(self._values(record))
@@ -143,9 +145,18 @@ class Salesforce:
                 return attempt
             raise problem
 
-        return self._send("POST", path, read=read_insert, via=via, body=body, headers=headers)
+        result = self._send("POST", path, read=read_insert, via=via, body=body, headers=headers)
+        made = result.value.created if result.value is not None else None
+        if made is None or record.object != "Case" or composite or not self._key_field:
+            return result
+        # Its number, by a call of its own; without it the Case is there all the same.
+        found = self.find("Case", record.key, via=via)
+        number = found.value.number if found.value and found.value.id == made.id else None
+        return Result(result.cost + found.cost, Attempt(created=Found(made.id, number)))
 
-    def _case_body(self, record: Record, headers: Mapping[str, str]) -> bytes:
+    def _case_body(self, record: Record, headers: Mapping[str, str]) -> bytes | None:
+        """The composite that makes a Case and reads its number; None where a text in it would be
+        read as a reference."""
         # A Lead, and so the cold start of create_lead, does without it.
         from bridge.salesforce import composite as c
 
@@ -159,6 +170,8 @@ class Salesforce:
             body=self._values(record),
             headers=headers,
         )
+        if c.holds_reference(create):
+            return None
         find = c.Part(name="find", method="GET", path=url)
         return _dump(c.composite([create, find], base=self.base))
 
