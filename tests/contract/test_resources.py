@@ -70,43 +70,45 @@ def test_the_environment_names_the_stack_s_own_resources(deployment: Deployment)
     assert environment["REFRESH_FUNCTION"].startswith("stack-refresh-token")
 
 
-@pytest.mark.parametrize(
-    ("variable", "parameter"),
-    [
-        ("ALLOWED_FIELDS", "AllowedFields"),
-        ("ALLOW_INSECURE_HOSTS", "AllowInsecureHosts"),
-        ("ATTACH_MEDIA", "AttachMedia"),
-        ("AWS_ENDPOINT_URL", "AwsEndpointUrl"),
-        ("CASE_ASSIGNMENT", "CaseAssignmentRule"),
-        ("CASE_COMMENTS", "CaseComments"),
-        ("CASE_STATUS_ON_REPLY", "CaseStatusOnReply"),
-        ("CLOSED_LEAD_STATUSES", "ClosedLeadStatuses"),
-        ("CONVERSATIONS", "Conversations"),
-        ("DEFAULT_COMPANY", "DefaultCompany"),
-        ("DUPLICATE_RECORDS", "DuplicateRecords"),
-        ("EXTERNAL_ID_FIELD", "ExternalIdField"),
-        ("KMS_KEY", "KmsKeyArn"),
-        ("LEAD_ASSIGNMENT", "LeadAssignmentRule"),
-        ("LOGIN_URL", "LoginUrl"),
-        ("LOG_REPLIES", "LogReplies"),
-        ("MATCH_CONTACTS", "MatchContacts"),
-        ("MATCH_EMAIL", "MatchEmail"),
-        ("MEDIA_HOSTS", "MediaHosts"),
-        ("MEDIA_MAX_MEGABYTES", "MediaMaxMegabytes"),
-        ("POWERTOOLS_LOG_LEVEL", "LogLevel"),
-        ("REFRESH_MINUTES", "RefreshMinutes"),
-        ("REOPEN_DAYS", "ReopenDays"),
-        ("REOPEN_STATUS", "ReopenStatus"),
-        ("RESPONSE_BUDGET_SECONDS", "ResponseBudgetSeconds"),
-        ("SALESFORCE_API_VERSION", "ApiVersion"),
-        ("SIGNATURE_SCHEME", "SignatureScheme"),
-        ("WEBHOOK_URL", "WebhookUrl"),
-    ],
-)
-def test_a_variable_has_its_parameter_s_value(variable: str, parameter: str) -> None:
-    made = deploy(**{parameter: EVERYTHING[parameter]})
-    for function in made.functions.values():
-        assert function.environment[variable] == EVERYTHING[parameter]
+OF_A_PARAMETER = {
+    "ALLOWED_FIELDS": "AllowedFields",
+    "ALLOW_INSECURE_HOSTS": "AllowInsecureHosts",
+    "ATTACH_MEDIA": "AttachMedia",
+    "AWS_ENDPOINT_URL": "AwsEndpointUrl",
+    "CASE_ASSIGNMENT": "CaseAssignmentRule",
+    "CASE_COMMENTS": "CaseComments",
+    "CASE_STATUS_ON_REPLY": "CaseStatusOnReply",
+    "CLOSED_LEAD_STATUSES": "ClosedLeadStatuses",
+    "CONVERSATIONS": "Conversations",
+    "DEFAULT_COMPANY": "DefaultCompany",
+    "DUPLICATE_RECORDS": "DuplicateRecords",
+    "EXTERNAL_ID_FIELD": "ExternalIdField",
+    "KMS_KEY": "KmsKeyArn",
+    "LEAD_ASSIGNMENT": "LeadAssignmentRule",
+    "LOGIN_URL": "LoginUrl",
+    "LOG_REPLIES": "LogReplies",
+    "MATCH_CONTACTS": "MatchContacts",
+    "MATCH_EMAIL": "MatchEmail",
+    "MEDIA_HOSTS": "MediaHosts",
+    "MEDIA_MAX_MEGABYTES": "MediaMaxMegabytes",
+    "POWERTOOLS_LOG_LEVEL": "LogLevel",
+    "REFRESH_MINUTES": "RefreshMinutes",
+    "REOPEN_DAYS": "ReopenDays",
+    "REOPEN_STATUS": "ReopenStatus",
+    "RESPONSE_BUDGET_SECONDS": "ResponseBudgetSeconds",
+    "SALESFORCE_API_VERSION": "ApiVersion",
+    "SIGNATURE_SCHEME": "SignatureScheme",
+    "WEBHOOK_URL": "WebhookUrl",
+}
+
+
+def test_a_variable_has_its_parameter_s_value() -> None:
+    made = deploy(**EVERYTHING)
+    declared = made.template.source["Globals"]["Function"]["Environment"]["Variables"]
+    for variable, parameter in OF_A_PARAMETER.items():
+        assert declared[variable] == {"Ref": parameter}
+        for function in made.functions.values():
+            assert function.environment[variable] == EVERYTHING[parameter]
 
 
 def test_only_the_api_s_own_routes_and_the_schedule_may_invoke_a_function(

@@ -59,15 +59,10 @@ WRITTEN_BY_SAM = re.compile(
 # The resource schemas
 
 
-def test_the_translated_template_is_what_the_schemas_allow() -> None:
-    assert problems(plain({})) == []
-
-
-@SETS
-def test_with_every_value_worked_out_it_is_still_what_the_schemas_allow(
-    parameters: Mapping[str, str],
-) -> None:
-    assert problems(inlined(parameters, stack_name="b" * LONGEST)) == []
+@pytest.mark.parametrize("name", ["staging", "everything"])
+def test_with_every_value_worked_out_it_is_what_the_schemas_allow(name: str) -> None:
+    # `make check` lints the template as it is written.
+    assert problems(inlined(PARAMETERS[name], stack_name="b" * LONGEST)) == []
 
 
 def test_the_schemas_would_see_a_wrong_value() -> None:
