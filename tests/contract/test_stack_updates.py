@@ -16,14 +16,7 @@ from typing import Any
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-from tests.contract.deployments import (
-    BY_DEFAULT,
-    EVERYTHING,
-    PARAMETERS,
-    REGION,
-    deploy,
-    inlined,
-)
+from tests.contract.deployments import BY_DEFAULT, EVERYTHING, PARAMETERS, REGION, deploy, inlined
 from tools.template import ROOT, Template
 
 KEPT = {"Credentials", "SigningKeys", "Outbox", "Rejected", "RefreshLease"}
@@ -104,10 +97,7 @@ def test_no_condition_holds_by_default_and_each_with_every_parameter_changed() -
             assert made.resolve({"Condition": name}) is holds, name
 
 
-TOGETHER = (
-    ("VpcSubnets", "VpcSecurityGroups"),
-    ("DomainName", "CertificateArn", "HostedZoneId"),
-)
+TOGETHER = (("VpcSubnets", "VpcSecurityGroups"), ("DomainName", "CertificateArn", "HostedZoneId"))
 """Parameters of which one needs the other: the template's rules."""
 
 

@@ -17,12 +17,7 @@ import yaml
 from bridge.delivery.outbox import LONGEST_ENVELOPE
 from bridge.delivery.queues import MAX_MESSAGE_BYTES
 from bridge.errors import MisconfiguredEnvironment
-from bridge.files.attaching import (
-    CALL_SECONDS,
-    DOWNLOAD_SECONDS,
-    RESERVED_SECONDS,
-    UPLOAD_SECONDS,
-)
+from bridge.files.attaching import CALL_SECONDS, DOWNLOAD_SECONDS, RESERVED_SECONDS, UPLOAD_SECONDS
 from bridge.settings import Settings
 from tests.contract.deployments import FUNCTIONS, deploy
 from tools.template import ROOT, Deployment, Template, TemplateError
@@ -101,11 +96,7 @@ FEEDING = {*VERIFYING, "Deliver"}
 
 
 def statements(
-    resources: Mapping[str, Any],
-    function: str,
-    *,
-    verifying: bool = False,
-    attaching: bool = False,
+    resources: Mapping[str, Any], function: str, *, verifying: bool = False, attaching: bool = False
 ) -> list[dict[str, Any]]:
     role = resources[f"{function}Role"]["Properties"]
     assert "ManagedPolicyArns" not in role
@@ -400,9 +391,7 @@ def test_names_follow_from_the_folder(
 # Numbers that belong together
 
 
-def test_a_message_stays_hidden_for_six_tries_and_the_window(
-    resources: Mapping[str, Any],
-) -> None:
+def test_a_message_stays_hidden_for_six_tries_and_the_window(resources: Mapping[str, Any]) -> None:
     deliver = resources["Deliver"]["Properties"]
     window = deliver["Events"]["Outbox"]["Properties"]["MaximumBatchingWindowInSeconds"]
     outbox = resources["Outbox"]["Properties"]
@@ -485,7 +474,7 @@ def test_without_attach_media_nothing_of_it_is_there(template: Template) -> None
         *("Files", "AccessKey", "FilesOldAlarm", "AttachFilesFailingAlarm"),
     }
     assert set(on.outputs) - set(off.outputs) == {
-        *("FilesUrl", "AccessKeySecret", "AttachFilesFunction"),
+        *("FilesUrl", "AccessKeySecret", "AttachFilesFunction")
     }
     environment = off.functions["CreateLead"].environment
     assert environment["FILES_URL"] == environment["ACCESS_KEY_SECRET"] == ""
@@ -834,9 +823,7 @@ def test_nothing_local_is_left_in_a_deployment(deployment: Deployment) -> None:
     assert environment["ALLOW_INSECURE_HOSTS"] == ""
 
 
-def test_the_outputs_say_what_to_do_next_and_what_things_are_called(
-    deployment: Deployment,
-) -> None:
+def test_the_outputs_say_what_to_do_next_and_what_things_are_called(deployment: Deployment) -> None:
     outputs = deployment.outputs
     assert "make connect" in outputs["NextStep"]
     assert outputs["LeadsUrl"].endswith("/leads")

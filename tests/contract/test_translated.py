@@ -15,13 +15,7 @@ from cfnlint.config import ManualArgs
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from openapi_spec_validator import OpenAPIV30SpecValidator
 
-from tests.contract.deployments import (
-    ACCOUNT,
-    PARAMETERS,
-    REGION,
-    STACK,
-    inlined,
-)
+from tests.contract.deployments import ACCOUNT, PARAMETERS, REGION, STACK, inlined
 from tests.contract.deployments import translated as plain
 from tools.template import ROOT, Template
 

@@ -213,16 +213,9 @@ PASSING = {
             "error_description": "token request is already being processed",
         },
     ),
-    "retry your request": (
-        400,
-        {"error": "unknown_error", "error_description": "retry your request"},
-    ),
     "a page of HTML": (503, "<html>down</html>"),
-    "a spent limit, worded as REST does": (
-        403,
-        [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests Limit exceeded."}],
-    ),
 }
+"""Two of the kinds that unit/test_refresh.py and unit/test_grant.py list."""
 
 
 @pytest.mark.parametrize("status, body", PASSING.values(), ids=PASSING)
@@ -241,10 +234,7 @@ def test_passing_trouble_at_the_token_endpoint_is_waited_out(
     "error, description",
     [
         ("invalid_grant", "expired access/refresh token"),
-        ("invalid_grant", "inactive user"),
         ("invalid_client", "invalid client credentials"),
-        ("invalid_client_id", "client identifier invalid"),
-        ("invalid_app_access", "user is not admin approved to access this app"),
     ],
 )
 def test_a_permanent_refusal_is_said_once_with_the_way_to_mend_it(

@@ -50,10 +50,7 @@ def test_a_label_without_an_ascii_letter_is_nobody_s_channel() -> None:
     entry = {"object": "Lead", "sender": "id"}
     content = {
         "fields": {"Lead": {"LastName": "lastName"}, "Case": {}},
-        "channels": {
-            "viber": {**entry, "label": "Вайбер"},
-            "unknown": {**entry, "label": "Bird"},
-        },
+        "channels": {"viber": {**entry, "label": "Вайбер"}, "unknown": {**entry, "label": "Bird"}},
     }
     assert sorted(read_table(content)) == ["bird", "unknown", "viber"]
 

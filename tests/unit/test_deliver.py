@@ -38,6 +38,7 @@ from tests.unit.doubles import (
     SmallAws,
     SmallOrg,
     fault,
+    json_response,
     key_taken,
     outside,
     refusal,

@@ -162,8 +162,7 @@ def test_an_absent_id_is_not_named(absent: Any) -> None:
 
 def test_a_form_sets_no_id_either() -> None:
     made = read(
-        "LastName=x&OwnerId=005",
-        headers={"content-type": "application/x-www-form-urlencoded"},
+        "LastName=x&OwnerId=005", headers={"content-type": "application/x-www-form-urlencoded"}
     )
     assert made.left_out == ("OwnerId",) and "OwnerId" not in made.record.fields
 
@@ -255,8 +254,7 @@ def test_the_key_can_be_set_in_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "parameters",
-    [{"set.bird": "{}"}, {"set.": "x"}, {"set.OwnerId": "a", "set.ownerid": "b"}],
+    "parameters", [{"set.bird": "{}"}, {"set.": "x"}, {"set.OwnerId": "a", "set.ownerid": "b"}]
 )
 def test_what_names_no_field_or_one_twice_is_refused(parameters: dict[str, str]) -> None:
     with pytest.raises(BadRequest):

@@ -166,9 +166,7 @@ def test_the_address_that_was_checked_is_the_one_that_is_called(
     assert (asked, called) == (["media.example"], [("8.8.8.8", 443)])
 
 
-def test_a_redirect_to_a_private_address_behind_a_name_is_refused(
-    settings: MakeSettings,
-) -> None:
+def test_a_redirect_to_a_private_address_behind_a_name_is_refused(settings: MakeSettings) -> None:
     def redirect(handler: Handler) -> None:
         handler.answer(302, [("Location", "https://inside.example/secret")], b"")
 

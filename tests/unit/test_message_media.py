@@ -65,10 +65,7 @@ def media_of(body: Any, settings: Settings) -> tuple[Media, ...]:
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        (
-            channels("image", {"images": [{"mediaUrl": LINK, "altText": "A hand"}]}),
-            [Media(LINK)],
-        ),
+        (channels("image", {"images": [{"mediaUrl": LINK, "altText": "A hand"}]}), [Media(LINK)]),
         (
             channels(
                 "file",

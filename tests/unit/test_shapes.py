@@ -164,11 +164,7 @@ def test_the_query_names_the_channel_that_a_body_does_not() -> None:
         ),
         ("audio", {"audio": {"url": "https://m.example/1"}}, "Audio: https://m.example/1"),
         ("file", {"file": {"url": "https://m.example/1"}}, "File: https://m.example/1"),
-        (
-            "location",
-            {"location": {"latitude": 52.1, "longitude": 5.0}},
-            "Location: 52.1, 5",
-        ),
+        ("location", {"location": {"latitude": 52.1, "longitude": 5.0}}, "Location: 52.1, 5"),
         (
             "whatsappSticker",
             {"whatsappSticker": {"link": "https://m.example/1"}},
@@ -379,9 +375,7 @@ SENT = {
             direction="outgoing",
             sender={"connector": {"id": "x"}},
             receiver={
-                "contacts": [
-                    {"id": "c", "identifierKey": "phonenumber", "identifierValue": PHONE},
-                ]
+                "contacts": [{"id": "c", "identifierKey": "phonenumber", "identifierValue": PHONE}]
             },
         ),
         PHONE,
@@ -424,8 +418,7 @@ def test_a_customer_s_message_is_one_with_replies_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("last", "told_by"),
-    [({"id": "m-9", "createdAt": "2026-11-30T14:03:07Z"}, "m-9"), ({}, "")],
+    ("last", "told_by"), [({"id": "m-9", "createdAt": "2026-11-30T14:03:07Z"}, "m-9"), ({}, "")]
 )
 def test_a_conversation_s_event_names_its_last_message(last: dict[str, Any], told_by: str) -> None:
     last = {**last, "sender": {"type": "contact"}, "preview": {"text": "Hi"}}

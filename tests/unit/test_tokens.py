@@ -437,11 +437,7 @@ def test_a_refresh_that_failed_otherwise_is_passing(
 @pytest.mark.parametrize("status", [0, 429, 500])
 @pytest.mark.parametrize("answer", ["busy", "throttled"])
 def test_while_somebody_else_refreshes_the_newer_token_is_waited_for(
-    aws: SmallAws,
-    sessions: Sessions,
-    monkeypatch: pytest.MonkeyPatch,
-    status: int,
-    answer: str,
+    aws: SmallAws, sessions: Sessions, monkeypatch: pytest.MonkeyPatch, status: int, answer: str
 ) -> None:
     aws.publish("token-1", 1)
     if answer == "throttled":

@@ -98,10 +98,7 @@ TO_CONTACT = Add(
 NEW_LEAD = Create(object="Lead", key=C)
 NEW_CASE = Create(object="Case", key=C)
 SUCCESSOR = Create(
-    object="Case",
-    key="k-2",
-    derived={"ParentId": CASE, "ContactId": CONTACT},
-    predecessor_id=CASE,
+    object="Case", key="k-2", derived={"ParentId": CASE, "ContactId": CONTACT}, predecessor_id=CASE
 )
 REOPEN = Reopen(record_id=CASE, successor=SUCCESSOR, number="00001026")
 
@@ -211,10 +208,7 @@ def test_on_a_contact_the_owner_gets_an_open_task() -> None:
     expected = task("lead", WhoId=CONTACT, WhatId=OPPORTUNITY, OwnerId="@{owner.OwnerId}")
     del expected["body"]["Status"]
     assert parts == {
-        "owner": {
-            "method": "GET",
-            "url": f"{BASE}/sobjects/Contact/{CONTACT}?fields=OwnerId",
-        },
+        "owner": {"method": "GET", "url": f"{BASE}/sobjects/Contact/{CONTACT}?fields=OwnerId"},
         "add": expected,
     }
 
@@ -303,9 +297,7 @@ def test_a_case_is_reopened_with_its_message_or_not_at_all() -> None:
         "add": task(WhatId=CASE),
         "parent": PARENT,
         "reopen": change(
-            f"{BASE}/sobjects/Case/@{{parent.WhatId}}",
-            Bird_Last_Message__c=SENT_TEXT,
-            Status="New",
+            f"{BASE}/sobjects/Case/@{{parent.WhatId}}", Bird_Last_Message__c=SENT_TEXT, Status="New"
         ),
         "comment": COMMENT,
     }
