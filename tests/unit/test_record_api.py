@@ -125,23 +125,6 @@ def test_a_repeated_call_gets_the_same_answer_as_exists(cases: Stand, event: Loa
 
 
 @pytest.mark.parametrize(
-    "name",
-    [
-        "create_lead.fields",
-        "create_lead.whatsapp_media",
-        "create_lead.sms_form",
-        "create_lead.instagram",
-        "create_lead.telegram",
-        "create_lead.unresolved_variables",
-        "create_lead.base64",
-        "create_lead.no_content_type",
-    ],
-)
-def test_every_event_becomes_a_lead(leads: Stand, event: LoadEvent, name: str) -> None:
-    assert leads.answer(event(name))[0] == 201
-
-
-@pytest.mark.parametrize(
     ("name", "code"),
     [
         ("create_lead.not_json", "BAD_REQUEST"),

@@ -76,21 +76,6 @@ def test_an_event_file_is_read(
     assert not any("{{" in str(value) for value in record.fields.values())
 
 
-@pytest.mark.parametrize(
-    ("name", "error"),
-    [
-        ("create_lead.not_json", BadRequest),
-        ("create_lead.not_an_object", BadRequest),
-        ("create_lead.forbidden_id", ForbiddenField),
-    ],
-)
-def test_a_bad_event_file_is_refused(
-    event: Callable[[str], Any], settings: MakeSettings, name: str, error: type[BadRequest]
-) -> None:
-    with pytest.raises(error):
-        read_asked(HttpRequest.from_event(event(name)), "Lead", settings=settings())
-
-
 @pytest.mark.parametrize("said", [None, [], "event", 7])
 def test_what_is_no_event_is_a_bad_request(said: object) -> None:
     with pytest.raises(BadRequest):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,6 @@ from bridge.errors import (
     FreshSessionRefused,
     InstanceMoved,
     NotConnected,
-    NotSetUp,
     SessionRefused,
     TokenPending,
     Unavailable,
@@ -28,6 +28,7 @@ from bridge.settings import Settings
 from tests.unit.doubles import INSTANCE, SmallAws
 
 MakeSettings = Callable[..., Settings]
+ELSEWHERE = AccessToken(access_token="t", instance_url="https://evil.example")
 
 
 class Tries:
@@ -113,12 +114,6 @@ def test_what_is_no_token_is_as_if_there_were_none(value: str) -> None:
     assert AccessToken.parse(value) is None
 
 
-@pytest.mark.parametrize("odd", ["9" * 400, "9" * 5000, "x"])
-def test_a_token_of_no_known_time_is_older_than_any(odd: str) -> None:
-    token = AccessToken(access_token="t", instance_url=INSTANCE, issued_at=odd)
-    assert token.age_seconds(0) == float("inf")
-
-
 def test_what_a_later_release_stores_beside_a_token_is_ignored() -> None:
     value = '{"access_token": "t", "instance_url": "https://x.my.salesforce.com"'
     assert AccessToken.parse(value + ', "later": []}') == AccessToken.parse(value + "}") is not None
@@ -127,9 +122,8 @@ def test_what_a_later_release_stores_beside_a_token_is_ignored() -> None:
 def test_a_token_s_age_is_counted_from_when_it_was_issued() -> None:
     token = AccessToken(access_token="t", instance_url=INSTANCE, issued_at="1790236800000")
     assert token.age_seconds(1790236860.0) == 60
-    for unknown in ("", "soon", "1" * 400, "1" * 5000):
-        token = AccessToken(access_token="t", instance_url=INSTANCE, issued_at=unknown)
-        assert token.age_seconds(0) == float("inf")
+    for unknown in ("", "soon", "1" * 400, "1" * 5000, "9" * 400, "9" * 5000):
+        assert replace(token, issued_at=unknown).age_seconds(0) == float("inf")
 
 
 # Calls
@@ -154,13 +148,6 @@ def test_a_refused_token_costs_one_read(aws: SmallAws, sessions: Sessions) -> No
     assert tries.seen == ["token-1", "token-1", "token-2"]
 
 
-def test_a_second_refusal_costs_one_refresh(aws: SmallAws, sessions: Sessions) -> None:
-    aws.publish("token-1", 1)
-    aws.refresh = renews(aws, "token-2")
-    assert sessions.call(Tries("token-2"), deadline=soon()) == "done"
-    assert aws.invoked == [{"refused_generation": 1}]
-
-
 @pytest.mark.parametrize("warm", [True, False])
 def test_a_token_that_nobody_renewed_costs_one_read(
     aws: SmallAws, sessions: Sessions, warm: bool
@@ -171,7 +158,7 @@ def test_a_token_that_nobody_renewed_costs_one_read(
         aws.reads = 0
     aws.refresh = renews(aws, "token-2")
     assert sessions.call(Tries("token-2"), deadline=soon()) == "done"
-    assert (aws.reads, len(aws.invoked)) == (1, 1)
+    assert (aws.reads, aws.invoked) == (1, [{"refused_generation": 1}])
     # What came with the result is kept like what is read.
     assert sessions.call(Tries("token-2"), deadline=soon()) == "done"
     assert (aws.reads, len(aws.invoked)) == (1, 1)
@@ -322,34 +309,36 @@ def test_a_moved_instance_does_not_keep_an_expired_session_from_being_renewed(
     assert sessions.call(Tries("token-3"), deadline=soon()) == "done"
 
 
-def test_a_count_that_began_anew_is_no_reason_to_wait(aws: SmallAws, sessions: Sessions) -> None:
+def test_a_count_that_began_anew_is_no_reason_to_wait(
+    aws: SmallAws, sessions: Sessions, clock: list[float]
+) -> None:
     aws.publish("token-1", 7)
     sessions.call(Tries("token-1"), deadline=soon())
-    del aws.parameters["/bird-salesforce/access-token"]
-
-    def begin_anew(payload: Any) -> Any:
-        aws.publish("token-2", 1)
-        return {"generation": 1, "refreshed": True, "token": aws.stored()}
-
-    aws.refresh = begin_anew
-    started = time.monotonic()
+    aws.parameters.clear()
+    aws.refresh = lambda payload: renews(aws, "token-2")({"refused_generation": None})
     assert sessions.call(Tries("token-2"), deadline=soon(3)) == "done"
-    assert time.monotonic() - started < 0.5
+    assert clock == []
 
 
 def test_without_a_token_one_is_got(aws: SmallAws, sessions: Sessions) -> None:
     aws.refresh = renews(aws, "token-1")
     assert sessions.call(Tries("token-1"), deadline=soon()) == "done"
-    assert aws.invoked == [{"refused_generation": None}]
+    assert json.loads(json.dumps(aws.invoked)) == [{"refused_generation": None}]
 
 
-@pytest.mark.parametrize("value", ["not json", '{"access_token": "t", "instance_url": ""}'])
-def test_a_stored_value_that_is_no_token_is_replaced(
+@pytest.mark.parametrize(
+    "value",
+    ["not json", '{"access_token": "t", "instance_url": ""}', ELSEWHERE.dump()],
+    ids=["no JSON", "no instance", "a stranger's"],
+)
+def test_a_stored_value_that_is_no_token_for_salesforce_is_replaced(
     aws: SmallAws, sessions: Sessions, value: str
 ) -> None:
     aws.parameters["/bird-salesforce/access-token"] = value
     aws.refresh = renews(aws, "token-1")
-    assert sessions.call(Tries("token-1"), deadline=soon()) == "done"
+    tries = Tries("token-1")
+    assert sessions.call(tries, deadline=soon()) == "done"
+    assert tries.seen == ["token-1"]
 
 
 # As SSM passes KMS's errors on, in public reports: stelligent/mu#345 and segmentio/chamber#355 (a
@@ -399,14 +388,6 @@ def test_a_missing_right_to_read_the_token_renews_nothing(
     assert aws.invoked == []
 
 
-def test_a_token_is_never_sent_to_a_stranger(aws: SmallAws, sessions: Sessions) -> None:
-    aws.publish("token-1", 1, instance_url="https://evil.example")
-    aws.refresh = renews(aws, "token-2")
-    tries = Tries("token-2")
-    assert sessions.call(tries, deadline=soon()) == "done"
-    assert tries.seen == ["token-2"]
-
-
 def test_before_anybody_connected_the_fix_is_named_and_not_asked_for_again(
     aws: SmallAws, sessions: Sessions
 ) -> None:
@@ -422,7 +403,6 @@ def test_what_needs_a_person_comes_back_by_its_name(aws: SmallAws, sessions: Ses
     aws.refresh = lambda payload: FunctionError("CredentialsRevoked", "run make connect")
     with pytest.raises(CredentialsRevoked, match="make connect"):
         sessions.call(Tries(), deadline=soon())
-    assert issubclass(CredentialsRevoked, NotSetUp)
 
 
 @pytest.mark.parametrize("error_type", ["Unavailable", "Sandbox.Timedout", "Refused", "x", ""])
@@ -498,14 +478,6 @@ def test_what_the_second_request_for_a_token_says_counts(
     assert sum(clock) < 14
 
 
-def test_waiting_ends_before_the_deadline(aws: SmallAws, sessions: Sessions) -> None:
-    aws.publish("token-1", 1)
-    started = time.monotonic()
-    with pytest.raises(TokenPending):
-        sessions.call(Tries(), deadline=soon(0.6))
-    assert time.monotonic() - started < 1
-
-
 def test_a_refresh_that_took_all_the_time_is_what_was_waited_for(
     aws: SmallAws, sessions: Sessions, clock: list[float]
 ) -> None:
@@ -530,12 +502,6 @@ def test_a_refresh_that_is_not_allowed_is_not_waited_for(aws: SmallAws, sessions
     assert caught.value.code == "AccessDeniedException"
 
 
-def test_a_parameter_that_cannot_be_read_is_passing(aws: SmallAws, sessions: Sessions) -> None:
-    aws.broken["ssm"] = AwsError("ThrottlingException", "x", status=400)
-    with pytest.raises(TokenPending):
-        sessions.call(Tries(), deadline=soon())
-
-
 def test_other_trouble_is_the_caller_s(aws: SmallAws, sessions: Sessions) -> None:
     aws.publish("token-1", 1)
 
@@ -545,9 +511,3 @@ def test_other_trouble_is_the_caller_s(aws: SmallAws, sessions: Sessions) -> Non
     with pytest.raises(Unavailable, match="down"):
         sessions.call(fails, deadline=soon())
     assert aws.invoked == []
-
-
-def test_the_payload_is_json(aws: SmallAws, sessions: Sessions) -> None:
-    aws.refresh = renews(aws, "token-1")
-    sessions.call(Tries("token-1"), deadline=soon())
-    assert json.loads(json.dumps(aws.invoked[0])) == {"refused_generation": None}
