@@ -208,7 +208,9 @@ def test_the_access_log_s_group_is_where_the_stage_logs() -> None:
     assert stage["AccessLogSetting"]["DestinationArn"] == "arn:AccessLogGroup"
 
 
-def test_the_outputs_name_the_stack_s_own_resources(deployment: Deployment) -> None:
+def test_the_outputs_name_the_stack_s_own_resources_and_the_next_step(
+    deployment: Deployment,
+) -> None:
     outputs = deployment.outputs
     for output, logical_id in {
         "ApiKeyId": "ApiKey",
@@ -223,25 +225,18 @@ def test_the_outputs_name_the_stack_s_own_resources(deployment: Deployment) -> N
         assert outputs[output] == f"ref:{logical_id}"
     assert outputs["DashboardUrl"].endswith("name=ref:Dashboard")
     base = "https://ref:BirdApi.execute-api.us-east-1.amazonaws.com/ref:BirdApiv1Stage"
-    assert outputs["WebhookUrl"] == f"{base}/webhooks/bird"
+    for output, path in {"Leads": "/leads", "Cases": "/cases", "Webhook": "/webhooks/bird"}.items():
+        assert outputs[f"{output}Url"] == base + path
+    assert "make connect" in outputs["NextStep"]
+    assert outputs["ApiKeyId"] in outputs["ApiKeyCommand"]
     assert "${" not in json.dumps(outputs)
 
 
 # Alarms
 
 ALARMS = {
-    "refresh-failed",
-    "token-old",
-    "schedule-stopped",
-    "not-set-up",
-    "rejected",
-    "rejected-old",
-    "outbox-old",
-    "api-usage",
-    "records-lost",
-    "server-errors",
-    "throttled",
-    "deliver-failing",
+    *("refresh-failed", "token-old", "schedule-stopped", "not-set-up", "rejected", "rejected-old"),
+    *("outbox-old", "api-usage", "records-lost", "server-errors", "throttled", "deliver-failing"),
 }
 
 
