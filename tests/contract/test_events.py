@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 
 from bridge.api.request import HttpRequest
 from bridge.errors import Ignored
-from bridge.settings import Settings
+from tests.conftest import LoadEvent, MakeSettings
 from tests.contract.deployments import FUNCTIONS
 from tests.unit.doubles import read_asked
 from tools.template import ROOT
@@ -93,8 +92,8 @@ def test_an_event_has_the_shape_of_its_kind(path: Path) -> None:
     ],
 )
 def test_receive_message_reads_each_of_its_events(
-    event: Callable[[str], Any],
-    settings: Callable[..., Settings],
+    event: LoadEvent,
+    settings: MakeSettings,
     name: str,
     object_name: str,
     channel: str,
@@ -107,7 +106,7 @@ def test_receive_message_reads_each_of_its_events(
 
 
 def test_receive_message_makes_no_record_of_what_we_sent(
-    event: Callable[[str], Any], settings: Callable[..., Settings]
+    event: LoadEvent, settings: MakeSettings
 ) -> None:
     with pytest.raises(Ignored):
         read_asked(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -18,7 +17,7 @@ from bridge.salesforce.client import Cost, Result, Salesforce, soql_text
 from bridge.salesforce.responses import Attempt, Found
 from bridge.salesforce.session import Session, full_id
 from bridge.settings import Settings
-from tests.conftest import ENVIRON
+from tests.conftest import ENVIRON, MakeSettings
 from tests.unit.doubles import (
     INSTANCE,
     KEY,
@@ -30,7 +29,6 @@ from tests.unit.doubles import (
     json_response,
 )
 
-MakeSettings = Callable[..., Settings]
 SESSION = Session("token-1", INSTANCE, 1)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -32,6 +31,7 @@ from bridge.records import ObjectName, Record
 from bridge.salesforce.client import Salesforce
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
+from tests.conftest import MakeSettings
 from tests.unit.doubles import (
     KEY,
     Rule,
@@ -43,8 +43,6 @@ from tests.unit.doubles import (
     outside,
     refusal,
 )
-
-MakeSettings = Callable[..., Settings]
 
 
 class Stand:

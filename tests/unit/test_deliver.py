@@ -32,6 +32,7 @@ from bridge.records import Record
 from bridge.salesforce.client import Salesforce
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
+from tests.conftest import LoadEvent, MakeSettings
 from tests.unit.doubles import (
     KEY,
     Rule,
@@ -44,7 +45,6 @@ from tests.unit.doubles import (
     refusal,
 )
 
-MakeSettings = Callable[..., Settings]
 REJECTED = "https://sqs.eu-west-1.amazonaws.com/123456789012/Rejected"
 OUTBOX = "https://sqs.eu-west-1.amazonaws.com/123456789012/Outbox"
 
@@ -171,7 +171,7 @@ CASE = Record(object="Case", key="c-1", fields={"Subject": "x"})
 # What is done
 
 
-def test_the_event_file_is_delivered(stand: Stand, event: Callable[[str], Any]) -> None:
+def test_the_event_file_is_delivered(stand: Stand, event: LoadEvent) -> None:
     assert stand.delivery.run(event("deliver"), seconds=120) == {"batchItemFailures": []}
     assert [row.fields["LastName"] for row in stand.org.rows] == ["van Dijk"]
 
@@ -690,9 +690,7 @@ def test_with_little_time_left_no_call_is_begun(stand: Stand) -> None:
 # Unreadable messages
 
 
-def test_an_unreadable_message_goes_to_rejected_whole(
-    stand: Stand, event: Callable[[str], Any]
-) -> None:
+def test_an_unreadable_message_goes_to_rejected_whole(stand: Stand, event: LoadEvent) -> None:
     bad = event("deliver.unreadable")["Records"]
     assert stand.run(*bad, *messages(2)) == set()
     assert len(stand.org.rows) == 2

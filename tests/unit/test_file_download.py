@@ -15,12 +15,11 @@ import pytest
 from bridge.deadline import Deadline
 from bridge.errors import NotSetUp, Refused, Unavailable
 from bridge.files.download import Downloads
-from bridge.settings import Settings
 from sandbox.http_server import Handler, Server
 from sandbox.media.host import MediaHost
 from sandbox.org.http.tls import make_certificate
+from tests.conftest import MakeSettings
 
-MakeSettings = Callable[..., Settings]
 CONTENT = bytes(range(256)) * 300
 
 

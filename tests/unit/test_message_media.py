@@ -7,7 +7,6 @@ models of `messagebird-sdk`, as in tests/unit/made_bodies.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,8 +14,8 @@ import pytest
 from bridge.api.request import HttpRequest, read_message
 from bridge.bird.message import Media
 from bridge.settings import Settings
+from tests.conftest import MakeSettings
 
-MakeSettings = Callable[..., Settings]
 LINK, OTHER = "https://media.api.bird.com/1", "https://media.api.bird.com/2"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,11 +22,8 @@ from bridge.salesforce.client import Salesforce
 from bridge.salesforce.session import full_id
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
-from tests.conftest import ENVIRON
+from tests.conftest import ENVIRON, LoadEvent, MakeSettings
 from tests.unit.doubles import KEY, SmallAws, SmallOrg, fault, refusal
-
-MakeSettings = Callable[..., Settings]
-LoadEvent = Callable[[str], Any]
 
 
 @dataclass

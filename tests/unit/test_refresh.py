@@ -35,12 +35,9 @@ from bridge.oauth.refresher import STORE_SECONDS, TokenRefresher
 from bridge.oauth.vault import Vault
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
-from tests.conftest import ENVIRON
+from tests.conftest import ENVIRON, LoadEvent, MakeSettings
 from tests.unit.doubles import INSTANCE, Call, fault, json_response
 from tests.unit.token_endpoint import TokenEndpoint, oauth_error, signed_body
-
-MakeSettings = Callable[..., Settings]
-
 
 # The secret
 
@@ -333,7 +330,7 @@ def issued(token: AccessToken, issued_at: str) -> AccessToken:
     return replace(token, issued_at=issued_at)
 
 
-def test_the_event_files_start_a_refresh(bench: Bench, event: Callable[[str], Any]) -> None:
+def test_the_event_files_start_a_refresh(bench: Bench, event: LoadEvent) -> None:
     bench.connect()
     assert bench.run(event("refresh_token"))["refreshed"]
     assert bench.run(event("refresh_token.refused")) == {"generation": 2, "refreshed": True}

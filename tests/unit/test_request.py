@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,11 +15,8 @@ from bridge.bird import channels
 from bridge.errors import BadRequest, ForbiddenField
 from bridge.records import ObjectName, stored_key
 from bridge.settings import Settings
-from tests.conftest import ENVIRON
+from tests.conftest import ENVIRON, LoadEvent, MakeSettings
 from tests.unit.doubles import Asked, read_asked
-
-MakeSettings = Callable[..., Settings]
-
 
 EVERY_FIELD = Settings.from_environ({**ENVIRON, "ALLOWED_FIELDS": "*"})
 
@@ -64,7 +60,7 @@ def form(body: str, **more: Any) -> Asked:
     ],
 )
 def test_an_event_file_is_read(
-    event: Callable[[str], Any],
+    event: LoadEvent,
     settings: MakeSettings,
     name: str,
     object_name: ObjectName,

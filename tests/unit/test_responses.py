@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -37,10 +36,8 @@ from bridge.salesforce.responses import (
     read_org_problem,
 )
 from bridge.salesforce.session import full_id
-from bridge.settings import Settings
 from tests.unit.doubles import KEY, composite, fault, json_response, key_taken
 
-MakeSettings = Callable[..., Settings]
 HTML = Response(200, {}, b"<html><body>Log in</body></html>")
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from bridge.errors import MisconfiguredEnvironment
 from bridge.settings import Settings
-from tests.conftest import ENVIRON
+from tests.conftest import ENVIRON, MakeSettings
 
 MAY_BE_BLANK = {
     "EXTERNAL_ID_FIELD",
@@ -25,8 +23,6 @@ MAY_BE_BLANK = {
     "KMS_KEY",
     "LOOKUP_KEY_ID",
 }
-
-MakeSettings = Callable[..., Settings]
 
 
 def test_a_deployed_environment_is_read() -> None:

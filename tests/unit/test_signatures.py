@@ -26,7 +26,7 @@ from bridge.api.signatures import (
 from bridge.aws import AwsError
 from bridge.deadline import Deadline
 from bridge.errors import NotKept, Unsigned
-from bridge.settings import Settings
+from tests.conftest import MakeSettings
 from tests.unit.signing import BODY, KEY, NOW, SECRET, URL, bird, jwt, standard
 
 
@@ -443,7 +443,7 @@ class Vault:
         return answer  # type: ignore[no-any-return]
 
 
-def signing_keys(vault: Vault, settings: Callable[..., Settings]) -> SigningKeys:
+def signing_keys(vault: Vault, settings: MakeSettings) -> SigningKeys:
     return SigningKeys(aws=vault, settings=settings(SIGNING_SECRET="arn:x"))  # type: ignore[arg-type]
 
 
@@ -469,28 +469,26 @@ def test_the_secret_may_be_written_in_several_ways(value: str, keys: tuple[str, 
     assert read_keys(value) == keys
 
 
-def test_the_keys_are_read_once_and_remembered(settings: Callable[..., Settings]) -> None:
+def test_the_keys_are_read_once_and_remembered(settings: MakeSettings) -> None:
     vault = Vault(KEY)
     keys = signing_keys(vault, settings)
     assert keys.current(deadline=SOON) == keys.current(deadline=SOON) == (KEY,)
     assert vault.reads == 1
 
 
-def test_while_there_is_no_key_it_is_looked_for_each_time(
-    settings: Callable[..., Settings],
-) -> None:
+def test_while_there_is_no_key_it_is_looked_for_each_time(settings: MakeSettings) -> None:
     keys = signing_keys(Vault(None, "", KEY), settings)
     assert [keys.current(deadline=SOON) for _ in range(3)] == [(), (), (KEY,)]
 
 
-def test_keys_that_cannot_be_read_are_no_refusal(settings: Callable[..., Settings]) -> None:
+def test_keys_that_cannot_be_read_are_no_refusal(settings: MakeSettings) -> None:
     keys = signing_keys(Vault(AwsError("ServiceUnavailable", "x", status=503)), settings)
     with pytest.raises(NotKept):
         keys.current(deadline=SOON)
 
 
 def test_old_keys_serve_on_while_new_ones_cannot_be_read(
-    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vault = Vault(KEY, AwsError("ServiceUnavailable", "x", status=503))
     keys = signing_keys(vault, settings)
@@ -501,7 +499,7 @@ def test_old_keys_serve_on_while_new_ones_cannot_be_read(
     assert vault.reads == 2
 
 
-def test_a_request_without_a_signature_costs_no_call(settings: Callable[..., Settings]) -> None:
+def test_a_request_without_a_signature_costs_no_call(settings: MakeSettings) -> None:
     vault = Vault(KEY)
     gate = SignatureGate(
         keys=signing_keys(vault, settings), settings=settings(SIGNATURE_SCHEME="bird")
@@ -513,7 +511,7 @@ def test_a_request_without_a_signature_costs_no_call(settings: Callable[..., Set
 
 @pytest.mark.parametrize("resource", ["/webhooks/bird", "/other", None])
 def test_with_no_scheme_only_the_route_with_a_key_is_open(
-    settings: Callable[..., Settings], resource: str | None
+    settings: MakeSettings, resource: str | None
 ) -> None:
     gate = SignatureGate(keys=signing_keys(Vault(KEY), settings), settings=settings())
     open_event = event(resource="/messages")
@@ -531,7 +529,7 @@ UNSIGNED = {"errors": "inline", "object": "Case", "channel": "viber", "set.Owner
 
 
 def passed(
-    settings: Callable[..., Settings],
+    settings: MakeSettings,
     scheme: str,
     *,
     webhook_url: str = "",
@@ -565,7 +563,7 @@ def passed(
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("webhook_url", ["", WEBHOOK_URL])
 def test_a_query_counts_where_it_is_signed(
-    settings: Callable[..., Settings], scheme: str, webhook_url: str
+    settings: MakeSettings, scheme: str, webhook_url: str
 ) -> None:
     query = dict(list(UNSIGNED.items())[1:])
     request = passed(settings, scheme, webhook_url=webhook_url, query=query)
@@ -574,7 +572,7 @@ def test_a_query_counts_where_it_is_signed(
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_configured_query_counts_and_not_the_one_that_was_called(
-    settings: Callable[..., Settings], scheme: str
+    settings: MakeSettings, scheme: str
 ) -> None:
     """The signature covers the configured address there, whatever was called (or no address)."""
     url = f"{WEBHOOK_URL}?object=Lead&set.Rating=Hot+stuff"
@@ -583,9 +581,7 @@ def test_a_configured_query_counts_and_not_the_one_that_was_called(
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_webhook_s_id_counts_only_where_it_is_signed(
-    settings: Callable[..., Settings], scheme: str
-) -> None:
+def test_a_webhook_s_id_counts_only_where_it_is_signed(settings: MakeSettings, scheme: str) -> None:
     request = passed(settings, scheme)
     signed = {"standard-webhooks": standard()["webhook-id"]}
     assert request.headers.get("webhook-id") == signed.get(scheme)
@@ -593,9 +589,7 @@ def test_a_webhook_s_id_counts_only_where_it_is_signed(
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_beside_an_api_key_everything_counts(
-    settings: Callable[..., Settings], scheme: str
-) -> None:
+def test_beside_an_api_key_everything_counts(settings: MakeSettings, scheme: str) -> None:
     query = {"object": "Case", "set.OwnerId": "005"}
     request = passed(settings, scheme, query=query, resource="/messages")
     assert (request.query, request.respond_async) == (query, True)

@@ -24,10 +24,9 @@ from bridge.errors import (
 from bridge.oauth.access_token import AccessToken
 from bridge.oauth.sessions import Sessions
 from bridge.salesforce.session import Session
-from bridge.settings import Settings
+from tests.conftest import MakeSettings
 from tests.unit.doubles import INSTANCE, SmallAws
 
-MakeSettings = Callable[..., Settings]
 ELSEWHERE = AccessToken(access_token="t", instance_url="https://evil.example")
 
 
