@@ -105,9 +105,7 @@ def test_receive_message_reads_each_of_its_events(
     assert record.fields[field] == value
 
 
-def test_receive_message_makes_no_record_of_what_we_sent(
-    event: LoadEvent, settings: MakeSettings
-) -> None:
+def test_what_we_sent_makes_no_record(event: LoadEvent, settings: MakeSettings) -> None:
     with pytest.raises(Ignored):
         read_asked(
             HttpRequest.from_event(event("receive_message.sent_by_us")), None, settings=settings()

@@ -111,7 +111,7 @@ def test_a_variable_has_its_parameter_s_value() -> None:
             assert function.environment[variable] == EVERYTHING[parameter]
 
 
-def test_only_the_api_s_own_routes_and_the_schedule_may_invoke_a_function(
+def test_only_the_api_s_routes_and_the_schedule_may_invoke_a_function(
     deployment: Deployment,
 ) -> None:
     allowed = set()
@@ -160,9 +160,7 @@ def test_the_lease_is_one_item_by_name_that_expires(deployment: Deployment) -> N
     }
 
 
-def test_queues_are_standard_and_only_the_outbox_has_a_dead_letter_queue(
-    deployment: Deployment,
-) -> None:
+def test_queues_are_standard_and_the_outbox_has_a_dead_letter_queue(deployment: Deployment) -> None:
     assert set(deployment.of_type("AWS::SQS::Queue")) == {"Outbox", "Rejected"}
     for name in ("Outbox", "Rejected"):
         queue = properties(deployment, name)
@@ -208,9 +206,7 @@ def test_the_access_log_s_group_is_where_the_stage_logs() -> None:
     assert stage["AccessLogSetting"]["DestinationArn"] == "arn:AccessLogGroup"
 
 
-def test_the_outputs_name_the_stack_s_own_resources_and_the_next_step(
-    deployment: Deployment,
-) -> None:
+def test_the_outputs_name_the_stack_s_resources_and_the_next_step(deployment: Deployment) -> None:
     outputs = deployment.outputs
     for output, logical_id in {
         "ApiKeyId": "ApiKey",

@@ -147,7 +147,7 @@ def test_a_changed_parameter_takes_effect_in_place(name: str) -> None:
         assert set(BY_DEFAULT) <= done.modified, "the functions themselves get the new environment"
 
 
-def test_a_deployment_after_a_rolled_back_one_deploys_the_api_again(
+def test_after_a_rollback_a_deployment_deploys_the_api_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A rollback leaves the stage on the earlier deployment. The same template then has to make a
@@ -165,9 +165,7 @@ def test_a_deployment_after_a_rolled_back_one_deploys_the_api_again(
 
 
 @pytest.mark.parametrize("parameters", PARAMETERS.values(), ids=[*PARAMETERS])
-def test_the_logical_id_of_what_must_not_be_made_anew_is_always_there(
-    parameters: Mapping[str, str],
-) -> None:
+def test_what_must_not_be_made_anew_has_one_logical_id(parameters: Mapping[str, str]) -> None:
     # Another logical id is another resource, whatever else is the same.
     assert set(template(**parameters)) >= KEPT | KNOWN_OUTSIDE
 

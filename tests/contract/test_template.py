@@ -148,9 +148,7 @@ IN_VPC = {"VpcSubnets": "subnet-0a1,subnet-0b2", "VpcSecurityGroups": "sg-0c3"}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_only_in_a_vpc_may_a_function_make_network_interfaces(
-    template: Template, function: str
-) -> None:
+def test_only_in_a_vpc_may_a_function_make_interfaces(template: Template, function: str) -> None:
     outside, inside = (deploy(template, AttachMedia="on", **more) for more in ({}, IN_VPC))
     before, after = (
         one.resolve(one.resources[f"{function}Role"]["Properties"]["Policies"])[0]
@@ -318,9 +316,7 @@ def test_each_folder_is_a_function_and_each_function_a_folder(resources: Mapping
 
 
 @pytest.mark.parametrize("folder", FUNCTIONS.values())
-def test_a_function_s_folder_holds_its_handler_and_nothing_that_would_be_shipped_with_it(
-    folder: str,
-) -> None:
+def test_a_function_s_folder_holds_its_handler_and_nothing_else(folder: str) -> None:
     files = {one.name for one in (ROOT / "functions" / folder).iterdir()} - {"__pycache__"}
     # A requirements.txt would make `sam build` ask for the runtime's very Python.
     assert files == {"app.py"}
@@ -393,7 +389,7 @@ def test_the_outbox_is_delivered_200_at_a_time_with_a_result_for_each(
     assert "ReservedConcurrentExecutions" not in resources["Deliver"]["Properties"]
 
 
-def test_a_caller_has_a_response_before_any_timeout(
+def test_a_response_comes_before_any_timeout(
     template: Template, resources: Mapping[str, Any]
 ) -> None:
     budget = template.source["Parameters"]["ResponseBudgetSeconds"]
@@ -471,9 +467,7 @@ def method_settings(deployment: Deployment) -> list[Mapping[str, Any]]:
 
 
 @pytest.mark.parametrize("scheme", ["none", "bird"])
-def test_the_routes_without_a_key_are_slowed_down_by_the_stage(
-    template: Template, scheme: str
-) -> None:
+def test_the_stage_slows_down_the_routes_without_a_key(template: Template, scheme: str) -> None:
     made = deploy(template, SignatureScheme=scheme, ThrottleRate="7", ThrottleBurst="9")
     limits = {
         (one["HttpMethod"], one["ResourcePath"].replace("~1", "/").removeprefix("/")): (
@@ -505,18 +499,14 @@ def test_a_method_setting_is_about_one_method_of_one_route(template: Template, s
 
 
 @pytest.mark.parametrize("method", ["*", "ANY", "PUT"])
-def test_a_method_setting_that_api_gateway_refuses_would_be_seen(
-    template: Template, method: str
-) -> None:
+def test_a_method_setting_that_is_refused_would_be_seen(template: Template, method: str) -> None:
     source = copy.deepcopy(dict(template.source))
     source["Resources"]["BirdApi"]["Properties"]["MethodSettings"][0]["HttpMethod"] = method
     made = deploy(Template(source=source, folder=template.folder))
     assert unknown_settings(made) == [f"{method} /~1webhooks~1bird"]
 
 
-def test_the_gateway_s_own_responses_have_the_shape_of_the_functions(
-    deployment: Deployment,
-) -> None:
+def test_the_gateway_s_responses_have_the_shape_of_the_functions(deployment: Deployment) -> None:
     responses = deployment.gateway_responses
     assert {
         *("INVALID_API_KEY", "ACCESS_DENIED", "MISSING_AUTHENTICATION_TOKEN", "REQUEST_TOO_LARGE"),
@@ -569,9 +559,7 @@ def changed(template: Template, **where: str) -> Template:
     return Template(source=source, folder=template.folder)
 
 
-def test_other_code_in_the_layer_and_another_parameter_change_every_function(
-    template: Template,
-) -> None:
+def test_other_code_in_the_layer_or_another_parameter_changes_functions(template: Template) -> None:
     def properties(made: Deployment) -> dict[str, Any]:
         functions = made.of_type("AWS::Lambda::Function")
         return {name: made.resolve(one["Properties"]) for name, one in functions.items()}
@@ -651,7 +639,7 @@ CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b"
         {"HostedZoneId": "Z0123456789"},
     ],
 )
-def test_a_parameter_that_needs_another_one_is_refused_alone(
+def test_a_parameter_that_needs_another_is_refused(
     template: Template, given: dict[str, str]
 ) -> None:
     with pytest.raises(TemplateError, match="as well"):
@@ -664,9 +652,7 @@ def test_parameters_that_belong_together_are_accepted(template: Template) -> Non
     deploy(template, DomainName="bird.example.com", CertificateArn=CERTIFICATE)
 
 
-def test_an_address_of_one_s_own_leads_to_the_stage_and_is_in_the_outputs(
-    template: Template,
-) -> None:
+def test_an_own_address_leads_to_the_stage_and_is_in_the_outputs(template: Template) -> None:
     made = deploy(
         template,
         DomainName="bird.example.com",

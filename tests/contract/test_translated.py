@@ -278,9 +278,7 @@ def test_what_sam_deploys_is_too_large_to_be_sent_without_a_bucket() -> None:
 
 
 @SETS
-def test_the_longest_name_of_a_stack_is_the_one_that_is_documented(
-    parameters: Mapping[str, str],
-) -> None:
+def test_the_longest_name_of_a_stack_is_the_documented_one(parameters: Mapping[str, str]) -> None:
     def beyond(length: int) -> list[str]:
         return too_long(inlined(parameters, stack_name="b" * length)["Resources"])
 

@@ -132,8 +132,11 @@ class CredentialsEndpoint(BaseHTTPRequestHandler):
         """Keep quiet."""
 
 
+Served = tuple[str, type[CredentialsEndpoint]]
+
+
 @pytest.fixture
-def endpoint() -> Iterator[tuple[str, type[CredentialsEndpoint]]]:
+def endpoint() -> Iterator[Served]:
     """Its address, and the handler whose requests, keys and status a test may read and set."""
 
     class Endpoint(CredentialsEndpoint):
@@ -181,7 +184,7 @@ def with_snapstart(url: str, **environ: str) -> tuple[Aws, Signed]:
 
 
 def test_without_keys_in_the_environment_they_are_read_once_from_the_endpoint(
-    endpoint: tuple[str, type[CredentialsEndpoint]],
+    endpoint: Served,
 ) -> None:
     url, server = endpoint
     aws, http = with_snapstart(url, AWS_CONTAINER_AUTHORIZATION_TOKEN="Basic abc")
@@ -194,9 +197,7 @@ def test_without_keys_in_the_environment_they_are_read_once_from_the_endpoint(
         assert headers["x-amz-security-token"] == "session-1"
 
 
-def test_keys_that_expire_soon_are_read_anew(
-    endpoint: tuple[str, type[CredentialsEndpoint]],
-) -> None:
+def test_keys_that_expire_soon_are_read_anew(endpoint: Served) -> None:
     url, server = endpoint
     aws, http = with_snapstart(url)
     server.keys = keys_until(299)
@@ -210,7 +211,7 @@ def test_keys_that_expire_soon_are_read_anew(
 
 
 def test_the_endpoint_s_token_is_read_from_its_file_each_time(
-    endpoint: tuple[str, type[CredentialsEndpoint]], tmp_path: Path
+    endpoint: Served, tmp_path: Path
 ) -> None:
     url, server = endpoint
     server.keys = keys_until(0)
@@ -226,18 +227,14 @@ def test_the_endpoint_s_token_is_read_from_its_file_each_time(
     assert [header for _, header in server.requests] == ["first", "second"]
 
 
-def test_keys_in_the_environment_come_first(
-    endpoint: tuple[str, type[CredentialsEndpoint]],
-) -> None:
+def test_keys_in_the_environment_come_first(endpoint: Served) -> None:
     url, server = endpoint
     aws, http = with_snapstart(url, AWS_ACCESS_KEY_ID="AKIA", AWS_SECRET_ACCESS_KEY="s")
     aws.send_message("https://sqs/q", "body", deadline=soon())
     assert server.requests == [] and "Credential=AKIA/" in http.headers[0]["authorization"]
 
 
-def test_keys_that_cannot_be_read_are_an_error_of_aws(
-    endpoint: tuple[str, type[CredentialsEndpoint]], tmp_path: Path
-) -> None:
+def test_keys_that_cannot_be_read_are_an_error_of_aws(endpoint: Served, tmp_path: Path) -> None:
     url, server = endpoint
     for keys in ({}, {**keys_until(60), "Expiration": "soon"}):
         server.keys = keys
@@ -270,7 +267,7 @@ def test_keys_that_cannot_be_read_are_an_error_of_aws(
         ({"AWS_ENDPOINT_URL": ""}, "https://sqs.us-east-1.amazonaws.com"),
     ],
 )
-def test_a_service_is_where_the_region_or_the_local_stack_is(
+def test_a_service_is_where_its_region_is_or_locally(
     environ: dict[str, str], endpoint: str
 ) -> None:
     assert AwsIdentity.from_environ(environ).endpoint("sqs") == endpoint

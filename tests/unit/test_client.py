@@ -284,9 +284,7 @@ def test_a_query_s_further_pages_are_read(settings: MakeSettings) -> None:
         ),
     ],
 )
-def test_a_failed_look_up_of_many_finds_nothing_and_ends(
-    settings: MakeSettings, response: Response
-) -> None:
+def test_a_look_up_of_many_that_fails_ends(settings: MakeSettings, response: Response) -> None:
     http = Scripted(lambda call: response)
     assert isinstance(Client(http, settings()).find_many("k-1").problem, Unavailable)
     assert len(http.calls) <= 20

@@ -235,7 +235,7 @@ def test_the_same_key_of_two_objects_is_two_records(stand: Stand) -> None:
 
 
 @pytest.mark.parametrize("code", [None, "DUPLICATES_DETECTED", "FIELD_CUSTOM_VALIDATION_EXCEPTION"])
-def test_after_a_lost_answer_there_is_no_second_record_and_no_refusal(
+def test_a_lost_answer_makes_no_second_record_and_no_refusal(
     stand: Stand, code: str | None
 ) -> None:
     stand.org.lost = 1
@@ -263,7 +263,7 @@ def test_each_set_of_headers_is_a_call_of_its_own(settings: MakeSettings) -> Non
 @pytest.mark.parametrize(
     ("receives", "batches"), [(1, [120]), (2, [50, 50, 20]), (3, [10] * 12), (900, [10] * 12)]
 )
-def test_what_was_received_before_goes_in_smaller_calls(
+def test_a_repeated_message_goes_in_smaller_calls(
     stand: Stand, receives: int, batches: list[int]
 ) -> None:
     wanted = [message(lead(f"k-{i:03}"), receives=receives) for i in range(120)]
@@ -346,9 +346,7 @@ def test_the_record_that_spoils_a_call_is_found_by_halving(stand: Stand, positio
 @pytest.mark.parametrize(
     "code", ["INVALID_FIELD", "JSON_PARSER_ERROR", "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY"]
 )
-def test_two_hundred_that_are_all_refused_cost_little_more_than_a_call_each(
-    stand: Stand, code: str
-) -> None:
+def test_two_hundred_refusals_cost_little_more_than_a_call_each(stand: Stand, code: str) -> None:
     if code.startswith("CANNOT_"):
         stand.org.rules = [lambda values, crowd: refusal(code)]
     else:
@@ -372,7 +370,7 @@ def test_the_records_of_a_flow_with_an_unknown_field_are_told_from_the_others(st
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.7, 0.97])
-def test_only_what_was_refused_alone_and_looked_for_is_rejected(
+def test_what_was_refused_alone_and_looked_for_is_rejected(
     stand: Stand, seed: int, share: float
 ) -> None:
     chance = random.Random(seed)
@@ -512,9 +510,7 @@ def refuse_leads(
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["the whole call", "each record"])
-def test_without_the_right_to_create_leads_they_wait_and_cases_go(
-    stand: Stand, whole: bool
-) -> None:
+def test_without_the_right_to_create_leads_only_they_wait(stand: Stand, whole: bool) -> None:
     refuse_leads(stand.org, "INSUFFICIENT_ACCESS", whole=whole)
     stand.org.createable["Lead"] = False
     kept = stand.run(*messages(200), message(CASE))
@@ -532,9 +528,7 @@ def test_with_the_right_to_create_only_the_record_at_fault_is_rejected(stand: St
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["the whole call", "each record"])
-def test_a_rule_that_is_not_there_makes_those_wait_that_go_by_it(
-    settings: MakeSettings, whole: bool
-) -> None:
+def test_who_goes_by_a_rule_that_is_not_there_waits(settings: MakeSettings, whole: bool) -> None:
     stand = Stand(settings(LEAD_ASSIGNMENT=RULE))
     by_the_rule: Callable[[Any], bool] = lambda values: "OwnerId" not in values  # noqa: E731
     refuse_leads(stand.org, "INVALID_CROSS_REFERENCE_KEY", whole=whole, where=by_the_rule)
@@ -610,9 +604,7 @@ def test_without_a_key_field_nothing_is_looked_for(settings: MakeSettings) -> No
         fault("UNABLE_TO_LOCK_ROW"),
     ],
 )
-def test_trouble_of_the_whole_org_costs_one_call_and_keeps_everything(
-    stand: Stand, trouble: Any
-) -> None:
+def test_trouble_of_the_org_costs_one_call_and_keeps_everything(stand: Stand, trouble: Any) -> None:
     stand.org.trouble = [trouble]
     wanted = [message(lead(f"k-{i:03}"), receives=3) for i in range(50)]
     kept = stand.run(*wanted)
@@ -633,9 +625,7 @@ def test_trouble_of_the_whole_org_costs_one_call_and_keeps_everything(
         fault("INVALID_FIELD", f"No such column '{KEY}' on entity 'Case'."),
     ],
 )
-def test_what_is_wrong_with_cases_keeps_no_lead_back(
-    stand: Stand, age: float, trouble: Response
-) -> None:
+def test_trouble_with_cases_keeps_no_lead_back(stand: Stand, age: float, trouble: Response) -> None:
     stand.org.trouble = [trouble]
     leads = [lead("k-1"), lead("k-2", OwnerId="0058d00000555AbIAQ")]
     wanted = [CASE, leads[0], replace(CASE, key="c-2"), leads[1]]
@@ -663,18 +653,14 @@ def test_a_session_refused_for_one_record_waits(stand: Stand) -> None:
 
 
 @pytest.mark.parametrize("code", ["UNKNOWN_EXCEPTION", "APEX_ERROR"])
-def test_a_record_that_makes_salesforce_fail_does_not_keep_its_neighbours(
-    stand: Stand, code: str
-) -> None:
+def test_a_record_that_makes_salesforce_fail_keeps_no_neighbours(stand: Stand, code: str) -> None:
     stand.org.whole_call = by_one_bad_record("k-123", code=code, status=500)
     assert stand.run(*messages(200)) == {"k-123"}
     assert len(stand.org.rows) == 199
     assert stand.sqs.sent == []
 
 
-def test_an_always_failing_salesforce_is_not_searched_for_ever_but_anew_by_each_invocation(
-    stand: Stand,
-) -> None:
+def test_the_search_for_a_bad_record_ends_and_begins_anew_the_next_time(stand: Stand) -> None:
     stand.org.whole_call = lambda records: fault("UNKNOWN_EXCEPTION", status=500)
     assert len(stand.run(*messages(200))) == 200
     assert len(stand.org.calls) <= 21
@@ -807,9 +793,7 @@ def test_a_delay_grows_with_jitter_up_to_a_bound(
 @pytest.mark.parametrize(
     "body", [b"", b'[{"errorCode":"SERVER_UNAVAILABLE","message":"x"}]'], ids=["bare", "coded"]
 )
-def test_whoever_asks_to_be_left_alone_is(
-    stand: Stand, body: bytes, said: str, shortest: int
-) -> None:
+def test_retry_after_is_respected(stand: Stand, body: bytes, said: str, shortest: int) -> None:
     stand.org.trouble = [Response(503, {"Retry-After": said}, body)]
     assert len(stand.run(*messages(2))) == 2
     assert all(shortest <= seconds <= max(shortest, 20) for seconds in stand.sqs.hidden.values())
@@ -848,7 +832,7 @@ def test_an_event_without_messages_is_nothing(stand: Stand) -> None:
 # Telling
 
 
-def test_what_waits_for_a_person_is_told_once_for_all(
+def test_what_waits_for_a_person_is_told_once(
     stand: Stand, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stand.org.trouble = [fault("API_DISABLED_FOR_ORG", status=403)]
@@ -856,9 +840,7 @@ def test_what_waits_for_a_person_is_told_once_for_all(
     assert capsys.readouterr().out.count('"NotSetUp":') == 1
 
 
-def test_what_became_of_the_records_is_counted(
-    stand: Stand, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_records_became_is_counted(stand: Stand, capsys: pytest.CaptureFixture[str]) -> None:
     stand.org.rules = [
         against("k-000"),
         against("k-001", code="DUPLICATES_DETECTED"),
@@ -909,9 +891,7 @@ def test_a_forged_envelope_goes_to_rejected_as_it_came(stand: Stand, more: Any) 
 
 
 @pytest.mark.parametrize("number", ["9" * 400, "-" + "9" * 400, "9" * 5000, float("inf"), "x", []])
-def test_an_odd_number_of_sqs_s_keeps_no_message_from_being_delivered(
-    stand: Stand, number: Any
-) -> None:
+def test_an_odd_number_of_sqs_s_keeps_no_message_back(stand: Stand, number: Any) -> None:
     names = ("SentTimestamp", "ApproximateReceiveCount")
     odd = {**message(lead()), "attributes": dict.fromkeys(names, number)}
     assert stand.run(odd, message(lead("k-2"))) == set()

@@ -114,9 +114,7 @@ def test_it_is_found_at_any_depth(where: list[str], name: str) -> None:
         '{"LastName": "a", "bird": {"text": "b", "TEXT": "{{x}}"}}',
     ],
 )
-def test_the_same_key_in_two_objects_in_a_text_or_without_a_value_is_no_second_one(
-    body: str,
-) -> None:
+def test_the_same_key_in_two_objects_or_without_a_value_is_no_second_one(body: str) -> None:
     assert read(body).record.fields["LastName"] == "a"
 
 
@@ -175,9 +173,7 @@ def test_no_permission_makes_an_id_of_the_record_itself_a_caller_s_to_give(allow
             read({"LastName": "x", **body}, allowed=allowed, **more)
 
 
-def test_a_channel_s_own_id_stays_where_a_body_s_is_left_out(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_channel_s_id_stays_where_a_body_s_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """The table of channels is the deployer's."""
     from bridge.bird import channels
 

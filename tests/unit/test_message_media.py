@@ -110,7 +110,7 @@ def media_of(body: Any, settings: Settings) -> tuple[Media, ...]:
         ),
     ],
 )
-def test_the_files_of_a_message_are_read(
+def test_a_message_s_files_are_read(
     body: Any, expected: list[Media], settings: MakeSettings
 ) -> None:
     on = settings(ATTACH_MEDIA="on", FILES_URL="https://sqs.eu-west-1.amazonaws.com/1/Files")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -200,19 +198,6 @@ def rotating(bench: Bench) -> Bench:
     return bench
 
 
-SERVICES = ("secrets", "ssm", "dynamodb")
-
-
-def one_at_a_time(client: Any, lock: threading.Lock) -> Any:
-    """An AWS client for several threads: AWS's conditional writes are atomic, moto's are not."""
-
-    def call(operation: str, **sent: Any) -> Any:
-        with lock:
-            return getattr(client, operation)(**sent)
-
-    return Through(call)
-
-
 class Failing:
     """An AWS client some of whose operations fail, each for so many calls."""
 
@@ -356,37 +341,21 @@ class Counting:
 
     def __init__(self, bench: Bench) -> None:
         self.calls: list[str] = []
-        self.clients = {name: self.noting(getattr(bench, name)) for name in SERVICES}
+        services = ("secrets", "ssm", "dynamodb")
+        self.clients = {name: self._noting(getattr(bench, name)) for name in services}
 
-    def noting(self, client: Any) -> Any:
-        def call(operation: str, **sent: Any) -> Any:
-            self.calls.append(f"{operation} {sent.get('Name', '')}".strip())
-            return getattr(client, operation)(**sent)
+    def _noting(self, client: Any) -> Any:
+        calls = self.calls
 
-        return Through(call)
+        class Noting:
+            def __getattr__(self, operation: str) -> Any:
+                def call(**sent: Any) -> Any:
+                    calls.append(f"{operation} {sent.get('Name', '')}".strip())
+                    return getattr(client, operation)(**sent)
 
+                return call
 
-class Through:
-    """An AWS client whose every operation goes through one function."""
-
-    def __init__(self, call: Callable[..., Any]) -> None:
-        self._call = call
-
-    def __getattr__(self, operation: str) -> Any:
-        return functools.partial(self._call, operation)
-
-
-def test_a_second_refresh_at_the_same_time_is_busy_and_reads_nothing(bench: Bench) -> None:
-    bench.connect()
-    lease = Lease(dynamodb=bench.dynamodb, table=bench.settings.lease_table)
-    assert lease.take(seconds=60)
-    for event in ({"refused_generation": None}, {"refused_generation": 1}, None):
-        counting = Counting(bench)
-        assert bench.run(event, **counting.clients) == {"busy": True}
-        assert counting.calls == ["put_item"]
-    assert bench.endpoint.calls == []
-    lease.release()
-    assert bench.run({"refused_generation": None})["refreshed"]
+        return Noting()
 
 
 def test_a_refresh_reads_the_published_token_once_and_after_it_took_the_lease(bench: Bench) -> None:
@@ -576,9 +545,7 @@ def test_a_token_that_cannot_be_decrypted_counts_as_none_and_is_renewed(bench: B
     assert not bench.run({"refused_generation": None}, ssm=ssm)["refreshed"], "it is readable now"
 
 
-def test_a_pending_refresh_token_that_cannot_be_decrypted_is_not_passed_over(
-    rotating: Bench,
-) -> None:
+def test_a_pending_token_that_cannot_be_decrypted_is_not_passed_over(rotating: Bench) -> None:
     # It may be the only one that is still good: a refresh with the one before ends the connection.
     assert rotating.run(secrets=Failing(rotating.secrets, put_secret_value=9))["refreshed"]
     ssm = OtherKey(rotating.ssm, rotating.settings.pending_parameter)
@@ -617,28 +584,6 @@ def test_boto3_repeats_nothing_of_ssm_s_and_the_secret_s_waits_leave_time_to_sto
     config = wired_config(monkeypatch, "_secrets")
     slowest = max(config.connect_timeout, config.read_timeout)
     assert slowest * config.retries["total_max_attempts"] < STORE_SECONDS - 2
-
-
-def test_a_rotated_token_that_can_be_stored_nowhere_is_an_error(rotating: Bench) -> None:
-    secrets = Failing(rotating.secrets, put_secret_value=9)
-    with pytest.raises(CredentialsLost, match="make connect"):
-        rotating.run(secrets=secrets, ssm=Failing(rotating.ssm, put_parameter=9))
-    assert rotating.token() is None
-    assert rotating.lease_is_free()
-
-
-def test_whoever_connects_anew_during_a_refresh_counts(rotating: Bench) -> None:
-    def connect_once() -> None:
-        rotating.endpoint.before = lambda: None
-        rotating.connect(refresh_token="refresh-1", note="anew")
-
-    rotating.endpoint.before = connect_once
-    rotating.endpoint.more = {"refresh_token": "refresh-1"}
-    rotating.endpoint.rotation = False
-    assert rotating.run()["refreshed"]
-    assert len(rotating.endpoint.calls) == 2
-    text = rotating.secrets.get_secret_value(SecretId="Credentials")["SecretString"]
-    assert json.loads(text)["note"] == "anew"
 
 
 def test_a_rotation_never_overwrites_what_connect_wrote_meanwhile(rotating: Bench) -> None:
@@ -766,9 +711,7 @@ def test_a_permanent_refusal_costs_one_request(bench: Bench, error: str, descrip
     [Response(503, {}, b""), oauth_error("invalid_grant", "expired access/refresh token")],
     ids=["a pause", "a refusal"],
 )
-def test_credentials_that_somebody_else_changed_meanwhile_are_used(
-    rotating: Bench, trouble: Response
-) -> None:
+def test_credentials_that_changed_meanwhile_are_used(rotating: Bench, trouble: Response) -> None:
     def change() -> None:
         rotating.endpoint.before = lambda: None
         rotating.endpoint.trouble = [trouble]
@@ -778,14 +721,6 @@ def test_credentials_that_somebody_else_changed_meanwhile_are_used(
     rotating.endpoint.before = change
     assert rotating.run()["refreshed"]
     assert not rotating.endpoint.revoked
-
-
-def test_a_wrong_signature_is_no_token(bench: Bench) -> None:
-    bench.connect()
-    bench.endpoint.more = {"signature": "AAAA"}
-    with pytest.raises(SignatureMismatch):
-        bench.run()
-    assert bench.token() is None
 
 
 def pending(bench: Bench) -> Any:
@@ -806,9 +741,7 @@ def mismatch(bench: Bench, **more: Any) -> None:
     bench.endpoint.more = {}
 
 
-def test_a_rotated_token_with_a_wrong_signature_is_kept_and_nothing_published(
-    rotating: Bench,
-) -> None:
+def test_a_rotated_token_with_a_wrong_signature_is_kept_unpublished(rotating: Bench) -> None:
     for _ in range(3):
         mismatch(rotating)
         assert rotating.token() is None
@@ -882,14 +815,6 @@ def test_an_unsigned_token_of_before_connect_is_not_used_after_it(rotating: Benc
     assert not rotating.endpoint.revoked
 
 
-def test_a_token_for_another_host_is_not_published(bench: Bench) -> None:
-    bench.connect()
-    bench.endpoint.more = {"instance_url": "https://evil.example"}
-    with pytest.raises(CredentialsRevoked, match="AllowInsecureHosts"):
-        bench.run()
-    assert bench.token() is None
-
-
 def test_credentials_are_not_sent_in_the_clear(bench: Bench) -> None:
     bench.connect(login_url="http://login.example.org")
     with pytest.raises(CredentialsRevoked, match="not https"):
@@ -897,30 +822,11 @@ def test_credentials_are_not_sent_in_the_clear(bench: Bench) -> None:
     assert bench.endpoint.calls == []
 
 
-def test_twenty_at_once_refresh_once(rotating: Bench) -> None:
-    start, lock = threading.Barrier(20), threading.Lock()
-    clients = {name: one_at_a_time(getattr(rotating, name), lock) for name in SERVICES}
-
-    def run(_: int) -> dict[str, Any]:
-        refresher = rotating.refresher(**clients)
-        start.wait()
-        return refresher.run({"refused_generation": None}, seconds=60)
-
-    with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(run, range(20)))
-    assert sum(bool(answer.get("refreshed")) for answer in answers) == 1
-    assert rotating.endpoint.issued == 1
-    assert not rotating.endpoint.revoked
-    assert rotating.stored_refresh_token() == rotating.endpoint.current
-
-
 # Unusual values in the secret and in responses
 
 
 @pytest.mark.parametrize("odd", [{"a": 1}, ["a"], 7, True, "two\nlines", "\ud83d", "żeton"])
-def test_something_else_than_a_token_never_replaces_a_refresh_token(
-    rotating: Bench, odd: Any
-) -> None:
+def test_only_a_token_replaces_a_refresh_token(rotating: Bench, odd: Any) -> None:
     rotating.endpoint.rotation = False
     rotating.endpoint.more = {"refresh_token": odd}
     assert rotating.run()["refreshed"]

@@ -399,9 +399,7 @@ def test_a_record_that_is_not_there_is_none(response: Response) -> None:
         (Response(503, {}, b""), Unavailable),
     ],
 )
-def test_a_look_up_that_failed_says_nothing_about_the_record(
-    response: Response, problem: object
-) -> None:
+def test_a_failed_look_up_says_nothing_about_a_record(response: Response, problem: object) -> None:
     with pytest.raises(SalesforceProblem) as caught:
         read_found(response, key_field=KEY)
     assert kind(caught.value) == problem
@@ -442,9 +440,7 @@ def test_each_record_of_a_collection_is_judged_by_itself() -> None:
         (Response(502, {}, b"<html>"), Unavailable),
     ],
 )
-def test_a_call_of_many_that_did_not_work_condemns_nobody_by_name(
-    response: Response, problem: object
-) -> None:
+def test_a_failed_call_of_many_refuses_no_record(response: Response, problem: object) -> None:
     with pytest.raises(SalesforceProblem) as caught:
         read_collection(response, key_field=KEY, records=[lead("a"), lead("b")])
     assert kind(caught.value) == problem

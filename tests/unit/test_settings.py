@@ -183,7 +183,5 @@ def test_credentials_go_to_any_host_over_tls(settings: MakeSettings) -> None:
         "https://login.salesforce.com@customer.example",
     ],
 )
-def test_credentials_go_nowhere_by_an_address_that_is_none(
-    settings: MakeSettings, url: str
-) -> None:
+def test_credentials_go_nowhere_by_a_broken_address(settings: MakeSettings, url: str) -> None:
     assert not settings().trusts_login(url)

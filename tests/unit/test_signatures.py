@@ -167,9 +167,7 @@ def test_the_hashes_of_a_token_are_compared_so_too(claim: str, comparisons: list
 
 @pytest.mark.parametrize("stamp", ["²", "9" * 5_000, "1e9", "-1", "+1", " 1", "٣", "1_0"])
 @pytest.mark.parametrize("scheme", ["bird", "standard-webhooks"])
-def test_a_time_that_is_no_plain_number_is_refused_and_never_an_error(
-    scheme: str, stamp: str
-) -> None:
+def test_a_time_that_is_no_plain_number_is_refused(scheme: str, stamp: str) -> None:
     headers = SCHEMES[scheme][0]()
     for name in headers:
         if name.endswith("timestamp"):
@@ -263,9 +261,7 @@ def test_an_unreadable_part_of_a_token_is_refused_and_never_an_error(part: str) 
         ({"exp": int(NOW) - 1}, "too_late"),
     ],
 )
-def test_every_claim_counts_and_the_log_names_the_failed_check(
-    changed: dict[str, Any], reason: str
-) -> None:
+def test_every_claim_counts_and_the_log_names_it(changed: dict[str, Any], reason: str) -> None:
     with pytest.raises(Unsigned) as caught:
         verify("messagebird-jwt", Signed(jwt(**changed), (URL,), BODY), keys=(KEY,), now=NOW)
     assert caught.value.reason == reason
@@ -313,9 +309,7 @@ def test_the_address_is_covered_with_its_query() -> None:
     ("age", "good"),
     [(0, True), (8 * 3600, True), (24 * 3600, True), (24 * 3600 + 1, False), (-301, False)],
 )
-def test_a_webhook_repeated_for_hours_with_its_first_timestamp_is_accepted(
-    age: int, good: bool
-) -> None:
+def test_a_webhook_repeated_for_hours_with_its_first_time_is_accepted(age: int, good: bool) -> None:
     assert accepts("bird", bird(at=NOW - age)) is good
 
 
@@ -562,16 +556,14 @@ def passed(
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("webhook_url", ["", WEBHOOK_URL])
-def test_a_query_counts_where_it_is_signed(
-    settings: MakeSettings, scheme: str, webhook_url: str
-) -> None:
+def test_a_signed_query_counts(settings: MakeSettings, scheme: str, webhook_url: str) -> None:
     query = dict(list(UNSIGNED.items())[1:])
     request = passed(settings, scheme, webhook_url=webhook_url, query=query)
     assert request.query == ({} if scheme == "standard-webhooks" else query)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_configured_query_counts_and_not_the_one_that_was_called(
+def test_a_configured_query_counts_instead_of_the_called(
     settings: MakeSettings, scheme: str
 ) -> None:
     """The signature covers the configured address there, whatever was called (or no address)."""

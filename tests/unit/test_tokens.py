@@ -148,9 +148,7 @@ def test_a_refused_token_costs_one_read(aws: SmallAws, sessions: Sessions) -> No
 
 
 @pytest.mark.parametrize("warm", [True, False])
-def test_a_token_that_nobody_renewed_costs_one_read(
-    aws: SmallAws, sessions: Sessions, warm: bool
-) -> None:
+def test_renewing_a_token_costs_one_read(aws: SmallAws, sessions: Sessions, warm: bool) -> None:
     aws.publish("token-1", 1)
     if warm:
         sessions.call(Tries("token-1"), deadline=soon())
@@ -210,9 +208,7 @@ def test_where_ssm_throttles_it_is_read_again_after_one_two_and_four_seconds(
     assert all(pause <= 4 for pause in last) and sum(clock) == pytest.approx(8)
 
 
-def test_callers_that_began_together_do_not_read_together(
-    settings: MakeSettings, clock: list[float]
-) -> None:
+def test_callers_do_not_read_together(settings: MakeSettings, clock: list[float]) -> None:
     for _ in range(20):
         aws = SmallAws()
         aws.publish("token-1", 1)
@@ -221,9 +217,7 @@ def test_callers_that_began_together_do_not_read_together(
     assert len({round(pause, 3) for pause in clock}) > 10
 
 
-def test_two_refused_tokens_are_refreshed_by_the_newer_one_s_number(
-    aws: SmallAws, sessions: Sessions
-) -> None:
+def test_of_two_refused_tokens_the_newer_is_renewed(aws: SmallAws, sessions: Sessions) -> None:
     aws.publish("token-1", 1)
     sessions.call(Tries("token-1"), deadline=soon())
     aws.publish("token-2", 7)
@@ -234,9 +228,7 @@ def test_two_refused_tokens_are_refreshed_by_the_newer_one_s_number(
     assert tries.seen == ["token-1", "token-2", "token-3"]
 
 
-def test_a_fresh_token_that_is_refused_is_configuration_and_no_loop(
-    aws: SmallAws, sessions: Sessions
-) -> None:
+def test_a_refused_fresh_token_is_configuration(aws: SmallAws, sessions: Sessions) -> None:
     aws.publish("token-1", 1)
     aws.refresh = renews(aws, "token-2")
     tries = Tries()
@@ -262,9 +254,7 @@ def test_the_same_token_back_is_known_by_its_generation(aws: SmallAws, sessions:
     assert sessions.call(accept_the_second_time, deadline=soon()) == "done"
 
 
-def test_an_instance_that_moved_and_stays_away_is_passing_trouble(
-    aws: SmallAws, sessions: Sessions
-) -> None:
+def test_an_instance_that_moved_is_passing_trouble(aws: SmallAws, sessions: Sessions) -> None:
     aws.publish("token-1", 1)
     aws.refresh = renews(aws, "token-2")
     with pytest.raises(Unavailable):
@@ -272,9 +262,7 @@ def test_an_instance_that_moved_and_stays_away_is_passing_trouble(
     assert len(aws.invoked) == 1
 
 
-def test_renewals_that_do_not_help_become_rare(
-    aws: SmallAws, sessions: Sessions, clock: list[float]
-) -> None:
+def test_vain_renewals_become_rare(aws: SmallAws, sessions: Sessions, clock: list[float]) -> None:
     # A page of maintenance answers with 200, or a redirect, for an hour; each renewal is a login.
     aws.publish("token-1", 1)
     aws.refresh = renews(aws, "token-2")
@@ -376,9 +364,7 @@ def test_a_token_that_cannot_be_decrypted_is_renewed(
     assert aws.invoked == [{"refused_generation": None}]
 
 
-def test_a_missing_right_to_read_the_token_renews_nothing(
-    aws: SmallAws, sessions: Sessions
-) -> None:
+def test_no_right_to_read_the_token_renews_nothing(aws: SmallAws, sessions: Sessions) -> None:
     aws.broken["ssm"] = AwsError(
         "AccessDeniedException", "User: u is not authorized to perform: ssm:GetParameter"
     )

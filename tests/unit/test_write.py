@@ -443,9 +443,7 @@ def test_a_duplicate_on_another_field_is_a_refusal() -> None:
         ),
     ],
 )
-def test_a_record_that_was_converted_or_deleted_meanwhile_is_looked_for_again(
-    code: str, text: str
-) -> None:
+def test_a_record_that_went_meanwhile_is_looked_for_again(code: str, text: str) -> None:
     found = read(TO_LEAD, add=failure(code, text, fields=[]), parent=halted(), touch=halted())
     assert isinstance(found, ParentGone)
     assert (found.record_id, found.problem.code) == (LEAD, code)
@@ -462,9 +460,7 @@ def test_a_record_that_was_converted_or_deleted_meanwhile_is_looked_for_again(
         (failure("STRING_TOO_LONG", fields=["Subject"]), {"Subject"}),
     ],
 )
-def test_a_refusal_of_derived_fields_leaves_them_out(
-    response: PartResponse, fields: set[str]
-) -> None:
+def test_refused_derived_fields_are_left_out(response: PartResponse, fields: set[str]) -> None:
     found = read(TO_LEAD, add=response)
     assert isinstance(found, LeaveOut)
     assert (found.what, found.fields) == ("message", fields)
