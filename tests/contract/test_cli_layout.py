@@ -8,19 +8,8 @@ from tests.contract.imports import assert_no_circle, imported, modules
 
 # A package or module may import what stands before it, and its own modules.
 ORDER = [
-    "problem",
-    "terminal",
-    "deployment",
-    "org",
-    "rejected",
-    "outbox",
-    "connect",
-    "preview",
-    "checks",
-    "options",
-    "commands",
-    "main",
-    "__main__",
+    *("problem", "terminal", "deployment", "org", "rejected", "outbox", "connect"),
+    *("preview", "checks", "options", "commands", "main", "__main__"),
 ]
 
 MODULES = modules("cli")
@@ -53,14 +42,6 @@ def test_typer_is_only_where_options_are() -> None:
 def test_a_command_is_a_file_of_its_own() -> None:
     files = {module.partition(".")[2] for module in MODULES if part_of(module) == "commands"}
     assert files == {
-        "connect",
-        "setup_org",
-        "doctor",
-        "status",
-        "outbox",
-        "check",
-        "flow",
-        "disconnect",
-        "rejected",
-        "sign_in_options",
+        *("connect", "setup_org", "doctor", "status", "outbox", "check", "flow", "disconnect"),
+        *("rejected", "sign_in_options"),
     }

@@ -19,15 +19,8 @@ from tools.template import ROOT
 FILES = sorted((ROOT / "events").iterdir())
 
 ENVELOPE = {
-    "resource",
-    "path",
-    "httpMethod",
-    "headers",
-    "queryStringParameters",
-    "pathParameters",
-    "requestContext",
-    "body",
-    "isBase64Encoded",
+    *("resource", "path", "httpMethod", "headers", "queryStringParameters"),
+    *("pathParameters", "requestContext", "body", "isBase64Encoded"),
 }
 """Of the keys that API Gateway always sends, those that the functions read."""
 
@@ -81,10 +74,7 @@ def test_an_event_has_the_shape_of_its_kind(path: Path) -> None:
         ("receive_message.sms_query", "Lead", "sms", "LastName", "+447700900142"),
         ("receive_message.v1", "Lead", "whatsapp", "Phone", "+447700900142"),
         (
-            "receive_message.apple",
-            "Case",
-            "apple",
-            "Description",
+            *("receive_message.apple", "Case", "apple", "Description"),
             "Sizes: Large\nApple Messages: urn:mbid:AQAAYkq3",
         ),
         ("receive_message.viber", "Case", "viber", "SuppliedName", "Мария Иванова"),

@@ -13,15 +13,8 @@ from tools.template import ROOT
 # Arrows point down this list: a module may import from its own folder and from those below it.
 FOLDERS = ("wiring", "api", "files", "delivery", "conversations", "oauth", "salesforce", "bird", "")
 GROUND = {
-    "records",
-    "settings",
-    "http",
-    "aws",
-    "telemetry",
-    "deadline",
-    "resolver",
-    "untrusted",
-    "errors",
+    *("records", "settings", "http", "aws", "telemetry", "deadline", "resolver"),
+    *("untrusted", "errors"),
 }
 """Modules beside the folders, at the bottom: they import each other only."""
 

@@ -14,17 +14,8 @@ ORG = ROOT / "sandbox" / "org"
 # Lower layers first: a module may import its own layer and those before it. A layer is a folder
 # or a single module.
 LAYERS = [
-    "errors",
-    "trouble",
-    "data",
-    "rules",
-    "query",
-    "oauth",
-    "sample",
-    "org",
-    "rest",
-    "http",
-    "__main__",
+    *("errors", "trouble", "data", "rules", "query", "oauth", "sample", "org", "rest"),
+    *("http", "__main__"),
 ]
 PACKAGE = "sandbox.org"
 MODULES = modules(PACKAGE)

@@ -25,13 +25,8 @@ LONGEST = 48
 SETS = pytest.mark.parametrize("parameters", PARAMETERS.values(), ids=[*PARAMETERS])
 
 PSEUDO = {
-    "AWS::AccountId",
-    "AWS::NoValue",
-    "AWS::Partition",
-    "AWS::Region",
-    "AWS::StackId",
-    "AWS::StackName",
-    "AWS::URLSuffix",
+    *("AWS::AccountId", "AWS::NoValue", "AWS::Partition", "AWS::Region", "AWS::StackId"),
+    *("AWS::StackName", "AWS::URLSuffix"),
 }
 
 

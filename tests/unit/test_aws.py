@@ -56,9 +56,7 @@ plain = st.text(alphabet="ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
     region=st.sampled_from(["us-east-1", "eu-central-2", "cn-north-1", "us-gov-west-1"]),
     path=st.sampled_from(
         [
-            "/",
-            "",
-            "/2015-03-31/functions/bird-salesforce-refresh-token/invocations",
+            *("/", "", "/2015-03-31/functions/bird-salesforce-refresh-token/invocations"),
             "/2015-03-31/functions/arn%3Aaws%3Alambda%3Aeu-west-1%3A123456789012%3Afunction%3Ax/invocations",
             "/a%20b/~c_d.e",
         ]

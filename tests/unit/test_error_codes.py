@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import NamedTuple
 
 import pytest
 
@@ -29,235 +29,234 @@ from bridge.salesforce.responses import read_created, read_org_problem
 KEY = "Bird_Key__c"
 LEAD = Record(object="Lead", key="k-1", fields={"LastName": "Berg"})
 
-# One row for each code of Salesforce's documentation that a create can meet: HTTP status, code,
-# what it is for us, the message as it comes over the wire, and fields.
-ROWS: list[tuple[Any, ...]] = [
-    (401, "INVALID_SESSION_ID", SessionRefused, "Session expired or invalid"),
-    (401, "INVALID_SESSION_ID", OrgNotReady, "This session is not valid for use with the REST API"),
-    (403, "REQUEST_LIMIT_EXCEEDED", LimitExceeded, "TotalRequests Limit exceeded."),
-    (
-        403,
+
+class Row(NamedTuple):
+    """One code of Salesforce's documentation that a create can meet, and what it is for us."""
+
+    code: str
+    problem: type[SalesforceProblem]
+    message: str
+    """As it comes over the wire."""
+    field: str = ""
+    status: int = 400
+
+
+ROWS = [
+    Row("INVALID_SESSION_ID", SessionRefused, "Session expired or invalid", status=401),
+    Row(
+        "INVALID_SESSION_ID",
+        OrgNotReady,
+        "This session is not valid for use with the REST API",
+        status=401,
+    ),
+    Row("REQUEST_LIMIT_EXCEEDED", LimitExceeded, "TotalRequests Limit exceeded.", status=403),
+    Row(
         "API_DISABLED_FOR_ORG",
         OrgNotReady,
         "The REST API is not enabled for this Organization.",
+        status=403,
     ),
-    (403, "API_CURRENTLY_DISABLED", OrgNotReady, "API is disabled for this User"),
-    (400, "REQUIRED_FIELD_MISSING", Refused, "Required fields are missing: [LastName]", "LastName"),
-    (
-        400,
+    Row("API_CURRENTLY_DISABLED", OrgNotReady, "API is disabled for this User", status=403),
+    Row("REQUIRED_FIELD_MISSING", Refused, "Required fields are missing: [LastName]", "LastName"),
+    Row(
         "STRING_TOO_LONG",
         Refused,
         "Last Name: data value too large: aaaa (max length=80)",
         "LastName",
     ),
-    (
-        400,
+    Row(
         "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST",
         Refused,
         "Lead Source: bad value for restricted picklist field: WhatsApp",
         "LeadSource",
     ),
-    (400, "INVALID_EMAIL_ADDRESS", Refused, "Email: invalid email address: a(at)b", "Email"),
-    (400, "INVALID_FIELD", Refused, "No such column 'Fax__c' on sobject of type Lead"),
-    (
-        400,
+    Row("INVALID_EMAIL_ADDRESS", Refused, "Email: invalid email address: a(at)b", "Email"),
+    Row("INVALID_FIELD", Refused, "No such column 'Fax__c' on sobject of type Lead"),
+    Row(
         "INVALID_FIELD_FOR_INSERT_UPDATE",
         Refused,
         "Unable to create/update fields: Score__c. Please check the security settings of this "
         "field and verify that it is read/write for your profile or permission set.",
         "Score__c",
     ),
-    (
-        400,
+    Row(
         "FIELD_CUSTOM_VALIDATION_EXCEPTION",
         Refused,
         "Bitte geben Sie eine Telefonnummer an.",
         "Phone",
     ),
-    (
-        400,
+    Row(
         "FIELD_INTEGRITY_EXCEPTION",
         Refused,
         "There's a problem with this country, even though it may appear correct.",
         "Country",
     ),
-    (
-        400,
+    Row(
         "INVALID_TYPE_ON_FIELD_IN_RECORD",
         Refused,
         "Employees: value not of required type: many",
         "NumberOfEmployees",
     ),
-    (
-        400,
+    Row(
         "NUMBER_OUTSIDE_VALID_RANGE",
         Refused,
         "Employees: value outside of valid range on numeric field: 1.0E12",
         "NumberOfEmployees",
     ),
-    (400, "DUPLICATES_DETECTED", DuplicatesDetected, "Use one of these records?"),
-    (
-        400,
+    Row("DUPLICATES_DETECTED", DuplicatesDetected, "Use one of these records?"),
+    Row(
         "DUPLICATE_VALUE",
         KeyTaken,
         f"duplicate value found: {KEY} duplicates value on record with id: 00Q8d00000555Ab",
     ),
-    (
-        400,
+    Row(
         "DUPLICATE_VALUE",
         Refused,
         "duplicate value found: Tax_Id__c duplicates value on record with id: 00Q8d00000555Ab",
     ),
-    (
-        400,
+    Row(
         "UNABLE_TO_LOCK_ROW",
         RowLocked,
         "unable to obtain exclusive access to this record or 1 records: 0018d00000555Ab",
     ),
-    (
-        400,
+    Row(
         "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",
         Refused,
         "LeadTrigger: execution of BeforeInsert\n\ncaused by: System.NullPointerException",
     ),
-    (
-        400,
+    Row(
         "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",
         RowLocked,
         "LeadTrigger: execution of AfterInsert\n\ncaused by: System.DmlException: Update failed. "
         "First exception on row 0; first error: UNABLE_TO_LOCK_ROW, unable to obtain exclusive "
         "access to this record: []",
     ),
-    (
-        400,
+    Row(
         "CANNOT_EXECUTE_FLOW_TRIGGER",
         Refused,
         "We can't save this record because the “Route leads” process failed.",
     ),
-    (
-        403,
+    Row(
         "INSUFFICIENT_ACCESS_OR_READONLY",
         Refused,
         "insufficient access rights on cross-reference id",
+        status=403,
     ),
-    (
-        400,
+    Row(
         "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY",
         Refused,
         "insufficient access rights on cross-reference id: 0058d00000555Ab",
     ),
-    (400, "INSUFFICIENT_ACCESS", Refused, "insufficient access rights on object id"),
-    (400, "INVALID_CROSS_REFERENCE_KEY", Refused, "invalid cross reference id"),
-    (400, "MALFORMED_ID", Refused, "Owner ID: id value of incorrect type: 005x", "OwnerId"),
-    (
-        400,
+    Row("INSUFFICIENT_ACCESS", Refused, "insufficient access rights on object id"),
+    Row("INVALID_CROSS_REFERENCE_KEY", Refused, "invalid cross reference id"),
+    Row("MALFORMED_ID", Refused, "Owner ID: id value of incorrect type: 005x", "OwnerId"),
+    Row(
         "JSON_PARSER_ERROR",
         Refused,
         'Cannot deserialize instance of date from VALUE_STRING value "soon" at [line:1, column:9]',
     ),
-    (400, "MALFORMED_QUERY", Refused, "unexpected token: 'FORM'"),
-    (
-        400,
+    Row("MALFORMED_QUERY", Refused, "unexpected token: 'FORM'"),
+    Row(
         "INVALID_TYPE",
         OrgNotReady,
         "\nSELECT Id FROM Lead\n ^\nERROR at Row:1:Column:16\nsObject type 'Lead' is unsupported.",
     ),
-    (
-        400,
+    Row(
         "INACTIVE_OWNER_OR_USER",
         Refused,
         "operation performed with inactive user [0058d00000555Ab] as owner of lead",
         "OwnerId",
     ),
-    (400, "STORAGE_LIMIT_EXCEEDED", OrgNotReady, "storage limit exceeded"),
-    (400, "LIMIT_EXCEEDED", LimitExceeded, "limit exceeded"),
-    (404, "NOT_FOUND", OrgNotReady, "The requested resource does not exist"),
-    (
-        404,
+    Row("STORAGE_LIMIT_EXCEEDED", OrgNotReady, "storage limit exceeded"),
+    Row("LIMIT_EXCEEDED", LimitExceeded, "limit exceeded"),
+    Row("NOT_FOUND", OrgNotReady, "The requested resource does not exist", status=404),
+    Row(
         "NOT_FOUND",
         KeyFieldMissing,
         f"Provided external ID field does not exist or is not accessible: {KEY}",
+        status=404,
     ),
-    (404, "ENTITY_IS_DELETED", Refused, "entity is deleted"),
-    (400, "ENTITY_IS_LOCKED", Refused, "the entity is locked for editing"),
-    (400, "CANNOT_UPDATE_CONVERTED_LEAD", Refused, "cannot reference converted lead"),
-    (400, "INVALID_OPERATION", Refused, "Queue not associated with this SObject type"),
-    (
-        400,
+    Row("ENTITY_IS_DELETED", Refused, "entity is deleted", status=404),
+    Row("ENTITY_IS_LOCKED", Refused, "the entity is locked for editing"),
+    Row("CANNOT_UPDATE_CONVERTED_LEAD", Refused, "cannot reference converted lead"),
+    Row("INVALID_OPERATION", Refused, "Queue not associated with this SObject type"),
+    Row(
         "INVALID_QUERY_FILTER_OPERATOR",
         Refused,
         "\nSELECT Id FROM Lead WHERE Id = '–'\n ^\nERROR at Row:1:Column:27\ninvalid ID field: –",
     ),
-    (400, "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", Refused, "entity type cannot be inserted: Lead"),
-    (
-        400,
+    Row("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", Refused, "entity type cannot be inserted: Lead"),
+    Row(
         "FIELD_INTEGRITY_EXCEPTION",
         Refused,
         "Owner ID: id value of incorrect type: 00Qaj0000004C95EAE",
         "OwnerId",
     ),
-    (
-        405,
+    Row(
         "METHOD_NOT_ALLOWED",
         OrgNotReady,
         "HTTP Method 'POST' not allowed. Allowed are HEAD,GET",
+        status=405,
     ),
-    (410, "UNSUPPORTED_API_VERSION", OrgNotReady, "the requested version is no longer there"),
-    (415, "UNSUPPORTED_MEDIA_TYPE", OrgNotReady, "The content type is unsupported"),
-    (
-        500,
+    Row(
+        "UNSUPPORTED_API_VERSION",
+        OrgNotReady,
+        "the requested version is no longer there",
+        status=410,
+    ),
+    Row("UNSUPPORTED_MEDIA_TYPE", OrgNotReady, "The content type is unsupported", status=415),
+    Row(
         "UNKNOWN_EXCEPTION",
         Unavailable,
         "An unexpected error occurred. Please include this ErrorId if you contact support: "
         "1234567890-12345 (-1234567890)",
+        status=500,
     ),
-    (500, "APEX_ERROR", Unavailable, "System.LimitException: Apex CPU time exceeded"),
-    (503, "SERVER_UNAVAILABLE", Unavailable, "Server Unavailable"),
-    (500, "QUERY_TIMEOUT", Unavailable, "Your query request was running for too long."),
-    (400, "EXCEEDED_QUOTA", LimitExceeded, "quota exceeded"),
-    (500, "ORG_IN_MAINTENANCE", Unavailable, "organization is in maintenance"),
-    (
-        400,
+    Row("APEX_ERROR", Unavailable, "System.LimitException: Apex CPU time exceeded", status=500),
+    Row("SERVER_UNAVAILABLE", Unavailable, "Server Unavailable", status=503),
+    Row("QUERY_TIMEOUT", Unavailable, "Your query request was running for too long.", status=500),
+    Row("EXCEEDED_QUOTA", LimitExceeded, "quota exceeded"),
+    Row("ORG_IN_MAINTENANCE", Unavailable, "organization is in maintenance", status=500),
+    Row(
         "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE",
         Unavailable,
         "not allowed during maintenance",
     ),
-    (403, "LOGIN_DURING_RESTRICTED_TIME", OrgNotReady, "restricted time"),
-    (403, "LOGIN_DURING_RESTRICTED_DOMAIN", OrgNotReady, "restricted domain"),
-    (400, "TXN_SECURITY_METERING_ERROR", Unavailable, "metering error"),
+    Row("LOGIN_DURING_RESTRICTED_TIME", OrgNotReady, "restricted time", status=403),
+    Row("LOGIN_DURING_RESTRICTED_DOMAIN", OrgNotReady, "restricted domain", status=403),
+    Row("TXN_SECURITY_METERING_ERROR", Unavailable, "metering error"),
     *[
-        (400, f"TXN_SECURITY_{end}", OrgNotReady, "The operation is not allowed")
+        Row(f"TXN_SECURITY_{end}", OrgNotReady, "The operation is not allowed")
         for end in (
             *("NO_ACCESS", "END_A_SESSION", "FAIL_CLOSE", "TWO_FA_REQUIRED"),
             *("APEX_ERROR", "RUNTIME_ERROR"),
         )
     ],
     # Codes without an entry: the status decides.
-    (400, "BRAND_NEW_REFUSAL", Refused, "no"),
-    (401, "BRAND_NEW_SESSION_TROUBLE", SessionRefused, "no"),
-    (500, "BRAND_NEW_TROUBLE", Unavailable, "no"),
-    (503, "BRAND_NEW_TROUBLE", Unavailable, "no"),
-    (420, "BRAND_NEW_TROUBLE", Unavailable, "no"),
-    (429, "TOO_MANY_REQUESTS", LimitExceeded, "slow down"),
+    Row("BRAND_NEW_REFUSAL", Refused, "no"),
+    Row("BRAND_NEW_SESSION_TROUBLE", SessionRefused, "no", status=401),
+    Row("BRAND_NEW_TROUBLE", Unavailable, "no", status=500),
+    Row("BRAND_NEW_TROUBLE", Unavailable, "no", status=503),
+    Row("BRAND_NEW_TROUBLE", Unavailable, "no", status=420),
+    Row("TOO_MANY_REQUESTS", LimitExceeded, "slow down", status=429),
 ]
 
 
-def body(code: str, message: str, fields: list[str]) -> bytes:
-    entry: dict[str, Any] = {"message": message, "errorCode": code}
-    if fields:
-        entry["fields"] = fields
-    return json.dumps([entry]).encode()
+def body(row: Row) -> bytes:
+    fields = {"fields": [row.field]} if row.field else {}
+    return json.dumps([{"message": row.message, "errorCode": row.code, **fields}]).encode()
 
 
-@pytest.mark.parametrize("row", ROWS, ids=[f"{row[0]} {row[1]} {row[2].__name__}" for row in ROWS])
-def test_an_error_answer_is_the_problem_that_it_should_be(row: tuple[Any, ...]) -> None:
-    status, code, problem, message, *fields = row
-    response = Response(status, {}, body(code, message, fields))
+@pytest.mark.parametrize(
+    "row", ROWS, ids=[f"{row.status} {row.code} {row.problem.__name__}" for row in ROWS]
+)
+def test_an_error_answer_is_the_problem_that_it_should_be(row: Row) -> None:
+    response = Response(row.status, {}, body(row))
     found = read_created(response, key_field=KEY, record=LEAD).problem
-    assert type(found) is problem
+    assert type(found) is row.problem
     assert found.message
-    if problem not in (KeyFieldMissing, KeyTaken):
-        assert (found.code, found.fields) == (code, tuple(fields))
+    if row.problem not in (KeyFieldMissing, KeyTaken):
+        assert (found.code, *found.fields) == (row.code, *([row.field] if row.field else []))
     assert isinstance(found, (KeyTaken, SessionRefused)) or found.hint
 
 

@@ -290,15 +290,9 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
         slow((0, CHUNKED + b"1;slow="), *[(0.05, b"x")] * 100),
     ],
     ids=[
-        "no answer",
-        "late headers and no body",
-        "late headers and half a body",
-        "a drip",
-        "late headers that close and no body",
-        "late headers that close and half a body",
-        "late headers of HTTP/1.0",
-        "headers that drip",
-        "a chunk's size that drips",
+        *("no answer", "late headers and no body", "late headers and half a body", "a drip"),
+        *("late headers that close and no body", "late headers that close and half a body"),
+        *("late headers of HTTP/1.0", "headers that drip", "a chunk's size that drips"),
     ],
 )
 def test_no_answer_outlasts_the_deadline(serve: Serve, behave: Behaviour) -> None:

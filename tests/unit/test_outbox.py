@@ -100,12 +100,7 @@ def test_the_event_file_is_an_envelope_as_it_is_written(event: LoadEvent) -> Non
 @pytest.mark.parametrize(
     "body",
     [
-        "",
-        "LastName=Berg",
-        "null",
-        "[]",
-        '"x"',
-        "{}",
+        *("", "LastName=Berg", "null", "[]", '"x"', "{}"),
         '{"v": 2, "object": "Lead", "key": "k"}',
         '{"v": 2, "object": "Contact", "key": "k", "fields": {}}',
         '{"v": 2, "object": ["Lead"], "key": "k", "fields": {}}',

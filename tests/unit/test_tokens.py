@@ -94,12 +94,7 @@ def test_a_token_comes_back_as_it_was_stored() -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        "",
-        "x",
-        "null",
-        "[]",
-        "{}",
-        '{"access_token": "t"}',
+        *("", "x", "null", "[]", "{}", '{"access_token": "t"}'),
         '{"access_token": "t", "generation": {}}',
         '{"access_token": "t", "instance_url": "i", "generation": 1e400}',
         '{"access_token": 7, "instance_url": "https://acme.my.salesforce.com"}',
