@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
@@ -24,20 +23,14 @@ from tests.unit.doubles import (
     Call,
     Scripted,
     SmallOrg,
+    case,
     composite,
     fault,
     json_response,
+    lead,
 )
 
 SESSION = Session("token-1", INSTANCE, 1)
-
-
-def lead(key: str = "k-1", **fields: Any) -> Record:
-    return Record(object="Lead", key=key, fields={"LastName": "Berg", **fields})
-
-
-def case(key: str = "k-1", **fields: Any) -> Record:
-    return Record(object="Case", key=key, fields={"Subject": "Help", **fields})
 
 
 class Client:

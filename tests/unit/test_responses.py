@@ -36,17 +36,9 @@ from bridge.salesforce.responses import (
     read_org_problem,
 )
 from bridge.salesforce.session import full_id
-from tests.unit.doubles import KEY, composite, fault, json_response, key_taken
+from tests.unit.doubles import KEY, case, composite, fault, json_response, key_taken, lead
 
 HTML = Response(200, {}, b"<html><body>Log in</body></html>")
-
-
-def lead(key: str = "k-1", **fields: Any) -> Record:
-    return Record(object="Lead", key=key, fields={"LastName": "Berg", **fields})
-
-
-def case(key: str = "k-1", **fields: Any) -> Record:
-    return Record(object="Case", key=key, fields={"Subject": "Help", **fields})
 
 
 def soon() -> Deadline:
@@ -176,10 +168,6 @@ def test_a_missing_key_field_is_the_org_s_fault_and_not_the_record_s(
     assert KEY in problem.hint
 
 
-def linked(**fields: Any) -> Record:
-    return Record(object="Case", key="k-1", fields={"Subject": "s", **fields})
-
-
 NOT_LINKED = "Foreign key external ID: nobody not found for field {} in entity Case"
 
 
@@ -187,7 +175,7 @@ NOT_LINKED = "Foreign key external ID: nobody not found for field {} in entity C
 @pytest.mark.parametrize("key", [KEY, KEY.lower(), "Ext__c"])
 def test_a_link_by_key_may_be_what_is_refused_and_is_named(message: str, key: str) -> None:
     response = fault("INVALID_FIELD", message.format(key), fields=[])
-    record = linked(Parent={key: "nobody", "attributes": {"type": "Case"}})
+    record = case(Parent={key: "nobody", "attributes": {"type": "Case"}})
     problem = read_created(response, key_field=KEY, record=record).problem
     assert type(problem) is Refused
     assert problem.fields == (f"Parent.{key}",)
@@ -195,21 +183,21 @@ def test_a_link_by_key_may_be_what_is_refused_and_is_named(message: str, key: st
 
 def test_of_two_links_by_the_same_field_the_one_is_named_whose_key_is_quoted() -> None:
     response = fault("INVALID_FIELD", NOT_LINKED.format("Ext__c"))
-    record = linked(Account={"Ext__c": "acme"}, Parent={"Ext__c": "nobody"})
+    record = case(Account={"Ext__c": "acme"}, Parent={"Ext__c": "nobody"})
     problem = read_created(response, key_field=KEY, record=record).problem
     assert problem is not None and problem.fields == ("Parent.Ext__c",)
 
 
 def test_a_link_by_another_field_leaves_a_missing_key_field_what_it_is() -> None:
     response = fault("INVALID_FIELD", f"No such column '{KEY}' on sobject of type Case")
-    record = linked(Account={"Ext__c": "acme"}, Parent="not a link")
+    record = case(Account={"Ext__c": "acme"}, Parent="not a link")
     problem = read_created(response, key_field=KEY, record=record).problem
     assert isinstance(problem, KeyFieldMissing)
 
 
 def test_no_right_to_set_the_key_is_the_org_s_fault_whatever_the_record_links_to() -> None:
     response = fault("INVALID_FIELD_FOR_INSERT_UPDATE", "Kein Zugriff", fields=[KEY])
-    record = linked(Parent={KEY: "nobody"})
+    record = case(Parent={KEY: "nobody"})
     problem = read_created(response, key_field=KEY, record=record).problem
     assert isinstance(problem, KeyFieldMissing)
 

@@ -48,6 +48,7 @@ from bridge.salesforce.composite import (
     in_calls,
     resolved,
 )
+from tests.unit.doubles import part_failure as failure
 
 BASE = "/services/data/v68.0"
 C, M = "conversation-1", "message-1"
@@ -354,13 +355,6 @@ def test_what_hangs_on_a_part_that_is_not_done_cannot_be_done() -> None:
 
 
 # What the responses mean
-
-
-def failure(
-    code: str, message: str = "", *, fields: list[str] | None = None, status: int = 400
-) -> PartResponse:
-    entry: dict[str, Any] = {"message": message or code, "errorCode": code}
-    return PartResponse(status, [entry if fields is None else {**entry, "fields": fields}])
 
 
 def created(record_id: str) -> PartResponse:
