@@ -55,16 +55,6 @@ def sessions(aws: SmallAws, settings: MakeSettings) -> Sessions:
     return Sessions(aws=aws, settings=settings())
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Time that passes while one sleeps, and only then; the pauses so far."""
-    pauses: list[float] = []
-    started = time.monotonic()
-    monkeypatch.setattr(time, "sleep", pauses.append)
-    monkeypatch.setattr(time, "monotonic", lambda: started + sum(pauses))
-    return pauses
-
-
 def soon(seconds: float = 5) -> Deadline:
     return Deadline.after(seconds)
 
