@@ -70,46 +70,48 @@ def test_the_environment_names_the_stack_s_own_resources(deployment: Deployment)
     assert environment["REFRESH_FUNCTION"].startswith("stack-refresh-token")
 
 
-@pytest.mark.parametrize(
-    ("variable", "parameter"),
-    [
-        ("ALLOWED_FIELDS", "AllowedFields"),
-        ("ALLOW_INSECURE_HOSTS", "AllowInsecureHosts"),
-        ("ATTACH_MEDIA", "AttachMedia"),
-        ("AWS_ENDPOINT_URL", "AwsEndpointUrl"),
-        ("CASE_ASSIGNMENT", "CaseAssignmentRule"),
-        ("CASE_COMMENTS", "CaseComments"),
-        ("CASE_STATUS_ON_REPLY", "CaseStatusOnReply"),
-        ("CLOSED_LEAD_STATUSES", "ClosedLeadStatuses"),
-        ("CONVERSATIONS", "Conversations"),
-        ("DEFAULT_COMPANY", "DefaultCompany"),
-        ("DUPLICATE_RECORDS", "DuplicateRecords"),
-        ("EXTERNAL_ID_FIELD", "ExternalIdField"),
-        ("KMS_KEY", "KmsKeyArn"),
-        ("LEAD_ASSIGNMENT", "LeadAssignmentRule"),
-        ("LOGIN_URL", "LoginUrl"),
-        ("LOG_REPLIES", "LogReplies"),
-        ("MATCH_CONTACTS", "MatchContacts"),
-        ("MATCH_EMAIL", "MatchEmail"),
-        ("MEDIA_HOSTS", "MediaHosts"),
-        ("MEDIA_MAX_MEGABYTES", "MediaMaxMegabytes"),
-        ("POWERTOOLS_LOG_LEVEL", "LogLevel"),
-        ("REFRESH_MINUTES", "RefreshMinutes"),
-        ("REOPEN_DAYS", "ReopenDays"),
-        ("REOPEN_STATUS", "ReopenStatus"),
-        ("RESPONSE_BUDGET_SECONDS", "ResponseBudgetSeconds"),
-        ("SALESFORCE_API_VERSION", "ApiVersion"),
-        ("SIGNATURE_SCHEME", "SignatureScheme"),
-        ("WEBHOOK_URL", "WebhookUrl"),
-    ],
-)
-def test_a_variable_has_its_parameter_s_value(variable: str, parameter: str) -> None:
-    made = deploy(**{parameter: EVERYTHING[parameter]})
-    for function in made.functions.values():
-        assert function.environment[variable] == EVERYTHING[parameter]
+OF_A_PARAMETER = {
+    "ALLOWED_FIELDS": "AllowedFields",
+    "ALLOW_INSECURE_HOSTS": "AllowInsecureHosts",
+    "ATTACH_MEDIA": "AttachMedia",
+    "AWS_ENDPOINT_URL": "AwsEndpointUrl",
+    "CASE_ASSIGNMENT": "CaseAssignmentRule",
+    "CASE_COMMENTS": "CaseComments",
+    "CASE_STATUS_ON_REPLY": "CaseStatusOnReply",
+    "CLOSED_LEAD_STATUSES": "ClosedLeadStatuses",
+    "CONVERSATIONS": "Conversations",
+    "DEFAULT_COMPANY": "DefaultCompany",
+    "DUPLICATE_RECORDS": "DuplicateRecords",
+    "EXTERNAL_ID_FIELD": "ExternalIdField",
+    "KMS_KEY": "KmsKeyArn",
+    "LEAD_ASSIGNMENT": "LeadAssignmentRule",
+    "LOGIN_URL": "LoginUrl",
+    "LOG_REPLIES": "LogReplies",
+    "MATCH_CONTACTS": "MatchContacts",
+    "MATCH_EMAIL": "MatchEmail",
+    "MEDIA_HOSTS": "MediaHosts",
+    "MEDIA_MAX_MEGABYTES": "MediaMaxMegabytes",
+    "POWERTOOLS_LOG_LEVEL": "LogLevel",
+    "REFRESH_MINUTES": "RefreshMinutes",
+    "REOPEN_DAYS": "ReopenDays",
+    "REOPEN_STATUS": "ReopenStatus",
+    "RESPONSE_BUDGET_SECONDS": "ResponseBudgetSeconds",
+    "SALESFORCE_API_VERSION": "ApiVersion",
+    "SIGNATURE_SCHEME": "SignatureScheme",
+    "WEBHOOK_URL": "WebhookUrl",
+}
 
 
-def test_only_the_api_s_own_routes_and_the_schedule_may_invoke_a_function(
+def test_a_variable_has_its_parameter_s_value() -> None:
+    made = deploy(**EVERYTHING)
+    declared = made.template.source["Globals"]["Function"]["Environment"]["Variables"]
+    for variable, parameter in OF_A_PARAMETER.items():
+        assert declared[variable] == {"Ref": parameter}
+        for function in made.functions.values():
+            assert function.environment[variable] == EVERYTHING[parameter]
+
+
+def test_only_the_api_s_routes_and_the_schedule_may_invoke_a_function(
     deployment: Deployment,
 ) -> None:
     allowed = set()
@@ -158,9 +160,7 @@ def test_the_lease_is_one_item_by_name_that_expires(deployment: Deployment) -> N
     }
 
 
-def test_queues_are_standard_and_only_the_outbox_has_a_dead_letter_queue(
-    deployment: Deployment,
-) -> None:
+def test_queues_are_standard_and_the_outbox_has_a_dead_letter_queue(deployment: Deployment) -> None:
     assert set(deployment.of_type("AWS::SQS::Queue")) == {"Outbox", "Rejected"}
     for name in ("Outbox", "Rejected"):
         queue = properties(deployment, name)
@@ -206,7 +206,7 @@ def test_the_access_log_s_group_is_where_the_stage_logs() -> None:
     assert stage["AccessLogSetting"]["DestinationArn"] == "arn:AccessLogGroup"
 
 
-def test_the_outputs_name_the_stack_s_own_resources(deployment: Deployment) -> None:
+def test_the_outputs_name_the_stack_s_resources_and_the_next_step(deployment: Deployment) -> None:
     outputs = deployment.outputs
     for output, logical_id in {
         "ApiKeyId": "ApiKey",
@@ -221,25 +221,18 @@ def test_the_outputs_name_the_stack_s_own_resources(deployment: Deployment) -> N
         assert outputs[output] == f"ref:{logical_id}"
     assert outputs["DashboardUrl"].endswith("name=ref:Dashboard")
     base = "https://ref:BirdApi.execute-api.us-east-1.amazonaws.com/ref:BirdApiv1Stage"
-    assert outputs["WebhookUrl"] == f"{base}/webhooks/bird"
+    for output, path in {"Leads": "/leads", "Cases": "/cases", "Webhook": "/webhooks/bird"}.items():
+        assert outputs[f"{output}Url"] == base + path
+    assert "make connect" in outputs["NextStep"]
+    assert outputs["ApiKeyId"] in outputs["ApiKeyCommand"]
     assert "${" not in json.dumps(outputs)
 
 
 # Alarms
 
 ALARMS = {
-    "refresh-failed",
-    "token-old",
-    "schedule-stopped",
-    "not-set-up",
-    "rejected",
-    "rejected-old",
-    "outbox-old",
-    "api-usage",
-    "records-lost",
-    "server-errors",
-    "throttled",
-    "deliver-failing",
+    *("refresh-failed", "token-old", "schedule-stopped", "not-set-up", "rejected", "rejected-old"),
+    *("outbox-old", "api-usage", "records-lost", "server-errors", "throttled", "deliver-failing"),
 }
 
 

@@ -35,16 +35,6 @@ def test_without_an_id_the_sender_on_the_channel_stands_for_it(conversation_id: 
     assert key != conversation_key("", channel="sms", sender="+4915112345678")
 
 
-@pytest.mark.parametrize("sender", ["", " ", "{{contact.phone}}"])
-def test_without_a_sender_either_a_request_is_of_no_conversation(sender: str) -> None:
-    assert conversation_key("", channel="whatsapp", sender=sender) == ""
-
-
-def test_mails_and_calls_of_one_sender_are_no_conversation_by_themselves() -> None:
-    assert conversation_key("", channel="email", sender="a@example.com", is_chat=False) == ""
-    assert conversation_key(C, channel="email", sender="a@example.com", is_chat=False) == C
-
-
 def test_a_request_that_names_no_channel_is_of_no_conversation_by_its_sender() -> None:
     assert conversation_key("", channel="", sender="+4915112345678") == ""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from bridge.delivery.customers import Customers, Known
 from bridge.errors import Unavailable
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
-from tests.conftest import ENVIRON
+from tests.conftest import ENVIRON, LoadEvent
 from tests.unit.test_record_api import Context
 
 KEY = "a1b2c3d4e5"
@@ -52,7 +51,7 @@ def answer(
 
 
 @pytest.fixture
-def request_(event: Callable[[str], Any]) -> Any:
+def request_(event: LoadEvent) -> Any:
     return event("find_customer")
 
 

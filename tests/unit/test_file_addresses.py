@@ -15,9 +15,7 @@ from hypothesis import strategies as st
 
 from bridge.errors import Refused, Unavailable
 from bridge.files.addresses import checked_addresses, follow, is_public, read_link
-from bridge.settings import Settings
-
-MakeSettings = Callable[..., Settings]
+from tests.conftest import MakeSettings
 
 PRIVATE = [
     *("0.0.0.0", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.8.9.1", "169.254.169.254"),

@@ -16,13 +16,15 @@ from bridge.deadline import Deadline
 from bridge.errors import NotSetUp, Refused, Unavailable
 from bridge.files.addresses import Target
 from bridge.files.download import Downloads, _TlsConnection
-from bridge.settings import Settings
 from sandbox.http_server import Handler, Server
 from sandbox.media.host import MediaHost
 from sandbox.org.http.tls import make_certificate
+from tests.conftest import MakeSettings
 
-MakeSettings = Callable[..., Settings]
 CONTENT = bytes(range(256)) * 300
+
+
+Fetch = Callable[..., bytes]
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def media() -> Iterator[MediaHost]:
 
 
 @pytest.fixture
-def fetch(media: MediaHost, settings: MakeSettings) -> Callable[..., bytes]:
+def fetch(media: MediaHost, settings: MakeSettings) -> Fetch:
     """Downloads a link with the host's own key."""
     made = settings(
         MEDIA_HOSTS=media.names, ALLOW_INSECURE_HOSTS=media.insecure, MEDIA_MAX_MEGABYTES="1"
@@ -52,9 +54,7 @@ def fetch(media: MediaHost, settings: MakeSettings) -> Callable[..., bytes]:
     return get
 
 
-def test_the_key_goes_to_bird_and_not_to_the_store(
-    media: MediaHost, fetch: Callable[..., bytes]
-) -> None:
+def test_the_key_goes_to_bird_and_not_to_the_store(media: MediaHost, fetch: Fetch) -> None:
     assert fetch(media.put(CONTENT)) == CONTENT
     assert [one.server for one in media.seen] == ["bird", "store"]
     assert media.shown_the_key() == {"bird"}
@@ -72,9 +72,7 @@ def test_a_signed_link_is_called_without_the_key(media: MediaHost, settings: Mak
 
 
 @pytest.mark.parametrize("trouble", ["silence", "drip"])
-def test_a_slow_host_is_given_up_in_time(
-    media: MediaHost, fetch: Callable[..., bytes], trouble: str
-) -> None:
+def test_a_slow_host_is_given_up_in_time(media: MediaHost, fetch: Fetch, trouble: str) -> None:
     begun = time.monotonic()
     with pytest.raises(Unavailable):
         fetch(media.put(CONTENT, trouble=(trouble,)), seconds=1)
@@ -82,14 +80,12 @@ def test_a_slow_host_is_given_up_in_time(
 
 
 @pytest.mark.parametrize("trouble", ["break off", "claim more", "close"])
-def test_half_a_file_is_none(media: MediaHost, fetch: Callable[..., bytes], trouble: str) -> None:
+def test_half_a_file_is_none(media: MediaHost, fetch: Fetch, trouble: str) -> None:
     with pytest.raises(Unavailable):
         fetch(media.put(CONTENT, trouble=(trouble,)))
 
 
-def test_what_is_too_large_is_not_read_to_its_end(
-    media: MediaHost, fetch: Callable[..., bytes]
-) -> None:
+def test_what_is_too_large_is_not_read_to_its_end(media: MediaHost, fetch: Fetch) -> None:
     for link in (media.put(bytes(1024 * 1024 + 1)), media.put(b"x", trouble=("endless",))):
         with pytest.raises(Refused) as caught:
             fetch(link)
@@ -97,14 +93,14 @@ def test_what_is_too_large_is_not_read_to_its_end(
     assert fetch(media.put(bytes(1024 * 1024))) == bytes(1024 * 1024)
 
 
-def test_an_empty_file_is_refused(media: MediaHost, fetch: Callable[..., bytes]) -> None:
+def test_an_empty_file_is_refused(media: MediaHost, fetch: Fetch) -> None:
     with pytest.raises(Refused) as caught:
         fetch(media.put(b""))
     assert caught.value.code == "MEDIA_EMPTY"
 
 
 def test_without_a_key_a_401_is_for_a_person_and_with_one_it_is_for_good(
-    media: MediaHost, fetch: Callable[..., bytes]
+    media: MediaHost, fetch: Fetch
 ) -> None:
     link = media.put(CONTENT)
     with pytest.raises(NotSetUp):
@@ -219,9 +215,7 @@ def test_the_address_that_was_checked_is_the_one_that_is_called(
     assert (asked, called) == (["media.example"], [("8.8.8.8", 443)])
 
 
-def test_a_redirect_to_a_private_address_behind_a_name_is_refused(
-    settings: MakeSettings,
-) -> None:
+def test_a_redirect_to_a_private_address_behind_a_name_is_refused(settings: MakeSettings) -> None:
     def redirect(handler: Handler) -> None:
         handler.answer(302, [("Location", "https://inside.example/secret")], b"")
 

@@ -129,10 +129,7 @@ def responses(**rows: list[dict[str, Any]]) -> dict[str, PartResponse]:
         ({"Lead": [record(LEAD)]}, Place(LEAD)),
         ({"Lead": [record(LEAD, ConvertedContactId=CONTACT)]}, Place(CONTACT)),
         ({"Lead": [record(LEAD, IsDeleted=True)]}, Place("")),
-        (
-            {"Lead": [record(LEAD, IsDeleted=True, MasterRecordId=LEAD_2)]},
-            Merged("Lead", LEAD_2),
-        ),
+        ({"Lead": [record(LEAD, IsDeleted=True, MasterRecordId=LEAD_2)]}, Merged("Lead", LEAD_2)),
         ({"Lead": [record(LEAD, IsDeleted=True)], "Case": [record(CASE)]}, Place(CASE)),
     ],
 )

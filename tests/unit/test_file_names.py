@@ -33,9 +33,7 @@ def name(given: str = "", *, disposition: str = "", kind: str = "", number: int 
         ("\ud83d.png", ".png"),
     ],
 )
-def test_a_name_of_the_message_is_never_a_path_and_holds_no_control(
-    given: str, expected: str
-) -> None:
+def test_a_name_of_the_message_is_no_path_and_has_no_control(given: str, expected: str) -> None:
     assert name(given) == expected
 
 

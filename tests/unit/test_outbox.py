@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,7 +24,7 @@ from bridge.delivery.outbox import (
 )
 from bridge.errors import NotKept, Refused, RequestTooLarge
 from bridge.records import ObjectName, Record
-from bridge.settings import Settings
+from tests.conftest import LoadEvent, MakeSettings
 from tests.unit.doubles import SmallAws, outside
 
 SQS_LIMIT = 1024 * 1024
@@ -91,7 +90,7 @@ def test_an_envelope_comes_back_as_it_was(
     assert body.isascii() and body.isprintable()
 
 
-def test_the_event_file_is_an_envelope_as_it_is_written(event: Callable[[str], Any]) -> None:
+def test_the_event_file_is_an_envelope_as_it_is_written(event: LoadEvent) -> None:
     body = event("deliver")["Records"][0]["body"]
     envelope = Envelope.parse(body)
     assert envelope.object_name == "Lead"
@@ -101,12 +100,7 @@ def test_the_event_file_is_an_envelope_as_it_is_written(event: Callable[[str], A
 @pytest.mark.parametrize(
     "body",
     [
-        "",
-        "LastName=Berg",
-        "null",
-        "[]",
-        '"x"',
-        "{}",
+        *("", "LastName=Berg", "null", "[]", '"x"', "{}"),
         '{"v": 2, "object": "Lead", "key": "k"}',
         '{"v": 2, "object": "Contact", "key": "k", "fields": {}}',
         '{"v": 2, "object": ["Lead"], "key": "k", "fields": {}}',
@@ -225,9 +219,7 @@ def test_nothing_personal_is_in_an_envelope_s_repr() -> None:
 
 
 @pytest.mark.parametrize("queue", ["OUTBOX_URL", "REJECTED_URL"])
-def test_a_queue_that_cannot_be_reached_keeps_nothing(
-    settings: Callable[..., Settings], queue: str
-) -> None:
+def test_a_queue_that_cannot_be_reached_keeps_nothing(settings: MakeSettings, queue: str) -> None:
     made, aws = settings(), SmallAws()
     queues = Queues(aws=aws, settings=made)
     envelope = Envelope.of(message(), request_id="r")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -38,19 +37,9 @@ from bridge.salesforce.responses import (
     read_parts,
 )
 from bridge.salesforce.session import full_id
-from bridge.settings import Settings
-from tests.unit.doubles import KEY, composite, fault, json_response, key_taken
+from tests.unit.doubles import KEY, case, composite, fault, json_response, key_taken, lead
 
-MakeSettings = Callable[..., Settings]
 HTML = Response(200, {}, b"<html><body>Log in</body></html>")
-
-
-def lead(key: str = "k-1", **fields: Any) -> Record:
-    return Record(object="Lead", key=key, fields={"LastName": "Berg", **fields})
-
-
-def case(key: str = "k-1", **fields: Any) -> Record:
-    return Record(object="Case", key=key, fields={"Subject": "Help", **fields})
 
 
 def soon() -> Deadline:
@@ -180,10 +169,6 @@ def test_a_missing_key_field_is_the_org_s_fault_and_not_the_record_s(
     assert KEY in problem.hint
 
 
-def linked(**fields: Any) -> Record:
-    return Record(object="Case", key="k-1", fields={"Subject": "s", **fields})
-
-
 NOT_LINKED = "Foreign key external ID: nobody not found for field {} in entity Case"
 
 
@@ -191,7 +176,7 @@ NOT_LINKED = "Foreign key external ID: nobody not found for field {} in entity C
 @pytest.mark.parametrize("key", [KEY, KEY.lower(), "Ext__c"])
 def test_a_link_by_key_may_be_what_is_refused_and_is_named(message: str, key: str) -> None:
     response = fault("INVALID_FIELD", message.format(key), fields=[])
-    record = linked(Parent={key: "nobody", "attributes": {"type": "Case"}})
+    record = case(Parent={key: "nobody", "attributes": {"type": "Case"}})
     problem = read_created(response, key_field=KEY, record=record).problem
     assert type(problem) is Refused
     assert problem.fields == (f"Parent.{key}",)
@@ -199,21 +184,21 @@ def test_a_link_by_key_may_be_what_is_refused_and_is_named(message: str, key: st
 
 def test_of_two_links_by_the_same_field_the_one_is_named_whose_key_is_quoted() -> None:
     response = fault("INVALID_FIELD", NOT_LINKED.format("Ext__c"))
-    record = linked(Account={"Ext__c": "acme"}, Parent={"Ext__c": "nobody"})
+    record = case(Account={"Ext__c": "acme"}, Parent={"Ext__c": "nobody"})
     problem = read_created(response, key_field=KEY, record=record).problem
     assert problem is not None and problem.fields == ("Parent.Ext__c",)
 
 
 def test_a_link_by_another_field_leaves_a_missing_key_field_what_it_is() -> None:
     response = fault("INVALID_FIELD", f"No such column '{KEY}' on sobject of type Case")
-    record = linked(Account={"Ext__c": "acme"}, Parent="not a link")
+    record = case(Account={"Ext__c": "acme"}, Parent="not a link")
     problem = read_created(response, key_field=KEY, record=record).problem
     assert isinstance(problem, KeyFieldMissing)
 
 
 def test_no_right_to_set_the_key_is_the_org_s_fault_whatever_the_record_links_to() -> None:
     response = fault("INVALID_FIELD_FOR_INSERT_UPDATE", "Kein Zugriff", fields=[KEY])
-    record = linked(Parent={KEY: "nobody"})
+    record = case(Parent={KEY: "nobody"})
     problem = read_created(response, key_field=KEY, record=record).problem
     assert isinstance(problem, KeyFieldMissing)
 
@@ -416,9 +401,7 @@ def test_a_record_that_is_not_there_is_none(response: Response) -> None:
         (Response(503, {}, b""), Unavailable),
     ],
 )
-def test_a_look_up_that_failed_says_nothing_about_the_record(
-    response: Response, problem: object
-) -> None:
+def test_a_failed_look_up_says_nothing_about_a_record(response: Response, problem: object) -> None:
     with pytest.raises(SalesforceProblem) as caught:
         read_found(response, key_field=KEY)
     assert kind(caught.value) == problem
@@ -459,9 +442,7 @@ def test_each_record_of_a_collection_is_judged_by_itself() -> None:
         (Response(502, {}, b"<html>"), Unavailable),
     ],
 )
-def test_a_call_of_many_that_did_not_work_condemns_nobody_by_name(
-    response: Response, problem: object
-) -> None:
+def test_a_failed_call_of_many_refuses_no_record(response: Response, problem: object) -> None:
     with pytest.raises(SalesforceProblem) as caught:
         read_collection(response, key_field=KEY, records=[lead("a"), lead("b")])
     assert kind(caught.value) == problem

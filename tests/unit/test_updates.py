@@ -37,9 +37,7 @@ SAME: list[tuple[Any, Any, bool]] = [
 
 
 @pytest.mark.parametrize(("theirs", "ours", "same"), SAME)
-def test_a_value_is_the_same_in_whatever_form_it_was_sent(
-    theirs: Any, ours: Any, same: bool
-) -> None:
+def test_a_value_is_the_same_in_any_form(theirs: Any, ours: Any, same: bool) -> None:
     """Salesforce prints numbers with a point and times in UTC; flows send texts."""
     assert same_value(theirs, ours) is same
 

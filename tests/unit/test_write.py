@@ -47,6 +47,7 @@ from bridge.salesforce.composite import (
     in_calls,
     resolved,
 )
+from tests.unit.doubles import part_failure as failure
 
 BASE = "/services/data/v68.0"
 C, M = "conversation-1", "message-1"
@@ -97,10 +98,7 @@ TO_CONTACT = Add(
 NEW_LEAD = Create(object="Lead", key=C)
 NEW_CASE = Create(object="Case", key=C)
 SUCCESSOR = Create(
-    object="Case",
-    key="k-2",
-    derived={"ParentId": CASE, "ContactId": CONTACT},
-    predecessor_id=CASE,
+    object="Case", key="k-2", derived={"ParentId": CASE, "ContactId": CONTACT}, predecessor_id=CASE
 )
 REOPEN = Reopen(record_id=CASE, successor=SUCCESSOR, number="00001026")
 
@@ -210,10 +208,7 @@ def test_on_a_contact_the_owner_gets_an_open_task() -> None:
     expected = task("lead", WhoId=CONTACT, WhatId=OPPORTUNITY, OwnerId="@{owner.OwnerId}")
     del expected["body"]["Status"]
     assert parts == {
-        "owner": {
-            "method": "GET",
-            "url": f"{BASE}/sobjects/Contact/{CONTACT}?fields=OwnerId",
-        },
+        "owner": {"method": "GET", "url": f"{BASE}/sobjects/Contact/{CONTACT}?fields=OwnerId"},
         "add": expected,
     }
 
@@ -302,9 +297,7 @@ def test_a_case_is_reopened_with_its_message_or_not_at_all() -> None:
         "add": task(WhatId=CASE),
         "parent": PARENT,
         "reopen": change(
-            f"{BASE}/sobjects/Case/@{{parent.WhatId}}",
-            Bird_Last_Message__c=SENT_TEXT,
-            Status="New",
+            f"{BASE}/sobjects/Case/@{{parent.WhatId}}", Bird_Last_Message__c=SENT_TEXT, Status="New"
         ),
         "comment": COMMENT,
     }
@@ -361,13 +354,6 @@ def test_what_hangs_on_a_part_that_is_not_done_cannot_be_done() -> None:
 
 
 # What the responses mean
-
-
-def failure(
-    code: str, message: str = "", *, fields: list[str] | None = None, status: int = 400
-) -> PartResponse:
-    entry: dict[str, Any] = {"message": message or code, "errorCode": code}
-    return PartResponse(status, [entry if fields is None else {**entry, "fields": fields}])
 
 
 def created(record_id: str) -> PartResponse:
@@ -450,9 +436,7 @@ def test_a_duplicate_on_another_field_is_a_refusal() -> None:
         ),
     ],
 )
-def test_a_record_that_was_converted_or_deleted_meanwhile_is_looked_for_again(
-    code: str, text: str
-) -> None:
+def test_a_record_that_went_meanwhile_is_looked_for_again(code: str, text: str) -> None:
     found = read(TO_LEAD, add=failure(code, text, fields=[]), parent=halted(), touch=halted())
     assert isinstance(found, ParentGone)
     assert (found.record_id, found.problem.code) == (LEAD, code)
@@ -469,9 +453,7 @@ def test_a_record_that_was_converted_or_deleted_meanwhile_is_looked_for_again(
         (failure("STRING_TOO_LONG", fields=["Subject"]), {"Subject"}),
     ],
 )
-def test_a_refusal_of_derived_fields_leaves_them_out(
-    response: PartResponse, fields: set[str]
-) -> None:
+def test_refused_derived_fields_are_left_out(response: PartResponse, fields: set[str]) -> None:
     found = read(TO_LEAD, add=response)
     assert isinstance(found, LeaveOut)
     assert (found.what, found.fields) == ("message", fields)
