@@ -95,31 +95,6 @@ def test_ids_that_differ_in_case_only_are_different_messages(stack: Stack) -> No
     assert len(stack.org.records("Lead")) == 2
 
 
-def test_the_field_is_the_key_before_the_message_before_the_header(stack: Stack) -> None:
-    body = {"LastName": "A", "bird_key__C": "from-field", "bird": {"messageId": "from-message"}}
-    headers = {"Idempotency-Key": " from-header "}
-    by_field = post(stack, "/leads", body, headers=headers)
-    del body["bird_key__C"]
-    by_message = post(stack, "/leads", body, headers=headers)
-    by_header = post(stack, "/leads", {"LastName": "A"}, headers=headers)
-
-    keys = [answer.json()["key"] for answer in (by_field, by_message, by_header)]
-    assert keys == ["from-field", "from-message", "from-header"]
-
-
-def test_an_unresolved_variable_is_nobodys_key(stack: Stack) -> None:
-    for name in ("A", "B"):
-        answer = post(
-            stack,
-            "/leads",
-            {"LastName": name, "Bird_Key__c": "x-{{messageId}}"},
-            headers={"Idempotency-Key": "{{id}}"},
-        )
-        assert answer.status == 201
-    assert len(stack.org.records("Lead")) == 2
-    assert "unresolved_key" in stack.logs("create_lead")
-
-
 TEXTS = {
     "a pipe and quotes": "a|b \"c\" 'd' \\ e",
     "emoji": "👍🏽 family 👨‍👩‍👧‍👦",
@@ -143,29 +118,6 @@ def test_text_arrives_as_it_was_sent(stack: Stack, path: str, name: str, text: s
     assert [record["Description"] for record in stack.org.records(name)] == [text]
 
 
-def test_explicit_fields_win_over_the_message_whatever_their_case(stack: Stack) -> None:
-    post(stack, "/leads", {**WHATSAPP, "lastname": "Explicit", "LEADSOURCE": "Web", "Phone": None})
-
-    (lead,) = stack.org.records("Lead")
-    assert (lead["LastName"], lead["LeadSource"]) == ("Explicit", "Web")
-    assert lead["Phone"] == "+4915123456789"
-
-
-def test_a_form_is_read_too(stack: Stack) -> None:
-    form = "LastName=O%27Neil&bird.channel=sms&bird.sender=31612345678&Company="
-    answer = post(
-        stack, "/leads", form, headers={"content-type": "application/x-www-form-urlencoded"}
-    )
-
-    (lead,) = stack.org.records("Lead")
-    assert answer.status == 201
-    assert (lead["LastName"], lead["Company"], lead["Phone"]) == (
-        "O'Neil",
-        "Individual",
-        "+31612345678",
-    )
-
-
 def test_a_refusal_tells_salesforces_reason_and_is_kept(stack: Stack) -> None:
     answer = post(stack, "/leads", {"Company": "Acme"}, headers={"Idempotency-Key": "k1"})
 
@@ -182,33 +134,6 @@ def test_a_refusal_tells_salesforces_reason_and_is_kept(stack: Stack) -> None:
     (kept,) = stack.rejected()
     assert kept["fields"]["Company"] == "Acme"
     assert kept["reason"]["code"] == "REQUIRED_FIELD_MISSING"
-
-
-def test_errors_inline_answers_200_whatever_happened(stack: Stack) -> None:
-    answer = post(stack, "/leads?errors=inline", {"Company": "Acme"})
-
-    assert answer.status == 200
-    assert (answer.json()["outcome"], answer.json()["success"]) == ("rejected", False)
-    assert post(stack, "/leads?errors=inline", "{").json()["outcome"] == "failed"
-
-
-@pytest.mark.parametrize(
-    "body",
-    ["", "nope", "[1]", '"text"', "{", '{"a": NaN}', '{"Id": "00Q000000000001"}', "[" * 9999],
-)
-def test_what_cannot_be_read_is_400_and_nothing_is_kept(stack: Stack, body: str) -> None:
-    answer = post(stack, "/leads", body)
-
-    assert answer.status == 400
-    assert answer.json()["kept"] is False
-    assert stack.waiting() == 0 and stack.rejected() == []
-
-
-def test_what_could_not_be_queued_is_not_accepted(stack: Stack) -> None:
-    answer = post(stack, "/cases", {"Description": "🎈" * 100_000})
-
-    assert answer.status == 400
-    assert answer.json()["code"] == "REQUEST_TOO_LARGE"
 
 
 def test_a_duplicate_of_somebody_else_is_409_with_its_id(stack: Stack) -> None:
