@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sandbox.stack import Stack
 from tests.cli.deployed import account
 from tests.cli.program import options_for
 from tests.conftest import PATIENT
+from tests.stacks import empty_queues, renew_token, replace_org
 
 __all__ = ["account"]
 
@@ -29,7 +31,6 @@ class Local:
     stack: Stack
     options: list[str]
     callback: str
-    _app: Any = field(default=None)
 
     @property
     def org(self) -> Org:
@@ -39,6 +40,18 @@ class Local:
     def app(self) -> Any:
         """The app in Salesforce, to change its policies."""
         return self.org.oauth.apps[CLIENT_ID]
+
+    def allow_callback(self) -> None:
+        self.app.callbacks = (self.callback, *self.app.callbacks)
+
+    def use_org(self, org: Org) -> None:
+        """Another org in place of this one, as before anything happened."""
+        replace_org(self.stack, org)
+        self.allow_callback()
+        self.forget_connection()
+        empty_queues(self.stack)
+        for function in self.stack.functions.values():
+            function.recycle()
 
     def secret(self) -> dict[str, Any]:
         """What the secret holds; empty if nothing."""
@@ -77,10 +90,9 @@ def free_port() -> int:
 def local_stack(org: Org, folder: Path) -> Iterator[Local]:
     """A running stack with this org, and the program's options for it."""
     with Stack(org=org, connected=False, poll=False, parameters=PATIENT) as stack:
-        callback = f"http://localhost:{free_port()}/callback"
-        app = org.oauth.apps[CLIENT_ID]
-        app.callbacks = (callback, *app.callbacks)
-        yield Local(stack, options_for(stack, folder), callback)
+        local = Local(stack, options_for(stack, folder), f"http://localhost:{free_port()}/callback")
+        local.allow_callback()
+        yield local
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +112,50 @@ def ready(ready_stack: Local) -> Iterator[Local]:
 
 
 @pytest.fixture
-def bare(tmp_path: Path) -> Iterator[Local]:
+def bare(ready_stack: Local) -> Iterator[Local]:
     """An org without the key field and the permission set; nothing is connected."""
-    yield from local_stack(Org.bare(), tmp_path)
+    ready_stack.use_org(Org.bare())
+    yield ready_stack
+    ready_stack.use_org(Org.sample())
+
+
+@pytest.fixture
+def connected(ready: Local) -> Local:
+    """A stack that is connected and has its first token."""
+    ready.stack.connect()
+    renew_token(ready.stack)
+    for name in ("create_lead", "create_case"):
+        # A process that was used before remembers for some seconds that nothing was connected.
+        ready.stack.functions[name].recycle()
+    return ready
+
+
+@pytest.fixture
+def own_org(connected: Local) -> Iterator[Local]:
+    """The same, for a test that changes the org's set-up: it has another one afterwards."""
+    yield connected
+    connected.use_org(Org.sample())
+
+
+@contextlib.contextmanager
+def file_changed(local: Local, name: str, change: Callable[[str], str]) -> Iterator[None]:
+    """One of the files that lead the program to the stack, changed for a while."""
+    file = Path(local.options[local.options.index("--local-file") + 1]).with_name(name)
+    text = file.read_text(encoding="utf-8")
+    assert change(text) != text
+    file.write_text(change(text), encoding="utf-8")
+    try:
+        yield
+    finally:
+        file.write_text(text, encoding="utf-8")
+
+
+def deployed_with(local: Local, **variables: str) -> AbstractContextManager[None]:
+    """The stack as the program would see it with other parameters."""
+
+    def change(text: str) -> str:
+        environments = json.loads(text)
+        environments["RefreshToken"].update(variables)
+        return json.dumps(environments)
+
+    return file_changed(local, "env.json", change)

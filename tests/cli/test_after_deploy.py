@@ -30,34 +30,17 @@ from sandbox.aws.gateway import Gateway
 from sandbox.aws.keys import Holder, Keys
 from sandbox.org.sample import INTEGRATION_USER
 from sandbox.stack import Stack
-from tests.cli.conftest import Local, free_port
+from tests.cli.conftest import Local, deployed_with, file_changed, free_port
 from tests.cli.deployed import NAME, REGION, deploy, enable_schedule, resolved
 from tests.cli.program import Result, options_for, run
 from tests.conftest import PATIENT
+from tests.stacks import renew_token, write_signing_keys
 from tools.template import ROOT, TEMPLATE
 
 CHECKS = {
-    "lead-lookup",
-    "case-lookup",
-    "lead-function",
-    "case-function",
-    "message-function",
-    "webhook",
-    "api-key",
-    "refresh-function",
-    "deliver-function",
+    *("lead-lookup", "case-lookup", "lead-function", "case-function", "message-function"),
+    *("webhook", "api-key", "refresh-function", "deliver-function"),
 }
-
-
-@pytest.fixture
-def connected(ready: Local) -> Local:
-    """A stack that is connected and has its first token."""
-    ready.stack.connect()
-    ready.stack.invoke("refresh_token", {"refused_generation": None})
-    for name in ("create_lead", "create_case"):
-        # A process that was used before remembers for some seconds that nothing was connected.
-        ready.stack.functions[name].recycle()
-    return ready
 
 
 def examine(local: Local, *more: str, wait: float = 0) -> tuple[Result, dict[str, dict[str, Any]]]:
@@ -118,7 +101,7 @@ def test_a_stack_that_is_not_connected_yet_has_no_red(ready: Local) -> None:
 def test_a_connection_that_is_new_is_tried_again_until_the_functions_know_it(ready: Local) -> None:
     examine(ready, wait=40)
     ready.stack.connect()
-    ready.stack.invoke("refresh_token", {"refused_generation": None})
+    renew_token(ready.stack)
     _, checks = examine(ready, wait=40)
     assert checks["lead-lookup"]["state"] == "good"
 
@@ -153,23 +136,10 @@ def test_salesforce_down(connected: Local) -> None:
         assert "cannot use Salesforce" in checks[name]["message"]
 
 
-@contextlib.contextmanager
-def changed_file(local: Local, name: str, change: Callable[[str], str]) -> Iterator[None]:
-    """One of the files that lead the program to the stack, changed for a while."""
-    file = Path(local.options[local.options.index("--local-file") + 1]).with_name(name)
-    text = file.read_text()
-    file.write_text(change(text))
-    assert file.read_text() != text
-    try:
-        yield
-    finally:
-        file.write_text(text)
-
-
 def test_an_api_key_that_the_api_refuses(connected: Local) -> None:
     key = connected.stack.api_key
     began = time.monotonic()
-    with changed_file(connected, "stack.json", lambda text: text.replace(key, "another")):
+    with file_changed(connected, "stack.json", lambda text: text.replace(key, "another")):
         result, checks = examine(connected, wait=3)
     assert 3 <= time.monotonic() - began < 20
     assert result.status == 1
@@ -190,7 +160,7 @@ def test_an_api_key_that_the_api_refuses(connected: Local) -> None:
 def test_an_address_where_nothing_responds(connected: Local) -> None:
     url = connected.stack.url
     elsewhere = f"http://127.0.0.1:{free_port()}/v1"
-    with changed_file(connected, "stack.json", lambda text: text.replace(url, elsewhere)):
+    with file_changed(connected, "stack.json", lambda text: text.replace(url, elsewhere)):
         result, checks = examine(connected)
     assert result.status == 1
     assert reds(checks) == CHECKS - {"refresh-function", "deliver-function"}
@@ -199,20 +169,14 @@ def test_an_address_where_nothing_responds(connected: Local) -> None:
 
 
 def test_functions_that_accept_unsigned_what_should_be_signed(connected: Local) -> None:
-    def signed(text: str) -> str:
-        return text.replace('"SIGNATURE_SCHEME": "none"', '"SIGNATURE_SCHEME": "bird"')
-
-    with changed_file(connected, "env.json", signed):
+    with deployed_with(connected, SIGNATURE_SCHEME="bird"):
         _, checks = examine(connected)
     assert reds(checks) == {"lead-function", "case-function", "message-function"}
     assert "instead of 401 INVALID_SIGNATURE" in checks["lead-function"]["message"]
 
 
 def test_without_a_key_field_a_look_up_proves_less(connected: Local) -> None:
-    def no_field(text: str) -> str:
-        return text.replace('"EXTERNAL_ID_FIELD": "Bird_Key__c"', '"EXTERNAL_ID_FIELD": ""')
-
-    with changed_file(connected, "env.json", no_field):
+    with deployed_with(connected, EXTERNAL_ID_FIELD=""):
         result, checks = examine(connected)
         assert result.status == 0
         assert checks["lead-lookup"]["state"] == "note"
@@ -232,12 +196,18 @@ def test_record_belongs_to_after_deploy(connected: Local) -> None:
     assert "--after-deploy" in result.err
 
 
-def test_record_creates_two_leads_that_say_what_they_are(connected: Local) -> None:
-    connected.stack.poller.start()
+@contextlib.contextmanager
+def delivering(local: Local) -> Iterator[None]:
+    local.stack.poller.start()
     try:
-        result, checks = examine(connected, "--record", wait=40)
+        yield
     finally:
-        connected.stack.poller.pause()
+        local.stack.poller.pause()
+
+
+def test_record_creates_two_leads_that_say_what_they_are(connected: Local) -> None:
+    with delivering(connected):
+        result, checks = examine(connected, "--record", wait=40)
     assert result.status == 0, result.out
     assert checks["record"]["state"] == checks["record-queued"]["state"] == "good"
     leads = connected.org.records("Lead")
@@ -252,11 +222,8 @@ def test_record_creates_two_leads_that_say_what_they_are(connected: Local) -> No
 
 
 def test_record_says_how_to_delete_what_it_created(connected: Local) -> None:
-    connected.stack.poller.start()
-    try:
+    with delivering(connected):
         result = run("doctor", "--after-deploy", "--record", *connected.options)
-    finally:
-        connected.stack.poller.pause()
     assert result.status == 0, result.out
     for lead in connected.org.records("Lead"):
         assert f"sf data delete record --sobject Lead --record-id {lead['Id']}" in result.out
@@ -337,7 +304,7 @@ def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Local,
             shutil.copy(source / "app.py", target / "real.py")
             (target / "app.py").write_text(BREAKABLE)
     with Stack(folders=folders, poll=False, parameters=PATIENT) as stack:
-        stack.invoke("refresh_token", {"refused_generation": None})
+        renew_token(stack)
         local = Local(stack, options_for(stack, tmp_path_factory.mktemp("files")), "")
         assert reds(examine(local)[1]) == set()
         yield local, folder
@@ -390,11 +357,8 @@ def signed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
     """A connected stack that requires signatures."""
     parameters = {"ResponseBudgetSeconds": "18", "SignatureScheme": "bird"}
     with Stack(poll=False, parameters=parameters) as stack:
-        stack.client("secretsmanager").put_secret_value(
-            SecretId=stack.deployment.resource("SigningKeys")["Ref"],
-            SecretString='{"keys": ["a-key-to-sign-with"]}',
-        )
-        stack.invoke("refresh_token", {"refused_generation": None})
+        write_signing_keys(stack, "a-key-to-sign-with")
+        renew_token(stack)
         yield Local(stack, options_for(stack, tmp_path_factory.mktemp("files")), "")
 
 
@@ -656,24 +620,22 @@ def changed(route: str, **more: Any) -> Callable[[], dict[str, Any]]:
     return lambda: {**response, "body": json.dumps({**json.loads(response["body"]), **more})}
 
 
-@pytest.mark.parametrize(
-    ("route", "response", "red"),
-    [
-        ("GET /leads/{key}", accepted, "lead-lookup"),
-        ("GET /cases/{key}", changed("GET /cases/{key}", outcome="lost"), "case-lookup"),
-        ("POST /leads", accepted, "lead-function"),
-        ("POST /cases", changed("POST /cases", kept=True), "case-function"),
-        ("POST /messages", changed("POST /messages", success=True), "message-function"),
-        ("POST /webhooks/bird", accepted, "webhook"),
-    ],
-)
-def test_a_response_that_is_not_the_expected_one_is_red(
-    api: DeployedApi, route: str, response: Callable[[], dict[str, Any]], red: str
-) -> None:
-    api.responses[route] = response
-    findings = api.examine()
-    assert bad_ones(findings) == {red}
-    assert "instead of" in findings[red].message
+ODD: list[tuple[str, Callable[[], dict[str, Any]], str]] = [
+    ("GET /leads/{key}", accepted, "lead-lookup"),
+    ("GET /cases/{key}", changed("GET /cases/{key}", outcome="lost"), "case-lookup"),
+    ("POST /leads", accepted, "lead-function"),
+    ("POST /cases", changed("POST /cases", kept=True), "case-function"),
+    ("POST /messages", changed("POST /messages", success=True), "message-function"),
+    ("POST /webhooks/bird", accepted, "webhook"),
+]
+
+
+def test_a_response_that_is_not_the_expected_one_is_red(api: DeployedApi) -> None:
+    for route, response, red in ODD:
+        api.responses = {route: response}
+        findings = api.examine()
+        assert bad_ones(findings) == {red}
+        assert "instead of" in findings[red].message
 
 
 def test_a_refusal_by_the_gateway_is_not_taken_for_the_function_s(api: DeployedApi) -> None:
@@ -681,32 +643,27 @@ def test_a_refusal_by_the_gateway_is_not_taken_for_the_function_s(api: DeployedA
     assert bad_ones(api.examine()) == {"lead-function"}
 
 
-@pytest.mark.parametrize(
-    ("kind", "words"),
-    [
+def test_what_the_gateway_responds_comes_with_a_next_step(api: DeployedApi) -> None:
+    for kind, words in (
         ("THROTTLED", "ThrottleRate"),
         ("QUOTA_EXCEEDED", "ThrottleRate"),
         ("MISSING_AUTHENTICATION_TOKEN", "make deploy"),
         ("INTEGRATION_TIMEOUT", "create-lead"),
-    ],
-)
-def test_what_the_gateway_responds_comes_with_a_next_step(
-    api: DeployedApi, kind: str, words: str
-) -> None:
-    api.responses["GET /leads/{key}"] = lambda: api.gateway_response(kind)
-    findings = api.examine()
-    assert bad_ones(findings) == {"lead-lookup"}
-    assert words in findings["lead-lookup"].next_step
+    ):
+        api.responses["GET /leads/{key}"] = partial(api.gateway_response, kind)
+        findings = api.examine()
+        assert bad_ones(findings) == {"lead-lookup"}
+        assert words in findings["lead-lookup"].next_step
 
 
-@pytest.mark.parametrize("kind", ["ACCESS_DENIED", "WAF_FILTERED"])
-def test_an_api_that_may_not_be_called_from_here_is_grey(api: DeployedApi, kind: str) -> None:
-    for route in ("GET /leads/{key}", "GET /cases/{key}"):
-        api.responses[route] = lambda: api.gateway_response(kind)
-    findings = api.examine()
-    assert bad_ones(findings) == set()
-    assert findings["lead-lookup"].state is State.UNKNOWN
-    assert "may not call the API" in findings["lead-lookup"].message
+def test_an_api_that_may_not_be_called_from_here_is_grey(api: DeployedApi) -> None:
+    for kind in ("ACCESS_DENIED", "WAF_FILTERED"):
+        for route in ("GET /leads/{key}", "GET /cases/{key}"):
+            api.responses[route] = partial(api.gateway_response, kind)
+        findings = api.examine()
+        assert bad_ones(findings) == set()
+        assert findings["lead-lookup"].state is State.UNKNOWN
+        assert "may not call the API" in findings["lead-lookup"].message
 
 
 def open_leads(text: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -18,6 +20,8 @@ from cli.connect.app_choice import Given, choose_app
 from cli.connect.oauth import App, SignIn
 from cli.connect.sign_in_failures import EXPLANATIONS
 from cli.terminal import Terminal
+from sandbox.org.errors import OAuthRefused
+from sandbox.org.org import Condition
 from sandbox.org.sample import CLIENT_ID, CLIENT_SECRET, INTEGRATION_USER
 from tests.cli.conftest import Local
 from tests.cli.person import Person, Seen
@@ -234,8 +238,6 @@ def test_a_test_lead_is_made_and_leaves_nothing(ready: Local) -> None:
 
 
 def test_a_test_lead_that_a_rule_refuses_is_said(ready: Local) -> None:
-    from sandbox.org.org import Condition
-
     ready.org.add_validation_rule("Lead", Condition("LeadSource", "blank"), "Region is missing")
     result = connected(ready, "--test-lead")
     assert result.status == 1
@@ -350,39 +352,33 @@ def test_consent_denied(ready: Local) -> None:
     assert EXPLANATIONS["denied"].what in page.text
 
 
-def test_user_not_approved(ready: Local) -> None:
-    ready.app.admin_approved_only = True
-    failed(ready, "not_approved")
+POLICIES: dict[str, dict[str, Any]] = {
+    "not_approved": {"admin_approved_only": True},
+    "app_not_installed": {"installed": False},
+    "ip_or_hours": {"ip_restricted": True},
+    "invalid_scope": {"scopes": ("api", "id")},
+}
 
 
-def test_app_not_installed(ready: Local) -> None:
-    ready.app.installed = False
-    failed(ready, "app_not_installed")
+@pytest.mark.parametrize("reason", POLICIES)
+def test_a_policy_of_the_app(ready: Local, reason: str) -> None:
+    for name, value in POLICIES[reason].items():
+        setattr(ready.app, name, value)
+    failed(ready, reason)
 
 
-def test_login_hours_or_ip_ranges(ready: Local) -> None:
-    ready.app.ip_restricted = True
-    failed(ready, "ip_or_hours")
+ANSWERS = {
+    "no_refresh_token": {"without": "refresh_token"},
+    "no_api_scope": {"scope": "refresh_token id"},
+    "bad_signature": {"signature": "AAAA"},
+    "passing_trouble": {"error": "unknown_error", "error_description": "retry your request"},
+}
 
 
-def test_scope_not_allowed(ready: Local) -> None:
-    ready.app.scopes = ("api", "id")
-    failed(ready, "invalid_scope")
-
-
-def test_no_refresh_token_in_the_answer(ready: Local) -> None:
-    with token_answers(ready, without="refresh_token"):
-        failed(ready, "no_refresh_token")
-
-
-def test_no_api_scope_in_the_answer(ready: Local) -> None:
-    with token_answers(ready, scope="refresh_token id"):
-        failed(ready, "no_api_scope")
-
-
-def test_a_signature_of_somebody_else(ready: Local) -> None:
-    with token_answers(ready, signature="AAAA"):
-        failed(ready, "bad_signature")
+@pytest.mark.parametrize("reason", ANSWERS)
+def test_an_answer_of_the_token_endpoint(ready: Local, reason: str) -> None:
+    with token_answers(ready, **ANSWERS[reason]):
+        failed(ready, reason)
 
 
 def test_an_org_outside_salesforces_domains(ready: Local) -> None:
@@ -465,11 +461,6 @@ def test_something_else_answers_at_the_login_url(ready: Local) -> None:
     assert EXPLANATIONS["not_salesforce"].what in result.err
 
 
-def test_salesforce_has_a_moment_of_trouble(ready: Local) -> None:
-    with token_answers(ready, error="unknown_error", error_description="retry your request"):
-        failed(ready, "passing_trouble")
-
-
 def test_plain_http_is_for_this_machine_only(ready: Local) -> None:
     result = run(*connect(ready, "--login-url", "http://login.salesforce.com"))
     assert result.status == 1
@@ -506,36 +497,20 @@ def test_an_answer_with_a_forged_state_is_ignored_and_the_right_one_still_works(
         assert program.result().status == 0
 
 
-def test_both_loopback_addresses_are_listened_on(ready: Local) -> None:
+def test_the_callback_server_has_both_loopback_addresses_and_no_other_name(ready: Local) -> None:
     port = urlsplit(ready.callback).port
     http = urllib3.PoolManager(retries=False)
+    evil = {"Host": f"evil.example:{port}"}
     with running(*connect(ready)) as program:
         program.address()
         for host in ("127.0.0.1", "[::1]"):
             page = http.request("GET", f"http://{host}:{port}/callback?state=x")
             assert page.status == 400
+        foreign = http.request("GET", f"http://127.0.0.1:{port}/done", headers=evil)
+        assert foreign.status == 400
         Person().sign_in(program.address())
-
-
-def test_a_foreign_name_that_leads_here_is_refused(ready: Local) -> None:
-    port = urlsplit(ready.callback).port
-    http = urllib3.PoolManager(retries=False)
-    with running(*connect(ready)) as program:
-        program.address()
-        page = http.request(
-            "GET", f"http://127.0.0.1:{port}/done", headers={"Host": f"evil.example:{port}"}
-        )
-        assert page.status == 400
-        Person().sign_in(program.address())
-
-
-def test_the_page_may_not_load_or_run_anything(ready: Local) -> None:
-    http = urllib3.PoolManager(retries=False)
-    with running(*connect(ready)) as program:
-        program.address()
-        page = http.request("GET", ready.callback)
-        policy = page.headers["Content-Security-Policy"]
-        Person().sign_in(program.address())
+    # The page may not load or run anything.
+    policy = page.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "script" not in policy
     assert page.headers["Cache-Control"] == "no-store"
@@ -544,34 +519,19 @@ def test_the_page_may_not_load_or_run_anything(ready: Local) -> None:
 # ── What the org is made to say ──────────────────────────────────────────────────────────────────
 
 
-def token_answers(local: Local, *, without: str = "", **changed: str) -> TokenAnswers:
-    return TokenAnswers(local, without=without, changed=changed)
-
-
-class TokenAnswers:
+@contextlib.contextmanager
+def token_answers(local: Local, *, without: str = "", **changed: str) -> Iterator[None]:
     """Inside the block, the token endpoint's responses to codes are changed on their way."""
+    oauth = local.org.oauth
+    honest = oauth.token
 
-    def __init__(self, local: Local, *, without: str, changed: dict[str, str]) -> None:
-        self._oauth = local.org.oauth
-        self._without = without
-        self._changed = changed
-
-    def __enter__(self) -> None:
-        from sandbox.org.errors import OAuthRefused
-
-        honest = self._oauth.token
-
-        def token(form, basic=None):  # type: ignore[no-untyped-def]
-            response = honest(form, basic)
-            if form.get("grant_type") != "authorization_code":
-                return response
-            if "error" in self._changed:
-                raise OAuthRefused(self._changed["error"], self._changed["error_description"])
-            response = {**response, **self._changed}
-            response.pop(self._without, None)
+    def token(form: Any, basic: Any = None) -> Any:
+        response = honest(form, basic)
+        if form.get("grant_type") != "authorization_code":
             return response
+        if "error" in changed:
+            raise OAuthRefused(changed["error"], changed["error_description"])
+        return {name: one for name, one in {**response, **changed}.items() if name != without}
 
-        self._oauth.token = token  # type: ignore[method-assign]
-
-    def __exit__(self, *_: object) -> None:
-        del self._oauth.token
+    with mock.patch.object(oauth, "token", token):
+        yield

@@ -15,36 +15,19 @@ from tests.cli.program import run
 from tools.template import ROOT
 
 
-@pytest.fixture
-def connected(ready: Local) -> Local:
-    ready.stack.connect()
-    ready.stack.invoke("refresh_token", {"refused_generation": None})
-    return ready
-
-
-def test_disconnecting_revokes_and_forgets(connected: Local) -> None:
+def test_disconnecting_revokes_and_forgets_and_says_what_remains(connected: Local) -> None:
     secret = connected.secret()
     result = run("disconnect", "--yes", *connected.options)
     assert result.status == 0
-    assert "revoked" in result.err
+    for word in ("revoked", "outbox", "Rejected", "Bird_Key__c", "Bird_Bridge", "14 days"):
+        assert word in result.err
     assert not connected.org.connected(secret["refresh_token"])
     assert connected.secret() == {}
     assert connected.stack.token() is None
-
-
-def test_no_version_that_secrets_manager_keeps_holds_a_secret(connected: Local) -> None:
-    connected_secret = connected.secret()["client_secret"]
-    run("disconnect", "--yes", *connected.options)
     client = connected.stack.client("secretsmanager")
     for stage in ("AWSCURRENT", "AWSPREVIOUS"):
         version = client.get_secret_value(SecretId=connected.stack.secret_id, VersionStage=stage)
-        assert connected_secret not in version["SecretString"]
-
-
-def test_disconnecting_says_what_remains(connected: Local) -> None:
-    printed = run("disconnect", "--yes", *connected.options).err
-    for word in ("outbox", "Rejected", "Bird_Key__c", "Bird_Bridge", "14 days"):
-        assert word in printed
+        assert secret["client_secret"] not in version["SecretString"]
 
 
 def test_disconnecting_asks_first(connected: Local) -> None:
@@ -118,11 +101,8 @@ def test_each_channel_has_its_own_object_unless_one_is_named(ready: Local) -> No
         step = run("flow", channel.name, "--json", *ready.options).json()
         assert step["object"] == channel.object
         assert step["url"].endswith(f"/{channel.object.lower()}s")
-    assert (
-        run("flow", "whatsapp", "--object", "case", "--json", *ready.options)
-        .json()["url"]
-        .endswith("/cases")
-    )
+    named = run("flow", "whatsapp", "--object", "case", "--json", *ready.options).json()
+    assert named["url"].endswith("/cases")
 
 
 def test_a_channel_that_is_not_known_is_said(ready: Local) -> None:

@@ -9,17 +9,11 @@ from typing import Any
 import pytest
 
 from sandbox.aws.endpoint import REGION
+from sandbox.org import Org, OrgServer
 from sandbox.org.sample import INTEGRATION_USER
-from tests.cli.conftest import Local
+from tests.cli.conftest import Local, deployed_with
 from tests.cli.program import Result, run
-
-
-@pytest.fixture
-def connected(ready: Local) -> Local:
-    """A stack that is connected and had its first token."""
-    ready.stack.connect()
-    ready.stack.invoke("refresh_token", {"refused_generation": None})
-    return ready
+from tests.stacks import empty_queues
 
 
 def examine(local: Local, *more: str) -> tuple[int, dict[str, dict[str, str]]]:
@@ -125,75 +119,38 @@ def test_api_disabled(connected: Local) -> None:
     assert "API Enabled" in checks["api"]["nextStep"]
 
 
-def test_field_missing(connected: Local) -> None:
-    connected.org.remove_field("Lead", "Bird_Key__c")
-    try:
-        _, checks = examine(connected)
-    finally:
-        restore_key(connected, "Lead")
+def test_field_missing(own_org: Local) -> None:
+    own_org.org.remove_field("Lead", "Bird_Key__c")
+    _, checks = examine(own_org)
     assert reds(checks) >= {"lead-key"}
     assert "missing" in checks["lead-key"]["message"]
     assert "setup-org" in checks["lead-key"]["nextStep"]
     assert checks["case-key"]["state"] == "good"
 
 
-def restore_key(local: Local, object_name: str) -> None:
-    local.org.add_field(
-        object_name,
-        "Bird_Key__c",
-        length=100,
-        external_id=True,
-        unique=True,
-        case_sensitive=True,
-        visible_to=(INTEGRATION_USER,),
-    )
-
-
-def test_field_hidden_is_not_called_missing_for_sure(connected: Local) -> None:
-    connected.org.hide_field("Case", "Bird_Key__c", user=INTEGRATION_USER)
-    try:
-        _, checks = examine(connected)
-    finally:
-        connected.org.show_field("Case", "Bird_Key__c", user=INTEGRATION_USER)
+def test_field_hidden_is_not_called_missing_for_sure(own_org: Local) -> None:
+    own_org.org.hide_field("Case", "Bird_Key__c", user=INTEGRATION_USER)
+    _, checks = examine(own_org)
     assert "case-key" in reds(checks)
     assert "may not see it" in checks["case-key"]["message"]
     assert "setup-org" in checks["case-key"]["nextStep"]
 
 
-@pytest.mark.parametrize(
-    ("trait", "words"), [("unique", "not Unique"), ("external_id", "no External ID")]
-)
-def test_field_without_a_trait(connected: Local, trait: str, words: str) -> None:
-    connected.org.change_field("Lead", "Bird_Key__c", **{trait: False})
-    try:
-        _, checks = examine(connected)
-    finally:
-        connected.org.change_field("Lead", "Bird_Key__c", **{trait: True})
-    assert "lead-key" in reds(checks)
-    assert words in checks["lead-key"]["message"]
+def test_fields_without_a_trait(own_org: Local) -> None:
+    own_org.org.change_field("Lead", "Bird_Key__c", unique=False)
+    own_org.org.change_field("Case", "Bird_Key__c", external_id=False)
+    _, checks = examine(own_org)
+    assert {"lead-key", "case-key"} <= reds(checks)
+    assert "not Unique" in checks["lead-key"]["message"]
+    assert "no External ID" in checks["case-key"]["message"]
 
 
-def test_no_right_to_create(connected: Local) -> None:
-    connected.org.set_object_rights("Case", "Read", user=INTEGRATION_USER)
-    try:
-        _, checks = examine(connected)
-    finally:
-        connected.org.set_object_rights(
-            "Case", "Create", "Read", "Edit", "ViewAllRecords", user=INTEGRATION_USER
-        )
-    assert "case-create" in reds(checks)
+def test_an_object_that_is_hidden_and_one_without_the_right_to_create(own_org: Local) -> None:
+    own_org.org.set_object_rights("Case", "Read", user=INTEGRATION_USER)
+    own_org.org.set_object_rights("Lead", user=INTEGRATION_USER)
+    _, checks = examine(own_org)
+    assert {"lead-create", "case-create"} <= reds(checks)
     assert "setup-org" in checks["case-create"]["nextStep"]
-
-
-def test_object_hidden(connected: Local) -> None:
-    connected.org.set_object_rights("Lead", user=INTEGRATION_USER)
-    try:
-        _, checks = examine(connected)
-    finally:
-        connected.org.set_object_rights(
-            "Lead", "Create", "Read", "Edit", "ViewAllRecords", user=INTEGRATION_USER
-        )
-    assert "lead-create" in reds(checks)
     assert checks["lead-key"]["state"] == "unknown"
 
 
@@ -206,9 +163,6 @@ def test_token_revoked(connected: Local) -> None:
 
 
 def test_an_expired_session_is_renewed_as_the_functions_would(connected: Local) -> None:
-    # A warm process remembers for some seconds what an earlier test broke.
-    for name in ("create_lead", "create_case"):
-        connected.stack.functions[name].recycle()
     connected.org.oauth.expire_sessions()
     status, checks = examine(connected)
     assert status == 0, {name: checks[name]["message"] for name in reds(checks)}
@@ -216,8 +170,6 @@ def test_an_expired_session_is_renewed_as_the_functions_would(connected: Local) 
 
 
 def test_wrong_host(connected: Local) -> None:
-    from sandbox.org import Org, OrgServer
-
     other = Org.bare()
     other.oauth.apps.clear()
     with OrgServer(other) as server:
@@ -235,27 +187,19 @@ def test_nobody_at_the_login_host(connected: Local) -> None:
     assert "--login-url" in checks["refresh-token"]["nextStep"]
 
 
-def test_required_custom_field(connected: Local) -> None:
-    connected.org.add_field("Lead", "Region__c", length=40, required=True)
-    try:
-        _, checks = examine(connected)
-        assert "lead-required" in reds(checks)
-        assert "Region__c" in checks["lead-required"]["message"]
-        assert "--sends Lead.Region__c" in checks["lead-required"]["nextStep"]
-        _, with_field = examine(connected, "--sends", "Lead.Region__c")
-        assert with_field["lead-required"]["state"] == "good"
-    finally:
-        connected.org.remove_field("Lead", "Region__c")
+def test_required_custom_field(own_org: Local) -> None:
+    own_org.org.add_field("Lead", "Region__c", length=40, required=True)
+    _, checks = examine(own_org)
+    assert "lead-required" in reds(checks)
+    assert "Region__c" in checks["lead-required"]["message"]
+    assert "--sends Lead.Region__c" in checks["lead-required"]["nextStep"]
+    _, with_field = examine(own_org, "--sends", "Lead.Region__c")
+    assert with_field["lead-required"]["state"] == "good"
 
 
-def test_a_restricted_picklist_without_the_channels(connected: Local) -> None:
-    before = connected.org.schema["Lead"].field("LeadSource")
-    assert before is not None
-    connected.org.change_field("Lead", "LeadSource", restricted=True)
-    try:
-        _, checks = examine(connected)
-    finally:
-        connected.org.change_field("Lead", "LeadSource", restricted=before.restricted)
+def test_a_restricted_picklist_without_the_channels(own_org: Local) -> None:
+    own_org.org.change_field("Lead", "LeadSource", restricted=True)
+    _, checks = examine(own_org)
     assert checks["lead-channels"]["state"] == "note"
     assert "WhatsApp" in checks["lead-channels"]["message"]
 
@@ -298,36 +242,18 @@ def put_token(local: Local, token: dict[str, Any]) -> None:
 
 
 def test_spent_api_requests(connected: Local) -> None:
-    connected.org.settings.daily_requests = 10
-    for _ in range(12):
-        run_nothing(connected)
+    connected.org.usage.set_used(connected.org.settings.daily_requests)
     _, checks = examine(connected)
     assert {"api"} <= reds(checks)
     assert "REQUEST_LIMIT_EXCEEDED" in checks["api"]["message"]
 
 
-def run_nothing(local: Local) -> None:
-    import urllib3
-
-    token = local.stack.token()
-    assert token is not None
-    urllib3.request(
-        "GET",
-        token["instance_url"] + "/services/data/v68.0/",
-        headers={"Authorization": f"Bearer {token['access_token']}"},
-    )
-
-
 def test_waiting_and_rejected_records_are_counted(connected: Local) -> None:
     sqs = connected.stack.client("sqs")
-    urls = (connected.stack.outbox_url, connected.stack.rejected_url)
-    for url in urls:
+    for url in (connected.stack.outbox_url, connected.stack.rejected_url):
         sqs.send_message(QueueUrl=url, MessageBody="{}")
-    try:
-        _, checks = examine(connected)
-    finally:
-        for url in urls:
-            sqs.purge_queue(QueueUrl=url)
+    _, checks = examine(connected)
+    empty_queues(connected.stack)
     assert checks["outbox"]["state"] == checks["rejected"]["state"] == "note"
     assert checks["outbox"]["message"] == (
         "1 record is waiting and will be sent automatically (an estimate of SQS)."
@@ -363,10 +289,7 @@ def test_nobody_is_told_to_reconnect_while_salesforce_has_trouble(
     connected: Local, fault: dict[str, Any]
 ) -> None:
     connected.org.trouble.add(**fault)
-    try:
-        _, checks = examine(connected)
-    finally:
-        connected.org.trouble.clear()
+    _, checks = examine(connected)
     assert reds(checks) == {"salesforce"} or reds(checks) == {"api"}
     assert not any("salesforce connect" in one["nextStep"] for one in checks.values())
 
@@ -384,32 +307,14 @@ def test_the_verdict_is_first_and_green_checks_are_counted_only(connected: Local
 
 
 def test_a_retired_api_version(connected: Local) -> None:
-    options = connected.options
-    from pathlib import Path
-
-    file = Path(options[options.index("--local-file") + 1]).with_name("env.json")
-    text = file.read_text()
-    file.write_text(text.replace("v68.0", "v20.0"))
-    try:
+    with deployed_with(connected, SALESFORCE_API_VERSION="v20.0"):
         _, checks = examine(connected)
-    finally:
-        file.write_text(text)
     assert "salesforce" in reds(checks)
     assert "ApiVersion=" in checks["salesforce"]["nextStep"]
 
 
 def test_a_rule_that_does_not_exist(connected: Local) -> None:
-    options = connected.options
-    from pathlib import Path
-
-    file = Path(options[options.index("--local-file") + 1]).with_name("env.json")
-    text = file.read_text()
-    environment = json.loads(text)
-    environment["RefreshToken"]["LEAD_ASSIGNMENT"] = "01Q000000000001"
-    file.write_text(json.dumps(environment))
-    try:
+    with deployed_with(connected, LEAD_ASSIGNMENT="01Q000000000001"):
         _, checks = examine(connected)
-    finally:
-        file.write_text(text)
     # The integration user may not look at rules: grey, not red.
     assert checks["assignment"]["state"] == "unknown"

@@ -48,26 +48,23 @@ def test_the_version_is_the_project_s() -> None:
     assert (result.status, result.out) == (0, f"bird-salesforce {project['version']}\n")
 
 
-def completion(instruction: str, words: str = "") -> str:
-    """What the program prints for a shell's completion."""
+COMPLETE = "_BIRD_SALESFORCE_COMPLETE"
+
+
+def test_the_installed_script_gives_a_shell_its_completion() -> None:
     done = subprocess.run(
         [str(Path(sys.executable).with_name("bird-salesforce"))],
-        env={
-            **os.environ,
-            "_BIRD_SALESFORCE_COMPLETE": instruction,
-            "COMP_WORDS": words,
-            "COMP_CWORD": str(words.count(" ")),
-        },
+        env={**os.environ, COMPLETE: "source_bash"},
         capture_output=True,
         text=True,
         timeout=60,
     )
-    return done.stdout
+    assert COMPLETE in done.stdout
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_shell_gets_its_completion(shell: str) -> None:
-    assert "_BIRD_SALESFORCE_COMPLETE" in completion(f"source_{shell}")
+    assert COMPLETE in run(environ={COMPLETE: f"source_{shell}"}).out
     assert "--install-completion" in run("--help").out
 
 
@@ -81,7 +78,12 @@ def test_a_shell_gets_its_completion(shell: str) -> None:
     ],
 )
 def test_commands_options_and_channels_are_completed(words: str, completed: str) -> None:
-    assert completed in completion("complete_bash", words).split()
+    environ = {
+        COMPLETE: "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(words.count(" ")),
+    }
+    assert completed in run(environ=environ).out.split()
 
 
 @pytest.mark.parametrize(
@@ -124,6 +126,9 @@ def test_the_page_says_which_commands_print_json() -> None:
     assert lists | {"status", "doctor"} <= can
 
 
+TERMINAL = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "COLUMNS": "80"}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -138,19 +143,28 @@ def test_the_page_says_which_commands_print_json() -> None:
     ],
     ids=" ".join,
 )
-def test_there_are_no_colours_in_a_pipe(local: list[str], arguments: tuple[str, ...]) -> None:
+def test_there_are_no_colours_in_a_pipe(
+    local: list[str], arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("FORCE_COLOR", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
     more = local if arguments[0] not in ("--help", "nonsense") else []
+    result = run(*arguments, *more, environ=TERMINAL)
+    assert "\x1b" not in result.out + result.err
+    if arguments[0] in ("status", "doctor") or arguments == ("rejected", "list"):
+        assert [line for line in result.out.splitlines() if len(line) > 80] == []
+
+
+def test_there_are_none_in_a_real_pipe_either(local: list[str]) -> None:
     environment = {n: v for n, v in os.environ.items() if n not in ("FORCE_COLOR", "NO_COLOR")}
     done = subprocess.run(
-        [sys.executable, "-m", "cli", *arguments, *more],
-        env={**environment, "TERM": "xterm-256color", "COLORTERM": "truecolor", "COLUMNS": "80"},
+        [sys.executable, "-m", "cli", "doctor", "--verbose", *local],
+        env={**environment, **TERMINAL},
         capture_output=True,
         timeout=120,
         cwd=ROOT,
     )
-    assert b"\x1b" not in done.stdout + done.stderr
-    if arguments[0] in ("status", "doctor") or arguments == ("rejected", "list"):
-        assert [line for line in done.stdout.decode().splitlines() if len(line) > 80] == []
+    assert b"\x1b" not in done.stdout + done.stderr and done.stdout
 
 
 def test_usage_is_2_and_a_missing_stack_1(tmp_path: Path) -> None:

@@ -86,15 +86,3 @@ def test_from_a_bare_org_to_a_lead(started: tuple[Path, str, int]) -> None:
     while post(file, f"later-{time.monotonic()}")["outcome"] != "created":
         assert time.monotonic() < until
         time.sleep(1)
-
-
-def test_somebody_who_may_not_set_up_reads_a_sentence(started: tuple[Path, str, int]) -> None:
-    file, _, _ = started
-    options = ("--local", "--local-file", str(file), "--no-browser")
-    options += ("--callback", "https://login.salesforce.com/")
-    with running("setup-org", *options, "--yes") as program:
-        program.keyboard.type(Person().sign_in(program.address(1)).url)
-        result = program.result()
-    assert result.status == 1
-    assert "This user may not set the org up: that needs an administrator." in result.err
-    assert "SELECT" not in result.err and "sObject" not in result.err

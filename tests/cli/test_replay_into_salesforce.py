@@ -14,6 +14,7 @@ from sandbox.stack import Stack
 from tests.cli.conftest import Local
 from tests.cli.program import Result, options_for, run
 from tests.conftest import PATIENT
+from tests.stacks import empty_queues
 
 
 def test_after_a_rule_is_mended_a_replay_brings_every_lead_in_once(ready: Local) -> None:
@@ -67,8 +68,7 @@ def stack(running: Stack) -> Iterator[Stack]:
     running.org.clear_rules()
     running.drain()  # what Deliver has in hand would come back after the queues are purged
     running.org.reset()
-    for url in (running.rejected_url, running.outbox_url):
-        running.client("sqs").purge_queue(QueueUrl=url)
+    empty_queues(running)
 
 
 @pytest.fixture

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import urllib3
 
+from sandbox.org import Fault, Org
 from sandbox.org.sample import ADMIN_USER, API_ONLY_USER, INTEGRATION_USER
-from tests.cli.conftest import Local
+from tests.cli.conftest import Local, local_stack
 from tests.cli.person import Person, administrator
 from tests.cli.program import Result, run, running
 from tests.slow.docs.shell import terminal
@@ -53,11 +56,27 @@ def test_a_bare_org_becomes_one_that_takes_leads_and_cases(bare: Local) -> None:
     assert bare.stack.request("POST", "/cases", case).status == 201
 
 
-def test_the_permission_set_is_small_and_bound_to_no_licence(bare: Local) -> None:
-    connect(bare)
-    set_up(bare, "--yes")
+# An org that was set up
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
+    """A bare org that was connected and then set up. Nothing else of the connection has changed."""
+    for local in local_stack(Org.bare(), tmp_path_factory.mktemp("done")):
+        connect(local)
+        secret, token = local.secret(), local.stack.token()
+        assert token is not None
+        session = local.org.oauth.sessions[token["access_token"]]
+        used_at = session.used_at
+        assert set_up(local, "--yes").status == 0
+        assert (local.secret(), local.stack.token()) == (secret, token)
+        assert session.used_at == used_at
+        yield local
+
+
+def test_the_permission_set_is_small_and_bound_to_no_licence(done: Local) -> None:
     (made,) = rows(
-        bare,
+        done,
         "SELECT Id, LicenseId, PermissionsActivitiesAccess, PermissionsEditTask, "
         "PermissionsViewAllData FROM PermissionSet WHERE Name = 'Bird_Bridge'",
     )
@@ -66,7 +85,7 @@ def test_the_permission_set_is_small_and_bound_to_no_licence(bare: Local) -> Non
     assert made["PermissionsEditTask"]
     assert not made["PermissionsViewAllData"]
     granted = rows(
-        bare,
+        done,
         "SELECT SobjectType, PermissionsCreate, PermissionsRead, PermissionsEdit, "
         "PermissionsDelete, PermissionsViewAllRecords, PermissionsModifyAllRecords FROM "
         f"ObjectPermissions WHERE ParentId = '{made['Id']}'",
@@ -82,11 +101,9 @@ def test_the_permission_set_is_small_and_bound_to_no_licence(bare: Local) -> Non
         assert not one["PermissionsModifyAllRecords"]
 
 
-def test_the_integration_user_can_then_keep_a_conversation(bare: Local) -> None:
+def test_the_integration_user_can_then_keep_a_conversation(done: Local) -> None:
     """Each call that a message of a conversation makes, by the integration user."""
-    connect(bare)
-    set_up(bare, "--yes")
-    token = bare.stack.token()
+    token = done.stack.token()
     assert token is not None
 
     def call(method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
@@ -119,20 +136,54 @@ def test_the_integration_user_can_then_keep_a_conversation(bare: Local) -> None:
     assert (status, refused[0]["errorCode"]) == (400, "DUPLICATE_VALUE")
     touched = {"Bird_Last_Message__c": "2026-11-30T15:00:00Z"}
     assert call("PATCH", f"Lead/{created['id']}", touched)[0] == 204
-    (case,) = bare.org.records("Case")
+    (case,) = done.org.records("Case")
     successor = {"Bird_Key__c": "c2", "ParentId": case["Id"], **ours}
     assert call("POST", "Case", successor)[0] == 201
     comment = {"ParentId": case["Id"], "CommentBody": "Hi", "IsPublished": False}
     assert call("POST", "CaseComment", comment)[0] == 201
 
 
-def test_people_get_no_access_to_our_fields(bare: Local) -> None:
-    connect(bare)
-    set_up(bare, "--yes")
-    (made,) = rows(bare, "SELECT Id FROM PermissionSet WHERE Name = 'Bird_Bridge'")
-    granted = [one for one in bare.org.records("FieldPermissions") if ".Bird_" in one["Field"]]
+def test_people_get_no_access_to_our_fields(done: Local) -> None:
+    (made,) = rows(done, "SELECT Id FROM PermissionSet WHERE Name = 'Bird_Bridge'")
+    granted = [one for one in done.org.records("FieldPermissions") if ".Bird_" in one["Field"]]
     assert len(granted) == 8
     assert {one["ParentId"] for one in granted} == {made["Id"]}
+
+
+def test_running_it_again_does_nothing(done: Local) -> None:
+    before = Counter(done.org.journal.counts)
+    result = set_up(done, "--yes", "--json")
+    assert result.status == 0
+    assert result.json()["steps"] == []
+    assert "Nothing to do" in result.err
+    requests = done.org.journal.counts - before
+    writes = [one for one in requests if not one.startswith("GET ") and "/services/" not in one]
+    assert [one for one in writes if "oauth2" not in one and "/login" not in one] == []
+
+
+def test_the_administrators_session_is_ended(done: Local) -> None:
+    admin = done.org.oauth.user(ADMIN_USER)
+    assert admin is not None
+    theirs = [one for one in done.org.oauth.sessions.values() if one.user_id == admin["Id"]]
+    assert theirs
+    assert all(one.ended for one in theirs)
+    assert not [a for a in done.org.oauth.approvals.values() if a.user_id == admin["Id"]]
+
+
+def test_the_user_may_then_find_contacts_and_change_none(done: Local) -> None:
+    granted = rows(
+        done,
+        "SELECT Field, PermissionsRead, PermissionsEdit FROM FieldPermissions WHERE "
+        "Parent.Name = 'Bird_Bridge' AND SobjectType IN ('Contact', 'Lead')",
+    )
+    by_name = {one["Field"]: (one["PermissionsRead"], one["PermissionsEdit"]) for one in granted}
+    phones = ("Phone", "MobilePhone", "HomePhone", "OtherPhone", "Email", "AccountId")
+    for name in (*(f"Contact.{phone}" for phone in phones), "Lead.MobilePhone"):
+        assert by_name[name] == (True, False), name
+    assert by_name["Lead.Phone"] == (True, True)
+
+
+# Orgs that differ
 
 
 def test_an_org_of_an_earlier_version_gets_the_rest(bare: Local) -> None:
@@ -221,19 +272,6 @@ def test_a_conversation_that_is_unique_is_named_and_left(ready: Local) -> None:
     assert any("Switch Unique off" in one for one in result["notes"])
 
 
-def test_running_it_again_does_nothing(bare: Local) -> None:
-    connect(bare)
-    set_up(bare, "--yes")
-    before = Counter(bare.org.journal.counts)
-    result = set_up(bare, "--yes", "--json")
-    assert result.status == 0
-    assert result.json()["steps"] == []
-    assert "Nothing to do" in result.err
-    requests = bare.org.journal.counts - before
-    writes = [one for one in requests if not one.startswith("GET ") and "/services/" not in one]
-    assert [one for one in writes if "oauth2" not in one and "/login" not in one] == []
-
-
 def test_the_plan_alone_changes_nothing(bare: Local) -> None:
     connect(bare)
     result = set_up(bare, "--plan", "--json")
@@ -255,8 +293,6 @@ def test_without_a_yes_nothing_is_changed(bare: Local) -> None:
 
 
 def test_it_goes_on_where_it_stopped(bare: Local) -> None:
-    from sandbox.org import Fault
-
     connect(bare)
     fault = bare.org.trouble.add(
         Fault(method="POST", path="/sobjects/FieldPermissions", status=503, body="down", times=99)
@@ -269,17 +305,6 @@ def test_it_goes_on_where_it_stopped(bare: Local) -> None:
     assert set_up(bare, "--yes", "--json").json()["steps"] == []
 
 
-def test_the_administrators_session_is_ended(bare: Local) -> None:
-    connect(bare)
-    set_up(bare, "--yes")
-    admin = bare.org.oauth.user(ADMIN_USER)
-    assert admin is not None
-    theirs = [one for one in bare.org.oauth.sessions.values() if one.user_id == admin["Id"]]
-    assert theirs
-    assert all(one.ended for one in theirs)
-    assert not [a for a in bare.org.oauth.approvals.values() if a.user_id == admin["Id"]]
-
-
 def test_the_administrators_session_is_ended_after_a_failure_too(ready: Local) -> None:
     connect(ready)
     assert set_up(ready, "--yes", "--user", "nobody@example.com").status == 1
@@ -287,17 +312,6 @@ def test_the_administrators_session_is_ended_after_a_failure_too(ready: Local) -
     assert admin is not None
     theirs = [one for one in ready.org.oauth.sessions.values() if one.user_id == admin["Id"]]
     assert all(one.ended for one in theirs)
-
-
-def test_the_stored_connection_is_not_used_and_not_changed(bare: Local) -> None:
-    connect(bare)
-    secret, token = bare.secret(), bare.stack.token()
-    assert token is not None
-    session = bare.org.oauth.sessions[token["access_token"]]
-    used_at = session.used_at
-    set_up(bare, "--yes")
-    assert (bare.secret(), bare.stack.token()) == (secret, token)
-    assert session.used_at == used_at
 
 
 def test_somebody_who_is_no_administrator_is_told_so(bare: Local) -> None:
@@ -367,8 +381,6 @@ def test_a_field_without_its_object_is_refused(ready: Local, field: str) -> None
 
 
 def test_an_administrator_of_another_org_is_refused(ready: Local) -> None:
-    import json
-
     connect(ready)
     token = ready.stack.token()
     assert token is not None
@@ -445,18 +457,3 @@ def test_setting_the_org_up_is_the_default_for_a_person(bare: Local, tmp_path: P
         screen.type("")
         assert screen.end() == 0, screen.seen
     assert bare.org.schema["Lead"].field("Bird_Key__c") is not None
-
-
-def test_the_user_may_then_find_contacts_and_change_none(bare: Local) -> None:
-    connect(bare)
-    set_up(bare, "--yes")
-    granted = rows(
-        bare,
-        "SELECT Field, PermissionsRead, PermissionsEdit FROM FieldPermissions WHERE "
-        "Parent.Name = 'Bird_Bridge' AND SobjectType IN ('Contact', 'Lead')",
-    )
-    by_name = {one["Field"]: (one["PermissionsRead"], one["PermissionsEdit"]) for one in granted}
-    phones = ("Phone", "MobilePhone", "HomePhone", "OtherPhone", "Email", "AccountId")
-    for name in (*(f"Contact.{phone}" for phone in phones), "Lead.MobilePhone"):
-        assert by_name[name] == (True, False), name
-    assert by_name["Lead.Phone"] == (True, True)

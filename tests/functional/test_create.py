@@ -12,7 +12,7 @@ import pytest
 from bridge.records import stored_key
 from sandbox.org.sample import INTEGRATION_USER
 from sandbox.stack import Response, Stack
-from tests.conftest import PATIENT
+from tests.stacks import deployed_with
 
 WHATSAPP = {
     "bird": {
@@ -95,31 +95,6 @@ def test_ids_that_differ_in_case_only_are_different_messages(stack: Stack) -> No
     assert len(stack.org.records("Lead")) == 2
 
 
-def test_the_field_is_the_key_before_the_message_before_the_header(stack: Stack) -> None:
-    body = {"LastName": "A", "bird_key__C": "from-field", "bird": {"messageId": "from-message"}}
-    headers = {"Idempotency-Key": " from-header "}
-    by_field = post(stack, "/leads", body, headers=headers)
-    del body["bird_key__C"]
-    by_message = post(stack, "/leads", body, headers=headers)
-    by_header = post(stack, "/leads", {"LastName": "A"}, headers=headers)
-
-    keys = [answer.json()["key"] for answer in (by_field, by_message, by_header)]
-    assert keys == ["from-field", "from-message", "from-header"]
-
-
-def test_an_unresolved_variable_is_nobodys_key(stack: Stack) -> None:
-    for name in ("A", "B"):
-        answer = post(
-            stack,
-            "/leads",
-            {"LastName": name, "Bird_Key__c": "x-{{messageId}}"},
-            headers={"Idempotency-Key": "{{id}}"},
-        )
-        assert answer.status == 201
-    assert len(stack.org.records("Lead")) == 2
-    assert "unresolved_key" in stack.logs("create_lead")
-
-
 TEXTS = {
     "a pipe and quotes": "a|b \"c\" 'd' \\ e",
     "emoji": "👍🏽 family 👨‍👩‍👧‍👦",
@@ -143,29 +118,6 @@ def test_text_arrives_as_it_was_sent(stack: Stack, path: str, name: str, text: s
     assert [record["Description"] for record in stack.org.records(name)] == [text]
 
 
-def test_explicit_fields_win_over_the_message_whatever_their_case(stack: Stack) -> None:
-    post(stack, "/leads", {**WHATSAPP, "lastname": "Explicit", "LEADSOURCE": "Web", "Phone": None})
-
-    (lead,) = stack.org.records("Lead")
-    assert (lead["LastName"], lead["LeadSource"]) == ("Explicit", "Web")
-    assert lead["Phone"] == "+4915123456789"
-
-
-def test_a_form_is_read_too(stack: Stack) -> None:
-    form = "LastName=O%27Neil&bird.channel=sms&bird.sender=31612345678&Company="
-    answer = post(
-        stack, "/leads", form, headers={"content-type": "application/x-www-form-urlencoded"}
-    )
-
-    (lead,) = stack.org.records("Lead")
-    assert answer.status == 201
-    assert (lead["LastName"], lead["Company"], lead["Phone"]) == (
-        "O'Neil",
-        "Individual",
-        "+31612345678",
-    )
-
-
 def test_a_refusal_tells_salesforces_reason_and_is_kept(stack: Stack) -> None:
     answer = post(stack, "/leads", {"Company": "Acme"}, headers={"Idempotency-Key": "k1"})
 
@@ -182,33 +134,6 @@ def test_a_refusal_tells_salesforces_reason_and_is_kept(stack: Stack) -> None:
     (kept,) = stack.rejected()
     assert kept["fields"]["Company"] == "Acme"
     assert kept["reason"]["code"] == "REQUIRED_FIELD_MISSING"
-
-
-def test_errors_inline_answers_200_whatever_happened(stack: Stack) -> None:
-    answer = post(stack, "/leads?errors=inline", {"Company": "Acme"})
-
-    assert answer.status == 200
-    assert (answer.json()["outcome"], answer.json()["success"]) == ("rejected", False)
-    assert post(stack, "/leads?errors=inline", "{").json()["outcome"] == "failed"
-
-
-@pytest.mark.parametrize(
-    "body",
-    ["", "nope", "[1]", '"text"', "{", '{"a": NaN}', '{"Id": "00Q000000000001"}', "[" * 9999],
-)
-def test_what_cannot_be_read_is_400_and_nothing_is_kept(stack: Stack, body: str) -> None:
-    answer = post(stack, "/leads", body)
-
-    assert answer.status == 400
-    assert answer.json()["kept"] is False
-    assert stack.waiting() == 0 and stack.rejected() == []
-
-
-def test_what_could_not_be_queued_is_not_accepted(stack: Stack) -> None:
-    answer = post(stack, "/cases", {"Description": "🎈" * 100_000})
-
-    assert answer.status == 400
-    assert answer.json()["code"] == "REQUEST_TOO_LARGE"
 
 
 def test_a_duplicate_of_somebody_else_is_409_with_its_id(stack: Stack) -> None:
@@ -252,9 +177,8 @@ def test_after_a_lost_answer_the_next_call_finds_the_record(
     assert stack.rejected() == []
 
 
-def test_a_create_whose_answer_never_comes_is_sent_once_and_answered_in_time() -> None:
-    with Stack(poll=False, parameters={"ResponseBudgetSeconds": "4"}, processes=1) as stack:
-        assert not stack.tick().failed
+def test_a_create_whose_answer_never_comes_is_sent_once_and_answered_in_time(stack: Stack) -> None:
+    with deployed_with(stack, RESPONSE_BUDGET_SECONDS="4"):
         stack.org.trouble.add(area="rest", method="POST", silence="after")
         started = time.monotonic()
 
@@ -270,42 +194,34 @@ def test_a_create_whose_answer_never_comes_is_sent_once_and_answered_in_time() -
 
 
 @pytest.mark.parametrize("why", ["restricted", "hidden"])
-def test_a_field_of_ours_that_the_org_refuses_costs_no_lead(why: str) -> None:
-    with Stack(poll=False, processes=1, parameters=PATIENT) as stack:
-        if why == "restricted":
-            stack.org.change_field("Lead", "LeadSource", restricted=True)
-        else:
-            stack.org.hide_field("Lead", "Description", user=INTEGRATION_USER)
-        answer = post(stack, "/leads", WHATSAPP)
-        assert answer.status == 201, answer.json()
-        lead = stack.org.records("Lead")[0]
-        assert lead["LastName"] == "Okafor"
-        if why == "restricted":
-            assert lead["Description"].endswith("\nLeadSource: WhatsApp")
-        assert "DerivedFieldsDropped" in stack.logs("create_lead")
+def test_a_field_of_ours_that_the_org_refuses_costs_no_lead(own_org: Stack, why: str) -> None:
+    if why == "restricted":
+        own_org.org.change_field("Lead", "LeadSource", restricted=True)
+    else:
+        own_org.org.hide_field("Lead", "Description", user=INTEGRATION_USER)
+    answer = post(own_org, "/leads", WHATSAPP)
+    assert answer.status == 201, answer.json()
+    (lead,) = own_org.org.records("Lead")
+    assert lead["LastName"] == "Okafor"
+    if why == "restricted":
+        assert lead["Description"].endswith("\nLeadSource: WhatsApp")
+    assert "DerivedFieldsDropped" in own_org.logs("create_lead")
 
-        mine = post(stack, "/leads", {"LastName": "A", "LeadSource": "Pigeon", "Description": "d"})
-        assert mine.status == 422
-        assert mine.json()["fields"] == ("LeadSource" if why == "restricted" else "")
-
-
-def test_a_record_that_its_creator_may_not_see_exists_all_the_same() -> None:
-    with Stack(poll=False, processes=1, parameters=PATIENT) as stack:
-        hide_what_is_assigned(stack)
-        first = post(stack, "/leads", OUTSIDE)
-        assert first.status == 201
-
-        again = post(stack, "/leads", OUTSIDE)
-
-        assert (again.status, again.json()["id"]) == (200, first.json()["id"])
-        assert stack.request("GET", f"/leads/{first.json()['key']}").status == 404
+    mine = post(own_org, "/leads", {"LastName": "A", "LeadSource": "Pigeon", "Description": "d"})
+    assert mine.status == 422
+    assert mine.json()["fields"] == ("LeadSource" if why == "restricted" else "")
 
 
-def hide_what_is_assigned(stack: Stack) -> None:
-    stack.org.settings.put(private=["Lead"])
-    owner = stack.org.put_raw("Group", Name="Elsewhere", Type="Queue")
-    stack.org.set_object_rights("Lead", "Create", "Read", user=INTEGRATION_USER)
-    stack.org.add_assignment_rule("Lead", owner)
+def test_a_record_that_its_creator_may_not_see_exists_all_the_same(own_org: Stack) -> None:
+    own_org.org.settings.put(private=["Lead"])
+    owner = own_org.org.put_raw("Group", Name="Elsewhere", Type="Queue")
+    own_org.org.set_object_rights("Lead", "Create", "Read", user=INTEGRATION_USER)
+    own_org.org.add_assignment_rule("Lead", owner)
+    first, again = (post(own_org, "/leads", OUTSIDE) for _ in range(2))
+
+    assert (first.status, again.status) == (201, 200)
+    assert again.json()["id"] == first.json()["id"]
+    assert own_org.request("GET", f"/leads/{first.json()['key']}").status == 404
 
 
 def test_a_warm_create_costs_one_call_on_a_kept_connection(stack: Stack) -> None:
@@ -376,16 +292,15 @@ def test_answers_are_flat(stack: Stack) -> None:
 )
 @pytest.mark.parametrize("name", ["Lead", "Case"])
 def test_the_assignment_header_follows_the_parameter_and_an_own_owner(
-    name: str, setting: str, owner: str | None, sent: str | None
+    stack: Stack, name: str, setting: str, owner: str | None, sent: str | None
 ) -> None:
-    parameters = {**PATIENT, f"{name}AssignmentRule": setting}
-    with Stack(poll=False, parameters=parameters, processes=1) as stack:
-        body: dict[str, Any] = {"LastName": "A"} if name == "Lead" else {"Subject": "s"}
-        path = f"/{name.lower()}s"
-        if owner:
-            path += f"?set.OwnerId={stack.org.query('SELECT Id FROM User LIMIT 1')[0]['Id']}"
+    body = {"LastName": "A"} if name == "Lead" else {"Subject": "s"}
+    path = f"/{name.lower()}s"
+    if owner:
+        path += f"?set.OwnerId={stack.org.query('SELECT Id FROM User LIMIT 1')[0]['Id']}"
+    with deployed_with(stack, **{f"{name.upper()}_ASSIGNMENT": setting}):
         assert post(stack, path, body).status == 201
-        (entry,) = [e for e in stack.org.journal.entries() if "services/data" in e.path]
+    (entry,) = [e for e in stack.org.journal.entries() if "services/data" in e.path]
     headers = {key.lower(): value for key, value in entry.headers.items()}
     if name == "Case":
         assert "sforce-auto-assign" not in headers
@@ -394,8 +309,8 @@ def test_the_assignment_header_follows_the_parameter_and_an_own_owner(
     assert headers.get("sforce-auto-assign") == sent
 
 
-def test_without_a_key_field_every_call_makes_a_record() -> None:
-    with Stack(poll=False, parameters={**PATIENT, "ExternalIdField": ""}, processes=1) as stack:
+def test_without_a_key_field_every_call_makes_a_record(stack: Stack) -> None:
+    with deployed_with(stack, EXTERNAL_ID_FIELD=""):
         first, second = (post(stack, "/cases", VIBER) for _ in range(2))
         assert (first.status, second.status) == (201, 201)
         assert first.json()["number"] != second.json()["number"]
@@ -403,12 +318,9 @@ def test_without_a_key_field_every_call_makes_a_record() -> None:
         assert stack.request("GET", "/leads/x").status == 404
 
 
-def test_duplicates_are_allowed_by_parameter_where_the_rule_only_alerts() -> None:
-    with Stack(
-        poll=False, parameters={**PATIENT, "DuplicateRecords": "allow"}, processes=1
-    ) as stack:
-        stack.org.set_duplicate_rule("Lead", action="alert")
-        for message_id in ("1", "2"):
-            ids = {"messageId": message_id, "conversationId": f"c-{message_id}"}
-            body = {"bird": {**WHATSAPP["bird"], **ids}}
-            assert post(stack, "/leads", body).status == 201
+def test_duplicates_are_allowed_by_parameter_where_the_rule_only_alerts(stack: Stack) -> None:
+    stack.org.set_duplicate_rule("Lead", action="alert")
+    with deployed_with(stack, DUPLICATE_RECORDS="allow"):
+        for number in "12":
+            ids = {"messageId": number, "conversationId": f"c-{number}"}
+            assert post(stack, "/leads", {"bird": {**WHATSAPP["bird"], **ids}}).status == 201

@@ -7,62 +7,49 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from sandbox.org.sample import CLIENT_ID, CLIENT_SECRET, INTEGRATION_USER
+from sandbox.org.sample import CLIENT_ID, INTEGRATION_USER
 from sandbox.stack import Stack
-from tests.conftest import PATIENT
+from tests.stacks import deployed_with, renew_token
 
 
 def stored(stack: Stack) -> dict[str, Any]:
-    value = stack.client("ssm").get_parameter(Name=stack.token_parameter, WithDecryption=True)
-    assert value["Parameter"]["Type"] == "SecureString"
-    content: dict[str, Any] = json.loads(value["Parameter"]["Value"])
-    return content
+    """What the access token's parameter holds."""
+    token = stack.token()
+    assert token is not None
+    return token
 
 
-def secret(stack: Stack) -> dict[str, Any]:
-    value = stack.client("secretsmanager").get_secret_value(SecretId=stack.secret_id)
-    content: dict[str, Any] = json.loads(value["SecretString"])
-    return content
+def described_token(stack: Stack) -> Any:
+    """What SSM tells of its parameter."""
+    named = [{"Key": "Name", "Values": [stack.token_parameter]}]
+    (found,) = stack.client("ssm").describe_parameters(ParameterFilters=named)["Parameters"]
+    return found
 
 
-def refuse(stack: Stack) -> Any:
-    """Invoke RefreshToken as a function does whose token was refused."""
-    return stack.invoke("refresh_token", {"refused_generation": stored(stack)["generation"]})
+@pytest.fixture
+def rotating(stack: Stack) -> Iterator[Stack]:
+    """The stack while each refresh token can be used once."""
+    stack.org.oauth.apps[CLIENT_ID].rotation = True
+    yield stack
+    stack.org.oauth.apps[CLIENT_ID].rotation = False
+    stack.aws.heal()
+    stack.connect()
 
 
-@contextmanager
-def rotating() -> Iterator[Stack]:
-    with Stack(poll=False, parameters=PATIENT) as stack:
-        stack.org.oauth.apps[CLIENT_ID].rotation = True
-        yield stack
+def refuse_to_write_the_secret(stack: Stack) -> None:
+    stack.aws.fail("secretsmanager", "PutSecretValue", status=400, code="LimitExceededException")
 
 
 def test_the_schedule_publishes_a_token_that_works(stack: Stack) -> None:
     token = stored(stack)
-
+    assert described_token(stack)["Type"] == "SecureString"
     assert stack.org.oauth.session(token["access_token"])
     assert token["instance_url"] == stack.org.instance_url
     assert token["scope"] and token["issued_at"].isdigit()
-
-
-def test_a_scheduled_run_skips_a_young_token(stack: Stack) -> None:
-    before = stored(stack)
-    assert stack.tick().json() == {"generation": before["generation"], "refreshed": False}
-    assert stored(stack) == before
-
-
-def test_a_newer_token_ends_the_matter(stack: Stack) -> None:
-    older = stored(stack)["generation"] - 1
-
-    result = stack.invoke("refresh_token", {"refused_generation": older}).json()
-
-    assert json.loads(result.pop("token")) == stored(stack)
-    assert result == {"generation": older + 1, "refreshed": False}
 
 
 @pytest.mark.parametrize("cold", [False, True])
@@ -95,7 +82,7 @@ def test_a_refresh_that_loses_the_lease_reads_nothing(stack: Stack) -> None:
     stack.client("dynamodb").put_item(TableName=table, Item=lease)
     stack.aws.calls.clear()
 
-    assert refuse(stack).json() == {"busy": True}
+    assert renew_token(stack).json() == {"busy": True}
     assert stack.tick().json() == {"busy": True}
 
     calls = {what: n for (who, what), n in stack.aws.calls.items() if who == "refresh_token"}
@@ -103,102 +90,80 @@ def test_a_refresh_that_loses_the_lease_reads_nothing(stack: Stack) -> None:
     stack.client("dynamodb").delete_item(TableName=table, Key={"name": {"S": "refresh"}})
 
 
-@pytest.mark.parametrize("rotation", [False, True])
-def test_twenty_at_once_cost_one_refresh_and_leave_the_org_connected(rotation: bool) -> None:
-    with Stack(poll=False, processes=20, parameters=PATIENT) as stack:
-        stack.org.oauth.apps[CLIENT_ID].rotation = rotation
-        stack.org.settings.put(refresh_seconds=0.5)
-        stack.tick()
-        first = stored(stack)
+def test_twenty_at_once_cost_one_refresh_and_leave_the_org_connected(
+    rotating: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = rotating
+    monkeypatch.setattr(stack.functions["refresh_token"], "processes", 20)
+    stack.org.settings.put(refresh_seconds=0.5)
+    generation, processed = stored(stack)["generation"], stack.org.oauth.processed
+    stack.org.oauth.expire_sessions()
+
+    event = {"refused_generation": generation}
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: stack.invoke("refresh_token", event), range(20)))
+
+    assert not any(answer.failed for answer in answers)
+    assert stack.org.oauth.processed == processed + 1
+    assert stored(stack)["generation"] == generation + 1
+    assert stack.org.connected(stack.credentials()["refresh_token"])
+    assert stack.request("POST", "/leads", {"LastName": "A"}).status == 201
+
+
+def test_a_secret_that_takes_no_new_version_costs_no_connection(rotating: Stack) -> None:
+    stack = rotating
+    refuse_to_write_the_secret(stack)
+    for _ in range(3):
         stack.org.oauth.expire_sessions()
+        assert not renew_token(stack).failed
+    stack.aws.heal()
 
-        with ThreadPoolExecutor(20) as pool:
-            answers = list(pool.map(lambda _: refuse_generation(stack, first), range(20)))
+    assert not renew_token(stack).failed
 
-        assert not any(answer.failed for answer in answers)
-        assert stack.org.oauth.processed == 2
-        assert stored(stack)["generation"] == first["generation"] + 1
-        assert stack.org.connected(secret(stack)["refresh_token"])
-        assert stack.request("POST", "/leads", {"LastName": "A"}).status == 201
+    assert stack.org.connected(stack.credentials()["refresh_token"])
+    assert stack.request("POST", "/leads", {"LastName": "A"}).status == 201
 
 
-def refuse_generation(stack: Stack, token: dict[str, Any]) -> Any:
-    return stack.invoke("refresh_token", {"refused_generation": token["generation"]})
+def test_connecting_anew_beats_a_pending_refresh_token(rotating: Stack) -> None:
+    stack = rotating
+    refuse_to_write_the_secret(stack)
+    assert not renew_token(stack).failed
+    stack.aws.heal()
+    stack.connect()
+    approved = stack.credentials()["refresh_token"]
+
+    assert not renew_token(stack).failed
+
+    assert not stack.org.connected(approved)  # it was used, and rotated
+    assert stack.org.connected(stack.credentials()["refresh_token"])
 
 
-def test_a_rotated_refresh_token_is_in_the_secret_and_the_next_refresh_uses_it() -> None:
-    with rotating() as stack:
-        given = secret(stack)["refresh_token"]
-        stack.tick()
-        first = secret(stack)["refresh_token"]
-        assert not refuse(stack).failed
-        assert len({given, first, secret(stack)["refresh_token"]}) == 3
-        assert stack.org.connected(secret(stack)["refresh_token"])
-        assert secret(stack)["client_id"] == CLIENT_ID
+def test_a_rotated_token_that_nothing_stores_is_an_alarm_and_connect_mends_it(
+    rotating: Stack,
+) -> None:
+    stack = rotating
+    stack.aws.fail("secretsmanager", "PutSecretValue")
+    stack.aws.fail("ssm", "PutParameter")
+    answer = renew_token(stack)
+    assert answer.failed and answer.json()["errorType"] == "CredentialsLost"
+    assert "TokenRefreshFailedPermanently" in stack.logs("refresh_token")
+    stack.aws.heal()
+    stack.org.oauth.expire_sessions()
+    assert stack.request("POST", "/leads", {"LastName": "A"}).status == 202
 
-
-def test_a_secret_that_takes_no_new_version_costs_no_connection() -> None:
-    with rotating() as stack:
-        stack.aws.fail(
-            "secretsmanager", "PutSecretValue", status=400, code="LimitExceededException"
-        )
-        for _ in range(3):
-            stack.tick()
-            stack.org.oauth.expire_sessions()
-            assert not refuse(stack).failed
-        stack.aws.heal()
-
-        assert not refuse(stack).failed
-
-        assert stack.org.connected(secret(stack)["refresh_token"])
-        assert stack.request("POST", "/leads", {"LastName": "A"}).status == 201
-
-
-def test_connecting_anew_beats_a_pending_refresh_token() -> None:
-    with rotating() as stack:
-        stack.aws.fail(
-            "secretsmanager", "PutSecretValue", status=400, code="LimitExceededException"
-        )
-        stack.tick()
-        stack.aws.heal()
-        stack.connect()
-        approved = secret(stack)["refresh_token"]
-
-        assert not refuse(stack).failed
-
-        assert not stack.org.connected(approved)  # it was used, and rotated
-        assert stack.org.connected(secret(stack)["refresh_token"])
-
-
-def test_a_rotated_token_that_nothing_stores_is_an_alarm_and_connect_mends_it() -> None:
-    with rotating() as stack:
-        stack.tick()
-        stack.aws.fail("secretsmanager", "PutSecretValue")
-        stack.aws.fail("ssm", "PutParameter")
-        answer = refuse(stack)
-        assert answer.failed and answer.json()["errorType"] == "CredentialsLost"
-        assert "TokenRefreshFailedPermanently" in stack.logs("refresh_token")
-        stack.aws.heal()
-        stack.org.oauth.expire_sessions()
-        assert stack.request("POST", "/leads", {"LastName": "A"}).status == 202
-
-        stack.connect()
-        time.sleep(5.1)
-        stack.drain()
-        assert len(stack.org.records("Lead")) == 1
+    stack.connect()
+    time.sleep(5.1)
+    stack.drain()
+    assert len(stack.org.records("Lead")) == 1
 
 
 PASSING = {
-    "token request is already being processed": (
+    "retry your request": (
         400,
-        {
-            "error": "invalid_grant",
-            "error_description": "token request is already being processed",
-        },
+        {"error": "unknown_error", "error_description": "retry your request"},
     ),
     "a page of HTML": (503, "<html>down</html>"),
 }
-"""Two of the kinds that unit/test_refresh.py and unit/test_grant.py list."""
 
 
 @pytest.mark.parametrize("status, body", PASSING.values(), ids=PASSING)
@@ -208,7 +173,7 @@ def test_passing_trouble_at_the_token_endpoint_is_waited_out(
     before = stored(stack)["generation"]
     stack.org.trouble.add(area="oauth", status=status, body=body, times=2)
 
-    result = refuse(stack).json()
+    result = renew_token(stack).json()
 
     assert (result["generation"], result["refreshed"]) == (before + 1, True)
 
@@ -217,7 +182,7 @@ def test_passing_trouble_at_the_token_endpoint_is_waited_out(
     "error, description",
     [
         ("invalid_grant", "expired access/refresh token"),
-        ("invalid_client", "invalid client credentials"),
+        ("invalid_app_access", "user is not admin approved to access this app"),
     ],
 )
 def test_a_permanent_refusal_is_said_once_with_the_way_to_mend_it(
@@ -227,7 +192,7 @@ def test_a_permanent_refusal_is_said_once_with_the_way_to_mend_it(
     stack.org.trouble.add(area="oauth", status=400, body=body)
     before = stack.org.journal.counts["POST /services/oauth2/token"]
 
-    answer = refuse(stack)
+    answer = renew_token(stack)
 
     assert answer.failed and answer.json()["errorType"] == "CredentialsRevoked"
     assert description in answer.json()["errorMessage"]
@@ -246,75 +211,45 @@ def test_revoked_credentials_cost_no_lead_and_the_answer_names_the_command(stack
     assert "make connect" in answer.json()["message"]
 
 
-def test_after_invalid_grant_the_secret_is_read_again() -> None:
-    with Stack(poll=False, parameters=PATIENT) as stack:
-        stack.tick()
-        good = secret(stack)["refresh_token"]
-        stack.connect(refresh_token="5Aep861stale")
-        stack.org.trouble.add(area="oauth", latency_before=1.5, times=1)
-        with ThreadPoolExecutor(1) as pool:
-            running = pool.submit(refuse, stack)
-            time.sleep(0.7)
-            stack.client("secretsmanager").put_secret_value(
-                SecretId=stack.secret_id,
-                SecretString=json.dumps({**secret(stack), "refresh_token": good}),
-            )
-            answer = running.result()
-        assert answer.json()["refreshed"] is True
+def test_after_invalid_grant_the_secret_is_read_again(stack: Stack) -> None:
+    good = stack.credentials()["refresh_token"]
+    stack.connect(refresh_token="5Aep861stale")
+    stack.org.trouble.add(area="oauth", latency_before=1.5, times=1)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(renew_token, stack)
+        time.sleep(0.7)
+        stack.connect(refresh_token=good)
+        answer = running.result()
+    assert answer.json()["refreshed"] is True
 
 
-def test_credentials_written_during_a_refresh_are_not_overwritten() -> None:
-    with rotating() as stack:
-        stack.tick()
-        stack.org.trouble.add(area="oauth", latency_after=1.5, times=1)
-        with ThreadPoolExecutor(1) as pool:
-            running = pool.submit(refuse, stack)
-            time.sleep(0.7)
-            stack.connect(extra="kept")
-            answer = running.result()
-        assert not answer.failed
-        assert secret(stack)["extra"] == "kept"
-        assert stack.org.connected(secret(stack)["refresh_token"])
-        assert stack.org.oauth.session(stored(stack)["access_token"])
+def test_credentials_written_during_a_refresh_are_not_overwritten(rotating: Stack) -> None:
+    stack = rotating
+    stack.org.trouble.add(area="oauth", latency_after=1.5, times=1)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(renew_token, stack)
+        time.sleep(0.7)
+        stack.connect(extra="kept")
+        answer = running.result()
+    assert not answer.failed
+    assert stack.credentials()["extra"] == "kept"
+    assert stack.org.connected(stack.credentials()["refresh_token"])
+    assert stack.org.oauth.session(stored(stack)["access_token"])
 
 
-def test_client_credentials_need_no_refresh_token() -> None:
-    with Stack(poll=False, connected=False, parameters=PATIENT) as stack:
-        stack.org.oauth.apps[CLIENT_ID].run_as = INTEGRATION_USER
-        stack.client("secretsmanager").put_secret_value(
-            SecretId=stack.secret_id,
-            SecretString=json.dumps(
-                {
-                    "login_url": stack.org_url,
-                    "client_id": CLIENT_ID,
-                    "client_secret": CLIENT_SECRET,
-                    "grant": "client_credentials",
-                }
-            ),
-        )
-        assert stack.tick().json() == {"generation": 1, "refreshed": True}
-        assert stack.request("POST", "/leads", {"LastName": "A"}).status == 201
+def test_client_credentials_need_no_refresh_token(rotating: Stack) -> None:
+    rotating.org.oauth.apps[CLIENT_ID].run_as = INTEGRATION_USER
+    content = {**rotating.credentials(), "grant": "client_credentials"}
+    del content["refresh_token"]
+    rotating.client("secretsmanager").put_secret_value(
+        SecretId=rotating.secret_id, SecretString=json.dumps(content)
+    )
+    assert renew_token(rotating).json()["refreshed"]
+    assert rotating.request("POST", "/leads", {"LastName": "A"}).status == 201
 
 
-def test_a_signature_that_does_not_fit_is_not_believed(stack: Stack) -> None:
-    before = stored(stack)
-    body = {
-        "access_token": "00Dxx!forged",
-        "id": "https://login.salesforce.com/id/00Dxx/005xx",
-        "issued_at": "1760000000000",
-        "instance_url": stack.org.instance_url,
-        "signature": base64.b64encode(b"0" * 32).decode(),
-    }
-    stack.org.trouble.add(area="oauth", status=200, body=body)
-
-    assert refuse(stack).json()["errorType"] == "SignatureMismatch"
-    assert stored(stack) == before
-
-
-def test_a_refresh_token_in_an_answer_that_is_not_signed_costs_no_connection(
-    stack: Stack,
-) -> None:
-    before, held = stored(stack), secret(stack)
+def test_an_answer_whose_signature_does_not_fit_costs_no_connection(stack: Stack) -> None:
+    before, held = stored(stack), stack.credentials()
     body = {
         "access_token": "00Dxx!forged",
         "refresh_token": "5Aep861forged",
@@ -324,11 +259,11 @@ def test_a_refresh_token_in_an_answer_that_is_not_signed_costs_no_connection(
         "signature": base64.b64encode(b"0" * 32).decode(),
     }
     stack.org.trouble.add(area="oauth", status=200, body=body, times=1)
-    assert refuse(stack).json()["errorType"] == "SignatureMismatch"
-    assert (stored(stack), secret(stack)) == (before, held)
+    assert renew_token(stack).json()["errorType"] == "SignatureMismatch"
+    assert (stored(stack), stack.credentials()) == (before, held)
 
     # Salesforce knows no such token; the one before is still good.
-    assert refuse(stack).json()["refreshed"]
+    assert renew_token(stack).json()["refreshed"]
     assert stack.request("POST", "/leads", {"LastName": "A"}).status == 201
 
 
@@ -337,7 +272,7 @@ def test_a_token_is_never_sent_to_a_host_that_is_not_salesforces(stack: Stack) -
     body = {"access_token": "00Dxx!t", "instance_url": "https://salesforce.com.evil.example"}
     stack.org.trouble.add(area="oauth", status=200, body=body)
 
-    answer = refuse(stack)
+    answer = renew_token(stack)
 
     assert answer.failed and "instance URL" in answer.json()["errorMessage"]
     assert stored(stack) == before
@@ -347,41 +282,35 @@ def test_a_run_that_was_killed_does_not_block_the_next_for_longer_than_its_lease
     stack: Stack,
 ) -> None:
     stack.org.trouble.add(area="oauth", silence="before", times=1)
-    generation = stored(stack)["generation"]
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(refuse, stack)
+        running = pool.submit(renew_token, stack)
         time.sleep(1.0)
         stack.kill("refresh_token")
         assert running.result().failed
     stack.org.trouble.clear()
-    assert stack.invoke("refresh_token", {"refused_generation": generation}).json() == {
-        "busy": True
-    }
+    assert renew_token(stack).json() == {"busy": True}
     table = stack.deployment.resource("RefreshLease")["Ref"]
-    item = stack.client("dynamodb").get_item(TableName=table, Key={"name": {"S": "refresh"}})[
-        "Item"
-    ]
+    (item,) = stack.client("dynamodb").scan(TableName=table)["Items"]
     assert 0 < int(item["expires_at"]["N"]) - time.time() <= 60 + 10
 
     item["expires_at"] = {"N": str(int(time.time()) - 1)}
     stack.client("dynamodb").put_item(TableName=table, Item=item)
-    assert stack.invoke("refresh_token", {"refused_generation": generation}).json()["refreshed"]
+    assert renew_token(stack).json()["refreshed"]
 
 
 def test_a_lease_whose_taking_was_not_answered_is_still_the_runs_own(stack: Stack) -> None:
     """boto3 repeats the call after a lost response, and must not be refused as another owner."""
     stack.aws.fail("dynamodb", "PutItem", times=1, effect="drop_after")
 
-    assert refuse(stack).json()["refreshed"] is True
+    assert renew_token(stack).json()["refreshed"] is True
 
 
 def test_while_another_refresh_runs_a_caller_waits_for_its_token(stack: Stack) -> None:
     stack.request("POST", "/leads", {"LastName": "warm"})
-    generation = stored(stack)["generation"]
     stack.org.oauth.expire_sessions()
     stack.org.trouble.add(area="oauth", latency_before=2.0, times=1)
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(stack.invoke, "refresh_token", {"refused_generation": generation})
+        running = pool.submit(renew_token, stack)
         time.sleep(0.5)
         answer = stack.request("POST", "/leads", {"LastName": "A"})
         assert running.result().json()["refreshed"] is True
@@ -389,11 +318,9 @@ def test_while_another_refresh_runs_a_caller_waits_for_its_token(stack: Stack) -
     assert stack.org.oauth.processed >= 1
 
 
-def test_tokens_are_stored_under_the_deployer_s_key_where_there_is_one() -> None:
+def test_tokens_are_stored_under_the_deployer_s_key_where_there_is_one(stack: Stack) -> None:
     key = "arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-0000-0000-0000-000000000000"
-    with Stack(poll=False, processes=1, parameters={"KmsKeyArn": key}) as stack:
-        stack.tick()
-        (kept,) = stack.client("ssm").describe_parameters(
-            ParameterFilters=[{"Key": "Name", "Values": [stack.token_parameter]}]
-        )["Parameters"]
-        assert kept["KeyId"] == key
+    with deployed_with(stack, KMS_KEY=key):
+        assert not renew_token(stack).failed
+    assert described_token(stack)["KeyId"] == key
+    assert not renew_token(stack).failed

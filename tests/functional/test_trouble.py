@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -11,13 +10,14 @@ import pytest
 from sandbox.org.sample import INTEGRATION_USER
 from sandbox.stack import Stack
 from tests.conftest import PATIENT
+from tests.stacks import deployed_with
 
 BODY = {"LastName": "Okafor"}
 
 
 def test_while_salesforce_is_down_records_are_queued_and_then_delivered(stack: Stack) -> None:
     stack.request("POST", "/leads", BODY)
-    with stack.org_server.down():  # type: ignore[union-attr]
+    with stack.outage():
         answers = [stack.request("POST", "/leads", BODY) for _ in range(20)]
     assert {answer.status for answer in answers} == {202}
     assert stack.waiting() == 20
@@ -59,34 +59,6 @@ def test_passing_trouble_is_queued_and_made_once(
     stack.drain()
     assert len(stack.org.records(name)) == 1
     assert stack.rejected() == []
-
-
-def test_an_expired_session_costs_one_read_one_refresh_and_one_repeated_call(stack: Stack) -> None:
-    stack.request("POST", "/leads", BODY)
-    stack.aws.calls.clear()
-    stack.org.oauth.expire_sessions()
-
-    assert stack.request("POST", "/leads", BODY).status == 201
-
-    own = {name: n for (who, name), n in calls_of(stack, "create_lead").items()}
-    assert own == {"ssm.GetParameter": 1, "lambda.Invoke": 1}
-
-
-def calls_of(stack: Stack, function: str) -> dict[tuple[str, str], int]:
-    return {key: n for key, n in stack.aws.calls.items() if key[0] == function}
-
-
-def test_many_refused_at_once_cost_one_refresh(stack: Stack) -> None:
-    for _ in range(4):
-        stack.request("POST", "/leads", BODY)
-    before = stack.org.journal.counts["POST /services/oauth2/token"]
-    stack.org.oauth.expire_sessions()
-
-    with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: stack.request("POST", "/leads", BODY), range(8)))
-
-    assert {answer.status for answer in answers} <= {201, 202}
-    assert stack.org.journal.counts["POST /services/oauth2/token"] == before + 1
 
 
 def test_before_connect_records_wait_and_the_answer_names_the_command() -> None:
@@ -136,43 +108,46 @@ SET_UP: dict[str, tuple[Any, str]] = {
 }
 
 
+def waits(stack: Stack, path: str, body: Any, words: str) -> None:
+    """The record is queued, its caller reads why, and Deliver keeps it as well."""
+    answer = stack.request("POST", path, body)
+    assert answer.status == 202
+    assert words in answer.json()["message"]
+    assert stack.rejected() == [] and stack.waiting() == 1
+    stack.deliver_once()
+    assert stack.rejected() == [] and stack.waiting() == 1
+
+
 @pytest.mark.parametrize("change, words", SET_UP.values(), ids=SET_UP)
-def test_an_org_that_needs_a_person_refuses_no_record(change: Any, words: str) -> None:
-    with Stack(poll=False, processes=1, parameters=PATIENT) as stack:
-        change(stack.org)
-        answer = stack.request("POST", "/leads", BODY)
-        assert answer.status == 202
-        assert words in answer.json()["message"]
-        assert stack.rejected() == [] and stack.waiting() == 1
-        assert "NotSetUp" in stack.logs("create_lead")
-        stack.deliver_once()
-        assert stack.rejected() == [] and stack.waiting() == 1
+def test_an_org_that_needs_a_person_refuses_no_record(
+    own_org: Stack, change: Any, words: str
+) -> None:
+    logged = len(own_org.logs("create_lead"))
+    change(own_org.org)
+    waits(own_org, "/leads", BODY, words)
+    assert "NotSetUp" in own_org.logs("create_lead")[logged:]
 
 
-@pytest.mark.parametrize("name", ["Lead", "Case"])
-def test_an_assignment_rule_that_is_not_there_refuses_no_record(name: str) -> None:
-    wrong = {f"{name}AssignmentRule": "01Q000000000001AAA"}
-    with Stack(poll=False, processes=1, parameters=wrong) as stack:
-        body: dict[str, Any] = {"LastName": "Okafor"} if name == "Lead" else {"Subject": "s"}
-        path = f"/{name.lower()}s"
-        answer = stack.request("POST", path, body)
-        assert answer.status == 202
-        assert f"{name}AssignmentRule" in answer.json()["message"]
-        stack.deliver_once()
-        assert stack.rejected() == [] and stack.waiting() == 1
+@pytest.mark.parametrize("name, body", [("Lead", BODY), ("Case", {"Subject": "s"})])
+def test_an_assignment_rule_that_is_not_there_refuses_no_record(
+    stack: Stack, name: str, body: dict[str, str]
+) -> None:
+    path = f"/{name.lower()}s"
+    with deployed_with(stack, **{f"{name.upper()}_ASSIGNMENT": "01Q000000000001AAA"}):
+        waits(stack, path, body, f"{name}AssignmentRule")
         assert "NO_SUCH_ASSIGNMENT_RULE" in stack.logs("deliver")
         own = stack.org.query("SELECT Id FROM User LIMIT 1")[0]["Id"]
         assert stack.request("POST", f"{path}?set.OwnerId={own}", body).status == 201
 
 
 CHILD = {"Subject": "s", "Parent": {"Bird_Key__c": "nobody"}}
-LINKS = {"AllowedFields": "Parent,Account"}
 
 
-def test_a_link_to_a_record_that_is_not_there_is_refused_alone() -> None:
-    with Stack(poll=False, processes=1, parameters={**PATIENT, **LINKS}) as stack:
-        stack.org.add_field("Account", "Ext__c", external_id=True, visible_to=(INTEGRATION_USER,))
-        other = {"Subject": "s", "Account": {"Ext__c": "x"}}
+def test_a_link_to_a_record_that_is_not_there_is_refused_alone(own_org: Stack) -> None:
+    stack = own_org
+    stack.org.add_field("Account", "Ext__c", external_id=True, visible_to=(INTEGRATION_USER,))
+    other = {"Subject": "s", "Account": {"Ext__c": "x"}}
+    with deployed_with(stack, ALLOWED_FIELDS="Parent,Account"):
         for body, name in ((CHILD, "Parent.Bird_Key__c"), (other, "Account.Ext__c")):
             answer = stack.request("POST", "/cases", body)
             problem = answer.json()
@@ -188,17 +163,13 @@ def test_a_link_to_a_record_that_is_not_there_is_refused_alone() -> None:
 
 
 @pytest.mark.parametrize("how", ["missing", "hidden"])
-def test_a_link_by_our_field_waits_where_that_is_not_there(how: str) -> None:
-    with Stack(poll=False, processes=1, parameters={**PATIENT, **LINKS}) as stack:
-        if how == "missing":
-            stack.org.remove_field("Case", "Bird_Key__c")
-        else:
-            stack.org.hide_field("Case", "Bird_Key__c", user=INTEGRATION_USER)
-        answer = stack.request("POST", "/cases", CHILD)
-        assert answer.status == 202
-        assert "Bird_Key__c" in answer.json()["message"]
-        stack.deliver_once()
-        assert stack.rejected() == [] and stack.waiting() == 1
+def test_a_link_by_our_field_waits_where_that_is_not_there(own_org: Stack, how: str) -> None:
+    if how == "missing":
+        own_org.org.remove_field("Case", "Bird_Key__c")
+    else:
+        own_org.org.hide_field("Case", "Bird_Key__c", user=INTEGRATION_USER)
+    with deployed_with(own_org, ALLOWED_FIELDS="Parent"):
+        waits(own_org, "/cases", CHILD, "Bird_Key__c")
 
 
 def test_a_renamed_domain_is_asked_for_once(stack: Stack) -> None:
@@ -213,12 +184,12 @@ def test_a_renamed_domain_is_asked_for_once(stack: Stack) -> None:
     assert stack.request("POST", "/leads", BODY).status == 201
 
 
-def test_a_queue_that_cannot_be_reached_is_503_and_says_what_to_do() -> None:
-    with Stack(poll=False, parameters={"ResponseBudgetSeconds": "2"}, processes=1) as stack:
+def test_a_queue_that_cannot_be_reached_is_503_and_says_what_to_do(stack: Stack) -> None:
+    with deployed_with(stack, RESPONSE_BUDGET_SECONDS="2"):
         stack.request("POST", "/leads", BODY)
         stack.aws.fail("sqs")
         refused = stack.request("POST", "/leads", {"Company": "no last name"})
-        with stack.org_server.down():  # type: ignore[union-attr]
+        with stack.outage():
             queued = stack.request("POST", "/leads", BODY)
 
     for answer in (refused, queued):
@@ -228,10 +199,9 @@ def test_a_queue_that_cannot_be_reached_is_503_and_says_what_to_do() -> None:
         assert answer.json()["key"]
 
 
-def test_an_outage_that_hangs_costs_two_callers_their_wait() -> None:
-    with Stack(poll=False, parameters={"ResponseBudgetSeconds": "3"}, processes=1) as stack:
-        # A token is there and the function warm, else a busy machine's first request waits as well.
-        assert not stack.tick().failed
+def test_an_outage_that_hangs_costs_two_callers_their_wait(stack: Stack) -> None:
+    with deployed_with(stack, RESPONSE_BUDGET_SECONDS="3"):
+        # The function is warm, else a busy machine's first request waits as well.
         assert any(stack.request("POST", "/leads", BODY).status == 201 for _ in range(5))
         stack.org.trouble.add(area="rest", silence="before")
         waits = []

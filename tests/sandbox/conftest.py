@@ -46,8 +46,8 @@ class Caller:
 
     def collection(self, *records: dict[str, Any], **headers: Any) -> list[dict[str, Any]]:
         """Create leads unless a record says another type; the results in order."""
-        typed = [{"attributes": {"type": r.pop("type", "Lead")}, **r} for r in records]
-        answer = self.call("POST", "/composite/sobjects", {"records": typed}, **headers)
+        body = {"records": typed(*records)}
+        answer = self.call("POST", "/composite/sobjects", body, **headers)
         assert answer.status == 200, answer.data
         results: list[dict[str, Any]] = answer.json()
         return results
@@ -66,6 +66,36 @@ class Caller:
 
 def lead(**fields: Any) -> dict[str, Any]:
     return {"LastName": "Jansen", "Company": "Individual", **fields}
+
+
+def typed(*records: dict[str, Any]) -> list[dict[str, Any]]:
+    """Records of a collection: leads unless one says another type."""
+    return [
+        {"attributes": {"type": one.get("type", "Lead")}}
+        | {name: value for name, value in one.items() if name != "type"}
+        for one in records
+    ]
+
+
+def sub(reference: str, method: str, path: str, body: Any = None, **headers: Any) -> dict[str, Any]:
+    """One subrequest of a composite; header names are written with underscores."""
+    made: dict[str, Any] = {"referenceId": reference, "method": method, "url": DATA + path}
+    if body is not None:
+        made["body"] = body
+    if headers:
+        made["httpHeaders"] = {name.replace("_", "-"): one for name, one in headers.items()}
+    return made
+
+
+def composite(
+    caller: Caller, *subs: dict[str, Any], all_or_none: bool = False, **headers: Any
+) -> list[dict[str, Any]]:
+    """The responses of a composite's parts."""
+    body = {"allOrNone": all_or_none, "collateSubrequests": False, "compositeRequest": list(subs)}
+    answer = caller.call("POST", "/composite", body, **headers)
+    assert answer.status == 200, answer.data
+    parts: list[dict[str, Any]] = answer.json()["compositeResponse"]
+    return parts
 
 
 def problem(answer: Any) -> tuple[int, str, str, list[str] | None]:

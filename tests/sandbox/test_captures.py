@@ -14,7 +14,7 @@ import pytest
 
 from sandbox.org import Org, sample
 
-from .conftest import DATA, Caller, lead, problem
+from .conftest import Caller, composite, lead, problem, sub, typed
 
 NOWHERE = "00QABCDE0000abc2HA"
 
@@ -76,9 +76,8 @@ def test_an_id_of_another_object(admin: Caller, name: str, field: str, label: st
     )
 
 
-def test_what_is_no_id_at_all_and_a_records_own_id(admin: Caller, org: Org) -> None:
+def test_an_id_of_another_object_for_the_record_s_own(admin: Caller, org: Org) -> None:
     """[O] errorcodes (MALFORMED_ID, fields Id), [C] the collections' update example."""
-    assert problem(admin.create("Lead", **lead(OwnerId="nobody")))[:2] == (400, "MALFORMED_ID")
     account = org.create("Account", {"Name": "x"})
     records = [{"attributes": {"type": "Contact"}, "id": account, "LastName": "y"}]
     (result,) = admin.call("PATCH", "/composite/sobjects", {"records": records}).json()
@@ -179,24 +178,13 @@ def test_links_of_files_need_one_end(admin: Caller, org: Org, where: str) -> Non
 
 def test_the_outer_all_or_none_rolls_a_collection_back(admin: Caller, org: Org) -> None:
     """[O] composite and collections, allOrNone (v68): the outer flag overrides the inner one."""
-    typed = [{"attributes": {"type": "Lead"}, **lead()}, {"attributes": {"type": "Lead"}}]
-    parts = [
-        {
-            "method": "POST",
-            "url": f"{DATA}/composite/sobjects",
-            "referenceId": "many",
-            "body": {"allOrNone": False, "records": typed},
-        },
-        {
-            "method": "POST",
-            "url": f"{DATA}/sobjects/Lead",
-            "referenceId": "one",
-            "body": lead(),
-        },
-    ]
-    answer = admin.call("POST", "/composite", {"allOrNone": True, "compositeRequest": parts})
-    many, one = answer.json()["compositeResponse"]
-    assert answer.status == many["httpStatusCode"] == 200
+    many, one = composite(
+        admin,
+        sub("many", "POST", "/composite/sobjects", {"records": typed(lead(), {})}),
+        sub("one", "POST", "/sobjects/Lead", lead()),
+        all_or_none=True,
+    )
+    assert many["httpStatusCode"] == 200
     assert [row["success"] for row in many["body"]] == [False, False]
     assert [row["errors"][0]["statusCode"] for row in many["body"]] == [
         "ALL_OR_NONE_OPERATION_ROLLED_BACK",
@@ -208,7 +196,7 @@ def test_the_outer_all_or_none_rolls_a_collection_back(admin: Caller, org: Org) 
 
 def test_a_collection_changes_its_type_ten_times_at_most(admin: Caller, org: Org) -> None:
     """[O] sObject Collections, create: at most 10 chunks. [C] Apex has the words."""
-    pair = [{"attributes": {"type": "Lead"}, **lead()}, {"attributes": {"type": "Case"}}]
+    pair = typed(lead(), {"type": "Case"})
     good = admin.call("POST", "/composite/sobjects", {"records": pair * 5})
     assert [row["success"] for row in good.json()] == [True] * 10
     answer = admin.call("POST", "/composite/sobjects", {"records": [*pair * 5, pair[0]]})
@@ -219,10 +207,7 @@ def test_a_collection_changes_its_type_ten_times_at_most(admin: Caller, org: Org
 
 def test_a_failed_row_of_an_upsert_says_whether_it_was_to_be_created(admin: Caller) -> None:
     """[C] jsforce's own collection tests: `created` is there without `success` too."""
-    records = [
-        {"attributes": {"type": "Lead"}, "Bird_Key__c": "a", **lead()},
-        {"attributes": {"type": "Lead"}, "Bird_Key__c": "b"},
-    ]
+    records = typed(lead(Bird_Key__c="a"), {"Bird_Key__c": "b"})
     rows = admin.call("PATCH", "/composite/sobjects/Lead/Bird_Key__c", {"records": records}).json()
     assert [(row["success"], row["created"]) for row in rows] == [(True, True), (False, True)]
 
@@ -257,9 +242,10 @@ def test_the_key_of_a_duplicate_result(caller: Caller, org: Org, version: str, k
 def test_the_words_of_a_duplicate_are_in_the_users_language(caller: Caller, org: Org) -> None:
     """[C] fs 45622068426. The German words are ours."""
     org.settings.language = "de"
-    org.create("Lead", lead(Bird_Key__c="k"))
+    first = org.create("Lead", lead(Bird_Key__c="k"))
     message = problem(caller.create("Lead", **lead(Bird_Key__c="k")))[2]
     assert "duplicate value found" not in message
+    assert "Bird_Key__c" in message and first in message
     org.set_duplicate_rule("Lead", message="Einen dieser Datensätze verwenden?")
     org.create("Lead", lead(Phone="1234567"))
     answer = caller.create("Lead", **lead(Phone="1234567"))
@@ -362,28 +348,14 @@ def test_a_reference_without_a_value_halts_its_part_and_the_parts_that_need_it(
     admin: Caller, org: Org
 ) -> None:
     """[C] fs 452874363 (NPSP, v50), [O] the same words in the REST guide."""
-    parts = [
-        {
-            "method": "GET",
-            "url": f"{DATA}/query?q=SELECT+Id+FROM+Contact+WHERE+LastName='nobody'",
-            "referenceId": "found",
-        },
-        {
-            "method": "POST",
-            "url": f"{DATA}/sobjects/Case",
-            "referenceId": "first",
-            "body": {"ContactId": "@{found.records[0].Id}"},
-        },
-        {
-            "method": "POST",
-            "url": f"{DATA}/sobjects/CaseComment",
-            "referenceId": "second",
-            "body": {"ParentId": "@{first.id}", "CommentBody": "x"},
-        },
-        {"method": "POST", "url": f"{DATA}/sobjects/Lead", "referenceId": "own", "body": lead()},
-    ]
-    answer = admin.call("POST", "/composite", {"compositeRequest": parts})
-    found, first, second, own = answer.json()["compositeResponse"]
+    comment = {"ParentId": "@{first.id}", "CommentBody": "x"}
+    found, first, second, own = composite(
+        admin,
+        sub("found", "GET", "/query?q=SELECT+Id+FROM+Contact+WHERE+LastName='nobody'"),
+        sub("first", "POST", "/sobjects/Case", {"ContactId": "@{found.records[0].Id}"}),
+        sub("second", "POST", "/sobjects/CaseComment", comment),
+        sub("own", "POST", "/sobjects/Lead", lead()),
+    )
     assert [p["httpStatusCode"] for p in (found, first, second, own)] == [200, 400, 400, 201]
     for part, reference in ((first, "found.records[0].Id"), (second, "first.id")):
         (error,) = part["body"]

@@ -13,7 +13,7 @@ import pytest
 from sandbox.org import Org, sample
 from sandbox.org.errors import Refused
 
-from .conftest import DATA, Caller, lead, problem, user_id
+from .conftest import Caller, composite, lead, problem, sub, typed, user_id
 
 
 @pytest.fixture
@@ -377,100 +377,19 @@ def test_a_look_up_to_a_deleted_record(admin: Caller, org: Org) -> None:
         )
 
 
-# --- what the bundle is going to ask ------------------------------------------------------
-
-
-def part(reference: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
-    made: dict[str, Any] = {"method": method, "url": DATA + path, "referenceId": reference}
-    return (
-        made | {"httpHeaders": {"Sforce-Auto-Assign": "FALSE"}} | ({"body": body} if body else {})
-    )
-
-
-def composite(caller: Caller, *parts: dict[str, Any]) -> list[dict[str, Any]]:
-    body = {"allOrNone": False, "collateSubrequests": False, "compositeRequest": parts}
-    answer = caller.call("POST", "/composite", body)
-    assert answer.status == 200, answer.data
-    found: list[dict[str, Any]] = answer.json()["compositeResponse"]
-    return found
-
-
-def test_a_look_is_one_composite_of_queries(admin: Caller, keyed: Org) -> None:
-    org = keyed
-    made = org.create("Lead", lead(Bird_Key__c="c"))
-    task(org, WhoId=made, Bird_Key__c="t", Bird_Conversation__c="c")
-    org.clock.advance(1)
-    gone = org.create("Lead", lead(Bird_Key__c="d"))
-    org.delete("Lead", gone)
-    queries = {
-        "seen": "SELECT+Id,WhoId,WhatId,IsDeleted+FROM+Task+WHERE+Bird_Key__c+IN+('t','u')",
-        "leads": "SELECT+Id,Bird_Key__c,Status,IsConverted,ConvertedContactId,IsDeleted+FROM+Lead"
-        "+WHERE+Bird_Key__c+IN+('c','d')+ORDER+BY+CreatedDate+DESC+LIMIT+20",
-        "home": "SELECT+WhoId,WhatId,IsClosed+FROM+Task+WHERE+Bird_Conversation__c='c'+AND+WhoId!="
-        "null+AND+IsDeleted=false+ORDER+BY+CreatedDate+DESC+LIMIT+1",
-    }
-    parts = [part(name, "GET", f"/queryAll?q={text}") for name, text in queries.items()]
-    seen, leads, home = (p["body"]["records"] for p in composite(admin, *parts))
-    assert [(r["WhoId"], r["IsDeleted"]) for r in seen] == [(made, False)]
-    assert [(r["Bird_Key__c"], r["IsDeleted"]) for r in leads] == [("d", True), ("c", False)]
-    assert home[0]["WhoId"] == made
-
-
-def test_an_addition_hangs_on_its_task(admin: Caller, keyed: Org) -> None:
-    """Task, the record it hangs on, and what changes there: sent again, nothing changes."""
-    org = keyed
-    case = org.create("Case", {"Bird_Key__c": "c", "OwnerId": user_id(org, sample.ADMIN_USER)})
-    owner = (org.get("Case", case) or {})["OwnerId"]
-    body = {"WhatId": case, "Subject": "WhatsApp: hi", "Bird_Key__c": "t"}
-    comment = {"ParentId": "@{parent.WhatId}", "CommentBody": "hi", "IsPublished": False}
-    parts = (
-        part("add", "POST", "/sobjects/Task", body),
-        part("parent", "GET", "/sobjects/Task/@{add.id}?fields=WhoId,WhatId"),
-        part("touch", "PATCH", "/sobjects/Case/@{parent.WhatId}", {"Priority": "High"}),
-        part("comment", "POST", "/sobjects/CaseComment", comment),
-    )
-    assert [p["httpStatusCode"] for p in composite(admin, *parts)] == [201, 200, 204, 201]
-    org.update("Case", case, {"Priority": "Low"})
-    again = composite(admin, *parts)
-    assert [p["body"][0]["errorCode"] for p in again] == [
-        "DUPLICATE_VALUE",
-        "PROCESSING_HALTED",
-        "PROCESSING_HALTED",
-        "PROCESSING_HALTED",
-    ]
-    assert (org.get("Case", case) or {})["Priority"] == "Low"
-    assert (org.get("Case", case) or {})["OwnerId"] == owner
-    assert len(org.records("CaseComment")) == 1
-
-
-def test_a_creation_reads_its_number_and_logs_the_message(admin: Caller, keyed: Org) -> None:
-    fields = {"Subject": "x", "Bird_Key__c": "c"}
-    parts = (
-        part("create", "POST", "/sobjects/Case", fields),
-        part("number", "GET", "/sobjects/Case/@{create.id}?fields=CaseNumber"),
-        part("add", "POST", "/sobjects/Task", {"WhatId": "@{create.id}", "Bird_Key__c": "t"}),
-    )
-    made, number, logged = composite(admin, *parts)
-    assert number["body"]["CaseNumber"] == "00001001"
-    assert logged["httpStatusCode"] == 201
-    assert (keyed.find("Task", "t") or {})["WhatId"] == made["body"]["id"]
-
-
 def test_an_upsert_by_a_query_in_the_same_composite(admin: Caller, keyed: Org) -> None:
     """[O] references into query results, at any depth of a body."""
     made = keyed.create("Lead", lead(Bird_Key__c="c"))
     text = "SELECT+Id,Owner.Name+FROM+Lead+WHERE+Bird_Key__c='c'"
-    records = [
-        {
-            "attributes": {"type": "Task"},
-            "WhoId": "@{found.records[0].Id}",
-            "Subject": "of @{found.records[0].Owner.Name}, @{found.totalSize}",
-        }
-    ]
+    task_of_it = {
+        "type": "Task",
+        "WhoId": "@{found.records[0].Id}",
+        "Subject": "of @{found.records[0].Owner.Name}, @{found.totalSize}",
+    }
     found, many = composite(
         admin,
-        part("found", "GET", f"/query?q={text}"),
-        part("many", "POST", "/composite/sobjects", {"records": records}),
+        sub("found", "GET", f"/query?q={text}"),
+        sub("many", "POST", "/composite/sobjects", {"records": typed(task_of_it)}),
     )
     assert found["httpStatusCode"] == many["httpStatusCode"] == 200
     (row,) = keyed.records("Task")

@@ -13,7 +13,7 @@ from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 
 from sandbox.org import Fault, Org, OrgServer
 
-from .conftest import DATA, Caller, lead
+from .conftest import DATA, Caller, composite, lead, sub, typed
 
 
 def create(caller: Caller, key: str = "k") -> urllib3.BaseHTTPResponse:
@@ -167,16 +167,8 @@ def test_a_lock_of_one_record_is_400(caller: Caller, org: Org) -> None:
 
 def test_a_lock_in_a_composite_hits_the_subrequest(caller: Caller, org: Org) -> None:
     org.trouble.add(error="UNABLE_TO_LOCK_ROW", object="Case", times=1)
-    subs = [
-        {
-            "method": "POST",
-            "url": f"{DATA}/sobjects/Case",
-            "referenceId": "a",
-            "body": {"Subject": "x"},
-        }
-    ]
-    body = caller.call("POST", "/composite", {"compositeRequest": subs}).json()
-    assert body["compositeResponse"][0]["body"][0]["errorCode"] == "UNABLE_TO_LOCK_ROW"
+    (part,) = composite(caller, sub("a", "POST", "/sobjects/Case", {"Subject": "x"}))
+    assert part["body"][0]["errorCode"] == "UNABLE_TO_LOCK_ROW"
 
 
 @pytest.mark.parametrize("which", ["session", "all"])
@@ -228,8 +220,7 @@ def test_a_fault_may_be_for_logins_or_for_the_api(caller: Caller, org: Org, area
 
 def test_a_fault_for_an_object_is_found_in_bodies_too(caller: Caller, org: Org) -> None:
     org.trouble.add(error="SERVER_UNAVAILABLE", object="Lead")
-    records = [{"attributes": {"type": "Lead"}, **lead()}]
-    assert caller.call("POST", "/composite/sobjects", {"records": records}).status == 503
+    assert caller.call("POST", "/composite/sobjects", {"records": typed(lead())}).status == 503
     assert caller.create("Case").status == 201
 
 

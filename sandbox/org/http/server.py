@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from email.utils import formatdate
-from functools import partial
+from functools import cached_property, partial
 from http.client import responses
 from pathlib import Path
 from types import TracebackType
@@ -72,7 +72,6 @@ class OrgServer:
     ) -> None:
         self.org = org or Org.sample()
         self.certificate: Certificate | None = make_certificate(certificate_folder) if tls else None
-        self.app: WSGIApplication = make_app(self.org, self)
         self._server = Server(
             partial(_Handler, owner=self, control=False),
             host=host,
@@ -93,6 +92,11 @@ class OrgServer:
     @property
     def port(self) -> int:
         return self._server.port
+
+    @cached_property
+    def app(self) -> WSGIApplication:
+        """OAuth, pages and control, made when first needed: it takes longer than all the rest."""
+        return make_app(self.org, self)
 
     def __enter__(self) -> Self:
         return self

@@ -9,6 +9,7 @@ import pytest
 
 from sandbox.stack import Stack
 from tests.conftest import PATIENT
+from tests.stacks import empty_queues
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +29,10 @@ def running() -> Iterator[Stack]:
 
 
 @pytest.fixture
-def stack(running: Stack) -> Iterator[Stack]:
+def stack(running: Stack) -> Stack:
     """The stack without records, faults or waiting messages."""
     clean(running)
-    yield running
+    return running
 
 
 def clean(stack: Stack) -> None:
@@ -40,8 +41,7 @@ def clean(stack: Stack) -> None:
     stack.org_server.accept_connections()  # type: ignore[union-attr]
     stack.org.clear_rules()
     stack.org.forget_records()
-    for url in (stack.outbox_url, stack.rejected_url):
-        stack.client("sqs").purge_queue(QueueUrl=url)
+    empty_queues(stack)
 
 
 def only(stack: Stack, kind: str) -> Any:

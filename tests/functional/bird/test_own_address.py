@@ -15,6 +15,7 @@ import pytest
 from sandbox.stack import Response, Stack
 from tests.conftest import PATIENT
 from tests.functional.bird.conftest import clean, only
+from tests.stacks import public_address, write_signing_keys
 from tests.unit import bodies
 from tests.unit.signing import KEY, bird
 
@@ -26,10 +27,7 @@ CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b2c3d"
 def shared() -> Iterator[Stack]:
     parameters = {"DomainName": DOMAIN, "CertificateArn": CERTIFICATE, "SignatureScheme": "bird"}
     with Stack(poll=False, processes=1, parameters={**PATIENT, **parameters}) as stack:
-        stack.client("secretsmanager").put_secret_value(
-            SecretId=stack.deployment.resource("SigningKeys")["Ref"],
-            SecretString=json.dumps({"keys": [KEY]}),
-        )
+        write_signing_keys(stack, KEY)
         stack.tick()
         yield stack
 
@@ -63,10 +61,8 @@ def test_a_webhook_is_signed_for_the_address_without_a_stage(stack: Stack, path:
 
 
 def test_a_signature_for_another_address_is_refused(stack: Stack) -> None:
-    elsewhere = (
-        f"https://{stack.gateway.api_id}.execute-api.us-east-1.amazonaws.com/v1/webhooks/bird"
-    )
     path = "/webhooks/bird"
+    elsewhere = public_address(stack, path)
     assert send(stack, path, host=DOMAIN, signed_for=elsewhere).status == 401
     assert send(stack, "/v1" + path, host="localhost", signed_for=elsewhere).status == 201
 

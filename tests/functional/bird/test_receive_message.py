@@ -13,6 +13,7 @@ import pytest
 from sandbox.stack import Response, Stack
 from tests.conftest import PATIENT
 from tests.functional.bird.conftest import clean, made, only
+from tests.stacks import public_address, write_signing_keys
 from tests.unit import bodies
 from tests.unit.signing import KEY, SECRET, bird, jwt, standard
 
@@ -186,29 +187,15 @@ def signing() -> Iterator[Stack]:
 @pytest.fixture
 def signed(signing: Stack) -> Stack:
     clean(signing)
-    write_keys(signing, KEY)
+    write_signing_keys(signing, KEY)
     return signing
-
-
-def write_keys(stack: Stack, *keys: str) -> None:
-    stack.client("secretsmanager").put_secret_value(
-        SecretId=stack.deployment.resource("SigningKeys")["Ref"],
-        SecretString=json.dumps({"keys": list(keys)}),
-    )
-
-
-def address(stack: Stack, path: str) -> str:
-    """The URL that API Gateway's event tells: the sandbox's gateway has a domain name too."""
-    gateway = stack.gateway
-    host = f"{gateway.api_id}.execute-api.{gateway.region}.amazonaws.com"
-    return f"https://{host}/{gateway.stage}{path}"
 
 
 def call(
     stack: Stack, path: str, body: Any, *, key: str = KEY, at: float | None = None, **more: Any
 ) -> Response:
     raw = json.dumps(body).encode()
-    headers = bird(key=key, at=at or time.time(), url=address(stack, path), body=raw)
+    headers = bird(key=key, at=at or time.time(), url=public_address(stack, path), body=raw)
     headers["content-type"] = "application/json"
     return stack.request("POST", path, raw, headers=headers, **more)
 
@@ -234,7 +221,7 @@ def test_the_query_is_covered_and_obeyed(signed: Stack) -> None:
 def test_every_failure_gets_the_same_answer(signed: Stack) -> None:
     body = bodies.channels()
     raw = json.dumps(body).encode()
-    url = address(signed, "/webhooks/bird")
+    url = public_address(signed, "/webhooks/bird")
     now = time.time()
     attempts = {
         "no signature": {},
@@ -272,7 +259,7 @@ def test_a_get_that_makes_a_record_has_to_be_signed_too(signed: Stack) -> None:
     query = urlencode({"originator": "447700900142", "payload": "INFO"})
     path = f"/webhooks/bird?{query}"
     assert signed.request("GET", path, api_key=None).status == 401
-    headers = bird(at=time.time(), url=address(signed, path), body=b"")
+    headers = bird(at=time.time(), url=public_address(signed, path), body=b"")
     assert signed.request("GET", path, headers=headers, api_key=None).status == 201
 
 
@@ -285,10 +272,10 @@ def test_create_reads_the_token_and_the_signing_keys_and_nothing_else(signed: St
 
 
 def test_without_a_signing_key_nothing_is_let_in_and_with_one_at_once(signed: Stack) -> None:
-    write_keys(signed)
+    write_signing_keys(signed)
     signed.functions["receive_message"].recycle()
     assert call(signed, "/webhooks/bird", bodies.channels(), api_key=None).status == 401
-    write_keys(signed, KEY)
+    write_signing_keys(signed, KEY)
     assert call(signed, "/webhooks/bird", bodies.channels(), api_key=None).status == 201
 
 
@@ -305,7 +292,10 @@ def test_signing_keys_that_cannot_be_read_are_503_and_the_next_call_succeeds(
 
 
 def test_with_no_scheme_the_webhook_is_closed_whatever_is_sent(stack: Stack) -> None:
-    for headers in ({}, bird(at=time.time(), url=address(stack, "/webhooks/bird"), body=b"{}")):
+    for headers in (
+        {},
+        bird(at=time.time(), url=public_address(stack, "/webhooks/bird"), body=b"{}"),
+    ):
         assert stack.request("POST", "/webhooks/bird", b"{}", headers=headers).status == 401
     stack.aws.calls.clear()
     assert post(stack, "/leads", bodies.channels()).status == 201
@@ -318,7 +308,7 @@ def standard_stack() -> Iterator[Stack]:
     parameters = {**PATIENT, "SignatureScheme": "standard-webhooks"}
     with Stack(poll=False, processes=1, parameters=parameters) as stack:
         stack.tick()
-        write_keys(stack, SECRET)
+        write_signing_keys(stack, SECRET)
         yield stack
 
 
@@ -355,7 +345,7 @@ def test_what_is_not_signed_changes_nothing_that_is_written(standard_stack: Stac
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("body", [b"", b" "])
 @pytest.mark.parametrize("path", ["/webhooks/bird", "/messages"])
-def test_a_signature_of_no_body_is_good_for_no_words_in_an_unsigned_address(
+def test_a_signature_of_no_body_is_good_for_no_words_in_an_unsigned_public_address(
     standard_stack: Stack, method: str, body: bytes, path: str
 ) -> None:
     clean(standard_stack)

@@ -24,14 +24,8 @@ def lead(body: str, settings: Settings) -> Any:
 @pytest.mark.parametrize(
     "text",
     [
-        'He said "yes"',
-        '"',
-        '""',
-        'a "b": "c"}',
-        'C:\\temp "x"',
-        'x"\n"y',
-        '"text": "again"',
-        'é\t"',
+        *('He said "yes"', '"', '""', 'a "b": "c"}', 'C:\\temp "x"', 'x"\n"y'),
+        *('"text": "again"', 'é\t"'),
     ],
 )
 @pytest.mark.parametrize("end", ["}}", "} }\n", "}\n}"])

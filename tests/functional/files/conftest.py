@@ -14,6 +14,7 @@ from sandbox.media.host import MediaHost
 from sandbox.org.org import Org
 from sandbox.stack import Response, Stack
 from tests.conftest import PATIENT
+from tests.stacks import empty_queues, has_live_token, renew_token
 
 PICTURE = bytes(range(256)) * 40
 
@@ -84,12 +85,10 @@ def files(running: Stack) -> Iterator[Files]:
     """The module's stack, quiet and empty."""
     running.aws.heal()
     running.org.reset()
-    for url in (running.outbox_url, running.rejected_url, running.files_url):
-        running.client("sqs").purge_queue(QueueUrl=url)
+    empty_queues(running)
     running.media.seen.clear()
-    running.connect()
-    token = running.token()
-    running.invoke("refresh_token", {"refused_generation": token and token["generation"]})
+    if not has_live_token(running):
+        assert not renew_token(running).failed
     made = Files(running)
     yield made
     assert running.media.shown_the_key() <= {"bird"}, "the key went to another host"

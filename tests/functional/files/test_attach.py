@@ -11,6 +11,7 @@ import pytest
 
 from sandbox.org.sample import INTEGRATION_USER
 from tests.functional.files.conftest import PICTURE, Files
+from tests.stacks import empty_queues
 
 
 @pytest.mark.parametrize("path", ["/leads", "/cases", "/messages"])
@@ -304,19 +305,15 @@ def test_two_workers_with_the_same_message_upload_it_once(files: Files) -> None:
     """SQS may hand out a message twice; both would look before either has uploaded."""
     made = files.send(files.media.put(PICTURE))
     (body,) = files.stack.aws.queues.bodies(files.stack.files_url)
-    files.stack.client("sqs").purge_queue(QueueUrl=files.stack.files_url)
+    empty_queues(files.stack)
     record = {"messageId": "m", "receiptHandle": "h", "body": body, "attributes": {}}
     files.org.trouble.add(path="/sobjects/ContentVersion", method="POST", latency_before=1.0)
-    try:
-        with ThreadPoolExecutor(2) as pool:
-            results = list(
-                pool.map(
-                    lambda _: files.stack.invoke("attach_files", {"Records": [record]}).json(),
-                    range(2),
-                )
-            )
-    finally:
-        files.org.trouble.clear()
+
+    def work(_: int) -> Any:
+        return files.stack.invoke("attach_files", {"Records": [record]}).json()
+
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(work, range(2)))
     assert len(files.on(made.json()["id"])) == 1
     assert sorted(len(one["batchItemFailures"]) for one in results) == [0, 1]
 

@@ -59,18 +59,9 @@ def test_a_request_becomes_the_event_of_a_rest_api(stack: Stack) -> None:
         )
     )
     assert set(event) == {
-        "resource",
-        "path",
-        "httpMethod",
-        "headers",
-        "multiValueHeaders",
-        "queryStringParameters",
-        "multiValueQueryStringParameters",
-        "pathParameters",
-        "stageVariables",
-        "requestContext",
-        "body",
-        "isBase64Encoded",
+        *("resource", "path", "httpMethod", "headers", "multiValueHeaders"),
+        *("queryStringParameters", "multiValueQueryStringParameters", "pathParameters"),
+        *("stageVariables", "requestContext", "body", "isBase64Encoded"),
     }
     assert (event["httpMethod"], event["path"], event["resource"]) == ("POST", "/leads", "/leads")
     assert event["queryStringParameters"] == {"a": "2", "empty": "", "u": "ü"}

@@ -17,6 +17,7 @@ import pytest
 from sandbox.aws.functions import Throttled
 from sandbox.org.sample import CLIENT_ID, INTEGRATION_USER
 from sandbox.stack import Stack
+from tests.stacks import empty_queues, public_address, renew_token, write_signing_keys
 from tests.unit.signing import KEY, bird
 
 from .observer import Observer
@@ -97,42 +98,53 @@ def queue(stack: Stack) -> None:
     assert stack.request("POST", "/leads", LEAD, headers=prefer).status == 202
 
 
-def refuse_token(stack: Stack) -> None:
-    """Salesforce refused the token: a function has it renewed."""
-    token = stack.token()
-    stack.invoke("refresh_token", {"refused_generation": token["generation"] if token else None})
-
-
 # Faults: what breaks, and what mends it
 
 
-@dataclass(frozen=True, kw_only=True)
+def nothing(stack: Stack) -> None:
+    """It mends itself."""
+
+
+def heal(stack: Stack) -> None:
+    stack.aws.heal()
+
+
+@dataclass(frozen=True)
 class Fault:
     """`breaks` raises `alarms`, by the last of so many `periods`; after `mends` none is raised."""
 
     breaks: Callable[[Stack], None]
     alarms: set[str]
-    mends: Callable[[Stack], object] = lambda stack: None
-    periods: int = 1
+    mends: Callable[[Stack], object]
+    periods: int
+
+
+def fault(
+    breaks: Callable[[Stack], None],
+    *alarms: str,
+    mends: Callable[[Stack], object] = nothing,
+    periods: int = 1,
+) -> Fault:
+    return Fault(breaks, set(alarms), mends, periods)
 
 
 def revoke_connection(stack: Stack) -> None:
     stack.org.oauth.revoke(stack.credentials()["refresh_token"])
-    refuse_token(stack)
+    renew_token(stack)
 
 
 def lose_rotated_token(stack: Stack) -> None:
     stack.org.oauth.apps[CLIENT_ID].rotation = True
     for service, operation in (("secretsmanager", "PutSecretValue"), ("ssm", "PutParameter")):
         stack.aws.fail(service, operation, status=400, code="LimitExceededException")
-    refuse_token(stack)
+    renew_token(stack)
 
 
 def connect_anew(stack: Stack) -> None:
     stack.aws.heal()
     stack.org.oauth.apps[CLIENT_ID].rotation = False
     stack.connect()
-    refuse_token(stack)
+    renew_token(stack)
 
 
 def miss_a_run(stack: Stack) -> None:
@@ -175,11 +187,6 @@ def refuse_record(stack: Stack) -> None:
 def refuse_record_a_week_ago(stack: Stack) -> None:
     refuse_record(stack)
     stack.aws.queues.age(stack.rejected_url, 7 * DAY + 60)
-
-
-def empty_queues(stack: Stack) -> None:
-    for url in (stack.outbox_url, stack.rejected_url, stack.files_url):
-        stack.client("sqs").purge_queue(QueueUrl=url)
 
 
 def take_nothing(stack: Stack) -> None:
@@ -265,8 +272,8 @@ def throttle_refresh(stack: Stack) -> None:
         post(stack, 202)
 
 
-def renew_token(stack: Stack) -> None:
-    refuse_token(stack)
+def refresh_and_empty(stack: Stack) -> None:
+    renew_token(stack)
     empty_queues(stack)
 
 
@@ -276,18 +283,26 @@ def throttle_deliver(stack: Stack) -> None:
         stack.deliver_once()
 
 
+def take_its_outbox_away(stack: Stack, name: str) -> None:
+    """The function cannot read its own configuration."""
+    stack.functions[name].environment.pop("OUTBOX_URL", None)
+    stack.functions[name].recycle()
+
+
+def give_it_back(stack: Stack, name: str) -> None:
+    stack.functions[name].environment["OUTBOX_URL"] = stack.outbox_url
+    empty_queues(stack)
+
+
 def break_deliver(stack: Stack) -> None:
-    deliver = stack.functions["deliver"]
-    deliver.environment.pop("OUTBOX_URL", None)
-    deliver.recycle()
+    take_its_outbox_away(stack, "deliver")
     queue(stack)
     stack.let_time_pass()
     stack.deliver_once()
 
 
 def mend_deliver(stack: Stack) -> None:
-    stack.functions["deliver"].environment["OUTBOX_URL"] = stack.outbox_url
-    empty_queues(stack)
+    give_it_back(stack, "deliver")
 
 
 def send_picture(stack: Stack, *, trouble: tuple[str, ...] = ()) -> None:
@@ -318,7 +333,7 @@ def lose_access_key(stack: Stack) -> None:
 
 def store_access_key(stack: Stack) -> None:
     stack.connect()
-    refuse_token(stack)
+    renew_token(stack)
     empty_queues(stack)
 
 
@@ -334,16 +349,13 @@ def throttle_attach_files(stack: Stack) -> None:
 
 
 def break_attach_files(stack: Stack) -> None:
-    attach = stack.functions["attach_files"]
-    attach.environment.pop("OUTBOX_URL", None)
-    attach.recycle()
+    take_its_outbox_away(stack, "attach_files")
     send_picture(stack)
     stack.files_poller.deliver_once()
 
 
 def mend_attach_files(stack: Stack) -> None:
-    stack.functions["attach_files"].environment["OUTBOX_URL"] = stack.outbox_url
-    empty_queues(stack)
+    give_it_back(stack, "attach_files")
 
 
 def limit_requests(stack: Stack, *, rate: int, burst: int) -> None:
@@ -370,77 +382,47 @@ def allow_as_before(stack: Stack) -> None:
 
 
 FAULTS = {
-    "the connection is revoked": Fault(
-        breaks=revoke_connection, alarms={"RefreshFailed"}, mends=connect_anew
+    "the connection is revoked": fault(revoke_connection, "RefreshFailed", mends=connect_anew),
+    "a rotated refresh token is lost": fault(
+        lose_rotated_token, "RefreshFailed", mends=connect_anew
     ),
-    "a rotated refresh token is lost": Fault(
-        breaks=lose_rotated_token, alarms={"RefreshFailed"}, mends=connect_anew
+    "a scheduled refresh fails": fault(miss_a_run, "TokenOld"),
+    "the schedule is disabled": fault(stop_schedule, "ScheduleStopped", mends=start_schedule),
+    "the key field is hidden": fault(hide_field, "NotSetUp", mends=show_field),
+    "a record is refused": fault(refuse_record, "Rejected", mends=empty_queues),
+    "a refused record gets old": fault(
+        refuse_record_a_week_ago, "Rejected", "RejectedOld", mends=empty_queues
     ),
-    "a scheduled refresh fails": Fault(breaks=miss_a_run, alarms={"TokenOld"}),
-    "the schedule is disabled": Fault(
-        breaks=stop_schedule, alarms={"ScheduleStopped"}, mends=start_schedule
-    ),
-    "the key field is hidden": Fault(breaks=hide_field, alarms={"NotSetUp"}, mends=show_field),
-    "a record is refused": Fault(breaks=refuse_record, alarms={"Rejected"}, mends=empty_queues),
-    "a refused record gets old": Fault(
-        breaks=refuse_record_a_week_ago, alarms={"Rejected", "RejectedOld"}, mends=empty_queues
-    ),
-    "Salesforce takes nothing": Fault(breaks=take_nothing, alarms={"OutboxOld"}, mends=take_again),
-    "nobody polls the outbox": Fault(breaks=stop_polling, alarms={"OutboxOld"}, mends=empty_queues),
-    "requests are used up": Fault(breaks=use_up_requests, alarms={"ApiUsage"}, mends=free_requests),
-    "the queues cannot be reached": Fault(
-        breaks=lose_queues,
-        alarms={"ServerError", "RecordsLost"},
-        mends=lambda stack: stack.aws.heal(),
-    ),
+    "Salesforce takes nothing": fault(take_nothing, "OutboxOld", mends=take_again),
+    "nobody polls the outbox": fault(stop_polling, "OutboxOld", mends=empty_queues),
+    "requests are used up": fault(use_up_requests, "ApiUsage", mends=free_requests),
+    "the queues cannot be reached": fault(lose_queues, "ServerError", "RecordsLost", mends=heal),
     **{
-        f"the queues cannot be reached, and {path} is called with errors=inline": Fault(
-            breaks=lose_queues_inline(path),
-            alarms={"RecordsLost"},
-            mends=lambda stack: stack.aws.heal(),
+        f"the queues cannot be reached, and {path} is called with errors=inline": fault(
+            lose_queues_inline(path), "RecordsLost", mends=heal
         )
         for path in ("/leads", "/cases", "/messages?object=Lead")
     },
-    "a refused record cannot be kept, with errors=inline": Fault(
-        breaks=lose_rejected_inline,
-        alarms={"RecordsLost"},
-        mends=lambda stack: stack.aws.heal(),
+    "a refused record cannot be kept, with errors=inline": fault(
+        lose_rejected_inline, "RecordsLost", mends=heal
     ),
     # The gateway's response to the caller is a 5xx, which is as true.
-    "Lambda throttles leads": Fault(breaks=throttle("/leads"), alarms={"Throttled", "ServerError"}),
-    "Lambda throttles cases": Fault(breaks=throttle("/cases"), alarms={"Throttled", "ServerError"}),
-    "Lambda throttles messages": Fault(
-        breaks=throttle("/messages"), alarms={"Throttled", "ServerError"}
+    **{
+        f"Lambda throttles {path}": fault(throttle(path), "Throttled", "ServerError")
+        for path in ("/leads", "/cases", "/messages")
+    },
+    "Lambda throttles the schedule": fault(throttle_schedule, "Throttled"),
+    "Lambda throttles a refresh": fault(throttle_refresh, "Throttled", mends=refresh_and_empty),
+    "Lambda throttles Deliver": fault(throttle_deliver, "Throttled", mends=empty_queues),
+    "Deliver fails": fault(break_deliver, "DeliverFailing", mends=mend_deliver, periods=2),
+    "Bird's host responds with errors": fault(fetch_nothing, "FilesOld", mends=empty_queues),
+    "the access key is missing": fault(lose_access_key, "NotSetUp", mends=store_access_key),
+    "a file is gone": fault(refuse_file, "Rejected", mends=empty_queues),
+    "Lambda throttles AttachFiles": fault(throttle_attach_files, "Throttled", mends=empty_queues),
+    "AttachFiles fails": fault(
+        break_attach_files, "AttachFilesFailing", mends=mend_attach_files, periods=2
     ),
-    "Lambda throttles the schedule": Fault(breaks=throttle_schedule, alarms={"Throttled"}),
-    "Lambda throttles a refresh": Fault(
-        breaks=throttle_refresh, alarms={"Throttled"}, mends=renew_token
-    ),
-    "Lambda throttles Deliver": Fault(
-        breaks=throttle_deliver, alarms={"Throttled"}, mends=empty_queues
-    ),
-    "Deliver fails": Fault(
-        breaks=break_deliver, alarms={"DeliverFailing"}, mends=mend_deliver, periods=2
-    ),
-    "Bird's host responds with errors": Fault(
-        breaks=fetch_nothing, alarms={"FilesOld"}, mends=empty_queues
-    ),
-    "the access key is missing": Fault(
-        breaks=lose_access_key, alarms={"NotSetUp"}, mends=store_access_key
-    ),
-    "a file is gone": Fault(breaks=refuse_file, alarms={"Rejected"}, mends=empty_queues),
-    "Lambda throttles AttachFiles": Fault(
-        breaks=throttle_attach_files, alarms={"Throttled"}, mends=empty_queues
-    ),
-    "AttachFiles fails": Fault(
-        breaks=break_attach_files,
-        alarms={"AttachFilesFailing"},
-        mends=mend_attach_files,
-        periods=2,
-    ),
-    "a flow sends too much": Fault(
-        breaks=send_too_much, alarms={"TurnedAway"}, mends=allow_as_before
-    ),
+    "a flow sends too much": fault(send_too_much, "TurnedAway", mends=allow_as_before),
 }
 
 
@@ -480,26 +462,17 @@ def test_every_alarm_is_raised_by_a_fault(observer: Observer) -> None:
 # With signatures, and with faults of our own: stacks of their own
 
 
-def write_key(stack: Stack, key: str) -> None:
-    stack.client("secretsmanager").put_secret_value(
-        SecretId=stack.deployment.resource("SigningKeys")["Ref"],
-        SecretString=json.dumps({"keys": [key]}),
-    )
-
-
 def signed(stack: Stack, path: str) -> dict[str, str]:
     """The headers of a request as Bird's webhooks have them."""
-    gateway = stack.gateway
-    host = f"{gateway.api_id}.execute-api.{gateway.region}.amazonaws.com"
-    url = f"https://{host}/{gateway.stage}{path}"
-    return bird(at=time.time(), url=url, body=json.dumps(LEAD).encode())
+    raw = json.dumps(LEAD).encode()
+    return bird(at=time.time(), url=public_address(stack, path), body=raw)
 
 
 @pytest.fixture(scope="module")
 def signing() -> Iterator[Observer]:
     parameters = {**PARAMETERS, "SignatureScheme": "bird"}
     with Stack(poll=False, processes=1, parameters=parameters) as stack:
-        write_key(stack, KEY)
+        write_signing_keys(stack, KEY)
         run_schedule(stack)
         yield Observer(stack)
 
@@ -522,7 +495,7 @@ def test_signing_keys_that_cannot_be_read_lose_records_in_200s(
 
 def test_a_wrong_signing_key_raises_an_alarm_once_it_lasts(signing: Observer) -> None:
     stack = signing.stack
-    write_key(stack, "another key than Bird has")
+    write_signing_keys(stack, "another key than Bird has")
     stack.functions["create_lead"].recycle()
     signing.begin()
     for raised in (set(), {"Unsigned"}):
@@ -532,7 +505,7 @@ def test_a_wrong_signing_key_raises_an_alarm_once_it_lasts(signing: Observer) ->
         run_schedule(stack)
         signing.end_period()
         assert signing.raised() == raised
-    write_key(stack, KEY)
+    write_signing_keys(stack, KEY)
 
 
 UNEXPECTED = """
@@ -615,12 +588,17 @@ def meet_people(stack: Stack) -> None:
     stack.org.clear_rules()
 
 
-def test_the_dashboard_shows_metrics_that_are_emitted(observer: Observer) -> None:
-    stack = observer.stack
+def widgets(stack: Stack, kind: str) -> list[dict[str, Any]]:
+    """What the dashboard says of its widgets of this kind."""
     (dashboard,) = stack.deployment.of_type("AWS::CloudWatch::Dashboard").values()
     body = json.loads(stack.deployment.resolve(dashboard["Properties"]["DashboardBody"]))
+    return [one["properties"] for one in body["widgets"] if one["type"] == kind]
+
+
+def test_the_dashboard_shows_metrics_that_are_emitted(observer: Observer) -> None:
+    stack = observer.stack
     run_schedule(stack)
-    refuse_token(stack)
+    renew_token(stack)
     post(stack, 201)
     converse(stack)
     meet_people(stack)
@@ -629,8 +607,7 @@ def test_the_dashboard_shows_metrics_that_are_emitted(observer: Observer) -> Non
     for _ in range(2):
         stack.files_poller.deliver_once()
     observer.end_period()
-    charts = [widget["properties"] for widget in body["widgets"] if widget["type"] == "metric"]
-    for chart in charts:
+    for chart in widgets(stack, "metric"):
         for metric in chart["metrics"]:
             if metric[0] == "BirdSalesforce" and metric[1] != "TokenRefreshFailed":
                 assert tuple(metric[:2]) in observer.names
@@ -639,9 +616,7 @@ def test_the_dashboard_shows_metrics_that_are_emitted(observer: Observer) -> Non
 
 def test_the_dashboard_s_query_by_channel_reads_a_record_s_line(observer: Observer) -> None:
     stack = observer.stack
-    (dashboard,) = stack.deployment.of_type("AWS::CloudWatch::Dashboard").values()
-    body = json.loads(stack.deployment.resolve(dashboard["Properties"]["DashboardBody"]))
-    (by_channel,) = (w["properties"] for w in body["widgets"] if w["type"] == "log")
+    (by_channel,) = widgets(stack, "log")
     assert stack.request("POST", "/leads", {"bird": {"channel": "sms"}}).status == 201
     line = json.loads(stack.logs("create_lead").splitlines()[-1])
     assert (line["channel"], line["count"]) == ("sms", 1)

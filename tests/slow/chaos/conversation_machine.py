@@ -56,21 +56,9 @@ CONVERSATIONS: Mapping[str, ObjectName] = {"c1": "Lead", "c2": "Case", "c3": "Le
 ROUTES: tuple[ObjectName | None, ...] = ("Lead", "Case", None)
 
 ACTIONS = (
-    "convert a lead",
-    "merge leads",
-    "merge cases",
-    "merge into a stranger",
-    "close just now",
-    "close yesterday",
-    "close days ago",
-    "close a lead",
-    "reopen",
-    "delete a record",
-    "delete a task",
-    "clone",
-    "edit",
-    "take",
-    "escalate",
+    *("convert a lead", "merge leads", "merge cases", "merge into a stranger"),
+    *("close just now", "close yesterday", "close days ago", "close a lead", "reopen"),
+    *("delete a record", "delete a task", "clone", "edit", "take", "escalate"),
 )
 COUNTS: Counter[str] = Counter()
 """What happened in all stories of a run."""

@@ -246,32 +246,11 @@ def refreshes_are_killed(context: FaultContext) -> None:
 Scenario = Callable[[FaultContext], None]
 
 SCENARIOS: tuple[Scenario, ...] = (
-    connections_are_refused,
-    connections_are_reset,
-    reset_before,
-    reset_after,
-    silence,
-    slowness,
-    web_pages,
-    done_but_reported_as_failed,
-    locked_rows,
-    limits,
-    internal_errors,
-    heavy_triggers,
-    maintenance,
-    unreadable_responses,
-    redirects,
-    sessions_end,
-    token_endpoint,
-    token_response_lost,
-    outbox_fails,
-    outbox_batches_fail,
-    parameters_fail,
-    secrets_fail,
-    lease_fails,
-    invocations_fail,
-    functions_are_killed,
-    refreshes_are_killed,
+    *(connections_are_refused, connections_are_reset, reset_before, reset_after, silence),
+    *(slowness, web_pages, done_but_reported_as_failed, locked_rows, limits, internal_errors),
+    *(heavy_triggers, maintenance, unreadable_responses, redirects, sessions_end),
+    *(token_endpoint, token_response_lost, outbox_fails, outbox_batches_fail, parameters_fail),
+    *(secrets_fail, lease_fails, invocations_fail, functions_are_killed, refreshes_are_killed),
 )
 
 

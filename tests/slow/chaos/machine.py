@@ -52,15 +52,8 @@ HTML = b"<html><body>maintenance</body></html>"
 OUTBOX, REJECTED = "http://localhost/1/Outbox", "http://localhost/1/Rejected"
 
 TROUBLES = (
-    "none",
-    "never sent",
-    "refused",
-    "response lost",
-    "done, reported as failed",
-    "half of it",
-    "session expired",
-    "killed before",
-    "killed after",
+    *("none", "never sent", "refused", "response lost", "done, reported as failed"),
+    *("half of it", "session expired", "killed before", "killed after"),
 )
 REFUSED_KINDS = ("refused by a rule", "unknown field", "unreadable value")
 KINDS = ("lead", "case", "owned lead", *REFUSED_KINDS)

@@ -17,6 +17,7 @@ from tests.slow.chaos.audit import Findings, locate_in_stack
 from tests.slow.chaos.kills import kill_refreshes, steps
 from tests.slow.chaos.request_log import ACCEPTED, RequestLog
 from tests.slow.chaos.requests import REFUSE_ME, RecordRequest, set_rules
+from tests.stacks import empty_queues
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +32,7 @@ def stack() -> Iterator[Stack]:
 def _quiet(stack: Stack) -> Iterator[None]:
     stack.org.trouble.clear()
     stack.org.forget_records()
-    for url in (stack.outbox_url, stack.rejected_url):
-        stack.client("sqs").purge_queue(QueueUrl=url)
+    empty_queues(stack)
     assert not stack.tick().failed
     yield
     for function in stack.functions.values():

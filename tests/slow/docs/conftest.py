@@ -16,6 +16,7 @@ from sandbox.org.sample import CLIENT_ID
 from sandbox.stack import Stack
 from tests.conftest import PATIENT
 from tests.slow.docs.shell import Shell
+from tests.stacks import empty_queues, renew_token
 
 STACK_NAME = "bird-salesforce"
 """What the pages call it."""
@@ -68,16 +69,13 @@ class World:
         """Connected, with nothing in it and nothing wrong."""
         self.stack.aws.heal()
         self.org.reset()
-        for url in (self.stack.outbox_url, self.stack.rejected_url):
-            self.stack.client("sqs").purge_queue(QueueUrl=url)
+        empty_queues(self.stack)
         if not self.is_connected():
             self.stack.connect()
             # What was disconnected is remembered for a while.
             for function in self.stack.functions.values():
                 function.recycle()
-        token = self.stack.token()
-        generation = token["generation"] if token else None
-        assert not self.stack.invoke("refresh_token", {"refused_generation": generation}).failed
+        assert not renew_token(self.stack).failed
 
     def secret(self) -> dict[str, Any]:
         """What the secret holds; empty if nothing."""

@@ -148,6 +148,19 @@ def allow(opened: Terminal, person: Person | None = None) -> None:
     (person or Person()).sign_in(opened.expect(r"\s(http\S+/authorize\?\S+)\s")[1])
 
 
+def enter_the_app(
+    opened: Terminal, client_secret: str, *, login_url: str = "", client_id: str = ""
+) -> None:
+    """Reply to the questions of `connect` and allow it; Enter takes what is offered."""
+    opened.expect("Login URL")
+    opened.type(login_url)
+    opened.expect("Consumer key of the app")
+    opened.type(client_id)
+    opened.expect("Consumer secret")
+    opened.type_hidden(client_secret)
+    allow(opened)
+
+
 def program_behind(world: World, line: str) -> str:
     """The `bird-salesforce` command that a `make` command runs."""
     expanded = world.shell.must(line.replace("make ", "make -n ", 1))

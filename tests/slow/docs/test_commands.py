@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
-import hmac
 import json
 import os
 import re
@@ -16,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,6 +35,7 @@ from tests.slow.docs.reader import (
     allow,
     alone,
     at_a_terminal,
+    enter_the_app,
     follows,
     paste_the_beginning,
     program,
@@ -46,9 +45,15 @@ from tests.slow.docs.reader import (
     words,
 )
 from tests.slow.docs.shell import Shell, environment
+from tests.stacks import public_address, renew_token, write_signing_keys
 from tests.unit import bodies
+from tests.unit.signing import bird
 from tools.template import ROOT
 
+APP = {
+    "BIRD_SALESFORCE_CLIENT_ID": CLIENT_ID,
+    "BIRD_SALESFORCE_CLIENT_SECRET": CLIENT_SECRET,
+}
 OPERATIONS = "docs/operations.md"
 CONNECT = "docs/connect.md"
 REFERENCE = "docs/connect-reference.md"
@@ -131,17 +136,24 @@ def why_the_api_failed(script: Script) -> None:
     script.end()
 
 
+@contextlib.contextmanager
+def signing(script: Script) -> Iterator[World]:
+    """Somebody else's stack, in which requests have to be signed."""
+    parameters = {**PATIENT, "SignatureScheme": "bird"}
+    options: dict[str, Any] = {"stack_name": STACK_NAME, "connected": False, "processes": 1}
+    with Stack(poll=False, parameters=parameters, **options) as stack:
+        here = World(stack, script.world.folder)
+        with Shell(here.folder, here.environ) as here._shell:
+            yield here
+
+
 @follows(OPERATIONS, "unsigned")
 def why_a_signature_is_refused(script: Script) -> None:
-    signing = {**PATIENT, "SignatureScheme": "bird"}
-    with Stack(
-        stack_name=STACK_NAME, connected=False, poll=False, processes=1, parameters=signing
-    ) as stack:
-        write_keys(stack, "the-key-of-bird")
-        assert not is_let_in(stack, "another-key")
-        here = World(stack, script.world.folder)
-        with Shell(script.world.folder, here.environ) as shell:
-            shown = json.loads(shell.must(script.line("aws logs filter-log-events")))["events"]
+    with signing(script) as here:
+        write_signing_keys(here.stack, "the-key-of-bird")
+        assert not is_let_in(here.stack, "another-key")
+        line = script.line("aws logs filter-log-events")
+        shown = json.loads(here.shell.must(line))["events"]
     (logged,) = (json.loads(one["message"]) for one in shown)
     assert logged["code"] == "signature"
     script.end()
@@ -224,63 +236,42 @@ def change_the_api_key(script: Script) -> None:
     assert all(world.org.find("Lead", sent) for sent in flow.sent)
 
 
-def write_keys(stack: Stack, *keys: str) -> None:
-    stack.client("secretsmanager").put_secret_value(
-        SecretId=stack.deployment.resource("SigningKeys")["Ref"],
-        SecretString=json.dumps({"keys": list(keys)}),
-    )
-
-
 def is_let_in(stack: Stack, key: str) -> bool:
     """Whether a webhook that Bird signs with this key is."""
-    gateway = stack.gateway
-    host = f"{gateway.api_id}.execute-api.{gateway.region}.amazonaws.com"
-    address = f"https://{host}/{gateway.stage}/webhooks/bird"
-    body, now = json.dumps(bodies.channels()).encode(), int(time.time())
-    signed = f"{now}\n{address}\n".encode() + hashlib.sha256(body).digest()
-    headers = {
-        "messagebird-signature": base64.b64encode(
-            hmac.digest(key.encode(), signed, "sha256")
-        ).decode(),
-        "messagebird-request-timestamp": str(now),
-        "content-type": "application/json",
-    }
+    body = json.dumps(bodies.channels()).encode()
+    address = public_address(stack, "/webhooks/bird")
+    headers = bird(key=key, at=time.time(), url=address, body=body)
+    headers["content-type"] = "application/json"
     response = stack.request("POST", "/webhooks/bird", body, headers=headers, api_key=None)
     return response.status != 401
 
 
 @follows(OPERATIONS, "The signing keys")
 def change_the_signing_keys(script: Script) -> None:
-    world = script.world
     old, new = "old-0f3a6d1c9b", "new-7e2b4c8a5d"
-    signing = {**PATIENT, "SignatureScheme": "bird"}
-    with Stack(
-        stack_name=STACK_NAME, connected=False, poll=False, processes=1, parameters=signing
-    ) as stack:
-        here = World(stack, world.folder)
+    with signing(script) as here:
+        stack = here.stack
 
         def good(*, five_minutes_later: bool) -> tuple[bool, bool]:
             if five_minutes_later:
                 stack.functions["receive_message"].recycle()
             return is_let_in(stack, old), is_let_in(stack, new)
 
-        write_keys(stack, old)
+        write_signing_keys(stack, old)
         assert good(five_minutes_later=True) == (True, False)
-        with Shell(world.folder, here.environ) as shell:
-            here._shell = shell
-            paste_the_beginning(here)
-            follow = Script(here, OPERATIONS, "The signing keys")
-            follow.type("(umask 077; echo", {"NEW": new, "OLD": old})
-            mode = (world.folder / "keys.json").stat().st_mode
-            assert stat.S_IMODE(mode) == 0o600, "others can read the keys"
-            follow.type("aws secretsmanager put-secret-value")
-            assert good(five_minutes_later=False) == (True, False), "they are remembered"
-            assert good(five_minutes_later=True) == (True, True)
-            follow.type("echo", {"NEW": new})
-            follow.type("aws secretsmanager put-secret-value")
-            follow.type("rm keys.json")
-            assert good(five_minutes_later=True) == (False, True)
-            follow.end()
+        paste_the_beginning(here)
+        follow = Script(here, OPERATIONS, "The signing keys")
+        follow.type("(umask 077; echo", {"NEW": new, "OLD": old})
+        mode = (here.folder / "keys.json").stat().st_mode
+        assert stat.S_IMODE(mode) == 0o600, "others can read the keys"
+        follow.type("aws secretsmanager put-secret-value")
+        assert good(five_minutes_later=False) == (True, False), "they are remembered"
+        assert good(five_minutes_later=True) == (True, True)
+        follow.type("echo", {"NEW": new})
+        follow.type("aws secretsmanager put-secret-value")
+        follow.type("rm keys.json")
+        assert good(five_minutes_later=True) == (False, True)
+        follow.end()
 
 
 def a_minute_later(world: World) -> None:
@@ -302,15 +293,7 @@ def change_the_consumer_secret(script: Script) -> None:
             the_callback_is_free(),
             at_a_terminal(world, script.line("make connect ARGS=--anew")) as screen,
         ):
-            for question, reply in (
-                ("Login URL", ""),
-                ("Consumer key of the app", ""),
-            ):
-                screen.expect(question)
-                screen.type(reply)
-            screen.expect("Consumer secret")
-            screen.type_hidden(app.client_secret)
-            allow(screen)
+            enter_the_app(screen, app.client_secret)
             screen.expect("Create a test Lead and roll it back")
             screen.type("y")
             assert screen.end() == 0, screen.seen
@@ -359,12 +342,8 @@ def restore_a_lost_secret(script: Script) -> None:
     # Overwritten: by `connect`, and the version before can still be read.
     client.put_secret_value(SecretId=world.stack.secret_id, SecretString='{"oh": "no"}')
     line = program_behind(world, script.line("make connect ARGS=--anew"))
-    again = {
-        "BIRD_SALESFORCE_CLIENT_ID": CLIENT_ID,
-        "BIRD_SALESFORCE_CLIENT_SECRET": CLIENT_SECRET,
-    }
     assert json.loads(script.type("aws secretsmanager get-secret-value")) == before
-    assert sign_in(world, line, **again).status == 0
+    assert sign_in(world, line, **APP).status == 0
     assert world.is_connected()
     script.end()
 
@@ -415,7 +394,7 @@ def take_it_down(script: Script) -> None:
         assert "DeletedDate" in client.describe_secret(SecretId=world.output(output))
         client.restore_secret(SecretId=world.output(output))
     world.stack.connect()
-    world.stack.invoke("refresh_token", {"refused_generation": None})
+    renew_token(world.stack)
     assert world.stack.token() is not None
     script.type("aws ssm delete-parameter", {"NAME": world.output("TokenParameter")})
     assert world.stack.token() is None
@@ -563,12 +542,6 @@ def forget(world: World) -> None:
     program(world, "bird-salesforce disconnect --yes")
 
 
-APP = {
-    "BIRD_SALESFORCE_CLIENT_ID": CLIENT_ID,
-    "BIRD_SALESFORCE_CLIENT_SECRET": CLIENT_SECRET,
-}
-
-
 @alone("make connect")
 def connect_by_make(world: World, line: str) -> None:
     forget(world)
@@ -580,15 +553,8 @@ def connect_by_make(world: World, line: str) -> None:
 def connect(world: World, line: str) -> None:
     forget(world)
     with the_callback_is_free(), at_a_terminal(world, line) as screen:
-        for question, reply in (
-            ("Login URL", world.stack.org_url),
-            ("Consumer key of the app", CLIENT_ID),
-        ):
-            screen.expect(question)
-            screen.type(reply)
-        screen.expect("Consumer secret")
-        screen.type_hidden(CLIENT_SECRET)
-        allow(screen)
+        url = world.stack.org_url
+        enter_the_app(screen, CLIENT_SECRET, login_url=url, client_id=CLIENT_ID)
         screen.expect("Create a test Lead and roll it back")
         screen.type("")
         assert screen.end() == 0, screen.seen
@@ -599,15 +565,11 @@ def connect(world: World, line: str) -> None:
     assert "Connected already" in program(world, "bird-salesforce connect").err
 
 
-@alone("bird-salesforce connect --anew")
+@alone(
+    "bird-salesforce connect --anew",
+    "bird-salesforce connect --anew --login-url https://newcompany.my.salesforce.com",
+)
 def connect_anew(world: World, line: str) -> None:
-    before = world.secret()
-    assert sign_in(world, line).status == 0
-    assert world.secret()["refresh_token"] != before["refresh_token"]
-
-
-@alone("bird-salesforce connect --anew --login-url https://newcompany.my.salesforce.com")
-def connect_elsewhere(world: World, line: str) -> None:
     line = line.replace("https://newcompany.my.salesforce.com", world.stack.org_url)
     before = world.secret()
     assert sign_in(world, line).status == 0
@@ -659,15 +621,9 @@ def the_tutorial_against_an_org_that_has_nothing(script: Script) -> None:
             the_callback_is_free(),
             at_a_terminal(here, script.line("bird-salesforce connect")) as screen,
         ):
-            screen.expect("Login URL")
-            screen.type(stack.org_url)
+            enter_the_app(screen, CLIENT_SECRET, login_url=stack.org_url, client_id=CLIENT_ID)
             assert "`http://localhost:8788/callback`" in page
-            screen.expect(r"http://localhost:8788/callback\s")
-            screen.expect("Consumer key of the app")
-            screen.type(CLIENT_ID)
-            screen.expect("Consumer secret")
-            screen.type_hidden(CLIENT_SECRET)
-            allow(screen)
+            assert re.search(r"http://localhost:8788/callback\s", screen.seen)
             screen.expect("Connected to Salesforce")
             screen.expect("Set the org up now")
             screen.type("")

@@ -239,14 +239,9 @@ def test_the_sample_org_has_these_credentials() -> None:
     one = table("sandbox/org/README.md", "A Salesforce org in memory", "", "")
     named = [code for row in one.rows for code in codes(row[1])]
     known = [
-        sample.CLIENT_ID,
-        sample.CLIENT_SECRET,
-        "http://localhost:8788/callback",
-        "https://login.salesforce.com/",
-        sample.INTEGRATION_USER,
-        sample.INTEGRATION_PASSWORD,
-        sample.ADMIN_USER,
-        sample.ADMIN_PASSWORD,
+        *(sample.CLIENT_ID, sample.CLIENT_SECRET, "http://localhost:8788/callback"),
+        *("https://login.salesforce.com/", sample.INTEGRATION_USER),
+        *(sample.INTEGRATION_PASSWORD, sample.ADMIN_USER, sample.ADMIN_PASSWORD),
     ]
     assert named == known
 

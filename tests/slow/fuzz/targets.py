@@ -298,13 +298,7 @@ def envelope(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
     for target in (
-        api_event,
-        bird_context,
-        envelope,
-        form_body,
-        salesforce_answer,
-        sqs_batch,
-        stored_values,
-        token_answer,
+        *(api_event, bird_context, envelope, form_body, salesforce_answer, sqs_batch),
+        *(stored_values, token_answer),
     )
 }

@@ -27,28 +27,9 @@ OBJECTS: list[ObjectName | None] = ["Lead", "Case", None]
 
 names = st.sampled_from(
     [
-        "LastName",
-        "Company",
-        "Email",
-        "Phone",
-        "Description",
-        "OwnerId",
-        "bird",
-        "Bird_Key__c",
-        "attributes",
-        "Id",
-        "Subject",
-        "channel",
-        "sender",
-        "text",
-        "messageId",
-        "displayName",
-        "tags",
-        "payload",
-        "message",
-        "type",
-        "from",
-        "contact",
+        *("LastName", "Company", "Email", "Phone", "Description", "OwnerId", "bird"),
+        *("Bird_Key__c", "attributes", "Id", "Subject", "channel", "sender", "text"),
+        *("messageId", "displayName", "tags", "payload", "message", "type", "from", "contact"),
     ]
 )
 bodies = (
@@ -61,17 +42,10 @@ bodies = (
 )
 header_names = st.sampled_from(
     [
-        "Content-Type",
-        "content-type",
-        "Idempotency-Key",
-        "Prefer",
-        "X-Api-Key",
-        "MessageBird-Signature-JWT",
-        "messagebird-signature",
-        "messagebird-request-timestamp",
-        "webhook-id",
-        "webhook-timestamp",
-        "webhook-signature",
+        *("Content-Type", "content-type", "Idempotency-Key", "Prefer", "X-Api-Key"),
+        *("MessageBird-Signature-JWT", "messagebird-signature"),
+        *("messagebird-request-timestamp", "webhook-id"),
+        *("webhook-timestamp", "webhook-signature"),
     ]
 )
 header_values = texts | st.sampled_from(

@@ -7,9 +7,6 @@ and something has to be missing: the work is only done if everything that it che
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -22,9 +19,9 @@ from sandbox.aws.roles import Role, Statement
 from sandbox.org.sample import CLIENT_ID
 from sandbox.stack import Response, Stack
 from tests.conftest import PATIENT
+from tests.stacks import empty_queues, renew_token, write_signing_keys
+from tests.unit.signing import SECRET, standard
 from tools.template import Deployment, Template, TemplateError
-
-SIGNING_KEY = "a signing key for tests only"
 
 
 @pytest.fixture(scope="module")
@@ -36,28 +33,17 @@ def stack() -> Iterator[Stack]:
     parameters |= {"CustomerLookupRate": "1000", "CustomerLookupBurst": "1000"}
     with Stack(poll=False, parameters=parameters) as made:
         made.org.oauth.apps[CLIENT_ID].rotation = True
-        keys = made.deployment.resource("SigningKeys")["Ref"]
-        encoded = base64.b64encode(SIGNING_KEY.encode()).decode()
-        made.client("secretsmanager").put_secret_value(
-            SecretId=keys, SecretString=json.dumps({"keys": [encoded]})
-        )
+        write_signing_keys(made, SECRET)
         made.tick()
         yield made
 
 
 def signed_post(stack: Stack, path: str, body: Any) -> Response:
     """A request as Bird signs it (Standard Webhooks)."""
-    raw = json.dumps(body)
-    stamp = str(int(time.time()))
-    message_id = f"msg_{time.time_ns()}"  # it is the key too, without another one
-    covered = f"{message_id}.{stamp}.{raw}".encode()
-    signature = base64.b64encode(hmac.digest(SIGNING_KEY.encode(), covered, hashlib.sha256))
-    headers = {
-        "content-type": "application/json",
-        "webhook-id": message_id,
-        "webhook-timestamp": stamp,
-        "webhook-signature": f"v1,{signature.decode()}",
-    }
+    raw = json.dumps(body).encode()
+    # The id is the key too, without another one.
+    signed = standard(at=time.time(), body=raw, webhook_id=f"msg_{time.time_ns()}")
+    headers = {"content-type": "application/json", **signed}
     return stack.request("POST", path, raw, headers=headers)
 
 
@@ -110,12 +96,10 @@ def refresh_token(stack: Stack) -> None:
 
 
 def renew(stack: Stack) -> None:
-    token = stack.token()
-    assert token is not None
-    outcome = stack.invoke("refresh_token", {"refused_generation": token["generation"]})
-    assert not outcome.failed, outcome.payload
+    before, outcome = stack.token(), renew_token(stack)
+    assert before is not None and not outcome.failed, outcome.payload
     result = outcome.json()
-    assert result.get("generation") == token["generation"] + 1 and result["refreshed"]
+    assert result.get("generation") == before["generation"] + 1 and result["refreshed"]
 
 
 def deliver(stack: Stack) -> None:
@@ -191,22 +175,11 @@ def attach_files(stack: Stack) -> None:
 
 
 WORK: dict[str, Callable[[Stack], None]] = {
-    "create_lead": create_lead,
-    "create_case": create_case,
-    "receive_message": receive_message,
-    "find_customer": find_customer,
-    "refresh_token": refresh_token,
-    "deliver": deliver,
-    "attach_files": attach_files,
-}
-LOGICAL_IDS = {
-    "create_lead": "CreateLead",
-    "create_case": "CreateCase",
-    "receive_message": "ReceiveMessage",
-    "find_customer": "FindCustomer",
-    "refresh_token": "RefreshToken",
-    "deliver": "Deliver",
-    "attach_files": "AttachFiles",
+    work.__name__: work
+    for work in (
+        *(create_lead, create_case, receive_message, find_customer),
+        *(refresh_token, deliver, attach_files),
+    )
 }
 
 
@@ -214,8 +187,7 @@ def begin(stack: Stack, name: str) -> None:
     """Empty queues, no faults, no records, and a cold function whose log is empty."""
     stack.aws.heal()
     stack.org.reset()
-    for url in (stack.outbox_url, stack.rejected_url, stack.files_url):
-        stack.client("sqs").purge_queue(QueueUrl=url)
+    empty_queues(stack)
     stack.functions[name].recycle()
     stack.functions[name].log.unlink(missing_ok=True)
     stack.aws.denied.clear()
@@ -228,8 +200,7 @@ def mend(stack: Stack) -> None:
     stack.client("dynamodb").delete_item(TableName=lease, Key={"name": {"S": "refresh"}})
     stack.connect()
     stack.org.oauth.expire_sessions()
-    token = stack.token()
-    stack.invoke("refresh_token", {"refused_generation": token["generation"] if token else None})
+    renew_token(stack)
 
 
 @pytest.mark.parametrize("name", WORK)
@@ -243,7 +214,8 @@ def test_a_function_can_do_all_of_its_work_under_its_role(stack: Stack, name: st
 
 def all_statements() -> Iterator[tuple[str, int, str]]:
     deployment = deploy(SignatureScheme="standard-webhooks", AttachMedia="on")
-    for name, logical_id in LOGICAL_IDS.items():
+    for name in WORK:
+        logical_id = name.title().replace("_", "")
         for number, statement in enumerate(Role.of(deployment, logical_id).statements):
             resource = statement.resources[0].split(":", 5)[-1]
             yield name, number, f"{name}, {statement.actions[0]} on {resource}"

@@ -8,8 +8,6 @@ with less of a reason to, could see them. A function that logs its event once is
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 import json
 import shutil
 import time
@@ -25,6 +23,8 @@ from sandbox.aws.functions import Outcome
 from sandbox.org.sample import CLIENT_ID, CLIENT_SECRET
 from sandbox.stack import Response, Stack
 from tests.conftest import PATIENT
+from tests.stacks import renew_token, write_signing_keys
+from tests.unit.signing import standard
 from tools.template import ROOT
 
 MARK = "zqx"
@@ -70,17 +70,11 @@ class Drive:
             self.tokens.add(token["access_token"])
 
     def post(self, path: str, body: Any, *, method: str = "POST", **headers: str) -> Response:
-        raw = body if isinstance(body, str) else json.dumps(body)
-        stamp, message_id = str(int(time.time())), f"msg_Z{time.time_ns()}"
-        covered = f"{message_id}.{stamp}.{raw}".encode()
-        signature = hmac.digest(base64.b64decode(SIGNING_KEY), covered, hashlib.sha256)
-        signed = {
-            "content-type": "application/json",
-            "webhook-id": message_id,
-            "webhook-timestamp": stamp,
-            "webhook-signature": f"v1,{base64.b64encode(signature).decode()}",
-        }
-        response = self.stack.request(method, path, raw, headers={**signed, **headers})
+        raw = (body if isinstance(body, str) else json.dumps(body)).encode()
+        message_id = f"msg_Z{time.time_ns()}"
+        signed = standard(key=SIGNING_KEY, at=time.time(), body=raw, webhook_id=message_id)
+        headers = {"content-type": "application/json", **signed, **headers}
+        response = self.stack.request(method, path, raw, headers=headers)
         self.responses.append(response)
         return response
 
@@ -92,9 +86,7 @@ class Drive:
         self.outcomes.append(self.stack.tick())
 
     def renew(self) -> None:
-        token = self.stack.token()
-        event = {"refused_generation": token["generation"] if token else None}
-        self.outcomes.append(self.stack.invoke("refresh_token", event))
+        self.outcomes.append(renew_token(self.stack))
 
     def deliver(self) -> None:
         self.stack.let_time_pass()
@@ -362,10 +354,7 @@ def ready(level: str, scheme: str) -> Iterator[Drive]:
         "MatchEmail": "on",
     }
     with Stack(poll=False, processes=1, parameters=parameters) as stack:
-        keys = stack.deployment.resource("SigningKeys")["Ref"]
-        stack.client("secretsmanager").put_secret_value(
-            SecretId=keys, SecretString=json.dumps({"keys": [SIGNING_KEY]})
-        )
+        write_signing_keys(stack, SIGNING_KEY)
         yield Drive(stack)
 
 
