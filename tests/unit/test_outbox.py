@@ -52,7 +52,9 @@ def message(**fields: Any) -> Message:
     key=texts.filter(str.strip),
     requested=st.sampled_from([None, "Lead", "Case"]),
     conversation=st.sampled_from(["", "c"]),
-    sent_at=st.datetimes(timezones=st.just(UTC)),
+    sent_at=st.datetimes(
+        datetime(1700, 1, 2), datetime(4000, 12, 30), timezones=st.just(UTC)
+    ),  # Salesforce's
     request_id=st.text(),
     replayed=st.integers(0, 9),
 )
