@@ -52,9 +52,7 @@ def message(**fields: Any) -> Message:
     key=texts.filter(str.strip),
     requested=st.sampled_from([None, "Lead", "Case"]),
     conversation=st.sampled_from(["", "c"]),
-    sent_at=st.datetimes(
-        datetime(1700, 1, 2), datetime(4000, 12, 30), timezones=st.just(UTC)
-    ),  # Salesforce's
+    sent_at=st.datetimes(datetime(1701, 1, 1), datetime(3999, 12, 31), timezones=st.just(UTC)),
     request_id=st.text(),
     replayed=st.integers(0, 9),
 )
