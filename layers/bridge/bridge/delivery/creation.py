@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 from bridge.bird.texts import MAIL_IDS
 from bridge.conversations.message import Message
 from bridge.deadline import Deadline
-from bridge.delivery.calls import Calls, Rights
+from bridge.delivery.calls import Calls
 from bridge.delivery.outbox import Envelope, Queues, What, sealed
 from bridge.errors import (
     Ignored,
@@ -196,7 +196,6 @@ class RecordCreator:
         self._settings = settings
         self._telemetry = telemetry
         self._breaker = Breaker()
-        self._rights = Rights()
 
     def create(
         self, message: Message, *, request_id: str, deadline: Deadline, at_once: bool
@@ -301,7 +300,7 @@ class RecordCreator:
 
             place = find(object_name, key, self._conversations, calls)
             return _created(place, calls) if place else None
-        found = calls.make(self._salesforce.find, object_name, key).get()
+        found = calls.make(self._salesforce.find, object_name, key)
         return Created(found, calls.record_url(found.id), new=False) if found else None
 
     def _try(
@@ -406,15 +405,13 @@ class RecordCreator:
     def _conversations(self) -> Conversations:
         from bridge.delivery.conversation import Conversations
 
-        return Conversations(
-            rights=self._rights, settings=self._settings, telemetry=self._telemetry
-        )
+        return Conversations(settings=self._settings, telemetry=self._telemetry)
 
     def _create(self, record: Record, calls: Calls) -> Outcome:
         """Insert, and do what the verdict on the response says. Raises Unavailable, NotSetUp."""
         if logged := self._logged_mail(record, calls):
             return logged
-        attempt = calls.make(self._salesforce.create, record).get()
+        attempt = calls.make(self._salesforce.create, record)
         if attempt.created is not None:
             return Created(attempt.created, calls.record_url(attempt.created.id), new=True)
         # Only a record that was not made needs the rest (docs/adr/0020).
@@ -428,8 +425,9 @@ class RecordCreator:
             match verdict.verdict_on(attempt, record, context):
                 case verdict.There(found, new):
                     if not new and mail.brings_text(record):
-                        refusal = mail.add_text(record, found.id, calls)
-                        if isinstance(refusal, Refused):
+                        try:
+                            mail.add_text(record, found.id, calls)
+                        except Refused as refusal:
                             return Rejected(refusal)
                     return Created(found, calls.record_url(found.id), new=new)
                 case verdict.Wait(problem):
@@ -439,16 +437,16 @@ class RecordCreator:
                 case verdict.Undecided.LOOK_UP:
                     try:
                         there = calls.make(self._salesforce.find, record.object, record.key)
-                        attempt = attempt._replace(found=there.get() or False)
+                        attempt = attempt._replace(found=there or False)
                     except Unavailable as failure:
                         attempt = attempt._replace(found=failure)
                 case verdict.Undecided.ASK_RIGHTS:
-                    may = self._rights.has(record.object, "createable", calls)
+                    may = self._conversations.rights.has(record.object, "createable", calls)
                     context = replace(context, may_create=may)
                 case verdict.LeaveOut(names):
                     tell_dropped(self._telemetry, record.object, names)
                     record, context = record.without(names), replace(context, stripped=True)
-                    attempt = calls.make(self._salesforce.create, record).get()
+                    attempt = calls.make(self._salesforce.create, record)
                 case other:
                     raise AssertionError(f"{other} for a record that was sent alone")
 

@@ -87,7 +87,7 @@ class Customers:
             f"Lead(Id, {', '.join(LEAD_PHONES)} WHERE IsConverted = false LIMIT {MOST_ROWS})"
         )
         try:
-            return calls.make(self._salesforce.search, sosl).get()
+            return calls.make(self._salesforce.search, sosl)
         except Refused as problem:
             raise _refused(problem) from problem
 
@@ -135,10 +135,10 @@ class Customers:
         )
 
     def _send(self, parts: list[Part], calls: Calls) -> Mapping[str, PartResponse]:
-        result = calls.make(self._salesforce.send_parts, parts)
-        if isinstance(result.problem, Refused):
-            raise _refused(result.problem)
-        return result.get()
+        try:
+            return calls.make(self._salesforce.send_parts, parts)
+        except Refused as problem:
+            raise _refused(problem) from problem
 
 
 def _refused(problem: Refused) -> Unavailable:
