@@ -225,8 +225,7 @@ class Logging:
         self._permit = permit
         self._last_call = calls.cost.calls + most_calls
         self._looked = look
-        self._without: frozenset[str] = frozenset()
-        self._record_without: frozenset[str] = frozenset()
+        self._without: dict[What, frozenset[str]] = {"record": frozenset(), "message": frozenset()}
         self._with_comment = True
         self._may_reopen = True
         self._gone: frozenset[str] = frozenset()
@@ -320,16 +319,11 @@ class Logging:
             written = self._write_once(decision)
             match written:
                 case LeaveOut(what, names):
-                    name = (
-                        decision.object
-                        if what == "record" and isinstance(decision, Create)
-                        else "Task"
-                    )
+                    name = "Task"
+                    if what == "record" and isinstance(decision, Create):
+                        name = decision.object
                     tell_dropped(self._conversations.telemetry, name, names)
-                    if what == "record":
-                        self._record_without |= names
-                    else:
-                        self._without |= names
+                    self._without[what] |= names
                 case CommentRefused():
                     self._with_comment = False
                 case ReopenRefused() if isinstance(decision, Reopen):
@@ -357,8 +351,8 @@ class Logging:
             decision,
             conversations.settings,
             insert_headers=headers,
-            without=self._without,
-            record_without=self._record_without,
+            without=self._without["message"],
+            record_without=self._without["record"],
             with_comment=self._with_comment,
         )
         send = self._calls.salesforce.send_parts
@@ -415,15 +409,12 @@ class Logging:
         conversations = self._conversations
         record = new_record(self._message, decision) if isinstance(decision, Create) else None
         name = record.object if record and what == "record" else "Task"
-        may_create: bool | None = None
-        while True:
-            match verdict.no_right(problem, name, may_create):
-                case verdict.Undecided.ASK_RIGHTS:
-                    may_create = conversations.rights.has(name, "createable", self._calls)
-                case verdict.Wait(org_problem):
-                    return Later(org_problem)
-                case _:
-                    break
+        fault = verdict.no_right(problem, name, None)
+        if fault is verdict.Undecided.ASK_RIGHTS:
+            may_create = conversations.rights.has(name, "createable", self._calls)
+            fault = verdict.no_right(problem, name, may_create)
+        if isinstance(fault, verdict.Wait):
+            return Later(fault.problem)
         if record and what == "record":
             assignment = conversations.settings.assignment(record.object)
             context = verdict.Context(has_key=True, assignment=assignment)

@@ -218,10 +218,7 @@ class RecordCreator:
             feed_by = min(Deadline.after(FEED_SECONDS), keep_by.sooner(0.5))
             done = self._fed(envelope, deadline=feed_by)
         if not done:
-            what = outcome.what if isinstance(outcome, Rejected) else "record"
-            refusal = outcome.problem if isinstance(outcome, Rejected) else None
-            if failed := self._keep(envelope, body, deadline, refusal=refusal, what=what):
-                outcome = failed
+            outcome = self._keep(envelope, body, outcome, deadline) or outcome
         return replace(outcome, cost=calls.cost)
 
     def update(
@@ -240,9 +237,7 @@ class RecordCreator:
         if isinstance(outcome, (Queued, Rejected)):
             if isinstance(outcome.problem, NoSuchRecord):
                 body = sealed(replace(envelope, not_there_since=envelope.accepted_at))
-            refusal = outcome.problem if isinstance(outcome, Rejected) else None
-            if failed := self._keep(envelope, body, deadline, refusal=refusal):
-                outcome = failed
+            outcome = self._keep(envelope, body, outcome, deadline) or outcome
         return replace(outcome, cost=calls.cost)
 
     def _calls(self, respond_by: Deadline) -> Calls:
@@ -251,20 +246,14 @@ class RecordCreator:
         return Calls(self._salesforce, self._sessions, until=respond_by.sooner(reserved))
 
     def _keep(
-        self,
-        envelope: Envelope,
-        body: str,
-        deadline: Deadline,
-        *,
-        refusal: Refused | None,
-        what: What = "record",
+        self, envelope: Envelope, body: str, outcome: Outcome | UpdateOutcome, deadline: Deadline
     ) -> Failed | None:
         """Put it into Rejected if it was refused, else into the outbox."""
         # A cold start may have used up the caller's time: better kept late than not at all.
         queue_deadline = max(deadline, Deadline.after(QUEUE_SECONDS))
         try:
-            if refusal is not None:
-                refused = envelope.refused(refusal, attempts=1, what=what)
+            if isinstance(outcome, Rejected):
+                refused = envelope.refused(outcome.problem, attempts=1, what=outcome.what)
                 self._queues.reject(refused, deadline=queue_deadline)
             else:
                 self._queues.queue(body, deadline=queue_deadline)
