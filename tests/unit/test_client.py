@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Generic, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
@@ -10,10 +13,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bridge.deadline import Deadline
-from bridge.errors import Refused, Unavailable
+from bridge.errors import Refused, SalesforceProblem, Unavailable
 from bridge.http import HttpError, NoConnection, NoResponse, Response
 from bridge.records import ObjectName, Record
-from bridge.salesforce.client import Cost, Result, Salesforce, Via, soql_text
+from bridge.salesforce.client import Cost, Salesforce, Via, soql_text
 from bridge.salesforce.responses import Attempt, Found
 from bridge.salesforce.session import Session, full_id
 from bridge.settings import Settings
@@ -32,6 +35,24 @@ from tests.unit.doubles import (
 )
 
 SESSION = Session("token-1", INSTANCE, 1)
+Value = TypeVar("Value")
+
+
+class Tried(Generic[Value]):
+    """What a call gave, or its problem, and what it cost."""
+
+    def __init__(self, call: Callable[..., Value], via: Via) -> None:
+        self.problem: SalesforceProblem | None = None
+        try:
+            self._value = call(via=via)
+        except SalesforceProblem as problem:
+            self.problem = problem
+        self.cost = via.cost
+
+    def get(self) -> Value:
+        if self.problem is not None:
+            raise self.problem
+        return self._value
 
 
 class Client:
@@ -43,18 +64,18 @@ class Client:
     def via(self) -> Via:
         return Via(SESSION, Deadline.after(5))
 
-    def create(self, record: Record) -> Result[Attempt]:
-        return self.salesforce.create(record, via=self.via())
+    def create(self, record: Record) -> Tried[Attempt]:
+        return Tried(partial(self.salesforce.create, record), self.via())
 
     def create_many(self, *records: Record) -> list[Attempt]:
         entries = map(self.salesforce.encode, records)
-        return self.salesforce.create_many(records, entries, via=self.via()).get()
+        return self.salesforce.create_many(records, entries, via=self.via())
 
     def find(self, key: str) -> Found | None:
-        return self.salesforce.find("Lead", key, via=self.via()).get()
+        return self.salesforce.find("Lead", key, via=self.via())
 
-    def find_many(self, *keys: str, object_name: ObjectName = "Lead") -> Result[dict[str, Found]]:
-        return self.salesforce.find_many(object_name, keys, via=self.via())
+    def find_many(self, *keys: str, object_name: ObjectName = "Lead") -> Tried[dict[str, Found]]:
+        return Tried(partial(self.salesforce.find_many, object_name, keys), self.via())
 
 
 def test_a_lead_is_one_insert_with_its_key(settings: MakeSettings) -> None:

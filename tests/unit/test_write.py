@@ -19,7 +19,6 @@ from bridge.conversations.write import (
     LeaveOut,
     Logged,
     NotTaken,
-    Options,
     ParentGone,
     RecordKeyTaken,
     ReopenRefused,
@@ -47,6 +46,8 @@ from bridge.salesforce.composite import (
     in_calls,
     resolved,
 )
+from bridge.settings import Settings
+from tests.conftest import ENVIRON
 from tests.unit.doubles import part_failure as failure
 
 BASE = "/services/data/v68.0"
@@ -56,7 +57,7 @@ TASK, OPPORTUNITY = "00T000000000001EAA", "006000000000001AAA"
 SENT = datetime(2026, 11, 30, 14, 3, 7, tzinfo=UTC)
 SENT_TEXT = "2026-11-30T14:03:07.000Z"
 HEAD = "2026-11-30 14:03:07 UTC"
-OPTIONS = Options(record_key="Bird_Key__c", reopen_status="New")
+OPTIONS = Settings.from_environ(ENVIRON)
 NOT_REASSIGNED = {"Sforce-Auto-Assign": "FALSE"}
 
 
@@ -374,7 +375,7 @@ KEY_TAKEN = failure(
 
 
 def read(
-    decision: Add | Create | Reopen, options: Options = OPTIONS, **responses: PartResponse
+    decision: Add | Create | Reopen, options: Settings = OPTIONS, **responses: PartResponse
 ) -> Written:
     write = parts_of(message(), decision, options)
     assert set(responses) <= {part.name for part in write.parts}

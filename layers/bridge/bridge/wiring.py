@@ -172,7 +172,7 @@ def _feed() -> Feed | None:
 
 def _put_files(envelope: Envelope, *, deadline: Deadline) -> None:
     # Few messages bring files: the others need not pay for the import.
-    from bridge.files.feeding import put_files
+    from bridge.files.envelope import put_files
 
     put_files(envelope, aws=aws(), settings=settings(), deadline=deadline)
 

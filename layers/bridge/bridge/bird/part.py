@@ -112,12 +112,6 @@ class Part:
             if isinstance(one, dict)
         ]
 
-    def items(self) -> Iterator[tuple[str, Part]]:
-        """The objects in it, by their keys."""
-        for name, value in self._value.items():
-            if isinstance(value, dict):
-                yield name, self.part(name)
-
     def texts_by_name(self) -> Iterator[tuple[str, list[str]]]:
         """Each key with its texts, as the headers of a mail; null and objects are none."""
         for name, value in self._value.items():

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from bridge.conversations.decide import CaseRow, Home, LeadRow, Look, SeenTask
+from bridge.conversations.decide import CaseRow, Home, LeadRow, Look, Row, SeenTask
 from bridge.conversations.keys import task_key
 from bridge.conversations.message import read_moment
 from bridge.errors import OrgNotReady, SalesforceProblem, Unavailable
@@ -332,15 +332,17 @@ class _Pool:
     def take(self, kind: Kind, response: PartResponse | None) -> int:
         """Read one part and tell how many rows it had. Raises SalesforceProblem."""
         rows, more = rows_of(response, self._fields, of_records=kind in ("leads", "cases"))
-        read: dict[Kind, Callable[[dict[str, Any]], None]] = {
-            "seen": self._take_seen,
-            "leads": self._take_lead,
-            "cases": self._take_case,
-            "lead_home": lambda row: self._take_home("lead_home", row),
-            "case_home": lambda row: self._take_home("case_home", row),
-        }
         for row in rows:
-            read[kind](row)
+            match kind:
+                case "seen":
+                    task = _seen(row)
+                    self._seen[task.key].append(task)
+                case "leads":
+                    _put(self._leads, _lead(row, self._fields))
+                case "cases":
+                    _put(self._cases, _case(row, self._fields))
+                case _:
+                    self._take_home(kind, row)
         return MOST_ROWS if more else len(rows)
 
     def conversations(self, kind: Kind) -> set[str]:
@@ -362,38 +364,6 @@ class _Pool:
             case_home=self._homes["case_home"].get(wanted.conversation),
         )
 
-    def _take_seen(self, row: dict[str, Any]) -> None:
-        key = _text(row, TASK_KEY_FIELD)
-        self._seen[key].append(
-            SeenTask(
-                id=_id(row),
-                key=key,
-                who_id=read_id(row.get("whoid")),
-                what_id=read_id(row.get("whatid")),
-                deleted=row.get("isdeleted") is True,
-            )
-        )
-
-    def _take_lead(self, row: dict[str, Any]) -> None:
-        lead = LeadRow(
-            id=_id(row),
-            key=_text(row, self._fields.record_key),
-            conversation=_text(row, CONVERSATION_FIELD),
-            created=_created(row),
-            status=_text(row, "Status"),
-            converted=row.get("isconverted") is True,
-            contact_id=read_id(row.get("convertedcontactid")),
-            deleted=row.get("isdeleted") is True,
-            last_message=read_moment(row.get(LAST_MESSAGE_FIELD.lower())),
-        )
-        for key in {lead.conversation, lead.key} - {""}:
-            self._leads[key].append(lead)
-
-    def _take_case(self, row: dict[str, Any]) -> None:
-        case = _case(row, self._fields)
-        for key in {case.conversation, case.key} - {""}:
-            self._cases[key].append(case)
-
     def _take_home(self, kind: Kind, row: dict[str, Any]) -> None:
         home = Home(
             task_id=_id(row),
@@ -412,8 +382,37 @@ class _Pool:
             homes[conversation] = home
 
 
+def _put(rows: dict[str, list[Row]], row: Row) -> None:
+    for key in {row.conversation, row.key} - {""}:
+        rows[key].append(row)
+
+
 def _newest(rows: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(sorted(rows.values(), key=lambda row: (row.created, row.id), reverse=True))
+
+
+def _seen(row: dict[str, Any]) -> SeenTask:
+    return SeenTask(
+        id=_id(row),
+        key=_text(row, TASK_KEY_FIELD),
+        who_id=read_id(row.get("whoid")),
+        what_id=read_id(row.get("whatid")),
+        deleted=row.get("isdeleted") is True,
+    )
+
+
+def _lead(row: dict[str, Any], fields: Fields) -> LeadRow:
+    return LeadRow(
+        id=_id(row),
+        key=_text(row, fields.record_key),
+        conversation=_text(row, CONVERSATION_FIELD),
+        created=_created(row),
+        status=_text(row, "Status"),
+        converted=row.get("isconverted") is True,
+        contact_id=read_id(row.get("convertedcontactid")),
+        deleted=row.get("isdeleted") is True,
+        last_message=read_moment(row.get(LAST_MESSAGE_FIELD.lower())),
+    )
 
 
 def _case(row: dict[str, Any], fields: Fields) -> CaseRow:

@@ -35,6 +35,7 @@ from bridge.salesforce.responses import (
     unreadable,
 )
 from bridge.salesforce.session import read_id
+from bridge.settings import Settings
 
 COMPLETED = "Completed"
 """The closed Task status of an org that renamed none; the table of channels may name another."""
@@ -49,17 +50,6 @@ OWNER_IS_REFUSED = frozenset(
 FIXED = frozenset({TASK_KEY_FIELD, CONVERSATION_FIELD, "WhoId", "WhatId", "Description"})
 """Fields of a Task without which it is not the message's."""
 OURS = (TASK_KEY_FIELD, CONVERSATION_FIELD, LAST_MESSAGE_FIELD)
-
-
-class Options(NamedTuple):
-    """What the deployer chose."""
-
-    record_key: str
-    """The external-id field of Lead and Case."""
-    reopen_status: str
-    case_status_on_reply: str = ""
-    """The status of an open Case with a new message; empty: as it is."""
-    case_comments: bool = False
 
 
 class Write(NamedTuple):
@@ -151,7 +141,7 @@ Written = (
 def parts_of(
     message: Message,
     decision: Add | Create | Reopen,
-    options: Options,
+    settings: Settings,
     *,
     insert_headers: Mapping[str, str] | None = None,
     without: frozenset[str] = frozenset(),
@@ -176,7 +166,7 @@ def parts_of(
             name="create",
             method="POST",
             path=(f"/sobjects/{decision.object}",),
-            body=record_fields(message, record, options),
+            body=record_fields(message, record, settings),
             headers=dict(insert_headers or {}),
         )
         number = Part(
@@ -191,7 +181,7 @@ def parts_of(
         path=(f"/sobjects/Contact/{decision.record_id}?fields=OwnerId",),
     )
     parts = [owner, task] if "OwnerId" in (task.body or {}) else [task]
-    hanging = _hanging(message, decision, options, with_comment=with_comment)
+    hanging = _hanging(message, decision, settings, with_comment=with_comment)
     if isinstance(decision, Reopen) and holds_reference(task):
         # Not one call, so the Case is opened first: a message never waits on one that stays closed.
         reopen, *hanging = hanging
@@ -203,7 +193,7 @@ def parts_of(
 
 
 def _hanging(
-    message: Message, decision: Add | Reopen, options: Options, *, with_comment: bool
+    message: Message, decision: Add | Reopen, settings: Settings, *, with_comment: bool
 ) -> list[Part]:
     """What hangs on the Task: a change of its record, a comment."""
     on = decision.record_object if isinstance(decision, Add) else "Case"
@@ -211,7 +201,7 @@ def _hanging(
         return []
     parent = Ref("parent", "WhoId" if on == "Lead" else "WhatId")
     parts = []
-    if changes := record_changes(message, decision, options):
+    if changes := record_changes(message, decision, settings):
         parts.append(
             Part(
                 name="reopen" if isinstance(decision, Reopen) else "touch",
@@ -221,7 +211,7 @@ def _hanging(
                 headers=NOT_REASSIGNED,
             )
         )
-    if on == "Case" and options.case_comments and with_comment:
+    if on == "Case" and settings.case_comments and with_comment:
         parts.append(
             Part(
                 name="comment",
@@ -282,10 +272,10 @@ def new_record(message: Message, decision: Create) -> Record:
     )
 
 
-def record_fields(message: Message, record: Record, options: Options) -> dict[str, Any]:
+def record_fields(message: Message, record: Record, settings: Settings) -> dict[str, Any]:
     """A new record's fields as they are sent."""
     own = {
-        options.record_key: record.key,
+        settings.external_id_field: record.key,
         CONVERSATION_FIELD: message.conversation,
         LAST_MESSAGE_FIELD: as_salesforce_time(message.sent_at),
     }
@@ -293,7 +283,7 @@ def record_fields(message: Message, record: Record, options: Options) -> dict[st
     return {**{n: v for n, v in record.fields.items() if n.lower() not in names}, **own}
 
 
-def record_changes(message: Message, decision: Add | Reopen, options: Options) -> dict[str, str]:
+def record_changes(message: Message, decision: Add | Reopen, settings: Settings) -> dict[str, str]:
     """What changes on a record that gets a message: nothing that a person has edited."""
     changes = {}
     if isinstance(decision, Add) and decision.adopted:
@@ -301,13 +291,13 @@ def record_changes(message: Message, decision: Add | Reopen, options: Options) -
     if decision.last_message is None or decision.last_message < message.sent_at:
         changes[LAST_MESSAGE_FIELD] = as_salesforce_time(message.sent_at)
     if isinstance(decision, Reopen):
-        changes["Status"] = options.reopen_status
+        changes["Status"] = settings.reopen_status
     elif (
         decision.status_may_change
-        and options.case_status_on_reply
-        and decision.status != options.case_status_on_reply
+        and settings.case_status_on_reply
+        and decision.status != settings.case_status_on_reply
     ):
-        changes["Status"] = options.case_status_on_reply
+        changes["Status"] = settings.case_status_on_reply
     return changes
 
 
@@ -327,14 +317,14 @@ def read_written(
     decision: Add | Create | Reopen,
     write: Write,
     responses: Mapping[str, PartResponse],
-    options: Options,
+    settings: Settings,
 ) -> Written:
     """What has become of the message. Raises SalesforceProblem for what passes or needs a person.
 
     The cause of a part that was halted is another part: its code means nothing.
     """
     if isinstance(decision, Create):
-        return _read_create(message, decision, write, responses, options)
+        return _read_create(message, decision, write, responses, settings)
     if isinstance(decision, Reopen) and not _done(responses, "add"):
         return _read_refused_reopen(decision, write, responses)
     if not _done(responses, "add"):
@@ -361,12 +351,14 @@ def _read_create(
     decision: Create,
     write: Write,
     responses: Mapping[str, PartResponse],
-    options: Options,
+    settings: Settings,
 ) -> Written:
     made = _new_id(responses, "create")
     if made is None:
         response = responses.get("create")
-        problem = problem_of(response, key_field=options.record_key, object_name=decision.object)
+        problem = problem_of(
+            response, key_field=settings.external_id_field, object_name=decision.object
+        )
         if isinstance(problem, KeyTaken):
             return RecordKeyTaken(problem.existing_id)
         if not isinstance(problem, Refused):

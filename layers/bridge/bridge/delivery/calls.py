@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bridge.deadline import Deadline
 from bridge.errors import Refused, Unavailable
 from bridge.oauth.sessions import Sessions
-from bridge.salesforce.client import NO_COST, Result, Salesforce, Via
+from bridge.salesforce.client import NO_COST, Salesforce, Via
 from bridge.salesforce.responses import failed_look_up
 from bridge.salesforce.session import Session
 
@@ -52,30 +52,34 @@ class Calls:
         return Deadline.after(self._seconds)
 
     def make(
-        self, send: Callable[..., Result[Value]], *arguments: Any, by: Deadline | None = None
-    ) -> Result[Value]:
+        self, send: Callable[..., Value], *arguments: Any, by: Deadline | None = None
+    ) -> Value:
         """One of Salesforce's calls, repeated with a new session where its session is refused.
 
-        `by`: when it has to end, if not by `deadline`. The problem of the Result is a refusal: all
-        others are raised (Unavailable, NotSetUp).
+        `by`: when it has to end, if not by `deadline`. Raises Refused, Unavailable, NotSetUp.
         """
         deadline = by or self.deadline()
 
-        def attempt(session: Session) -> Result[Value]:
+        def attempt(session: Session) -> Value | Refused:
             self.session = session
-            result = send(*arguments, via=Via(session, deadline))
-            self.cost += result.cost
-            if result.problem is not None and not isinstance(result.problem, Refused):
-                raise result.problem
-            return result
+            via = Via(session, deadline)
+            try:
+                return send(*arguments, via=via)
+            except Refused as problem:
+                return problem  # not of the session, which is a good one
+            finally:
+                self.cost += via.cost
 
-        return self._sessions.call(attempt, deadline=deadline)
+        result = self._sessions.call(attempt, deadline=deadline)
+        if isinstance(result, Refused):
+            raise result
+        return result
 
-    def read(self, parts: Sequence[Part]) -> Mapping[str, PartResponse]:
-        """The responses to reads: a refusal of all of them tells nothing of a record. Raises
-        Unavailable, NotSetUp."""
+    def send_parts(self, parts: Sequence[Part]) -> Mapping[str, PartResponse]:
+        """The responses to the parts of a composite. A refusal of all of them tells nothing of a
+        record: raises Unavailable, NotSetUp."""
         try:
-            return self.make(self.salesforce.send_parts, parts).get()
+            return self.make(self.salesforce.send_parts, parts)
         except Refused as problem:
             raise failed_look_up(problem) from problem
 
@@ -101,7 +105,7 @@ class Rights:
             return known
         by = calls.deadline()  # no time left is no reason to let a refusal stand
         try:
-            known = calls.make(calls.salesforce.has_right, object_name, right, by=by).get()
+            known = calls.make(calls.salesforce.has_right, object_name, right, by=by)
         except Unavailable:
             return True
         self._known[object_name, right] = known, time.monotonic() + REMEMBER_RIGHTS_SECONDS

@@ -15,7 +15,7 @@ from bridge.bird.phones import as_e164, is_number, written_forms
 from bridge.conversations.message import Message
 from bridge.deadline import Deadline
 from bridge.delivery.calls import Calls
-from bridge.errors import SalesforceProblem
+from bridge.errors import Refused, SalesforceProblem
 from bridge.salesforce.client import Row, soql_text, sosl_text
 from bridge.salesforce.session import read_id
 from bridge.settings import Settings
@@ -120,10 +120,11 @@ class Contacts:
             sosl = (
                 f"FIND {{{words}}} IN PHONE FIELDS RETURNING Contact({columns} LIMIT {MOST_ROWS})"
             )
-            result = calls.make(calls.salesforce.search, sosl, by=deadline)
-            problem = result.problem
-            if problem is None or problem.code != "INVALID_FIELD" or self._phones != PHONES:
-                return result.get()
+            try:
+                return calls.make(calls.salesforce.search, sosl, by=deadline)
+            except Refused as problem:
+                if problem.code != "INVALID_FIELD" or self._phones != PHONES:
+                    raise
             self._phones = LEAST_PHONES
 
     def _by_email(
@@ -135,7 +136,7 @@ class Contacts:
                 f"SELECT Id,AccountId,Email,IsDeleted FROM Contact WHERE Email IN ({emails}) "
                 f"LIMIT {MOST_ROWS}"
             )
-            rows = calls.make(calls.salesforce.query, soql, by=deadline).get()
+            rows = calls.make(calls.salesforce.query, soql, by=deadline)
             for sender in some:
                 same = [
                     row

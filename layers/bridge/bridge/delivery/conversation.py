@@ -47,7 +47,6 @@ from bridge.conversations.write import (
     LeaveOut,
     Logged,
     NotTaken,
-    Options,
     ParentGone,
     RecordKeyTaken,
     ReopenRefused,
@@ -135,20 +134,14 @@ Fate = Place | Deleted | NoRecord | Later | Refusal
 class Conversations:
     """Looks and decides, with an org's names and the deployer's rules."""
 
-    def __init__(self, *, rights: Rights, settings: Settings, telemetry: Telemetry) -> None:
+    def __init__(self, *, settings: Settings, telemetry: Telemetry) -> None:
         self.telemetry = telemetry
-        self.rights = rights
+        self.rights = Rights()
         self.settings = settings
         self.fields = Fields(record_key=settings.external_id_field)
         """What queries may name. An org without record types is remembered."""
         self.rules = Rules(
             reopen_days=settings.reopen_days, closed_lead_statuses=settings.closed_lead_statuses
-        )
-        self.options = Options(
-            record_key=settings.external_id_field,
-            reopen_status=settings.reopen_status,
-            case_status_on_reply=settings.case_status_on_reply,
-            case_comments=settings.case_comments,
         )
 
     @cached_property
@@ -162,7 +155,7 @@ class Conversations:
         """What is in Salesforce of a conversation and a message. Raises Unavailable, NotSetUp."""
         objects = {requested} if requested else BOTH
         while True:
-            responses = calls.read(look_parts(wanted, self.fields))
+            responses = calls.send_parts(look_parts(wanted, self.fields))
             if not self.without_record_types(responses):
                 return read_look(wanted, self.fields, responses, objects=objects)
 
@@ -176,7 +169,7 @@ class Conversations:
             fields = self.fields
             responses: dict[str, PartResponse] = {}
             for parts in batch_parts(wanted, fields, base=base):
-                responses |= calls.read(parts)
+                responses |= calls.send_parts(parts)
             if not self.without_record_types(responses):
                 break
         found = read_batch(wanted, fields, responses, base=base, objects=objects)
@@ -194,7 +187,7 @@ class Conversations:
 
     def read_cases(self, ids: Sequence[str], calls: Calls) -> Mapping[str, CaseRow | None]:
         """At most 200 Cases by their ids. Raises Unavailable, NotSetUp."""
-        return read_cases(ids, self.fields, calls.read(case_parts(ids, self.fields)))
+        return read_cases(ids, self.fields, calls.send_parts(case_parts(ids, self.fields)))
 
     def decide(
         self, message: Message, look: Look, permit: Permit, *, gone: frozenset[str] = frozenset()
@@ -233,8 +226,7 @@ class Logging:
         self._permit = permit
         self._last_call = calls.cost.calls + most_calls
         self._looked = look
-        self._without: frozenset[str] = frozenset()
-        self._record_without: frozenset[str] = frozenset()
+        self._without: dict[What, frozenset[str]] = {"record": frozenset(), "message": frozenset()}
         self._with_comment = True
         self._may_reopen = True
         self._gone: frozenset[str] = frozenset()
@@ -268,10 +260,10 @@ class Logging:
         """Leave out what a successor inherits, once, where its predecessor proved to be there."""
         if not (isinstance(decision, Create) and isinstance(written, ParentGone)):
             return False
-        links = inherited_links(decision) - self._record_without
+        links = inherited_links(decision) - self._without["record"]
         if links:
             tell_dropped(self._conversations.telemetry, decision.object, links)
-            self._record_without |= links
+            self._without["record"] |= links
         return bool(links)
 
     def _undecided(self, decision: Decision, written: Written) -> Fate:
@@ -306,14 +298,12 @@ class Logging:
         from bridge.delivery import mail
 
         record = self._message.record(decision.object, self._message.key)
-        if not mail.brings_text(record):
-            return place
-        problem: SalesforceProblem | None
         try:
-            problem = mail.add_text(record, place.record_id, self._calls)
-        except SalesforceProblem as trouble:
-            problem = trouble
-        return place._replace(problems={**place.problems, "text": problem}) if problem else place
+            if mail.brings_text(record):
+                mail.add_text(record, place.record_id, self._calls)
+        except SalesforceProblem as problem:
+            return place._replace(problems={**place.problems, "text": problem})
+        return place
 
     @property
     def _calls_are_spent(self) -> bool:
@@ -340,16 +330,11 @@ class Logging:
             written = self._write_once(decision)
             match written:
                 case LeaveOut(what, names):
-                    name = (
-                        decision.object
-                        if what == "record" and isinstance(decision, Create)
-                        else "Task"
-                    )
+                    name = "Task"
+                    if what == "record" and isinstance(decision, Create):
+                        name = decision.object
                     tell_dropped(self._conversations.telemetry, name, names)
-                    if what == "record":
-                        self._record_without |= names
-                    else:
-                        self._without |= names
+                    self._without[what] |= names
                 case CommentRefused():
                     self._with_comment = False
                 case ReopenRefused() if isinstance(decision, Reopen):
@@ -375,16 +360,18 @@ class Logging:
         write = parts_of(
             message,
             decision,
-            conversations.options,
+            conversations.settings,
             insert_headers=headers,
-            without=self._without,
-            record_without=self._record_without,
+            without=self._without["message"],
+            record_without=self._without["record"],
             with_comment=self._with_comment,
         )
-        sent = self._calls.make(self._calls.salesforce.send_parts, write.parts, write.all_or_none)
-        if isinstance(sent.problem, Refused):
-            return NotTaken("record" if isinstance(decision, Create) else "message", sent.problem)
-        return read_written(message, decision, write, sent.get(), conversations.options)
+        send = self._calls.salesforce.send_parts
+        try:
+            responses = self._calls.make(send, write.parts, write.all_or_none)
+        except Refused as problem:
+            return NotTaken("record" if isinstance(decision, Create) else "message", problem)
+        return read_written(message, decision, write, responses, conversations.settings)
 
     def _linked(self, decision: Create) -> Create:
         """A new Case with the Contact that its sender is, unless it has one."""
@@ -412,11 +399,9 @@ class Logging:
                 return self._there(decision, written)
             case RecordKeyTaken():
                 return Later(RowLocked("a record with this key is just being made", code=KEY_TAKEN))
-            case ParentGone(_, problem):
-                return Later(Unavailable(problem.message, code=problem.code))
             case NotTaken(what, problem) | LeaveOut(what, _, problem):
                 return self._refusal(decision, what, problem)
-            case CommentRefused(problem) | ReopenRefused(problem):
+            case ParentGone(_, problem) | CommentRefused(problem) | ReopenRefused(problem):
                 return Later(Unavailable(problem.message, code=problem.code))
         raise AssertionError(f"{written} was refused")
 
@@ -435,15 +420,12 @@ class Logging:
         conversations = self._conversations
         record = new_record(self._message, decision) if isinstance(decision, Create) else None
         name = record.object if record and what == "record" else "Task"
-        may_create: bool | None = None
-        while True:
-            match verdict.no_right(problem, name, may_create):
-                case verdict.Undecided.ASK_RIGHTS:
-                    may_create = conversations.rights.has(name, "createable", self._calls)
-                case verdict.Wait(org_problem):
-                    return Later(org_problem)
-                case _:
-                    break
+        fault = verdict.no_right(problem, name, None)
+        if fault is verdict.Undecided.ASK_RIGHTS:
+            may_create = conversations.rights.has(name, "createable", self._calls)
+            fault = verdict.no_right(problem, name, may_create)
+        if isinstance(fault, verdict.Wait):
+            return Later(fault.problem)
         if record and what == "record":
             assignment = conversations.settings.assignment(record.object)
             context = verdict.Context(has_key=True, assignment=assignment)

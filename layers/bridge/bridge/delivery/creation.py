@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 from bridge.bird.texts import MAIL_IDS
 from bridge.conversations.message import Message
 from bridge.deadline import Deadline
-from bridge.delivery.calls import Calls, Rights
+from bridge.delivery.calls import Calls
 from bridge.delivery.outbox import Envelope, Queues, What, sealed
 from bridge.errors import (
     Ignored,
@@ -196,7 +196,6 @@ class RecordCreator:
         self._settings = settings
         self._telemetry = telemetry
         self._breaker = Breaker()
-        self._rights = Rights()
 
     def create(
         self, message: Message, *, request_id: str, deadline: Deadline, at_once: bool
@@ -219,10 +218,7 @@ class RecordCreator:
             feed_by = min(Deadline.after(FEED_SECONDS), keep_by.sooner(0.5))
             done = self._fed(envelope, deadline=feed_by)
         if not done:
-            what = outcome.what if isinstance(outcome, Rejected) else "record"
-            refusal = outcome.problem if isinstance(outcome, Rejected) else None
-            if failed := self._keep(envelope, body, deadline, refusal=refusal, what=what):
-                outcome = failed
+            outcome = self._keep(envelope, body, outcome, deadline) or outcome
         return replace(outcome, cost=calls.cost)
 
     def update(
@@ -241,9 +237,7 @@ class RecordCreator:
         if isinstance(outcome, (Queued, Rejected)):
             if isinstance(outcome.problem, NoSuchRecord):
                 body = sealed(replace(envelope, not_there_since=envelope.accepted_at))
-            refusal = outcome.problem if isinstance(outcome, Rejected) else None
-            if failed := self._keep(envelope, body, deadline, refusal=refusal):
-                outcome = failed
+            outcome = self._keep(envelope, body, outcome, deadline) or outcome
         return replace(outcome, cost=calls.cost)
 
     def _calls(self, respond_by: Deadline) -> Calls:
@@ -252,20 +246,14 @@ class RecordCreator:
         return Calls(self._salesforce, self._sessions, until=respond_by.sooner(reserved))
 
     def _keep(
-        self,
-        envelope: Envelope,
-        body: str,
-        deadline: Deadline,
-        *,
-        refusal: Refused | None,
-        what: What = "record",
+        self, envelope: Envelope, body: str, outcome: Outcome | UpdateOutcome, deadline: Deadline
     ) -> Failed | None:
         """Put it into Rejected if it was refused, else into the outbox."""
         # A cold start may have used up the caller's time: better kept late than not at all.
         queue_deadline = max(deadline, Deadline.after(QUEUE_SECONDS))
         try:
-            if refusal is not None:
-                refused = envelope.refused(refusal, attempts=1, what=what)
+            if isinstance(outcome, Rejected):
+                refused = envelope.refused(outcome.problem, attempts=1, what=outcome.what)
                 self._queues.reject(refused, deadline=queue_deadline)
             else:
                 self._queues.queue(body, deadline=queue_deadline)
@@ -301,7 +289,7 @@ class RecordCreator:
 
             place = find(object_name, key, self._conversations, calls)
             return _created(place, calls) if place else None
-        found = calls.make(self._salesforce.find, object_name, key).get()
+        found = calls.make(self._salesforce.find, object_name, key)
         return Created(found, calls.record_url(found.id), new=False) if found else None
 
     def _try(
@@ -406,15 +394,13 @@ class RecordCreator:
     def _conversations(self) -> Conversations:
         from bridge.delivery.conversation import Conversations
 
-        return Conversations(
-            rights=self._rights, settings=self._settings, telemetry=self._telemetry
-        )
+        return Conversations(settings=self._settings, telemetry=self._telemetry)
 
     def _create(self, record: Record, calls: Calls) -> Outcome:
         """Insert, and do what the verdict on the response says. Raises Unavailable, NotSetUp."""
         if logged := self._logged_mail(record, calls):
             return logged
-        attempt = calls.make(self._salesforce.create, record).get()
+        attempt = calls.make(self._salesforce.create, record)
         if attempt.created is not None:
             return Created(attempt.created, calls.record_url(attempt.created.id), new=True)
         # Only a record that was not made needs the rest (docs/adr/0020).
@@ -428,8 +414,9 @@ class RecordCreator:
             match verdict.verdict_on(attempt, record, context):
                 case verdict.There(found, new):
                     if not new and mail.brings_text(record):
-                        refusal = mail.add_text(record, found.id, calls)
-                        if isinstance(refusal, Refused):
+                        try:
+                            mail.add_text(record, found.id, calls)
+                        except Refused as refusal:
                             return Rejected(refusal)
                     return Created(found, calls.record_url(found.id), new=new)
                 case verdict.Wait(problem):
@@ -439,16 +426,16 @@ class RecordCreator:
                 case verdict.Undecided.LOOK_UP:
                     try:
                         there = calls.make(self._salesforce.find, record.object, record.key)
-                        attempt = attempt._replace(found=there.get() or False)
+                        attempt = attempt._replace(found=there or False)
                     except Unavailable as failure:
                         attempt = attempt._replace(found=failure)
                 case verdict.Undecided.ASK_RIGHTS:
-                    may = self._rights.has(record.object, "createable", calls)
+                    may = self._conversations.rights.has(record.object, "createable", calls)
                     context = replace(context, may_create=may)
                 case verdict.LeaveOut(names):
                     tell_dropped(self._telemetry, record.object, names)
                     record, context = record.without(names), replace(context, stripped=True)
-                    attempt = calls.make(self._salesforce.create, record).get()
+                    attempt = calls.make(self._salesforce.create, record)
                 case other:
                     raise AssertionError(f"{other} for a record that was sent alone")
 

@@ -101,12 +101,11 @@ class Customers:
                 f"Contact(Id, {', '.join(self._phones)} LIMIT {MOST_ROWS}), "
                 f"Lead(Id, {', '.join(LEAD_PHONES)} WHERE IsConverted = false LIMIT {MOST_ROWS})"
             )
-            result = calls.make(self._salesforce.search, sosl)
-            problem = result.problem
-            if not isinstance(problem, Refused):
-                return result.get()
-            if problem.code != "INVALID_FIELD" or self._phones != PHONES:
-                raise _refused(problem)
+            try:
+                return calls.make(self._salesforce.search, sosl)
+            except Refused as problem:
+                if problem.code != "INVALID_FIELD" or self._phones != PHONES:
+                    raise _refused(problem) from problem
             self._phones = LEAST_PHONES
 
     def _by_email(self, email: str, calls: Calls) -> tuple[tuple[str, Match], ...]:
@@ -153,10 +152,10 @@ class Customers:
         )
 
     def _send(self, parts: list[Part], calls: Calls) -> Mapping[str, PartResponse]:
-        result = calls.make(self._salesforce.send_parts, parts)
-        if isinstance(result.problem, Refused):
-            raise _refused(result.problem)
-        return result.get()
+        try:
+            return calls.make(self._salesforce.send_parts, parts)
+        except Refused as problem:
+            raise _refused(problem) from problem
 
 
 def _refused(problem: Refused) -> Unavailable:

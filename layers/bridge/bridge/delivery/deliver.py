@@ -17,7 +17,7 @@ from bridge.conversations.look import NOT_SET_UP
 from bridge.deadline import Deadline
 from bridge.delivery import mail, verdict
 from bridge.delivery.batch import Batch, Item, attempts_of, delay_seconds, read_batch
-from bridge.delivery.calls import Calls, Rights
+from bridge.delivery.calls import Calls
 from bridge.delivery.conversation import Conversations, Logging, attach_to
 from bridge.delivery.creation import Feed
 from bridge.delivery.outbox import Envelope
@@ -77,7 +77,7 @@ class Delivery:
         self._queues = BatchQueues(sqs=sqs, settings=settings, telemetry=telemetry)
         self._settings = settings
         self._telemetry = telemetry
-        self._conversations = Conversations(rights=Rights(), settings=settings, telemetry=telemetry)
+        self._conversations = Conversations(settings=settings, telemetry=telemetry)
         self._own_changes = OwnChanges()
 
     def run(self, event: Any, *, seconds: float) -> dict[str, Any]:
@@ -148,7 +148,7 @@ class Delivery:
         """Log a message on the one record that a duplicate rule names. A collection does not name
         it, so the refused record is created alone once."""
         problem, item.outcome = item.problem, ""
-        attempt = calls.make(self._salesforce.create, item.record).get()
+        attempt = calls.make(self._salesforce.create, item.record)
         if attempt.created is not None:
             item.settle("created", found=attempt.created)
         elif isinstance(attempt.problem, Refused):

@@ -287,14 +287,14 @@ class Timelines:
             creates[at] = item, decision._replace(derived=derived)
 
     def _record(self, item: Item, decision: Create) -> Record:
-        message, options = item.envelope.message, self.conversations.options
+        message, settings = item.envelope.message, self.conversations.settings
         record = new_record(message, decision)
         links = inherited_links(decision)
         if links and self._refused.get(id(item)) == decision.predecessor_id:
             tell_dropped(self.conversations.telemetry, record.object, links)
             record = record.without(links)
-        fields = record_fields(message, record, options)
-        del fields[options.record_key]
+        fields = record_fields(message, record, settings)
+        del fields[settings.external_id_field]
         return replace(record, fields=fields)
 
     def _show(self, item: Item, decision: Create, found: Found) -> None:
@@ -359,14 +359,14 @@ class Timelines:
                 latest[decision.record_id] = item, decision  # the last one is the newest
         changes = []
         for item, decision in latest.values():
-            changed = record_changes(item.envelope.message, decision, self.conversations.options)
+            changed = record_changes(item.envelope.message, decision, self.conversations.settings)
             if changed:
                 record = {"id": decision.record_id, **changed}
                 changes.append((decision.record_object, record))
         self._save("PATCH", sorted(changes, key=lambda change: change[0]))
 
     def _comment(self, logged: Sequence[tuple[Item, Add]]) -> None:
-        if self.conversations.options.case_comments:
+        if self.conversations.settings.case_comments:
             comments = [
                 (
                     "CaseComment",
@@ -383,7 +383,7 @@ class Timelines:
         try:
             for start in range(0, len(records), COLLECTION):
                 some = records[start : start + COLLECTION]
-                sent = self.calls.make(self.calls.salesforce.save_many, method, some).get()
+                sent = self.calls.make(self.calls.salesforce.save_many, method, some)
                 problems += [problem for problem in sent if problem is not None]
         except SalesforceProblem as problem:
             problems.append(problem)

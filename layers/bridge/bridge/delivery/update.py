@@ -23,7 +23,6 @@ from bridge.delivery.conversation import Conversations
 from bridge.delivery.verdict import ABOUT_RIGHTS
 from bridge.errors import OrgNotReady, Refused, Unavailable
 from bridge.records import Record
-from bridge.salesforce.composite import Part, PartResponse
 from bridge.salesforce.responses import SET_UP, derived_at_fault
 from bridge.telemetry import tell_dropped
 
@@ -46,7 +45,7 @@ class Updating:
         """Change the record. Raises Unavailable (NoSuchRecord), NotSetUp."""
         conversations, record = self._conversations, self._record
         parts = find_parts(record, conversations.fields, self._rules)
-        responses = self._send(parts)
+        responses = self._calls.send_parts(parts)
         result = read_found(
             record,
             conversations.fields,
@@ -77,7 +76,7 @@ class Updating:
         return target_of(look, self._record, self._rules)
 
     def _change(self, target: Target) -> Result:
-        responses = self._send([change_part(self._record, target.record_id)])
+        responses = self._calls.send_parts([change_part(self._record, target.record_id)])
         return read_change(self._record, target, responses.get("change"))
 
     def _without_derived(self, refused: NotTaken) -> Result:
@@ -90,12 +89,6 @@ class Updating:
         if not self._record.fields:
             return refused
         return self._change(Target(refused.record_id))
-
-    def _send(self, parts: list[Part]) -> dict[str, PartResponse]:
-        sent = self._calls.make(self._calls.salesforce.send_parts, parts)
-        if isinstance(sent.problem, Refused):
-            raise Unavailable(sent.problem.message, code=sent.problem.code)
-        return sent.get()
 
 
 def raise_no_right(problem: Refused, record: Record, rights: Rights, calls: Calls) -> None:

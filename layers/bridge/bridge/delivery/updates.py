@@ -188,7 +188,7 @@ class Updates:
         record = items[0].record
         if not conversations.settings.conversations:
             find_many = self.calls.salesforce.find_many
-            found = self.calls.make(find_many, record.object, list(keys)).get()
+            found = self.calls.make(find_many, record.object, list(keys))
             return {key: one.id for key, one in found.items() if not one.deleted}
         wanted_keys = {Wanted(key, key) for key in keys}
         looks = conversations.look_many(wanted_keys, self.calls, requested=as_object(record))
@@ -272,7 +272,7 @@ class Updates:
         if session and session.user_id:
             return session.user_id
         if self.own.user_id is None:
-            self.own.user_id = self.calls.make(self.calls.salesforce.read_user).get()
+            self.own.user_id = self.calls.make(self.calls.salesforce.read_user)
         return self.own.user_id
 
     def _rows(self, name: str, ids: Sequence[str]) -> dict[str, Row]:
@@ -281,7 +281,7 @@ class Updates:
         for start in range(0, len(ids), COLLECTION):
             some = ids[start : start + COLLECTION]
             read_rows = self.calls.salesforce.read_rows
-            for row in self.calls.make(read_rows, name, columns, some).get():
+            for row in self.calls.make(read_rows, name, columns, some):
                 record_id = read_id(row.get("Id"))
                 modified = read_moment(row.get("LastModifiedDate"))
                 created = read_moment(row.get("CreatedDate"))
@@ -302,7 +302,7 @@ class Updates:
                 Part(name=f"r{at}", method="GET", path=(f"/sobjects/{name}/{one.record_id}",))
                 for at, one in enumerate(some)
             ]
-            responses = self.calls.read(parts)
+            responses = self.calls.send_parts(parts)
             for at, one in enumerate(some):
                 response = responses.get(f"r{at}")
                 if response is None or not response.ok or not isinstance(response.body, dict):
@@ -327,15 +327,16 @@ class Updates:
             begun = datetime.now(UTC)
             name = some[0].items[0].record.object
             rows = [(name, {"id": one.record_id, **one.fields()}) for one in some]
-            sent = self.calls.make(self.calls.salesforce.save_many, "PATCH", rows)
-            if isinstance(sent.problem, Refused):  # one unknown name refuses the whole call
+            try:
+                saved = self.calls.make(self.calls.salesforce.save_many, "PATCH", rows)
+            except Refused as refusal:  # one unknown name refuses the whole call
                 if len(some) == 1:
-                    todo.extendleft(reversed(self._refused(some[0], sent.problem, alone=True)))
+                    todo.extendleft(reversed(self._refused(some[0], refusal, alone=True)))
                 else:
                     middle = len(some) // 2
                     todo.extendleft([some[middle:], some[:middle]])
                 continue
-            for one, problem in zip(some, sent.get(), strict=True):
+            for one, problem in zip(some, saved, strict=True):
                 if problem is None:
                     self.own.remember(one.record_id, one.row, begun, self._user())
                     for item in one.items:

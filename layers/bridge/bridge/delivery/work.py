@@ -39,11 +39,7 @@ of a refused call are sent alone at once, and an internal error is no longer sea
 
 @dataclass(kw_only=True)
 class Work:
-    """The records of one object in one invocation: a list of calls, and what was refused so far.
-
-    A refusal of a whole call, and a trigger's or flow's refusal in a call of more than one, decides
-    nothing: the records are sent again in smaller calls, down to single records.
-    """
+    """The records of one object in one invocation: a list of calls, and what was refused so far."""
 
     items: list[Item]
     calls: Calls
@@ -89,7 +85,7 @@ class Work:
         keys = {task_key(item.envelope.object_name, item.record.key): item for item in heads}
         if keys:
             find_many = self.calls.salesforce.find_many
-            tasks = self.calls.make(find_many, "Task", [*keys]).get()
+            tasks = self.calls.make(find_many, "Task", [*keys])
             for key, task in tasks.items():
                 keys[key].settle("deleted" if task.deleted else "exists", found=task)
         old = [
@@ -115,7 +111,7 @@ class Work:
         entries = [item.entry for item in items]
         try:
             by = self.calls.deadline(reserved=LOOK_UP_SECONDS) if self.refused else None
-            result = self.calls.make(self.calls.salesforce.create_many, records, entries, by=by)
+            attempts = self.calls.make(self.calls.salesforce.create_many, records, entries, by=by)
         except Unavailable as problem:
             if problem.code not in INTERNAL_ERRORS:
                 raise
@@ -125,11 +121,11 @@ class Work:
             else:
                 self._send_fewer(items)
             return
-        refusal = result.problem
-        if isinstance(refusal, Refused) and not alone:
-            self._decide_call(refusal, items)
-            return
-        attempts = [Attempt(problem=refusal)] if refusal else result.get()
+        except Refused as refusal:
+            if not alone:
+                self._decide_call(refusal, items)
+                return
+            attempts = [Attempt(problem=refusal)]
         made = any(attempt.created for attempt in attempts)
         self.failed_alone = 0 if made else self.failed_alone + alone
         if made and not records[0].has_owner:
@@ -190,10 +186,12 @@ class Work:
 
     def _settle_there(self, item: Item, there: Found) -> None:
         """The record was there before; that of a mail gets its text, if it was made without."""
-        refusal = None
-        if mail.brings_text(item.record):
-            refusal = mail.add_text(item.record, there.id, self.calls)
-        item.settle("rejected" if refusal else "exists", refusal, found=there)
+        try:
+            if mail.brings_text(item.record):
+                mail.add_text(item.record, there.id, self.calls)
+        except Refused as refusal:
+            item.settle("rejected", refusal, found=there)
+        item.settle("exists", found=there)
 
     def _decide_refused(self) -> None:
         """Look up all that was refused in one call, and decide it."""
@@ -217,7 +215,7 @@ class Work:
         keys = [item.record.key for item in items]
         if not keys:
             return {}
-        return self.calls.make(self.calls.salesforce.find_many, self.object, keys).get()
+        return self.calls.make(self.calls.salesforce.find_many, self.object, keys)
 
     def _ask_rights(self) -> None:
         may_create = self.rights.has(self.object, "createable", self.calls)

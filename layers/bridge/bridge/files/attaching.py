@@ -210,12 +210,12 @@ class Attaching:
     def _place(self, envelope: FileEnvelope, calls: Calls) -> Place:
         """Raises NotThereYet, Unavailable, NotSetUp."""
         parts = place_parts(envelope, key_field=self._settings.external_id_field)
-        place = read_place(envelope, calls.read(parts))
+        place = read_place(envelope, calls.send_parts(parts))
         for _ in range(MOST_MERGES):
             if isinstance(place, Place):
                 return place
             part = merged_part(place)
-            rows = rows_of(calls.read([part]).get(part.name))
+            rows = rows_of(calls.send_parts([part]).get(part.name))
             place = read_record(place.object, rows[0]) if rows else Place("")
         return Place("") if isinstance(place, Merged) else place
 
@@ -225,7 +225,7 @@ class Attaching:
             return
         fields = link_fields(found.document_id, record_id)
         link = [("ContentDocumentLink", fields)]
-        (problem,) = calls.make(self._salesforce.save_many, "POST", link).get()
+        (problem,) = calls.make(self._salesforce.save_many, "POST", link)
         if problem is None or problem.code == "DUPLICATE_VALUE" or problem.code in GONE:
             return
         if isinstance(problem, Refused):
@@ -251,13 +251,14 @@ class Attaching:
                 content=downloaded.file,
                 size=downloaded.size,
             )
-            result = calls.make(self._uploads.create, new, by=Deadline.after(UPLOAD_SECONDS))
-        problem = result.problem
-        if problem is None:
-            return "attached"
-        if isinstance(problem, KeyTaken) or problem.code in GONE:
-            raise _RecordGone(problem)  # look again: of a key that is taken the file is there
-        raise problem
+            try:
+                calls.make(self._uploads.create, new, by=Deadline.after(UPLOAD_SECONDS))
+            except Refused as problem:
+                if isinstance(problem, KeyTaken) or problem.code in GONE:
+                    # Look again: of a key that is taken the file is there.
+                    raise _RecordGone(problem) from problem
+                raise
+        return "attached"
 
     def _download(self, media: Media) -> Downloaded:
         """Raises Refused, Unavailable, NotSetUp."""

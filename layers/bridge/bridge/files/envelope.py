@@ -11,11 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bridge.aws import Aws, AwsError
 from bridge.bird.channels import NONE, OBJECTS
 from bridge.bird.message import Media
+from bridge.deadline import Deadline
 from bridge.delivery.outbox import VERSION, Envelope, UnreadableEnvelope, opened, reason_of
-from bridge.errors import SalesforceProblem
+from bridge.errors import NotKept, SalesforceProblem
 from bridge.records import ObjectName, stored_key
+from bridge.settings import Settings
 from bridge.untrusted import read_text
 
 KIND = "file"
@@ -109,6 +112,15 @@ class FileEnvelope:
     def again(self) -> FileEnvelope:
         """The same on its way back from Rejected."""
         return replace(self, reason=None, replayed=self.replayed + 1)
+
+
+def put_files(envelope: Envelope, *, aws: Aws, settings: Settings, deadline: Deadline) -> None:
+    """Put the files of a message that is in Salesforce into their queue. Raises NotKept."""
+    body = FileEnvelope.of(envelope).dump()
+    try:
+        aws.send_message(settings.files_url, body, deadline=deadline)
+    except AwsError as error:
+        raise NotKept("the queue of files cannot be reached") from error
 
 
 def _read_files(value: Any) -> dict[int, Media]:

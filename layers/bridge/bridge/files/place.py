@@ -6,7 +6,7 @@ at. A message outside conversations has no Task: its record is found by the mess
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,12 +86,12 @@ def read_place(envelope: FileEnvelope, responses: Mapping[str, PartResponse]) ->
             if row.get("IsDeleted") is not True and (parent := _parent(row)):
                 return Place(parent)
     found: list[Place | Merged] = []
-    for name in _in_order(envelope.requested):
+    for name in sorted(OBJECTS, key=lambda name: name != envelope.requested):
+        response = responses.get(name)
         # An object that the user cannot see keeps no file of the other one back.
-        other = envelope.requested not in (None, name)
-        if other and not _ok(responses.get(name)):
+        if envelope.requested not in (None, name) and not (response and response.ok):
             continue
-        found += (read_record(name, row) for row in rows_of(responses.get(name)))
+        found += (read_record(name, row) for row in rows_of(response))
     for place in found:
         if isinstance(place, Merged) or place.record_id:
             return place
@@ -150,11 +150,3 @@ def _parent(row: Mapping[str, Any]) -> str | None:
     if what and what.startswith(CASE_PREFIX):
         return what
     return who or what or read_id(row.get("Id"))
-
-
-def _in_order(requested: ObjectName | None) -> Iterable[ObjectName]:
-    return sorted(OBJECTS, key=lambda name: name != requested)
-
-
-def _ok(response: PartResponse | None) -> bool:
-    return response is not None and response.ok

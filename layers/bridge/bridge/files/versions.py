@@ -22,10 +22,10 @@ from typing import IO, Any, cast
 from urllib.parse import urlsplit
 
 from bridge.delivery.calls import Calls
-from bridge.errors import KeyFieldMissing, OrgNotReady, Refused, SalesforceProblem, Unavailable
+from bridge.errors import KeyFieldMissing, OrgNotReady, Refused, Unavailable
 from bridge.files.place import not_set_up, rows_of
 from bridge.http import MAX_RESPONSE_BYTES, PIECE_BYTES, Response, TimedResponse
-from bridge.salesforce.client import Cost, Result, Via, result_of, soql_text
+from bridge.salesforce.client import Cost, Via, soql_text, value_of
 from bridge.salesforce.composite import query_part
 from bridge.salesforce.responses import (
     read_org_problem,
@@ -66,7 +66,7 @@ def find(keys: Sequence[str], record_id: str, calls: Calls) -> dict[str, There]:
         query_part("links", links, deleted=True),
         query_part("versions", f"SELECT {columns} WHERE {KEY_FIELD} IN ({wanted})", deleted=True),
     ]
-    responses = calls.read(parts)
+    responses = calls.send_parts(parts)
     linked = [read_id(row.get("ContentDocumentId")) for row in rows_of(responses.get("links"))]
     documents = [one for one in dict.fromkeys(linked) if one]
     found = _by_key(rows_of(responses.get("versions")), set(documents))
@@ -81,7 +81,7 @@ def find(keys: Sequence[str], record_id: str, calls: Calls) -> dict[str, There]:
             )
             for number, some in enumerate(slices[:5])
         ]
-        for response in calls.read(parts).values():
+        for response in calls.send_parts(parts).values():
             found |= _by_key(rows_of(response), set(documents))
     return found
 
@@ -121,23 +121,21 @@ class Uploads:
         self._path = f"{base}/sobjects/ContentVersion"
         self._tls: ssl.SSLContext | None = None
 
-    def create(self, new: NewFile, *, via: Via) -> Result[str]:
-        """Upload one file onto a record; the value is the ContentVersion's id.
+    def create(self, new: NewFile, *, via: Via) -> str:
+        """Upload one file onto a record; gives the ContentVersion's id.
 
-        A refusal is the Result's problem, as in `Salesforce`. It is sent once: where no response
-        comes, the file may be there or not.
+        Raises as `Salesforce` does. It is sent once: where no response comes, the file may be there
+        or not.
         """
         started = time.perf_counter()
         try:
             response = self._send(new, via)
         except (http.client.HTTPException, OSError) as error:
             host = urlsplit(via.session.instance_url).hostname
-            problem: SalesforceProblem = Unavailable(
-                f"{host} took no file ({type(error).__name__})", code="NO_ANSWER"
-            )
-            problem.__cause__ = error
-            return Result(Cost(1, (time.perf_counter() - started) * 1000), problem=problem)
-        return result_of(response, read_uploaded, started=started)
+            via.cost += Cost(1, (time.perf_counter() - started) * 1000)
+            what = f"{host} took no file ({type(error).__name__})"
+            raise Unavailable(what, code="NO_ANSWER") from error
+        return value_of(response, read_uploaded, via=via, started=started)
 
     def _send(self, new: NewFile, via: Via) -> Response:
         head, tail, boundary = multipart(new)

@@ -1,7 +1,7 @@
 """REST client for the few calls the bridge makes. It sends; `responses` reads what comes back.
 
 A record is inserted, never upserted: a repeated request must not overwrite what a person has edited
-since (docs/adr/0001). What a request cost comes back with its result.
+since (docs/adr/0001).
 
 Sources: REST API Developer Guide (sObject Rows by External ID, Composite, sObject Collections,
 QueryAll, Headers: Assignment Rule, Duplicate Rule).
@@ -13,9 +13,10 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from bridge.deadline import Deadline
@@ -90,30 +91,17 @@ class Cost:
 NO_COST = Cost()
 
 
-@dataclass(frozen=True)
-class Result(Generic[Value]):
-    """What a request gave: a value, or the problem of the call as a whole; and what it cost."""
+class Via:
+    """With what, and until when, a call is made; and what it has cost."""
 
-    cost: Cost
-    value: Value | None = None
-    problem: SalesforceProblem | None = None
-
-    def get(self) -> Value:
-        """The value. Raises the problem."""
-        if self.problem is not None:
-            raise self.problem
-        return cast(Value, self.value)
-
-
-class Via(NamedTuple):
-    """With what, and until when, a call is made."""
-
-    session: Session
-    deadline: Deadline
+    def __init__(self, session: Session, deadline: Deadline) -> None:
+        self.session = session
+        self.deadline = deadline
+        self.cost = NO_COST
 
 
 class Salesforce:
-    """The calls, each with its reader. Nothing is raised: a problem comes back in the Result."""
+    """The calls, each with its reader. They raise SalesforceProblem: Refused, Unavailable, …"""
 
     def __init__(self, *, http: Http, settings: Settings) -> None:
         self._http = http
@@ -122,8 +110,8 @@ class Salesforce:
         """The path that all resources begin with."""
         self._key_field = settings.external_id_field
 
-    def create(self, record: Record, *, via: Via) -> Result[Attempt]:
-        """Insert one record. A refusal of the record is the Attempt's problem, not the Result's.
+    def create(self, record: Record, *, via: Via) -> Attempt:
+        """Insert one record. A refusal of the record is the Attempt's problem, and not raised.
 
         For a Case, one composite also reads its number by the key. The GET does not depend on the
         POST, so it answers for a record that was there before as well. A text with `@{` would be
@@ -145,14 +133,14 @@ class Salesforce:
                 return attempt
             raise problem
 
-        result = self._send("POST", path, read=read_insert, via=via, body=body, headers=headers)
-        made = result.value.created if result.value is not None else None
-        if made is None or record.object != "Case" or composite or not self._key_field:
-            return result
-        # Its number, by a call of its own; without it the Case is there all the same.
-        found = self.find("Case", record.key, via=via)
-        number = found.value.number if found.value and found.value.id == made.id else None
-        return Result(result.cost + found.cost, Attempt(created=Found(made.id, number)))
+        attempt = self._send("POST", path, read=read_insert, via=via, body=body, headers=headers)
+        if attempt.created and record.object == "Case" and not composite and self._key_field:
+            # Its number, by a call of its own; without it the Case is there all the same.
+            with suppress(SalesforceProblem):
+                found = self.find("Case", record.key, via=via)
+                if found and found.id == attempt.created.id:
+                    return Attempt(created=found)
+        return attempt
 
     def _case_body(self, record: Record, headers: Mapping[str, str]) -> bytes | None:
         """The composite that makes a Case and reads its number; None where a text in it would be
@@ -199,7 +187,7 @@ class Salesforce:
 
     def create_many(
         self, records: Sequence[Record], entries: Iterable[bytes], *, via: Via
-    ) -> Result[list[Attempt]]:
+    ) -> list[Attempt]:
         """Insert up to 200 records of one object and one set of headers in one call.
 
         `entries` are the same records, encoded. The value is one Attempt a record, in order.
@@ -214,14 +202,14 @@ class Salesforce:
             headers=self.insert_headers(records[0]),
         )
 
-    def find(self, object_name: SObject, key: str, *, via: Via) -> Result[Found | None]:
+    def find(self, object_name: SObject, key: str, *, via: Via) -> Found | None:
         """The record with this key, if there is one that the integration user can see."""
         path = self.base + self._find_path(object_name, key)
         return self._send("GET", path, read=partial(read_found, key_field=self._key_field), via=via)
 
     def save_many(
         self, method: str, object_records: Sequence[tuple[str, Mapping[str, Any]]], *, via: Via
-    ) -> Result[list[SalesforceProblem | None]]:
+    ) -> list[SalesforceProblem | None]:
         """Insert (POST) or change (PATCH) up to 200 records, each by its object's name, without
         keys: a repetition is not told apart. The value is each one's problem, in order."""
         entries = [_dump({"attributes": {"type": name}, **one}) for name, one in object_records]
@@ -234,9 +222,7 @@ class Salesforce:
             headers=NOT_REASSIGNED,
         )
 
-    def find_many(
-        self, object_name: SObject, keys: Sequence[str], *, via: Via
-    ) -> Result[dict[str, Found]]:
+    def find_many(self, object_name: SObject, keys: Sequence[str], *, via: Via) -> dict[str, Found]:
         """The records with these keys, deleted ones too (`queryAll`), by key.
 
         One call unless the URL grows too long. Of several with the same key, one that is not
@@ -245,31 +231,26 @@ class Salesforce:
         field = self._key_of(object_name)
         number = ",CaseNumber" if object_name == "Case" else ""
         found: dict[str, Found] = {}
-        cost = NO_COST
         for some in _slices(keys):
             soql = (
                 f"SELECT Id,{field},IsDeleted{number} FROM {object_name} "
                 f"WHERE {field} IN ({','.join(soql_text(key) for key in some)})"
             )
-            rows = self.query(soql, via=via)
-            cost += rows.cost
-            for row in rows.value or ():
+            for row in self.query(soql, via=via):
                 # Rows that cannot be read do not show that the record is not there.
                 there = read_row(row)
                 if there is None:
-                    return Result(cost, problem=unreadable())
+                    raise unreadable()
                 # The org writes the name as it was made, whatever case the parameter has.
                 lower = {name.lower(): value for name, value in row.items()}
                 key = str(lower.get(field.lower()))
                 if key not in found or found[key].deleted:
                     found[key] = there
-            if rows.problem is not None:
-                return Result(cost, problem=rows.problem)
-        return Result(cost, found)
+        return found
 
     def send_parts(
         self, parts: Sequence[Part], all_or_none: bool = False, *, via: Via
-    ) -> Result[dict[str, PartResponse]]:
+    ) -> dict[str, PartResponse]:
         """A composite; the value is each part's response by its name.
 
         A part with a text that would be read as a reference is a call of its own. What comes after
@@ -278,7 +259,6 @@ class Salesforce:
         from bridge.salesforce import composite as c
 
         responses: dict[str, PartResponse] = {}
-        cost = NO_COST
         for call in c.in_calls(parts):
             some = []
             for part in call:
@@ -291,21 +271,16 @@ class Salesforce:
             if not some:
                 continue
             if c.holds_reference(call[0]):
-                result = self._send_part(some[0], via=via)
+                responses |= self._send_part(some[0], via=via)
             else:
                 body = _dump(c.composite(some, base=self.base, all_or_none=all_or_none))
-                result = self._send(
-                    "POST", f"{self.base}/composite", read=read_parts, via=via, body=body
-                )
-            cost += result.cost
-            if result.problem is not None:
-                return Result(cost, problem=result.problem)
-            responses |= result.get()
+                path = f"{self.base}/composite"
+                responses |= self._send("POST", path, read=read_parts, via=via, body=body)
             if any(part.name not in responses for part in some):
-                return Result(cost, problem=unreadable())
-        return Result(cost, responses)
+                raise unreadable()
+        return responses
 
-    def _send_part(self, part: Part, *, via: Via) -> Result[dict[str, PartResponse]]:
+    def _send_part(self, part: Part, *, via: Via) -> dict[str, PartResponse]:
         return self._send(
             part.method,
             self.base + "".join(map(str, part.path)),
@@ -315,40 +290,39 @@ class Salesforce:
             headers=part.headers,
         )
 
-    def has_right(self, object_name: str, right: str, *, via: Via) -> Result[bool]:
+    def has_right(self, object_name: str, right: str, *, via: Via) -> bool:
         """Whether the integration user has a right to this object: `createable`, `updateable`."""
         path = f"{self.base}/sobjects/{object_name}"
         return self._send("GET", path, read=partial(read_right, right=right), via=via)
 
-    def search(self, sosl: str, *, via: Via) -> Result[list[Row]]:
+    def search(self, sosl: str, *, via: Via) -> list[Row]:
         """The rows that a SOSL search finds."""
         return self._send("GET", f"{self.base}/search?q={_quoted(sosl)}", read=read_search, via=via)
 
     def read_rows(
         self, object_name: str, columns: str, ids: Sequence[str], *, via: Via
-    ) -> Result[list[Row]]:
+    ) -> list[Row]:
         """Records by their ids, deleted ones too."""
         among = ",".join(soql_text(record_id) for record_id in ids)
         soql = f"SELECT {columns} FROM {object_name} WHERE Id IN ({among})"
         return self.query(soql, via=via)
 
-    def read_user(self, *, via: Via) -> Result[str]:
+    def read_user(self, *, via: Via) -> str:
         """The integration user's id; empty where it is not told."""
         return self._send("GET", "/services/oauth2/userinfo", read=read_user_id, via=via)
 
-    def read_description(self, object_name: ObjectName, record_id: str, *, via: Via) -> Result[str]:
+    def read_description(self, object_name: ObjectName, record_id: str, *, via: Via) -> str:
         """A record's Description; empty where there is none or no such record."""
         soql = (
             f"SELECT Id,Description,IsDeleted FROM {object_name} WHERE Id = {soql_text(record_id)}"
         )
         rows = self.query(soql, via=via)
-        texts = [row.get("Description") for row in rows.value or () if not row.get("IsDeleted")]
-        text = next((text for text in texts if isinstance(text, str)), "")
-        return Result(rows.cost, text, rows.problem)
+        texts = [row.get("Description") for row in rows if not row.get("IsDeleted")]
+        return next((text for text in texts if isinstance(text, str)), "")
 
     def write_description(
         self, object_name: ObjectName, record_id: str, text: str, *, via: Via
-    ) -> Result[None]:
+    ) -> None:
         """Replace a record's Description; nothing else of it changes, its owner neither."""
         return self._send(
             "PATCH",
@@ -359,22 +333,18 @@ class Salesforce:
             via=via,
         )
 
-    def query(self, soql: str, *, via: Via) -> Result[list[Row]]:
+    def query(self, soql: str, *, via: Via) -> list[Row]:
         """All rows of a query, deleted ones too."""
-        path: str | None = f"{self.base}/queryAll?q={_quoted(soql)}"
+        path = f"{self.base}/queryAll?q={_quoted(soql)}"
         rows: list[Row] = []
-        cost = NO_COST
-        while path is not None:
-            if cost.calls == MAX_PAGES:
-                return Result(cost, problem=unreadable())
-            read = partial(read_page, key_field=self._key_field)
-            page = self._send("GET", path, read=read, via=via)
-            cost += page.cost
-            if page.problem is not None:
-                return Result(cost, problem=page.problem)
-            more, path = page.get()
+        read = partial(read_page, key_field=self._key_field)
+        for _ in range(MAX_PAGES):
+            more, following = self._send("GET", path, read=read, via=via)
             rows += more
-        return Result(cost, rows)
+            if following is None:
+                return rows
+            path = following
+        raise unreadable()
 
     def _key_of(self, object_name: SObject) -> str:
         """The field with the key; empty if there is none."""
@@ -405,7 +375,7 @@ class Salesforce:
         via: Via,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Result[Value]:
+    ) -> Value:
         started = time.perf_counter()
         sent = {
             "Authorization": f"Bearer {via.session.access_token}",
@@ -425,28 +395,26 @@ class Salesforce:
                 repeatable=method == "GET" or bool(self._key_field),
             )
         except HttpError as error:
-            problem = Unavailable(str(error), code=error.code)
-            problem.__cause__ = error
-            return Result(Cost(1, (time.perf_counter() - started) * 1000), problem=problem)
-        return result_of(response, read, started=started)
+            via.cost += Cost(1, (time.perf_counter() - started) * 1000)
+            raise Unavailable(str(error), code=error.code) from error
+        return value_of(response, read, via=via, started=started)
 
 
-def result_of(
-    response: Response, read: Callable[[Response], Value], *, started: float
-) -> Result[Value]:
-    """What a response brings, with what the call cost; `started` by `time.perf_counter`. A refusal
-    that `read` raises is the Result's problem."""
-    cost = Cost(
+def value_of(
+    response: Response, read: Callable[[Response], Value], *, via: Via, started: float
+) -> Value:
+    """What `read` gives, once the call's cost is added up; `started` by `time.perf_counter`."""
+    via.cost += Cost(
         1,
         (time.perf_counter() - started) * 1000,
         read_api_usage(response.headers),
         response.headers.get("x-sfdc-request-id") or "",
     )
     try:
-        return Result(cost, read(response))
-    except SalesforceProblem as refused:
-        refused.retry_after_seconds = read_retry_after(response.headers)
-        return Result(cost, problem=refused)
+        return read(response)
+    except SalesforceProblem as problem:
+        problem.retry_after_seconds = read_retry_after(response.headers)
+        raise
 
 
 def soql_text(value: str) -> str:
