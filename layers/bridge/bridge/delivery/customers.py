@@ -128,7 +128,7 @@ class Customers:
     def _details(
         self, name: str, record_id: str, calls: Calls, deadline: Deadline
     ) -> Known | Unknown:
-        columns = "Owner.Name,Account.Name" if name == "Contact" else "Owner.Name,Status"
+        columns = "Name,Owner.Name,Account.Name" if name == "Contact" else "Owner.Name,Status"
         where = f"WHERE Id = {soql_text(record_id)}"
         parts = [_query("person", f"SELECT {columns} FROM {name} {where}")]
         if name == "Contact":
@@ -145,11 +145,12 @@ class Customers:
             return Unknown()  # deleted a moment ago: the index does not know it yet
         person = people[0]
         cases = _rows(responses, "cases") if name == "Contact" else []
+        account = _name(person.get("Account"))  # a person account has the person's own name
         return Known(
             object=name,
             record_id=record_id,
             owner_name=_name(person.get("Owner")),
-            account_name=_name(person.get("Account")),
+            account_name=account if account != _text(person.get("Name")) else "",
             lead_status=_text(person.get("Status")),
             open_cases=len(cases),
             open_case_id=_text(cases[0].get("Id")) if cases else "",
