@@ -132,6 +132,8 @@ class HttpRequest:
         if raw is None or not raw.strip():
             raise BadRequest("say which record: GET /leads/{key}, or /leads?key= where it has a /")
         readings = [raw] if self.path_key is None else [raw, unquote(raw)]
+        if any("{{" in reading or "}}" in reading for reading in readings):
+            raise BadRequest("the key holds an unresolved variable, which is the key of no record")
         return list(dict.fromkeys(stored_key(reading) for reading in readings))
 
 
