@@ -579,16 +579,12 @@ def find(
     wanted = Wanted(key, key)
     look = conversations.look(wanted, calls, deadline=deadline, requested=object_name)
     found = record_of(look, object_name, conversations.rules)
-    if found is None or found.record_id is None or found.object is None:
+    if found is None:
         return None
-    number = found.number
-    if found.object == "Case" and number is None:  # of a message's key the look shows no Case
+    if found.object == "Case" and found.record_id and found.number is None:
+        # Of a message's key the look shows no Case.
         cases = conversations.read_cases([found.record_id], calls, deadline=deadline)
         case = cases[found.record_id]
-        number = case.number if case else None
-    return Place(
-        object=found.object,
-        record_id=found.record_id,
-        number=number,
-        task_id=found.task_id or "",
-    )
+        found = found._replace(number=case.number if case else None)
+    place = there(found)
+    return place if isinstance(place, Place) else None
