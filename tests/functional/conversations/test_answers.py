@@ -74,6 +74,19 @@ def test_while_salesforce_cannot_be_asked_nothing_is_known(
 # POST
 
 
+@pytest.mark.parametrize(("name", "named"), [("Lead", "/leads/"), ("Case", "/cases/"), (None, "")])
+def test_a_202_names_every_address_where_the_message_may_be(
+    bundle: Bundle, server: OrgServer, name: ObjectName | None, named: str
+) -> None:
+    """POST /messages adds to an open case, whatever the channel's object is."""
+    bundle.post(bird(1), "Case")
+    with server.down():
+        text = bundle.post(bird(2), name)["message"]
+    assert [path for path in ("/leads/", "/cases/") if f"{path}message-2" in text] == (
+        [named] if named else ["/leads/", "/cases/"]
+    )
+
+
 def test_what_nothing_could_store_has_failed(bundle: Bundle, server: OrgServer) -> None:
     bundle.aws.broken[bundle.settings.outbox_url] = AwsError("UNREACHABLE", "down")
     with server.down():
