@@ -18,8 +18,8 @@ SUBJECT_LENGTH = 255
 """Of a Task, in UTF-16 code units (Object Reference, Task)."""
 
 YEARS = range(1700, 4000)
-"""Those that Salesforce stores whole, in UTC: its first day is 1700-01-01, its last 4000-12-31 (SOQL
-and SOSL Reference, Date Formats and Date Literals)."""
+"""Those that Salesforce stores whole, in UTC: its first day is 1700-01-01, its last one 4000-12-31
+(SOQL and SOSL Reference, Date Formats and Date Literals)."""
 
 COMMENT_BYTES = 4_000
 """Of a CaseComment, in UTF-8 (Object Reference, CaseComment)."""

@@ -53,8 +53,8 @@ from bridge.conversations.write import (
     RecordKeyTaken,
     ReopenRefused,
     Written,
-    inherited_links,
     new_record,
+    other_links,
     parts_of,
     read_written,
 )
@@ -296,13 +296,19 @@ class Logging:
                 return self._undecided(*before)
 
     def _without_links(self, decision: Decision, written: Written) -> bool:
-        """Leave out what a successor inherits, once, where its predecessor proved to be there."""
-        if not (isinstance(decision, Create) and isinstance(written, ParentGone)):
+        """Leave out the other links, once, where the record of the conversation proved to be
+        there."""
+        if not (isinstance(decision, (Add, Create)) and isinstance(written, ParentGone)):
             return False
-        links = inherited_links(decision) - self._record_without
+        is_record = isinstance(decision, Create)
+        links = other_links(decision) - (self._record_without if is_record else self._without)
         if links:
-            tell_dropped(self._conversations.telemetry, decision.object, links)
-            self._record_without |= links
+            name = decision.object if is_record else "Task"
+            tell_dropped(self._conversations.telemetry, name, links)
+            if is_record:
+                self._record_without |= links
+            else:
+                self._without |= links
         return bool(links)
 
     def _undecided(self, decision: Decision, written: Written) -> Fate:
