@@ -54,6 +54,18 @@ def test_it_tells_nothing_of_the_person_and_nothing_of_others(stack: Stack) -> N
     assert "ecret" not in text and "Other" not in text and SENDER[1:] not in text
 
 
+def test_a_person_account_s_name_is_the_person_s_and_is_not_told(stack: Stack) -> None:
+    """Of a person account the search finds the contact, whose account is the person again. Its mark
+    (IsPersonAccount) is a field of orgs that have such accounts only."""
+    for account, told in (("Noor Haddad", None), ("Acme", "Acme")):
+        stack.org.forget_records()
+        account_id = stack.org.create("Account", {"Name": account})
+        fields = {"FirstName": "Noor", "LastName": "Haddad", "Phone": SENDER}
+        stack.org.create("Contact", {**fields, "AccountId": account_id})
+        body = find(stack).json()
+        assert (body["outcome"], body.get("accountName")) == ("known", told)
+
+
 def test_an_address_counts_only_where_it_may(stack: Stack) -> None:
     stack.org.create("Contact", {"LastName": "C", "Email": "noor@example.org"})
     body = {"bird": {"channel": "email", "sender": "noor@example.org"}}

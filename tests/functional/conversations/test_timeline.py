@@ -144,6 +144,20 @@ def test_two_objects_are_two_timelines(bundle: Bundle, send: Send) -> None:
     assert texts(bundle, only(bundle, "Case")["Id"]) == ["text 1"]
 
 
+def test_what_a_later_message_brings_for_fields_is_on_the_timeline(
+    bundle: Bundle, send: Send
+) -> None:
+    """Fields that a record gets from `bird` when it is made are no later message's to change, like
+    the caller's own fields; the address and the number would be lost with them."""
+    send(bird(1))
+    send({**bird(2, email="anna@example.org", phone="+31 20 1234567"), "Rating": "Hot"})
+    lines = tasks(bundle)[1]["Description"].split("\n")
+    assert lines[1:] == [
+        *("text 2", "", "email: anna@example.org", "phone: +31 20 1234567", "Rating: Hot")
+    ]
+    assert only(bundle, "Lead").get("Email") is None
+
+
 def test_the_time_of_the_last_message_never_moves_back(bundle: Bundle, send: Send) -> None:
     for number in (5, 2):
         send(bird(number))

@@ -325,10 +325,21 @@ def test_what_an_update_does_not_take_is_named_where_nothing_is_left(bundle: Bun
     assert reply.status == 400 and "bird.text" in reply["detail"]
 
 
-def test_a_key_without_a_value_is_refused_and_not_queued(bundle: Bundle) -> None:
-    """Nothing could ever have that key, so it would wait for a day and then be rejected."""
-    reply = bundle.patch("{{key}}", {"Rating": "Hot"})
-    assert (reply.status, reply["outcome"]) == (400, "failed") and not bundle.outbox
+@pytest.mark.parametrize("key", ["{{key}}", "%7B%7Bkey%7D%7D", "lead-{{id}}", "x}}"])
+def test_an_unresolved_variable_is_no_key_of_a_record(bundle: Bundle, key: str) -> None:
+    """It is none of a message either (docs/api.md); queued it would wait a day for nothing."""
+    for reply in (bundle.patch(key, {"Rating": "Hot"}), bundle.get(key)):
+        assert (reply.status, reply["outcome"], reply.calls) == (400, "failed", 0)
+    assert not bundle.outbox
+
+
+@pytest.mark.parametrize("length", [15, 18])
+def test_salesforce_s_id_in_place_of_the_key_is_named(bundle: Bundle, length: int) -> None:
+    record_id = bundle.post(bird(1))["id"][:length]
+    reply = bundle.patch(record_id, {"Rating": "Hot"})
+    assert (reply.status, reply["outcome"]) == (202, "queued")
+    assert "looks like Salesforce's id" in reply["warnings"]
+    assert "warnings" not in bundle.patch("message-1", {"Rating": "Hot"}).body
 
 
 def test_no_assignment_rule_takes_a_case_from_its_agent(bundle: Bundle, patch: Patch) -> None:

@@ -218,6 +218,7 @@ def read_message(
     )
     if message and not asked.in_body and is_opt_out(message):
         raise Ignored(f"the text is {message.text.strip()} alone, an opt-out", event="opt-out")
+    has_task = conversation or settings.attach_duplicates
     given = {name.lower() for name in asked.fields}
     derived = {
         name: derived_fields(message, name, given=given, default_company=settings.default_company)
@@ -231,9 +232,8 @@ def read_message(
             channel_object=message.channel.object if message else "Lead",
             fields=asked.fields,
             derived={name: fields for name, (fields, _) in derived.items()},
-            task=_task_of(message)
-            if message and (conversation or settings.attach_duplicates)
-            else {},
+            task=_task_of(message) if message and has_task else {},
+            unshown=message.unshown() if message and has_task else {},
             sent_at=read_moment(message.sent_at if message else "") or datetime.now(UTC),
             channel=message.channel.name if message else NONE,
             from_us=message.from_us if message else False,

@@ -6,6 +6,7 @@ fields that the table of channels names; what else is in it is named in `warning
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,6 +30,11 @@ from bridge.settings import Settings
 LEARNED = ("tags", "attributes")
 """The keys of `bird` that an update takes."""
 
+_SALESFORCE_ID = r"(?:00Q|500|003)[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?"
+NO_KEY = (
+    "The key looks like Salesforce's id of a record: put the key of a response, or the "
+    "conversation's id, into the step's address."
+)
 NOT_THERE = (
     "No record with this key is in Salesforce yet. The values are queued and written when it is "
     "there; after 24 hours they are rejected and kept for a person."
@@ -78,6 +84,8 @@ def read_update(
         warnings = " ".join(filter(None, [warnings, left_out_warning(asked.left_out)]))
     if unused := unused_parameters(request, object_name):
         warnings = " ".join(filter(None, [warnings, unused_warning(unused)]))
+    if re.fullmatch(_SALESFORCE_ID, request.path_key or ""):
+        warnings = f"{warnings} {NO_KEY}".lstrip()
     if not fields and not derived:
         if asked.left_out:
             raise BadRequest(left_out_warning(asked.left_out))

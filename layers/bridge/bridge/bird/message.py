@@ -8,10 +8,20 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from bridge.bird.channels import UNKNOWN, Channel, SenderKind, channel_named
+from bridge.bird.channels import OBJECTS, UNKNOWN, Channel, SenderKind, channel_named
 from bridge.bird.names import as_name, family_first, first_and_last
 from bridge.bird.phones import as_e164, as_email
-from bridge.bird.texts import CUT, MISSING, as_text, cut, flat, is_absent, length_of, one_line
+from bridge.bird.texts import (
+    CUT,
+    MISSING,
+    as_text,
+    cut,
+    flat,
+    is_absent,
+    length_of,
+    one_line,
+    without_variables,
+)
 
 REFERRAL = ("adId", "adUrl", "adTitle", "clickId", "productId", "catalogId", "campaignId")
 """What brought the customer or what they ask about, by the names of the table of channels."""
@@ -203,6 +213,23 @@ class BirdMessage:
             parts[1 if self.headline else 0] = cut(self.text, room, mark=CUT)
             return "\n".join(parts)
         return cut(whole, length, mark=CUT)
+
+    def unshown(self) -> dict[str, str]:
+        """What a flow gave for fields of a record, and that `description` leaves to these: whoever
+        adds the message to a record that is there has to show it."""
+        if not (self.known_email or self.known_phone or self.tags or self.attributes):
+            return {}  # most messages
+        if self.forwarded:
+            return {}  # whatever Bird knows of a contact comes with each message
+        given = {"email": as_email(self.known_email), "phone": self.known_phone}
+        if any(
+            how.source == "tags" for name in OBJECTS for how in self.channel.fills[name].values()
+        ):
+            given["tags"] = ", ".join(map(without_variables, self.tags))
+        for name in sorted(self.channel.attributes & self.attributes.keys()):
+            given[f"attributes.{name}"] = self.attributes[name]
+        sender = (self.sender, as_e164(self.sender), as_email(self.sender))
+        return {name: value for name, value in given.items() if value and value not in sender}
 
     def _who(self) -> Iterator[str]:
         """How to answer a customer where no phone or e-mail field says it."""

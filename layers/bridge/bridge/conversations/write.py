@@ -256,7 +256,9 @@ def task_fields(
         fields["WhatId"] = decision.record_id
     else:
         on = {"WhoId": decision.who_id, "WhatId": decision.what_id}
-        fields.update({field: record_id for field, record_id in on.items() if record_id})
+        fields.update(
+            {n: record_id for n, record_id in on.items() if record_id and n not in without}
+        )
     return fields
 
 
@@ -400,10 +402,14 @@ def predecessor_is_gone(
     )
 
 
-def inherited_links(decision: Create) -> frozenset[str]:
-    """What a successor has of its predecessor beside the link to it: where that one is there, one
-    of these is what leads nowhere."""
-    return frozenset(decision.derived) - {"ParentId"} if decision.is_successor else frozenset()
+def other_links(decision: Add | Create) -> frozenset[str]:
+    """The links beside the one to the record of the conversation: where that one is there, one of
+    these leads nowhere, or to what the integration user may not see."""
+    if isinstance(decision, Create):
+        return frozenset(decision.derived) - {"ParentId"} if decision.is_successor else frozenset()
+    on_case = decision.record_object == "Case"
+    other = decision.who_id if on_case else decision.what_id
+    return frozenset({"WhoId" if on_case else "WhatId"} if other else ())
 
 
 def _read_refused_task(

@@ -51,8 +51,8 @@ from bridge.conversations.write import (
     RecordKeyTaken,
     ReopenRefused,
     Written,
-    inherited_links,
     new_record,
+    other_links,
     parts_of,
     read_written,
 )
@@ -257,13 +257,16 @@ class Logging:
                 return self._undecided(*before)
 
     def _without_links(self, decision: Decision, written: Written) -> bool:
-        """Leave out what a successor inherits, once, where its predecessor proved to be there."""
-        if not (isinstance(decision, Create) and isinstance(written, ParentGone)):
+        """Leave out the other links, once, where the record of the conversation proved to be
+        there."""
+        if not (isinstance(decision, (Add, Create)) and isinstance(written, ParentGone)):
             return False
-        links = inherited_links(decision) - self._without["record"]
+        what: What = "record" if isinstance(decision, Create) else "message"
+        links = other_links(decision) - self._without[what]
         if links:
-            tell_dropped(self._conversations.telemetry, decision.object, links)
-            self._without["record"] |= links
+            name = decision.object if what == "record" else "Task"
+            tell_dropped(self._conversations.telemetry, name, links)
+            self._without[what] |= links
         return bool(links)
 
     def _undecided(self, decision: Decision, written: Written) -> Fate:
@@ -499,16 +502,12 @@ def find(
     wanted = Wanted(key, key)
     look = conversations.look(wanted, calls, requested=object_name)
     found = record_of(look, object_name, conversations.rules)
-    if found is None or found.record_id is None or found.object is None:
+    if found is None:
         return None
-    number = found.number
-    if found.object == "Case" and number is None:  # of a message's key the look shows no Case
+    if found.object == "Case" and found.record_id and found.number is None:
+        # Of a message's key the look shows no Case.
         cases = conversations.read_cases([found.record_id], calls)
         case = cases[found.record_id]
-        number = case.number if case else None
-    return Place(
-        object=found.object,
-        record_id=found.record_id,
-        number=number,
-        task_id=found.task_id or "",
-    )
+        found = found._replace(number=case.number if case else None)
+    place = there(found)
+    return place if isinstance(place, Place) else None

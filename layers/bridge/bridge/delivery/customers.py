@@ -123,7 +123,7 @@ class Customers:
         )
 
     def _details(self, name: str, record_id: str, calls: Calls) -> Known | Unknown:
-        columns = "Owner.Name,Account.Name" if name == "Contact" else "Owner.Name,Status"
+        columns = "Name,Owner.Name,Account.Name" if name == "Contact" else "Owner.Name,Status"
         where = f"WHERE Id = {soql_text(record_id)}"
         parts = [query_part("person", f"SELECT {columns} FROM {name} {where}")]
         if name == "Contact":
@@ -140,11 +140,12 @@ class Customers:
             return Unknown()  # deleted a moment ago: the index does not know it yet
         person = people[0]
         cases = _rows(responses, "cases") if name == "Contact" else []
+        account = _name(person.get("Account"))  # a person account has the person's own name
         return Known(
             object=name,
             record_id=record_id,
             owner_name=_name(person.get("Owner")),
-            account_name=_name(person.get("Account")),
+            account_name=account if account != read_text(person, "Name") else "",
             lead_status=read_text(person, "Status"),
             open_cases=len(cases),
             open_case_id=read_text(cases[0], "Id") if cases else "",

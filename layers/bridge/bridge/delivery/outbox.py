@@ -146,6 +146,7 @@ class Envelope:
             values["channelObject"] = message.channel_object
         for name, value in (
             ("task", message.task),
+            ("unshown", message.unshown),
             ("fromUs", message.from_us),
             ("phone", message.phone),
             ("email", message.email),
@@ -211,7 +212,8 @@ def _read_message(values: Mapping[str, Any], accepted_at: str) -> Message:
         raise UnreadableEnvelope("the envelope has no key, so nothing would be found by it")
     if not isinstance(fields, dict) or "attributes" in fields:
         raise UnreadableEnvelope("the envelope's fields are none that a caller may send")
-    if not isinstance(task, dict) or not isinstance(derived, dict):
+    unshown = values.get("unshown") or {}
+    if not all(isinstance(one, dict) for one in (task, derived, unshown)):
         raise UnreadableEnvelope("the envelope's derived fields have no names")
     if not all(one in OBJECTS and isinstance(derived[one], dict) for one in derived):
         raise UnreadableEnvelope("the envelope's derived fields are of no object")
@@ -224,6 +226,7 @@ def _read_message(values: Mapping[str, Any], accepted_at: str) -> Message:
         fields=fields,
         derived=derived,
         task=task,
+        unshown=unshown,
         sent_at=read_moment(values.get("sentAt")) or read_moment(accepted_at) or datetime.now(UTC),
         channel=read_text(values, "channel") or NONE,
         from_us=values.get("fromUs") is True,

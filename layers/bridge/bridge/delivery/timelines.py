@@ -33,8 +33,8 @@ from bridge.conversations.write import (
     GONE,
     comment_fields,
     field_missing,
-    inherited_links,
     new_record,
+    other_links,
     predecessor_is_gone,
     record_changes,
     record_fields,
@@ -66,7 +66,6 @@ from bridge.errors import (
 from bridge.records import ObjectName, Record
 from bridge.salesforce.client import TASK_KEY_FIELD
 from bridge.salesforce.responses import SET_UP, Attempt, Found
-from bridge.telemetry import tell_dropped
 
 ROUNDS = 3
 """How often the messages that are undecided are looked for, decided and written."""
@@ -110,8 +109,9 @@ class Timelines:
     """Of metrics, by their names."""
     _looks: dict[Wanted, Look] = field(default_factory=dict)
     _creates: Counter[Where] = field(default_factory=Counter)
-    _refused: dict[int, str | None] = field(default_factory=dict)
-    """By item, the predecessor that its successor was refused for."""
+    _by_itself: set[int] = field(default_factory=set)
+    """Items that were refused for a link: the next round looks whether the record is there, and
+    writes each by itself, in the end without the other links."""
     _gone: dict[str, frozenset[str]] = field(default_factory=lambda: defaultdict(frozenset))
     """By conversation, the Contacts that took no Task."""
 
@@ -164,13 +164,13 @@ class Timelines:
         for messages in _by_conversation(items):
             for item in messages:
                 decision = self._decide(item)
+                if self._is_special(item, decision):
+                    alone.append(item)
+                    break  # where the next ones go is seen after this one
                 if isinstance(decision, Create):
                     where = (item.envelope.message.conversation, decision.object)
                     creates.setdefault(where, (item, decision))
                     after_create.append(item)
-                elif isinstance(decision, Reopen) or _is_special(decision):
-                    alone.append(item)
-                    break  # where the next ones go is seen after this one
                 else:
                     self._settle_or_add(item, decision, adds)
         for item, create, record_id in self._create(creates):
@@ -179,11 +179,19 @@ class Timelines:
         for item in after_create:
             if id(item) not in written and not item.outcome:
                 decision = self._decide(item)
-                if isinstance(decision, Add) and not _is_special(decision):
+                if isinstance(decision, Add) and not self._is_special(item, decision):
                     self._settle_or_add(item, decision, adds)
         self._add(adds)
         for item in alone:
             self._log_alone(item)
+
+    def _is_special(self, item: Item, decision: Decision) -> bool:
+        """Whether a message is written by itself."""
+        if not isinstance(decision, (Add, Create)):
+            return isinstance(decision, Reopen)
+        if id(item) in self._by_itself and other_links(decision):
+            return True
+        return isinstance(decision, Add) and (decision.for_owner or decision.adopted)
 
     def _settle_or_add(
         self, item: Item, decision: Decision, adds: list[tuple[Item, Add | Create, str]]
@@ -248,8 +256,7 @@ class Timelines:
                 elif piece.outcome == "rejected" and predecessor_is_gone(
                     piece.problem, item.envelope.message, decision
                 ):
-                    # The next round looks again: if it is there, what leads nowhere is inherited.
-                    self._refused[id(item)] = decision.predecessor_id
+                    self._by_itself.add(id(item))
                 elif piece.outcome == "rejected" and self._may_attach(piece.problem):
                     # A collection does not name the record that it matches: alone it is named.
                     self._log_alone(item)
@@ -289,10 +296,6 @@ class Timelines:
     def _record(self, item: Item, decision: Create) -> Record:
         message, settings = item.envelope.message, self.conversations.settings
         record = new_record(message, decision)
-        links = inherited_links(decision)
-        if links and self._refused.get(id(item)) == decision.predecessor_id:
-            tell_dropped(self.conversations.telemetry, record.object, links)
-            record = record.without(links)
         fields = record_fields(message, record, settings)
         del fields[settings.external_id_field]
         return replace(record, fields=fields)
@@ -342,6 +345,8 @@ class Timelines:
                     logged.append((item, decision))
             elif piece.outcome == MOVED:
                 self._gone[item.envelope.message.conversation] |= {record_id}
+                if isinstance(decision, Add) and other_links(decision):
+                    self._by_itself.add(id(item))
             elif piece.outcome or failure is not None:
                 item.settle(piece.outcome or "delayed", piece.problem or failure)
                 item.what = "message"
@@ -495,10 +500,6 @@ def _permit(item: Item) -> Permit:
     envelope = item.envelope
     refused_task = envelope.replayed > 0 and envelope.refused_what == "message"
     return Permit.NO_SUCCESSOR if refused_task else Permit.ANYTHING
-
-
-def _is_special(decision: Decision) -> bool:
-    return isinstance(decision, Add) and (decision.for_owner or decision.adopted)
 
 
 def _wanted(item: Item) -> Wanted:
