@@ -57,6 +57,9 @@ def setup_org_command(
 
     The administrator signs in once; that session is not stored, and is revoked at the end. What is
     there already is not changed.
+
+    Key and secret may be in the environment: BIRD_SALESFORCE_CLIENT_ID and
+    BIRD_SALESFORCE_CLIENT_SECRET.
     """
     terminal = Terminal()
     connection = StoredConnection(stack)

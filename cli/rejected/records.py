@@ -27,6 +27,10 @@ Advance = Callable[[int], None]
 FILE = "File"
 """The object of a rejection that is about a file of a message, whose record is in Salesforce."""
 
+UNREADABLE_HINT = (
+    "A replay leaves it here. See it in the SQS console; to delete it: `rejected drop` with its id."
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rejection:
@@ -67,7 +71,7 @@ class Rejection:
                 at=sent,
                 attempts=0,
                 replayed=0,
-                hint="See it in the SQS console. To delete it: rejected drop " + message.id,
+                hint=UNREADABLE_HINT,
             )
         reason, name = envelope.reason, _object_of(envelope)
         if reason is None:
@@ -143,8 +147,10 @@ class Choice:
     object: str = ""
 
     @classmethod
-    def of(cls, keys: Iterable[str], *, every: bool, object_name: str = "") -> Choice:
-        """Raises Problem unless exactly one of keys and `every` is given.
+    def of(
+        cls, keys: Iterable[str], *, every: bool, object_name: str = "", next_step: str = ""
+    ) -> Choice:
+        """Raises Problem, with `next_step`, unless exactly one of keys and `every` is given.
 
         A key may be given as the flow sent it or as it is stored, and a message by its id.
         """
@@ -154,7 +160,7 @@ class Choice:
                 "Name the records by their keys, or give --all."
                 if not every
                 else "Give keys or --all, not both.",
-                next_step="To see them: bird-salesforce rejected list",
+                next_step=next_step,
             )
         both = {*given, *(stored_key(key) for key in given)}
         return cls(keys=frozenset(both), every=every, object=object_name)
