@@ -734,6 +734,7 @@ CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b"
         {"VpcSecurityGroups": GROUP},
         {"DomainName": "bird.example.com"},
         {"HostedZoneId": "Z0123456789"},
+        {"AttachMedia": "on", "ExternalIdField": ""},
     ],
 )
 def test_a_parameter_that_needs_another_one_is_refused_alone(
@@ -757,6 +758,7 @@ def test_an_address_of_one_s_own_leads_to_the_stage_and_is_in_the_outputs(
         DomainName="bird.example.com",
         CertificateArn=CERTIFICATE,
         HostedZoneId="Z0123456789",
+        CustomerLookup="on",
     )
     domain = made.resolve(made.resources["Domain"]["Properties"])
     assert domain["RegionalCertificateArn"] == CERTIFICATE
@@ -773,6 +775,7 @@ def test_an_address_of_one_s_own_leads_to_the_stage_and_is_in_the_outputs(
     outputs = made.outputs
     for name, path in URLS.items():
         assert outputs[name] == f"https://bird.example.com{path}"
+    assert not [name for name, value in outputs.items() if "execute-api" in value]
     assert (
         "DomainRecord"
         not in deploy(template, DomainName="bird.example.com", CertificateArn=CERTIFICATE).resources
@@ -786,6 +789,7 @@ URLS = {
     "CasesUrl": "/cases",
     "MessagesUrl": "/messages",
     "WebhookUrl": "/webhooks/bird",
+    "LookupUrl": "/customers/find",
 }
 
 

@@ -150,6 +150,12 @@ def miss_a_run(stack: Stack) -> None:
     stack.aws.heal()
 
 
+def deny_token(stack: Stack) -> None:
+    """RefreshToken may not read the token, as with a key in KMS that it may not use: no age is
+    measured."""
+    stack.aws.fail("ssm", "GetParameter", status=400, code="AccessDeniedException")
+
+
 def stop_schedule(stack: Stack) -> None:
     stack.client("events").disable_rule(Name=stack.schedule.rule)
 
@@ -377,6 +383,9 @@ FAULTS = {
         breaks=lose_rotated_token, alarms={"RefreshFailed"}, mends=connect_anew
     ),
     "a scheduled refresh fails": Fault(breaks=miss_a_run, alarms={"TokenOld"}),
+    "the token cannot be read": Fault(
+        breaks=deny_token, alarms={"TokenOld"}, mends=lambda stack: stack.aws.heal()
+    ),
     "the schedule is disabled": Fault(
         breaks=stop_schedule, alarms={"ScheduleStopped"}, mends=start_schedule
     ),
