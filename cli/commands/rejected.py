@@ -125,7 +125,7 @@ def show_command(
     else:
         for one in listing.rejections:
             _show(terminal, one)
-    _say_missing(stack, choice, listing.rejections)
+    _say_missing(terminal, stack, choice, listing.rejections)
 
 
 @commands.command("export")
@@ -158,7 +158,7 @@ def export_command(
     terminal.good(
         f"{counted(count)} {'is' if count == 1 else 'are'} in {file}. It contains personal data."
     )
-    _say_missing(stack, choice, listing.rejections)
+    _say_missing(terminal, stack, choice, listing.rejections)
 
 
 @commands.command("replay")
@@ -235,6 +235,8 @@ def replay_command(
         if moved.unreadable > 1:
             stay = "were not written by this bundle and stay here"
         terminal.note(f"{counted(moved.unreadable, 'message')} {stay}. {_to_see(stack)}")
+    if moved.met:
+        _name_missing(terminal, choice, moved.met)
     _end(terminal, stack, moved, choice, none="Nothing to replay.")
     if delivered and delivered.refused:
         raise typer.Exit(1)
@@ -296,6 +298,7 @@ def drop_command(
     if not listing.rejections:
         _end(terminal, stack, Moved(), choice, none="Nothing to delete.")
         return
+    _say_missing(terminal, stack, choice, listing.rejections)
     if not as_json:
         _print_groups(terminal.err, listing.rejections[:10])
     terminal.must_confirm(
@@ -385,9 +388,15 @@ def _not_there(stack: Stack) -> Problem:
     return Problem("None of these keys is in Rejected.", next_step=_to_see(stack))
 
 
-def _say_missing(stack: Stack, choice: Choice, found: list[Rejection]) -> None:
+def _say_missing(terminal: Terminal, stack: Stack, choice: Choice, found: list[Rejection]) -> None:
     if choice.keys and not found:
         raise _not_there(stack)
+    _name_missing(terminal, choice, {name for one in found for name in (one.key, one.message_id)})
+
+
+def _name_missing(terminal: Terminal, choice: Choice, found: set[str]) -> None:
+    if missing := choice.not_in(found):
+        terminal.note(f"Not in Rejected: {', '.join(missing)}")
 
 
 def _by_code(rejections: list[Rejection]) -> str:

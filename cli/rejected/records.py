@@ -145,6 +145,8 @@ class Choice:
     keys: frozenset[str] = frozenset()
     every: bool = False
     object: str = ""
+    given: tuple[str, ...] = ()
+    """The keys as they were given."""
 
     @classmethod
     def of(
@@ -163,7 +165,14 @@ class Choice:
                 next_step=next_step,
             )
         both = {*given, *(stored_key(key) for key in given)}
-        return cls(keys=frozenset(both), every=every, object=object_name)
+        return cls(
+            keys=frozenset(both), every=every, object=object_name, given=tuple(dict.fromkeys(given))
+        )
+
+    def not_in(self, found: Iterable[str]) -> list[str]:
+        """The given keys that are none of these, which are keys and messages' ids."""
+        there = set(found)
+        return [key for key in self.given if there.isdisjoint((key, stored_key(key)))]
 
     def covers(self, rejection: Rejection) -> bool:
         """Whether the choice includes this one."""
@@ -243,6 +252,8 @@ class Moved:
     stopped: bool = False
     error: str = ""
     """Why the whole run ended early."""
+    met: set[str] = field(default_factory=set)
+    """Keys and messages' ids of all that the choice covers."""
     sent: dict[tuple[str, str], Rejection] = field(default_factory=dict)
     """The records that were replayed, by object and key; no files."""
 
@@ -274,6 +285,8 @@ def replay(
                 rejection = Rejection.read(message, keep_envelope=True)
                 if not choice.covers(rejection):
                     continue
+                if choice.keys:
+                    moved.met |= {rejection.key, rejection.message_id}
                 envelope = rejection.envelope
                 if envelope is None:
                     moved.unreadable += 1

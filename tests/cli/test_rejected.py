@@ -164,6 +164,18 @@ def test_the_command_to_see_them_is_for_the_same_stack(
     assert "rejected list --local" in run("rejected", *command, *local).err
 
 
+@pytest.mark.parametrize(
+    "command", [("show",), ("drop", "--yes"), ("replay", "--no-wait"), ("export", "FILE")]
+)
+def test_a_key_of_several_that_is_not_there_is_named(
+    stack: Stack, local: list[str], tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    fill(stack, [refused("one")])
+    words = [str(tmp_path / "out.jsonl") if word == "FILE" else word for word in command]
+    result = run("rejected", *words, "one", "Slip", *local)
+    assert result.status == 0 and "Not in Rejected: Slip" in result.err
+
+
 def test_only_cases_are_listed_if_asked_for(stack: Stack, local: list[str]) -> None:
     fill(stack, [refused("a-lead"), refused("a-case", object_name="Case")])
     listed = run("rejected", "list", "--object", "case", "--json", *local).json()
