@@ -287,7 +287,7 @@ def test_thresholds_follow_the_parameters() -> None:
     assert made["rejected-old"]["Threshold"] == 7 * 24 * 3600
     assert made["rejected"]["Dimensions"] == [{"Name": "QueueName", "Value": "Rejected"}]
     expressions = [one.get("Expression", "") for one in made["token-old"]["Metrics"]]
-    assert "100 * age / (60 * 30)" in expressions
+    assert any("100 * FILL(age, 0) / (60 * 30)" in one for one in expressions)
 
 
 def test_an_alarm_s_window_is_longer_than_the_longest_healthy_gap(deployment: Deployment) -> None:

@@ -637,6 +637,7 @@ CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b"
         {"VpcSecurityGroups": GROUP},
         {"DomainName": "bird.example.com"},
         {"HostedZoneId": "Z0123456789"},
+        {"AttachMedia": "on", "ExternalIdField": ""},
     ],
 )
 def test_a_parameter_that_needs_another_is_refused(
@@ -658,6 +659,7 @@ def test_an_own_address_leads_to_the_stage_and_is_in_the_outputs(template: Templ
         DomainName="bird.example.com",
         CertificateArn=CERTIFICATE,
         HostedZoneId="Z0123456789",
+        CustomerLookup="on",
     )
     domain = made.resolve(made.resources["Domain"]["Properties"])
     assert domain["RegionalCertificateArn"] == CERTIFICATE
@@ -674,6 +676,7 @@ def test_an_own_address_leads_to_the_stage_and_is_in_the_outputs(template: Templ
     outputs = made.outputs
     for name, path in URLS.items():
         assert outputs[name] == f"https://bird.example.com{path}"
+    assert not [name for name, value in outputs.items() if "execute-api" in value]
     assert (
         "DomainRecord"
         not in deploy(template, DomainName="bird.example.com", CertificateArn=CERTIFICATE).resources
@@ -687,6 +690,7 @@ URLS = {
     "CasesUrl": "/cases",
     "MessagesUrl": "/messages",
     "WebhookUrl": "/webhooks/bird",
+    "LookupUrl": "/customers/find",
 }
 
 
