@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from bridge.bird.channels import UNKNOWN, Channel, SenderKind, channel_named
+from bridge.bird.channels import LENGTHS, UNKNOWN, Channel, SenderKind, channel_named
 from bridge.bird.names import as_name, family_first, first_and_last
 from bridge.bird.phones import as_e164, as_email
 from bridge.bird.texts import CUT, MISSING, as_text, cut, flat, is_absent, length_of, one_line
@@ -208,7 +208,7 @@ class BirdMessage:
         """How to answer a customer where no phone or e-mail field says it."""
         if self.known_email and not as_email(self.known_email):
             yield f"E-mail: {self.known_email}"
-        if self.known_phone and not self.phone:
+        if self.known_phone and not 0 < length_of(self.phone) <= LENGTHS["Phone"]:
             yield f"Phone: {self.known_phone}"
         if self.phone or self.email:
             return
