@@ -536,3 +536,15 @@ def test_a_key_in_the_query_is_taken_as_it_is() -> None:
 def test_asking_without_a_key_is_a_bad_request(more: dict[str, Any]) -> None:
     with pytest.raises(BadRequest, match="which record"):
         request({}, **more).requested_keys()
+
+
+@pytest.mark.parametrize(
+    "key", ["{{steps.a.body.key}}", "%7B%7Bkey%7D%7D", "lead-{{id}}", "undefined", "null", "None"]
+)
+@pytest.mark.parametrize("name", ["pathParameters", "queryStringParameters"])
+def test_a_variable_without_a_value_is_no_key(name: str, key: str) -> None:
+    """No record can have it, so an update would wait for a day and be rejected."""
+    if name == "queryStringParameters" and "%" in key:
+        return  # the gateway decodes a query
+    with pytest.raises(BadRequest, match="variable without a value"):
+        request({}, **{name: {"key": key}}).requested_keys()

@@ -23,7 +23,7 @@ from bridge.bird.mapping import derived_fields, fill, is_opt_out
 from bridge.bird.message import BirdMessage, Media
 from bridge.bird.phones import as_email
 from bridge.bird.texts import CUT, cut, flat, is_absent
-from bridge.conversations.keys import conversation_key, message_key
+from bridge.conversations.keys import conversation_key, is_id, message_key
 from bridge.conversations.message import Message, read_moment
 from bridge.errors import BadRequest, Ignored
 from bridge.records import ObjectName, stored_key
@@ -134,6 +134,8 @@ class HttpRequest:
         if raw is None or not raw.strip():
             raise BadRequest("say which record: GET /leads/{key}, or /leads?key= where it has a /")
         readings = [raw] if self.path_key is None else [raw, unquote(raw)]
+        if not all(map(is_id, readings)):
+            raise BadRequest("the key in the address is a variable without a value")
         return list(dict.fromkeys(stored_key(reading) for reading in readings))
 
 
