@@ -436,8 +436,10 @@ def test_each_of_two_names_is_in_the_record(more: dict[str, str]) -> None:
     assert "Ada" in str(fields.values()) and "Bob" in str(fields.values())
 
 
-def test_what_is_no_phone_number_is_a_line() -> None:
-    assert "Phone: by mail only" in lead(channel="sms", phone="by mail only")["Description"]
+@pytest.mark.parametrize("phone", ["by mail only", "0612345678 after five, else ask at the desk"])
+def test_what_is_no_phone_number_or_longer_than_its_field_is_a_line(phone: str) -> None:
+    assert f"Phone: {phone}" in lead(channel="sms", phone=phone)["Description"]
+    assert "Description" not in lead(channel="sms", phone="+447700900142")
 
 
 @pytest.mark.parametrize("key", sorted(KEYS))

@@ -282,7 +282,7 @@ def _conversation_of(message: BirdMessage) -> str:
     return conversation_key(
         message.conversation_id,
         channel=named,
-        sender=message.sender,
+        sender=message.sender_id,
         is_chat=channel.chat and not is_mail,
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from bridge.bird.channels import OBJECTS, UNKNOWN, Channel, SenderKind, channel_named
+from bridge.bird.channels import LENGTHS, OBJECTS, UNKNOWN, Channel, SenderKind, channel_named
 from bridge.bird.names import as_name, family_first, first_and_last
 from bridge.bird.phones import as_e164, as_email
 from bridge.bird.texts import (
@@ -235,7 +235,7 @@ class BirdMessage:
         """How to answer a customer where no phone or e-mail field says it."""
         if self.known_email and not as_email(self.known_email):
             yield f"E-mail: {self.known_email}"
-        if self.known_phone and not self.phone:
+        if self.known_phone and not 0 < length_of(self.phone) <= LENGTHS["Phone"]:
             yield f"Phone: {self.known_phone}"
         if self.phone or self.email:
             return
@@ -297,6 +297,12 @@ class BirdMessage:
         kind = self.sender_kind or self.channel.sender
         guessed = self.channel.name == UNKNOWN and self.sender.startswith("+")
         return as_e164(self.sender) if kind == "phone" or guessed else ""
+
+    @property
+    def sender_id(self) -> str:
+        """The sender in one spelling: a phone number in E.164 form, anything else as it came."""
+        kind = self.sender_kind or self.channel.sender
+        return (as_e164(self.sender) if kind == "phone" else "") or self.sender
 
     @cached_property
     def email(self) -> str:
