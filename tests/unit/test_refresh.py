@@ -255,7 +255,6 @@ def test_the_first_token_is_published_as_a_secret_string(bench: Bench) -> None:
     bench.connect()
     assert bench.run() == {"generation": 1, "refreshed": True}
     token = bench.token()
-    assert token is not None
     assert (token.access_token, token.instance_url, token.generation) == ("access-1", INSTANCE, 1)
     described = bench.ssm.get_parameter(Name=bench.settings.token_parameter)
     assert described["Parameter"]["Type"] == "SecureString"
@@ -304,7 +303,6 @@ def test_the_schedule_skips_a_young_token_and_renews_an_old_one(bench: Bench) ->
     assert bench.run() == {"generation": 1, "refreshed": False}
     half = bench.settings.refresh_minutes * 30
     token = bench.token()
-    assert token is not None
     for age, refreshed in ((half - 60, False), (half + 60, True)):
         issued_at = str(int((time.time() - age) * 1000))
         bench.publish(issued(token, issued_at))

@@ -297,7 +297,7 @@ def test_what_our_side_sent_is_read_where_it_is_wanted(name: str) -> None:
     """The sender is the customer, who tells the conversation where it has no id."""
     body, customer = SENT[name]
     message = read_shape(body, replies=True)
-    assert message is not None and message.from_us
+    assert message.from_us
     assert message.sender == customer and message.message_id
     assert message.text or message.details
     with pytest.raises(Ignored):
