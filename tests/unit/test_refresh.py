@@ -334,6 +334,14 @@ def test_a_published_token_for_another_host_is_replaced(bench: Bench) -> None:
     assert bench.run({"refused_generation": None}) == {"generation": 10, "refreshed": True}
 
 
+def test_a_second_refresh_at_the_same_time_is_busy(bench: Bench) -> None:
+    bench.connect()
+    lease = Lease(dynamodb=bench.dynamodb, table=bench.settings.lease_table)
+    assert lease.take(seconds=60)
+    assert bench.run({"refused_generation": 1}) == {"busy": True}
+    assert bench.endpoint.calls == []
+
+
 class Counting:
     """AWS clients that note what is called, in order."""
 
@@ -559,6 +567,14 @@ def test_a_secret_that_hangs_costs_no_rotated_token(rotating: Bench, hang: list[
     assert rotating.run(secrets=secrets)["refreshed"]
     assert len(hang) == 1
     assert pending(rotating)["refresh_token"] == rotating.endpoint.current == "refresh-2"
+
+
+def test_a_rotated_token_that_can_be_stored_nowhere_is_an_error(rotating: Bench) -> None:
+    secrets = Failing(rotating.secrets, put_secret_value=9)
+    with pytest.raises(CredentialsLost, match="make connect"):
+        rotating.run(secrets=secrets, ssm=Failing(rotating.ssm, put_parameter=9))
+    assert rotating.token() is None
+    assert rotating.lease_is_free()
 
 
 @pytest.mark.parametrize(
@@ -811,6 +827,14 @@ def test_an_unsigned_token_of_before_connect_is_not_used_after_it(rotating: Benc
     rotating.connect(refresh_token="refresh-new")
     assert rotating.run()["refreshed"]
     assert not rotating.endpoint.revoked
+
+
+def test_a_token_for_another_host_is_not_published(bench: Bench) -> None:
+    bench.connect()
+    bench.endpoint.more = {"instance_url": "https://evil.example"}
+    with pytest.raises(CredentialsRevoked, match="AllowInsecureHosts"):
+        bench.run()
+    assert bench.token() is None
 
 
 def test_credentials_are_not_sent_in_the_clear(bench: Bench) -> None:
