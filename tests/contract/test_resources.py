@@ -141,13 +141,6 @@ def test_the_schedule_and_lambda_repeat_a_failed_refresh_twice(deployment: Deplo
     assert {name: retries[name] for name in twice} == twice
 
 
-def test_the_outbox_feeds_deliver_and_no_other(deployment: Deployment) -> None:
-    (source,) = deployment.event_sources
-    assert (source.function, source.queue) == ("Deliver", "arn:Outbox")
-    (at_most,) = deploy(DeliverConcurrency="5").event_sources
-    assert at_most.concurrency == 5
-
-
 # What is stored
 
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 import time
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes is the machine's matter.
+settings.register_profile("unit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unit")
 
 
 @pytest.fixture(autouse=True)

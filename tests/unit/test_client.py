@@ -100,7 +100,7 @@ def test_without_a_unique_key_an_insert_is_never_repeated(settings: MakeSettings
 def test_a_case_is_one_round_trip_with_its_number(settings: MakeSettings) -> None:
     org = SmallOrg()
     made = Client(org, settings()).create(case()).get().created
-    assert made is not None and made.number
+    assert made.number
     (call,) = org.calls
     body = call.json()
     assert (body["allOrNone"], body["collateSubrequests"]) == (False, False)
@@ -235,7 +235,7 @@ def test_a_key_that_a_path_would_misread_is_asked_for_by_query(
     org = SmallOrg()
     row = org.put("Lead", key)
     found = Client(org, settings()).find(key)
-    assert found is not None and found.id == row.id
+    assert found.id == row.id
     assert org.calls[0].path.endswith("/query") is by_query
 
 

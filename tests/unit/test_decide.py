@@ -618,7 +618,7 @@ def open_rows(found: Look, name: str) -> list[LeadRow | CaseRow]:
 
 
 @given(LOOKS, st.none() | OBJECTS, HOW, st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_whatever_is_found(
     found: Look, requested: Any, how: dict[str, Any], order: random.Random
 ) -> None:

@@ -49,7 +49,7 @@ def test_it_comes_back_as_it_was_sent_in_ascii() -> None:
     refused = sent.refused(Refused("gone", code="MEDIA_HTTP_404"), 2, attempts=3)
     back = FileEnvelope.parse(refused.dump())
     assert [*back.files] == [2]
-    assert back.reason is not None and back.reason["code"] == "MEDIA_HTTP_404"
+    assert back.reason["code"] == "MEDIA_HTTP_404"
     assert FileEnvelope.parse(back.again().dump()).replayed == 1
     assert back.again().reason is None
 

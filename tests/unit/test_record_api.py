@@ -12,6 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from bridge.api.record_api import RecordApi
+from bridge.aws import AwsError
 from bridge.delivery.creation import RecordCreator
 from bridge.delivery.outbox import Queues
 from bridge.http import NoResponse, Response
@@ -20,7 +21,7 @@ from bridge.records import ObjectName
 from bridge.salesforce.client import Salesforce
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
-from tests.conftest import LoadEvent, MakeSettings
+from tests.conftest import ENVIRON, LoadEvent, MakeSettings
 from tests.unit.doubles import KEY, SmallAws, SmallOrg, fault, refusal
 
 
@@ -105,6 +106,17 @@ def test_a_lead_is_created(leads: Stand, event: LoadEvent) -> None:
     }
 
 
+EVENTS = (
+    *("fields", "whatsapp_media", "sms_form", "instagram", "telegram", "unresolved_variables"),
+    *("base64", "no_content_type"),
+)
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_every_event_becomes_a_lead(leads: Stand, event: LoadEvent, name: str) -> None:
+    assert leads.answer(event(f"create_lead.{name}"))[0] == 201
+
+
 @pytest.mark.parametrize(
     ("name", "code"),
     [
@@ -170,6 +182,13 @@ def test_respond_async_is_202_at_once(leads: Stand, event: LoadEvent) -> None:
     status, said = leads.answer(event("create_lead.respond_async"))
     assert (status, said["outcome"]) == (202, "queued")
     assert leads.org.calls == []
+
+
+def test_what_nothing_keeps_is_503_and_never_a_4xx(leads: Stand) -> None:
+    leads.aws.broken[ENVIRON["OUTBOX_URL"]] = AwsError("UNREACHABLE", "down")
+    leads.org.trouble = [Response(503, {}, b"")]
+    status, said = leads.answer(post({"LastName": "x", KEY: "k-1"}))
+    assert (status, said["outcome"], said["kept"], said["key"]) == (503, "failed", False, "k-1")
 
 
 def test_an_unexpected_fault_answers_in_shape_without_its_text(
@@ -305,7 +324,7 @@ bodies = st.one_of(
 )
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     body=bodies,
     encoded=st.booleans(),

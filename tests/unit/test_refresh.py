@@ -256,7 +256,6 @@ def test_the_first_token_is_published_as_a_secret_string(bench: Bench) -> None:
     bench.connect()
     assert bench.run() == {"generation": 1, "refreshed": True}
     token = bench.token()
-    assert token is not None
     assert (token.access_token, token.instance_url, token.generation) == ("access-1", INSTANCE, 1)
     described = bench.ssm.get_parameter(Name=bench.settings.token_parameter)
     assert described["Parameter"]["Type"] == "SecureString"
@@ -305,7 +304,6 @@ def test_the_schedule_skips_a_young_token_and_renews_an_old_one(bench: Bench) ->
     assert bench.run() == {"generation": 1, "refreshed": False}
     half = bench.settings.refresh_minutes * 30
     token = bench.token()
-    assert token is not None
     for age, refreshed in ((half - 60, False), (half + 60, True)):
         issued_at = str(int((time.time() - age) * 1000))
         bench.publish(issued(token, issued_at))
@@ -335,6 +333,14 @@ def test_a_published_token_for_another_host_is_replaced(bench: Bench) -> None:
     bench.connect()
     bench.publish(AccessToken(access_token="x", instance_url="https://evil.example", generation=9))
     assert bench.run({"refused_generation": None}) == {"generation": 10, "refreshed": True}
+
+
+def test_a_second_refresh_at_the_same_time_is_busy(bench: Bench) -> None:
+    bench.connect()
+    lease = Lease(dynamodb=bench.dynamodb, table=bench.settings.lease_table)
+    assert lease.take(seconds=60)
+    assert bench.run({"refused_generation": 1}) == {"busy": True}
+    assert bench.endpoint.calls == []
 
 
 class Counting:
@@ -562,6 +568,14 @@ def test_a_secret_that_hangs_costs_no_rotated_token(rotating: Bench, hang: list[
     assert rotating.run(secrets=secrets)["refreshed"]
     assert len(hang) == 1
     assert pending(rotating)["refresh_token"] == rotating.endpoint.current == "refresh-2"
+
+
+def test_a_rotated_token_that_can_be_stored_nowhere_is_an_error(rotating: Bench) -> None:
+    secrets = Failing(rotating.secrets, put_secret_value=9)
+    with pytest.raises(CredentialsLost, match="make connect"):
+        rotating.run(secrets=secrets, ssm=Failing(rotating.ssm, put_parameter=9))
+    assert rotating.token() is None
+    assert rotating.lease_is_free()
 
 
 @pytest.mark.parametrize(
@@ -814,6 +828,14 @@ def test_an_unsigned_token_of_before_connect_is_not_used_after_it(rotating: Benc
     rotating.connect(refresh_token="refresh-new")
     assert rotating.run()["refreshed"]
     assert not rotating.endpoint.revoked
+
+
+def test_a_token_for_another_host_is_not_published(bench: Bench) -> None:
+    bench.connect()
+    bench.endpoint.more = {"instance_url": "https://evil.example"}
+    with pytest.raises(CredentialsRevoked, match="AllowInsecureHosts"):
+        bench.run()
+    assert bench.token() is None
 
 
 def test_credentials_are_not_sent_in_the_clear(bench: Bench) -> None:

@@ -186,7 +186,7 @@ def test_of_two_links_by_the_same_field_the_one_is_named_whose_key_is_quoted() -
     response = fault("INVALID_FIELD", NOT_LINKED.format("Ext__c"))
     record = case(Account={"Ext__c": "acme"}, Parent={"Ext__c": "nobody"})
     problem = read_created(response, key_field=KEY, record=record).problem
-    assert problem is not None and problem.fields == ("Parent.Ext__c",)
+    assert problem.fields == ("Parent.Ext__c",)
 
 
 def test_a_link_by_another_field_leaves_a_missing_key_field_what_it_is() -> None:
@@ -561,7 +561,6 @@ def test_an_error_without_end_is_cut() -> None:
     entry = {"errorCode": "X" * 10**5, "message": "m" * 10**5, "fields": ["f" * 10**4] * 200}
     others = [{"errorCode": "Y", "message": str(n), "fields": [str(n)]} for n in range(5000)]
     problem = read_org_problem(json_response(400, [entry, *others]), key_field=KEY)
-    assert problem is not None
     assert len(problem.code) <= 100 and len(problem.message) <= 10_000
     assert len(problem.fields) <= 100 and all(len(name) <= 100 for name in problem.fields)
 

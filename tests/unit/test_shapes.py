@@ -253,6 +253,12 @@ def test_an_event_of_2026_becomes_readable(data: dict[str, Any], description: st
     assert lead(bodies.event_2026(text=..., **data))["Description"] == description
 
 
+def test_a_mail_without_attachments_is_its_subject_and_text() -> None:
+    mail = {"from": "a@example.org", "subject": "Table", "text": ..., "extracted_text": "Oak?"}
+    body = bodies.event_2026("email_mailbox.message_received", **mail)
+    assert lead(body)["Description"] == "Table\nOak?"
+
+
 def test_an_sms_with_a_date_has_a_key_and_one_without_has_none() -> None:
     one, again = read(bodies.sms_2022()), read(bodies.sms_2022())
     assert one.message_id and one.message_id == again.message_id
@@ -297,7 +303,7 @@ def test_what_our_side_sent_is_read_where_it_is_wanted(name: str) -> None:
     """The sender is the customer, who tells the conversation where it has no id."""
     body, customer = SENT[name]
     message = read_shape(body, replies=True)
-    assert message is not None and message.from_us
+    assert message.from_us
     assert message.sender == customer and message.message_id
     assert message.text or message.details
     with pytest.raises(Ignored):

@@ -135,6 +135,6 @@ def test_a_reference_into_the_rows_of_a_query_is_resolved() -> None:
     part = Part(name="p", method="PATCH", path=("/sobjects/Lead/", Ref("q", "records[0].Id")))
     rows = {"records": [{"Id": "00Q1"}]}
     ready = resolved(part, {"q": PartResponse(200, rows)})
-    assert ready is not None and ready.path[1] == "00Q1"
+    assert ready.path[1] == "00Q1"
     assert resolved(part, {"q": PartResponse(200, {"records": []})}) is None
     assert resolved(part, {"q": PartResponse(400, [])}) is None
