@@ -63,10 +63,7 @@ class Browser:
             method,
             self._caller.server.url + target,
             body=urlencode(form) if form else None,
-            headers={
-                "Cookie": self._cookie,
-                "Content-Type": "application/x-www-form-urlencoded",
-            },
+            headers={"Cookie": self._cookie, "Content-Type": "application/x-www-form-urlencoded"},
             redirect=False,
         )
         if "Set-Cookie" in answer.headers:

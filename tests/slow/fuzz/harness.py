@@ -305,11 +305,7 @@ DELIVER_SECONDS = 120.0
 
 
 def deliver(
-    event: Any,
-    org: MadeUp,
-    *,
-    clock: Clock,
-    failing: Callable[[int], bool] = lambda number: False,
+    event: Any, org: MadeUp, *, clock: Clock, failing: Callable[[int], bool] = lambda number: False
 ) -> Rejected:
     """Have Deliver work on an event, and account for each of its messages.
 
