@@ -37,7 +37,6 @@ def replace_org(stack: Stack, org: Org) -> None:
     server = stack.org_server
     assert server is not None
     org.url, server.org = server.url, org
-    vars(server).pop("app", None)
     server.drop_connections()
 
 

@@ -8,12 +8,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 import urllib3
 
-from sandbox.org.sample import (
-    ADMIN_PASSWORD,
-    ADMIN_USER,
-    INTEGRATION_PASSWORD,
-    INTEGRATION_USER,
-)
+from sandbox.org.sample import ADMIN_PASSWORD, ADMIN_USER, INTEGRATION_PASSWORD, INTEGRATION_USER
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge.salesforce.error_codes import MEANINGS
-from cli.connect.sign_in_failures import (
-    _BY_DESCRIPTION,
-    _BY_ERROR,
-    DEFAULT_CALLBACK,
-    EXPLANATIONS,
-)
+from cli.connect.sign_in_failures import _BY_DESCRIPTION, _BY_ERROR, DEFAULT_CALLBACK, EXPLANATIONS
 from tests.cli.program import run
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -78,11 +78,7 @@ def test_a_shell_gets_its_completion(shell: str) -> None:
     ],
 )
 def test_commands_options_and_channels_are_completed(words: str, completed: str) -> None:
-    environ = {
-        COMPLETE: "complete_bash",
-        "COMP_WORDS": words,
-        "COMP_CWORD": str(words.count(" ")),
-    }
+    environ = {COMPLETE: "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
     assert completed in run(environ=environ).out.split()
 
 

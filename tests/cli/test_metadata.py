@@ -38,9 +38,7 @@ def plan_for(org: Org, settings: Settings) -> Plan:
     with OrgServer(org) as server:
         token = org.oauth.approve(CLIENT_ID, ADMIN_USER, "api")["access_token"]
         view = View(
-            http=Http(),
-            session=Session(token, server.url, 0),
-            api_version=settings.api_version,
+            http=Http(), session=Session(token, server.url, 0), api_version=settings.api_version
         )
         return Planner(
             org=view, settings=settings, user_id=None, fields=filled_fields(settings)

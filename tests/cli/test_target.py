@@ -71,8 +71,8 @@ def test_a_name_may_begin_with_aws_or_ssm(name: str) -> None:
 # make
 
 
-def make(*given: str, **environ: str) -> Any:
-    """What make would run for every target that is about the stack."""
+def make(*arguments: str, **environ: str) -> Any:
+    """What make would run for these targets and variables."""
     # Under `make test` the outer make has told its children of itself.
     kept = {
         name: value
@@ -82,7 +82,7 @@ def make(*given: str, **environ: str) -> Any:
     ready = f"{sys.prefix}/.ready"
     sam = ["-o", "sam", "SAM=sam", "-o", ready, f"VENV={sys.prefix}"]
     return subprocess.run(
-        ["make", "-n", "-k", *sam, *PROGRAMS, *given],
+        ["make", "-n", *sam, *arguments],
         cwd=ROOT,
         env={**kept, **environ},
         capture_output=True,
@@ -109,7 +109,7 @@ ALL = sum(PROGRAMS.values())
 def test_every_target_means_the_same_stack_and_says_which_first(
     given: tuple[str, ...], name: str, stage: str, region: str
 ) -> None:
-    done = make(*given)
+    done = make(*PROGRAMS, *given)
     assert done.returncode == 0, done.stderr
     assert f"The stack {name} in " in done.stderr
     assert re.findall(r'--stack-name "(.*?)"', done.stdout) == [name] * ALL
@@ -130,16 +130,36 @@ def test_the_region_that_is_named_is_the_one_that_every_program_gets(
     given: tuple[str, ...], environ: dict[str, str], region: str
 ) -> None:
     # Seen with SAM CLI 1.170: it deploys into AWS_DEFAULT_REGION whatever AWS_REGION is.
-    done = make(*given, **environ)
+    done = make(*PROGRAMS, *given, **environ)
     assert f"The stack bird-salesforce in {region} " in done.stderr
     assert re.findall(r'--region "(.*?)"', done.stdout) == [region] * ALL
 
 
+@pytest.mark.parametrize("target", PROGRAMS)
+def test_each_target_chooses_by_itself(target: str) -> None:
+    done = make(target, "STACK=x-staging", "REGION=eu-west-3")
+    assert "The stack x-staging in eu-west-3 " in done.stderr
+    assert re.findall(r'--stack-name "(.*?)"', done.stdout) == ["x-staging"] * PROGRAMS[target]
+
+
+CONTRADICTIONS = [
+    ("STAGE=staging", "STACK=bird-salesforce"),
+    ("STAGE=nope",),
+    ("STACK=" + "b" * 49,),
+]
+
+
 @pytest.mark.parametrize(
-    "given", [("STAGE=staging", "STACK=bird-salesforce"), ("STAGE=nope",), ("STACK=" + "b" * 49,)]
+    ("target", "given"),
+    [
+        *((target, CONTRADICTIONS[0]) for target in PROGRAMS),
+        *(("doctor", given) for given in CONTRADICTIONS[1:]),
+    ],
 )
-def test_a_contradiction_ends_every_target_before_anything_is_done(given: tuple[str, ...]) -> None:
-    done = make(*given)
+def test_a_contradiction_ends_every_target_before_anything_is_done(
+    target: str, given: tuple[str, ...]
+) -> None:
+    done = make(target, *given)
     assert done.returncode != 0
     assert done.stdout.strip() == ""
     assert "nothing was done" in done.stderr

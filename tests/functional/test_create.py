@@ -56,9 +56,7 @@ def test_a_whatsapp_message_becomes_a_lead(stack: Stack) -> None:
     assert lead["Description"] == "Is the blue one back in stock?"
 
 
-def test_a_viber_message_becomes_a_case_whose_number_comes_with_it(
-    stack: Stack,
-) -> None:
+def test_a_viber_message_becomes_a_case_whose_number_comes_with_it(stack: Stack) -> None:
     answer = post(stack, "/cases", VIBER)
 
     (case,) = stack.org.records("Case")

@@ -76,10 +76,7 @@ def test_before_connect_records_wait_and_the_answer_names_the_command() -> None:
 
 
 SET_UP: dict[str, tuple[Any, str]] = {
-    "the API is disabled": (
-        lambda org: org.settings.put(api_enabled=False),
-        "API Enabled",
-    ),
+    "the API is disabled": (lambda org: org.settings.put(api_enabled=False), "API Enabled"),
     "the key field is missing": (
         lambda org: org.remove_field("Lead", "Bird_Key__c"),
         "Bird_Key__c",

@@ -662,11 +662,7 @@ def test_a_body_of_another_type_is_refused(caller: Caller) -> None:
 
 def test_the_versions_are_told_without_a_token(anonymous: Caller) -> None:
     known = anonymous.call("GET", "/services/data/").json()
-    assert known[-1] == {
-        "label": "Winter '27",
-        "url": "/services/data/v68.0",
-        "version": "68.0",
-    }
+    assert known[-1] == {"label": "Winter '27", "url": "/services/data/v68.0", "version": "68.0"}
     assert [v["label"] for v in known[-4:-1]] == ["Winter '26", "Spring '26", "Summer '26"]
 
 

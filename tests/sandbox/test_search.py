@@ -78,10 +78,7 @@ def test_each_object_has_its_own_fields_and_clauses(admin: Caller, org: Org) -> 
     assert (first["attributes"]["type"], first["LastName"]) == ("Lead", "de Vries")
     assert set(second) == {"attributes", "Id"}
     assert len(find(admin, text + " LIMIT 1")) == 1
-    assert names(admin, "jansen", rest=" ORDER BY LastName DESC LIMIT 2") == [
-        "Janssens",
-        "Jansen",
-    ]
+    assert names(admin, "jansen", rest=" ORDER BY LastName DESC LIMIT 2") == ["Janssens", "Jansen"]
     assert names(admin, "jansen", rest=" WHERE LastName = 'Nobody'") == []
 
 

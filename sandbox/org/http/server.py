@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from email.utils import formatdate
-from functools import cached_property, partial
+from functools import partial
 from http.client import responses
 from pathlib import Path
 from types import TracebackType
@@ -71,6 +71,8 @@ class OrgServer:
         public_url: str = "",
     ) -> None:
         self.org = org or Org.sample()
+        self._app: tuple[Org, WSGIApplication | None] = (self.org, None)
+        self._making_app = threading.Lock()
         self.certificate: Certificate | None = make_certificate(certificate_folder) if tls else None
         self._server = Server(
             partial(_Handler, owner=self, control=False),
@@ -93,10 +95,15 @@ class OrgServer:
     def port(self) -> int:
         return self._server.port
 
-    @cached_property
+    @property
     def app(self) -> WSGIApplication:
         """OAuth, pages and control, made when first needed: it takes longer than all the rest."""
-        return make_app(self.org, self)
+        with self._making_app:
+            org, app = self._app
+            if app is None or org is not self.org:
+                app = make_app(self.org, self)
+                self._app = self.org, app
+            return app
 
     def __enter__(self) -> Self:
         return self

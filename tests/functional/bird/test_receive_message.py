@@ -279,9 +279,7 @@ def test_without_a_signing_key_nothing_is_let_in_and_with_one_at_once(signed: St
     assert call(signed, "/webhooks/bird", bodies.channels(), api_key=None).status == 201
 
 
-def test_signing_keys_that_cannot_be_read_are_503_and_the_next_call_succeeds(
-    signed: Stack,
-) -> None:
+def test_signing_keys_that_cannot_be_read_are_503_and_the_next_call_succeeds(signed: Stack) -> None:
     signed.functions["receive_message"].recycle()
     signed.aws.fail("secretsmanager", "GetSecretValue", status=400, code="InternalServiceError")
     answer = call(signed, "/webhooks/bird", bodies.channels(), api_key=None)

@@ -38,9 +38,7 @@ def test_quotes_in_the_text_cost_no_message_if_the_text_is_last(
     assert record.key == "m-1"
 
 
-def test_a_text_that_was_escaped_is_read_as_it_was_meant(
-    settings: Callable[..., Settings],
-) -> None:
+def test_a_text_that_was_escaped_is_read_as_it_was_meant(settings: Callable[..., Settings]) -> None:
     body = TEMPLATE.replace("TEXT", 'He said \\"yes\\"\\n')
     assert lead(body, settings()).fields["Description"] == 'He said "yes"\n'
 

@@ -306,9 +306,7 @@ def test_a_record_that_cannot_be_seen_needs_a_person(
     assert len(texts(bundle, only(bundle, "Lead")["Id"])) == 2
 
 
-def test_an_org_without_record_types_is_looked_at_twice_once(
-    fresh: Callable[..., Bundle],
-) -> None:
+def test_an_org_without_record_types_is_looked_at_twice_once(fresh: Callable[..., Bundle]) -> None:
     bundle = fresh()
     bundle.org.remove_field("Case", "RecordTypeId")
     assert [bundle.post(bird(number), "Case").calls for number in (1, 2)] == [3, 2]

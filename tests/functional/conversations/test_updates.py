@@ -278,10 +278,7 @@ def test_a_bad_update_keeps_no_other_one_back(bundle: Bundle) -> None:
     bundle.queue_update("k2", {"Industry": "Retail"})
     bundle.queue_update("k3", {"Industry": "Retail"})
     bundle.deliver()
-    assert [lead.get("Industry") for lead in bundle.org.records("Lead")] == [
-        None,
-        *["Retail"] * 3,
-    ]
+    assert [lead.get("Industry") for lead in bundle.org.records("Lead")] == [None, *["Retail"] * 3]
     codes = sorted(one.reason["code"] for one in bundle.rejected if one.reason)
     assert codes == ["INVALID_EMAIL_ADDRESS", "INVALID_FIELD"] and not bundle.outbox
 
@@ -365,9 +362,7 @@ def test_without_the_right_to_edit_updates_wait_for_a_person(
     assert len(bundle.outbox) == 1 and not bundle.rejected
 
 
-def test_tags_and_attributes_go_where_the_table_says_and_the_rest_is_named(
-    bundle: Bundle,
-) -> None:
+def test_tags_and_attributes_go_where_the_table_says_and_the_rest_is_named(bundle: Bundle) -> None:
     bundle.post(bird(1))
     reply = bundle.patch("message-1", {"Rating": "Hot", "bird": {"tags": ["vip"], "text": "x"}})
     assert reply["outcome"] == "updated"

@@ -37,10 +37,7 @@ def event(stack: Stack) -> str:
     """What Lambda would hand to the function for the one message that waits."""
     (body,) = stack.aws.queues.bodies(stack.files_url)
     stack.client("sqs").purge_queue(QueueUrl=stack.files_url)
-    attributes = {
-        "ApproximateReceiveCount": "1",
-        "SentTimestamp": str(int(time.time() * 1000)),
-    }
+    attributes = {"ApproximateReceiveCount": "1", "SentTimestamp": str(int(time.time() * 1000))}
     record = {"messageId": "m", "receiptHandle": "h", "body": body, "attributes": attributes}
     return json.dumps({"Records": [record]})
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -313,14 +313,8 @@ def test_a_bucket_fills_again_at_its_rate() -> None:
 
 
 @pytest.mark.timeout(120)
-def test_two_thousand_requests_at_once_are_all_answered(stack: Stack) -> None:
-    statuses: list[int] = []
-    threads = [
-        threading.Thread(target=lambda: statuses.append(stack.request("POST", "/leads", {}).status))
-        for _ in range(2000)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert statuses == [200] * 2000
+def test_hundreds_of_requests_at_once_are_all_answered(stack: Stack) -> None:
+    """Two thousand are sent in tests/slow/chaos/test_burst.py."""
+    with ThreadPoolExecutor(500) as pool:
+        answers = [pool.submit(stack.request, "POST", "/leads", {}) for _ in range(500)]
+    assert {answer.result().status for answer in answers} == {200}

@@ -93,9 +93,7 @@ def test_a_warm_record_is_one_call_on_the_kept_connection(
     assert dict(stack.aws.calls) == {}
 
 
-def test_a_warm_message_of_a_conversation_is_two_calls_on_the_kept_connection(
-    stack: Stack,
-) -> None:
+def test_a_warm_message_of_a_conversation_is_two_calls_on_the_kept_connection(stack: Stack) -> None:
     """One look, one write: for the first message, for further ones, on every route."""
     for number in range(RECORDS):
         of_one = {"conversationId": f"c-{number // 2}", **body()["bird"]}

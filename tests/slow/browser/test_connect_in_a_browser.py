@@ -6,12 +6,7 @@ SCREENSHOTS=folder keeps a picture of each last page.
 from __future__ import annotations
 
 from cli.connect.sign_in_failures import EXPLANATIONS
-from sandbox.org.sample import (
-    ADMIN_PASSWORD,
-    ADMIN_USER,
-    INTEGRATION_PASSWORD,
-    INTEGRATION_USER,
-)
+from sandbox.org.sample import ADMIN_PASSWORD, ADMIN_USER, INTEGRATION_PASSWORD, INTEGRATION_USER
 from tests.cli.conftest import Local
 from tests.cli.program import running
 from tests.slow.browser.tabs import Tab, picture

@@ -150,12 +150,7 @@ class Findings:
             self._note(f"{seen.unreadable} records or messages without a mark")
 
     def check_end(
-        self,
-        log: RequestLog,
-        seen: Locations,
-        *,
-        removed: set[int],
-        aged: set[int],
+        self, log: RequestLog, seen: Locations, *, removed: set[int], aged: set[int]
     ) -> None:
         """After all trouble: what is good is in Salesforce, what is refused is kept with a reason.
 

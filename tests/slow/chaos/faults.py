@@ -50,6 +50,11 @@ class FaultContext:
     def rest(self, probability: float, **what: Any) -> Fault:
         return self.salesforce(area="rest", probability=probability, **what)
 
+    def end_sessions(self, probability: float) -> None:
+        """Now, and again now and then: tokens have to be renewed."""
+        self.org.oauth.expire_sessions()
+        self.rest(probability, expire="all")
+
     def aws(self, call: str, *, times: int, **what: Any) -> None:
         """A fault in an AWS operation (`sqs.SendMessage`)."""
         service, _, operation = call.partition(".")
@@ -158,8 +163,7 @@ def sessions_end(context: FaultContext) -> None:
 
 
 def token_endpoint(context: FaultContext) -> None:
-    context.org.oauth.expire_sessions()
-    context.rest(0.05, expire="all")
+    context.end_sessions(0.05)
     context.salesforce(area="oauth", probability=0.3, status=503, body=HTML)
     context.salesforce(area="oauth", probability=0.3, reset="before")
     context.salesforce(area="oauth", probability=0.5, latency_before=0.2)
@@ -192,8 +196,7 @@ def outbox_batches_fail(context: FaultContext) -> None:
 
 
 def parameters_fail(context: FaultContext) -> None:
-    context.org.oauth.expire_sessions()
-    context.rest(0.05, expire="all")
+    context.end_sessions(0.05)
     for effect in ("refuse", "drop", "delay"):
         context.aws(
             "ssm.GetParameter", times=context.random.randint(1, 8), effect=effect, seconds=0.3
@@ -203,8 +206,7 @@ def parameters_fail(context: FaultContext) -> None:
 
 
 def secrets_fail(context: FaultContext) -> None:
-    context.org.oauth.expire_sessions()
-    context.rest(0.05, expire="all")
+    context.end_sessions(0.05)
     effect = context.random.choice(("refuse", "drop", "drop_after"))
     context.aws("secretsmanager.PutSecretValue", times=context.random.randint(1, 7), effect=effect)
     context.aws(
@@ -213,8 +215,7 @@ def secrets_fail(context: FaultContext) -> None:
 
 
 def lease_fails(context: FaultContext) -> None:
-    context.org.oauth.expire_sessions()
-    context.rest(0.05, expire="all")
+    context.end_sessions(0.05)
     for effect in ("refuse", "drop_after", "delay"):
         context.aws(
             "dynamodb.PutItem", times=context.random.randint(0, 3), effect=effect, seconds=0.3
@@ -223,8 +224,7 @@ def lease_fails(context: FaultContext) -> None:
 
 
 def invocations_fail(context: FaultContext) -> None:
-    context.org.oauth.expire_sessions()
-    context.rest(0.05, expire="all")
+    context.end_sessions(0.05)
     throttled = {"status": 429, "code": "TooManyRequestsException"}
     context.aws("lambda.Invoke", times=context.random.randint(1, 6), effect="refuse", **throttled)
     for effect in ("drop", "drop_after"):
@@ -238,8 +238,7 @@ def functions_are_killed(context: FaultContext) -> None:
 
 
 def refreshes_are_killed(context: FaultContext) -> None:
-    context.org.oauth.expire_sessions()
-    context.rest(0.1, expire="all")
+    context.end_sessions(0.1)
     context.kill_some("refresh_token", 0.7)
 
 

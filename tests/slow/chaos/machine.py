@@ -374,10 +374,7 @@ class Story(InProcess):
         self.faults.set(troubles)
         try:
             outcome = self.creator.create(
-                self._message(number),
-                request_id="r",
-                deadline=Deadline.after(8),
-                at_once=at_once,
+                self._message(number), request_id="r", deadline=Deadline.after(8), at_once=at_once
             )
         except Killed:
             self.new_environment()

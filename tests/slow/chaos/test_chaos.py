@@ -16,10 +16,7 @@ def test_with_faults_nothing_is_lost_and_nothing_made_twice(
     seed: int, sized: Callable[[int, int], int]
 ) -> None:
     plan = Plan(
-        records=sized(2_200, 50_000),
-        seed=seed,
-        rate=sized(80, 110),
-        quiet_moments=sized(1, 5),
+        records=sized(2_200, 50_000), seed=seed, rate=sized(80, 110), quiet_moments=sized(1, 5)
     )
 
     report = Run(plan).go()

@@ -248,11 +248,7 @@ def test_a_rule_that_trusts_the_last_change_alone_is_found_out(
     """The mutant: a later change of our own is taken to hide nobody's."""
 
     def last_change_only(
-        self: updates.OwnChanges,
-        record_id: str,
-        row: updates.Row,
-        accepted: datetime,
-        user_id: str,
+        self: updates.OwnChanges, record_id: str, row: updates.Row, accepted: datetime, user_id: str
     ) -> bool:
         return row.modified >= accepted.replace(microsecond=0) and row.modified_by != user_id
 

@@ -134,11 +134,7 @@ def test_a_wrong_secret_is_an_authentication_failure_to_it(
             return super().send(request, *rest, **more)
 
     session.mount("https://x.my.salesforce.com", Here())
-    login: dict[str, Any] = {
-        "consumer_key": sample.CLIENT_ID,
-        "domain": "x.my",
-        "session": session,
-    }
+    login: dict[str, Any] = {"consumer_key": sample.CLIENT_ID, "domain": "x.my", "session": session}
     assert Salesforce(consumer_secret=sample.CLIENT_SECRET, **login).session_id.startswith("00D")
     with pytest.raises(SalesforceAuthenticationFailed, match="invalid client credentials"):
         Salesforce(consumer_secret="wrong", **login)

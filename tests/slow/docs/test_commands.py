@@ -50,10 +50,7 @@ from tests.unit import bodies
 from tests.unit.signing import bird
 from tools.template import ROOT
 
-APP = {
-    "BIRD_SALESFORCE_CLIENT_ID": CLIENT_ID,
-    "BIRD_SALESFORCE_CLIENT_SECRET": CLIENT_SECRET,
-}
+APP = {"BIRD_SALESFORCE_CLIENT_ID": CLIENT_ID, "BIRD_SALESFORCE_CLIENT_SECRET": CLIENT_SECRET}
 OPERATIONS = "docs/operations.md"
 CONNECT = "docs/connect.md"
 REFERENCE = "docs/connect-reference.md"
@@ -352,8 +349,7 @@ def restore_a_lost_secret(script: Script) -> None:
 def move_to_another_org(script: Script) -> None:
     world = script.world
     line = program_behind(
-        world,
-        script.line("make connect ARGS=", {"https://newcompany.my.salesforce.com": "LOGIN"}),
+        world, script.line("make connect ARGS=", {"https://newcompany.my.salesforce.com": "LOGIN"})
     ).replace("LOGIN", world.stack.org_url)
     world.stack.client("secretsmanager").put_secret_value(
         SecretId=world.stack.secret_id,
@@ -763,9 +759,7 @@ def on_your_own_machine(script: Script) -> None:
     with started(world, script.line("make start ARGS=--not-connected"), port) as shown:
         local = str(world.folder / "local" / "stack.json")
         result = sign_in(
-            world,
-            script.line("bird-salesforce connect --local"),
-            BIRD_SALESFORCE_LOCAL_FILE=local,
+            world, script.line("bird-salesforce connect --local"), BIRD_SALESFORCE_LOCAL_FILE=local
         )
         assert result.status == 0, result.err
         assert INTEGRATION_USER in result.err, "it tells the user name"

@@ -47,7 +47,16 @@ from cli.commands.rejected import _print_groups, _show, _wide
 from cli.rejected.queue import Message
 from cli.rejected.records import Rejection, export_line
 from cli.terminal import Terminal
-from tests.slow.fuzz.harness import ID, Clock, Happening, MadeUp, Stand, deliver, refresh
+from tests.slow.fuzz.harness import (
+    ID,
+    Clock,
+    Happening,
+    MadeUp,
+    Stand,
+    ask_salesforce,
+    deliver,
+    refresh,
+)
 from tests.unit.doubles import KEY, SmallOrg
 
 FOREVER = Happening(NoResponse("broke off"))
@@ -164,18 +173,7 @@ def salesforce_answer(data: bytes) -> None:
     for happening in happens:
         if isinstance(happening.what, Response):
             _read_in_every_way(happening.what, name)
-    stand = Stand(name, MadeUp(happens))
-    body = {"LastName": "Okafor", "bird": {"channel": "sms", "text": "t", "sender": "+31612345678"}}
-    asks = "GET" if "find" in first else "POST"
-    event = _event(f"{asks} /x\n\n{json.dumps(body)}")
-    status, payload = stand.answer({**event, "pathParameters": {"key": "k"}})
-    if asks == "GET":
-        assert status in (200, 404, 503), payload
-    elif status in (200, 201):
-        assert ID.fullmatch(payload["id"]), payload
-    else:
-        assert status in (202, 409, 422), payload
-        assert stand.kept() == 1
+    ask_salesforce("GET" if "find" in first else "POST", name, happens)
 
 
 def _read_in_every_way(answer: Response, name: ObjectName) -> None:

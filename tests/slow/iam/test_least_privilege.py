@@ -255,10 +255,7 @@ def access_key(stack: Stack) -> str:
 
 
 FORBIDDEN: dict[str, tuple[str, Callable[[Any, Stack], Any]]] = {
-    "the refresh token": (
-        "secretsmanager",
-        lambda c, s: c.get_secret_value(SecretId=s.secret_id),
-    ),
+    "the refresh token": ("secretsmanager", lambda c, s: c.get_secret_value(SecretId=s.secret_id)),
     "writing the refresh token": (
         "secretsmanager",
         lambda c, s: c.put_secret_value(SecretId=s.secret_id, SecretString="{}"),

@@ -396,9 +396,7 @@ def test_the_drive_went_everywhere(driven: Drive) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_an_answer_repeats_nothing_of_the_customer_but_what_salesforce_said(
-    driven: Drive,
-) -> None:
+def test_an_answer_repeats_nothing_of_the_customer_but_what_salesforce_said(driven: Drive) -> None:
     for response in driven.responses:
         body = response.json()
         headers = json.dumps(dict(response.headers))
