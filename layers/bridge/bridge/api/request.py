@@ -22,7 +22,7 @@ from bridge.bird.channels import NONE, OBJECTS, UNKNOWN, plain
 from bridge.bird.mapping import derived_fields, fill, is_opt_out
 from bridge.bird.message import BirdMessage, Media
 from bridge.bird.phones import as_email
-from bridge.bird.texts import CUT, cut, flat, is_absent
+from bridge.bird.texts import cut, flat, is_absent
 from bridge.conversations.keys import conversation_key, is_id, message_key
 from bridge.conversations.message import Message, read_moment
 from bridge.errors import BadRequest, Ignored
@@ -46,8 +46,6 @@ SHAPE_MARKS = frozenset(
 PARAMETERS = frozenset({"channel", "errors", "object"})
 """What the query of a POST may have, beside `set.` and a field's name."""
 
-_TASK_TEXT = 31_900
-"""UTF-16 units of a Task's Description (32,000), less its first line."""
 _TEXT_BEGINS = re.compile(r'"text"\s*:\s*"')
 _MORE_KEYS = re.compile(r'"\s{0,9},\s{0,9}"\w{1,80}"\s{0,9}:')
 WEBHOOK_ROUTE = "/webhooks/bird"
@@ -295,10 +293,6 @@ def _content_of(message: BirdMessage) -> tuple[str, ...]:
 def _task_of(message: BirdMessage) -> dict[str, Any]:
     """The fields of the Task that logs a message."""
     task, _ = fill(message, "Task")
-    if lines := message.contact_lines:
-        text = str(task.get("Description") or "")
-        block = "".join(f"\n{line}" for line in lines if line not in text)
-        task["Description"] = (cut(text, _TASK_TEXT - len(block), mark=CUT) + block).lstrip("\n")
     if message.from_us and isinstance(task.get("Subject"), str):
         task["Subject"] = f"→ {task['Subject']}"
     return task

@@ -229,7 +229,11 @@ class BirdMessage:
         for name in sorted(self.channel.attributes & self.attributes.keys()):
             given[f"attributes.{name}"] = self.attributes[name]
         sender = (self.sender, as_e164(self.sender), as_email(self.sender))
-        return {name: value for name, value in given.items() if value and value not in sender}
+        return {
+            name: value
+            for name, value in given.items()
+            if value and (as_e164(value) or value) not in sender
+        }
 
     def _who(self) -> Iterator[str]:
         """How to answer a customer where no phone or e-mail field says it."""
@@ -310,19 +314,6 @@ class BirdMessage:
         return next(
             filter(None, map(as_email, (self.known_email, self.sender, self.display_name))), ""
         )
-
-    @property
-    def contact_lines(self) -> tuple[str, ...]:
-        """The phone and the e-mail address that came beside the sender: on a record that is there
-        no field gets them."""
-        if self.from_us or not (self.known_phone or self.known_email):
-            return ()  # most messages
-        found = []
-        if self.phone and self.phone != as_e164(self.sender):
-            found.append(f"Phone: {self.phone}")
-        if self.email and self.email != as_email(self.sender):
-            found.append(f"E-mail: {self.email}")
-        return tuple(found)
 
     @property
     def handle(self) -> str:
