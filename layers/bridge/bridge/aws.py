@@ -190,15 +190,9 @@ class Aws:
 
         Raises AwsError, at once where SSM throttles.
         """
-        payload = {"Name": name, "WithDecryption": True}
+        target, payload = "AmazonSSM.GetParameter", {"Name": name, "WithDecryption": True}
         try:
-            result = self._call(
-                "ssm",
-                "AmazonSSM.GetParameter",
-                payload,
-                deadline=deadline,
-                repeat_throttled=False,
-            )
+            result = self._call("ssm", target, payload, deadline=deadline, repeat_throttled=False)
         except AwsError as error:
             if error.code == "ParameterNotFound":
                 return None

@@ -232,20 +232,7 @@ class MisconfiguredEnvironment(BridgeError):
     """Environment variables that the template should give are missing or cannot be read."""
 
 
-_NOT_SET_UP = {
-    problem.__name__: problem
-    for problem in (
-        NotSetUp,
-        NotConnected,
-        CredentialsRevoked,
-        CredentialsLost,
-        FreshSessionRefused,
-        KeyFieldMissing,
-        OrgNotReady,
-    )
-}
-
-
 def named(name: str) -> type[NotSetUp] | None:
     """The NotSetUp class of that name, as it comes back in a Lambda error's `errorType`."""
-    return _NOT_SET_UP.get(name)
+    known: tuple[type[NotSetUp], ...] = (NotSetUp, *NotSetUp.__subclasses__())
+    return next((problem for problem in known if problem.__name__ == name), None)

@@ -9,7 +9,7 @@ of the rules: ADR 0084; SOQL and SOSL Reference (SOSL, IN SearchGroup).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bridge.bird.phones import as_e164, is_number, written_forms
 from bridge.conversations.message import Message
@@ -36,13 +36,10 @@ LEAST_PHONES = ("Phone", "MobilePhone")
 
 @dataclass(frozen=True)
 class Sender:
-    """Who wrote. Both are out of `repr`."""
+    """Who wrote."""
 
-    phone: str
-    email: str
-
-    def __repr__(self) -> str:
-        return "Sender()"
+    phone: str = field(repr=False)
+    email: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -79,11 +76,7 @@ class Contacts:
         self._phones: tuple[str, ...] = PHONES
         """What the search may name. An org that hides some is remembered."""
 
-    def match(self, sender: Sender, calls: Calls) -> Match:
-        """The Contact of one sender."""
-        return self._match({sender}, calls).get(sender, NOBODY)
-
-    def match_many(self, messages: Iterable[Message], calls: Calls) -> list[Match]:
+    def match(self, messages: Iterable[Message], calls: Calls) -> list[Match]:
         """The Contacts that the senders of messages are, in their order."""
         senders = [sender_of(message) for message in messages]
         known = {sender for sender in senders if sender}

@@ -382,16 +382,15 @@ class Logging:
         if decision.object != "Case" or not conversations.settings.match_contacts:
             return decision
         # Most deployments do without.
-        from bridge.delivery.contacts import NOBODY, SEARCH_SECONDS, sender_of
+        from bridge.delivery.contacts import NOBODY, SEARCH_SECONDS
 
         if self._match is None:
             before = self._calls.cost.calls
-            sender = None if "ContactId" in decision.derived else sender_of(self._message)
             # What is left has to do for the Case itself.
             enough = self._write_by.remaining() > SEARCH_SECONDS
             self._match = NOBODY
-            if sender and enough:
-                self._match = conversations.contacts.match(sender, self._calls)
+            if enough and "ContactId" not in decision.derived:
+                (self._match,) = conversations.contacts.match([self._message], self._calls)
             self._last_call += self._calls.cost.calls - before
         return decision._replace(derived={**self._match.link, **decision.derived})
 

@@ -351,12 +351,12 @@ class RecordCreator:
 
     def _match(self, message: Message, calls: Calls) -> Match:
         """The Contact that the sender of a new Case is, if there is time to look."""
-        from bridge.delivery.contacts import NOBODY, SEARCH_SECONDS, sender_of
+        from bridge.delivery.contacts import NOBODY, SEARCH_SECONDS
 
-        sender = sender_of(message)
-        if sender is None or calls.deadline().remaining() < SEARCH_SECONDS + WRITE_SECONDS:
+        if calls.deadline().remaining() < SEARCH_SECONDS + WRITE_SECONDS:
             return NOBODY
-        return self._conversations.contacts.match(sender, calls)
+        (match,) = self._conversations.contacts.match([message], calls)
+        return match
 
     def _change(self, envelope: Envelope, calls: Calls, write_by: Deadline) -> UpdateOutcome:
         """Change a record. Raises Unavailable, NotSetUp."""

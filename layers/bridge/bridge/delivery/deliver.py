@@ -164,7 +164,7 @@ class Delivery:
     def _link(self, items: list[Item], calls: Calls) -> None:
         """Link new Cases to the Contacts that their senders are."""
         messages = [item.envelope.message for item in items]
-        matches = self._conversations.contacts.match_many(messages, calls)
+        matches = self._conversations.contacts.match(messages, calls)
         for item, match in zip(items, matches, strict=True):
             if match.link:
                 item.sent = item.record.with_derived(match.link)

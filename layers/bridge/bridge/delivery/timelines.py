@@ -288,7 +288,7 @@ class Timelines:
         """Link new Cases to the Contacts that their senders are."""
         unlinked = {at: pair for at, pair in creates.items() if "ContactId" not in pair[1].derived}
         messages = [item.envelope.message for item, _ in unlinked.values()]
-        matches = self.conversations.contacts.match_many(messages, self.calls)
+        matches = self.conversations.contacts.match(messages, self.calls)
         for (at, (item, decision)), match in zip(unlinked.items(), matches, strict=True):
             derived = {**match.link, **decision.derived}
             creates[at] = item, decision._replace(derived=derived)
