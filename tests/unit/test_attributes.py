@@ -74,16 +74,21 @@ def test_the_check_of_the_table_knows_them() -> None:
     assert "attributes.<name>" in fault.text
 
 
-@pytest.mark.parametrize("forwarded", [False, True])
+@pytest.mark.parametrize("of", [None, "forwarded", "from_us"])
 def test_what_fields_get_is_told_apart_for_records_that_do_not_get_it(
-    message: BirdMessage, forwarded: bool
+    message: BirdMessage, of: str | None
 ) -> None:
-    """All of it, uncut; of a body of Bird's own nothing, since its contact comes every time."""
-    known = {"known_email": "a@example.org", "known_phone": "+31 6 12345678", "sender": "77"}
-    found = replace(message, **known, forwarded=forwarded).unshown()
+    """All of it, uncut; of a body of Bird's own nothing, since its contact comes every time, and
+    of what our side sent."""
+    known: dict[str, Any] = {
+        "known_email": "a@example.org",
+        "known_phone": "+31 6 12345678",
+        "sender": "77",
+    }
+    found = replace(message, **known, **({of: True} if of else {})).unshown()
     assert found == (
         {}
-        if forwarded
+        if of
         else {
             "email": "a@example.org",
             "phone": "+31 6 12345678",

@@ -219,7 +219,7 @@ class BirdMessage:
         adds the message to a record that is there has to show it."""
         if not (self.known_email or self.known_phone or self.tags or self.attributes):
             return {}  # most messages
-        if self.forwarded:
+        if self.forwarded or self.from_us:
             return {}  # whatever Bird knows of a contact comes with each message
         given = {"email": as_email(self.known_email), "phone": self.known_phone}
         if any(
