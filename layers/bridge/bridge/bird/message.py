@@ -37,6 +37,9 @@ class Media(NamedTuple):
     type: str = ""
 
 
+_DIRECTIONS = frozenset({"", "sent", "outgoing", "outbound", "received", "incoming", "inbound"})
+
+
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class BirdMessage:
     """What a customer sent, and where it came from. Nothing personal is in its `repr`."""
@@ -54,6 +57,8 @@ class BirdMessage:
     """Of a body about a whole conversation: the id or the time of its last message."""
     from_us: bool = False
     """Whether our own side wrote it. The sender is the customer even then."""
+    misread: tuple[str, ...] = ()
+    """Keys whose values cannot be what they should be, so that they count as absent."""
     sender: str = ""
     sender_kind: SenderKind | None = None
     """What the sender is, where the message itself says so; else the channel does."""
@@ -117,6 +122,7 @@ class BirdMessage:
             shown = text(name).strip()
             return "" if "{{" in shown or "}}" in shown or shown in MISSING else shown
 
+        direction = text("direction").strip().lower()
         tags = lower.get("tags")
         if isinstance(tags, str):
             tags = tags.split(",")
@@ -155,7 +161,8 @@ class BirdMessage:
                     unread[path] = None
                 details.append(line)
         return cls(
-            from_us=text("direction").strip().lower() in ("sent", "outgoing", "outbound"),
+            from_us=direction in ("sent", "outgoing", "outbound"),
+            misread=() if direction in _DIRECTIONS else ("direction",),
             channel=channel,
             called=identifier("channel"),
             message_id=_as_id(lower.get("messageid")),
