@@ -38,7 +38,8 @@ help: ## Lists what there is to do
 setup: $(READY) ## Installs what everything else needs (the others do it by themselves)
 
 $(READY): requirements-dev.txt pyproject.toml
-	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found. Install one, or name it: make setup PYTHON=/path/to/python3"; exit 2; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "No Python 3.11 or newer was found$(if $(PYTHON), as $(PYTHON)). Install one, or name it: make setup PYTHON=/path/to/python3"; exit 2; }
 	@test -x "$(BIN)/python" || { \
 	  "$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
 	    echo "$(PYTHON) cannot make a virtual environment: on Debian and Ubuntu, apt-get install python3-venv"; exit 2; }; \

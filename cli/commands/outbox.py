@@ -86,7 +86,8 @@ def _print_end(terminal: Terminal, waiting: Waiting) -> None:
     if waiting.without_line:
         terminal.note(
             f"{waiting.without_line:,} more wait, of which the log says nothing (yet): replayed a "
-            "moment ago, of another version, or longer than 7 hours ago."
+            "moment ago, further updates of a record above, of another version, or longer than 7 "
+            "hours ago."
         )
     if waiting.cut:
         terminal.note("There are more log lines than were read.")

@@ -598,3 +598,20 @@ def test_an_sms_in_the_query_is_no_query_that_does_nothing() -> None:
 def test_a_get_without_a_query_is_not_told_to_send_a_body() -> None:
     with pytest.raises(BadRequest, match="no query"):
         read("", httpMethod="GET")
+
+
+@pytest.mark.parametrize(
+    ("bird", "named"),
+    [
+        ({"sentAt": "yesterday"}, "bird.sentAt"),
+        ({"sentAt": "2026-01-31"}, "bird.sentAt"),
+        ({"direction": "outgoin"}, "bird.direction"),
+        ({"sentAt": "2026-01-31T12:00:00Z", "direction": "Incoming"}, ""),
+        ({"sentAt": "{{sentAt}}", "direction": "{{direction}}"}, ""),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_named(bird: dict[str, str], named: str) -> None:
+    asked = read({"bird": {"messageId": "m", "text": "x", **bird}})
+    shown = warnings_of(asked)
+    assert (named in shown) if named else not asked.misread
+    assert "yesterday" not in shown and "outgoin:" not in shown

@@ -306,6 +306,7 @@ def _warnings_of(requested: MessageRequest) -> str:
         or requested.variables
         or requested.left_out
         or requested.unused
+        or requested.misread
     )
     unknown = requested.bird is not None and requested.bird.channel.name == UNKNOWN
     if not suspicious and not unknown:

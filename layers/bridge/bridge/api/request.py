@@ -179,6 +179,8 @@ class MessageRequest:
     """Names of the body's fields that AllowedFields does not list."""
     unused: tuple[str, ...] = ()
     """Names in the query that do nothing."""
+    misread: tuple[str, ...] = ()
+    """Keys of `bird` whose values cannot be what they should be."""
 
 
 def read_message(
@@ -222,6 +224,12 @@ def read_message(
         name: derived_fields(message, name, given=given, default_company=settings.default_company)
         for name in ((requested,) if requested else OBJECTS)
     }
+    sent_at = read_moment(message.sent_at if message else "")
+    misread: tuple[str, ...] = ()
+    if message and not message.forwarded:
+        misread = message.misread
+        if message.sent_at and sent_at is None:
+            misread += ("sentAt",)
     return MessageRequest(
         message=Message(
             conversation=conversation,
@@ -232,7 +240,7 @@ def read_message(
             derived={name: fields for name, (fields, _) in derived.items()},
             task=_task_of(message) if message and has_task else {},
             unshown=message.unshown() if message and has_task else {},
-            sent_at=read_moment(message.sent_at if message else "") or datetime.now(UTC),
+            sent_at=sent_at or datetime.now(UTC),
             channel=message.channel.name if message else NONE,
             from_us=message.from_us if message else False,
             phone=message.phone if message and settings.match_contacts else "",
@@ -248,6 +256,7 @@ def read_message(
         variables=asked.variables + _unresolved(asked.bird),
         left_out=asked.left_out,
         unused=unused_parameters(request, object_name),
+        misread=misread,
     )
 
 

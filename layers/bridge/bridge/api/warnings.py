@@ -16,6 +16,9 @@ _SHOWN = 40
 
 _MOST_NAMES = 10
 
+_WANTED = {"direction": "incoming or outgoing", "sentAt": "time of RFC 3339 (2026-01-31T12:00:00Z)"}
+"""What the values of these keys should be."""
+
 
 def warnings_of(request: MessageRequest) -> str:
     """The warnings, each a sentence; empty where nothing looks wrong."""
@@ -37,6 +40,7 @@ def warnings_of(request: MessageRequest) -> str:
         # What the caller wrote is not repeated: it may be somebody's number.
         nearest = _nearest(message.called.lower(), sorted({one.name for one in table().values()}))
         found.append(f"The channel is unknown{_hint(nearest)}.")
+    found += [f"bird.{name} does not count: it is no {_WANTED[name]}." for name in request.misread]
     if request.left_out:
         found.append(left_out_warning(request.left_out))
     if request.unused:

@@ -49,6 +49,9 @@ class Media(NamedTuple):
     type: str = ""
 
 
+_DIRECTIONS = FROM_US | {"", "received", "incoming", "inbound"}
+
+
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class BirdMessage:
     """What a customer sent, and where it came from. Nothing personal is in its `repr`."""
@@ -66,6 +69,8 @@ class BirdMessage:
     """Of a body about a whole conversation: the id or the time of its last message."""
     from_us: bool = False
     """Whether our own side wrote it. The sender is the customer even then."""
+    misread: tuple[str, ...] = ()
+    """Keys whose values cannot be what they should be, so that they count as absent."""
     sender: str = ""
     sender_kind: SenderKind | None = None
     """What the sender is, where the message itself says so; else the channel does."""
@@ -131,6 +136,7 @@ class BirdMessage:
             shown = text(name).strip()
             return "" if "{{" in shown or "}}" in shown or shown in MISSING else shown
 
+        direction = text("direction").strip().lower()
         tags = lower.get("tags")
         if isinstance(tags, str):
             tags = tags.split(",")
@@ -166,7 +172,8 @@ class BirdMessage:
             details += lines
             unread |= dict.fromkeys(paths)
         return cls(
-            from_us=text("direction").strip().lower() in FROM_US,
+            from_us=direction in FROM_US,
+            misread=() if direction in _DIRECTIONS else ("direction",),
             channel=channel,
             called=identifier("channel"),
             message_id=_as_id(lower.get("messageid")),
