@@ -43,6 +43,10 @@ SHAPE_MARKS = frozenset(
 )
 """Keys of which each of Bird's own bodies has at least one (`webhooks.py`): no look without any."""
 
+_LONGEST_LINK = 8_001
+"""Characters: one more than any link that is called (`files.addresses`)."""
+_LONGEST_NAME = 500
+"""UTF-16 units of a file's name: as many as PathOnClient takes (Object Reference)."""
 _TASK_TEXT = 31_900
 """UTF-16 units of a Task's Description (32,000), less its first line."""
 _TEXT_BEGINS = re.compile(r'"text"\s*:\s*"')
@@ -287,7 +291,13 @@ def _media_of(message: BirdMessage | None, settings: Settings) -> tuple[Media, .
         return ()
     if message is None or message.from_us:
         return ()
-    return tuple({media.link: media for media in message.media}.values())
+    # So that neither a picture in its own link (data:…) nor a name makes the message too large to
+    # queue. A link so long is refused where it would be called, and stands in Rejected with that.
+    short = (
+        Media(one.link[:_LONGEST_LINK], cut(one.name, _LONGEST_NAME), one.type[:_LONGEST_NAME])
+        for one in message.media
+    )
+    return tuple({media.link: media for media in short}.values())
 
 
 def _unresolved(value: Any) -> int:

@@ -291,7 +291,8 @@ class BirdMessage:
         if self.from_us or not (self.known_phone or self.known_email):
             return ()  # most messages
         found = []
-        if self.phone and self.phone != as_e164(self.sender):
+        fits = 0 < length_of(self.phone) <= LENGTHS["Phone"]  # else it is among the text's lines
+        if fits and self.phone != as_e164(self.sender):
             found.append(f"Phone: {self.phone}")
         if self.email and self.email != as_email(self.sender):
             found.append(f"E-mail: {self.email}")
