@@ -436,6 +436,12 @@ def test_each_of_two_names_is_in_the_record(more: dict[str, str]) -> None:
     assert "Ada" in str(fields.values()) and "Bob" in str(fields.values())
 
 
+def test_a_number_of_any_length_leaves_the_words_in_their_place() -> None:
+    message = BirdMessage.parse({"channel": "sms", "text": "Hi", "phone": "0 1 " * 100_000})
+    assert message.contact_lines == ()
+    assert fill(message, "Task")[0]["Description"].startswith("Hi\nPhone: 0 1 ")
+
+
 @pytest.mark.parametrize("phone", ["by mail only", "0612345678 after five, else ask at the desk"])
 def test_what_is_no_phone_number_or_longer_than_its_field_is_a_line(phone: str) -> None:
     assert f"Phone: {phone}" in lead(channel="sms", phone=phone)["Description"]

@@ -13,6 +13,9 @@ import pytest
 
 from bridge.api.request import HttpRequest, read_message
 from bridge.bird.message import Media
+from bridge.delivery.outbox import Envelope, sealed
+from bridge.errors import Refused
+from bridge.files.addresses import read_link
 from bridge.settings import Settings
 from tests.conftest import MakeSettings
 
@@ -118,6 +121,30 @@ def test_a_message_s_files_are_read(
     assert media_of(body, settings()) == (), "AttachMedia is off"
     without_key = settings(ATTACH_MEDIA="on", FILES_URL="x", EXTERNAL_ID_FIELD="")
     assert media_of(body, without_key) == ()
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        {"mediaUrl": "data:image/png;base64," + "A" * 2_000_000, "contentType": "image/png"},
+        {"mediaUrl": LINK, "filename": "😀" * 100_000 + ".jpg", "contentType": "image/png"},
+        {"mediaUrl": LINK, "contentType": "x" * 1_000_000},
+    ],
+    ids=["a picture in its link", "name", "type"],
+)
+def test_no_file_makes_a_message_too_large_to_queue(
+    file: dict[str, str], settings: MakeSettings
+) -> None:
+    """The words beside it would be refused with it; the file ends in Rejected, with the reason."""
+    on = settings(ATTACH_MEDIA="on", FILES_URL="x")
+    event = {"httpMethod": "POST", "body": json.dumps(channels("file", {"files": [file]}))}
+    message = read_message(HttpRequest.from_event(event), None, settings=on).message
+    assert sealed(Envelope.of(message, request_id=""))
+    (media,) = message.media
+    if file["mediaUrl"] != LINK:
+        with pytest.raises(Refused) as caught:
+            read_link(media.link)
+        assert caught.value.code == "MEDIA_LINK_UNREADABLE"
 
 
 def test_what_our_own_side_sent_brings_no_file(settings: MakeSettings) -> None:

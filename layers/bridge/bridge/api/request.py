@@ -46,6 +46,10 @@ SHAPE_MARKS = frozenset(
 PARAMETERS = frozenset({"channel", "errors", "object"})
 """What the query of a POST may have, beside `set.` and a field's name."""
 
+_LONGEST_LINK = 8_001
+"""Characters: one more than any link that is called (`files.addresses`)."""
+_LONGEST_NAME = 500
+"""UTF-16 units of a file's name: as many as PathOnClient takes (Object Reference)."""
 _TEXT_BEGINS = re.compile(r'"text"\s*:\s*"')
 _MORE_KEYS = re.compile(r'"\s{0,9},\s{0,9}"\w{1,80}"\s{0,9}:')
 WEBHOOK_ROUTE = "/webhooks/bird"
@@ -314,7 +318,13 @@ def _media_of(message: BirdMessage | None, settings: Settings) -> tuple[Media, .
         return ()
     if message is None or message.from_us:
         return ()
-    return tuple({media.link: media for media in message.media}.values())
+    # So that neither a picture in its own link (data:…) nor a name makes the message too large to
+    # queue. A link so long is refused where it would be called, and stands in Rejected with that.
+    short = (
+        Media(one.link[:_LONGEST_LINK], cut(one.name, _LONGEST_NAME), one.type[:_LONGEST_NAME])
+        for one in message.media
+    )
+    return tuple({media.link: media for media in short}.values())
 
 
 def _unresolved(value: Any) -> int:

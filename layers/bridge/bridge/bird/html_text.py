@@ -25,6 +25,11 @@ _LINKS = ("http:", "https:", "mailto:", "tel:")
 
 
 class _Words(HTMLParser):
+    # The lists of before Python 3.13.6, so that all versions read alike: newer ones take the markup
+    # in a textarea, a frame or an unclosed title for text.
+    CDATA_CONTENT_ELEMENTS = ("script", "style")  # type: ignore[misc]
+    RCDATA_CONTENT_ELEMENTS = ()  # type: ignore[misc]
+
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.pieces: list[str] = []
