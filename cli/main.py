@@ -17,6 +17,7 @@ from cli.commands.doctor import doctor_command
 from cli.commands.flow import flow_command
 from cli.commands.setup_org import setup_org_command
 from cli.commands.status import status_command
+from cli.deployment.aws_problem import explain
 from cli.problem import Problem
 from cli.terminal import Terminal
 
@@ -74,15 +75,8 @@ def main() -> None:
     except KeyboardInterrupt:
         terminal.say("Stopped.")
         sys.exit(130)
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        terminal.bad(
-            Problem(
-                f"AWS refuses {error.operation_name}: {code}.",
-                next_step="Sign in with a role that may do this, or choose another with --profile.",
-            )
-        )
-        sys.exit(1)
-    except BotoCoreError as error:
-        terminal.bad(Problem(f"AWS cannot be reached: {error}", next_step="Check the network."))
+    except (ClientError, BotoCoreError) as error:
+        wanted = f"{error.operation_name}: " if isinstance(error, ClientError) else ""
+        what, next_step = explain(error)
+        terminal.bad(Problem(wanted + what, next_step=next_step))
         sys.exit(1)

@@ -71,7 +71,8 @@ def named_stack(
         Path,
         typer.Option(
             "--local-file",
-            help="The file in which the local stack names its parts.",
+            help="The file in which the local stack names its parts (default: .local/stack.json).",
+            show_default=False,
             envvar="BIRD_SALESFORCE_LOCAL_FILE",
             rich_help_panel=_PANEL,
         ),

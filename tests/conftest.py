@@ -86,8 +86,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 terminalreporter.write_line(str(value))
 
 
+MakeSettings = Callable[..., Settings]
+LoadEvent = Callable[[str], Any]
+
+
 @pytest.fixture
-def event() -> Callable[[str], Any]:
+def event() -> LoadEvent:
     """Loads one of the files in `events/` by its name without `.json`."""
 
     def load(name: str) -> Any:
@@ -97,7 +101,7 @@ def event() -> Callable[[str], Any]:
 
 
 @pytest.fixture
-def settings() -> Callable[..., Settings]:
+def settings() -> MakeSettings:
     """Makes Settings as deployed, but for the variables that a test names."""
 
     def make(**changed: str) -> Settings:

@@ -66,7 +66,8 @@ class ConnectionChecks:
     def _secret(self) -> Finding:
         self.credentials = self.stored.credentials()
         if self.credentials is None:
-            not_connected = "The stack is not connected to Salesforce yet: the secret is empty."
+            why = "holds no credentials that can be used" if self.stored.has_value() else "is empty"
+            not_connected = f"The stack is not connected to Salesforce yet: the secret {why}."
             self.cause = "secret"
             if self.just_deployed:
                 return note(not_connected, self._connect())

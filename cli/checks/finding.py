@@ -11,6 +11,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.markup import escape
 
+from cli.deployment.aws_problem import explain
 from cli.problem import Problem
 from cli.terminal import Terminal, visible, wrapped
 
@@ -105,14 +106,10 @@ def carry_out(check: Check) -> Finding:
         found = look()
     except Problem as problem:
         found = bad(problem.what, problem.next_step)
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        found = unknown(
-            f"Your AWS role may not check this ({error.operation_name}: {code}).",
-            "Sign in with a role that may.",
-        )
-    except BotoCoreError as error:
-        found = unknown(f"AWS cannot be reached: {error}")
+    except (ClientError, BotoCoreError) as error:
+        wanted = f"{error.operation_name}: " if isinstance(error, ClientError) else ""
+        what, next_step = explain(error)
+        found = unknown(f"This could not be checked: {wanted}{what}", next_step)
     return replace(found, check=name)
 
 

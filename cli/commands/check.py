@@ -34,7 +34,11 @@ def check_command(
         Path | None, typer.Argument(help="The body, as the step sends it (default: stdin).")
     ] = None,
     route: Annotated[
-        RouteChoice, typer.Option(help="The route that the step calls.")
+        RouteChoice,
+        typer.Option(
+            metavar="ROUTE",
+            help="The route that the step calls: leads, cases, messages or webhooks/bird.",
+        ),
     ] = RouteChoice.MESSAGES,
     header: Annotated[
         list[str] | None,
@@ -81,7 +85,11 @@ def _read(file: Path | None) -> str:
             return sys.stdin.read()
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise Problem(f"{file or 'stdin'} cannot be read: {error}.") from error
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise Problem(
+            f"{file or 'stdin'} cannot be read: {why}.",
+            next_step="Name a file that holds the step's body, or pipe the body in.",
+        ) from error
 
 
 def _pairs(given: Iterable[str] | None, mark: str) -> dict[str, str]:

@@ -56,7 +56,10 @@ def connect_command(
     credentials_file: CredentialsFile = None,
     grant: Annotated[
         GrantChoice,
-        typer.Option(help="client-credentials is for an integration user without a browser."),
+        typer.Option(
+            metavar="GRANT",
+            help="refresh-token, or client-credentials: for an integration user without a browser.",
+        ),
     ] = GrantChoice.REFRESH_TOKEN,
     anew: Annotated[
         bool, typer.Option("--anew", help="Connect also where the stored connection works.")
@@ -91,6 +94,9 @@ def connect_command(
 
     Repeating it on a connected stack changes nothing. Secrets are stored in AWS Secrets Manager
     only.
+
+    Key and secret may be in the environment: BIRD_SALESFORCE_CLIENT_ID and
+    BIRD_SALESFORCE_CLIENT_SECRET.
     """
     terminal = Terminal()
     browser_options = BrowserOptions(callback=callback, browser=browser, seconds=wait)

@@ -110,7 +110,7 @@ def show_command(
     The values are personal data.
     """
     terminal = Terminal()
-    choice = _choice(keys, every, object_name)
+    choice = _choice(stack, keys, every, object_name)
     listing = _read(terminal, stack, choice, keep_envelopes=True)
     if as_json:
         terminal.result_json(
@@ -125,7 +125,7 @@ def show_command(
     else:
         for one in listing.rejections:
             _show(terminal, one)
-    _say_missing(choice, listing.rejections)
+    _say_missing(terminal, stack, choice, listing.rejections)
 
 
 @commands.command("export")
@@ -142,7 +142,7 @@ def export_command(
     This is a copy: the records stay in the queue, for 14 days.
     """
     terminal = Terminal()
-    choice = _choice(keys, every or not keys, object_name)
+    choice = _choice(stack, keys, every or not keys, object_name)
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
@@ -154,8 +154,11 @@ def export_command(
         listing = _read(terminal, stack, choice, keep_envelopes=True)
         for one in listing.rejections:
             out.write(export_line(one) + "\n")
-    terminal.good(f"{len(listing.rejections):,} records are in {file}. It contains personal data.")
-    _say_missing(choice, listing.rejections)
+    count = len(listing.rejections)
+    terminal.good(
+        f"{counted(count)} {'is' if count == 1 else 'are'} in {file}. It contains personal data."
+    )
+    _say_missing(terminal, stack, choice, listing.rejections)
 
 
 @commands.command("replay")
@@ -187,7 +190,7 @@ def replay_command(
     exit status is 1 if any was refused again.
     """
     terminal = Terminal()
-    choice = _choice(keys, every, object_name)
+    choice = _choice(stack, keys, every, object_name)
     rejected, outbox, files = _queues(stack)
     total = rejected.counts().visible
     before = None if no_wait else _before(terminal, stack, rejected)
@@ -228,10 +231,13 @@ def replay_command(
             "deploy, and run this again."
         )
     if moved.unreadable:
-        terminal.note(
-            f"{moved.unreadable:,} messages are not records of this bundle and stay here."
-        )
-    _end(terminal, moved, choice, none="Nothing to replay.")
+        stay = "was not written by this bundle and stays here"
+        if moved.unreadable > 1:
+            stay = "were not written by this bundle and stay here"
+        terminal.note(f"{counted(moved.unreadable, 'message')} {stay}. {_to_see(stack)}")
+    if moved.met:
+        _name_missing(terminal, choice, moved.met)
+    _end(terminal, stack, moved, choice, none="Nothing to replay.")
     if delivered and delivered.refused:
         raise typer.Exit(1)
 
@@ -287,11 +293,12 @@ def drop_command(
 ) -> None:
     """Delete rejected records. This cannot be undone."""
     terminal = Terminal()
-    choice = _choice(keys, every, object_name)
+    choice = _choice(stack, keys, every, object_name)
     listing = _read(terminal, stack, choice)
     if not listing.rejections:
-        _end(terminal, Moved(), choice, none="Nothing to delete.")
+        _end(terminal, stack, Moved(), choice, none="Nothing to delete.")
         return
+    _say_missing(terminal, stack, choice, listing.rejections)
     if not as_json:
         _print_groups(terminal.err, listing.rejections[:10])
     terminal.must_confirm(
@@ -305,11 +312,22 @@ def drop_command(
     if as_json:
         terminal.result_json({"dropped": moved.done, "failed": sum(moved.failed.values())})
     terminal.good(f"{moved.done:,} deleted.")
-    _end(terminal, moved, choice, none="Nothing to delete.")
+    _end(terminal, stack, moved, choice, none="Nothing to delete.")
 
 
-def _choice(keys: list[str] | None, every: bool, object_name: ObjectChoice | None) -> Choice:
-    return Choice.of(keys or (), every=every, object_name=object_name.value if object_name else "")
+def _choice(
+    stack: Stack, keys: list[str] | None, every: bool, object_name: ObjectChoice | None
+) -> Choice:
+    return Choice.of(
+        keys or (),
+        every=every,
+        object_name=object_name.value if object_name else "",
+        next_step=_to_see(stack),
+    )
+
+
+def _to_see(stack: Stack) -> str:
+    return f"To see them: bird-salesforce rejected list {stack.options()}"
 
 
 def _queues(stack: Stack) -> tuple[Queue, Queue, Queue | None]:
@@ -344,7 +362,7 @@ def _read(
     return listing
 
 
-def _end(terminal: Terminal, moved: Moved, choice: Choice, *, none: str) -> None:
+def _end(terminal: Terminal, stack: Stack, moved: Moved, choice: Choice, *, none: str) -> None:
     """Print the last line of a replay or a drop, or raise what ends it."""
     failed = sum(moved.failed.values())
     if moved.error:
@@ -362,20 +380,23 @@ def _end(terminal: Terminal, moved: Moved, choice: Choice, *, none: str) -> None
         raise Cancelled(f"Stopped after {moved.done:,}; the others are still in Rejected.")
     if not moved.done and not moved.came_back and not moved.unreadable and not moved.no_queue:
         if choice.keys:
-            raise _not_there(choice.keys)
+            raise _not_there(stack)
         terminal.good(none)
 
 
-def _not_there(keys: frozenset[str]) -> Problem:
-    return Problem(
-        "None of these keys is in Rejected.",
-        next_step="To see them: bird-salesforce rejected list",
-    )
+def _not_there(stack: Stack) -> Problem:
+    return Problem("None of these keys is in Rejected.", next_step=_to_see(stack))
 
 
-def _say_missing(choice: Choice, found: list[Rejection]) -> None:
+def _say_missing(terminal: Terminal, stack: Stack, choice: Choice, found: list[Rejection]) -> None:
     if choice.keys and not found:
-        raise _not_there(choice.keys)
+        raise _not_there(stack)
+    _name_missing(terminal, choice, {name for one in found for name in (one.key, one.message_id)})
+
+
+def _name_missing(terminal: Terminal, choice: Choice, found: set[str]) -> None:
+    if missing := choice.not_in(found):
+        terminal.note(f"Not in Rejected: {', '.join(missing)}")
 
 
 def _by_code(rejections: list[Rejection]) -> str:
@@ -395,7 +416,9 @@ def _print_groups(console: Console, rejections: list[Rejection]) -> None:
         for text in texts[:MOST_TEXTS]:
             _print_wrapped(console, shorten(visible(text), 300, placeholder=" …"), first="  ")
         if len(texts) > MOST_TEXTS:
-            _print_wrapped(console, f"… and {len(texts) - MOST_TEXTS:,} other texts", first="  ")
+            _print_wrapped(
+                console, f"… and {counted(len(texts) - MOST_TEXTS, 'other text')}", first="  "
+            )
         for hint in dict.fromkeys(one.hint for one in some if one.hint):
             _print_wrapped(console, visible(hint), first="  → ")
         console.print(f"{'':4} {'age':>5} {'try':>3}  key", soft_wrap=True)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from bridge.http import Http
 from cli.commands.sign_in_options import (
     Browser,
     Callback,
@@ -16,13 +17,14 @@ from cli.commands.sign_in_options import (
     agrees_to_plan,
 )
 from cli.connect.app_choice import AppOptions, Given, choose_app
-from cli.connect.oauth import read_identity
+from cli.connect.oauth import read_identity, try_app
 from cli.connect.org_setup import set_up_org
 from cli.connect.sign_in import BrowserOptions
-from cli.connect.sign_in_failures import DEFAULT_CALLBACK
-from cli.connect.stored_connection import StoredConnection
+from cli.connect.sign_in_failures import DEFAULT_CALLBACK, SignInFailed
+from cli.connect.stored_connection import StoredConnection, is_outage
 from cli.deployment.stack import Stack
 from cli.options import Json, Yes, on_stack
+from cli.problem import Problem
 from cli.terminal import Terminal
 
 
@@ -57,6 +59,9 @@ def setup_org_command(
 
     The administrator signs in once; that session is not stored, and is revoked at the end. What is
     there already is not changed.
+
+    Key and secret may be in the environment: BIRD_SALESFORCE_CLIENT_ID and
+    BIRD_SALESFORCE_CLIENT_SECRET.
     """
     terminal = Terminal()
     connection = StoredConnection(stack)
@@ -68,10 +73,21 @@ def setup_org_command(
             credentials_file=credentials_file,
         )
     )
+    app = choose_app(terminal, stack, given, connection.secret(), callback=callback)
+    try:
+        try_app(Http(), app)
+    except SignInFailed as failed:
+        if is_outage(failed) and token is not None:
+            raise Problem(
+                "Salesforce is down. Nothing was changed.",
+                next_step="Run this again later. See https://status.salesforce.com. If only this "
+                "computer cannot reach it, check its network.",
+            ) from failed
+        raise
     outcome = set_up_org(
         terminal,
         stack,
-        app=choose_app(terminal, stack, given, connection.secret(), callback=callback),
+        app=app,
         connected=read_identity(token.id) if token else None,
         username=user or "",
         more_fields=fields or (),

@@ -24,8 +24,10 @@ Browser = Annotated[
 Callback = Annotated[
     str,
     typer.Option(
-        help="The callback URL in the app's settings. One that is not on localhost "
-        "(https://login.salesforce.com/) works by pasting.",
+        metavar="URL",
+        show_default=False,
+        help="The callback URL in the app's settings (default: localhost, port 8788, /callback). "
+        "Any other host works by pasting.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -37,14 +39,13 @@ LoginUrl = Annotated[
     str | None,
     typer.Option(
         "--login-url",
-        help="production, sandbox, or your My Domain (https://yourcompany.my.salesforce.com).",
+        help="production, sandbox, or your My Domain, beginning with https://.",
     ),
 ]
 ClientId = Annotated[
     str | None,
     typer.Option(
-        help="The app's consumer key (or in the environment: BIRD_SALESFORCE_CLIENT_ID). The "
-        "secret is typed in, or taken from BIRD_SALESFORCE_CLIENT_SECRET."
+        help="The app's consumer key. The secret is typed in, or in the environment (above)."
     ),
 ]
 CredentialsFile = Annotated[

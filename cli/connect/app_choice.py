@@ -68,14 +68,20 @@ def _read_file(path: Path) -> dict[str, str]:
             raise Problem(f"{path} can be read by others.", next_step=f"Run: chmod 600 {path}")
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise Problem(f"{path} cannot be read: {error.strerror}.") from error
+        raise Problem(
+            f"{path} cannot be read: {error.strerror}.",
+            next_step="Name a file that you can read with --credentials-file.",
+        ) from error
     except ValueError as error:
         raise Problem(
             f"{path} is not JSON.",
             next_step='It should be {"client_id": "…", "client_secret": "…"}.',
         ) from error
     if not isinstance(value, dict):
-        raise Problem(f"{path} is not a JSON object.")
+        raise Problem(
+            f"{path} is not a JSON object.",
+            next_step='It should be {"client_id": "…", "client_secret": "…"}.',
+        )
     names = ("client_id", "client_secret", "login_url")
     return {name: value[name].strip() for name in names if isinstance(value.get(name), str)}
 

@@ -16,7 +16,12 @@ from cli.connect.names import describe_identity
 from cli.connect.oauth import App, Identity, SignIn
 from cli.connect.sign_in import BrowserOptions
 from cli.connect.sign_in_failures import SignInFailed
-from cli.connect.stored_connection import StoredConnection, is_outage, org_of
+from cli.connect.stored_connection import (
+    StoredConnection,
+    is_outage,
+    needs_connecting,
+    org_of,
+)
 from cli.deployment.stack import Stack
 from cli.org.client import OUTAGE_STEP
 from cli.org.plan import missing
@@ -67,6 +72,8 @@ def connect(terminal: Terminal, stack: Stack, options: ConnectOptions) -> Connec
         except Problem as problem:
             if is_outage(problem):
                 raise _outage() from problem
+            if not needs_connecting(problem):
+                raise
             terminal.note(f"The stored connection does not work any more: {problem.what}")
         else:
             identity = oauth.read_identity(token.id)

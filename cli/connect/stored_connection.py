@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
-from bridge.errors import CredentialsLost, NotConnected, Unavailable
+from bridge.errors import CredentialsLost, NotConnected, Unavailable, named
 from bridge.http import Http
 from bridge.oauth.access_token import AccessToken
 from bridge.oauth.credentials import Credentials
@@ -37,10 +37,19 @@ BUSY_ATTEMPTS = 10
 class RefreshFailed(Problem):
     """RefreshToken could not get an access token with what is stored."""
 
-    def __init__(self, what: str, *, next_step: str = "", is_outage: bool = False) -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        next_step: str = "",
+        is_outage: bool = False,
+        of_connection: bool = False,
+    ) -> None:
         super().__init__(what, next_step=next_step)
         self.is_outage = is_outage
         """Whether Salesforce did not respond, so that nothing is known of the credentials."""
+        self.of_connection = of_connection
+        """Whether to connect anew helps: not where AWS refused RefreshToken something."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +89,16 @@ class StoredConnection:
         except ValueError:
             return {}
         return value if isinstance(value, dict) else {}
+
+    def has_value(self) -> bool:
+        """Whether the secret holds anything; `disconnect` leaves an empty object."""
+        try:
+            found = self._secrets.get_secret_value(SecretId=self._stack.settings.credentials_secret)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                raise
+            return False
+        return str(found.get("SecretString") or "").strip() not in ("", "{}")
 
     def token(self) -> AccessToken | None:
         """The access token that the functions use."""
@@ -158,11 +177,13 @@ class StoredConnection:
                     f"RefreshToken could not get an access token: {reason}",
                     next_step=f"Look at its log: {self._stack.log_of('refresh-token')}",
                     is_outage=result.get("errorType") == Unavailable.__name__,
+                    of_connection=named(str(result.get("errorType"))) is not None,
                 )
             if result.get("connected") is False:
                 raise RefreshFailed(
                     "RefreshToken finds no connection.",
                     next_step=f"Run: bird-salesforce connect {self._stack.options()}",
+                    of_connection=True,
                 )
             if "generation" in result:
                 return
@@ -204,6 +225,13 @@ def is_outage(problem: Problem) -> bool:
     if isinstance(problem, SignInFailed):
         return problem.reason in ("unreachable", "passing_trouble")
     return isinstance(problem, (OrgProblem, RefreshFailed)) and problem.is_outage
+
+
+def needs_connecting(problem: Problem) -> bool:
+    """Whether to connect anew can help against what a stored connection met."""
+    if isinstance(problem, RefreshFailed):
+        return problem.of_connection
+    return not (isinstance(problem, OrgProblem) and problem.is_limit)
 
 
 def org_of(token: AccessToken, stack: Stack, http: Http) -> Org:

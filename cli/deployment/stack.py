@@ -27,6 +27,7 @@ from botocore.exceptions import (
 
 from bridge.errors import MisconfiguredEnvironment
 from bridge.settings import Settings
+from cli.deployment.aws_problem import explain
 from cli.deployment.target import PROJECT, choose, read_stages
 from cli.problem import Problem, StackNotFound
 
@@ -181,17 +182,12 @@ def find_stack(
             "There are no AWS credentials on this machine.",
             next_step="Sign in (aws configure, or aws sso login). For the local stack add --local.",
         ) from error
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
+    except (ClientError, BotoCoreError) as error:
+        what, next_step = explain(
+            error, rights="that may read CloudFormation stacks and the functions' configuration"
+        )
         raise StackNotFound(
-            f"AWS refuses access to the stack {name} in {region} ({code}).",
-            next_step="Sign in with a role that may read CloudFormation stacks and the functions' "
-            "configuration, or choose another with --profile.",
-        ) from error
-    except BotoCoreError as error:
-        raise StackNotFound(
-            f"AWS cannot be reached for the stack {name} in {region}: {error}",
-            next_step="Check the network and the AWS sign-in (aws sts get-caller-identity).",
+            f"The stack {name} in {region} was not read: {what}", next_step=next_step
         ) from error
 
 

@@ -99,9 +99,10 @@ def choose(
     chosen = name or _name_of(configured)
     if len(chosen) > LONGEST_NAME or not _NAME.fullmatch(chosen):
         raise Problem(
-            f"{chosen} is no name for the stack: it may have {LONGEST_NAME} characters (functions "
-            "are named after it, and Lambda accepts 64) and only letters, digits and hyphens.",
-            next_step="Choose a shorter one.",
+            f"{chosen} is no name for the stack: it begins with a letter and has letters, digits "
+            f"and hyphens only, at most {LONGEST_NAME} (functions are named after it, and Lambda "
+            "accepts 64).",
+            next_step="Choose another one.",
         )
     return Target(
         stage=stage,

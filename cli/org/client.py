@@ -48,6 +48,11 @@ class OrgProblem(Problem):
         )
 
     @property
+    def is_limit(self) -> bool:
+        """Whether a limit of the org is used up; the session is accepted."""
+        return self.code in MEANINGS and MEANINGS[self.code].kind is Kind.LIMIT
+
+    @property
     def outage(self) -> str:
         """How it shows, after the name of a host."""
         if not self.status:

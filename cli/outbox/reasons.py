@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from bridge.delivery.timelines import NO_RECORD, NOT_VISIBLE
 from bridge.delivery.verdict import NO_RIGHT, NO_RULE
-from bridge.errors import NotSetUp
+from bridge.errors import NoSuchRecord, NotSetUp
 from bridge.salesforce.error_codes import MEANINGS, Kind
 
 
@@ -22,6 +22,8 @@ class Reason(StrEnum):
     """Another process, for seconds."""
     PERSON = "person"
     """Somebody who changes the org or the connection."""
+    RECORD = "record"
+    """The record that an update is for."""
     TURN = "turn"
     """Its turn: it was never tried."""
 
@@ -39,6 +41,9 @@ NO_RESPONSE = frozenset({"UNREACHABLE", "NO_ANSWER", "CIRCUIT_OPEN", "NO_TIME", 
 CREDENTIALS = frozenset(
     {"NOT_CONNECTED", "CREDENTIALS_REVOKED", "CREDENTIALS_LOST", "FRESH_SESSION_REFUSED"}
 )
+
+RENEWED = CREDENTIALS - {"FRESH_SESSION_REFUSED"}
+"""Codes that a new access token ends."""
 
 _BUSY = frozenset({"KEY_TAKEN", "BUSY"})
 
@@ -64,6 +69,7 @@ _WORDS = {
     "INVALID_FIELD": "a field that does not exist or is hidden",
     "NOT_DELIVERED": "not delivered: received too often",
     "UNREADABLE": "not written by this bundle",
+    NoSuchRecord.code: "no record has the key of the update",
     NO_RECORD: "there is no record to log it on",
 }
 
@@ -74,6 +80,8 @@ def reason_of(code: str) -> Reason:
         return Reason.TURN
     if code in NEEDS_A_PERSON:
         return Reason.PERSON
+    if code == NoSuchRecord.code:
+        return Reason.RECORD
     kind = MEANINGS[code].kind if code in MEANINGS else Kind.UNAVAILABLE
     if kind is Kind.LIMIT:
         return Reason.LIMIT

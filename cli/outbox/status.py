@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from cli.deployment.stack import Stack
 from cli.outbox.log_lines import DELIVER, WRITTEN, RecordLine, read_lines
-from cli.outbox.reasons import CREDENTIALS, NO_RESPONSE, Reason, who_acts, why
+from cli.outbox.reasons import CREDENTIALS, NO_RESPONSE, RENEWED, Reason, who_acts, why
 from cli.outbox.times import clock, counted, rfc3339, span
 from cli.outbox.waiting import Waiting, WaitingRecord, newest, read_waiting
 from cli.rejected.queue import Counts, Queue
@@ -194,8 +194,18 @@ class Status:
     def _of(self, reason: Reason) -> list[WaitingRecord]:
         return [one for one in self.waiting.records if one.reason is reason]
 
+    def _for_a_person(self) -> list[WaitingRecord]:
+        """Records that wait for somebody, but for those whose credentials were renewed after they
+        were tried: they go with the next try."""
+        renewed = self.last_refresh or 0.0
+        return [
+            one
+            for one in self._of(Reason.PERSON)
+            if one.code not in RENEWED or one.tried_at >= renewed
+        ]
+
     def _needs_a_person(self) -> Verdict | None:
-        records = self._of(Reason.PERSON)
+        records = self._for_a_person()
         if not records:
             return None
         code = Counter(one.code for one in records).most_common(1)[0][0]
@@ -262,7 +272,11 @@ class Status:
     def _waits(self) -> Verdict | None:
         if not self.waiting.count:
             return None
-        down, limit = self._of(Reason.DOWN), self._of(Reason.LIMIT)
+        acts = self._for_a_person()
+        # What waits for a person was tried at a Salesforce that responded.
+        reached = max((one.tried_at for one in acts), default=0.0)
+        down = [one for one in self._of(Reason.DOWN) if one.tried_at > reached]
+        limit = [one for one in self._of(Reason.LIMIT) if one.tried_at > reached]
         responds = bool(
             self.last_success
             and self.last_success > max((one.tried_at for one in (*down, *limit)), default=0.0)
@@ -270,14 +284,17 @@ class Status:
         if (down or limit) and responds and self.last_success:
             text = f"Salesforce responds again since {clock(self.last_success)}"
         elif down:
-            reached = any(one.code not in NO_RESPONSE for one in down)
             code = next((one.code for one in down if one.code not in NO_RESPONSE), "")
-            what = f"Salesforce unavailable ({code})" if reached else "Salesforce unreachable"
+            what = f"Salesforce unavailable ({code})" if code else "Salesforce unreachable"
             text = f"{what} since {self._since(down)}"
         elif limit:
             text = f"A limit of Salesforce is used up since {self._since(limit)}"
-        elif self._of(Reason.PERSON):
+        elif acts:
             return None
+        elif self._of(Reason.PERSON) and self.last_refresh:
+            text = f"Connected again, token of {clock(self.last_refresh)}"
+        elif self._of(Reason.RECORD):
+            text = "Updates wait for their record"
         else:
             text = "Delivering"
         return Verdict(state=State.WAITING, text=f"{text} · {self._safe()} · nothing to do")

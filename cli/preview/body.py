@@ -10,7 +10,7 @@ from bridge.api.request import WEBHOOK_ROUTE, HttpRequest, MessageRequest, read_
 from bridge.api.warnings import warnings_of
 from bridge.conversations.decide import Create
 from bridge.conversations.keys import CONTENT, MADE_UP, record_key
-from bridge.conversations.write import Options, new_record, record_fields, task_fields
+from bridge.conversations.write import new_record, record_fields, task_fields
 from bridge.errors import BadRequest, Ignored
 from bridge.records import ObjectName, Record
 from bridge.salesforce.client import TASK_KEY_FIELD
@@ -83,7 +83,7 @@ class Preview:
         assert self.request is not None
         message, record = self.request.message, self.record
         if message.conversation:
-            return record_fields(message, record, _options(self.settings))
+            return record_fields(message, record, self.settings)
         key = {self.settings.external_id_field: self.key} if self.key else {}
         return {**record.fields, **(key if self.settings.external_id_field else {})}
 
@@ -170,12 +170,3 @@ def preview(
     except Ignored as ignored:
         return Preview(route=route, settings=settings, ignored=str(ignored))
     return Preview(route=route, settings=settings, request=found)
-
-
-def _options(settings: Settings) -> Options:
-    return Options(
-        record_key=settings.external_id_field,
-        reopen_status=settings.reopen_status,
-        case_status_on_reply=settings.case_status_on_reply,
-        case_comments=settings.case_comments,
-    )

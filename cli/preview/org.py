@@ -14,7 +14,7 @@ from bridge.bird.phones import as_email
 from bridge.conversations.decide import Add, Create, Decision, Exists, Follow, Permit, Reopen
 from bridge.conversations.look import Wanted
 from bridge.deadline import Deadline
-from bridge.delivery.calls import Calls, Rights
+from bridge.delivery.calls import Calls
 from bridge.delivery.conversation import Conversations
 from bridge.errors import SalesforceProblem
 from bridge.http import Http
@@ -105,23 +105,17 @@ def _look(stack: Stack, preview: Preview, http: Http, session: Session) -> tuple
     assert preview.request is not None
     message, settings = preview.request.message, stack.settings
     salesforce = Salesforce(http=http, settings=settings)
-    calls = Calls(_OneSession(session))
-    deadline = Deadline.after(LOOK_SECONDS)
+    calls = Calls(salesforce, _OneSession(session), until=Deadline.after(LOOK_SECONDS))
     if not message.conversation:
         if not (preview.key and settings.external_id_field):
             return "create", f"A new {preview.object} is created.", ""
-        found = calls.make(salesforce.find, preview.object, message.key, deadline=deadline).get()
+        found = calls.make(salesforce.find, preview.object, message.key)
         if found is None:
             return "create", f"A new {preview.object} is created.", ""
         return "exists", f"{preview.object} {found.id} has this key: nothing is done.", found.id
-    conversations = Conversations(
-        salesforce=salesforce,
-        rights=Rights(salesforce),
-        settings=settings,
-        telemetry=Telemetry(),
-    )
+    conversations = Conversations(settings=settings, telemetry=Telemetry())
     wanted = Wanted(message.conversation, message.key)
-    look = conversations.look(wanted, calls, deadline=deadline, requested=message.requested)
+    look = conversations.look(wanted, calls, requested=message.requested)
     return _words(conversations.decide(message, look, Permit.ANYTHING))
 
 

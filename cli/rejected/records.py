@@ -27,6 +27,10 @@ Advance = Callable[[int], None]
 FILE = "File"
 """The object of a rejection that is about a file of a message, whose record is in Salesforce."""
 
+UNREADABLE_HINT = (
+    "A replay leaves it here. See it in the SQS console; to delete it: `rejected drop` with its id."
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rejection:
@@ -67,7 +71,7 @@ class Rejection:
                 at=sent,
                 attempts=0,
                 replayed=0,
-                hint="See it in the SQS console. To delete it: rejected drop " + message.id,
+                hint=UNREADABLE_HINT,
             )
         reason, name = envelope.reason, _object_of(envelope)
         if reason is None:
@@ -141,10 +145,14 @@ class Choice:
     keys: frozenset[str] = frozenset()
     every: bool = False
     object: str = ""
+    given: tuple[str, ...] = ()
+    """The keys as they were given."""
 
     @classmethod
-    def of(cls, keys: Iterable[str], *, every: bool, object_name: str = "") -> Choice:
-        """Raises Problem unless exactly one of keys and `every` is given.
+    def of(
+        cls, keys: Iterable[str], *, every: bool, object_name: str = "", next_step: str = ""
+    ) -> Choice:
+        """Raises Problem, with `next_step`, unless exactly one of keys and `every` is given.
 
         A key may be given as the flow sent it or as it is stored, and a message by its id.
         """
@@ -154,10 +162,17 @@ class Choice:
                 "Name the records by their keys, or give --all."
                 if not every
                 else "Give keys or --all, not both.",
-                next_step="To see them: bird-salesforce rejected list",
+                next_step=next_step,
             )
         both = {*given, *(stored_key(key) for key in given)}
-        return cls(keys=frozenset(both), every=every, object=object_name)
+        return cls(
+            keys=frozenset(both), every=every, object=object_name, given=tuple(dict.fromkeys(given))
+        )
+
+    def not_in(self, found: Iterable[str]) -> list[str]:
+        """The given keys that are none of these, which are keys and messages' ids."""
+        there = set(found)
+        return [key for key in self.given if there.isdisjoint((key, stored_key(key)))]
 
     def covers(self, rejection: Rejection) -> bool:
         """Whether the choice includes this one."""
@@ -237,6 +252,8 @@ class Moved:
     stopped: bool = False
     error: str = ""
     """Why the whole run ended early."""
+    met: set[str] = field(default_factory=set)
+    """Keys and messages' ids of all that the choice covers."""
     sent: dict[tuple[str, str], Rejection] = field(default_factory=dict)
     """The records that were replayed, by object and key; no files."""
 
@@ -268,6 +285,8 @@ def replay(
                 rejection = Rejection.read(message, keep_envelope=True)
                 if not choice.covers(rejection):
                     continue
+                if choice.keys:
+                    moved.met |= {rejection.key, rejection.message_id}
                 envelope = rejection.envelope
                 if envelope is None:
                     moved.unreadable += 1

@@ -19,6 +19,7 @@ import urllib3
 from cli.connect.app_choice import Given, choose_app
 from cli.connect.oauth import App, SignIn
 from cli.connect.sign_in_failures import EXPLANATIONS
+from cli.connect.stored_connection import RefreshFailed, StoredConnection, needs_connecting
 from cli.terminal import Terminal
 from sandbox.org.errors import OAuthRefused
 from sandbox.org.org import Condition
@@ -102,6 +103,24 @@ def test_in_an_outage_nobody_reconnects(ready: Local) -> None:
         assert "authorize?" not in result.err, "no browser is opened"
         assert "status.salesforce.com" in result.err
     assert (ready.secret(), ready.versions()) == (secret, versions)
+
+
+def test_where_connecting_would_not_help_nobody_reconnects(ready: Local) -> None:
+    """A limit of the org, and a right that AWS takes from RefreshToken, leave the connection as it
+    is: a new one would meet the same."""
+    connected(ready)
+    ready.org.trouble.add(error="REQUEST_LIMIT_EXCEEDED")
+    limited = run(*connect(ready))
+    ready.org.trouble.clear()
+    assert needs_connecting(RefreshFailed("x", of_connection=True))
+    with mock.patch.object(
+        StoredConnection, "working_token", side_effect=RefreshFailed("no right")
+    ):
+        denied = run(*connect(ready))
+    for result, what in ((limited, "REQUEST_LIMIT_EXCEEDED"), (denied, "no right")):
+        assert result.status == 1 and what in result.err
+        assert "authorize?" not in result.err, "no browser is opened"
+        assert "does not work any more" not in result.err
 
 
 def test_whoever_is_asked_is_told_where_it_is(capsys: pytest.CaptureFixture[str]) -> None:

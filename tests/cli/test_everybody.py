@@ -166,3 +166,11 @@ def test_there_are_none_in_a_real_pipe_either(local: list[str]) -> None:
 def test_usage_is_2_and_a_missing_stack_1(tmp_path: Path) -> None:
     assert run("flow").status == 2
     assert run("status", "--local", "--local-file", str(tmp_path / "no.json")).status == 1
+
+
+@pytest.mark.parametrize("command", sorted(commands()))
+def test_help_loses_no_part_of_a_word(command: str) -> None:
+    """At 80 columns a long word, as the name of a variable, would end in an ellipsis."""
+    shown = run(*command.split(), "--help", environ={"COLUMNS": "80"}).out
+    assert max(map(len, shown.splitlines())) == 80
+    assert not re.search(r"[\w:/-]…", shown)

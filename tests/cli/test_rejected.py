@@ -152,6 +152,30 @@ def test_a_long_list_is_cut_and_says_so(stack: Stack, local: list[str]) -> None:
     assert "12 rejected" in result.err
 
 
+def test_a_queue_full_of_others_messages_has_one_hint(stack: Stack, local: list[str]) -> None:
+    fill(stack, [f"no envelope {number}" for number in range(12)])
+    assert run("rejected", "list", *local).out.count("→") == 1
+
+
+@pytest.mark.parametrize("command", [("show",), ("show", "nobody"), ("drop", "k", "--all")])
+def test_the_command_to_see_them_is_for_the_same_stack(
+    stack: Stack, local: list[str], command: tuple[str, ...]
+) -> None:
+    assert "rejected list --local" in run("rejected", *command, *local).err
+
+
+@pytest.mark.parametrize(
+    "command", [("show",), ("drop", "--yes"), ("replay", "--no-wait"), ("export", "FILE")]
+)
+def test_a_key_of_several_that_is_not_there_is_named(
+    stack: Stack, local: list[str], tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    fill(stack, [refused("one")])
+    words = [str(tmp_path / "out.jsonl") if word == "FILE" else word for word in command]
+    result = run("rejected", *words, "one", "Slip", *local)
+    assert result.status == 0 and "Not in Rejected: Slip" in result.err
+
+
 def test_only_cases_are_listed_if_asked_for(stack: Stack, local: list[str]) -> None:
     fill(stack, [refused("a-lead"), refused("a-case", object_name="Case")])
     listed = run("rejected", "list", "--object", "case", "--json", *local).json()
@@ -164,6 +188,7 @@ def test_a_message_of_somebody_else_is_listed_and_can_be_dropped(
     fill(stack, ["no envelope", refused("one")])
     listed = run("rejected", "list", "--json", *local).json()
     (alien,) = [one for one in listed if one["code"] == "UNREADABLE"]
+    assert "stays here" in run("rejected", "replay", alien["messageId"], *local).err
     assert run("rejected", "drop", alien["messageId"], "--yes", *local).status == 0
     assert keys_in(stack, stack.rejected_url) == ["one"]
 

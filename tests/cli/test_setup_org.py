@@ -19,6 +19,8 @@ from tests.cli.person import Person, administrator
 from tests.cli.program import Result, run, running
 from tests.slow.docs.shell import terminal
 
+SECRET = {"BIRD_SALESFORCE_CLIENT_SECRET": "x"}
+
 
 def set_up(local: Local, *more: str, person: Person | None = None) -> Result:
     arguments = ("setup-org", *local.options, "--callback", local.callback, *more)
@@ -322,6 +324,19 @@ def test_somebody_who_is_no_administrator_is_told_so(bare: Local) -> None:
     assert "Sign in as an administrator" in result.err
     assert "SELECT" not in result.err and "sObject" not in result.err
     assert bare.org.schema["Lead"].field("Bird_Key__c") is None
+
+
+def test_in_an_outage_no_browser_is_opened(ready: Local) -> None:
+    connect(ready)
+    with ready.stack.outage():
+        result = run("setup-org", *ready.options, "--callback", ready.callback)
+    assert result.status == 1 and "Salesforce is down" in result.err
+    assert "authorize?" not in result.err and "status.salesforce.com" in result.err
+
+
+def test_a_wrong_app_is_found_before_a_browser_is_opened(ready: Local) -> None:
+    result = run("setup-org", *ready.options, "--client-id", "nobody", environ=SECRET)
+    assert result.status == 1 and "authorize?" not in result.err
 
 
 def test_a_user_of_the_integration_licence_gets_the_set_licence_first(bare: Local) -> None:

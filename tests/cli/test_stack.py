@@ -7,10 +7,18 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
+)
 
 from bridge.http import Http
 from cli.checks.connection import ConnectionChecks
 from cli.checks.finding import Finding, State, carry_out
+from cli.deployment.aws_problem import explain
 from cli.deployment.stack import Stack, find_stack
 from cli.deployment.target import choose, read_stages
 from cli.problem import Problem, StackNotFound
@@ -112,6 +120,40 @@ def test_no_credentials(account: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with pytest.raises(Problem, match="no AWS credentials"):
         find()
+
+
+@pytest.mark.parametrize(
+    ("error", "what", "step"),
+    [
+        (ClientError({"Error": {"Code": "ExpiredToken"}}, "X"), "has expired", "aws sso login"),
+        (
+            ClientError({"Error": {"Code": "ExpiredTokenException"}}, "X"),
+            "has expired",
+            "aws sso login",
+        ),
+        (UnauthorizedSSOTokenError(), "does not work", "aws sso login"),
+        (
+            TokenRetrievalError(provider="sso", error_msg="Token has expired"),
+            "does not work",
+            "aws sso login",
+        ),
+        (
+            ClientError({"Error": {"Code": "UnrecognizedClientException"}}, "X"),
+            "does not accept",
+            "aws sso login",
+        ),
+        (ClientError({"Error": {"Code": "AccessDeniedException"}}, "X"), "refuses", "a role"),
+        (ClientError({"Error": {"Code": "Throttling"}}, "X"), "Throttling", "in a minute"),
+        (EndpointConnectionError(endpoint_url="https://x"), "cannot be reached", "region"),
+    ],
+)
+def test_an_error_of_aws_leads_to_what_ends_it(
+    error: ClientError | BotoCoreError, what: str, step: str
+) -> None:
+    """An expired sign-in is no lack of a right, and none of the network. The classes and codes are
+    botocore's and AWS's (Common Error Types)."""
+    happened, next_step = explain(error)
+    assert what in happened and step in next_step
 
 
 def test_the_schedule_is_looked_at(account: None) -> None:

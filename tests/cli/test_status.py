@@ -274,7 +274,7 @@ def status(known: Any, *lines: RecordLine, **more: Any) -> Status:
         "rejected": Counts(visible=0, hidden=0, delayed=0),
         "refusals": [],
         "last_success": None,
-        "last_refresh": NOW - 60,
+        "last_refresh": NOW - 900,
         "at": NOW,
     }
     counts = Counts(visible=len(waiting), hidden=0, delayed=0)
@@ -304,6 +304,7 @@ def test_it_responds_again_and_what_waits_has_not_had_its_turn(known: Any) -> No
         ("UNABLE_TO_LOCK_ROW", "Delivering · 1 record safe"),
         ("SOMETHING_NEW", "Salesforce unavailable (SOMETHING_NEW) since "),
         ("TOKEN_PENDING", "Salesforce unreachable since "),
+        ("NO_SUCH_RECORD", "Updates wait for their record · 1 record safe"),
     ],
 )
 def test_trouble_that_passes_needs_nobody(known: Any, code: str, begin: str) -> None:
@@ -318,6 +319,25 @@ def test_only_dead_credentials_lead_to_connect(known: Any, code: str) -> None:
     assert found.must_act and " connect " in found.verdicts[0].next_step
     other = status(known, line("delayed", ago=30, code="KEY_FIELD_MISSING", delay_seconds=60))
     assert other.must_act and " doctor " in other.verdicts[0].next_step
+
+
+@pytest.mark.parametrize("code", ["NOT_CONNECTED", "CREDENTIALS_REVOKED", "CREDENTIALS_LOST"])
+def test_after_a_renewal_nobody_is_sent_to_connect_again(known: Any, code: str) -> None:
+    """`connect` has just succeeded; the records go with their next try."""
+    waits = line("delayed", ago=90, code=code, delay_seconds=600)
+    found = status(known, waits, last_refresh=NOW - 60)
+    assert [one.state for one in found.verdicts] == [State.WAITING]
+    assert found.verdicts[0].text.startswith("Connected again")
+    refused = line("delayed", ago=90, code="FRESH_SESSION_REFUSED", delay_seconds=600)
+    assert status(known, refused, last_refresh=NOW - 60).must_act
+
+
+def test_an_outage_that_ended_is_not_told_beside_what_came_after_it(known: Any) -> None:
+    revoked = line("delayed", ago=30, code="CREDENTIALS_REVOKED", delay_seconds=60)
+    before = line("delayed", ago=300, code="UNREACHABLE", delay_seconds=600)
+    since = line("delayed", ago=20, code="UNREACHABLE", delay_seconds=600)
+    assert len(status(known, revoked, before).verdicts) == 1
+    assert len(status(known, revoked, since).verdicts) == 2
 
 
 def test_a_deliver_that_does_not_run_is_noticed(known: Any) -> None:

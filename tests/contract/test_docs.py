@@ -219,3 +219,9 @@ def test_github_deploys_with_a_role_for_one_environment_of_one_repository() -> N
         assert re.fullmatch(repository, good)
     for statement in role["Policies"][0]["PolicyDocument"]["Statement"]:
         assert statement["Resource"]["Fn::Sub"].endswith(":role/${StackName}-*")
+    # <stack>-<logical id>-<12 or 13 characters>: in IAM's 64 the stack's name must stand whole.
+    source = (ROOT / "template.yaml").read_text(encoding="utf-8")
+    longest = max(map(len, re.findall(r"^  (\w+Role):$", source, re.MULTILINE)))
+    stack = template["Parameters"]["StackName"]["AllowedPattern"]
+    assert re.fullmatch(stack, "s" * (64 - longest - 15))
+    assert not re.fullmatch(stack, "s" * (64 - longest - 14))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 
 from bridge.api.request import HttpRequest
 from bridge.errors import Ignored
-from bridge.settings import Settings
+from tests.conftest import LoadEvent, MakeSettings
 from tests.contract.deployments import FUNCTIONS
 from tests.unit.doubles import read_asked
 from tools.template import ROOT
@@ -20,15 +19,8 @@ from tools.template import ROOT
 FILES = sorted((ROOT / "events").iterdir())
 
 ENVELOPE = {
-    "resource",
-    "path",
-    "httpMethod",
-    "headers",
-    "queryStringParameters",
-    "pathParameters",
-    "requestContext",
-    "body",
-    "isBase64Encoded",
+    *("resource", "path", "httpMethod", "headers", "queryStringParameters"),
+    *("pathParameters", "requestContext", "body", "isBase64Encoded"),
 }
 """Of the keys that API Gateway always sends, those that the functions read."""
 
@@ -82,10 +74,7 @@ def test_an_event_has_the_shape_of_its_kind(path: Path) -> None:
         ("receive_message.sms_query", "Lead", "sms", "LastName", "+447700900142"),
         ("receive_message.v1", "Lead", "whatsapp", "Phone", "+447700900142"),
         (
-            "receive_message.apple",
-            "Case",
-            "apple",
-            "Description",
+            *("receive_message.apple", "Case", "apple", "Description"),
             "Sizes: Large\nApple Messages: urn:mbid:AQAAYkq3",
         ),
         ("receive_message.viber", "Case", "viber", "SuppliedName", "Мария Иванова"),
@@ -93,8 +82,8 @@ def test_an_event_has_the_shape_of_its_kind(path: Path) -> None:
     ],
 )
 def test_receive_message_reads_each_of_its_events(
-    event: Callable[[str], Any],
-    settings: Callable[..., Settings],
+    event: LoadEvent,
+    settings: MakeSettings,
     name: str,
     object_name: str,
     channel: str,
@@ -106,9 +95,7 @@ def test_receive_message_reads_each_of_its_events(
     assert record.fields[field] == value
 
 
-def test_receive_message_makes_no_record_of_what_we_sent(
-    event: Callable[[str], Any], settings: Callable[..., Settings]
-) -> None:
+def test_what_we_sent_makes_no_record(event: LoadEvent, settings: MakeSettings) -> None:
     with pytest.raises(Ignored):
         read_asked(
             HttpRequest.from_event(event("receive_message.sent_by_us")), None, settings=settings()

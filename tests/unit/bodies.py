@@ -155,11 +155,13 @@ def sms_2022(text: str = "INFO", sender: str = "447700900142") -> dict[str, Any]
     }
 
 
-def without(body: dict[str, Any], *path: str) -> dict[str, Any]:
-    """A copy without one part."""
+def without(body: dict[str, Any], *paths: str) -> dict[str, Any]:
+    """A copy without some parts, named with dots."""
     copied = copy.deepcopy(body)
-    inner = copied
-    for name in path[:-1]:
-        inner = inner[name]
-    del inner[path[-1]]
+    for path in paths:
+        *above, last = path.split(".")
+        inner = copied
+        for name in above:
+            inner = inner[name]
+        del inner[last]
     return copied

@@ -20,11 +20,21 @@ from bridge.deadline import Deadline
 from bridge.http import Http, NoResponse, Response
 from bridge.oauth.access_token import AccessToken
 from bridge.records import ObjectName, Record
+from bridge.salesforce.composite import PartResponse
 from bridge.salesforce.session import full_id
 from bridge.settings import Settings
 
 INSTANCE = "https://acme.my.salesforce.com"
 KEY = "Bird_Key__c"
+
+
+def lead(key: str = "k-1", *, derived: tuple[str, ...] = (), **fields: Any) -> Record:
+    fields = {"LastName": "Berg", **fields}
+    return Record(object="Lead", key=key, fields=fields, derived=frozenset(derived))
+
+
+def case(key: str = "k-1", **fields: Any) -> Record:
+    return Record(object="Case", key=key, fields={"Subject": "Help", **fields})
 
 
 def outside(record: Record) -> Message:
@@ -313,6 +323,14 @@ class SmallOrg(Scripted):
         if row.object == "Case":
             shown["CaseNumber"] = f"000010{row.id[13:15]}"
         return shown
+
+
+def part_failure(
+    code: str, message: str = "", *, status: int = 400, fields: list[str] | None = None
+) -> PartResponse:
+    """An error as the response of one part of a composite."""
+    entry: dict[str, Any] = {"message": message or code, "errorCode": code}
+    return PartResponse(status, [entry if fields is None else {**entry, "fields": fields}])
 
 
 def halted() -> Response:

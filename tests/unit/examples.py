@@ -161,8 +161,7 @@ SHAPES: dict[str, dict[str, Body]] = {
             "file", {"files": [{"mediaUrl": MEDIA, "contentType": "audio/ogg; codecs=opus"}]}
         ),
         "file, a document": b(
-            "file",
-            {"files": [{"mediaUrl": MEDIA, "contentType": "text/csv", "filename": "a.csv"}]},
+            "file", {"files": [{"mediaUrl": MEDIA, "contentType": "text/csv", "filename": "a.csv"}]}
         ),
         "file, a sticker": b("file", {"files": [{"mediaUrl": MEDIA, "contentType": "image/webp"}]}),
         "gif": b("gif", {"mediaUrl": MEDIA, "altText": "cat"}),
@@ -239,8 +238,7 @@ IGNORED: dict[str, Body] = {
         lastMessage={"sender": {"type": "bot"}}
     ),
     "an automatic reply": b(
-        "html",
-        {"text": "I am away", "metadata": {"headers": {"Auto-Submitted": "auto-replied"}}},
+        "html", {"text": "I am away", "metadata": {"headers": {"Auto-Submitted": "auto-replied"}}}
     ),
     "a bounce": b("html", {"text": "Failed", "metadata": {"headers": {"Return-Path": "<>"}}}),
     "deliveries, reads, calls … (2026)": event_2026("whatsapp.delivered"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -71,3 +72,32 @@ def test_the_check_of_the_table_knows_them() -> None:
     TABLE_2 = {**TABLE, "fields": {**TABLE["fields"], "Case": {"Description": "attributes."}}}
     (fault,) = check(json.dumps(TABLE_2))
     assert "attributes.<name>" in fault.text
+
+
+@pytest.mark.parametrize("forwarded", [False, True])
+def test_what_fields_get_is_told_apart_for_records_that_do_not_get_it(
+    message: BirdMessage, forwarded: bool
+) -> None:
+    """All of it, uncut; of a body of Bird's own nothing, since its contact comes every time."""
+    known = {"known_email": "a@example.org", "known_phone": "+31 6 12345678", "sender": "77"}
+    found = replace(message, **known, forwarded=forwarded).unshown()
+    assert found == (
+        {}
+        if forwarded
+        else {
+            "email": "a@example.org",
+            "phone": "+31 6 12345678",
+            "tags": "vip, b2b",
+            "attributes.city": "Delft",
+            "attributes.industry": "Retail",
+        }
+    )
+
+
+def test_the_sender_itself_is_no_news() -> None:
+    for sender, key in (("+31612345678", "phone"), ("31612345678", "phone"), ("a@b.co", "email")):
+        channel = "whatsapp" if key == "phone" else "email"
+        bird = {"channel": channel, "sender": sender, key: "+31612345678"}
+        assert (
+            BirdMessage.parse({**bird, **({key: sender} if key == "email" else {})}).unshown() == {}
+        )

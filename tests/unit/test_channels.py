@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.bird.channels import (
-    LENGTHS,
-    UNKNOWN,
-    Channel,
-    channel_named,
-    read_table,
-    reported,
-    table,
-)
+from bridge.bird.channels import UNKNOWN, channel_named, read_table, reported
 
 
 @pytest.mark.parametrize(
@@ -50,34 +42,9 @@ def test_a_label_without_an_ascii_letter_is_nobody_s_channel() -> None:
     entry = {"object": "Lead", "sender": "id"}
     content = {
         "fields": {"Lead": {"LastName": "lastName"}, "Case": {}},
-        "channels": {
-            "viber": {**entry, "label": "Вайбер"},
-            "unknown": {**entry, "label": "Bird"},
-        },
+        "channels": {"viber": {**entry, "label": "Вайбер"}, "unknown": {**entry, "label": "Bird"}},
     }
     assert sorted(read_table(content)) == ["bird", "unknown", "viber"]
-
-
-EVERY_LINE = sorted(set(table().values()), key=lambda channel: channel.name)
-
-
-@pytest.mark.parametrize("channel", EVERY_LINE, ids=lambda c: c.name)
-def test_every_line_of_the_table_can_be_used(channel: Channel) -> None:
-    assert channel.object in ("Lead", "Case")
-    assert channel.sender in ("phone", "email", "id")
-    label = channel.label
-    assert label.strip() == label
-    assert 0 < len(label) <= min(40, LENGTHS["LeadSource"])
-
-
-@pytest.mark.parametrize("name", ["instagram", "telegram", "line", "wechat", "messenger"])
-def test_a_sender_without_a_number_is_never_taken_for_a_phone(name: str) -> None:
-    assert channel_named(name).sender == "id"
-
-
-def test_whatsapp_becomes_a_lead_and_viber_a_case() -> None:
-    assert channel_named("whatsapp").object == "Lead"
-    assert channel_named("viber").object == "Case"
 
 
 @pytest.mark.parametrize(

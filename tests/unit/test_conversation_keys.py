@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.bird.texts import MISSING
 from bridge.conversations.keys import (
     CONTENT,
     MADE_UP,
@@ -34,16 +35,6 @@ def test_without_an_id_the_sender_on_the_channel_stands_for_it(conversation_id: 
     assert key != conversation_key("", channel="sms", sender="+4915112345678")
 
 
-@pytest.mark.parametrize("sender", ["", " ", "{{contact.phone}}"])
-def test_without_a_sender_either_a_request_is_of_no_conversation(sender: str) -> None:
-    assert conversation_key("", channel="whatsapp", sender=sender) == ""
-
-
-def test_mails_and_calls_of_one_sender_are_no_conversation_by_themselves() -> None:
-    assert conversation_key("", channel="email", sender="a@example.com", is_chat=False) == ""
-    assert conversation_key(C, channel="email", sender="a@example.com", is_chat=False) == C
-
-
 def test_a_request_that_names_no_channel_is_of_no_conversation_by_its_sender() -> None:
     assert conversation_key("", channel="", sender="+4915112345678") == ""
 
@@ -64,6 +55,17 @@ def test_a_messages_key_is_the_first_id_that_is_there(
 ) -> None:
     found = message_key(candidates, conversation=C)
     assert (found.key, found.source, found.unresolved) == (key, source, 0)
+
+
+@pytest.mark.parametrize("nothing", sorted(MISSING))
+def test_what_programs_write_for_nothing_is_no_id_wherever_it_stands(nothing: str) -> None:
+    """It would be everybody's: one message of all, or one record of many customers."""
+    for source in ("field", "message", "header", "webhook"):
+        found = message_key([(source, f" {nothing} "), ("webhook", "w-1")])
+        assert (found.key, found.unresolved) == ("w-1", 1)
+        assert message_key([(source, nothing)]).source == MADE_UP
+    assert conversation_key(nothing, channel="sms", sender=nothing) == ""
+    assert conversation_key(nothing, channel="sms", sender="+1") == stored_key("sms~+1")
 
 
 def test_an_unresolved_variable_is_no_id_and_is_counted() -> None:

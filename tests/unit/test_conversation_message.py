@@ -16,6 +16,7 @@ from bridge.conversations.message import (
     Message,
     as_comment,
     as_salesforce_time,
+    read_moment,
     shortened,
 )
 
@@ -138,3 +139,41 @@ def test_what_the_caller_gives_counts_more_than_what_the_channel_fills() -> None
     assert found.fields == {"origin": "Shop", "Subject": "Hi"}
     assert found.derived == {"Subject"}
     assert (found.object, found.key, found.channel) == ("Case", "k-1", "unknown")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-30T14:03:07.123456Z",
+        "2026-11-30t14:03:07.123456z",
+        "2026-11-30 19:33:07.123456+05:30",
+        "2026-11-30T14:03:07.123456-00:00",
+        "2026-11-30T14:03:07.123456789Z",
+        "2026-11-30T14:03:07.123456+0000",
+    ],
+)
+def test_a_moment_of_rfc_3339_in_any_spelling(text: str) -> None:
+    """RFC 3339, 5.6: T and Z may be lower case, a blank may stand for T; any digits of a second.
+    Salesforce writes the zone without a colon."""
+    assert read_moment(text) == SENT
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "0001-01-01T00:00:00Z",  # what Go writes for a time that is not there
+        "9999-12-31T23:59:59Z",
+        "1699-12-31T23:59:59Z",
+        "4001-01-01T00:00:00Z",
+        "2026-11-30",
+        "yesterday",
+        "",
+        None,
+        1764511387,
+        ["2026-11-30T14:03:07Z"],
+    ],
+)
+def test_what_salesforce_cannot_store_is_no_moment(value: Any) -> None:
+    """SOQL and SOSL Reference, Date Formats: 1700-01-01 to 4000-12-31. A message of another time
+    would be refused, and its words would not be in Salesforce."""
+    assert read_moment(value) is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from bridge.delivery.customers import Customers, Known
 from bridge.errors import Unavailable
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
-from tests.conftest import ENVIRON
+from tests.conftest import ENVIRON, LoadEvent
 from tests.unit.test_record_api import Context
 
 KEY = "a1b2c3d4e5"
@@ -52,7 +51,7 @@ def answer(
 
 
 @pytest.fixture
-def request_(event: Callable[[str], Any]) -> Any:
+def request_(event: LoadEvent) -> Any:
     return event("find_customer")
 
 
@@ -101,3 +100,14 @@ def test_while_salesforce_cannot_be_asked_nobody_is_known(request_: Any) -> None
 
 def test_nothing_but_a_post_is_taken(request_: Any) -> None:
     assert answer({**request_, "httpMethod": "GET"})[0] == 404
+
+
+@pytest.mark.parametrize("mark", ["payload", "originator", "service"])
+def test_nobody_is_looked_for_by_the_address(request_: Any, mark: str) -> None:
+    """Addresses are logged. A "Forward to URL" step says all in its query, and makes no look-up."""
+    query = {mark: "x", "bird": json.dumps({"channel": "whatsapp", "sender": "+447700900142"})}
+    for body in (None, ""):
+        book = Book()
+        event = {**request_, "body": body, "queryStringParameters": query}
+        assert answer(event, book=book)[0] == 400
+        assert book.asked == []

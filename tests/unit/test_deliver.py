@@ -6,6 +6,7 @@ import json
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,10 +28,11 @@ from bridge.errors import (
 )
 from bridge.http import NoResponse, Response
 from bridge.oauth.sessions import Sessions
-from bridge.records import ObjectName, Record
+from bridge.records import Record
 from bridge.salesforce.client import Salesforce
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
+from tests.conftest import LoadEvent, MakeSettings
 from tests.unit.doubles import (
     KEY,
     Rule,
@@ -43,7 +45,6 @@ from tests.unit.doubles import (
     refusal,
 )
 
-MakeSettings = Callable[..., Settings]
 REJECTED = "https://sqs.eu-west-1.amazonaws.com/123456789012/Rejected"
 OUTBOX = "https://sqs.eu-west-1.amazonaws.com/123456789012/Outbox"
 
@@ -164,10 +165,13 @@ def against(*keys: str, code: str = "STRING_TOO_LONG") -> Rule:
     return lambda values, crowd: refusal(code, "Title") if values["LastName"] in keys else None
 
 
+CASE = Record(object="Case", key="c-1", fields={"Subject": "x"})
+
+
 # What is done
 
 
-def test_the_event_file_is_delivered(stand: Stand, event: Callable[[str], Any]) -> None:
+def test_the_event_file_is_delivered(stand: Stand, event: LoadEvent) -> None:
     assert stand.delivery.run(event("deliver"), seconds=120) == {"batchItemFailures": []}
     assert [row.fields["LastName"] for row in stand.org.rows] == ["van Dijk"]
 
@@ -203,9 +207,7 @@ def corrected() -> tuple[dict[str, Any], dict[str, Any]]:
 
 def test_a_corrected_repetition_is_tried_where_the_first_is_refused(stand: Stand) -> None:
     stand.org.rules = [
-        lambda values, crowd: (
-            refusal("STRING_TOO_LONG", "Title") if values["Title"] == "long" else None
-        )
+        lambda values, crowd: values["Title"] == "long" and refusal("STRING_TOO_LONG", "Title")
     ]
     wrong, right = corrected()
     assert stand.run(wrong, right) == {"right"}
@@ -228,24 +230,17 @@ def test_a_corrected_repetition_waits_with_the_first(stand: Stand) -> None:
 
 
 def test_the_same_key_of_two_objects_is_two_records(stand: Stand) -> None:
-    case = Record(object="Case", key="k-1", fields={"Subject": "x"})
-    assert stand.run(message(lead("k-1")), message(case, message_id="c")) == set()
+    assert stand.run(message(lead("c-1")), message(CASE, message_id="c")) == set()
     assert {row.object for row in stand.org.rows} == {"Lead", "Case"}
 
 
-def test_a_lost_answer_makes_no_second_record(stand: Stand) -> None:
+@pytest.mark.parametrize("code", [None, "DUPLICATES_DETECTED", "FIELD_CUSTOM_VALIDATION_EXCEPTION"])
+def test_a_lost_answer_makes_no_second_record_and_no_refusal(
+    stand: Stand, code: str | None
+) -> None:
     stand.org.lost = 1
     assert len(stand.run(*messages(5))) == 5
-    assert stand.run(*messages(5)) == set()
-    assert len(stand.org.rows) == 5
-    assert stand.sqs.sent == []
-
-
-@pytest.mark.parametrize("code", ["DUPLICATES_DETECTED", "FIELD_CUSTOM_VALIDATION_EXCEPTION"])
-def test_after_a_lost_answer_no_refusal_is_believed(stand: Stand, code: str) -> None:
-    stand.org.lost = 1
-    stand.run(*messages(5))
-    stand.org.rules = [lambda values, crowd: refusal(code)]
+    stand.org.rules = [lambda values, crowd: code and refusal(code)]
     assert stand.run(*messages(5)) == set()
     assert (len(stand.org.rows), stand.sqs.sent) == (5, [])
 
@@ -255,30 +250,20 @@ def test_after_a_lost_answer_no_refusal_is_believed(stand: Stand, code: str) -> 
 
 def test_each_set_of_headers_is_a_call_of_its_own(settings: MakeSettings) -> None:
     stand = Stand(settings(LEAD_ASSIGNMENT="01Q8d00000555Ab", CASE_ASSIGNMENT="off"))
-    cases: list[tuple[ObjectName, dict[str, Any]]] = [
-        ("Lead", {"LastName": "x"}),
-        ("Lead", {"LastName": "x", "ownerid": "0058d00000555Ab"}),
-        ("Case", {"Subject": "x"}),
-        ("Lead", {"LastName": "y"}),
-    ]
-    records = [Record(object=o, key=f"k-{i}", fields=f) for i, (o, f) in enumerate(cases)]
-    assert stand.run(*[message(record) for record in records]) == set()
-    calls = stand.org.creates()
-    assert sorted(call.headers["Sforce-Auto-Assign"] for call in calls) == [
-        "01Q8d00000555Ab",
-        "FALSE",
-        "FALSE",
-    ]
-    assert sorted(stand.batches()) == [1, 1, 2]
-    for call in calls:
-        types = {record["attributes"]["type"] for record in call.json()["records"]}
-        assert len(types) == 1
+    owned = lead("k-1", ownerid="0058d00000555Ab")
+    assert stand.run(*map(message, (lead("k-0"), owned, CASE, lead("k-3")))) == set()
+    calls = {
+        call.headers["Sforce-Auto-Assign"] + records[0]["attributes"]["type"]: len(records)
+        for call in stand.org.creates()
+        for records in [call.json()["records"]]
+    }
+    assert calls == {"01Q8d00000555AbLead": 2, "FALSELead": 1, "FALSECase": 1}
 
 
 @pytest.mark.parametrize(
     ("receives", "batches"), [(1, [120]), (2, [50, 50, 20]), (3, [10] * 12), (900, [10] * 12)]
 )
-def test_what_was_received_before_goes_in_smaller_calls(
+def test_a_repeated_message_goes_in_smaller_calls(
     stand: Stand, receives: int, batches: list[int]
 ) -> None:
     wanted = [message(lead(f"k-{i:03}"), receives=receives) for i in range(120)]
@@ -321,12 +306,6 @@ def test_a_call_that_is_too_slow_is_made_of_fewer_records_each_time(stand: Stand
     assert stand.batches() == [200, 50, *[10] * 20]
 
 
-def test_the_largest_description_two_hundred_times_goes_out(stand: Stand) -> None:
-    assert stand.run(*messages(200, Description="x" * 32_000)) == set()
-    assert len(stand.org.rows) == 200
-    assert len(stand.org.calls) == 4
-
-
 # Refusals
 
 
@@ -335,17 +314,14 @@ def test_a_refused_record_goes_to_rejected_and_its_neighbours_to_salesforce(stan
     assert stand.run(*messages(10)) == set()
     assert len(stand.org.rows) == 9
     (kept,) = stand.sqs.rejected()
-    assert kept.record == lead("k-003")
-    assert kept.reason is not None
+    assert (kept.record, kept.accepted_at) == (lead("k-003"), "2026-09-24")
     assert (kept.reason["code"], kept.reason["fields"]) == ("STRING_TOO_LONG", ["Title"])
-    assert kept.accepted_at == "2026-09-24"
 
 
 def test_the_reason_tells_how_often_it_was_tried(stand: Stand) -> None:
     stand.org.rules = [against("k-1")]
     stand.run(message(lead("k-1"), receives=7))
-    (kept,) = stand.sqs.rejected()
-    assert kept.reason is not None and kept.reason["attempts"] == 7
+    assert stand.sqs.rejected()[0].reason["attempts"] == 7
 
 
 def by_one_bad_record(*keys: str, code: str = "JSON_PARSER_ERROR", status: int = 400) -> Any:
@@ -367,34 +343,10 @@ def test_the_record_that_spoils_a_call_is_found_by_halving(stand: Stand, positio
     assert len(stand.org.calls) <= 18
 
 
-def test_several_bad_records_are_found(stand: Stand) -> None:
-    bad = [f"k-{i:03}" for i in (3, 4, 77, 150)]
-    stand.org.whole_call = by_one_bad_record(*bad)
-    assert stand.run(*messages(200)) == set()
-    assert sorted(e.record.key for e in stand.sqs.rejected()) == bad
-    assert len(stand.org.rows) == 196
-
-
-def from_two_flows(count: int) -> list[dict[str, Any]]:
-    """As they came in turn; every other one has a field that the org does not know."""
-    odd = {"Colour": "blue"}
-    records = [lead(f"k-{i:03}", **(odd if i % 2 else {})) for i in range(count)]
-    return [message(record) for record in records]
-
-
-def by_an_unknown_field(records: list[dict[str, Any]]) -> Response | None:
-    """Salesforce refuses a whole call for one record with a field that it does not know."""
-    unknown = any("Colour" in record for record in records)
-    message = "No such column 'Colour' on sobject of type Lead"
-    return fault("INVALID_FIELD", message) if unknown else None
-
-
 @pytest.mark.parametrize(
     "code", ["INVALID_FIELD", "JSON_PARSER_ERROR", "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY"]
 )
-def test_two_hundred_that_are_all_refused_cost_little_more_than_a_call_each(
-    stand: Stand, code: str
-) -> None:
+def test_two_hundred_refusals_cost_little_more_than_a_call_each(stand: Stand, code: str) -> None:
     if code.startswith("CANNOT_"):
         stand.org.rules = [lambda values, crowd: refusal(code)]
     else:
@@ -405,19 +357,20 @@ def test_two_hundred_that_are_all_refused_cost_little_more_than_a_call_each(
     assert len(stand.org.creates()) + len(stand.org.lookups()) <= 220
 
 
-def test_the_records_of_a_flow_with_an_unknown_field_are_told_from_the_others(
-    stand: Stand,
-) -> None:
-    stand.org.whole_call = by_an_unknown_field
-    assert stand.run(*from_two_flows(200)) == set()
+def test_the_records_of_a_flow_with_an_unknown_field_are_told_from_the_others(stand: Stand) -> None:
+    unknown = fault("INVALID_FIELD", "No such column 'Colour' on sobject of type Lead")
+    stand.org.whole_call = lambda records: unknown if any("Colour" in r for r in records) else None
+    odd = {"Colour": "blue"}
+    two_flows = [lead(f"k-{i:03}", **(odd if i % 2 else {})) for i in range(200)]
+    assert stand.run(*map(message, two_flows)) == set()
     assert len(stand.org.rows) == 100
     assert len(stand.sqs.rejected()) == 100
     assert len(stand.org.calls) <= 130
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.7, 0.97])
-def test_only_what_was_refused_alone_and_looked_for_is_rejected(
+def test_what_was_refused_alone_and_looked_for_is_rejected(
     stand: Stand, seed: int, share: float
 ) -> None:
     chance = random.Random(seed)
@@ -439,23 +392,12 @@ def test_only_what_was_refused_alone_and_looked_for_is_rejected(
 
 
 def test_what_was_decided_before_salesforce_went_away_is_decided(stand: Stand) -> None:
-    def whole_call(records: list[dict[str, Any]]) -> Response | None:
-        if len(stand.org.creates()) > 80:
-            return Response(503, {}, b"")
-        return fault("JSON_PARSER_ERROR")
-
-    stand.org.whole_call = whole_call
+    stand.org.whole_call = lambda records: (
+        Response(503, {}, b"") if len(stand.org.creates()) > 80 else fault("JSON_PARSER_ERROR")
+    )
     kept = stand.run(*messages(200))
     assert len(kept) + len(stand.sqs.sent) == 200
     assert len(stand.sqs.sent) >= 45  # 80 calls: ten for the search, twenty not looked up yet
-
-
-def test_a_record_that_spoils_a_call_and_is_there_is_not_rejected(stand: Stand) -> None:
-    stand.org.put("Lead", "k-005")
-    stand.org.whole_call = by_one_bad_record("k-005")
-    assert stand.run(*messages(10)) == set()
-    assert stand.sqs.sent == []
-    assert len(stand.org.rows) == 10
 
 
 @pytest.mark.parametrize(
@@ -467,18 +409,9 @@ def test_a_trigger_that_cannot_bear_a_crowd_condemns_nobody(stand: Stand, code: 
     assert (len(stand.org.rows), stand.sqs.sent) == (200, [])
 
 
-def test_a_trigger_that_refuses_a_record_alone_condemns_it(stand: Stand) -> None:
-    stand.org.rules = [against("k-007", code="CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY")]
-    assert stand.run(*messages(20)) == set()
-    assert [e.record.key for e in stand.sqs.rejected()] == ["k-007"]
-    assert len(stand.org.rows) == 19
-
-
 def test_our_own_field_at_fault_costs_the_field_and_not_the_lead(stand: Stand) -> None:
     stand.org.rules = [
-        lambda values, crowd: (
-            refusal("INVALID_EMAIL_ADDRESS", "Email") if "Email" in values else None
-        )
+        lambda values, crowd: "Email" in values and refusal("INVALID_EMAIL_ADDRESS", "Email")
     ]
     mine = message(lead("mine", Email="odd@", derived=("Email",)))
     theirs = message(lead("theirs", Email="odd@"))
@@ -507,18 +440,10 @@ def test_a_record_that_is_there_and_hidden_is_done(stand: Stand) -> None:
     assert stand.sqs.sent == []
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        key_taken(),
-        refusal(
-            "DUPLICATE_VALUE",
-            message="duplicate value found: <unknown> duplicates value on record with id: "
-            "<unknown>",
-        ),
-    ],
-)
-def test_a_key_that_somebody_is_just_using_waits(stand: Stand, error: dict[str, Any]) -> None:
+@pytest.mark.parametrize("field", [KEY, "<unknown>"])
+def test_a_key_that_somebody_is_just_using_waits(stand: Stand, field: str) -> None:
+    error = key_taken()
+    error["message"] = error["message"].replace(KEY, field)
     stand.org.rules = [lambda values, crowd: error]
     assert stand.run(message(lead("k-1"))) == {"k-1"}
     assert stand.sqs.sent == []
@@ -538,43 +463,29 @@ def linked(key: str) -> Record:
     return lead(key, Parent={KEY: "nobody"})
 
 
-def whole_or_alone(whole: bool) -> Callable[[SmallOrg], None]:
-    """Refuse links, either the call that holds one or only the record itself."""
-    message = f"Foreign key external ID: nobody not found for field {KEY} in entity Lead"
-
-    def apply(org: SmallOrg) -> None:
-        def call(records: list[dict[str, Any]]) -> Response | None:
-            holds = any("Parent" in record for record in records)
-            return fault("INVALID_FIELD", message) if holds else None
-
-        def rule(values: dict[str, Any], crowd: int) -> dict[str, Any] | None:
-            return refusal("INVALID_FIELD", message=message) if "Parent" in values else None
-
-        if whole:
-            org.whole_call = call
-        else:
-            org.rules = [rule]
-
-    return apply
+NOT_FOUND = f"Foreign key external ID: nobody not found for field {KEY} in entity Lead"
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["the whole call", "the record"])
 def test_a_link_to_a_record_that_is_not_there_is_rejected_alone(stand: Stand, whole: bool) -> None:
-    whole_or_alone(whole)(stand.org)
+    if whole:
+        stand.org.whole_call = lambda records: (
+            fault("INVALID_FIELD", NOT_FOUND) if any("Parent" in one for one in records) else None
+        )
+    else:
+        stand.org.rules = [
+            lambda values, crowd: "Parent" in values and refusal("INVALID_FIELD", message=NOT_FOUND)
+        ]
     assert stand.run(*messages(20), message(linked("bad"))) == set()
     assert len(stand.org.rows) == 20
     (kept,) = stand.sqs.rejected()
-    assert kept.record.key == "bad" and kept.reason is not None
-    assert kept.reason["fields"] == [f"Parent.{KEY}"]
+    assert kept.record.key == "bad" and kept.reason["fields"] == [f"Parent.{KEY}"]
 
 
 def test_while_our_field_is_missing_a_link_by_it_waits_like_all_others(stand: Stand) -> None:
-    def whole_call(records: list[dict[str, Any]]) -> Response | None:
-        return fault("INVALID_FIELD", f"No such column '{KEY}' on sobject of type Lead")
-
-    stand.org.whole_call, stand.org.key_field = whole_call, None
-    batch = [message(linked(f"k-{i:03}")) for i in range(40)]
-    assert len(stand.run(*batch)) == 40
+    missing = fault("INVALID_FIELD", f"No such column '{KEY}' on sobject of type Lead")
+    stand.org.whole_call, stand.org.key_field = lambda records: missing, None
+    assert len(stand.run(*[message(linked(f"k-{i:03}")) for i in range(40)])) == 40
     assert stand.sqs.sent == []
     assert len(stand.org.calls) <= 10
 
@@ -582,27 +493,25 @@ def test_while_our_field_is_missing_a_link_by_it_waits_like_all_others(stand: St
 # A refusal that is the org's fault
 
 RULE = "01Q8d00000555Ab"
-CASE = Record(object="Case", key="c-1", fields={"Subject": "x"})
 
 
-def leads_only(rule: Rule) -> Rule:
-    return lambda values, crowd: rule(values, crowd) if "LastName" in values else None
+def refuse_leads(
+    org: SmallOrg, code: str, *, whole: bool, where: Callable[[Any], bool] = bool
+) -> None:
+    """Refuse the leads that `where` chooses, either in a call as a whole or one by one."""
 
+    def is_refused(values: dict[str, Any]) -> bool:
+        return "LastName" in values and where(values)
 
-def of_the_call(code: str) -> Callable[[list[dict[str, Any]]], Response | None]:
-    """Refuse any call of leads as a whole."""
-    return lambda records: fault(code, status=403) if "LastName" in records[0] else None
+    if whole:
+        org.whole_call = lambda records: fault(code) if is_refused(records[0]) else None
+    else:
+        org.rules = [lambda values, crowd: refusal(code) if is_refused(values) else None]
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["the whole call", "each record"])
-def test_without_the_right_to_create_leads_they_wait_and_cases_go(
-    stand: Stand, whole: bool
-) -> None:
-    code = "INSUFFICIENT_ACCESS"
-    if whole:
-        stand.org.whole_call = of_the_call(code)
-    else:
-        stand.org.rules = [leads_only(lambda values, crowd: refusal(code))]
+def test_without_the_right_to_create_leads_only_they_wait(stand: Stand, whole: bool) -> None:
+    refuse_leads(stand.org, "INSUFFICIENT_ACCESS", whole=whole)
     stand.org.createable["Lead"] = False
     kept = stand.run(*messages(200), message(CASE))
     assert (len(kept), stand.sqs.sent) == (200, [])
@@ -619,22 +528,10 @@ def test_with_the_right_to_create_only_the_record_at_fault_is_rejected(stand: St
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["the whole call", "each record"])
-def test_a_rule_that_is_not_there_makes_those_wait_that_go_by_it(
-    settings: MakeSettings, whole: bool
-) -> None:
+def test_who_goes_by_a_rule_that_is_not_there_waits(settings: MakeSettings, whole: bool) -> None:
     stand = Stand(settings(LEAD_ASSIGNMENT=RULE))
-    code = "INVALID_CROSS_REFERENCE_KEY"
-
-    def by_the_rule(records: list[dict[str, Any]]) -> Response | None:
-        bad = "LastName" in records[0] and "OwnerId" not in records[0]
-        return fault(code) if bad else None
-
-    if whole:
-        stand.org.whole_call = by_the_rule
-    else:
-        stand.org.rules = [
-            lambda values, crowd: refusal(code) if by_the_rule([values]) is not None else None
-        ]
+    by_the_rule: Callable[[Any], bool] = lambda values: "OwnerId" not in values  # noqa: E731
+    refuse_leads(stand.org, "INVALID_CROSS_REFERENCE_KEY", whole=whole, where=by_the_rule)
     owned = [message(lead(f"o-{i}", OwnerId="0058d00000555Ab")) for i in range(3)]
     kept = stand.run(*messages(100), *owned, message(CASE))
     assert (len(kept), stand.sqs.sent) == (100, [])
@@ -642,14 +539,9 @@ def test_a_rule_that_is_not_there_makes_those_wait_that_go_by_it(
     assert len(stand.org.calls) <= 12
 
 
-def test_where_the_rule_works_an_id_that_leads_nowhere_is_a_refusal(
-    settings: MakeSettings,
-) -> None:
+def test_where_the_rule_works_an_id_that_leads_nowhere_is_a_refusal(settings: MakeSettings) -> None:
     stand = Stand(settings(LEAD_ASSIGNMENT=RULE))
-    code = "INVALID_CROSS_REFERENCE_KEY"
-    stand.org.rules = [
-        lambda values, crowd: refusal(code) if values["LastName"] == "k-003" else None
-    ]
+    stand.org.rules = [against("k-003", code="INVALID_CROSS_REFERENCE_KEY")]
     assert stand.run(*messages(10)) == set()
     assert [e.record.key for e in stand.sqs.rejected()] == ["k-003"]
 
@@ -712,20 +604,17 @@ def test_without_a_key_field_nothing_is_looked_for(settings: MakeSettings) -> No
         fault("UNABLE_TO_LOCK_ROW"),
     ],
 )
-def test_trouble_of_the_whole_org_costs_one_call_and_keeps_everything(
-    stand: Stand, trouble: Any
-) -> None:
+def test_trouble_of_the_org_costs_one_call_and_keeps_everything(stand: Stand, trouble: Any) -> None:
     stand.org.trouble = [trouble]
     wanted = [message(lead(f"k-{i:03}"), receives=3) for i in range(50)]
     kept = stand.run(*wanted)
+    assert stand.sqs.sent == []
     if isinstance(trouble, Response) and trouble.status == 200:
         # An unreadable answer says nothing about the next call.
         assert {f"k-{i:03}" for i in range(10)} <= kept
     else:
         assert kept == {m["messageId"] for m in wanted}
-        assert len(stand.org.calls) == 1
-        assert len(stand.sqs.hidden) == 50
-    assert stand.sqs.sent == []
+        assert (len(stand.org.calls), len(stand.sqs.hidden)) == (1, 50)
 
 
 @pytest.mark.parametrize("age", [0, LOOK_FIRST_SECONDS + 5])
@@ -736,13 +625,10 @@ def test_trouble_of_the_whole_org_costs_one_call_and_keeps_everything(
         fault("INVALID_FIELD", f"No such column '{KEY}' on entity 'Case'."),
     ],
 )
-def test_what_is_wrong_with_cases_keeps_no_lead_back(
-    stand: Stand, age: float, trouble: Response
-) -> None:
+def test_trouble_with_cases_keeps_no_lead_back(stand: Stand, age: float, trouble: Response) -> None:
     stand.org.trouble = [trouble]
-    cases = [Record(object="Case", key=key, fields={"Subject": "x"}) for key in ("c-1", "c-2")]
     leads = [lead("k-1"), lead("k-2", OwnerId="0058d00000555AbIAQ")]
-    wanted = [cases[0], leads[0], cases[1], leads[1]]
+    wanted = [CASE, leads[0], replace(CASE, key="c-2"), leads[1]]
     assert stand.run(*(message(record, age=age) for record in wanted)) == {"c-1", "c-2"}
     assert [row.object for row in stand.org.rows] == ["Lead", "Lead"]
     assert stand.sqs.sent == []
@@ -756,12 +642,7 @@ def test_one_record_s_trouble_keeps_that_record(stand: Stand) -> None:
 
 def test_an_expired_session_is_renewed_in_the_middle(stand: Stand) -> None:
     stand.org.tokens = {"token-2"}
-
-    def refresh(payload: Any) -> Any:
-        stand.aws.publish("token-2", 2)
-        return {"generation": 2, "refreshed": True}
-
-    stand.aws.refresh = refresh
+    stand.aws.refresh = lambda payload: stand.aws.publish("token-2", 2) or {"generation": 2}
     assert stand.run(*messages(5)) == set()
     assert len(stand.org.rows) == 5
 
@@ -772,24 +653,17 @@ def test_a_session_refused_for_one_record_waits(stand: Stand) -> None:
 
 
 @pytest.mark.parametrize("code", ["UNKNOWN_EXCEPTION", "APEX_ERROR"])
-def test_a_record_that_makes_salesforce_fail_does_not_keep_its_neighbours(
-    stand: Stand, code: str
-) -> None:
+def test_a_record_that_makes_salesforce_fail_keeps_no_neighbours(stand: Stand, code: str) -> None:
     stand.org.whole_call = by_one_bad_record("k-123", code=code, status=500)
     assert stand.run(*messages(200)) == {"k-123"}
     assert len(stand.org.rows) == 199
     assert stand.sqs.sent == []
 
 
-def test_a_salesforce_that_always_fails_is_not_searched_for_ever(stand: Stand) -> None:
+def test_the_search_for_a_bad_record_ends_and_begins_anew_the_next_time(stand: Stand) -> None:
     stand.org.whole_call = lambda records: fault("UNKNOWN_EXCEPTION", status=500)
     assert len(stand.run(*messages(200))) == 200
     assert len(stand.org.calls) <= 21
-
-
-def test_the_search_begins_anew_with_each_invocation(stand: Stand) -> None:
-    stand.org.whole_call = lambda records: fault("UNKNOWN_EXCEPTION", status=500)
-    stand.run(*messages(200))
     stand.org.whole_call = by_one_bad_record("k-123", code="UNKNOWN_EXCEPTION", status=500)
     assert stand.run(*messages(200)) == {"k-123"}
 
@@ -802,9 +676,7 @@ def test_with_little_time_left_no_call_is_begun(stand: Stand) -> None:
 # Unreadable messages
 
 
-def test_an_unreadable_message_goes_to_rejected_whole(
-    stand: Stand, event: Callable[[str], Any]
-) -> None:
+def test_an_unreadable_message_goes_to_rejected_whole(stand: Stand, event: LoadEvent) -> None:
     bad = event("deliver.unreadable")["Records"]
     assert stand.run(*bad, *messages(2)) == set()
     assert len(stand.org.rows) == 2
@@ -813,10 +685,7 @@ def test_an_unreadable_message_goes_to_rejected_whole(
     assert json.loads(body)["reason"]["code"] == "UNREADABLE_MESSAGE"
 
 
-@pytest.mark.parametrize(
-    "body",
-    ["", "[" * 100_000, "\x00\ufffe", '{"object":"Lead","key":"k","fields":{},"replayed":1e999}'],
-)
+@pytest.mark.parametrize("body", ["", "\x00\ufffe", "[" * 100_000])
 def test_a_poisonous_message_never_blocks_its_neighbours(stand: Stand, body: str) -> None:
     poison = message(body, message_id="poison")
     del poison["attributes"]
@@ -880,7 +749,7 @@ def test_after_a_week_what_could_not_be_delivered_is_rejected_with_the_reason(st
     assert stand.run(old, young) == {"young"}
     (kept,) = stand.sqs.rejected()
     assert (kept.record.key, kept.accepted_at) == ("old", "2026-09-24")
-    assert kept.reason is not None and kept.reason["code"] == "HTTP_503"
+    assert kept.reason["code"] == "HTTP_503"
 
 
 def test_after_a_week_a_record_that_can_be_delivered_still_is(stand: Stand) -> None:
@@ -921,9 +790,7 @@ def test_a_delay_grows_with_jitter_up_to_a_bound(
 @pytest.mark.parametrize(
     "body", [b"", b'[{"errorCode":"SERVER_UNAVAILABLE","message":"x"}]'], ids=["bare", "coded"]
 )
-def test_whoever_asks_to_be_left_alone_is(
-    stand: Stand, body: bytes, said: str, shortest: int
-) -> None:
+def test_retry_after_is_respected(stand: Stand, body: bytes, said: str, shortest: int) -> None:
     stand.org.trouble = [Response(503, {"Retry-After": said}, body)]
     assert len(stand.run(*messages(2))) == 2
     assert all(shortest <= seconds <= max(shortest, 20) for seconds in stand.sqs.hidden.values())
@@ -962,7 +829,7 @@ def test_an_event_without_messages_is_nothing(stand: Stand) -> None:
 # Telling
 
 
-def test_what_waits_for_a_person_is_told_once_for_all(
+def test_what_waits_for_a_person_is_told_once(
     stand: Stand, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stand.org.trouble = [fault("API_DISABLED_FOR_ORG", status=403)]
@@ -970,9 +837,7 @@ def test_what_waits_for_a_person_is_told_once_for_all(
     assert capsys.readouterr().out.count('"NotSetUp":') == 1
 
 
-def test_what_became_of_the_records_is_counted(
-    stand: Stand, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_records_became_is_counted(stand: Stand, capsys: pytest.CaptureFixture[str]) -> None:
     stand.org.rules = [
         against("k-000"),
         against("k-001", code="DUPLICATES_DETECTED"),
@@ -981,14 +846,9 @@ def test_what_became_of_the_records_is_counted(
     stand.org.put("Lead", "k-003")
     stand.run(*messages(10))
     lines = list(map(json.loads, capsys.readouterr().out.splitlines()))
-    for metric, count in (
-        ("RecordsRejected", 1),
-        ("RecordsDuplicate", 1),
-        ("RecordsDelayed", 1),
-        ("RecordsExisting", 1),
-        ("RecordsCreated", 6),
-    ):
-        assert sum(line.get(metric, [0])[0] for line in lines) == count
+    counted = {"Rejected": 1, "Duplicate": 1, "Delayed": 1, "Existing": 1, "Created": 6}
+    for name, count in counted.items():
+        assert sum(line.get(f"Records{name}", [0])[0] for line in lines) == count
 
 
 # What SQS would never send, and what this bundle would never write
@@ -1008,16 +868,7 @@ def test_what_is_no_sqs_event_is_refused_before_anything_is_done(stand: Stand, e
 
 
 @pytest.mark.parametrize(
-    "more",
-    [
-        {"derived": [1, "a"]},
-        {"derived": {"a": 1}},
-        {"key": ""},
-        {"key": " "},
-        {"fields": {"attributes": {"type": "User"}}},
-        {"fields": {"a": json.loads("[" * 300 + "]" * 300)}},
-    ],
-    ids=str,
+    "more", [{"derived": [1, "a"]}, {"fields": {"attributes": {"type": "User"}}}], ids=str
 )
 def test_a_forged_envelope_goes_to_rejected_as_it_came(stand: Stand, more: Any) -> None:
     body = json.dumps({"object": "Lead", "key": "forged", "fields": {"LastName": "x"}, **more})
@@ -1028,22 +879,12 @@ def test_a_forged_envelope_goes_to_rejected_as_it_came(stand: Stand, more: Any) 
 
 
 @pytest.mark.parametrize("number", ["9" * 400, "-" + "9" * 400, "9" * 5000, float("inf"), "x", []])
-def test_an_odd_number_of_sqs_s_keeps_no_message_from_being_delivered(
-    stand: Stand, number: Any
-) -> None:
+def test_an_odd_number_of_sqs_s_keeps_no_message_back(stand: Stand, number: Any) -> None:
     names = ("SentTimestamp", "ApproximateReceiveCount")
     odd = {**message(lead()), "attributes": dict.fromkeys(names, number)}
     assert stand.run(odd, message(lead("k-2"))) == set()
     stand.org.trouble = [NoResponse("broke off")]
     assert stand.run(odd) == {"k-1"}
-
-
-def test_a_refusal_without_end_reaches_rejected(stand: Stand) -> None:
-    said_of_it = refusal("X" * 10**6, *["f" * 10**5] * 200, message="m" * 10**6)
-    stand.org.rules = [lambda values, crowd: said_of_it]
-    large = message("ש" * 400_000, message_id="large")
-    assert stand.run(message(lead()), large) == set()
-    assert len(stand.sqs.sent) == 2
 
 
 def test_a_forged_envelope_too_large_with_its_reason_goes_as_it_came(stand: Stand) -> None:
@@ -1052,6 +893,13 @@ def test_a_forged_envelope_too_large_with_its_reason_goes_as_it_came(stand: Stan
     body = json.dumps(record, ensure_ascii=False)
     assert stand.run(message(body, message_id="k")) == set()
     assert stand.sqs.sent == [body]
+
+
+def test_a_refusal_without_end_reaches_rejected(stand: Stand) -> None:
+    endless = refusal("X" * 10**6, *["f" * 10**5] * 200, message="m" * 10**6)
+    stand.org.rules = [lambda values, crowd: endless]
+    stand.run(message(lead()))
+    assert len(stand.sqs.sent) == 1
 
 
 def test_only_a_channel_of_the_table_becomes_a_metric_s_dimension(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import NamedTuple
 
 import pytest
 
@@ -28,357 +28,243 @@ from bridge.salesforce.responses import read_created, read_org_problem
 
 KEY = "Bird_Key__c"
 LEAD = Record(object="Lead", key="k-1", fields={"LastName": "Berg"})
-AGAIN = True
-NEVER = False
 
-Row = tuple[int, str, str, tuple[str, ...], type[SalesforceProblem], bool]
 
-# One row for each code of Salesforce's documentation that a create can meet: HTTP status, code,
-# message as it comes over the wire, fields, what it is for us, and whether it is tried again.
-ROWS: list[Row] = [
-    (401, "INVALID_SESSION_ID", "Session expired or invalid", (), SessionRefused, AGAIN),
-    (
-        401,
+class Row(NamedTuple):
+    """One code of Salesforce's documentation that a create can meet, and what it is for us."""
+
+    code: str
+    problem: type[SalesforceProblem]
+    message: str
+    """As it comes over the wire."""
+    field: str = ""
+    status: int = 400
+
+
+ROWS = [
+    Row("INVALID_SESSION_ID", SessionRefused, "Session expired or invalid", status=401),
+    Row(
         "INVALID_SESSION_ID",
+        OrgNotReady,
         "This session is not valid for use with the REST API",
-        (),
-        OrgNotReady,
-        AGAIN,
+        status=401,
     ),
-    (403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", (), LimitExceeded, AGAIN),
-    (
-        403,
+    Row("REQUEST_LIMIT_EXCEEDED", LimitExceeded, "TotalRequests Limit exceeded.", status=403),
+    Row(
         "API_DISABLED_FOR_ORG",
-        "The REST API is not enabled for this Organization.",
-        (),
         OrgNotReady,
-        AGAIN,
+        "The REST API is not enabled for this Organization.",
+        status=403,
     ),
-    (403, "API_CURRENTLY_DISABLED", "API is disabled for this User", (), OrgNotReady, AGAIN),
-    (
-        400,
-        "REQUIRED_FIELD_MISSING",
-        "Required fields are missing: [LastName]",
-        ("LastName",),
-        Refused,
-        NEVER,
-    ),
-    (
-        400,
+    Row("API_CURRENTLY_DISABLED", OrgNotReady, "API is disabled for this User", status=403),
+    Row("REQUIRED_FIELD_MISSING", Refused, "Required fields are missing: [LastName]", "LastName"),
+    Row(
         "STRING_TOO_LONG",
+        Refused,
         "Last Name: data value too large: aaaa (max length=80)",
-        ("LastName",),
-        Refused,
-        NEVER,
+        "LastName",
     ),
-    (
-        400,
+    Row(
         "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST",
+        Refused,
         "Lead Source: bad value for restricted picklist field: WhatsApp",
-        ("LeadSource",),
-        Refused,
-        NEVER,
+        "LeadSource",
     ),
-    (
-        400,
-        "INVALID_EMAIL_ADDRESS",
-        "Email: invalid email address: a(at)b",
-        ("Email",),
-        Refused,
-        NEVER,
-    ),
-    (400, "INVALID_FIELD", "No such column 'Fax__c' on sobject of type Lead", (), Refused, NEVER),
-    (
-        400,
+    Row("INVALID_EMAIL_ADDRESS", Refused, "Email: invalid email address: a(at)b", "Email"),
+    Row("INVALID_FIELD", Refused, "No such column 'Fax__c' on sobject of type Lead"),
+    Row(
         "INVALID_FIELD_FOR_INSERT_UPDATE",
+        Refused,
         "Unable to create/update fields: Score__c. Please check the security settings of this "
         "field and verify that it is read/write for your profile or permission set.",
-        ("Score__c",),
-        Refused,
-        NEVER,
+        "Score__c",
     ),
-    (
-        400,
+    Row(
         "FIELD_CUSTOM_VALIDATION_EXCEPTION",
+        Refused,
         "Bitte geben Sie eine Telefonnummer an.",
-        ("Phone",),
-        Refused,
-        NEVER,
+        "Phone",
     ),
-    (
-        400,
+    Row(
         "FIELD_INTEGRITY_EXCEPTION",
+        Refused,
         "There's a problem with this country, even though it may appear correct.",
-        ("Country",),
-        Refused,
-        NEVER,
+        "Country",
     ),
-    (
-        400,
+    Row(
         "INVALID_TYPE_ON_FIELD_IN_RECORD",
+        Refused,
         "Employees: value not of required type: many",
-        ("NumberOfEmployees",),
-        Refused,
-        NEVER,
+        "NumberOfEmployees",
     ),
-    (
-        400,
+    Row(
         "NUMBER_OUTSIDE_VALID_RANGE",
+        Refused,
         "Employees: value outside of valid range on numeric field: 1.0E12",
-        ("NumberOfEmployees",),
-        Refused,
-        NEVER,
+        "NumberOfEmployees",
     ),
-    (400, "DUPLICATES_DETECTED", "Use one of these records?", (), DuplicatesDetected, NEVER),
-    (
-        400,
+    Row("DUPLICATES_DETECTED", DuplicatesDetected, "Use one of these records?"),
+    Row(
         "DUPLICATE_VALUE",
-        f"duplicate value found: {KEY} duplicates value on record with id: 00Q8d00000555Ab",
-        (),
         KeyTaken,
-        NEVER,
+        f"duplicate value found: {KEY} duplicates value on record with id: 00Q8d00000555Ab",
     ),
-    (
-        400,
+    Row(
         "DUPLICATE_VALUE",
+        Refused,
         "duplicate value found: Tax_Id__c duplicates value on record with id: 00Q8d00000555Ab",
-        (),
-        Refused,
-        NEVER,
     ),
-    (
-        400,
+    Row(
         "UNABLE_TO_LOCK_ROW",
-        "unable to obtain exclusive access to this record or 1 records: 0018d00000555Ab",
-        (),
         RowLocked,
-        AGAIN,
+        "unable to obtain exclusive access to this record or 1 records: 0018d00000555Ab",
     ),
-    (
-        400,
+    Row(
         "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",
-        "LeadTrigger: execution of BeforeInsert\n\ncaused by: System.NullPointerException",
-        (),
         Refused,
-        NEVER,
+        "LeadTrigger: execution of BeforeInsert\n\ncaused by: System.NullPointerException",
     ),
-    (
-        400,
+    Row(
         "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",
+        RowLocked,
         "LeadTrigger: execution of AfterInsert\n\ncaused by: System.DmlException: Update failed. "
         "First exception on row 0; first error: UNABLE_TO_LOCK_ROW, unable to obtain exclusive "
         "access to this record: []",
-        (),
-        RowLocked,
-        AGAIN,
     ),
-    (
-        400,
+    Row(
         "CANNOT_EXECUTE_FLOW_TRIGGER",
+        Refused,
         "We can't save this record because the “Route leads” process failed.",
-        (),
-        Refused,
-        NEVER,
     ),
-    (
-        403,
+    Row(
         "INSUFFICIENT_ACCESS_OR_READONLY",
+        Refused,
         "insufficient access rights on cross-reference id",
-        (),
-        Refused,
-        NEVER,
+        status=403,
     ),
-    (
-        400,
+    Row(
         "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY",
+        Refused,
         "insufficient access rights on cross-reference id: 0058d00000555Ab",
-        (),
-        Refused,
-        NEVER,
     ),
-    (
-        400,
-        "INSUFFICIENT_ACCESS",
-        "insufficient access rights on object id",
-        (),
-        Refused,
-        NEVER,
-    ),
-    (
-        400,
-        "INVALID_CROSS_REFERENCE_KEY",
-        "invalid cross reference id",
-        (),
-        Refused,
-        NEVER,
-    ),
-    (
-        400,
-        "MALFORMED_ID",
-        "Owner ID: id value of incorrect type: 005x",
-        ("OwnerId",),
-        Refused,
-        NEVER,
-    ),
-    (
-        400,
+    Row("INSUFFICIENT_ACCESS", Refused, "insufficient access rights on object id"),
+    Row("INVALID_CROSS_REFERENCE_KEY", Refused, "invalid cross reference id"),
+    Row("MALFORMED_ID", Refused, "Owner ID: id value of incorrect type: 005x", "OwnerId"),
+    Row(
         "JSON_PARSER_ERROR",
+        Refused,
         'Cannot deserialize instance of date from VALUE_STRING value "soon" at [line:1, column:9]',
-        (),
-        Refused,
-        NEVER,
     ),
-    (400, "MALFORMED_QUERY", "unexpected token: 'FORM'", (), Refused, NEVER),
-    (
-        400,
+    Row("MALFORMED_QUERY", Refused, "unexpected token: 'FORM'"),
+    Row(
         "INVALID_TYPE",
+        OrgNotReady,
         "\nSELECT Id FROM Lead\n ^\nERROR at Row:1:Column:16\nsObject type 'Lead' is unsupported.",
-        (),
-        OrgNotReady,
-        AGAIN,
     ),
-    (
-        400,
+    Row(
         "INACTIVE_OWNER_OR_USER",
+        Refused,
         "operation performed with inactive user [0058d00000555Ab] as owner of lead",
-        ("OwnerId",),
-        Refused,
-        NEVER,
+        "OwnerId",
     ),
-    (400, "STORAGE_LIMIT_EXCEEDED", "storage limit exceeded", (), OrgNotReady, AGAIN),
-    (400, "LIMIT_EXCEEDED", "limit exceeded", (), LimitExceeded, AGAIN),
-    (404, "NOT_FOUND", "The requested resource does not exist", (), OrgNotReady, AGAIN),
-    (
-        404,
+    Row("STORAGE_LIMIT_EXCEEDED", OrgNotReady, "storage limit exceeded"),
+    Row("LIMIT_EXCEEDED", LimitExceeded, "limit exceeded"),
+    Row("NOT_FOUND", OrgNotReady, "The requested resource does not exist", status=404),
+    Row(
         "NOT_FOUND",
-        f"Provided external ID field does not exist or is not accessible: {KEY}",
-        (),
         KeyFieldMissing,
-        AGAIN,
+        f"Provided external ID field does not exist or is not accessible: {KEY}",
+        status=404,
     ),
-    (404, "ENTITY_IS_DELETED", "entity is deleted", (), Refused, NEVER),
-    (400, "ENTITY_IS_LOCKED", "the entity is locked for editing", (), Refused, NEVER),
-    (400, "CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead", (), Refused, NEVER),
-    (
-        400,
-        "INVALID_OPERATION",
-        "Queue not associated with this SObject type",
-        (),
-        Refused,
-        NEVER,
-    ),
-    (
-        400,
+    Row("ENTITY_IS_DELETED", Refused, "entity is deleted", status=404),
+    Row("ENTITY_IS_LOCKED", Refused, "the entity is locked for editing"),
+    Row("CANNOT_UPDATE_CONVERTED_LEAD", Refused, "cannot reference converted lead"),
+    Row("INVALID_OPERATION", Refused, "Queue not associated with this SObject type"),
+    Row(
         "INVALID_QUERY_FILTER_OPERATOR",
+        Refused,
         "\nSELECT Id FROM Lead WHERE Id = '–'\n ^\nERROR at Row:1:Column:27\ninvalid ID field: –",
-        (),
-        Refused,
-        NEVER,
     ),
-    (
-        400,
-        "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",
-        "entity type cannot be inserted: Lead",
-        (),
-        Refused,
-        NEVER,
-    ),
-    (
-        400,
+    Row("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", Refused, "entity type cannot be inserted: Lead"),
+    Row(
         "FIELD_INTEGRITY_EXCEPTION",
-        "Owner ID: id value of incorrect type: 00Qaj0000004C95EAE",
-        ("OwnerId",),
         Refused,
-        NEVER,
+        "Owner ID: id value of incorrect type: 00Qaj0000004C95EAE",
+        "OwnerId",
     ),
-    (
-        405,
+    Row(
         "METHOD_NOT_ALLOWED",
+        OrgNotReady,
         "HTTP Method 'POST' not allowed. Allowed are HEAD,GET",
-        (),
-        OrgNotReady,
-        AGAIN,
+        status=405,
     ),
-    (
-        410,
+    Row(
         "UNSUPPORTED_API_VERSION",
-        "the requested version is no longer there",
-        (),
         OrgNotReady,
-        AGAIN,
+        "the requested version is no longer there",
+        status=410,
     ),
-    (415, "UNSUPPORTED_MEDIA_TYPE", "The content type is unsupported", (), OrgNotReady, AGAIN),
-    (
-        500,
+    Row("UNSUPPORTED_MEDIA_TYPE", OrgNotReady, "The content type is unsupported", status=415),
+    Row(
         "UNKNOWN_EXCEPTION",
+        Unavailable,
         "An unexpected error occurred. Please include this ErrorId if you contact support: "
         "1234567890-12345 (-1234567890)",
-        (),
-        Unavailable,
-        AGAIN,
+        status=500,
     ),
-    (500, "APEX_ERROR", "System.LimitException: Apex CPU time exceeded", (), Unavailable, AGAIN),
-    (503, "SERVER_UNAVAILABLE", "Server Unavailable", (), Unavailable, AGAIN),
-    (500, "QUERY_TIMEOUT", "Your query request was running for too long.", (), Unavailable, AGAIN),
-    (400, "EXCEEDED_QUOTA", "quota exceeded", (), LimitExceeded, AGAIN),
-    (500, "ORG_IN_MAINTENANCE", "organization is in maintenance", (), Unavailable, AGAIN),
-    (
-        400,
+    Row("APEX_ERROR", Unavailable, "System.LimitException: Apex CPU time exceeded", status=500),
+    Row("SERVER_UNAVAILABLE", Unavailable, "Server Unavailable", status=503),
+    Row("QUERY_TIMEOUT", Unavailable, "Your query request was running for too long.", status=500),
+    Row("EXCEEDED_QUOTA", LimitExceeded, "quota exceeded"),
+    Row("ORG_IN_MAINTENANCE", Unavailable, "organization is in maintenance", status=500),
+    Row(
         "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE",
-        "not allowed during maintenance",
-        (),
         Unavailable,
-        AGAIN,
+        "not allowed during maintenance",
     ),
-    (403, "LOGIN_DURING_RESTRICTED_TIME", "restricted time", (), OrgNotReady, AGAIN),
-    (403, "LOGIN_DURING_RESTRICTED_DOMAIN", "restricted domain", (), OrgNotReady, AGAIN),
-    (400, "TXN_SECURITY_METERING_ERROR", "metering error", (), Unavailable, AGAIN),
+    Row("LOGIN_DURING_RESTRICTED_TIME", OrgNotReady, "restricted time", status=403),
+    Row("LOGIN_DURING_RESTRICTED_DOMAIN", OrgNotReady, "restricted domain", status=403),
+    Row("TXN_SECURITY_METERING_ERROR", Unavailable, "metering error"),
     *[
-        (400, f"TXN_SECURITY_{end}", "The operation is not allowed", (), OrgNotReady, AGAIN)
-        for end in ("NO_ACCESS", "END_A_SESSION", "FAIL_CLOSE", "TWO_FA_REQUIRED")
+        Row(f"TXN_SECURITY_{end}", OrgNotReady, "The operation is not allowed")
+        for end in (
+            *("NO_ACCESS", "END_A_SESSION", "FAIL_CLOSE", "TWO_FA_REQUIRED"),
+            *("APEX_ERROR", "RUNTIME_ERROR"),
+        )
     ],
-    (400, "TXN_SECURITY_APEX_ERROR", "The operation is not allowed", (), OrgNotReady, AGAIN),
-    (400, "TXN_SECURITY_RUNTIME_ERROR", "The operation is not allowed", (), OrgNotReady, AGAIN),
     # Codes without an entry: the status decides.
-    (400, "BRAND_NEW_REFUSAL", "no", (), Refused, NEVER),
-    (401, "BRAND_NEW_SESSION_TROUBLE", "no", (), SessionRefused, AGAIN),
-    (500, "BRAND_NEW_TROUBLE", "no", (), Unavailable, AGAIN),
-    (503, "BRAND_NEW_TROUBLE", "no", (), Unavailable, AGAIN),
-    (420, "BRAND_NEW_TROUBLE", "no", (), Unavailable, AGAIN),
-    (429, "TOO_MANY_REQUESTS", "slow down", (), LimitExceeded, AGAIN),
+    Row("BRAND_NEW_REFUSAL", Refused, "no"),
+    Row("BRAND_NEW_SESSION_TROUBLE", SessionRefused, "no", status=401),
+    Row("BRAND_NEW_TROUBLE", Unavailable, "no", status=500),
+    Row("BRAND_NEW_TROUBLE", Unavailable, "no", status=503),
+    Row("BRAND_NEW_TROUBLE", Unavailable, "no", status=420),
+    Row("TOO_MANY_REQUESTS", LimitExceeded, "slow down", status=429),
 ]
 
 
-def body(code: str, message: str, fields: tuple[str, ...]) -> bytes:
-    entry: dict[str, Any] = {"message": message, "errorCode": code}
-    if fields:
-        entry["fields"] = list(fields)
-    return json.dumps([entry]).encode()
+def body(row: Row) -> bytes:
+    fields = {"fields": [row.field]} if row.field else {}
+    return json.dumps([{"message": row.message, "errorCode": row.code, **fields}]).encode()
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "message", "fields", "problem", "again"),
-    ROWS,
-    ids=[f"{row[0]} {row[1]} {row[4].__name__}" for row in ROWS],
+    "row", ROWS, ids=[f"{row.status} {row.code} {row.problem.__name__}" for row in ROWS]
 )
-def test_an_error_answer_is_the_problem_that_it_should_be(
-    status: int,
-    code: str,
-    message: str,
-    fields: tuple[str, ...],
-    problem: type[SalesforceProblem],
-    again: bool,
-) -> None:
-    response = Response(status, {}, body(code, message, fields))
-    attempt = read_created(response, key_field=KEY, record=LEAD)
-    found = attempt.problem
-    assert type(found) is problem
-    assert isinstance(found, (Unavailable, NotSetUp, SessionRefused)) is again
+def test_an_error_answer_is_the_problem_that_it_should_be(row: Row) -> None:
+    response = Response(row.status, {}, body(row))
+    found = read_created(response, key_field=KEY, record=LEAD).problem
+    assert type(found) is row.problem
     assert found.message
-    if problem not in (KeyFieldMissing, KeyTaken):
-        assert found.code == code
-        assert found.fields == fields
+    if row.problem not in (KeyFieldMissing, KeyTaken):
+        assert (found.code, *found.fields) == (row.code, *([row.field] if row.field else []))
     assert isinstance(found, (KeyTaken, SessionRefused)) or found.hint
+
+
+def test_what_is_tried_again_is_no_refusal() -> None:
+    for problem in (RowLocked, LimitExceeded, InstanceMoved, OrgNotReady, KeyFieldMissing):
+        assert issubclass(problem, (Unavailable, NotSetUp, SessionRefused))
+    for problem in (Refused, DuplicatesDetected, KeyTaken):
+        assert not issubclass(problem, (Unavailable, NotSetUp, SessionRefused))
 
 
 @pytest.mark.parametrize("code", sorted(MEANINGS))

@@ -71,7 +71,6 @@ def is_technical(path: tuple[str, ...], value: object, keys: Shows) -> bool:
 
 def shown(message: BirdMessage | None) -> str:
     """All that a person can read of a message, as a Lead and as a Case."""
-    assert message is not None
     fields = [*fill(message, "Lead")[0].values(), *fill(message, "Case")[0].values()]
     return "\n".join(map(str, fields))
 
@@ -80,7 +79,6 @@ def missing(body: dict[str, Any]) -> list[str]:
     """Leaves of a body that a person should read and cannot."""
     message = read_shape(body)
     text = shown(message)
-    assert message is not None
     found = []
     for path, value in leaves(body):
         if path in (("service",), ("event",)) or is_technical(path, value, technical(body)):
@@ -106,7 +104,6 @@ def test_there_is_an_event_for_each_channel_and_a_body_for_each_content() -> Non
         *("sms.received", "whatsapp.received"),
     }
     model = made_bodies.events()["whatsapp.received"].model_fields["data"].annotation
-    assert model is not None
     envelope = {"whatsapp_id", "workspace_id", "direction", "from_", "to", "tags", "metadata"}
     envelope |= {"in_reply_to_message_id", "origin"}
     assert set(model.model_fields) - envelope == set(made_bodies.CONTENTS)
@@ -131,7 +128,6 @@ def test_what_nobody_knows_yet_is_shown_and_told_by_its_path(kind: str) -> None:
                 into = into[key]
             into["novelty"] = {"deep": [{"words": UNKNOWN}]}
             message = read_shape(more)
-            assert message is not None
             line = ".".join([*keys, "novelty", "deep", "words"])
             assert f"{line}: {UNKNOWN}" in fill(message, "Lead")[0]["Description"], path
             assert line[-100:] in message.unread, (path, message.unread)
@@ -157,7 +153,6 @@ def test_a_value_that_is_long_or_secret_is_not_shown_whole() -> None:
 def test_of_very_many_unknown_parts_the_first_are_shown_and_that_there_are_more() -> None:
     poll = {f"option{at}": f"answer {at}" for at in range(5_000)}
     message = read_shape(bodies.channels({"type": "poll", "poll": poll}))
-    assert message is not None
     assert len(message.details) == len(message.unread) == 51
     assert message.details[-1] == "More parts of this message (open it in Bird)"
 
@@ -166,7 +161,6 @@ def test_a_key_that_is_no_key_is_not_logged() -> None:
     """Keys of a free map may be anybody's words."""
     body = bodies.channels({"type": "poll", "poll": {"+4915112345678": "x", "Ada Okafor": "y"}})
     message = read_shape(body)
-    assert message is not None
     assert set(message.unread) == {"payload.body.poll.other"}
     assert "Ada Okafor: y" in shown(message)
 

@@ -35,6 +35,8 @@ LINKS: tuple[tuple[str, Any], ...] = (
     ("Owner", {"Username": "x"}),
     ("Parent", {"Bird_Key__c": "k"}),
     ("LastName", {"a": "b"}),
+    ("Bird_Conversation__c", "conversation-1"),
+    ("bird_conversation__C", "conversation-1"),
 )
 PLAIN: tuple[tuple[str, Any], ...] = (
     ("Rating", "Hot"),
@@ -114,9 +116,7 @@ def test_it_is_found_at_any_depth(where: list[str], name: str) -> None:
         '{"LastName": "a", "bird": {"text": "b", "TEXT": "{{x}}"}}',
     ],
 )
-def test_the_same_key_in_two_objects_in_a_text_or_without_a_value_is_no_second_one(
-    body: str,
-) -> None:
+def test_the_same_key_in_two_objects_or_without_a_value_is_no_second_one(body: str) -> None:
     assert read(body).record.fields["LastName"] == "a"
 
 
@@ -162,8 +162,7 @@ def test_an_absent_id_is_not_named(absent: Any) -> None:
 
 def test_a_form_sets_no_id_either() -> None:
     made = read(
-        "LastName=x&OwnerId=005",
-        headers={"content-type": "application/x-www-form-urlencoded"},
+        "LastName=x&OwnerId=005", headers={"content-type": "application/x-www-form-urlencoded"}
     )
     assert made.left_out == ("OwnerId",) and "OwnerId" not in made.record.fields
 
@@ -176,9 +175,7 @@ def test_no_permission_makes_an_id_of_the_record_itself_a_caller_s_to_give(allow
             read({"LastName": "x", **body}, allowed=allowed, **more)
 
 
-def test_a_channel_s_own_id_stays_where_a_body_s_is_left_out(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_channel_s_id_stays_where_a_body_s_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """The table of channels is the deployer's."""
     from bridge.bird import channels
 
@@ -255,8 +252,7 @@ def test_the_key_can_be_set_in_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "parameters",
-    [{"set.bird": "{}"}, {"set.": "x"}, {"set.OwnerId": "a", "set.ownerid": "b"}],
+    "parameters", [{"set.bird": "{}"}, {"set.": "x"}, {"set.OwnerId": "a", "set.ownerid": "b"}]
 )
 def test_what_names_no_field_or_one_twice_is_refused(parameters: dict[str, str]) -> None:
     with pytest.raises(BadRequest):

@@ -15,9 +15,7 @@ from hypothesis import strategies as st
 
 from bridge.errors import Refused, Unavailable
 from bridge.files.addresses import checked_addresses, follow, is_public, read_link
-from bridge.settings import Settings
-
-MakeSettings = Callable[..., Settings]
+from tests.conftest import MakeSettings
 
 PRIVATE = [
     *("0.0.0.0", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.8.9.1", "169.254.169.254"),
@@ -82,6 +80,8 @@ def test_whatever_comes_as_a_link_is_read_or_refused(link: str, location: str) -
         ("https://b.example/z", "https://b.example:443/z"),
         ("//c.example/z", "https://c.example:443/z"),
         ("http://b.example/z", "http://b.example:80/z"),
+        ("/caf\u00c3\u00a9", "https://a.example:443/caf%C3%A9"),  # UTF-8, as http.client reads it
+        ("/caf\u00e9", "https://a.example:443/caf%C3%A9"),
     ],
 )
 def test_a_redirect_is_read_against_where_it_comes_from(location: str, expected: str) -> None:

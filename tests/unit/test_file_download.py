@@ -14,14 +14,17 @@ import pytest
 
 from bridge.deadline import Deadline
 from bridge.errors import NotSetUp, Refused, Unavailable
-from bridge.files.download import Downloads
-from bridge.settings import Settings
+from bridge.files.addresses import Target
+from bridge.files.download import Downloads, _TlsConnection
 from sandbox.http_server import Handler, Server
 from sandbox.media.host import MediaHost
 from sandbox.org.http.tls import make_certificate
+from tests.conftest import MakeSettings
 
-MakeSettings = Callable[..., Settings]
 CONTENT = bytes(range(256)) * 300
+
+
+Fetch = Callable[..., bytes]
 
 
 @pytest.fixture
@@ -33,7 +36,7 @@ def media() -> Iterator[MediaHost]:
 
 
 @pytest.fixture
-def fetch(media: MediaHost, settings: MakeSettings) -> Callable[..., bytes]:
+def fetch(media: MediaHost, settings: MakeSettings) -> Fetch:
     """Downloads a link with the host's own key."""
     made = settings(
         MEDIA_HOSTS=media.names, ALLOW_INSECURE_HOSTS=media.insecure, MEDIA_MAX_MEGABYTES="1"
@@ -51,9 +54,7 @@ def fetch(media: MediaHost, settings: MakeSettings) -> Callable[..., bytes]:
     return get
 
 
-def test_the_key_goes_to_bird_and_not_to_the_store(
-    media: MediaHost, fetch: Callable[..., bytes]
-) -> None:
+def test_the_key_goes_to_bird_and_not_to_the_store(media: MediaHost, fetch: Fetch) -> None:
     assert fetch(media.put(CONTENT)) == CONTENT
     assert [one.server for one in media.seen] == ["bird", "store"]
     assert media.shown_the_key() == {"bird"}
@@ -71,9 +72,7 @@ def test_a_signed_link_is_called_without_the_key(media: MediaHost, settings: Mak
 
 
 @pytest.mark.parametrize("trouble", ["silence", "drip"])
-def test_a_slow_host_is_given_up_in_time(
-    media: MediaHost, fetch: Callable[..., bytes], trouble: str
-) -> None:
+def test_a_slow_host_is_given_up_in_time(media: MediaHost, fetch: Fetch, trouble: str) -> None:
     begun = time.monotonic()
     with pytest.raises(Unavailable):
         fetch(media.put(CONTENT, trouble=(trouble,)), seconds=1)
@@ -81,14 +80,12 @@ def test_a_slow_host_is_given_up_in_time(
 
 
 @pytest.mark.parametrize("trouble", ["break off", "claim more", "close"])
-def test_half_a_file_is_none(media: MediaHost, fetch: Callable[..., bytes], trouble: str) -> None:
+def test_half_a_file_is_none(media: MediaHost, fetch: Fetch, trouble: str) -> None:
     with pytest.raises(Unavailable):
         fetch(media.put(CONTENT, trouble=(trouble,)))
 
 
-def test_what_is_too_large_is_not_read_to_its_end(
-    media: MediaHost, fetch: Callable[..., bytes]
-) -> None:
+def test_what_is_too_large_is_not_read_to_its_end(media: MediaHost, fetch: Fetch) -> None:
     for link in (media.put(bytes(1024 * 1024 + 1)), media.put(b"x", trouble=("endless",))):
         with pytest.raises(Refused) as caught:
             fetch(link)
@@ -96,14 +93,14 @@ def test_what_is_too_large_is_not_read_to_its_end(
     assert fetch(media.put(bytes(1024 * 1024))) == bytes(1024 * 1024)
 
 
-def test_an_empty_file_is_refused(media: MediaHost, fetch: Callable[..., bytes]) -> None:
+def test_an_empty_file_is_refused(media: MediaHost, fetch: Fetch) -> None:
     with pytest.raises(Refused) as caught:
         fetch(media.put(b""))
     assert caught.value.code == "MEDIA_EMPTY"
 
 
 def test_without_a_key_a_401_is_for_a_person_and_with_one_it_is_for_good(
-    media: MediaHost, fetch: Callable[..., bytes]
+    media: MediaHost, fetch: Fetch
 ) -> None:
     link = media.put(CONTENT)
     with pytest.raises(NotSetUp):
@@ -140,6 +137,58 @@ def test_a_compressed_file_is_unpacked_and_a_bomb_is_too_large(settings: MakeSet
         assert caught.value.code == "MEDIA_TOO_LARGE"
 
 
+@pytest.mark.parametrize("after", [b"", bytes(512), bytes(200_000), b"no member", b"\0\0x"])
+def test_a_compressed_file_may_have_several_members(settings: MakeSettings, after: bytes) -> None:
+    """RFC 1952, 2.2: they follow one another, with no additional information between them."""
+    packed = gzip.compress(CONTENT) + gzip.compress(b"more") + after
+
+    def respond(handler: Handler) -> None:
+        handler.answer(200, [("Content-Encoding", "gzip")], packed)
+
+    with serve(respond) as server:
+        netloc = urlsplit(server.url).netloc
+        made = settings(MEDIA_HOSTS=netloc, ALLOW_INSECURE_HOSTS=netloc)
+        done = Downloads(settings=made).fetch(
+            server.url, access_key="", deadline=Deadline.after(20)
+        )
+        assert done.file.read() == CONTENT + b"more"
+
+
+@pytest.mark.parametrize(("port", "host"), [(443, "a.example"), (8443, "a.example:8443")])
+def test_a_default_port_is_not_in_the_host_header(port: int, host: str) -> None:
+    """RFC 9110, 7.2; a store's signature covers the header as the link was signed (AWS, SigV4)."""
+    mine, theirs = socket.socketpair()
+    with mine, theirs:
+        target = Target("https", "a.example", port, "/x")
+        connection = _TlsConnection(
+            target, "192.0.2.1", timeout=5, tls=ssl.create_default_context()
+        )
+        connection.sock = mine
+        connection.request("GET", target.path)
+        assert f"\r\nHost: {host}\r\n" in theirs.recv(1000).decode()
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_401_after_a_redirect_is_not_blamed_on_the_key(
+    settings: MakeSettings, status: int
+) -> None:
+    def respond(handler: Handler) -> None:
+        if handler.path == "/first":
+            handler.answer(302, [("Location", "/second")], b"")
+        else:
+            assert "Authorization" not in handler.headers
+            handler.answer(status, [], b"")
+
+    with serve(respond) as server:
+        netloc = urlsplit(server.url).netloc
+        made = settings(MEDIA_HOSTS=netloc, ALLOW_INSECURE_HOSTS=netloc)
+        with pytest.raises(Refused, match="a redirect led there") as caught:
+            Downloads(settings=made).fetch(
+                f"{server.url}/first", access_key="k", deadline=Deadline.after(20)
+            )
+        assert caught.value.code == f"MEDIA_HTTP_{status}"
+
+
 # Names and addresses
 
 
@@ -166,9 +215,7 @@ def test_the_address_that_was_checked_is_the_one_that_is_called(
     assert (asked, called) == (["media.example"], [("8.8.8.8", 443)])
 
 
-def test_a_redirect_to_a_private_address_behind_a_name_is_refused(
-    settings: MakeSettings,
-) -> None:
+def test_a_redirect_to_a_private_address_behind_a_name_is_refused(settings: MakeSettings) -> None:
     def redirect(handler: Handler) -> None:
         handler.answer(302, [("Location", "https://inside.example/secret")], b"")
 

@@ -39,7 +39,7 @@ def message(**changed: Any) -> Message:
 
 
 def envelope(**changed: Any) -> FileEnvelope:
-    return FileEnvelope.of(message(**changed), accepted_at="2026", request_id="r")
+    return FileEnvelope.of(Envelope(message=message(**changed), accepted_at="2026"))
 
 
 def test_it_comes_back_as_it_was_sent_in_ascii() -> None:
@@ -49,7 +49,7 @@ def test_it_comes_back_as_it_was_sent_in_ascii() -> None:
     refused = sent.refused(Refused("gone", code="MEDIA_HTTP_404"), 2, attempts=3)
     back = FileEnvelope.parse(refused.dump())
     assert [*back.files] == [2]
-    assert back.reason is not None and back.reason["code"] == "MEDIA_HTTP_404"
+    assert back.reason["code"] == "MEDIA_HTTP_404"
     assert FileEnvelope.parse(back.again().dump()).replayed == 1
     assert back.again().reason is None
 
@@ -129,10 +129,7 @@ def responses(**rows: list[dict[str, Any]]) -> dict[str, PartResponse]:
         ({"Lead": [record(LEAD)]}, Place(LEAD)),
         ({"Lead": [record(LEAD, ConvertedContactId=CONTACT)]}, Place(CONTACT)),
         ({"Lead": [record(LEAD, IsDeleted=True)]}, Place("")),
-        (
-            {"Lead": [record(LEAD, IsDeleted=True, MasterRecordId=LEAD_2)]},
-            Merged("Lead", LEAD_2),
-        ),
+        ({"Lead": [record(LEAD, IsDeleted=True, MasterRecordId=LEAD_2)]}, Merged("Lead", LEAD_2)),
         ({"Lead": [record(LEAD, IsDeleted=True)], "Case": [record(CASE)]}, Place(CASE)),
     ],
 )

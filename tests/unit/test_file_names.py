@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import encodings
+import pkgutil
 import unicodedata
 
 import pytest
@@ -31,9 +33,7 @@ def name(given: str = "", *, disposition: str = "", kind: str = "", number: int 
         ("\ud83d.png", ".png"),
     ],
 )
-def test_a_name_of_the_message_is_never_a_path_and_holds_no_control(
-    given: str, expected: str
-) -> None:
+def test_a_name_of_the_message_is_no_path_and_has_no_control(given: str, expected: str) -> None:
     assert name(given) == expected
 
 
@@ -52,6 +52,19 @@ def test_what_is_no_name_is_made_up(given: str) -> None:
         ('attachment; filename="../../x.sh"', "x.sh"),
         ("attachment; filename*=UTF-8''..%2F..%2Fx.sh", "x.sh"),
         ("attachment; filename*=nothing''%e2.pdf", "file-2"),
+        # Charsets that Python knows, and that decode no bytes or not with "replace".
+        ("attachment; filename*=idna''a%ff.pdf", "file-2"),
+        ("attachment; filename*=undefined''a.pdf", "file-2"),
+        ("attachment; filename*=punycode''a%ff; filename=b.pdf", "b.pdf"),
+        ("attachment; filename*=\x00''a.pdf", "file-2"),
+        # RFC 2231: in pieces; and in quotes, as some servers write it
+        ("attachment; filename*0*=UTF-8''a%20; filename*1=\"b.pdf\"", "a b.pdf"),
+        ("attachment; filename*=\"UTF-8''a%20b.pdf\"", "a b.pdf"),
+        # RFC 6266, 4.1: what stands in quotes is no parameter
+        (
+            "attachment; filename=\"a; filename*=UTF-8''evil.exe;.pdf\"",
+            "a; filename*=UTF-8''evil.exe;.pdf",
+        ),
         ('attachment; filename="Ã¤.pdf"', "ä.pdf"),
         ("attachment", "file-2"),
         ("\x00;;;=", "file-2"),
@@ -105,3 +118,32 @@ def test_whatever_comes_a_name_is_one_that_salesforce_takes(
 def test_a_type_is_plain_or_nothing() -> None:
     assert plain_type("IMAGE/jpeg ; x=y") == "image/jpeg"
     assert plain_type("image") == plain_type("a/b/c") == plain_type("a/b\r\nX: y") == ""
+
+
+@pytest.mark.parametrize("charset", [one.name for one in pkgutil.iter_modules(encodings.__path__)])
+def test_no_charset_is_an_error(charset: str) -> None:
+    assert name(disposition=f"attachment; filename*={charset}''a%20%ff%80b.pdf")
+
+
+PIECES = (
+    "filename",
+    "*",
+    "0",
+    "=",
+    "''",
+    "utf-8",
+    '"',
+    ";",
+    " ",
+    "%",
+    "é",
+    "\\",
+    "\r\n",
+    "x",
+    "\0",
+)
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=15).map("".join))
+def test_no_disposition_is_an_error(disposition: str) -> None:
+    assert name(disposition=f"attachment; {disposition}")

@@ -87,9 +87,7 @@ def test_a_signature_that_does_not_fit_is_not_accepted(change: dict[str, str]) -
 
 
 @pytest.mark.parametrize("at", [None, 0, -2])
-def test_a_signature_is_compared_in_constant_time(
-    monkeypatch: pytest.MonkeyPatch, at: int | None
-) -> None:
+def test_a_signature_is_compared_steadily(monkeypatch: pytest.MonkeyPatch, at: int | None) -> None:
     compared: list[bytes] = []
 
     def compare(one: bytes, other: bytes) -> bool:
@@ -128,18 +126,13 @@ def test_a_response_without_a_token_is_passing_trouble(answer: Response) -> None
 
 
 @pytest.mark.parametrize(
-    ("error", "description", "permanent"),
-    [
-        ("invalid_grant", "expired access/refresh token", True),
-        ("invalid_grant", "token request is already being processed", False),
-        ("unknown_error", "retry your request", False),
-        ("invalid_client", "invalid client credentials", True),
-    ],
+    "description, permanent",
+    [("expired access/refresh token", True), ("token request is already being processed", False)],
 )
-def test_an_oauth_error_is_judged(error: str, description: str, permanent: bool) -> None:
-    answer = json_response(400, {"error": error, "error_description": description})
+def test_an_oauth_error_is_judged(description: str, permanent: bool) -> None:
+    body = {"error": "invalid_grant", "error_description": description}
     with pytest.raises(GrantRefused) as caught:
-        read_grant(answer, credentials=CREDENTIALS, previous=OLD, now=NOW)
+        read_grant(json_response(400, body), credentials=CREDENTIALS, previous=OLD, now=NOW)
     assert caught.value.failure.permanent is permanent
 
 

@@ -21,7 +21,17 @@ from bridge.bird.html_text import beyond, text_of
         ("caf&eacute; &amp; &lt;b&gt; &#8364;&nbsp;5", "café & <b> € 5"),
         ("a<style>p {color: red}</style>b<script>x('y')</script>c", "abc"),
         ("<head><title>t</title><style>s</style></head><body>words</body>", "words"),
-        ("<head><style>never closed<body>words", ""),
+        ("<head><style>never closed<body>words", "never closed\nwords"),
+        ("<title>never closed<p>words</p>", "never closed words"),
+        ("<p>words</p><script>never closed", "words\nnever closed"),
+        ("write to <ada@example.org>", "write to <ada@example.org>"),
+        ("<p>see <https://shop.example/a> </p>", "see <https://shop.example/a>"),
+        ("<p><o:p>office</o:p><st1:place w:st=on>Delft</st1:place></p>", "officeDelft"),
+        ('<map><area href="#" alt="our hall"></map>', "our hall"),
+        (
+            '<a href="http://a.example">a<a href="http://b.example">b</a>',
+            "a (http://a.example)b (http://b.example)",
+        ),
         ("<title>never closed<body>words</title>", "words"),
         ("a <!-- never closed <p>b", "a never closed\nb"),
         ('<p title="a > b">c</p>', "c"),
@@ -74,4 +84,12 @@ def test_of_html_beside_a_text_only_what_the_text_lacks(text: str, html: str, mo
 def test_no_mail_takes_long_or_fails(piece: str) -> None:
     started = time.process_time()
     text_of(piece * (400_000 // len(piece)))
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("tag", ["a href=http://b.example", "p", "style", "title", "pre", "table"])
+def test_no_mail_takes_long_whose_elements_all_end_at_its_end(tag: str) -> None:
+    count = 30_000
+    started = time.process_time()
+    text_of(f"<{tag}>x" * count + f"</{tag.split()[0]}>" * count)
     assert time.process_time() - started < 5

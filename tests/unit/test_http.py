@@ -86,8 +86,11 @@ class Server:
         return head + b"\r\n\r\n" + body
 
 
+Serve = Callable[..., Server]
+
+
 @pytest.fixture
-def serve() -> Iterator[Callable[..., Server]]:
+def serve() -> Iterator[Serve]:
     servers: list[Server] = []
 
     def start(behave: Behaviour, *, tls: ssl.SSLContext | None = None) -> Server:
@@ -126,9 +129,7 @@ def send(
     )
 
 
-def test_a_request_arrives_as_it_was_sent_and_the_answer_comes_back(
-    serve: Callable[..., Server],
-) -> None:
+def test_a_request_arrives_as_it_was_sent_and_the_answer_comes_back(serve: Serve) -> None:
     server = serve(answer(OK))
     got = send(Http(), server.url)
     assert (got.status, got.body, got.headers.get("x-sfdc-request-id")) == (200, b"ok", "r-1")
@@ -136,7 +137,7 @@ def test_a_request_arrives_as_it_was_sent_and_the_answer_comes_back(
     assert server.requests[0].endswith(b"hello")
 
 
-def test_a_connection_is_kept_for_the_next_request(serve: Callable[..., Server]) -> None:
+def test_a_connection_is_kept_for_the_next_request(serve: Serve) -> None:
     server = serve(answer(OK))
     http = Http()
     for _ in range(3):
@@ -146,7 +147,7 @@ def test_a_connection_is_kept_for_the_next_request(serve: Callable[..., Server])
 
 @pytest.mark.parametrize("status", [204, 301, 302, 307, 308, 404, 500, 503])
 def test_any_status_is_an_answer_and_nothing_is_followed_or_repeated(
-    serve: Callable[..., Server], status: int
+    serve: Serve, status: int
 ) -> None:
     head = f"HTTP/1.1 {status} X\r\nLocation: http://localhost:1/\r\n"
     server = serve(answer((head + "Content-Length: 0\r\n\r\n").encode()))
@@ -154,7 +155,7 @@ def test_any_status_is_an_answer_and_nothing_is_followed_or_repeated(
     assert len(server.requests) == 1
 
 
-def test_a_chunked_answer_is_put_together(serve: Callable[..., Server]) -> None:
+def test_a_chunked_answer_is_put_together(serve: Serve) -> None:
     chunks = (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
     )
@@ -178,7 +179,7 @@ def test_a_name_that_nobody_knows_is_unreachable() -> None:
         send(Http(), "http://no-such-host.invalid/")
 
 
-def test_without_time_nothing_is_sent(serve: Callable[..., Server]) -> None:
+def test_without_time_nothing_is_sent(serve: Serve) -> None:
     server = serve(answer(OK))
     with pytest.raises(NoConnection, match="no time"):
         send(Http(), server.url, seconds=0)
@@ -186,9 +187,7 @@ def test_without_time_nothing_is_sent(serve: Callable[..., Server]) -> None:
 
 
 @pytest.mark.parametrize("repeatable", [False, True])
-def test_a_new_connection_that_is_reset_is_not_tried_again(
-    serve: Callable[..., Server], repeatable: bool
-) -> None:
+def test_a_new_connection_that_is_reset_is_not_tried_again(serve: Serve, repeatable: bool) -> None:
     server = serve(reset)
     with pytest.raises(NoResponse):
         send(Http(), server.url, repeatable=repeatable)
@@ -203,7 +202,7 @@ def die_after_the_first(connection: socket.socket, number: int) -> bool:
     return True
 
 
-def test_a_kept_connection_found_dead_is_replaced_once(serve: Callable[..., Server]) -> None:
+def test_a_kept_connection_found_dead_is_replaced_once(serve: Serve) -> None:
     server = serve(die_after_the_first)
     http = Http()
     send(http, server.url)
@@ -211,7 +210,7 @@ def test_a_kept_connection_found_dead_is_replaced_once(serve: Callable[..., Serv
     assert (len(server.requests), server.connections) == (3, 2)
 
 
-def test_what_may_not_be_repeated_is_not(serve: Callable[..., Server]) -> None:
+def test_what_may_not_be_repeated_is_not(serve: Serve) -> None:
     server = serve(die_after_the_first)
     http = Http()
     send(http, server.url)
@@ -220,7 +219,7 @@ def test_what_may_not_be_repeated_is_not(serve: Callable[..., Server]) -> None:
     assert len(server.requests) == 2
 
 
-def test_a_request_that_was_sent_is_never_said_to_be_unsent(serve: Callable[..., Server]) -> None:
+def test_a_request_that_was_sent_is_never_said_to_be_unsent(serve: Serve) -> None:
     def die_late(connection: socket.socket, number: int) -> bool:
         if number == 2:
             time.sleep(0.4)
@@ -245,7 +244,7 @@ def test_a_request_that_was_sent_is_never_said_to_be_unsent(serve: Callable[...,
     ],
     ids=["length", "in a chunk", "between chunks"],
 )
-def test_an_answer_cut_off_is_no_answer(serve: Callable[..., Server], part: bytes) -> None:
+def test_an_answer_cut_off_is_no_answer(serve: Serve, part: bytes) -> None:
     def cut_off(connection: socket.socket, number: int) -> bool:
         connection.sendall(part)
         return False
@@ -254,7 +253,7 @@ def test_an_answer_cut_off_is_no_answer(serve: Callable[..., Server], part: byte
         send(Http(), serve(cut_off).url)
 
 
-def test_what_is_no_http_is_no_answer(serve: Callable[..., Server]) -> None:
+def test_what_is_no_http_is_no_answer(serve: Serve) -> None:
     with pytest.raises(NoResponse):
         send(Http(), serve(answer(b"220 smtp.example.com ESMTP\r\n\r\n")).url)
 
@@ -291,18 +290,12 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
         slow((0, CHUNKED + b"1;slow="), *[(0.05, b"x")] * 100),
     ],
     ids=[
-        "no answer",
-        "late headers and no body",
-        "late headers and half a body",
-        "a drip",
-        "late headers that close and no body",
-        "late headers that close and half a body",
-        "late headers of HTTP/1.0",
-        "headers that drip",
-        "a chunk's size that drips",
+        *("no answer", "late headers and no body", "late headers and half a body", "a drip"),
+        *("late headers that close and no body", "late headers that close and half a body"),
+        *("late headers of HTTP/1.0", "headers that drip", "a chunk's size that drips"),
     ],
 )
-def test_no_answer_outlasts_the_deadline(serve: Callable[..., Server], behave: Behaviour) -> None:
+def test_no_answer_outlasts_the_deadline(serve: Serve, behave: Behaviour) -> None:
     server = serve(behave)
     started = time.monotonic()
     with pytest.raises(NoResponse):
@@ -311,9 +304,7 @@ def test_no_answer_outlasts_the_deadline(serve: Callable[..., Server], behave: B
     assert len(server.requests) == 1
 
 
-def test_after_a_broken_answer_the_next_request_has_a_connection_of_its_own(
-    serve: Callable[..., Server],
-) -> None:
+def test_after_a_broken_answer_the_next_request_has_a_connection_of_its_own(serve: Serve) -> None:
     def behave(connection: socket.socket, number: int) -> bool:
         connection.sendall(HEAD if number == 1 else OK)
         return True
@@ -326,9 +317,7 @@ def test_after_a_broken_answer_the_next_request_has_a_connection_of_its_own(
     assert server.connections == 2
 
 
-def test_an_answer_whose_length_is_told_is_whole_when_it_is_there(
-    serve: Callable[..., Server],
-) -> None:
+def test_an_answer_whose_length_is_told_is_whole_when_it_is_there(serve: Serve) -> None:
     long = bytes(range(256)) * 1_000
     server = serve(answer(b"HTTP/1.1 200 OK\r\nContent-Length: 256000\r\n\r\n" + long))
     http = Http()
@@ -337,7 +326,7 @@ def test_an_answer_whose_length_is_told_is_whole_when_it_is_there(
 
 
 @pytest.mark.parametrize("members", [1, 2])
-def test_a_compressed_answer_is_read_to_its_end(serve: Callable[..., Server], members: int) -> None:
+def test_a_compressed_answer_is_read_to_its_end(serve: Serve, members: int) -> None:
     text = bytes(range(256)) * 1_000
     body = b"".join(gzip.compress(text) for _ in range(members))
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -348,9 +337,7 @@ def test_a_compressed_answer_is_read_to_its_end(serve: Callable[..., Server], me
 
 
 @pytest.mark.parametrize("over", [0, 1])
-def test_a_response_larger_than_the_largest_is_given_up(
-    serve: Callable[..., Server], over: int
-) -> None:
+def test_a_response_larger_than_the_largest_is_given_up(serve: Serve, over: int) -> None:
     size = MAX_RESPONSE_BYTES + over
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode()
     server = serve(answer(head + b"x" * size))
@@ -361,7 +348,7 @@ def test_a_response_larger_than_the_largest_is_given_up(
         assert len(send(Http(), server.url, seconds=30).body) == size
 
 
-def test_an_endless_response_is_given_up(serve: Callable[..., Server]) -> None:
+def test_an_endless_response_is_given_up(serve: Serve) -> None:
     def flood(connection: socket.socket, number: int) -> bool:
         connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
         while True:
@@ -408,9 +395,7 @@ def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
     return context
 
 
-def test_https_is_spoken_whatever_the_case_of_the_scheme(
-    serve: Callable[..., Server], tls: ssl.SSLContext
-) -> None:
+def test_https_is_spoken_whatever_the_case_of_the_scheme(serve: Serve, tls: ssl.SSLContext) -> None:
     server = serve(answer(OK), tls=tls)
     http = Http()
     assert send(http, server.url).body == b"ok"
@@ -420,7 +405,7 @@ def test_https_is_spoken_whatever_the_case_of_the_scheme(
 
 
 def test_a_certificate_that_nobody_vouches_for_stops_the_request(
-    serve: Callable[..., Server], tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
     server = serve(answer(OK), tls=tls)
@@ -430,7 +415,7 @@ def test_a_certificate_that_nobody_vouches_for_stops_the_request(
 
 
 def test_a_tls_fault_after_the_request_was_sent_repeats_nothing(
-    serve: Callable[..., Server], tls: ssl.SSLContext
+    serve: Serve, tls: ssl.SSLContext
 ) -> None:
     def garble(connection: socket.socket, number: int) -> bool:
         raw = socket.socket(fileno=socket.dup(connection.fileno()))

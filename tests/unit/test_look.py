@@ -40,6 +40,7 @@ from bridge.errors import (
     Unavailable,
 )
 from bridge.salesforce.composite import Part, PartResponse, composite, read_composite
+from tests.unit.doubles import part_failure as failure
 
 BASE = "/services/data/v68.0"
 FIELDS = Fields(record_key="Bird_Key__c")
@@ -67,10 +68,6 @@ def rows(*records: dict[str, Any], done: bool = True) -> PartResponse:
         "records": [{"attributes": attributes, **record} for record in records],
     }
     return PartResponse(200, body)
-
-
-def failure(code: str, message: str = "", *, status: int = 400) -> PartResponse:
-    return PartResponse(status, [{"errorCode": code, "message": message or code}])
 
 
 NO_REFERENCE = PartResponse(
@@ -245,11 +242,7 @@ def test_everything_that_is_found() -> None:
             ),
         ),
         lead_home=Home(
-            task_id=TASK,
-            created=MOMENT,
-            who_id=CONTACT,
-            what_id="006000000000001AAA",
-            closed=False,
+            task_id=TASK, created=MOMENT, who_id=CONTACT, what_id="006000000000001AAA", closed=False
         ),
         case_home=Home(task_id=TASK, created=MOMENT, what_id=CASE),
     )
@@ -280,9 +273,7 @@ def test_rows_come_newest_first_and_each_once() -> None:
 def test_of_the_tasks_of_one_second_the_one_with_the_highest_id_is_the_newest() -> None:
     later = "00T000000000002AAA"
     found = read_look(
-        WANTED,
-        FIELDS,
-        responses(lead_home=rows(task(WhoId=LEAD), task(Id=later, WhoId=CONTACT))),
+        WANTED, FIELDS, responses(lead_home=rows(task(WhoId=LEAD), task(Id=later, WhoId=CONTACT)))
     )
     assert found.lead_home and (found.lead_home.task_id, found.lead_home.who_id) == (later, CONTACT)
 
@@ -303,9 +294,7 @@ ELSEWHERE = "500000000000009AAA"
 
 def merged(response: PartResponse) -> Look:
     return read_look(
-        WANTED,
-        FIELDS,
-        responses(case_home=rows(task(WhatId=ELSEWHERE)), merged_case=response),
+        WANTED, FIELDS, responses(case_home=rows(task(WhatId=ELSEWHERE)), merged_case=response)
     )
 
 

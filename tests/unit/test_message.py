@@ -36,17 +36,8 @@ def units(text: str) -> int:
 @pytest.mark.parametrize(
     "value",
     [
-        None,
-        "",
-        "  \n\t",
-        "{{name}}",
-        " {{ name }} ",
-        "{{a}}{{b}}",
-        "{{first}} {{last}}",
-        '{{x|default:"empty"}}',
-        "{{a[0].b}}",
-        "{{}}",
-        "{{a\nb}}",
+        *(None, "", "  \n\t", "{{name}}", " {{ name }} ", "{{a}}{{b}}", "{{first}} {{last}}"),
+        *('{{x|default:"empty"}}', "{{a[0].b}}", "{{}}", "{{a\nb}}"),
     ],
 )
 def test_a_value_that_says_nothing_is_absent(value: object) -> None:
@@ -110,9 +101,7 @@ def test_no_text_makes_it_slow_to_see_whether_a_value_is_absent(text: str) -> No
         ("Christopher Null", "Christopher", "Null"),
     ],
 )
-def test_a_profile_name_becomes_first_and_last_name(
-    display_name: str, first: str, last: str
-) -> None:
+def test_a_profile_name_becomes_two_names(display_name: str, first: str, last: str) -> None:
     fields = lead(channel="whatsapp", sender="+447700900142", displayName=display_name)
     assert (fields.get("FirstName", ""), fields["LastName"]) == (first, last)
 
@@ -139,9 +128,7 @@ def test_a_profile_name_without_a_letter_is_no_name(display_name: str) -> None:
         ({}, "Bird contact"),
     ],
 )
-def test_a_lead_without_a_name_is_called_by_the_next_best_thing(
-    bird: dict[str, str], last: str
-) -> None:
+def test_a_lead_without_a_name_is_called_by_the_next_best(bird: dict[str, str], last: str) -> None:
     assert lead(**bird)["LastName"] == last
 
 
@@ -168,9 +155,7 @@ def test_a_case_keeps_the_name_in_one_field() -> None:
         ({"displayName": "🏁"}, ""),
     ],
 )
-def test_what_the_name_fields_do_not_hold_of_a_name_is_a_line(
-    bird: dict[str, str], line: str
-) -> None:
+def test_what_the_fields_do_not_hold_of_a_name_is_a_line(bird: dict[str, str], line: str) -> None:
     for fields in (lead, case):
         made = fields(channel="whatsapp", sender="+447700900142", text="Hi", **bird)
         assert made["Description"].split("\n")[1:] == ([line] if line else [])
@@ -331,6 +316,7 @@ def test_where_the_lines_leave_no_room_for_words_the_end_is_cut() -> None:
         ({"channel": "sms", "text": "STOP it, please"}, False),
         ({"channel": "sms", "text": "STOP."}, False),
         ({"channel": "sms", "text": "STOP", "media": "https://m.example/1"}, False),
+        ({"channel": "sms", "text": "STOP", "subject": "Where is my lamp?"}, False),
         ({"channel": "whatsapp", "text": "STOP"}, False),
         ({"channel": "sms", "text": ""}, False),
     ],
@@ -393,6 +379,67 @@ def test_a_key_of_a_flow_that_nobody_knows_is_a_line() -> None:
     message = BirdMessage.parse({"channel": "sms", "txet": "Hello", "custom": {"size": [38, 39]}})
     assert message.details == ("txet: Hello", "custom.size: 38", "custom.size: 39")
     assert message.unread == ("txet", "custom.size")
+
+
+WORDS = "Words of a customer"
+TEXTS = ("text", "subject", "displayName", "name", "sender", "phone", "email", "firstName")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"text": WORDS},
+        {"type": "text", "text": {"text": WORDS}},
+        [{"body": WORDS}],
+        ["First", WORDS],
+        [["First"], [[WORDS]]],
+        ["{{a}}", None, WORDS],
+    ],
+)
+@pytest.mark.parametrize("key", [*TEXTS, "media", "tags", "channel", "adTitle", "attributes"])
+def test_words_are_in_the_record_whatever_holds_them(key: str, value: object) -> None:
+    """A variable of Bird's may hold an object or a list where a flow's author expects a text."""
+    message = BirdMessage.parse({"channel": "whatsapp", key: value})
+    shown = [*map(str, fill(message, "Lead")[0].values()), message.called, *message.tags]
+    assert WORDS in " ".join(shown)
+    assert not any(WORDS in path for path in message.unread)
+
+
+@pytest.mark.parametrize("key", ["caption", "altText", "link", "NAME"])
+def test_what_a_file_has_beside_its_link_is_a_line(key: str) -> None:
+    message = BirdMessage.parse({"media": [{"url": "https://m.example/1", key: WORDS}]})
+    assert message.details == ("Attachment: https://m.example/1", f"media.{key}: {WORDS}")
+    assert message.unread == (f"media.{key}",)
+
+
+def test_a_file_without_a_link_is_named_and_one_without_a_name_is_none() -> None:
+    assert BirdMessage.parse({"media": {"name": "lamp.jpg"}}).details == ("Attachment (lamp.jpg)",)
+    nothing = {"url": "{{messageFile}}", "name": "{{messageFileName}}", "type": "image/png"}
+    assert BirdMessage.parse({"media": [nothing]}).details == ()
+
+
+def test_a_mark_where_a_text_is_expected_is_a_line() -> None:
+    """A flow that puts a text between no quotes sends a customer's "true" as a mark."""
+    assert BirdMessage.parse({"text": True}).details == ("text: true",)
+
+
+def test_an_empty_twin_of_a_key_takes_nothing_away() -> None:
+    for bird in ({"text": WORDS, "Text": ""}, {"TEXT": None, "text": WORDS}):
+        assert BirdMessage.parse(bird).text == WORDS
+    assert BirdMessage.parse({"messageId": "m-1", "messageid": "{{x}}"}).message_id == "m-1"
+
+
+@pytest.mark.parametrize("more", [{"firstName": "Ada"}, {"name": "Ada"}, {"lastName": "Ada"}])
+def test_each_of_two_names_is_in_the_record(more: dict[str, str]) -> None:
+    message = BirdMessage.parse({"displayName": "Bob", **more})
+    fields, _ = fill(message, "Lead")
+    assert "Ada" in str(fields.values()) and "Bob" in str(fields.values())
+
+
+@pytest.mark.parametrize("phone", ["by mail only", "0612345678 after five, else ask at the desk"])
+def test_what_is_no_phone_number_or_longer_than_its_field_is_a_line(phone: str) -> None:
+    assert f"Phone: {phone}" in lead(channel="sms", phone=phone)["Description"]
+    assert "Description" not in lead(channel="sms", phone="+447700900142")
 
 
 @pytest.mark.parametrize("key", sorted(KEYS))

@@ -7,7 +7,6 @@ models of `messagebird-sdk`, as in tests/unit/made_bodies.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,8 +14,8 @@ import pytest
 from bridge.api.request import HttpRequest, read_message
 from bridge.bird.message import Media
 from bridge.settings import Settings
+from tests.conftest import MakeSettings
 
-MakeSettings = Callable[..., Settings]
 LINK, OTHER = "https://media.api.bird.com/1", "https://media.api.bird.com/2"
 
 
@@ -65,10 +64,7 @@ def media_of(body: Any, settings: Settings) -> tuple[Media, ...]:
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        (
-            channels("image", {"images": [{"mediaUrl": LINK, "altText": "A hand"}]}),
-            [Media(LINK)],
-        ),
+        (channels("image", {"images": [{"mediaUrl": LINK, "altText": "A hand"}]}), [Media(LINK)]),
         (
             channels(
                 "file",
@@ -114,7 +110,7 @@ def media_of(body: Any, settings: Settings) -> tuple[Media, ...]:
         ),
     ],
 )
-def test_the_files_of_a_message_are_read(
+def test_a_message_s_files_are_read(
     body: Any, expected: list[Media], settings: MakeSettings
 ) -> None:
     on = settings(ATTACH_MEDIA="on", FILES_URL="https://sqs.eu-west-1.amazonaws.com/1/Files")

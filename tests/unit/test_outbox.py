@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,7 +24,7 @@ from bridge.delivery.outbox import (
 )
 from bridge.errors import NotKept, Refused, RequestTooLarge
 from bridge.records import ObjectName, Record
-from bridge.settings import Settings
+from tests.conftest import LoadEvent, MakeSettings
 from tests.unit.doubles import SmallAws, outside
 
 SQS_LIMIT = 1024 * 1024
@@ -53,7 +52,8 @@ def message(**fields: Any) -> Message:
     key=texts.filter(str.strip),
     requested=st.sampled_from([None, "Lead", "Case"]),
     conversation=st.sampled_from(["", "c"]),
-    sent_at=st.datetimes(timezones=st.just(UTC)),
+    unshown=st.dictionaries(texts, texts, max_size=2),
+    sent_at=st.datetimes(datetime(1701, 1, 1), datetime(3999, 12, 31), timezones=st.just(UTC)),
     request_id=st.text(),
     replayed=st.integers(0, 9),
 )
@@ -61,6 +61,7 @@ def test_an_envelope_comes_back_as_it_was(
     fields: dict[str, Any],
     derived: dict[str, Any],
     task: dict[str, str],
+    unshown: dict[str, str],
     key: str,
     requested: ObjectName | None,
     conversation: str,
@@ -78,6 +79,7 @@ def test_an_envelope_comes_back_as_it_was(
             fields=fields,
             derived={"Lead": derived, "Case": {}},
             task=task if of_conversation else {},
+            unshown=unshown if of_conversation else {},
             sent_at=sent_at,
             channel="viber",
             from_us=of_conversation and replayed == 1,
@@ -91,7 +93,7 @@ def test_an_envelope_comes_back_as_it_was(
     assert body.isascii() and body.isprintable()
 
 
-def test_the_event_file_is_an_envelope_as_it_is_written(event: Callable[[str], Any]) -> None:
+def test_the_event_file_is_an_envelope_as_it_is_written(event: LoadEvent) -> None:
     body = event("deliver")["Records"][0]["body"]
     envelope = Envelope.parse(body)
     assert envelope.object_name == "Lead"
@@ -101,12 +103,7 @@ def test_the_event_file_is_an_envelope_as_it_is_written(event: Callable[[str], A
 @pytest.mark.parametrize(
     "body",
     [
-        "",
-        "LastName=Berg",
-        "null",
-        "[]",
-        '"x"',
-        "{}",
+        *("", "LastName=Berg", "null", "[]", '"x"', "{}"),
         '{"v": 2, "object": "Lead", "key": "k"}',
         '{"v": 2, "object": "Contact", "key": "k", "fields": {}}',
         '{"v": 2, "object": ["Lead"], "key": "k", "fields": {}}',
@@ -167,7 +164,6 @@ def test_the_reason_of_a_refusal_goes_with_the_record() -> None:
     problem = Refused("Bitte Telefon", code="X", fields=("Phone",), hint="h", existing_id="00Q")
     refused = Envelope.of(message(), request_id="r").refused(problem, attempts=3)
     reason = Envelope.parse(refused.dump()).reason
-    assert reason is not None
     assert {
         n: reason[n] for n in ("code", "message", "fields", "hint", "existingId", "attempts")
     } == {
@@ -225,9 +221,7 @@ def test_nothing_personal_is_in_an_envelope_s_repr() -> None:
 
 
 @pytest.mark.parametrize("queue", ["OUTBOX_URL", "REJECTED_URL"])
-def test_a_queue_that_cannot_be_reached_keeps_nothing(
-    settings: Callable[..., Settings], queue: str
-) -> None:
+def test_a_queue_that_cannot_be_reached_keeps_nothing(settings: MakeSettings, queue: str) -> None:
     made, aws = settings(), SmallAws()
     queues = Queues(aws=aws, settings=made)
     envelope = Envelope.of(message(), request_id="r")

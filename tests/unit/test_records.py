@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.records import Record, made_up_key, stored_key
+from bridge.records import CUT, Record, made_up_key, stored_key
 
 
 @pytest.mark.parametrize("key", ["a", "0f6b1a3e-5f0e-4c43", "m_1.2-3", "x" * 100])
@@ -74,10 +74,14 @@ def test_what_is_left_out_of_a_record_is_a_line_of_the_description_that_we_fille
     record = Record(object="Lead", key="k", fields=fields, derived=frozenset(derived))
     left = record.without(frozenset({"Email", "LeadSource", "Vip__c"}))
     assert left.fields == {"Description": description}
-    long = Record(
-        object="Lead",
-        key="k",
-        fields={**fields, "Description": "x" * 32_000},
-        derived=record.derived,
-    )
-    assert long.without(frozenset({"Email"})).fields["Description"] == "x" * 32_000
+
+
+@pytest.mark.parametrize("text", ["x" * 32_000, "x" * 31_990, "😀" * 16_000, "x" + "😀" * 15_999])
+def test_a_long_description_is_cut_for_what_is_left_out(text: str) -> None:
+    """A Description holds 32,000 characters, which Salesforce counts as UTF-16 does."""
+    fields = {"Description": text, "Email": "a@b.co"}
+    record = Record(object="Lead", key="k", fields=fields, derived=frozenset(fields))
+    description = record.without(frozenset({"Email"})).fields["Description"]
+    assert description.endswith(f"{CUT}\nEmail: a@b.co")
+    assert 31_998 <= len(description.encode("utf-16-le")) // 2 <= 32_000
+    assert record.without(frozenset({"Vip__c"})).fields["Description"] == text

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -33,12 +33,9 @@ from bridge.oauth.refresher import STORE_SECONDS, TokenRefresher
 from bridge.oauth.vault import Vault
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
-from tests.conftest import ENVIRON
+from tests.conftest import ENVIRON, LoadEvent, MakeSettings
 from tests.unit.doubles import INSTANCE, Call, fault, json_response
 from tests.unit.token_endpoint import TokenEndpoint, oauth_error, signed_body
-
-MakeSettings = Callable[..., Settings]
-
 
 # The secret
 
@@ -84,8 +81,8 @@ def test_each_grant_sends_what_it_needs() -> None:
     ("text", "missing"),
     [
         ("", "empty"),
-        ("not json", "empty"),
-        ("[]", "empty"),
+        ("not json", "is no JSON object"),
+        ("[]", "is no JSON object"),
         ("{}", "client_id"),
         (secret(client_id=" "), "client_id"),
         (secret(refresh_token=None), "refresh_token"),
@@ -96,6 +93,7 @@ def test_a_secret_that_lacks_something_is_not_connected(text: str, missing: str)
     with pytest.raises(NotConnected, match=missing) as caught:
         parse(text)
     assert "make connect" in caught.value.hint
+    assert missing in (*caught.value.fields, "empty", "is no JSON object")
 
 
 def test_a_secret_that_an_editor_marked_is_read() -> None:
@@ -110,16 +108,20 @@ def test_nothing_secret_is_in_the_repr() -> None:
 # The job
 
 
+@functools.cache
+def aws(service: str) -> Any:
+    """A client of moto's, which begins anew with each test: to make one takes long."""
+    keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+    return boto3.client(service, region_name="eu-west-1", **keys)
+
+
 class Bench:
     """RefreshToken with AWS in memory and a token endpoint."""
 
     def __init__(self, settings: Settings, endpoint: TokenEndpoint) -> None:
-        region = {"region_name": "eu-west-1"}
         self.settings = settings
         self.endpoint = endpoint
-        self.secrets = boto3.client("secretsmanager", **region)
-        self.ssm = boto3.client("ssm", **region)
-        self.dynamodb = boto3.client("dynamodb", **region)
+        self.secrets, self.ssm, self.dynamodb = map(aws, ("secretsmanager", "ssm", "dynamodb"))
         self.dynamodb.create_table(
             TableName=settings.lease_table,
             KeySchema=[{"AttributeName": "name", "KeyType": "HASH"}],
@@ -185,8 +187,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def bench(settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     with mock_aws():
         yield Bench(settings(CREDENTIALS_SECRET="Credentials"), TokenEndpoint())
@@ -199,45 +199,50 @@ def rotating(bench: Bench) -> Bench:
     return bench
 
 
-class OneAtATime:
-    """An AWS client for several threads: AWS's conditional writes are atomic, moto's are not."""
-
-    def __init__(self, client: Any, lock: threading.Lock) -> None:
-        self._client = client
-        self._lock = lock
-
-    def __getattr__(self, operation: str) -> Any:
-        def call(**sent: Any) -> Any:
-            with self._lock:
-                return getattr(self._client, operation)(**sent)
-
-        return call
-
-
-class Refusing:
-    """An AWS client some of whose operations fail, for so many calls."""
+class Failing:
+    """An AWS client some of whose operations fail, each for so many calls."""
 
     def __init__(
-        self, client: Any, *, code: str = "LimitExceededException", status: int = 400, **times: int
+        self,
+        client: Any,
+        error: Exception | str = "LimitExceededException",
+        *,
+        status: int = 400,
+        before: Callable[[], None] = lambda: None,
+        **times: int,
     ) -> None:
         self._client = client
-        self._code = code
+        self._error = error
         self._status = status
+        self._before = before
         self._times = times
 
     def __getattr__(self, name: str) -> Any:
-        if self._times.get(name, 0) > 0:
-            self._times[name] -= 1
+        if self._times.get(name, 0) <= 0:
+            return getattr(self._client, name)
+        self._times[name] -= 1
 
-            def refuse(**request: Any) -> Any:
-                error: Any = {
-                    "Error": {"Code": self._code, "Message": "too many"},
-                    "ResponseMetadata": {"HTTPStatusCode": self._status},
-                }
-                raise ClientError(error, name)
+        def fail(**request: Any) -> Any:
+            self._before()
+            if isinstance(self._error, Exception):
+                raise self._error
+            status = {"HTTPStatusCode": self._status}
+            answer: Any = {"Error": {"Code": self._error}, "ResponseMetadata": status}
+            raise ClientError(answer, name)
 
-            return refuse
-        return getattr(self._client, name)
+        return fail
+
+
+UNREADABLE = AttributeError("'list' object has no attribute 'get'")
+"""What boto3 raises of a response that is a list."""
+
+
+@pytest.fixture
+def hang(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A clock that goes on and is as late as the sum of these seconds."""
+    clock, late = time.monotonic, list[float]()
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + sum(late))
+    return late
 
 
 def test_before_anybody_connected_nothing_is_wrong(bench: Bench) -> None:
@@ -251,7 +256,6 @@ def test_the_first_token_is_published_as_a_secret_string(bench: Bench) -> None:
     bench.connect()
     assert bench.run() == {"generation": 1, "refreshed": True}
     token = bench.token()
-    assert token is not None
     assert (token.access_token, token.instance_url, token.generation) == ("access-1", INSTANCE, 1)
     described = bench.ssm.get_parameter(Name=bench.settings.token_parameter)
     assert described["Parameter"]["Type"] == "SecureString"
@@ -300,7 +304,6 @@ def test_the_schedule_skips_a_young_token_and_renews_an_old_one(bench: Bench) ->
     assert bench.run() == {"generation": 1, "refreshed": False}
     half = bench.settings.refresh_minutes * 30
     token = bench.token()
-    assert token is not None
     for age, refreshed in ((half - 60, False), (half + 60, True)):
         issued_at = str(int((time.time() - age) * 1000))
         bench.publish(issued(token, issued_at))
@@ -311,7 +314,7 @@ def issued(token: AccessToken, issued_at: str) -> AccessToken:
     return replace(token, issued_at=issued_at)
 
 
-def test_the_event_files_start_a_refresh(bench: Bench, event: Callable[[str], Any]) -> None:
+def test_the_event_files_start_a_refresh(bench: Bench, event: LoadEvent) -> None:
     bench.connect()
     assert bench.run(event("refresh_token"))["refreshed"]
     assert bench.run(event("refresh_token.refused")) == {"generation": 2, "refreshed": True}
@@ -332,14 +335,21 @@ def test_a_published_token_for_another_host_is_replaced(bench: Bench) -> None:
     assert bench.run({"refused_generation": None}) == {"generation": 10, "refreshed": True}
 
 
+def test_a_second_refresh_at_the_same_time_is_busy(bench: Bench) -> None:
+    bench.connect()
+    lease = Lease(dynamodb=bench.dynamodb, table=bench.settings.lease_table)
+    assert lease.take(seconds=60)
+    assert bench.run({"refused_generation": 1}) == {"busy": True}
+    assert bench.endpoint.calls == []
+
+
 class Counting:
     """AWS clients that note what is called, in order."""
 
     def __init__(self, bench: Bench) -> None:
         self.calls: list[str] = []
-        self.clients = {
-            name: self._noting(getattr(bench, name)) for name in ("secrets", "ssm", "dynamodb")
-        }
+        services = ("secrets", "ssm", "dynamodb")
+        self.clients = {name: self._noting(getattr(bench, name)) for name in services}
 
     def _noting(self, client: Any) -> Any:
         calls = self.calls
@@ -347,8 +357,7 @@ class Counting:
         class Noting:
             def __getattr__(self, operation: str) -> Any:
                 def call(**sent: Any) -> Any:
-                    name = sent.get("Name", "")
-                    calls.append(f"{operation} {name}".strip())
+                    calls.append(f"{operation} {sent.get('Name', '')}".strip())
                     return getattr(client, operation)(**sent)
 
                 return call
@@ -356,22 +365,7 @@ class Counting:
         return Noting()
 
 
-def test_a_second_refresh_at_the_same_time_is_busy_and_reads_nothing(bench: Bench) -> None:
-    bench.connect()
-    lease = Lease(dynamodb=bench.dynamodb, table=bench.settings.lease_table)
-    assert lease.take(seconds=60)
-    for event in ({"refused_generation": None}, {"refused_generation": 1}, None):
-        counting = Counting(bench)
-        assert bench.run(event, **counting.clients) == {"busy": True}
-        assert counting.calls == ["put_item"]
-    assert bench.endpoint.calls == []
-    lease.release()
-    assert bench.run({"refused_generation": None})["refreshed"]
-
-
-def test_a_refresh_reads_the_published_token_once_and_after_it_took_the_lease(
-    bench: Bench,
-) -> None:
+def test_a_refresh_reads_the_published_token_once_and_after_it_took_the_lease(bench: Bench) -> None:
     bench.connect()
     token, pending_token = bench.settings.token_parameter, bench.settings.pending_parameter
     # The credentials change during the first grant, so it begins again.
@@ -412,33 +406,22 @@ def test_a_read_that_ssm_throttles_is_tried_eight_times(
     pauses: list[float] = []
     monkeypatch.setattr(time, "sleep", pauses.append)
     status = 400 if code == "ThrottlingException" else 500
-    assert bench.run(ssm=Refusing(bench.ssm, code=code, status=status, get_parameter=7))[
-        "refreshed"
-    ]
+    assert bench.run(ssm=Failing(bench.ssm, code, status=status, get_parameter=7))["refreshed"]
     assert len(pauses) == 7 and sum(pauses) < 21, "the function has 60 s"
     pauses.clear()
-    busy = Refusing(bench.ssm, code=code, status=status, get_parameter=8)
+    busy = Failing(bench.ssm, code, status=status, get_parameter=8)
     with pytest.raises(AwsError) as caught:
         bench.run({"refused_generation": 1}, ssm=busy)
     assert caught.value.code == code and len(pauses) == 7
     assert bench.lease_is_free()
 
 
-def test_an_ssm_that_hangs_is_not_waited_for_eight_times(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock, late = time.monotonic, [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: clock() + late[0])
-
-    class Hanging:
-        def get_parameter(self, **request: Any) -> Any:
-            late[0] += 10
-            raise ReadTimeoutError(endpoint_url="ssm")
-
+def test_an_ssm_that_hangs_is_not_waited_for_eight_times(bench: Bench, hang: list[float]) -> None:
+    timeout = ReadTimeoutError(endpoint_url="ssm")
     bench.connect()
     with pytest.raises(AwsError):
-        bench.run(ssm=Hanging())
-    assert late[0] <= 30
+        bench.run(ssm=Failing(bench.ssm, timeout, before=lambda: hang.append(10), get_parameter=99))
+    assert sum(hang) <= 30
 
 
 def wired_config(monkeypatch: pytest.MonkeyPatch, client: str) -> Any:
@@ -446,19 +429,13 @@ def wired_config(monkeypatch: pytest.MonkeyPatch, client: str) -> Any:
     for name, value in {**ENVIRON, "AWS_DEFAULT_REGION": "eu-west-1"}.items():
         monkeypatch.setenv(name, value)
     made = (wiring.settings, wiring.telemetry, wiring.http, wiring.token_refresher)
-    for cached in made:
-        cached.cache_clear()
-    config = getattr(wiring.token_refresher()._vault, client).meta.config
-    for cached in made:
-        cached.cache_clear()
-    return config
-
-
-def test_boto3_itself_repeats_nothing_of_what_the_vault_repeats(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    config = wired_config(monkeypatch, "_ssm")
-    assert config.retries["total_max_attempts"] == 1
+    try:
+        for cached in made:
+            cached.cache_clear()
+        return getattr(wiring.token_refresher()._vault, client).meta.config
+    finally:
+        for cached in made:
+            cached.cache_clear()
 
 
 def test_a_lease_runs_out_and_can_then_be_neither_kept_nor_released(bench: Bench) -> None:
@@ -473,12 +450,8 @@ def test_a_lease_runs_out_and_can_then_be_neither_kept_nor_released(bench: Bench
 
 
 def test_a_lease_that_was_lost_meanwhile_publishes_nothing(rotating: Bench) -> None:
-    def steal() -> None:
-        rotating.dynamodb.delete_item(
-            TableName=rotating.settings.lease_table, Key={"name": {"S": "refresh"}}
-        )
-
-    rotating.endpoint.before = steal
+    lease = {"TableName": rotating.settings.lease_table, "Key": {"name": {"S": "refresh"}}}
+    rotating.endpoint.before = lambda: rotating.dynamodb.delete_item(**lease)
     assert rotating.run() == {"busy": True}
     assert rotating.token() is None
     # The rotated refresh token is stored all the same.
@@ -487,7 +460,7 @@ def test_a_lease_that_was_lost_meanwhile_publishes_nothing(rotating: Bench) -> N
 
 def test_a_rotated_token_is_stored_before_the_access_token_is_published(rotating: Bench) -> None:
     with pytest.raises(AwsError, match="put_parameter"):
-        rotating.run(ssm=Refusing(rotating.ssm, put_parameter=9))
+        rotating.run(ssm=Failing(rotating.ssm, put_parameter=9))
     assert rotating.token() is None
     assert rotating.stored_refresh_token() == rotating.endpoint.current == "refresh-2"
     assert rotating.run()["refreshed"]
@@ -518,12 +491,12 @@ def test_without_rotation_the_secret_is_never_written(bench: Bench) -> None:
 
 
 def test_the_secret_is_written_at_a_later_attempt(rotating: Bench) -> None:
-    assert rotating.run(secrets=Refusing(rotating.secrets, put_secret_value=1))["refreshed"]
+    assert rotating.run(secrets=Failing(rotating.secrets, put_secret_value=1))["refreshed"]
     assert rotating.stored_refresh_token() == "refresh-2"
 
 
 def test_where_the_secret_cannot_be_written_the_second_place_is_used(rotating: Bench) -> None:
-    assert rotating.run(secrets=Refusing(rotating.secrets, put_secret_value=9))["refreshed"]
+    assert rotating.run(secrets=Failing(rotating.secrets, put_secret_value=9))["refreshed"]
     assert rotating.stored_refresh_token() == "refresh-1"
     # The next run reads the second place first, and tidies up.
     assert rotating.run({"refused_generation": 1})["generation"] == 2
@@ -536,7 +509,7 @@ def test_where_the_secret_cannot_be_written_the_second_place_is_used(rotating: B
 
 
 def test_the_second_place_counts_though_somebody_edits_the_secret(rotating: Bench) -> None:
-    assert rotating.run(secrets=Refusing(rotating.secrets, put_secret_value=9))["refreshed"]
+    assert rotating.run(secrets=Failing(rotating.secrets, put_secret_value=9))["refreshed"]
     rotating.connect(note="by hand")
     assert rotating.run({"refused_generation": 1})["generation"] == 2
     assert rotating.stored_refresh_token() == rotating.endpoint.current
@@ -579,11 +552,9 @@ def test_a_token_that_cannot_be_decrypted_counts_as_none_and_is_renewed(bench: B
     assert not bench.run({"refused_generation": None}, ssm=ssm)["refreshed"], "it is readable now"
 
 
-def test_a_pending_refresh_token_that_cannot_be_decrypted_is_not_passed_over(
-    rotating: Bench,
-) -> None:
+def test_a_pending_token_that_cannot_be_decrypted_is_not_passed_over(rotating: Bench) -> None:
     # It may be the only one that is still good: a refresh with the one before ends the connection.
-    assert rotating.run(secrets=Refusing(rotating.secrets, put_secret_value=9))["refreshed"]
+    assert rotating.run(secrets=Failing(rotating.secrets, put_secret_value=9))["refreshed"]
     ssm = OtherKey(rotating.ssm, rotating.settings.pending_parameter)
     with pytest.raises(CredentialsLost, match="PreviousKmsKeyArn"):
         rotating.run({"refused_generation": 1}, ssm=ssm)
@@ -591,27 +562,20 @@ def test_a_pending_refresh_token_that_cannot_be_decrypted_is_not_passed_over(
     assert rotating.run({"refused_generation": 1})["refreshed"], "with the key it goes on"
 
 
-def test_a_secret_that_hangs_costs_no_rotated_token(
-    rotating: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock, late = time.monotonic, [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: clock() + late[0])
-    sent: list[str] = []
+def test_a_secret_that_hangs_costs_no_rotated_token(rotating: Bench, hang: list[float]) -> None:
+    timeout = ReadTimeoutError(endpoint_url="secretsmanager")
+    secrets = Failing(rotating.secrets, timeout, before=lambda: hang.append(7), put_secret_value=99)
+    assert rotating.run(secrets=secrets)["refreshed"]
+    assert len(hang) == 1
+    assert pending(rotating)["refresh_token"] == rotating.endpoint.current == "refresh-2"
 
-    class Hanging:
-        get_secret_value = rotating.secrets.get_secret_value
 
-        def put_secret_value(self, **request: Any) -> Any:
-            sent.append("put")
-            late[0] += 7
-            raise ReadTimeoutError(endpoint_url="secretsmanager")
-
-    assert rotating.run(secrets=Hanging())["refreshed"]
-    assert sent == ["put"]
-    value = rotating.ssm.get_parameter(
-        Name=rotating.settings.pending_parameter, WithDecryption=True
-    )["Parameter"]["Value"]
-    assert json.loads(value)["refresh_token"] == rotating.endpoint.current == "refresh-2"
+def test_a_rotated_token_that_can_be_stored_nowhere_is_an_error(rotating: Bench) -> None:
+    secrets = Failing(rotating.secrets, put_secret_value=9)
+    with pytest.raises(CredentialsLost, match="make connect"):
+        rotating.run(secrets=secrets, ssm=Failing(rotating.ssm, put_parameter=9))
+    assert rotating.token() is None
+    assert rotating.lease_is_free()
 
 
 @pytest.mark.parametrize(
@@ -628,36 +592,13 @@ def test_an_unreadable_response_of_the_secret_costs_no_rotated_token(
     assert rotating.refresher()._vault.credentials().refresh_token == "refresh-2"
 
 
-def test_the_secret_is_waited_for_less_than_is_kept_back_for_storing(
+def test_boto3_repeats_nothing_of_ssm_s_and_the_secret_s_waits_leave_time_to_store(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    assert wired_config(monkeypatch, "_ssm").retries["total_max_attempts"] == 1
     config = wired_config(monkeypatch, "_secrets")
     slowest = max(config.connect_timeout, config.read_timeout)
     assert slowest * config.retries["total_max_attempts"] < STORE_SECONDS - 2
-
-
-def test_a_rotated_token_that_can_be_stored_nowhere_is_an_error(rotating: Bench) -> None:
-    with pytest.raises(CredentialsLost, match="make connect"):
-        rotating.run(
-            secrets=Refusing(rotating.secrets, put_secret_value=9),
-            ssm=Refusing(rotating.ssm, put_parameter=9),
-        )
-    assert rotating.token() is None
-    assert rotating.lease_is_free()
-
-
-def test_whoever_connects_anew_during_a_refresh_counts(rotating: Bench) -> None:
-    def connect_once() -> None:
-        rotating.endpoint.before = lambda: None
-        rotating.connect(refresh_token="refresh-1", note="anew")
-
-    rotating.endpoint.before = connect_once
-    rotating.endpoint.more = {"refresh_token": "refresh-1"}
-    rotating.endpoint.rotation = False
-    assert rotating.run()["refreshed"]
-    assert len(rotating.endpoint.calls) == 2
-    text = rotating.secrets.get_secret_value(SecretId="Credentials")["SecretString"]
-    assert json.loads(text)["note"] == "anew"
 
 
 def test_a_rotation_never_overwrites_what_connect_wrote_meanwhile(rotating: Bench) -> None:
@@ -665,19 +606,14 @@ def test_a_rotation_never_overwrites_what_connect_wrote_meanwhile(rotating: Benc
         rotating.endpoint.before = lambda: None
         rotating.connect(refresh_token="refresh-by-hand")
 
-    def use_theirs(call: Call) -> None:
-        rotating.endpoint.current = "refresh-by-hand"
+    def answer(call: Call) -> Response:
+        response = rotating.endpoint._handle(call)
+        if len(rotating.endpoint.calls) == 1:
+            rotating.endpoint.current = "refresh-by-hand"
+        return response
 
     rotating.endpoint.before = connect_once
-    first = rotating.endpoint._handle
-
-    def handle(call: Call) -> Response:
-        answer = first(call)
-        if len(rotating.endpoint.calls) == 1:
-            use_theirs(call)
-        return answer
-
-    rotating.endpoint._answer = handle
+    rotating.endpoint._answer = answer
     assert rotating.run()["refreshed"]
     assert rotating.stored_refresh_token() == rotating.endpoint.current
     assert not rotating.endpoint.revoked
@@ -719,74 +655,43 @@ def test_lasting_trouble_is_raised_for_the_alarm(bench: Bench) -> None:
     assert bench.lease_is_free()
 
 
-def test_a_refusal_by_aws_is_raised_too(bench: Bench) -> None:
-    bench.connect()
-    for broken in ({"secrets": Refusing(bench.secrets, get_secret_value=1)}, {"ssm": Down()}):
-        with pytest.raises(AwsError) as caught:
-            bench.run(**broken)
-        assert caught.value.code in ("LimitExceededException", "EndpointConnectionError")
-    assert bench.lease_is_free()
-
-
-class Down:
-    """An AWS that cannot be reached."""
-
-    def __getattr__(self, name: str) -> Any:
-        def fail(**request: Any) -> Any:
-            raise EndpointConnectionError(endpoint_url="https://ssm.example")
-
-        return fail
-
-
-@pytest.mark.parametrize("service", ["ssm", "dynamodb"])
-def test_a_failure_before_any_request_is_counted_too(
-    bench: Bench, capsys: pytest.CaptureFixture[str], service: str
-) -> None:
-    bench.connect()
-    broken = Refusing(getattr(bench, service), get_parameter=1, put_item=1)
-    with pytest.raises(AwsError):
-        bench.run(**{service: broken})
-    assert "TokenRefreshFailed" in capsys.readouterr().out
-    assert bench.endpoint.calls == []
-
-
-class Garbling:
-    """An AWS client one of whose operations gets a response that boto3 cannot read."""
-
-    def __init__(self, client: Any, operation: str) -> None:
-        self._client = client
-        self._operation = operation
-
-    def __getattr__(self, name: str) -> Any:
-        if name != self._operation:
-            return getattr(self._client, name)
-
-        def garble(**request: Any) -> Any:
-            raise AttributeError("'list' object has no attribute 'get'")  # boto3's, of a list
-
-        return garble
+NO_CONNECTION = EndpointConnectionError(endpoint_url="https://ssm.example")
 
 
 @pytest.mark.parametrize(
-    ("service", "operation"),
+    "error, code",
+    [
+        ("LimitExceededException", "LimitExceededException"),
+        (NO_CONNECTION, "EndpointConnectionError"),
+        (UNREADABLE, "UNREADABLE_ANSWER"),
+    ],
+    ids=["refused", "unreachable", "unreadable"],
+)
+@pytest.mark.parametrize(
+    "service, operation",
     [("ssm", "get_parameter"), ("secrets", "get_secret_value"), ("dynamodb", "put_item")],
 )
-def test_an_unreadable_response_of_aws_is_a_failure_that_is_counted(
-    bench: Bench, capsys: pytest.CaptureFixture[str], service: str, operation: str
+def test_a_failure_of_aws_before_any_request_is_raised_and_counted(
+    bench: Bench,
+    capsys: pytest.CaptureFixture[str],
+    service: str,
+    operation: str,
+    error: Any,
+    code: str,
 ) -> None:
     bench.connect()
+    failing = Failing(getattr(bench, service), error, **{operation: 9})
     with pytest.raises(AwsError) as caught:
-        bench.run(**{service: Garbling(getattr(bench, service), operation)})
-    assert caught.value.code == "UNREADABLE_ANSWER"
+        bench.run(**{service: failing})
+    assert caught.value.code == code
     assert "TokenRefreshFailed" in capsys.readouterr().out
     assert bench.endpoint.calls == []
+    assert bench.lease_is_free()
 
 
-def test_an_unreadable_response_to_giving_the_lease_back_fails_no_refresh(
-    bench: Bench,
-) -> None:
+def test_an_unreadable_response_to_giving_the_lease_back_fails_no_refresh(bench: Bench) -> None:
     bench.connect()
-    assert bench.run(dynamodb=Garbling(bench.dynamodb, "delete_item"))["refreshed"]
+    assert bench.run(dynamodb=Failing(bench.dynamodb, UNREADABLE, delete_item=1))["refreshed"]
     assert bench.token() is not None
 
 
@@ -816,36 +721,21 @@ def test_a_permanent_refusal_costs_one_request(bench: Bench, error: str, descrip
     assert bench.lease_is_free()
 
 
-def test_a_refusal_is_not_final_if_somebody_else_rotated_the_token(rotating: Bench) -> None:
-    def rotate_elsewhere() -> None:
-        rotating.endpoint.before = lambda: None
-        rotating.endpoint.trouble = [oauth_error("invalid_grant", "expired access/refresh token")]
-        rotating.endpoint.current = "refresh-theirs"
-        rotating.connect(refresh_token="refresh-theirs")
-
-    rotating.endpoint.before = rotate_elsewhere
-    assert rotating.run()["refreshed"]
-    assert not rotating.endpoint.revoked
-
-
-def test_credentials_that_changed_during_a_pause_are_used(rotating: Bench) -> None:
+@pytest.mark.parametrize(
+    "trouble",
+    [Response(503, {}, b""), oauth_error("invalid_grant", "expired access/refresh token")],
+    ids=["a pause", "a refusal"],
+)
+def test_credentials_that_changed_meanwhile_are_used(rotating: Bench, trouble: Response) -> None:
     def change() -> None:
         rotating.endpoint.before = lambda: None
-        rotating.endpoint.trouble = [Response(503, {}, b"")]
+        rotating.endpoint.trouble = [trouble]
         rotating.endpoint.current = "refresh-theirs"
         rotating.connect(refresh_token="refresh-theirs")
 
     rotating.endpoint.before = change
     assert rotating.run()["refreshed"]
     assert not rotating.endpoint.revoked
-
-
-def test_a_wrong_signature_is_no_token(bench: Bench) -> None:
-    bench.connect()
-    bench.endpoint.more = {"signature": "AAAA"}
-    with pytest.raises(SignatureMismatch):
-        bench.run()
-    assert bench.token() is None
 
 
 def pending(bench: Bench) -> Any:
@@ -866,9 +756,7 @@ def mismatch(bench: Bench, **more: Any) -> None:
     bench.endpoint.more = {}
 
 
-def test_a_rotated_token_with_a_wrong_signature_is_kept_and_nothing_published(
-    rotating: Bench,
-) -> None:
+def test_a_rotated_token_with_a_wrong_signature_is_kept_unpublished(rotating: Bench) -> None:
     for _ in range(3):
         mismatch(rotating)
         assert rotating.token() is None
@@ -957,49 +845,11 @@ def test_credentials_are_not_sent_in_the_clear(bench: Bench) -> None:
     assert bench.endpoint.calls == []
 
 
-def test_client_credentials_need_no_refresh_token(bench: Bench) -> None:
-    bench.connect(refresh_token="", grant="client_credentials")
-    assert bench.run()["refreshed"]
-    assert b"client_credentials" in (bench.endpoint.calls[0].body or b"")
-
-
-def test_twenty_at_once_refresh_once(rotating: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers: list[dict[str, Any]] = []
-    faults: list[BaseException] = []
-    start = threading.Barrier(20)
-    lock = threading.Lock()
-    clients = {
-        name: OneAtATime(getattr(rotating, name), lock) for name in ("secrets", "ssm", "dynamodb")
-    }
-
-    def run() -> None:
-        refresher = rotating.refresher(**clients)
-        start.wait()
-        try:
-            answers.append(refresher.run({"refused_generation": None}, seconds=60))
-        except (BridgeError, ClientError) as error:
-            faults.append(error)
-
-    threads = [threading.Thread(target=run) for _ in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert faults == []
-    assert len(answers) == 20
-    assert sum(bool(answer.get("refreshed")) for answer in answers) == 1
-    assert rotating.endpoint.issued == 1
-    assert not rotating.endpoint.revoked
-    assert rotating.stored_refresh_token() == rotating.endpoint.current
-
-
 # Unusual values in the secret and in responses
 
 
 @pytest.mark.parametrize("odd", [{"a": 1}, ["a"], 7, True, "two\nlines", "\ud83d", "żeton"])
-def test_something_else_than_a_token_never_replaces_a_refresh_token(
-    rotating: Bench, odd: Any
-) -> None:
+def test_only_a_token_replaces_a_refresh_token(rotating: Bench, odd: Any) -> None:
     rotating.endpoint.rotation = False
     rotating.endpoint.more = {"refresh_token": odd}
     assert rotating.run()["refreshed"]

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.api.request import HttpRequest
+from bridge.api.request import HttpRequest, read_message
+from bridge.api.warnings import warnings_of
 from bridge.bird import channels
 from bridge.errors import BadRequest, ForbiddenField
 from bridge.records import ObjectName, stored_key
 from bridge.settings import Settings
-from tests.conftest import ENVIRON
+from tests.conftest import ENVIRON, LoadEvent, MakeSettings
 from tests.unit.doubles import Asked, read_asked
-
-MakeSettings = Callable[..., Settings]
-
 
 EVERY_FIELD = Settings.from_environ({**ENVIRON, "ALLOWED_FIELDS": "*"})
 
@@ -41,6 +38,30 @@ def read(
 def form(body: str, **more: Any) -> Asked:
     content_type = "application/x-www-form-urlencoded; charset=utf-8"
     return read(body, headers={"content-type": content_type}, **more)
+
+
+@pytest.mark.parametrize(
+    "sender", ["31612345678", "0031612345678", "whatsapp:+31612345678", "+31 6 1234 5678"]
+)
+@pytest.mark.parametrize("channel", ["whatsapp", "sms", "viber"])
+def test_a_number_is_one_customer_however_it_is_written(channel: str, sender: str) -> None:
+    """Formats split a customer into many elsewhere (chatwoot/chatwoot#14657)."""
+
+    def conversation(sender: str, channel: str) -> str:
+        body = {"bird": {"channel": channel, "sender": sender}}
+        settings = Settings.from_environ(ENVIRON)
+        return read_message(request(body), None, settings=settings).message.conversation
+
+    assert conversation(sender, channel) == stored_key(f"{channel}~+31612345678")
+    assert conversation("31612345678", "telegram") == stored_key("telegram~31612345678")
+
+
+def test_a_form_may_name_several_files() -> None:
+    body = (
+        "bird.channel=sms&bird.media=https://m.example/1&bird.media=&bird.media=https://m.example/2"
+    )
+    lines = form(body).record.fields["Description"].splitlines()
+    assert lines == ["Attachment: https://m.example/1", "Attachment: https://m.example/2"]
 
 
 # Events
@@ -64,7 +85,7 @@ def form(body: str, **more: Any) -> Asked:
     ],
 )
 def test_an_event_file_is_read(
-    event: Callable[[str], Any],
+    event: LoadEvent,
     settings: MakeSettings,
     name: str,
     object_name: ObjectName,
@@ -74,21 +95,6 @@ def test_an_event_file_is_read(
     record = read_asked(asked, object_name, settings=settings()).record
     assert expected.items() <= record.fields.items()
     assert not any("{{" in str(value) for value in record.fields.values())
-
-
-@pytest.mark.parametrize(
-    ("name", "error"),
-    [
-        ("create_lead.not_json", BadRequest),
-        ("create_lead.not_an_object", BadRequest),
-        ("create_lead.forbidden_id", ForbiddenField),
-    ],
-)
-def test_a_bad_event_file_is_refused(
-    event: Callable[[str], Any], settings: MakeSettings, name: str, error: type[BadRequest]
-) -> None:
-    with pytest.raises(error):
-        read_asked(HttpRequest.from_event(event(name)), "Lead", settings=settings())
 
 
 @pytest.mark.parametrize("said", [None, [], "event", 7])
@@ -160,19 +166,9 @@ def test_nothing_personal_is_in_the_repr() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        "",
-        "  \n",
-        "\ufeff",
-        "LastName=Berg",
-        '{"LastName": "Berg"',
-        "{'LastName': 'Berg'}",
-        "[]",
-        "null",
-        '"text"',
-        "42",
-        '{"NumberOfEmployees": NaN}',
-        '{"NumberOfEmployees": -Infinity}',
-        '{"NumberOfEmployees": 1e999}',
+        *("", "  \n", "\ufeff", "LastName=Berg", '{"LastName": "Berg"', "{'LastName': 'Berg'}"),
+        *("[]", "null", '"text"', "42", '{"NumberOfEmployees": NaN}'),
+        *('{"NumberOfEmployees": -Infinity}', '{"NumberOfEmployees": 1e999}'),
         '{"NumberOfEmployees": ' + "9" * 5000 + "}",
         '{"a":' * 21 + "1" + "}" * 21,
         "[" * 100_000,
@@ -528,3 +524,77 @@ def test_a_key_in_the_query_is_taken_as_it_is() -> None:
 def test_asking_without_a_key_is_a_bad_request(more: dict[str, Any]) -> None:
     with pytest.raises(BadRequest, match="which record"):
         request({}, **more).requested_keys()
+
+
+@pytest.mark.parametrize(
+    ("where", "key"),
+    [
+        ("pathParameters", "{{key}}"),
+        ("pathParameters", "%7B%7Bkey%7D%7D"),
+        ("pathParameters", "m-{{id}}"),
+        ("pathParameters", "undefined"),
+        ("pathParameters", "null"),
+        ("queryStringParameters", "{{key}}"),
+        ("queryStringParameters", "None"),
+        ("queryStringParameters", "key}}"),
+    ],
+)
+def test_a_variable_without_a_value_is_no_key_to_ask_for(where: str, key: str) -> None:
+    """A POST with it makes a record under another key, so nothing could ever be found."""
+    with pytest.raises(BadRequest, match="variable without a value"):
+        request({}, **{where: {"key": key}}).requested_keys()
+
+
+# The query
+
+
+@pytest.mark.parametrize(
+    ("channel", "query", "read_as"),
+    [
+        (None, "viber", "viber"),
+        ("{{channel}}", "viber", "viber"),
+        ("whatsapp", "viber", "whatsapp"),
+        (None, "nonsense", "unknown"),
+    ],
+)
+def test_a_channel_in_the_query_counts_where_bird_names_none(
+    channel: str | None, query: str, read_as: str
+) -> None:
+    asked = read(
+        {"bird": {"channel": channel, "messageId": "m", "text": "x"}},
+        queryStringParameters={"channel": query},
+    )
+    assert asked.message.channel == read_as
+
+
+@pytest.mark.parametrize(
+    ("query", "warned_of"),
+    [
+        ({"errors": "inline", "channel": "sms", "set.Rating": "Hot", "object": "lead"}, ""),
+        ({"errors": ""}, ""),
+        ({"object": "{{object}}"}, ""),
+        ({"OwnerId": "005"}, "OwnerId does nothing"),
+        ({"set[OwnerId]": "005"}, "set[OwnerId] does nothing"),
+        ({"Errors": "inline"}, "Errors does nothing"),
+        ({"key": "m-1"}, "key does nothing"),
+        ({"errors": "inlined"}, "errors takes inline only"),
+        ({"object": "Case"}, "object counts at /messages only"),
+        ({f"a{n:03}": "x" for n in range(50)}, "a009 and 40 more"),
+    ],
+)
+def test_a_part_of_the_query_that_does_nothing_is_named(
+    query: dict[str, str], warned_of: str
+) -> None:
+    asked = read({"LastName": "x", "bird": {"messageId": "m"}}, queryStringParameters=query)
+    assert (warned_of in warnings_of(asked)) if warned_of else not asked.unused
+    assert not any(value in warnings_of(asked) for value in ("inlined", "=", "m-1"))
+
+
+def test_an_sms_in_the_query_is_no_query_that_does_nothing() -> None:
+    sms = {"originator": "31612345678", "payload": "Hi", "odd": "x"}
+    assert not read("", httpMethod="GET", queryStringParameters=sms).unused
+
+
+def test_a_get_without_a_query_is_not_told_to_send_a_body() -> None:
+    with pytest.raises(BadRequest, match="no query"):
+        read("", httpMethod="GET")

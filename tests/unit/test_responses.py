@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -35,21 +34,12 @@ from bridge.salesforce.responses import (
     read_created_case,
     read_found,
     read_org_problem,
+    read_parts,
 )
 from bridge.salesforce.session import full_id
-from bridge.settings import Settings
-from tests.unit.doubles import KEY, composite, fault, json_response, key_taken
+from tests.unit.doubles import KEY, case, composite, fault, json_response, key_taken, lead
 
-MakeSettings = Callable[..., Settings]
 HTML = Response(200, {}, b"<html><body>Log in</body></html>")
-
-
-def lead(key: str = "k-1", **fields: Any) -> Record:
-    return Record(object="Lead", key=key, fields={"LastName": "Berg", **fields})
-
-
-def case(key: str = "k-1", **fields: Any) -> Record:
-    return Record(object="Case", key=key, fields={"Subject": "Help", **fields})
 
 
 def soon() -> Deadline:
@@ -179,10 +169,6 @@ def test_a_missing_key_field_is_the_org_s_fault_and_not_the_record_s(
     assert KEY in problem.hint
 
 
-def linked(**fields: Any) -> Record:
-    return Record(object="Case", key="k-1", fields={"Subject": "s", **fields})
-
-
 NOT_LINKED = "Foreign key external ID: nobody not found for field {} in entity Case"
 
 
@@ -190,7 +176,7 @@ NOT_LINKED = "Foreign key external ID: nobody not found for field {} in entity C
 @pytest.mark.parametrize("key", [KEY, KEY.lower(), "Ext__c"])
 def test_a_link_by_key_may_be_what_is_refused_and_is_named(message: str, key: str) -> None:
     response = fault("INVALID_FIELD", message.format(key), fields=[])
-    record = linked(Parent={key: "nobody", "attributes": {"type": "Case"}})
+    record = case(Parent={key: "nobody", "attributes": {"type": "Case"}})
     problem = read_created(response, key_field=KEY, record=record).problem
     assert type(problem) is Refused
     assert problem.fields == (f"Parent.{key}",)
@@ -198,21 +184,21 @@ def test_a_link_by_key_may_be_what_is_refused_and_is_named(message: str, key: st
 
 def test_of_two_links_by_the_same_field_the_one_is_named_whose_key_is_quoted() -> None:
     response = fault("INVALID_FIELD", NOT_LINKED.format("Ext__c"))
-    record = linked(Account={"Ext__c": "acme"}, Parent={"Ext__c": "nobody"})
+    record = case(Account={"Ext__c": "acme"}, Parent={"Ext__c": "nobody"})
     problem = read_created(response, key_field=KEY, record=record).problem
-    assert problem is not None and problem.fields == ("Parent.Ext__c",)
+    assert problem.fields == ("Parent.Ext__c",)
 
 
 def test_a_link_by_another_field_leaves_a_missing_key_field_what_it_is() -> None:
     response = fault("INVALID_FIELD", f"No such column '{KEY}' on sobject of type Case")
-    record = linked(Account={"Ext__c": "acme"}, Parent="not a link")
+    record = case(Account={"Ext__c": "acme"}, Parent="not a link")
     problem = read_created(response, key_field=KEY, record=record).problem
     assert isinstance(problem, KeyFieldMissing)
 
 
 def test_no_right_to_set_the_key_is_the_org_s_fault_whatever_the_record_links_to() -> None:
     response = fault("INVALID_FIELD_FOR_INSERT_UPDATE", "Kein Zugriff", fields=[KEY])
-    record = linked(Parent={KEY: "nobody"})
+    record = case(Parent={KEY: "nobody"})
     problem = read_created(response, key_field=KEY, record=record).problem
     assert isinstance(problem, KeyFieldMissing)
 
@@ -357,6 +343,19 @@ def test_a_composite_that_did_not_work_is_no_refusal(response: Response, problem
     assert kind(attempt.problem) == problem
 
 
+@pytest.mark.parametrize("message", ["Session expired or invalid", "not valid for the REST API"])
+@pytest.mark.parametrize("at", ["create", "find"])
+def test_a_session_that_ends_within_a_composite_is_refused_like_one_before_it(
+    message: str, at: str
+) -> None:
+    """The call is made again with a new session, as where the outer status is 401; else each reader
+    of parts would have to know of sessions."""
+    refused = (401, [{"errorCode": "INVALID_SESSION_ID", "message": message}])
+    response = composite(refused, FOUND) if at == "create" else composite(CREATED, refused)
+    with pytest.raises(SessionRefused if "expired" in message else OrgNotReady):
+        read_parts(response)
+
+
 # Look-ups
 
 
@@ -402,9 +401,7 @@ def test_a_record_that_is_not_there_is_none(response: Response) -> None:
         (Response(503, {}, b""), Unavailable),
     ],
 )
-def test_a_look_up_that_failed_says_nothing_about_the_record(
-    response: Response, problem: object
-) -> None:
+def test_a_failed_look_up_says_nothing_about_a_record(response: Response, problem: object) -> None:
     with pytest.raises(SalesforceProblem) as caught:
         read_found(response, key_field=KEY)
     assert kind(caught.value) == problem
@@ -445,9 +442,7 @@ def test_each_record_of_a_collection_is_judged_by_itself() -> None:
         (Response(502, {}, b"<html>"), Unavailable),
     ],
 )
-def test_a_call_of_many_that_did_not_work_condemns_nobody_by_name(
-    response: Response, problem: object
-) -> None:
+def test_a_failed_call_of_many_refuses_no_record(response: Response, problem: object) -> None:
     with pytest.raises(SalesforceProblem) as caught:
         read_collection(response, key_field=KEY, records=[lead("a"), lead("b")])
     assert kind(caught.value) == problem
@@ -566,7 +561,6 @@ def test_an_error_without_end_is_cut() -> None:
     entry = {"errorCode": "X" * 10**5, "message": "m" * 10**5, "fields": ["f" * 10**4] * 200}
     others = [{"errorCode": "Y", "message": str(n), "fields": [str(n)]} for n in range(5000)]
     problem = read_org_problem(json_response(400, [entry, *others]), key_field=KEY)
-    assert problem is not None
     assert len(problem.code) <= 100 and len(problem.message) <= 10_000
     assert len(problem.fields) <= 100 and all(len(name) <= 100 for name in problem.fields)
 

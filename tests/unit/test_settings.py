@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from bridge.errors import MisconfiguredEnvironment
 from bridge.settings import Settings
-from tests.conftest import ENVIRON
+from tests.conftest import ENVIRON, MakeSettings
 
 MAY_BE_BLANK = {
-    "EXTERNAL_ID_FIELD",
-    "DEFAULT_COMPANY",
-    "ALLOWED_FIELDS",
-    "CLOSED_LEAD_STATUSES",
-    "CASE_STATUS_ON_REPLY",
-    "ALLOW_INSECURE_HOSTS",
-    "MEDIA_HOSTS",
-    "FILES_URL",
-    "ACCESS_KEY_SECRET",
-    "SIGNING_SECRET",
-    "WEBHOOK_URL",
-    "KMS_KEY",
-    "LOOKUP_KEY_ID",
+    *("EXTERNAL_ID_FIELD", "DEFAULT_COMPANY", "ALLOWED_FIELDS", "CLOSED_LEAD_STATUSES"),
+    *("CASE_STATUS_ON_REPLY", "ALLOW_INSECURE_HOSTS", "MEDIA_HOSTS", "FILES_URL"),
+    *("ACCESS_KEY_SECRET", "SIGNING_SECRET", "WEBHOOK_URL", "KMS_KEY", "LOOKUP_KEY_ID"),
 }
-
-MakeSettings = Callable[..., Settings]
 
 
 def test_a_deployed_environment_is_read() -> None:
@@ -111,12 +97,9 @@ def test_hosts_are_listed_with_commas_and_compared_without_case(settings: MakeSe
 @pytest.mark.parametrize(
     "url",
     [
-        "https://acme.my.salesforce.com",
-        "https://acme--dev.sandbox.my.salesforce.com/",
-        "https://na1.salesforce.com:443",
-        "https://acme.my.site.force.com",
-        "https://acme.cloudforce.com",
-        "https://acme.my.salesforce.mil",
+        *("https://acme.my.salesforce.com", "https://acme--dev.sandbox.my.salesforce.com/"),
+        *("https://na1.salesforce.com:443", "https://acme.my.site.force.com"),
+        *("https://acme.cloudforce.com", "https://acme.my.salesforce.mil"),
         "https://ACME.MY.SALESFORCE.COM",
     ],
 )
@@ -140,27 +123,15 @@ def test_tokens_go_to_this_machine_only_with_a_local_aws_or_where_it_is_named(
 @pytest.mark.parametrize(
     "url",
     [
-        "http://acme.my.salesforce.com",
-        "https://salesforce.com.example.org",
-        "https://notsalesforce.com",
-        "https://acme.my.salesforce.com@example.org",
-        "https://user:pass@acme.my.salesforce.com",
-        "https://example.org?.salesforce.com",
-        "https://example.org#.salesforce.com",
-        "https://example.org\\.salesforce.com/",
-        "ftp://acme.my.salesforce.com",
-        "acme.my.salesforce.com",
-        "https://[::1",
-        "https://acme.my.salesforce.com:x",
-        "https://acme.my.salesforce.com:99999",
-        "https://acme.my.salesforce.com\n",
-        "https:\n//acme.my.salesforce.com",
-        "https://acme.my.salesforce.com?a=",
-        "https://acme.my.salesforce.com#a",
-        "https://\ud83d.my.salesforce.com",
-        "https:acme.my.salesforce.com",
-        "https://",
-        "",
+        *("http://acme.my.salesforce.com", "https://salesforce.com.example.org"),
+        *("https://notsalesforce.com", "https://acme.my.salesforce.com@example.org"),
+        *("https://user:pass@acme.my.salesforce.com", "https://example.org?.salesforce.com"),
+        *("https://example.org#.salesforce.com", "https://example.org\\.salesforce.com/"),
+        *("ftp://acme.my.salesforce.com", "acme.my.salesforce.com", "https://[::1"),
+        *("https://acme.my.salesforce.com:x", "https://acme.my.salesforce.com:99999"),
+        *("https://acme.my.salesforce.com\n", "https:\n//acme.my.salesforce.com"),
+        *("https://acme.my.salesforce.com?a=", "https://acme.my.salesforce.com#a"),
+        *("https://\ud83d.my.salesforce.com", "https:acme.my.salesforce.com", "https://", ""),
     ],
 )
 def test_tokens_go_nowhere_else(settings: MakeSettings, url: str) -> None:
@@ -179,15 +150,11 @@ def test_credentials_go_to_any_host_over_tls(settings: MakeSettings) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "https://",
-        "https://my domain.my.salesforce.com",
-        "https://login.salesforce.com:port",
-        "https://[",
+        *("https://", "https://my domain.my.salesforce.com"),
+        *("https://login.salesforce.com:port", "https://["),
         "https://user:word@login.salesforce.com",
         "https://login.salesforce.com@customer.example",
     ],
 )
-def test_credentials_go_nowhere_by_an_address_that_is_none(
-    settings: MakeSettings, url: str
-) -> None:
+def test_credentials_go_nowhere_by_a_broken_address(settings: MakeSettings, url: str) -> None:
     assert not settings().trusts_login(url)

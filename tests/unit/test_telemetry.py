@@ -54,8 +54,8 @@ def everything(telemetry: Telemetry) -> None:
         of_outbox={"attempts": 2, "age_seconds": 90, "delay_seconds": 40},
     )
     telemetry.measure_salesforce(milliseconds=3, usage_percent=50, calls=1)
-    telemetry.measure_outbox_age(5)
-    telemetry.measure_token_age(60)
+    telemetry.measure_age("OutboxAge", 5)
+    telemetry.measure_age("TokenAge", 60)
 
 
 def declared(line: dict[str, Any]) -> set[str]:
@@ -255,8 +255,8 @@ def test_counters_and_measures_are_metrics(written: Written) -> None:
         telemetry.count("TextsCut", 7)
         telemetry.measure_salesforce(milliseconds=3, usage_percent=None, calls=1)
         telemetry.measure_salesforce(milliseconds=3, usage_percent=50, calls=1)
-        telemetry.measure_token_age(60)
-        telemetry.measure_token_age(float("inf"))
+        telemetry.measure_age("TokenAge", 60)
+        telemetry.measure_age("TokenAge", float("inf"))
 
     lines = written(use)
     assert len(lines) == 5

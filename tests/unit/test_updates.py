@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from bridge.api.request import HttpRequest
+from bridge.api.updates import read_update
+from bridge.bird import channels
 from bridge.delivery.updates import OwnChanges, Row, is_blank, same_value
+from bridge.records import ObjectName
 from bridge.salesforce.composite import Part, PartResponse, Ref, resolved
+from bridge.settings import Settings
+from tests.conftest import ENVIRON
 
 SAME: list[tuple[Any, Any, bool]] = [
     ("Hot", "Hot", True),
@@ -30,9 +37,7 @@ SAME: list[tuple[Any, Any, bool]] = [
 
 
 @pytest.mark.parametrize(("theirs", "ours", "same"), SAME)
-def test_a_value_is_the_same_in_whatever_form_it_was_sent(
-    theirs: Any, ours: Any, same: bool
-) -> None:
+def test_a_value_is_the_same_in_any_form(theirs: Any, ours: Any, same: bool) -> None:
     """Salesforce prints numbers with a point and times in UTC; flows send texts."""
     assert same_value(theirs, ours) is same
 
@@ -45,6 +50,49 @@ def test_a_checkbox_and_a_zero_are_values(value: Any, blank: bool) -> None:
 
 
 T0 = datetime(2026, 11, 30, 14, 0, 0, 300_000, UTC)
+TABLE = {
+    "fields": {
+        "Lead": {"Industry": "attributes.Industry", "Tags__c": "tags"},
+        "Case": {"Reason": "attributes.industry"},
+    },
+    "channels": {"unknown": {"label": "Bird", "object": "Lead", "sender": "id"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "bird", "written", "left"),
+    [
+        ("Lead", {"attributes": {"industry": "Retail"}, "tags": ["a"]}, 2, ""),
+        ("Lead", {"attributes": {"industry": "Retail", "Hobby": "x"}}, 1, "attributes.Hobby"),
+        (
+            "Lead",
+            {"attributes": {"industry": {"deep": "x"}}, "tags": "a"},
+            1,
+            "attributes.industry",
+        ),
+        ("Case", {"attributes": {"industry": "Retail"}, "tags": ["a"]}, 1, "tags"),
+        ("Lead", {"attributes": ["x"], "tags": ["a"]}, 1, "attributes"),
+        ("Lead", {"attributes": {"hobby": None, "x": "{{y}}"}, "tags": []}, 0, ""),
+        ("Lead", {"tags": ["a"], "text": "Hi"}, 1, "text"),
+    ],
+)
+def test_whatever_of_bird_is_not_written_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: ObjectName, bird: dict[str, Any], written: int, left: str
+) -> None:
+    monkeypatch.setattr(channels, "table", lambda: channels.read_table(TABLE))
+    request = HttpRequest.from_event(
+        {
+            "httpMethod": "PATCH",
+            "pathParameters": {"key": "k"},
+            "body": json.dumps({"Rating": "Hot", "bird": bird}),
+        }
+    )
+    update = read_update(request, name, settings=Settings.from_environ(ENVIRON))
+    assert len(update.message.derived.get(name, {})) == written
+    expected = f"Not written: bird.{left}. Send Salesforce's fields by their names." if left else ""
+    assert update.warnings == expected
+
+
 US, THEM = "005000000000001AAA", "005000000000002AAA"
 
 
@@ -87,6 +135,6 @@ def test_a_reference_into_the_rows_of_a_query_is_resolved() -> None:
     part = Part(name="p", method="PATCH", path=("/sobjects/Lead/", Ref("q", "records[0].Id")))
     rows = {"records": [{"Id": "00Q1"}]}
     ready = resolved(part, {"q": PartResponse(200, rows)})
-    assert ready is not None and ready.path[1] == "00Q1"
+    assert ready.path[1] == "00Q1"
     assert resolved(part, {"q": PartResponse(200, {"records": []})}) is None
     assert resolved(part, {"q": PartResponse(400, [])}) is None

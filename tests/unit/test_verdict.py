@@ -166,12 +166,7 @@ ROWS: list[Row] = [
     (NO_TRIGGER, NOT_LOOKED_UP, {"alone": False, "may_create": True}, "send fewer"),
     (NO_FLOW, NOT_LOOKED_UP, {"alone": False}, "send fewer"),
     (NO_TRIGGER, NOT_LOOKED_UP, {"alone": False}, "ask rights first"),
-    (
-        NO_TRIGGER,
-        NOT_LOOKED_UP,
-        {"alone": False, "may_create": False},
-        "wait: NO_RIGHT_TO_CREATE",
-    ),
+    (NO_TRIGGER, NOT_LOOKED_UP, {"alone": False, "may_create": False}, "wait: NO_RIGHT_TO_CREATE"),
     (TITLE_TOO_LONG, NOT_LOOKED_UP, {"alone": False}, "look up first"),
     # What is not the record's waits, and costs no look-up.
     (LOCKED, NOT_LOOKED_UP, {}, "wait: UNABLE_TO_LOCK_ROW"),

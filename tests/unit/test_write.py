@@ -18,9 +18,7 @@ from bridge.conversations.write import (
     CommentRefused,
     LeaveOut,
     Logged,
-    NotLogged,
     NotTaken,
-    Options,
     ParentGone,
     RecordKeyTaken,
     ReopenRefused,
@@ -48,6 +46,9 @@ from bridge.salesforce.composite import (
     in_calls,
     resolved,
 )
+from bridge.settings import Settings
+from tests.conftest import ENVIRON
+from tests.unit.doubles import part_failure as failure
 
 BASE = "/services/data/v68.0"
 C, M = "conversation-1", "message-1"
@@ -56,7 +57,7 @@ TASK, OPPORTUNITY = "00T000000000001EAA", "006000000000001AAA"
 SENT = datetime(2026, 11, 30, 14, 3, 7, tzinfo=UTC)
 SENT_TEXT = "2026-11-30T14:03:07.000Z"
 HEAD = "2026-11-30 14:03:07 UTC"
-OPTIONS = Options(record_key="Bird_Key__c", reopen_status="New")
+OPTIONS = Settings.from_environ(ENVIRON)
 NOT_REASSIGNED = {"Sforce-Auto-Assign": "FALSE"}
 
 
@@ -98,10 +99,7 @@ TO_CONTACT = Add(
 NEW_LEAD = Create(object="Lead", key=C)
 NEW_CASE = Create(object="Case", key=C)
 SUCCESSOR = Create(
-    object="Case",
-    key="k-2",
-    derived={"ParentId": CASE, "ContactId": CONTACT},
-    predecessor_id=CASE,
+    object="Case", key="k-2", derived={"ParentId": CASE, "ContactId": CONTACT}, predecessor_id=CASE
 )
 REOPEN = Reopen(record_id=CASE, successor=SUCCESSOR, number="00001026")
 
@@ -211,10 +209,7 @@ def test_on_a_contact_the_owner_gets_an_open_task() -> None:
     expected = task("lead", WhoId=CONTACT, WhatId=OPPORTUNITY, OwnerId="@{owner.OwnerId}")
     del expected["body"]["Status"]
     assert parts == {
-        "owner": {
-            "method": "GET",
-            "url": f"{BASE}/sobjects/Contact/{CONTACT}?fields=OwnerId",
-        },
+        "owner": {"method": "GET", "url": f"{BASE}/sobjects/Contact/{CONTACT}?fields=OwnerId"},
         "add": expected,
     }
 
@@ -303,9 +298,7 @@ def test_a_case_is_reopened_with_its_message_or_not_at_all() -> None:
         "add": task(WhatId=CASE),
         "parent": PARENT,
         "reopen": change(
-            f"{BASE}/sobjects/Case/@{{parent.WhatId}}",
-            Bird_Last_Message__c=SENT_TEXT,
-            Status="New",
+            f"{BASE}/sobjects/Case/@{{parent.WhatId}}", Bird_Last_Message__c=SENT_TEXT, Status="New"
         ),
         "comment": COMMENT,
     }
@@ -364,13 +357,6 @@ def test_what_hangs_on_a_part_that_is_not_done_cannot_be_done() -> None:
 # What the responses mean
 
 
-def failure(
-    code: str, message: str = "", *, fields: list[str] | None = None, status: int = 400
-) -> PartResponse:
-    entry: dict[str, Any] = {"message": message or code, "errorCode": code}
-    return PartResponse(status, [entry if fields is None else {**entry, "fields": fields}])
-
-
 def created(record_id: str) -> PartResponse:
     return PartResponse(201, {"id": record_id, "success": True, "errors": []})
 
@@ -389,7 +375,7 @@ KEY_TAKEN = failure(
 
 
 def read(
-    decision: Add | Create | Reopen, options: Options = OPTIONS, **responses: PartResponse
+    decision: Add | Create | Reopen, options: Settings = OPTIONS, **responses: PartResponse
 ) -> Written:
     write = parts_of(message(), decision, options)
     assert set(responses) <= {part.name for part in write.parts}
@@ -451,9 +437,7 @@ def test_a_duplicate_on_another_field_is_a_refusal() -> None:
         ),
     ],
 )
-def test_a_record_that_was_converted_or_deleted_meanwhile_is_looked_for_again(
-    code: str, text: str
-) -> None:
+def test_a_record_that_went_meanwhile_is_looked_for_again(code: str, text: str) -> None:
     found = read(TO_LEAD, add=failure(code, text, fields=[]), parent=halted(), touch=halted())
     assert isinstance(found, ParentGone)
     assert (found.record_id, found.problem.code) == (LEAD, code)
@@ -470,9 +454,7 @@ def test_a_record_that_was_converted_or_deleted_meanwhile_is_looked_for_again(
         (failure("STRING_TOO_LONG", fields=["Subject"]), {"Subject"}),
     ],
 )
-def test_a_refusal_of_derived_fields_leaves_them_out(
-    response: PartResponse, fields: set[str]
-) -> None:
+def test_refused_derived_fields_are_left_out(response: PartResponse, fields: set[str]) -> None:
     found = read(TO_LEAD, add=response)
     assert isinstance(found, LeaveOut)
     assert (found.what, found.fields) == ("message", fields)
@@ -593,9 +575,9 @@ def test_a_task_that_is_refused_beside_a_made_record_is_logged_later(
     response: PartResponse, problem: type[SalesforceProblem]
 ) -> None:
     found = read(NEW_LEAD, create=created(LEAD), add=response)
-    assert isinstance(found, NotLogged)
-    assert (found.record_object, found.record_id) == ("Lead", LEAD)
-    assert type(found.problem) is problem
+    assert isinstance(found, Logged)
+    assert (found.record_object, found.record_id, found.task_id) == ("Lead", LEAD, "")
+    assert type(found.not_logged) is problem
 
 
 def test_a_record_that_somebody_else_made_meanwhile_is_looked_for() -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Deadline:
-    """A moment on the monotonic clock, in seconds."""
+class Deadline(NamedTuple):
+    """A moment on the monotonic clock, in seconds. Of two the smaller one is sooner."""
 
     at: float
 
@@ -20,6 +19,12 @@ class Deadline:
     def remaining(self) -> float:
         """Seconds left; zero when it has passed."""
         return max(0.0, self.at - time.monotonic())
+
+    def timeout(self) -> float:
+        """Seconds left, as a socket's timeout. Raises TimeoutError: zero would mean not to wait."""
+        if seconds := self.remaining():
+            return seconds
+        raise TimeoutError("the deadline has passed")
 
     def sooner(self, seconds: float) -> Deadline:
         """The same moment, that many seconds earlier: time kept back for what comes after."""

@@ -40,31 +40,23 @@ class BridgeError(Exception):
 
 
 class BadRequest(BridgeError):
-    """The caller's request cannot be read; nothing of it is kept."""
-
     status = 400
     title = "The request cannot be read"
     code = "BAD_REQUEST"
 
 
 class NoSuchRoute(BadRequest):
-    """The method is none of the API's; the gateway says the same where it knows its routes."""
-
     status = 404
     title = "Not Found"
     code = "NO_SUCH_ROUTE"
 
 
 class ForbiddenField(BadRequest):
-    """A caller may not choose a record's `Id` or its `attributes`."""
-
     title = "A field that a caller may not set"
     code = "FORBIDDEN_FIELD"
 
 
 class RequestTooLarge(BadRequest):
-    """The record would not fit into the outbox, so it is not accepted at all."""
-
     title = "The request is too large"
     code = "REQUEST_TOO_LARGE"
 
@@ -77,7 +69,8 @@ class WrongKey(BridgeError):
     code = "KEY_NOT_FOR_THIS_ROUTE"
     detail = (
         "This API key is not for this address. The key for looking customers up is good for "
-        "POST /customers/find only, and no other key is good there. Nothing was stored."
+        "POST /customers/find only, which is closed unless CustomerLookup is on, and no other key "
+        "is good there. Nothing was stored."
     )
 
 
@@ -166,45 +159,31 @@ class KeyTaken(Refused):
 
 
 class SessionRefused(SalesforceProblem):
-    """`INVALID_SESSION_ID`: this access token is no longer accepted."""
-
     code = "INVALID_SESSION_ID"
 
 
 class InstanceMoved(SessionRefused):
-    """The instance URL redirects or shows a web page, as after a My Domain rename."""
-
     code = "INSTANCE_MOVED"
 
 
 class Unavailable(SalesforceProblem):
-    """Salesforce cannot take the record now; the same request may succeed later."""
-
     status = 202
     code = "UNAVAILABLE"
 
 
 class RowLocked(Unavailable):
-    """`UNABLE_TO_LOCK_ROW` and its like: gone in seconds."""
-
     code = "UNABLE_TO_LOCK_ROW"
 
 
 class NoSuchRecord(Unavailable):
-    """No record has the key of an update: its message may be in the outbox still."""
-
     code = "NO_SUCH_RECORD"
 
 
 class LimitExceeded(Unavailable):
-    """A limit of the org is spent; hammering on does not help."""
-
     code = "REQUEST_LIMIT_EXCEEDED"
 
 
 class TokenPending(Unavailable):
-    """The access token is being renewed and was not ready within the caller's time."""
-
     code = "TOKEN_PENDING"
 
 
@@ -218,46 +197,32 @@ class NotSetUp(SalesforceProblem):
 
 
 class NotConnected(NotSetUp):
-    """There are no credentials yet: `connect` was not run."""
-
     code = "NOT_CONNECTED"
 
 
 class CredentialsRevoked(NotSetUp):
-    """Salesforce permanently refuses the stored credentials."""
-
     code = "CREDENTIALS_REVOKED"
 
 
 class CredentialsLost(NotSetUp):
-    """Salesforce rotated the refresh token and nothing would store the new one."""
-
     code = "CREDENTIALS_LOST"
 
 
 class FreshSessionRefused(NotSetUp):
-    """A token that was renewed a moment ago is refused."""
-
     code = "FRESH_SESSION_REFUSED"
 
 
 class KeyFieldMissing(NotSetUp):
-    """The external-id field does not exist, or the integration user may not see or set it."""
-
     code = "KEY_FIELD_MISSING"
     subject = "the external-id field"
 
 
 class OrgNotReady(NotSetUp):
-    """The org as a whole does not take records: API off, object hidden, storage full …"""
-
     code = "ORG_NOT_READY"
     subject = "the org"
 
 
 class NotKept(BridgeError):
-    """Neither Salesforce nor a queue could take the record: the caller must send it again."""
-
     status = 503
     title = "The record could not be kept; send it again"
     code = "NOT_KEPT"

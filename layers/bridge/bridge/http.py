@@ -95,10 +95,7 @@ class _Incoming(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        seconds = self._deadline.remaining()
-        if not seconds:
-            raise TimeoutError("the response is too slow")
-        self._sock.settimeout(seconds)
+        self._sock.settimeout(self._deadline.timeout())
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
@@ -188,14 +185,14 @@ class Http:
             kept = connected = connection.sock is not None
             try:
                 if not kept:
-                    connection.timeout = min(CONNECT_SECONDS, _seconds(deadline))
+                    connection.timeout = min(CONNECT_SECONDS, deadline.timeout())
                     try:
                         connection.connect()
                     finally:
                         connected = connection.sock is not None  # even if the handshake failed
-                connection.sock.settimeout(_seconds(deadline))
+                connection.sock.settimeout(deadline.timeout())
                 connection.request(method, "/" + path, body=body, headers=headers)
-                connection.sock.settimeout(_seconds(deadline))
+                connection.sock.settimeout(deadline.timeout())
                 with contextlib.closing(connection.getresponse()) as response:
                     whole = _read(response, deadline)
                     reusable = not response.will_close
@@ -247,14 +244,6 @@ class Http:
         # What http.client connects by: the only place where a look-up can be given a deadline.
         connection._create_connection = self._resolver.connect  # type: ignore[attr-defined]
         return connection
-
-
-def _seconds(deadline: Deadline) -> float:
-    """What is left, as a socket's timeout. Raises TimeoutError: zero would mean not to wait."""
-    seconds = deadline.remaining()
-    if not seconds:
-        raise TimeoutError("the deadline has passed")
-    return seconds
 
 
 def _read(response: http.client.HTTPResponse, deadline: Deadline) -> Response:

@@ -15,8 +15,10 @@ SObject = Literal["Lead", "Case", "Task"]
 """What is sent to Salesforce."""
 
 _PLAIN_KEY = re.compile(r"[a-z0-9._-]{1,100}")
-_ROOM = 30_000
-"""Characters of a Description that lines are put to; the field holds 32,000 UTF-16 units."""
+_LONGEST = 32_000
+"""Of a Description, in UTF-16 code units (Object Reference, Lead and Case)."""
+CUT = "… (cut; open it in Bird)"
+"""How a text ends that was longer than its field."""
 _LIKE_AN_ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
 
 
@@ -80,9 +82,18 @@ class Record:
         if isinstance(text, str):
             lost = ((name, self.fields.get(name)) for name in sorted(names))
             lines = [f"{n}: {v}" for n, v in lost if isinstance(v, str) and v and v not in text]
-            whole = "\n".join([text, *lines])
-            kept["Description"] = whole if len(whole) <= _ROOM else text
+            kept["Description"] = _with_lines(text, lines)
         return replace(self, fields=kept, derived=self.derived - names)
+
+
+def _with_lines(text: str, lines: list[str]) -> str:
+    """A Description with further lines; where they do not fit, the text is cut for them."""
+    block = "".join(f"\n{line}" for line in lines)
+    units = text.encode("utf-16-le", "surrogatepass")
+    room = _LONGEST - len(block.encode("utf-16-le", "surrogatepass")) // 2
+    if not block or len(units) // 2 <= room:
+        return text + block
+    return units[: (room - len(CUT)) * 2].decode("utf-16-le", "ignore") + CUT + block
 
 
 def stored_key(raw: str) -> str:

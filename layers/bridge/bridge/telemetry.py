@@ -184,18 +184,10 @@ class Telemetry:
         """How long the last call took, and how much of the day's API requests is used."""
         self._flush(_of_salesforce(milliseconds, usage_percent), {"api_calls": calls})
 
-    def measure_outbox_age(self, seconds: float) -> None:
-        """Age of the oldest record of a batch that has to wait on."""
-        self._flush({"OutboxAge": ("Seconds", seconds)})
-
-    def measure_files_age(self, seconds: float) -> None:
-        """How long ago the message was put into the queue Files whose files wait on."""
-        self._flush({"FilesAge": ("Seconds", seconds)})
-
-    def measure_token_age(self, seconds: float) -> None:
-        """How old the published access token is."""
+    def measure_age(self, metric: str, seconds: float) -> None:
+        """How old something is: the token, what waits in a queue. An infinite age is not known."""
         if seconds < float("inf"):
-            self._flush({"TokenAge": ("Seconds", seconds)})
+            self._flush({metric: ("Seconds", seconds)})
 
     def _allowed(self, values: dict[str, Any]) -> dict[str, Any]:
         kept = {name: _loggable(value) for name, value in values.items() if name in LOGGED}

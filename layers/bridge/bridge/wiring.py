@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bridge.api.record_api import RecordApi
 from bridge.aws import Aws, AwsIdentity
-from bridge.conversations.message import Message
+from bridge.deadline import Deadline
 from bridge.delivery.creation import RecordCreator
-from bridge.delivery.outbox import Queues
+from bridge.delivery.outbox import Envelope, Queues
 from bridge.http import Http
 from bridge.oauth.sessions import Sessions
 from bridge.records import ObjectName
@@ -170,11 +170,11 @@ def _feed() -> Feed | None:
     return _put_files if settings().attach_media else None
 
 
-def _put_files(message: Message, **options: Any) -> None:
+def _put_files(envelope: Envelope, *, deadline: Deadline) -> None:
     # Few messages bring files: the others need not pay for the import.
-    from bridge.files.feeding import put_files
+    from bridge.files.envelope import put_files
 
-    put_files(message, aws=aws(), settings=settings(), **options)
+    put_files(envelope, aws=aws(), settings=settings(), deadline=deadline)
 
 
 def client(service: str, *, read_seconds: float = 10, attempts: int = 3) -> BaseClient:

@@ -34,6 +34,15 @@ def test_a_lead_is_known_until_it_is_converted(stack: Stack) -> None:
     assert (told["object"], told["id"], told["openCases"]) == ("Contact", done.contact_id, 0)
 
 
+@pytest.mark.parametrize("field", ["Phone", "MobilePhone", "HomePhone", "OtherPhone"])
+def test_a_contact_is_known_by_each_number_that_a_case_is_linked_by(
+    stack: Stack, field: str
+) -> None:
+    """docs/api.md: numbers are compared as for MatchContacts."""
+    contact = stack.org.create("Contact", {"LastName": "C", field: "07700 900142"})
+    assert find(stack).json()["id"] == contact
+
+
 def test_it_tells_nothing_of_the_person_and_nothing_of_others(stack: Stack) -> None:
     stack.org.create(
         "Contact",
@@ -43,6 +52,18 @@ def test_it_tells_nothing_of_the_person_and_nothing_of_others(stack: Stack) -> N
     text = find(stack).body.decode()
     assert json.loads(text)["outcome"] == "known"
     assert "ecret" not in text and "Other" not in text and SENDER[1:] not in text
+
+
+def test_a_person_account_s_name_is_the_person_s_and_is_not_told(stack: Stack) -> None:
+    """Of a person account the search finds the contact, whose account is the person again. Its mark
+    (IsPersonAccount) is a field of orgs that have such accounts only."""
+    for account, told in (("Noor Haddad", None), ("Acme", "Acme")):
+        stack.org.forget_records()
+        account_id = stack.org.create("Account", {"Name": account})
+        fields = {"FirstName": "Noor", "LastName": "Haddad", "Phone": SENDER}
+        stack.org.create("Contact", {**fields, "AccountId": account_id})
+        body = find(stack).json()
+        assert (body["outcome"], body.get("accountName")) == ("known", told)
 
 
 def test_an_address_counts_only_where_it_may(stack: Stack) -> None:

@@ -85,6 +85,18 @@ def test_plain_fields_are_sent_as_they_are_once_the_query_names_the_object(stack
     assert only(stack, "Lead")["Rating"] == "Hot"
 
 
+@pytest.mark.parametrize("path", ["/messages", "/cases"])
+def test_a_mail_with_a_text_like_a_reference_is_made_at_once(stack: Stack, path: str) -> None:
+    bird = {"channel": "email", "messageId": "m-ref", "sender": "ada@example.org"}
+    answer = post(stack, path, {"bird": {**bird, "text": "My code is @{order.id}"}})
+    assert answer.status == 201, answer.body
+    assert answer.json()["number"] == only(stack, "Case")["CaseNumber"]
+    assert only(stack, "Case")["Description"] == "My code is @{order.id}"
+    assert (
+        post(stack, path, {"bird": {**bird, "text": "@{order.id}"}}).json()["outcome"] == "exists"
+    )
+
+
 # Raw bodies, everywhere
 
 

@@ -337,7 +337,7 @@ def test_what_is_not_known_or_does_not_fit_is_counted_and_logged_without_its_wor
     text = only(stack, "Lead")["Description"]
     assert text == "payload.body.poll.question: Which colour?"
     assert post(stack, flow(channel="sms", text="word " * 9_000)).status == 201
-    assert post(stack, bodies.without(v1(), "message", "id")).status == 201
+    assert post(stack, bodies.without(v1(), "message.id")).status == 201
     log = stack.logs("receive_message")
     for metric in ("PartsUnread", "TextsCut", "MessagesWithoutId"):
         assert metric in log

@@ -52,6 +52,17 @@ def test_after_a_conversion_a_message_s_key_leads_to_the_contact(bundle: Bundle)
     assert (reply["object"], reply["id"]) == ("Contact", done.contact_id)
 
 
+def test_a_message_whose_task_a_person_has_moved_is_still_in_salesforce(bundle: Bundle) -> None:
+    """On an account no conversation goes on, but the message is not lost: its Task is named, by a
+    GET as by a repeated POST."""
+    bundle.post(bird(1))
+    (task,) = bundle.org.records("Task")
+    account = bundle.org.create("Account", {"Name": "Acme"})
+    bundle.org.store.update("Task", task["Id"], {"WhoId": None, "WhatId": account})
+    for reply in (bundle.post(bird(1)), bundle.get("message-1")):
+        assert (reply.status, reply["object"], reply["id"]) == (200, "Task", task["Id"])
+
+
 def test_while_salesforce_cannot_be_asked_nothing_is_known(
     bundle: Bundle, server: OrgServer
 ) -> None:
@@ -61,6 +72,19 @@ def test_while_salesforce_cannot_be_asked_nothing_is_known(
 
 
 # POST
+
+
+@pytest.mark.parametrize(("name", "named"), [("Lead", "/leads/"), ("Case", "/cases/"), (None, "")])
+def test_a_202_names_every_address_where_the_message_may_be(
+    bundle: Bundle, server: OrgServer, name: ObjectName | None, named: str
+) -> None:
+    """POST /messages adds to an open case, whatever the channel's object is."""
+    bundle.post(bird(1), "Case")
+    with server.down():
+        text = bundle.post(bird(2), name)["message"]
+    assert [path for path in ("/leads/", "/cases/") if f"{path}message-2" in text] == (
+        [named] if named else ["/leads/", "/cases/"]
+    )
 
 
 def test_what_nothing_could_store_has_failed(bundle: Bundle, server: OrgServer) -> None:

@@ -8,6 +8,10 @@ from typing import Any
 import pytest
 import urllib3
 
+from bridge.deadline import Deadline
+from bridge.delivery.contacts import Sender
+from bridge.delivery.customers import HIDDEN_HINT, Customers, Known
+from bridge.errors import Unavailable
 from sandbox.org import Org, sample
 
 from .conftest import Bundle
@@ -177,6 +181,21 @@ def test_hidden_phone_fields_are_not_asked_for_again(fresh: Callable[..., Bundle
     assert bundle.post(bird(1), "Case").calls == 4
     assert bundle.post({**bird(2), "Bird_Key__c": "k"}, "Case").calls == 2
     assert {one["ContactId"] for one in bundle.org.records("Case")} == {who}
+
+
+def test_a_look_up_does_without_hidden_phone_fields_too(fresh: Callable[..., Bundle]) -> None:
+    """And where it cannot, it says what the integration user needs, not what a flow should send."""
+    bundle = fresh()
+    who, _ = contact(bundle.org, Phone=PHONE)
+    customers = Customers(salesforce=bundle.salesforce, sessions=bundle.sessions())
+    sender = Sender(PHONE, "")
+    bundle.org.hide_field("Contact", "HomePhone", user=sample.INTEGRATION_USER)
+    found = customers.find(sender, deadline=Deadline.after(9))
+    assert isinstance(found, Known) and found.record_id == who
+    bundle.org.hide_field("Contact", "MobilePhone", user=sample.INTEGRATION_USER)
+    with pytest.raises(Unavailable) as refused:
+        customers.find(sender, deadline=Deadline.after(9))
+    assert refused.value.hint == HIDDEN_HINT
 
 
 def test_the_index_lags_behind(deploy: Callable[..., Bundle]) -> None:

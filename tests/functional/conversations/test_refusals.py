@@ -116,6 +116,50 @@ def test_a_predecessor_that_is_deleted_meanwhile_costs_no_message(
     assert texts(bundle, only(bundle, "Case")["Id"]) == ["text 2"]
 
 
+@pytest.mark.parametrize("send", ["post", "queue"])
+def test_a_link_of_the_predecessor_that_leads_nowhere_costs_no_message(
+    bundle: Bundle, send: str
+) -> None:
+    """Salesforce names no field beside these codes (SALESFORCE.md, 8a): the predecessor itself may
+    be gone, and where a second look finds it, what is inherited is left out."""
+    bundle.post(bird(1), "Case")
+    case_id = only(bundle, "Case")["Id"]
+    bundle.org.store.update("Case", case_id, {"ContactId": "003000000000001AAA"})
+    closed(bundle, case_id, days=9)
+    getattr(bundle, send)(bird(2), "Case")
+    bundle.deliver()
+    assert bundle.outbox == [] == bundle.rejected
+    (successor,) = [case for case in bundle.org.records("Case") if case["Id"] != case_id]
+    assert (successor["ParentId"], successor.get("ContactId")) == (case_id, None)
+    assert texts(bundle, successor["Id"]) == ["text 2"]
+
+
+@pytest.mark.parametrize("name", ["Lead", "Case"])
+@pytest.mark.parametrize("send", ["post", "queue"])
+def test_what_a_person_has_related_the_newest_task_to_costs_no_message(
+    bundle: Bundle, send: str, name: ObjectName
+) -> None:
+    """The next Task goes to the same contact and record, unless the integration user may not see
+    the other one: a colleague may relate a Task to anything."""
+    bundle.post(bird(1), name)
+    if name == "Lead":
+        on, other = "WhoId", "WhatId"
+        parent = bundle.org.convert(only(bundle, "Lead")["Id"]).contact_id
+    else:
+        on, other = "WhatId", "WhoId"
+        parent = bundle.org.create("Case", {"Subject": "merged into"})
+        (old,) = [case["Id"] for case in bundle.org.records("Case") if case["Id"] != parent]
+        bundle.org.merge("Case", parent, old)
+    (task,) = bundle.org.records("Task")
+    nowhere = {"WhatId": "006000000000001AAA", "WhoId": "003000000000001AAA"}[other]
+    bundle.org.store.update("Task", task["Id"], {other: nowhere, "Status": "Not Started"})
+    getattr(bundle, send)(bird(2), name)
+    bundle.deliver()
+    assert bundle.outbox == [] == bundle.rejected
+    (new,) = [one for one in bundle.org.records("Task") if one["Id"] != task["Id"]]
+    assert (new[on], new.get(other)) == (parent, None)
+
+
 def test_a_derived_field_of_a_task_costs_no_message(bundle: Bundle) -> None:
     bundle.post(bird(1))
     bundle.org.change_field("Task", "Status", restricted=True, values=("Not Started", "Done"))

@@ -144,6 +144,20 @@ def test_two_objects_are_two_timelines(bundle: Bundle, send: Send) -> None:
     assert texts(bundle, only(bundle, "Case")["Id"]) == ["text 1"]
 
 
+def test_what_a_later_message_brings_for_fields_is_on_the_timeline(
+    bundle: Bundle, send: Send
+) -> None:
+    """Fields that a record gets from `bird` when it is made are no later message's to change, like
+    the caller's own fields; the address and the number would be lost with them."""
+    send(bird(1))
+    send({**bird(2, email="anna@example.org", phone="+31 20 1234567"), "Rating": "Hot"})
+    lines = tasks(bundle)[1]["Description"].split("\n")
+    assert lines[1:] == [
+        *("text 2", "", "email: anna@example.org", "phone: +31 20 1234567", "Rating: Hot")
+    ]
+    assert only(bundle, "Lead").get("Email") is None
+
+
 def test_the_time_of_the_last_message_never_moves_back(bundle: Bundle, send: Send) -> None:
     for number in (5, 2):
         send(bird(number))
@@ -456,3 +470,23 @@ def test_a_refusal_that_a_race_explains_is_not_final(bundle: Bundle, repeated: i
     bundle.deliver()
     assert bundle.outbox == [] == bundle.rejected
     assert texts(bundle, only(bundle, "Lead")["Id"]) == ["text 1", "text 2"]
+
+
+def test_a_number_and_an_address_of_a_later_message_are_on_its_task(
+    bundle: Bundle, send: Send
+) -> None:
+    """The record is there and gets no field of them, and a person has to see them."""
+    who = {"channel": "telegram", "sender": "777"}
+    send(bird(1, **who))
+    send(bird(2, **who, phone="+447700900142", email="anna@example.org"))
+    first, second = tasks(bundle)
+    assert "Phone:" not in first["Description"]
+    lines = second["Description"].splitlines()
+    assert lines[-2:] == ["Phone: +447700900142", "E-mail: anna@example.org"]
+    send(bird(3, "x" * 40_000, **who, phone="+447700900142"))
+    assert tasks(bundle)[-1]["Description"].endswith("(cut; open it in Bird)\nPhone: +447700900142")
+
+
+def test_a_sender_s_own_number_is_not_repeated_on_each_task(bundle: Bundle, send: Send) -> None:
+    send(bird(1, phone="+31 6 12345678"))
+    assert "Phone" not in tasks(bundle)[0]["Description"]

@@ -106,6 +106,28 @@ def test_after_a_merge_the_winner_gets_it(bundle: Bundle, patch: Patch) -> None:
     assert (lead["Industry"], lead["Rating"]) == ("Retail", "Hot")
 
 
+@pytest.mark.parametrize("name", ["Lead", "Case"])
+def test_after_a_merge_of_the_newest_of_several_the_winner_gets_it(
+    bundle: Bundle, patch: Patch, name: ObjectName
+) -> None:
+    """The key of a conversation leads where its next message goes (GET and PATCH alike)."""
+    bundle.post(bird(1), name)
+    first = only(bundle, name)["Id"]
+    if name == "Lead":
+        bundle.org.update("Lead", first, {"Status": "Unqualified"})
+    else:
+        closed(bundle, first, days=9)
+    bundle.org.clock.advance(2)
+    bundle.post(bird(2), name)
+    (second,) = [one["Id"] for one in bundle.org.records(name) if one["Id"] != first]
+    winner = bundle.org.create(name, {"LastName": "w", "Company": "w"} if name == "Lead" else {})
+    bundle.org.merge(name, winner, second)
+    assert bundle.post(bird(3), name)["id"] == winner
+    assert bundle.get("Conversation-1", name)["id"] == winner
+    patch("Conversation-1", {"Description": "later"}, name)
+    assert (bundle.org.get(name, winner) or {})["Description"] == "later"
+
+
 @pytest.mark.parametrize("key", ["Conversation-1", "message-1"])
 def test_a_converted_lead_takes_nothing_and_the_contact_is_named(
     bundle: Bundle, patch: Patch, key: str
@@ -293,6 +315,28 @@ def test_what_is_no_update_is_400(bundle: Bundle, body: dict[str, Any], code: st
     bundle.post(bird(1))
     reply = bundle.patch("message-1", body)
     assert (reply.status, reply["outcome"], reply["code"]) == (400, "failed", code)
+
+
+def test_what_an_update_does_not_take_is_named_where_nothing_is_left(bundle: Bundle) -> None:
+    reply = bundle.patch("message-1", {"bird": {"text": "x"}})
+    assert reply.status == 400 and "bird.text" in reply["detail"]
+
+
+@pytest.mark.parametrize("key", ["{{key}}", "%7B%7Bkey%7D%7D", "lead-{{id}}", "x}}"])
+def test_an_unresolved_variable_is_no_key_of_a_record(bundle: Bundle, key: str) -> None:
+    """It is none of a message either (docs/api.md); queued it would wait a day for nothing."""
+    for reply in (bundle.patch(key, {"Rating": "Hot"}), bundle.get(key)):
+        assert (reply.status, reply["outcome"], reply.calls) == (400, "failed", 0)
+    assert not bundle.outbox
+
+
+@pytest.mark.parametrize("length", [15, 18])
+def test_salesforce_s_id_in_place_of_the_key_is_named(bundle: Bundle, length: int) -> None:
+    record_id = bundle.post(bird(1))["id"][:length]
+    reply = bundle.patch(record_id, {"Rating": "Hot"})
+    assert (reply.status, reply["outcome"]) == (202, "queued")
+    assert "looks like Salesforce's id" in reply["warnings"]
+    assert "warnings" not in bundle.patch("message-1", {"Rating": "Hot"}).body
 
 
 def test_no_assignment_rule_takes_a_case_from_its_agent(bundle: Bundle, patch: Patch) -> None:

@@ -36,6 +36,7 @@ COMPARISONS = {
 }
 STATISTICS: Mapping[str, Any] = {"Sum": sum, "Maximum": max}
 METRIC_MATH = {
+    "IF": lambda condition, then, otherwise: then if condition else otherwise,
     "FILL": lambda value, otherwise: otherwise if value is None else value,
     "MAX": max,
     "SUM": sum,

@@ -153,6 +153,12 @@ def miss_a_run(stack: Stack) -> None:
     stack.aws.heal()
 
 
+def deny_token(stack: Stack) -> None:
+    """RefreshToken may not read the token, as with a key in KMS that it may not use: no age is
+    measured."""
+    stack.aws.fail("ssm", "GetParameter", status=400, code="AccessDeniedException")
+
+
 def stop_schedule(stack: Stack) -> None:
     stack.client("events").disable_rule(Name=stack.schedule.rule)
 
@@ -378,6 +384,7 @@ FAULTS = {
         lose_rotated_token, {"RefreshFailed"}, mends=connect_anew
     ),
     "a scheduled refresh fails": Fault(miss_a_run, {"TokenOld"}),
+    "the token cannot be read": Fault(deny_token, {"TokenOld"}, mends=heal),
     "the schedule is disabled": Fault(stop_schedule, {"ScheduleStopped"}, mends=start_schedule),
     "the key field is hidden": Fault(hide_field, {"NotSetUp"}, mends=show_field),
     "a record is refused": Fault(refuse_record, {"Rejected"}, mends=empty_queues),

@@ -107,6 +107,6 @@ class RequestLog:
 def _status_in_body(body: dict[str, Any]) -> int:
     """The status that the response would have had without `errors=inline`."""
     outcome = body.get("outcome")
-    if outcome == "rejected":
+    if outcome in ("rejected", "failed"):
         return int(body["status"])
     return {"created": 201, "exists": 200, "queued": 202}[str(outcome)]

@@ -7,79 +7,51 @@ which opens nothing else, and is closed unless `CustomerLookup` is on.
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
 
-from bridge.api.record_api import LambdaContext
-from bridge.api.replies import Reply, problem_reply, sentence
-from bridge.api.request import HttpRequest, gateway_request_id, read_bird, read_object
+from bridge.api.record_api import HttpApi, LambdaContext
+from bridge.api.replies import Reply, not_now_reply
+from bridge.api.request import HttpRequest, read_bird, read_object
 from bridge.bird.phones import as_e164
-from bridge.deadline import respond_by
+from bridge.deadline import Deadline
 from bridge.delivery.contacts import Sender
 from bridge.delivery.customers import Customers, Known, Several, Unknown
-from bridge.errors import (
-    BadRequest,
-    Ignored,
-    NoSuchRoute,
-    NotKept,
-    NotSetUp,
-    SalesforceProblem,
-    Unavailable,
-    WrongKey,
-)
+from bridge.errors import BadRequest, Ignored, NoSuchRoute, NotSetUp, Unavailable, WrongKey
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
 
 NOBODY_SAID = "There is neither a phone number nor an e-mail address to look for."
 
 
-class CustomerApi:
+class CustomerApi(HttpApi):
     """The API of find_customer."""
 
-    def __init__(self, *, customers: Customers, settings: Settings, telemetry: Telemetry) -> None:
-        self._customers = customers
-        self._settings = settings
-        self._telemetry = telemetry
+    unexpected: ClassVar[Mapping[str, Any]] = {
+        "detail": "An unexpected error.",
+        "outcome": "unknown",
+    }
 
-    def respond(self, event: Any, context: LambdaContext) -> dict[str, Any]:
-        """The response to one proxy event."""
-        self._telemetry.begin(
-            getattr(context, "aws_request_id", ""), correlation_id=gateway_request_id(event)
-        )
-        inline = False
+    def __init__(self, *, customers: Customers, settings: Settings, telemetry: Telemetry) -> None:
+        super().__init__(settings=settings, telemetry=telemetry)
+        self._customers = customers
+
+    def _reply(self, request: HttpRequest, event: Any, context: LambdaContext) -> Reply:
+        wanted = self._settings.lookup_key_id
+        if not wanted or request.api_key_id != wanted:
+            raise WrongKey("this key is not the one for looking customers up")
+        if request.method != "POST":
+            raise NoSuchRoute("there is nothing at this method and address")
         try:
-            request = HttpRequest.from_event(event)
-            inline = request.errors_inline
-            wanted = self._settings.lookup_key_id
-            if not wanted or request.api_key_id != wanted:
-                raise WrongKey("this key is not the one for looking customers up")
-            if request.method != "POST":
-                raise NoSuchRoute("there is nothing at this method and address")
-            reply = self._find(request, context)
-        except WrongKey as problem:
-            self._telemetry.warn("wrong_key", code=problem.code)
-            self._telemetry.count("WrongKeys")
-            inline = False  # whoever may not come in does not choose the form of the response
-            reply = problem_reply(problem, detail=problem.detail)
-        except BadRequest as problem:
-            self._telemetry.event("bad_request", code=problem.code)
-            reply = problem_reply(problem, code=problem.code, detail=str(problem))
+            return self._find(request, self._deadline(request, context))
         except (Unavailable, NotSetUp) as problem:
             self._telemetry.warn("lookup_failed", code=problem.code)
             self._telemetry.count("CustomerLookupsFailed")
-            reply = _not_now(problem)
-        except Exception as error:  # a fault of ours must not reach the caller as a stack trace
-            self._telemetry.alarm("unexpected_error", error=error)
-            self._telemetry.count("UnexpectedErrors")
-            reply = problem_reply(NotKept(), detail="An unexpected error.", outcome="unknown")
-        return reply.as_proxy(inline=inline)
+            return not_now_reply(problem)
 
-    def _find(self, request: HttpRequest, context: LambdaContext) -> Reply:
+    def _find(self, request: HttpRequest, deadline: Deadline) -> Reply:
         started = time.perf_counter()
-        deadline = respond_by(
-            requested_at_ms=request.requested_at_ms,
-            budget_seconds=self._settings.response_budget_seconds,
-            function_seconds=context.get_remaining_time_in_millis() / 1000,
-        )
         sender = self._sender(request)
         body: dict[str, Any] = {"outcome": "unknown", "success": True}
         if sender is None:
@@ -103,6 +75,7 @@ class CustomerApi:
 
     def _sender(self, request: HttpRequest) -> Sender | None:
         """Whom to look for. Raises BadRequest."""
+        request = replace(request, query={})  # an address is logged: nobody is looked for by it
         body = read_object(request)
         bird = next((value for name, value in body.items() if name.lower() == "bird"), None)
         try:
@@ -129,13 +102,3 @@ def _told(known: Known) -> dict[str, Any]:
     }
     told: dict[str, Any] = {name: value for name, value in values.items() if value}
     return {**told, "openCases": known.open_cases}
-
-
-def _not_now(problem: SalesforceProblem) -> Reply:
-    return problem_reply(
-        NotKept(),
-        title="Salesforce cannot be asked now",
-        detail=sentence(problem),
-        code=problem.code,
-        outcome="unknown",
-    )

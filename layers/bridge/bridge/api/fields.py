@@ -25,9 +25,10 @@ ALL = "*"
 
 
 _OWN = frozenset({"id", "attributes"})
-_CHOOSING = ("id", "__r")
+_CHOOSING = ("id", "__r", "bird_conversation__c")
 """How names end that choose another record: standard reference fields end in `Id` (Object
-Reference); a custom one ends in `__c`, and its relationship in `__r`."""
+Reference); a custom one ends in `__c`, and its relationship in `__r`. By the last one a record gets
+the messages of somebody's conversation."""
 
 
 # Not frozen: each method that is made for it is time of every cold start.

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
 
 from bridge.api.replies import (
     UNSIGNED,
@@ -67,27 +68,17 @@ class Gate(Protocol):
         """The request without what does not count unsigned. Raises Unsigned, NotKept."""
 
 
-class RecordApi:
-    """The API of one object.
+class HttpApi:
+    """What every handler does: whatever goes wrong, the caller gets a response."""
 
-    With no object, each request chooses its own by its channel, and a GET makes a record too:
-    "Forward to URL" may be set to that method.
-    """
+    unexpected: ClassVar[Mapping[str, Any]]
+    """What the body tells after a fault of ours."""
 
-    def __init__(
-        self,
-        object_name: ObjectName | None,
-        *,
-        creator: RecordCreator,
-        settings: Settings,
-        telemetry: Telemetry,
-        gate: Gate | None = None,
-    ) -> None:
-        self._object: ObjectName | None = object_name
-        self._gate = gate
-        self._creator = creator
+    def __init__(self, *, settings: Settings, telemetry: Telemetry, **about: Any) -> None:
+        """`about`: what each line of a log has besides."""
         self._settings = settings
         self._telemetry = telemetry
+        self._about = about
 
     def respond(self, event: Any, context: LambdaContext) -> dict[str, Any]:
         """The response to one proxy event."""
@@ -98,56 +89,91 @@ class RecordApi:
         try:
             request = HttpRequest.from_event(event)
             inline = request.errors_inline
-            if request.api_key_id and request.api_key_id == self._settings.lookup_key_id:
-                raise WrongKey("the key for looking customers up opens nothing else")
-            updates = request.method == "PATCH" and self._object and request.path_key is not None
-            if request.method not in ("GET", "POST") and not updates:
-                # No route has another method: a HEAD or a DELETE must not make a record.
-                raise NoSuchRoute("there is nothing at this method and address")
-            deadline = respond_by(
-                requested_at_ms=request.requested_at_ms,
-                budget_seconds=self._settings.response_budget_seconds,
-                function_seconds=context.get_remaining_time_in_millis() / 1000,
-            )
-            if request.method == "GET" and self._object is not None:
-                reply = self._find(request, self._object, deadline)
-            else:
-                if self._gate is not None:
-                    signed = self._gate.check(event, request, deadline=deadline)
-                    if signed.query != request.query and not request.query.keys() <= {"errors"}:
-                        self._telemetry.warn("unsigned_query", object=self._object)
-                    request = signed
-                do = self._update if updates else self._create
-                reply = do(request, deadline)
+            reply = self._reply(request, event, context)
         except BadRequest as problem:
-            self._telemetry.event("bad_request", object=self._object, code=problem.code)
+            self._telemetry.event("bad_request", **self._about, code=problem.code)
             reply = problem_reply(problem, code=problem.code, detail=str(problem))
-        except Ignored as ignored:
-            self._telemetry.event("ignored", outcome="ignored", object=self._object)
-            self._telemetry.count("MessagesIgnored")
-            reply = ignored_reply(ignored)
         except WrongKey as problem:
-            self._telemetry.warn("wrong_key", object=self._object, code=problem.code)
+            self._telemetry.warn("wrong_key", **self._about, code=problem.code)
             self._telemetry.count("WrongKeys")
             inline = False  # as below
             reply = problem_reply(problem, detail=problem.detail)
         except Unsigned as problem:
-            self._telemetry.warn("unsigned", object=self._object, code=problem.reason)
+            self._telemetry.warn("unsigned", **self._about, code=problem.reason)
             self._telemetry.count("UnsignedRequests")
             inline = False  # an unknown sender does not choose the form of the response
             reply = problem_reply(problem, detail=UNSIGNED)
+        except Exception as error:  # a fault of ours must not reach the caller as a stack trace
+            self._telemetry.alarm("unexpected_error", error=error, **self._about)
+            self._telemetry.count("UnexpectedErrors")
+            reply = problem_reply(NotKept(), **self.unexpected)
+        return reply.as_proxy(inline=inline)
+
+    def _deadline(self, request: HttpRequest, context: LambdaContext) -> Deadline:
+        """When the caller must have its response."""
+        return respond_by(
+            requested_at_ms=request.requested_at_ms,
+            budget_seconds=self._settings.response_budget_seconds,
+            function_seconds=context.get_remaining_time_in_millis() / 1000,
+        )
+
+    def _reply(self, request: HttpRequest, event: Any, context: LambdaContext) -> Reply:
+        """The reply to a request. Raises BadRequest, WrongKey, Unsigned."""
+        raise NotImplementedError
+
+
+class RecordApi(HttpApi):
+    """The API of one object.
+
+    With no object, each request chooses its own by its channel, and a GET makes a record too:
+    "Forward to URL" may be set to that method.
+    """
+
+    unexpected: ClassVar[Mapping[str, Any]] = {
+        "detail": "An unexpected error; the record is not kept. Send it again."
+    }
+
+    def __init__(
+        self,
+        object_name: ObjectName | None,
+        *,
+        creator: RecordCreator,
+        settings: Settings,
+        telemetry: Telemetry,
+        gate: Gate | None = None,
+    ) -> None:
+        super().__init__(settings=settings, telemetry=telemetry, object=object_name)
+        self._object: ObjectName | None = object_name
+        self._gate = gate
+        self._creator = creator
+
+    def _reply(self, request: HttpRequest, event: Any, context: LambdaContext) -> Reply:
+        if request.api_key_id and request.api_key_id == self._settings.lookup_key_id:
+            raise WrongKey("the key for looking customers up opens nothing else")
+        updates = request.method == "PATCH" and self._object and request.path_key is not None
+        if request.method not in ("GET", "POST") and not updates:
+            # No route has another method: a HEAD or a DELETE must not make a record.
+            raise NoSuchRoute("there is nothing at this method and address")
+        deadline = self._deadline(request, context)
+        if request.method == "GET" and self._object is not None:
+            return self._find(request, self._object, deadline)
+        try:
+            if self._gate is not None:
+                signed = self._gate.check(event, request, deadline=deadline)
+                if signed.query != request.query and not request.query.keys() <= {"errors"}:
+                    self._telemetry.warn("unsigned_query", object=self._object)
+                request = signed
+            do = self._update if updates else self._create
+            return do(request, deadline)
+        except Ignored as ignored:
+            self._telemetry.event("ignored", outcome="ignored", object=self._object)
+            self._telemetry.count("MessagesIgnored")
+            return ignored_reply(ignored)
         except NotKept as problem:
             # The gate's: what the creator could not keep is an outcome, counted as a record.
             self._telemetry.alarm("not_kept", error=problem, object=self._object)
             self._telemetry.count(OUTCOME_METRICS["not_kept"])
-            reply = problem_reply(problem, detail="The record is not kept. Send it again.")
-        except Exception as error:  # a fault of ours must not reach the caller as a stack trace
-            self._telemetry.alarm("unexpected_error", error=error, object=self._object)
-            self._telemetry.count("UnexpectedErrors")
-            reply = problem_reply(
-                NotKept(), detail="An unexpected error; the record is not kept. Send it again."
-            )
-        return reply.as_proxy(inline=inline)
+            return problem_reply(problem, detail="The record is not kept. Send it again.")
 
     def _create(self, request: HttpRequest, deadline: Deadline) -> Reply:
         started = time.perf_counter()
@@ -173,11 +199,7 @@ class RecordApi:
             deadline=deadline,
             at_once=not request.respond_async,
         )
-        try:
-            self._record(message, outcome, (time.perf_counter() - started) * 1000)
-        except Exception as error:  # the outcome stands, whether it could be logged or not
-            with contextlib.suppress(Exception):
-                self._telemetry.alarm("telemetry_failed", error=error, object=name)
+        self._record(message, outcome, started)
         return outcome_reply(
             outcome,
             message,
@@ -200,12 +222,7 @@ class RecordApi:
             deadline=deadline,
             at_once=not request.respond_async,
         )
-        milliseconds = (time.perf_counter() - started) * 1000
-        try:
-            self._record(message, outcome, milliseconds)
-        except Exception as error:  # the outcome stands, whether it could be logged or not
-            with contextlib.suppress(Exception):
-                self._telemetry.alarm("telemetry_failed", error=error, object=self._object)
+        self._record(message, outcome, started)
         return update_reply(outcome, requested)
 
     def _find(self, request: HttpRequest, object_name: ObjectName, deadline: Deadline) -> Reply:
@@ -217,7 +234,7 @@ class RecordApi:
             found = self._creator.find(object_name, keys, deadline=deadline)
         except (Unavailable, NotSetUp) as problem:
             self._telemetry.warn("lookup_failed", object=object_name, code=problem.code)
-            return not_now_reply(problem, object_name, keys[0])
+            return not_now_reply(problem, object=object_name, key=keys[0])
         if found is None:
             detail = (
                 "Not in Salesforce, or not visible to the integration user: perhaps queued, "
@@ -227,10 +244,23 @@ class RecordApi:
         key, outcome = found
         return found_reply(outcome, object_name, key)
 
-    def _record(
-        self, message: Message, outcome: Outcome | UpdateOutcome, milliseconds: float
+    def _record(self, message: Message, outcome: Outcome | UpdateOutcome, started: float) -> None:
+        """Log and count one message, or one update: the outcome stands, even if that fails."""
+        name = message.requested or message.channel_object
+        milliseconds = (time.perf_counter() - started) * 1000
+        try:
+            self._log(name, message, outcome, milliseconds)
+        except Exception as error:
+            with contextlib.suppress(Exception):
+                self._telemetry.alarm("telemetry_failed", error=error, object=name)
+
+    def _log(
+        self,
+        name: ObjectName,
+        message: Message,
+        outcome: Outcome | UpdateOutcome,
+        milliseconds: float,
     ) -> None:
-        """Log and count one message, or one update."""
         problem: SalesforceProblem | NotKept | None = None
         if isinstance(outcome, Created):
             problem = outcome.not_logged
@@ -239,7 +269,7 @@ class RecordApi:
         cost = outcome.cost
         self._telemetry.record(
             outcome.name,
-            object_name=message.requested or message.channel_object,
+            object_name=name,
             channel=message.channel,
             key=message.key,
             code=getattr(problem, "code", ""),
@@ -275,6 +305,7 @@ def _warnings_of(requested: MessageRequest) -> str:
         or requested.unread
         or requested.variables
         or requested.left_out
+        or requested.unused
     )
     unknown = requested.bird is not None and requested.bird.channel.name == UNKNOWN
     if not suspicious and not unknown:

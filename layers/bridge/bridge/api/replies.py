@@ -70,16 +70,15 @@ def unknown_reply(object_name: ObjectName, key: str, detail: str) -> Reply:
     return Reply(404, body)
 
 
-def not_now_reply(problem: SalesforceProblem, object_name: ObjectName, key: str) -> Reply:
-    """The response to a GET while Salesforce cannot be asked."""
+def not_now_reply(problem: SalesforceProblem, **more: Any) -> Reply:
+    """The response to a look-up while Salesforce cannot be asked."""
     return problem_reply(
         NotKept(),
         title="Salesforce cannot be asked now",
         detail=sentence(problem),
         code=problem.code,
         outcome="unknown",
-        object=object_name,
-        key=key,
+        **more,
     )
 
 
@@ -123,7 +122,7 @@ def outcome_reply(
             body["matches"] = outcome.matches
         return Reply(201 if outcome.new else 200, body)
     if isinstance(outcome, Queued):
-        text = queued_message(outcome.problem, name, message.key, has_key=has_key)
+        text = queued_message(outcome.problem, message.requested, message.key, has_key=has_key)
         return Reply(202, {"outcome": "queued", **more, "message": text})
     if isinstance(outcome, Failed):
         return problem_reply(
@@ -179,10 +178,13 @@ def _record_keys(created: Created, object_name: str, key: str) -> dict[str, Any]
 
 
 def queued_message(
-    why: SalesforceProblem | None, object_name: ObjectName, key: str, *, has_key: bool
+    why: SalesforceProblem | None, object_name: ObjectName | None, key: str, *, has_key: bool
 ) -> str:
-    """What a 202 says. `has_key` as in `outcome_reply`."""
-    after = f" GET {PATHS[object_name]}/{key} tells when it is there." if has_key else ""
+    """What a 202 says. `object_name` None: the conversation chooses. `has_key` as in
+    `outcome_reply`."""
+    paths = [PATHS[object_name]] if object_name else PATHS.values()
+    where = " or ".join(f"{path}/{key}" for path in paths)
+    after = f" GET {where} tells when it is there." if has_key else ""
     if why is None:
         return "The record is queued, as asked; Salesforce gets it shortly." + after
     if isinstance(why, NotSetUp):

@@ -22,8 +22,8 @@ from bridge.bird.channels import NONE, OBJECTS, UNKNOWN, plain
 from bridge.bird.mapping import derived_fields, fill, is_opt_out
 from bridge.bird.message import BirdMessage, Media
 from bridge.bird.phones import as_email
-from bridge.bird.texts import cut, is_absent
-from bridge.conversations.keys import conversation_key, message_key
+from bridge.bird.texts import CUT, cut, flat, is_absent
+from bridge.conversations.keys import conversation_key, is_id, message_key
 from bridge.conversations.message import Message, read_moment
 from bridge.errors import BadRequest, Ignored
 from bridge.records import ObjectName, stored_key
@@ -43,6 +43,11 @@ SHAPE_MARKS = frozenset(
 )
 """Keys of which each of Bird's own bodies has at least one (`webhooks.py`): no look without any."""
 
+PARAMETERS = frozenset({"channel", "errors", "object"})
+"""What the query of a POST may have, beside `set.` and a field's name."""
+
+_TASK_TEXT = 31_900
+"""UTF-16 units of a Task's Description (32,000), less its first line."""
 _TEXT_BEGINS = re.compile(r'"text"\s*:\s*"')
 _MORE_KEYS = re.compile(r'"\s{0,9},\s{0,9}"\w{1,80}"\s{0,9}:')
 WEBHOOK_ROUTE = "/webhooks/bird"
@@ -126,12 +131,17 @@ class HttpRequest:
         """The stored forms of the key in the path or query of a GET or a PATCH, most likely first.
 
         Whether a path parameter arrives percent-decoded is the gateway's affair, so both readings
-        are tried. Raises BadRequest if there is no key.
+        are tried. Raises BadRequest if there is no key, or a variable without a value instead.
         """
         raw = self.path_key if self.path_key is not None else self.query.get("key")
         if raw is None or not raw.strip():
             raise BadRequest("say which record: GET /leads/{key}, or /leads?key= where it has a /")
         readings = [raw] if self.path_key is None else [raw, unquote(raw)]
+        if not all(map(is_id, readings)):
+            raise BadRequest(
+                "the key in the address is a variable without a value: look in the flow's log at "
+                "what the step calls"
+            )
         return list(dict.fromkeys(stored_key(reading) for reading in readings))
 
 
@@ -169,6 +179,8 @@ class MessageRequest:
     """How many values are unresolved variables."""
     left_out: tuple[str, ...] = ()
     """Names of the body's fields that AllowedFields does not list."""
+    unused: tuple[str, ...] = ()
+    """Names in the query that do nothing."""
 
 
 def read_message(
@@ -206,6 +218,7 @@ def read_message(
     )
     if message and not asked.in_body and is_opt_out(message):
         raise Ignored(f"the text is {message.text.strip()} alone, an opt-out", event="opt-out")
+    has_task = conversation or settings.attach_duplicates
     given = {name.lower() for name in asked.fields}
     derived = {
         name: derived_fields(message, name, given=given, default_company=settings.default_company)
@@ -219,9 +232,8 @@ def read_message(
             channel_object=message.channel.object if message else "Lead",
             fields=asked.fields,
             derived={name: fields for name, (fields, _) in derived.items()},
-            task=_task_of(message)
-            if message and (conversation or settings.attach_duplicates)
-            else {},
+            task=_task_of(message) if message and has_task else {},
+            unshown=message.unshown() if message and has_task else {},
             sent_at=read_moment(message.sent_at if message else "") or datetime.now(UTC),
             channel=message.channel.name if message else NONE,
             from_us=message.from_us if message else False,
@@ -237,7 +249,23 @@ def read_message(
         bird=message,
         variables=asked.variables + _unresolved(asked.bird),
         left_out=asked.left_out,
+        unused=unused_parameters(request, object_name),
     )
+
+
+def unused_parameters(request: HttpRequest, object_name: ObjectName | None) -> tuple[str, ...]:
+    """Names in the query that do nothing on the route of this object. A query that stands for the
+    body has none."""
+    query, body = request.query, request.raw_body
+    if not query or not isinstance(body, str) or not body.strip():
+        return ()
+    found = [name for name in query if name not in PARAMETERS and not is_set(name)]
+    if not request.errors_inline and not is_absent(query.get("errors")):
+        found.append("errors")
+    wanted = query.get("object", "")
+    if object_name and not is_absent(wanted) and wanted.strip().lower() != object_name.lower():
+        found.append("object")
+    return tuple(found)
 
 
 def _header_key(request: HttpRequest) -> str | None:
@@ -254,7 +282,7 @@ def _conversation_of(message: BirdMessage) -> str:
     return conversation_key(
         message.conversation_id,
         channel=named,
-        sender=message.sender,
+        sender=message.sender_id,
         is_chat=channel.chat and not is_mail,
     )
 
@@ -267,6 +295,10 @@ def _content_of(message: BirdMessage) -> tuple[str, ...]:
 def _task_of(message: BirdMessage) -> dict[str, Any]:
     """The fields of the Task that logs a message."""
     task, _ = fill(message, "Task")
+    if lines := message.contact_lines:
+        text = str(task.get("Description") or "")
+        block = "".join(f"\n{line}" for line in lines if line not in text)
+        task["Description"] = (cut(text, _TASK_TEXT - len(block), mark=CUT) + block).lstrip("\n")
     if message.from_us and isinstance(task.get("Subject"), str):
         task["Subject"] = f"→ {task['Subject']}"
     return task
@@ -340,6 +372,10 @@ def read_bird(bird: Any, request: HttpRequest, *, replies: bool) -> BirdMessage 
     message = _read_shape(bird, request, replies=replies)
     if message is None:
         _refuse_twins(bird)
+        named = any(name.lower() == "channel" and not is_absent(bird[name]) for name in bird)
+        if not named and "channel" in request.query:
+            bird = {n: v for n, v in bird.items() if n.lower() != "channel"}
+            bird["channel"] = request.query["channel"]
         message = BirdMessage.parse(bird)
     return message
 
@@ -385,6 +421,8 @@ def read_object(request: HttpRequest) -> dict[str, Any]:
             # "Forward to URL" with the method GET says everything in the query.
             sms = {name: text for name, text in request.query.items() if not is_set(name)}
             return dict(_without_lone_surrogates(sms))
+        if request.method == "GET":
+            raise BadRequest("the address has no query; send the SMS in it, or a body with POST")
         raise BadRequest("the body is empty; send a JSON object")
     content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if content_type == "application/x-www-form-urlencoded" and not text.lstrip().startswith("{"):
@@ -403,7 +441,7 @@ def read_object(request: HttpRequest) -> dict[str, Any]:
         where = ""
         if isinstance(error, json.JSONDecodeError):
             where = f" (line {error.lineno}, column {error.colno})"
-        raise BadRequest(f"the body is not JSON{where}") from error
+        raise BadRequest(f"the body is not JSON{where}; send a JSON object") from error
     if not isinstance(body, dict):
         raise BadRequest('the body is JSON but not an object; send {"LastName": …}')
     if "\\u" in text:
@@ -481,6 +519,9 @@ def _read_form(text: str) -> dict[str, Any]:
         raise BadRequest("the body holds no form fields")
     for name, value in pairs:
         into, key = (bird, name[5:]) if name.lower().startswith("bird.") else (body, name)
+        if into is bird and key.lower() == "media" and key in into:
+            into[key] = [*flat(into[key]), value]
+            continue
         if key in into and not is_absent(into[key]):
             if is_absent(value) or value == into[key]:
                 continue

@@ -30,7 +30,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice, permutations
 from typing import Any
-from urllib.parse import parse_qsl, quote, quote_plus
+from urllib.parse import parse_qsl, quote, quote_plus, urlencode
 
 from bridge.api.request import WEBHOOK_ROUTE, HttpRequest
 from bridge.aws import Aws, AwsError
@@ -108,13 +108,12 @@ def verify_jwt(signed: Signed, *, keys: Sequence[str]) -> None:
     addresses = [hashlib.sha256(_bytes(url)).hexdigest().encode() for url in signed.addresses]
     if not _any_equal(addresses, [_bytes(str(claims["url_hash"]))]):
         raise Unsigned("address")
-    payload_hash = claims.get("payload_hash")
-    if (payload_hash is not None) != bool(signed.body):
+    given = claims.get("payload_hash")
+    expected = hashlib.sha256(signed.body).hexdigest() if signed.body else None
+    if (given is None) != (expected is None):
         raise Unsigned("payload")
-    if payload_hash is not None:
-        expected = hashlib.sha256(signed.body).hexdigest().encode()
-        if not _any_equal([expected], [_bytes(str(payload_hash))]):
-            raise Unsigned("payload")
+    if expected and not _any_equal([expected.encode()], [_bytes(str(given))]):
+        raise Unsigned("payload")
 
 
 def _read_jwt(token: str, *, keys: Sequence[str]) -> Mapping[str, Any]:
@@ -152,11 +151,7 @@ def verify_bird(signed: Signed, *, keys: Sequence[str], now: float) -> None:
     stamp = signed.headers.get("messagebird-request-timestamp", "").strip()
     if not given:
         raise Unsigned("missing")
-    at = _seconds(stamp)
-    if at < now - BIRD_PAST_SECONDS:
-        raise Unsigned("too_late")
-    if at > now + BIRD_FUTURE_SECONDS:
-        raise Unsigned("too_early")
+    _check_time(stamp, now, past_seconds=BIRD_PAST_SECONDS, future_seconds=BIRD_FUTURE_SECONDS)
     body = hashlib.sha256(signed.body).digest()
     expected = [
         hmac.digest(key.encode(), _bytes(f"{stamp}\n{url}\n") + body, "sha256")
@@ -184,14 +179,13 @@ def verify_standard_webhook(signed: Signed, *, keys: Sequence[str], now: float) 
         raise Unsigned("missing")
     if not signed.body.decode("utf-8", "replace").removeprefix("\ufeff").strip():
         raise Unsigned("payload")  # what is to be written would come from the unsigned address
-    at = _seconds(stamp)
-    if at < now - STANDARD_TOLERANCE_SECONDS:
-        raise Unsigned("too_late")
-    if at > now + STANDARD_TOLERANCE_SECONDS:
-        raise Unsigned("too_early")
+    tolerance = STANDARD_TOLERANCE_SECONDS
+    _check_time(stamp, now, past_seconds=tolerance, future_seconds=tolerance)
     covered = _bytes(f"{webhook_id}.{stamp}.") + signed.body
-    secrets = [_base64(key.removeprefix("whsec_")) for key in keys]
-    expected = [hmac.digest(secret, covered, "sha256") for secret in secrets if secret]
+    secrets = [secret for key in keys if (secret := _secret(key))]
+    if not secrets:
+        raise Unsigned("no_signing_key")
+    expected = [hmac.digest(secret, covered, "sha256") for secret in secrets]
     if not _any_equal(expected, [one for one in given if one]):
         raise Unsigned("signature")
 
@@ -227,6 +221,7 @@ class SigningKeys:
 
 def read_keys(value: str) -> tuple[str, ...]:
     """The keys in a secret's value; none if nothing in it can be one."""
+    value = value.removeprefix("\ufeff")  # some editors put it at the start of a file
     try:
         stored = json.loads(value)
     except ValueError:
@@ -330,9 +325,9 @@ def addresses_of(event: Mapping[str, Any], *, webhook_url: str) -> tuple[str, ..
         permutations(pairs) if len(pairs) <= 3 else (tuple(pairs), tuple(sorted(pairs)))
     )
     written = (
-        "&".join(f"{encode(name)}={encode(value)}" for name, value in order)
+        urlencode(order, quote_via=how, errors="surrogatepass")
         for order in orders
-        for encode in (_plus, _percent)
+        for how in (quote_plus, quote)
     )
     return tuple(dict.fromkeys(f"{base}?{query}" for query in islice(written, 12)))
 
@@ -345,14 +340,6 @@ def _query_pairs(event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, values in many.items():
         for value in values if isinstance(values, list) else ():
             yield str(name), str(value)
-
-
-def _plus(text: str) -> str:
-    return quote_plus(text, errors="surrogatepass")
-
-
-def _percent(text: str) -> str:
-    return quote(text, safe="", errors="surrogatepass")
 
 
 def _bytes(text: str) -> bytes:
@@ -369,10 +356,19 @@ def _any_equal(expected: Sequence[bytes], given: Sequence[bytes]) -> bool:
     return equal
 
 
-def _seconds(stamp: str) -> int:
+def _check_time(stamp: str, now: float, *, past_seconds: int, future_seconds: int) -> None:
     if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 12):
         raise Unsigned("timestamp")
-    return int(stamp)
+    if int(stamp) < now - past_seconds:
+        raise Unsigned("too_late")
+    if int(stamp) > now + future_seconds:
+        raise Unsigned("too_early")
+
+
+def _secret(key: str) -> bytes:
+    """The bytes of a `whsec_…`; a double click copies it without the `=` at its end."""
+    plain = key.removeprefix("whsec_").rstrip("=")
+    return _base64(plain + "=" * (-len(plain) % 4))
 
 
 def _base64(text: str) -> bytes:

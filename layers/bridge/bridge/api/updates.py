@@ -6,15 +6,17 @@ fields that the table of channels names; what else is in it is named in `warning
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from bridge.api.fields import read_fields
 from bridge.api.replies import Reply, problem_reply, queued_message, rejected_reply
-from bridge.api.request import HttpRequest, read_object
-from bridge.api.warnings import left_out_warning
-from bridge.bird.channels import NONE, channel_named
+from bridge.api.request import HttpRequest, read_object, unused_parameters
+from bridge.api.warnings import left_out_warning, unused_warning
+from bridge.bird.channels import ATTRIBUTES, NONE, channel_named
 from bridge.bird.mapping import learned_fields
 from bridge.bird.message import BirdMessage
 from bridge.bird.texts import is_absent
@@ -28,6 +30,11 @@ from bridge.settings import Settings
 LEARNED = ("tags", "attributes")
 """The keys of `bird` that an update takes."""
 
+_SALESFORCE_ID = r"(?:00Q|500|003)[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?"
+NO_KEY = (
+    "The key looks like Salesforce's id of a record: put the key of a response, or the "
+    "conversation's id, into the step's address."
+)
 NOT_THERE = (
     "No record with this key is in Salesforce yet. The values are queued and written when it is "
     "there; after 24 hours they are rejected and kept for a person."
@@ -67,17 +74,23 @@ def read_update(
         read_object(request), request.query, repeated=request.repeated, settings=settings
     )
     fields = asked.fields
-    for name in (*fields, *([settings.external_id_field] if not is_absent(asked.key) else ())):
+    given = [*fields, *asked.left_out]
+    for name in (*given, *([settings.external_id_field] if not is_absent(asked.key) else ())):
         if name.lower() in forbidden:
             raise ForbiddenField(f"{name} of a record cannot be changed: leave it out of the body")
-    names = {name.lower() for name in (*fields, *asked.left_out)}
+    names = {name.lower() for name in given}
     derived, channel, warnings = _learned(asked.bird, object_name, names)
     if asked.left_out:
         warnings = " ".join(filter(None, [warnings, left_out_warning(asked.left_out)]))
+    if unused := unused_parameters(request, object_name):
+        warnings = " ".join(filter(None, [warnings, unused_warning(unused)]))
+    if re.fullmatch(_SALESFORCE_ID, request.path_key or ""):
+        warnings = f"{warnings} {NO_KEY}".lstrip()
     if not fields and not derived:
         if asked.left_out:
             raise BadRequest(left_out_warning(asked.left_out))
-        raise BadRequest("no field of the body has a value, so there is nothing to change")
+        nothing = "no field of the body has a value, so there is nothing to change"
+        raise BadRequest(f"{nothing}. {warnings}" if warnings else nothing)
     return UpdateRequest(
         Message(
             conversation="",
@@ -114,14 +127,36 @@ def _learned(
         for name, value in learned_fields(message, object_name).items()
         if name.lower() not in given
     }
-    if not fields:
-        left += [name for name in LEARNED if not is_absent(taken.get(name))]
+    left += _without_field(taken, message, object_name)
     channel = channel_named(str(taken["channel"])).name if taken.get("channel") else NONE
     warnings = ""
     if left:
         listed = ", ".join(f"bird.{name[:40]}" for name in left[:10])
         warnings = f"Not written: {listed}. Send Salesforce's fields by their names."
     return fields, channel, warnings
+
+
+def _without_field(
+    taken: Mapping[str, Any], message: BirdMessage, object_name: ObjectName
+) -> list[str]:
+    """What of the tags and attributes goes to no field of the table of channels."""
+    sources = {how.source.lower() for how in message.channel.fills[object_name].values()}
+    tags, attributes = taken.get("tags"), taken.get("attributes")
+    left = []
+    if isinstance(attributes, dict):
+        for name, value in attributes.items():
+            has_field = f"{ATTRIBUTES}{name.lower()}" in sources
+            if (
+                value
+                and not is_absent(value)
+                and not (has_field and name.lower() in message.attributes)
+            ):
+                left.append(f"{ATTRIBUTES}{name}")
+    elif attributes and not is_absent(attributes):
+        left.append("attributes")
+    if tags and not is_absent(tags) and not ("tags" in sources and message.tags):
+        left.append("tags")
+    return left
 
 
 def update_reply(outcome: UpdateOutcome, requested: UpdateRequest) -> Reply:

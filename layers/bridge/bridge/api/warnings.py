@@ -6,9 +6,9 @@ Nothing is refused for it: a warning stands in the response beside the outcome.
 from __future__ import annotations
 
 from bridge.api.fields import may_be_set
-from bridge.api.request import MessageRequest
+from bridge.api.request import PARAMETERS, MessageRequest
 from bridge.bird.channels import UNKNOWN, table
-from bridge.bird.message import FLOW_KEYS, BirdMessage
+from bridge.bird.message import FLOW_KEYS, KEYS, BirdMessage
 from bridge.conversations.keys import CONTENT, MADE_UP
 
 _SHOWN = 40
@@ -39,6 +39,8 @@ def warnings_of(request: MessageRequest) -> str:
         found.append(f"The channel is unknown{_hint(nearest)}.")
     if request.left_out:
         found.append(left_out_warning(request.left_out))
+    if request.unused:
+        found.append(unused_warning(request.unused))
     if request.variables and (message is None or _says_nothing(message)):
         found.append(
             "No variable of the body has a value: look in the flow's log at what the step sends."
@@ -46,18 +48,36 @@ def warnings_of(request: MessageRequest) -> str:
     return " ".join(found)
 
 
+def unused_warning(names: tuple[str, ...]) -> str:
+    """What does nothing in the address that a step calls."""
+    special = {"errors": "errors takes inline only", "object": "object counts at /messages only"}
+    unknown = tuple(name for name in names if name not in PARAMETERS)
+    found = [special[name] for name in names if name in special]
+    if unknown:
+        found.append(
+            f"{_listed(unknown)} does nothing (known are {', '.join(sorted(PARAMETERS))}, and "
+            "set.FIELD for a field of Salesforce)"
+        )
+    return f"In the address, {'; '.join(found)}."
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    shown = ", ".join(name[:_SHOWN] for name in names[:_MOST_NAMES])
+    return shown + (f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else "")
+
+
 def left_out_warning(names: tuple[str, ...]) -> str:
     """What to do for fields of a body that AllowedFields does not list."""
-    shown = ", ".join(name[:_SHOWN] for name in names[:_MOST_NAMES])
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     way = "list it in the parameter AllowedFields"
     if all(map(may_be_set, names)):
         way = f"put ?set.{names[0][:_SHOWN]}=… into the step's address, or {way}"
-    return f"A body may not set {shown}{more}, since a customer's words are in it: {way}."
+    return f"A body may not set {_listed(names)}, since a customer's words are in it: {way}."
 
 
 def _unknown_key(path: str) -> str:
     name = path.partition(".")[0][:_SHOWN]
+    if name.lower() in KEYS:
+        return f"bird.{name} holds more than a text: the rest is in lines of the Description."
     lower = {key.lower(): key for key in FLOW_KEYS}
     nearest = lower.get(_nearest(name.lower(), list(lower)), "")
     return f"The key bird.{name} is unknown{_hint(nearest)}."

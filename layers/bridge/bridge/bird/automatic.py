@@ -19,7 +19,7 @@ def automatic(headers: Part, *, return_path: str = "") -> str:
         word = value.partition(";")[0].partition("(")[0].strip().lower()
         if name == "auto-submitted" and word not in ("no", ""):
             return f"an automatic mail (Auto-Submitted: {value[:60]})"
-        if name == "return-path" and value in ("", _NULL_SENDER):
+        if name == "return-path" and values and value in ("", _NULL_SENDER):
             return "a bounce or an automatic mail (Return-Path is empty)"
         if name == "content-type" and word == "multipart/report":
             return "a report of a mail system (Content-Type: multipart/report)"

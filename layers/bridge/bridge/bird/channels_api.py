@@ -14,7 +14,7 @@ from bridge.bird.automatic import automatic
 from bridge.bird.channels import SenderKind, channel_named, channel_of_key
 from bridge.bird.html_text import beyond, text_of
 from bridge.bird.lines import Content, joined, money
-from bridge.bird.message import BirdMessage
+from bridge.bird.message import FROM_US, BirdMessage
 from bridge.bird.part import Part, technical_keys
 from bridge.bird.phones import as_e164
 from bridge.bird.texts import IN_BIRD
@@ -49,7 +49,7 @@ def _read(whole: Part, *, channel: str, event: str, replies: bool) -> BirdMessag
     contact = sender.part("contact")
     if not contact and sender.text("type") == "contact":
         contact = sender  # as the Conversations API gives a message's sender
-    by_customer = payload.text("direction") in ("incoming", "") and bool(contact)
+    by_customer = payload.text("direction").lower() not in FROM_US and bool(contact)
     receivers = payload.part("receiver").parts("contacts")
     from_us = replies and not by_customer and bool(receivers)
     if from_us:
@@ -218,9 +218,10 @@ def _read_conversation(whole: Part, *, channel: str, event: str) -> BirdMessage:
         if wrote
         else event == "conversation.created" and began in ("contact", "")
     )
-    if not customers or not by_customer:
+    if not by_customer or not (customers or wrote == "contact"):
         raise Ignored("no customer wrote", event=event)
-    customer = customers[0]
+    # Who takes part is not in every event.
+    customer = customers[0] if customers else last.part("sender")
     conversation_id = payload.text("id") or payload.text("conversationId")
     content = Content()
     who, phone, email = _sender(content, customer.part("contact"), channel)

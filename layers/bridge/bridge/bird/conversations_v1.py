@@ -13,7 +13,7 @@ from bridge.bird.automatic import automatic
 from bridge.bird.channels import channel_named
 from bridge.bird.html_text import beyond, text_of
 from bridge.bird.lines import Content
-from bridge.bird.message import BirdMessage
+from bridge.bird.message import FROM_US, BirdMessage
 from bridge.bird.part import Part, technical_keys
 from bridge.errors import Ignored
 
@@ -38,9 +38,9 @@ def read_message(body: Mapping[str, Any], channel: str, replies: bool) -> BirdMe
 
 def _read(body: Part, *, channel: str, event: str, replies: bool) -> BirdMessage:
     message, contact, conversation = map(body.part, ("message", "contact", "conversation"))
-    direction = message.text("direction")
-    from_us = replies and direction == "sent"
-    if direction not in ("received", "") and not from_us:
+    sent = message.text("direction").lower() in FROM_US
+    from_us = replies and sent
+    if sent and not from_us:
         raise Ignored("the message was sent to the customer, not by them", event=event)
     platform = message.text("platform") or channel
     if platform == _NO_PERSON:
@@ -105,8 +105,9 @@ def _read_content(content: Content, said: Part, *, sender: str) -> None:
     content.product(product.text("product_retailer_id"), product.text("catalog_id"))
     order = said.part("whatsappOrder")
     content.say(order.words("text"))
-    catalog = order.text("catalog_id")
-    for item in order.parts("product_items"):
+    items = order.parts("product_items")
+    catalog = order.text("catalog_id") if items else ""
+    for item in items:
         price = " ".join(filter(None, map(item.text, ("item_price", "currency"))))
         content.ordered(item.text("quantity"), item.text("product_retailer_id"), price, catalog)
     _read_mail(content, said.part("email"), sender=sender)

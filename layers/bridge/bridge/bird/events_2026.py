@@ -11,7 +11,7 @@ from typing import Any
 
 from bridge.bird.channels import SenderKind, channel_named
 from bridge.bird.lines import Content, joined
-from bridge.bird.message import BirdMessage
+from bridge.bird.message import FROM_US, BirdMessage
 from bridge.bird.part import Part, of_type, technical_keys
 from bridge.bird.texts import CUT, IN_BIRD, MAIL_IN_BIRD
 from bridge.errors import Ignored
@@ -41,7 +41,7 @@ def read(body: Mapping[str, Any], channel: str, replies: bool) -> BirdMessage:
     data = whole.part("data")
     if platform == "amb":
         data = data.part("message") or data
-    if data.text("direction") == "outbound" and not from_us:
+    if data.text("direction").lower() in FROM_US and not from_us:
         raise Ignored("it was sent to the customer, not by them", event=event)
     origin, unsupported = data.text("origin"), data.part("unsupported").text("type")
     for reasons, name in ((_NOT_LIVE, origin), (_NO_MESSAGE, unsupported)):
@@ -162,8 +162,9 @@ def _read_answer(content: Content, data: Part) -> list[str]:
     content.say(chosen)
     rows = []
     for section in data.part("list_picker").parts("sections"):
-        title = section.text("title")
-        for item in section.parts("items"):
+        title, items = section.text("title"), section.parts("items")
+        content.say("" if items else title)
+        for item in items:
             rows.append(item.text("title"))
             row = joined((rows[-1], item.text("subtitle")))
             content.say(f"{title}: {row}" if title else row)

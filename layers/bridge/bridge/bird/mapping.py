@@ -108,4 +108,5 @@ def derived_fields(
 
 def is_opt_out(message: BirdMessage) -> bool:
     """Whether a message is nothing but a word that its channel's line says to ignore."""
-    return not message.details and message.text.strip().upper() in message.channel.ignored
+    beside = message.details or message.headline
+    return not beside and message.text.strip().upper() in message.channel.ignored

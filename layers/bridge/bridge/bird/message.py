@@ -8,10 +8,20 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from bridge.bird.channels import UNKNOWN, Channel, SenderKind, channel_named
+from bridge.bird.channels import LENGTHS, OBJECTS, UNKNOWN, Channel, SenderKind, channel_named
 from bridge.bird.names import as_name, family_first, first_and_last
 from bridge.bird.phones import as_e164, as_email
-from bridge.bird.texts import CUT, MISSING, as_text, cut, flat, is_absent, length_of, one_line
+from bridge.bird.texts import (
+    CUT,
+    MISSING,
+    as_text,
+    cut,
+    flat,
+    is_absent,
+    length_of,
+    one_line,
+    without_variables,
+)
 
 REFERRAL = ("adId", "adUrl", "adTitle", "clickId", "productId", "catalogId", "campaignId")
 """What brought the customer or what they ask about, by the names of the table of channels."""
@@ -23,6 +33,8 @@ FLOW_KEYS = (
 )
 """The keys of `bird` that are read."""
 KEYS = frozenset(map(str.lower, FLOW_KEYS))
+FROM_US = frozenset({"sent", "outgoing", "outbound"})
+"""How the generations call the direction of what our own side sent."""
 _REFERRAL = frozenset(map(str.lower, REFERRAL))
 _SUBJECT_WORDS = 80
 _LEAST_TEXT = 1_000
@@ -99,6 +111,8 @@ class BirdMessage:
         list, and a flow may name several variables of which one will be there.
         """
         lower = {str(name).lower(): value for name, value in bird.items()}
+        if len(lower) != len(bird):  # "text" and an empty "Text": the one that is there counts
+            lower |= {str(k).lower(): value for k, value in bird.items() if not is_absent(value)}
 
         def text(*names: str) -> str:
             for name in names:
@@ -121,16 +135,20 @@ class BirdMessage:
         if isinstance(tags, str):
             tags = tags.split(",")
         details, media = [], []
+        nested = any(isinstance(value, (dict, list, bool)) for value in lower.values())
         for part in flat(lower.get("media")):
             title, link, name, kind = "Attachment", part, "", ""
             if isinstance(part, dict):
                 link = part.get("url") or part.get("mediaUrl")
                 kind = as_text(part.get("type") or part.get("contentType"))
-                if name := as_text(part.get("name") or part.get("filename")):
-                    title = f"Attachment ({name})"
+                name = as_text(part.get("name") or part.get("filename"))
+                name = "" if is_absent(name) else name
+                title = f"Attachment ({name})" if name else title
             if not is_absent(link := as_text(link)):
                 media.append(Media(link, name, kind))
                 details.append(f"{title}: {link}")
+            elif name:
+                details.append(title)
         referral: dict[str, str] = {}
         if not _REFERRAL.isdisjoint(lower):
             referral = {name: said for name in REFERRAL if (said := text(name.lower()))}
@@ -138,24 +156,17 @@ class BirdMessage:
         channel = channel_named(text("channel"))
         attributes = _attributes(lower.get("attributes"))
         unread: dict[str, None] = {}
-        if not KEYS.issuperset(lower) or "attributes" in lower:
-            # A flow's own key, or one that is spelled wrongly: rare, and its words are kept; so are
-            # attributes that the table of channels has no field for.
-            from bridge.bird.part import Part
+        if nested or not KEYS.issuperset(lower) or "attributes" in lower:
+            # A flow's own key, or one that is spelled wrongly: rare, and its words are kept; so is
+            # what stands where a text is expected.
+            from bridge.bird.beside import beside
 
             has_field = channel.attributes & attributes.keys()
-
-            def nowhere_else(keys: list[str]) -> bool:
-                if keys[0].lower() != "attributes":
-                    return keys[0].lower() not in KEYS
-                return len(keys) < 2 or keys[1].lower() not in has_field
-
-            for path, line in Part(bird).unread(nowhere_else):
-                if not path.lower().startswith("attributes"):
-                    unread[path] = None
-                details.append(line)
+            lines, paths = beside(bird, keys=KEYS, attributes=has_field)
+            details += lines
+            unread |= dict.fromkeys(paths)
         return cls(
-            from_us=text("direction").strip().lower() in ("sent", "outgoing", "outbound"),
+            from_us=text("direction").strip().lower() in FROM_US,
             channel=channel,
             called=identifier("channel"),
             message_id=_as_id(lower.get("messageid")),
@@ -165,6 +176,7 @@ class BirdMessage:
             last_message=identifier("sentat"),
             sender=identifier("sender"),
             display_name=text("displayname", "name").strip(),
+            other_names=(text("name").strip(),) if {"name", "displayname"} <= lower.keys() else (),
             first_name=text("firstname").strip(),
             last_name=text("lastname").strip(),
             known_phone=identifier("phone"),
@@ -202,10 +214,29 @@ class BirdMessage:
             return "\n".join(parts)
         return cut(whole, length, mark=CUT)
 
+    def unshown(self) -> dict[str, str]:
+        """What a flow gave for fields of a record, and that `description` leaves to these: whoever
+        adds the message to a record that is there has to show it."""
+        if not (self.known_email or self.known_phone or self.tags or self.attributes):
+            return {}  # most messages
+        if self.forwarded:
+            return {}  # whatever Bird knows of a contact comes with each message
+        given = {"email": as_email(self.known_email), "phone": self.known_phone}
+        if any(
+            how.source == "tags" for name in OBJECTS for how in self.channel.fills[name].values()
+        ):
+            given["tags"] = ", ".join(map(without_variables, self.tags))
+        for name in sorted(self.channel.attributes & self.attributes.keys()):
+            given[f"attributes.{name}"] = self.attributes[name]
+        sender = (self.sender, as_e164(self.sender), as_email(self.sender))
+        return {name: value for name, value in given.items() if value and value not in sender}
+
     def _who(self) -> Iterator[str]:
         """How to answer a customer where no phone or e-mail field says it."""
         if self.known_email and not as_email(self.known_email):
             yield f"E-mail: {self.known_email}"
+        if self.known_phone and not 0 < length_of(self.phone) <= LENGTHS["Phone"]:
+            yield f"Phone: {self.known_phone}"
         if self.phone or self.email:
             return
         if handles := " · ".join(dict.fromkeys(filter(None, (self.sender, *self.handles)))):
@@ -217,7 +248,7 @@ class BirdMessage:
     def _name_lines(self) -> Iterator[str]:
         """Names as they came, where the name fields do not hold all of their words."""
         plain = self.display_name in ("", self.whole_name) and len(self.display_name) <= 40
-        if plain and not self.other_names and not self.last_name:
+        if plain and not (self.other_names or self.first_name or self.last_name):
             return  # most names
         first, last = self.name
         fit = length_of(first) <= 40 and length_of(last) <= 80 and length_of(self.whole_name) <= 80
@@ -267,12 +298,31 @@ class BirdMessage:
         guessed = self.channel.name == UNKNOWN and self.sender.startswith("+")
         return as_e164(self.sender) if kind == "phone" or guessed else ""
 
+    @property
+    def sender_id(self) -> str:
+        """The sender in one spelling: a phone number in E.164 form, anything else as it came."""
+        kind = self.sender_kind or self.channel.sender
+        return (as_e164(self.sender) if kind == "phone" else "") or self.sender
+
     @cached_property
     def email(self) -> str:
         """The customer's e-mail address, if known: the sender, where it is one."""
         return next(
             filter(None, map(as_email, (self.known_email, self.sender, self.display_name))), ""
         )
+
+    @property
+    def contact_lines(self) -> tuple[str, ...]:
+        """The phone and the e-mail address that came beside the sender: on a record that is there
+        no field gets them."""
+        if self.from_us or not (self.known_phone or self.known_email):
+            return ()  # most messages
+        found = []
+        if self.phone and self.phone != as_e164(self.sender):
+            found.append(f"Phone: {self.phone}")
+        if self.email and self.email != as_email(self.sender):
+            found.append(f"E-mail: {self.email}")
+        return tuple(found)
 
     @property
     def handle(self) -> str:

@@ -112,16 +112,11 @@ class Part:
             if isinstance(one, dict)
         ]
 
-    def items(self) -> Iterator[tuple[str, Part]]:
-        """The objects in it, by their keys."""
-        for name, value in self._value.items():
-            if isinstance(value, dict):
-                yield name, self.part(name)
-
     def texts_by_name(self) -> Iterator[tuple[str, list[str]]]:
-        """Each key with its texts, as the headers of a mail."""
+        """Each key with its texts, as the headers of a mail; null and objects are none."""
         for name, value in self._value.items():
-            yield name, [as_text(one) for one in (value if isinstance(value, list) else [value])]
+            values = value if isinstance(value, list) else [value]
+            yield name, [as_text(one) for one in values if isinstance(one, (str, int, float))]
 
     def skip(self, *names: str) -> None:
         """Count these as read, with all that is below them; without names, all of it."""

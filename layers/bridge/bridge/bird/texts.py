@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-CUT = "… (cut; open it in Bird)"
-"""How a text ends that was longer than its field."""
+from bridge.records import CUT as CUT
 
 IN_BIRD = "(open it in Bird)"
 MAIL_IDS = "rem_"

@@ -38,6 +38,7 @@ from bridge.bird.channels import channel_named
 from bridge.bird.lines import Content
 from bridge.bird.message import BirdMessage
 from bridge.bird.part import Part
+from bridge.untrusted import read_text
 
 FIELDS = frozenset(
     {
@@ -81,47 +82,29 @@ def _names_a_field(body: Mapping[str, Any], *, beside: frozenset[str]) -> bool:
 def _is_v1_webhook(body: Mapping[str, Any]) -> bool:
     kind = body.get("type")
     if kind in ("message.created", "message.updated", "message.status"):
-        return isinstance(body.get("message"), dict)
-    return kind in ("conversation.created", "conversation.updated") and isinstance(
-        body.get("conversation"), dict
+        return _objects(body, "message")
+    return kind in ("conversation.created", "conversation.updated") and _objects(
+        body, "conversation"
     )
 
 
 def _is_v1_message(body: Mapping[str, Any]) -> bool:
-    return (
-        isinstance(body.get("content"), dict)
-        and _is_text(body.get("conversationId"))
-        and _is_text(body.get("channelId"))
-        and _is_text(body.get("direction"))
-    )
+    return _objects(body, "content") and _texts(body, "conversationId", "channelId", "direction")
 
 
 def _is_bird_webhook(body: Mapping[str, Any]) -> bool:
-    return (
-        body.get("service") in ("channels", "conversations")
-        and _is_text(body.get("event"))
-        and (isinstance(body.get("payload"), dict) or isinstance(body.get("data"), dict))
-    )
+    about = _objects(body, "payload") or _objects(body, "data")
+    return body.get("service") in ("channels", "conversations") and _texts(body, "event") and about
 
 
 def _is_bird_message(body: Mapping[str, Any]) -> bool:
-    content = body.get("body")
-    return (
-        (_is_text(body.get("channelId")) or _is_text(body.get("conversationId")))
-        and isinstance(body.get("sender"), dict)
-        and isinstance(content, dict)
-        and _is_text(content.get("type"))
-    )
+    named = _texts(body, "channelId") or _texts(body, "conversationId")
+    return named and _objects(body, "sender", "body") and _texts(body["body"], "type")
 
 
 def _is_event(body: Mapping[str, Any]) -> bool:
-    kind = body.get("type")
-    return (
-        isinstance(kind, str)
-        and _DOTTED.fullmatch(kind) is not None
-        and _is_text(body.get("timestamp"))
-        and isinstance(body.get("data"), dict)
-    )
+    told = _texts(body, "type", "timestamp") and _objects(body, "data")
+    return told and _DOTTED.fullmatch(body["type"]) is not None
 
 
 def _is_forwarded_sms(body: Mapping[str, Any]) -> bool:
@@ -181,8 +164,13 @@ _SHAPES = (
 """Per shape: its own keys that are also names of Salesforce fields, its test, its reader."""
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value)
+def _texts(body: Mapping[str, Any], *names: str) -> bool:
+    """Whether each of these is a text that is not empty."""
+    return all(read_text(body, name) for name in names)
+
+
+def _objects(body: Mapping[str, Any], *names: str) -> bool:
+    return all(isinstance(body.get(name), dict) for name in names)
 
 
 def _scalar(value: Any) -> bool:

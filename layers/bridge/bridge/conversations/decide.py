@@ -226,7 +226,11 @@ def decide(
     a converted Lead does not show that its Contact was deleted.
     """
     name = requested or _chosen(look, channel_object, rules)
-    goes_to = _destination(look, name, rules=rules, now=now, permit=permit, gone=gone)
+    goes_to: Decision
+    if name == "Lead":
+        goes_to = _lead_destination(look, rules, permit, gone)
+    else:
+        goes_to = _case_destination(look, rules, now, permit)
     own_key = task_key(name, look.message)
     objects: tuple[ObjectName, ...] = ("Lead", "Case")
     either = {task_key(each, look.message) for each in objects}
@@ -254,15 +258,27 @@ def decide(
 def record_of(look: Look, name: ObjectName, rules: Rules) -> Exists | None:
     """The record that a key leads to; the look was for the key as conversation and as message.
 
-    Of a conversation its open record, else its newest; of a message the record that has its Task.
+    Of a conversation its open record, else the one that it was merged into, else its newest; of a
+    message the record that has its Task.
     """
-    rows: Sequence[LeadRow | CaseRow] = look.leads if name == "Lead" else look.cases
-    leads, cases = _of_conversation(look.leads, look), _of_conversation(look.cases, look)
+    leads = [row for row in _of_conversation(look.leads, look) if not row.deleted]
+    cases = [row for row in _of_conversation(look.cases, look) if not row.deleted]
     own: Sequence[LeadRow | CaseRow] = leads if name == "Lead" else cases
-    keyed = [row for row in rows if row.key == look.message]
-    for row in (*sorted(own, key=rules.is_open, reverse=True), *keyed):
-        if not row.deleted:
-            return Exists(object=name, record_id=row.id, number=_number(look, row.id))
+    rows: Sequence[LeadRow | CaseRow] = look.leads if name == "Lead" else look.cases
+    if name == "Lead":
+        merged_into = _lead_merged_into(look)
+    else:
+        merged_into = _merged_into(look, cases[0] if cases else None)
+    if merged_into and merged_into in look.homes and not look.homes[merged_into]:
+        merged_into = None  # not visible
+    ids = [
+        *(row.id for row in own if rules.is_open(row)),
+        *([merged_into] if merged_into else ()),
+        *(row.id for row in own),
+        *(row.id for row in rows if row.key == look.message and not row.deleted),
+    ]
+    if ids:
+        return Exists(object=name, record_id=ids[0], number=_number(look, ids[0]))
     for task in look.seen:
         if not task.deleted and task.key == task_key(name, look.message):
             return _logged(task, look)
@@ -287,21 +303,6 @@ def _chosen(look: Look, channel_object: ObjectName, rules: Rules) -> ObjectName:
     return channel_object
 
 
-def _destination(
-    look: Look,
-    name: ObjectName,
-    *,
-    rules: Rules,
-    now: datetime,
-    permit: Permit,
-    gone: frozenset[str],
-) -> Decision:
-    """Where a message goes that is not logged yet."""
-    if name == "Lead":
-        return _lead_destination(look, rules, permit, gone)
-    return _case_destination(look, rules, now, permit)
-
-
 def _lead_destination(
     look: Look, rules: Rules, permit: Permit, gone: frozenset[str]
 ) -> Add | Create | Nowhere:
@@ -312,11 +313,10 @@ def _lead_destination(
     home = look.lead_home
     if home and home.who_id:
         moved_to = object_of(home.who_id)
-        known = {row.id for row in look.leads}
-        if moved_to == "Contact" or (moved_to == "Lead" and home.who_id not in known):
+        if moved_to == "Contact" or _lead_merged_into(look):
             return Add(
                 object="Lead",
-                record_object=moved_to,
+                record_object=moved_to or "Lead",
                 record_id=home.who_id,
                 who_id=home.who_id,
                 what_id=home.what_id,
@@ -364,15 +364,23 @@ def _case_destination(
     return Create(object="Case", key=record_key(look.conversation))
 
 
+def _lead_merged_into(look: Look) -> str | None:
+    """The id of a Lead that is none of the conversation's and has its newest Task."""
+    on = look.lead_home.who_id if look.lead_home else None
+    is_lead = on is not None and object_of(on) == "Lead"
+    return on if is_lead and on not in {row.id for row in look.leads} else None
+
+
 def _merged_into(look: Look, newest: CaseRow | None) -> str | None:
     """The id of a Case that is none of the conversation's and has its newest Task.
 
-    An org may keep merged Cases, closed: then that Task is newer than the `newest` that is left.
+    An org may keep merged Cases, closed: then that Task is newer than the `newest` that is left,
+    or of the same second, since times are in whole ones and the first Task is made with its Case.
     """
     home = look.case_home
     if home is None or home.what_id is None or home.what_id in {row.id for row in look.cases}:
         return None
-    return home.what_id if newest is None or home.created > newest.created else None
+    return home.what_id if newest is None or home.created >= newest.created else None
 
 
 def _to_case(

@@ -11,16 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from bridge.conversations.decide import CaseRow, LeadRow, Look, Rules, object_of, record_of
 from bridge.conversations.keys import task_key
-from bridge.conversations.look import CONVERSATION_FIELD, Fields, read_rows
+from bridge.conversations.look import CONVERSATION_FIELD, Fields, rows_of
 from bridge.conversations.write import problem_of
 from bridge.errors import NoSuchRecord, Refused
 from bridge.records import ObjectName, Record
 from bridge.salesforce.client import NOT_REASSIGNED, TASK_KEY_FIELD, soql_text
-from bridge.salesforce.composite import Part, PartResponse, Ref, is_halted
+from bridge.salesforce.composite import Part, PartResponse, Ref, is_halted, query_part
 from bridge.salesforce.responses import unreadable
 from bridge.salesforce.session import read_id
 
@@ -82,30 +81,28 @@ def no_such_record() -> NoSuchRecord:
 def find_parts(record: Record, fields: Fields, rules: Rules | None) -> list[Part]:
     """Find the record of a key and change it. `rules` None: there are no conversations."""
     found = Ref("open", "records[0].Id")
-    parts = [_query("open", _open_query(record, fields, rules)), _change("change", record, found)]
+    parts = [
+        query_part("open", _open_query(record, fields, rules)),
+        change_part(record, found),
+    ]
     if rules is None:
         return parts
     where = "WhoId" if record.object == "Lead" else "WhatId"
     key = soql_text(task_key(as_object(record), record.key))
     seen = f"SELECT Id,{where} FROM Task WHERE {TASK_KEY_FIELD} = {key} LIMIT 1"
     on = Ref("seen", f"records[0].{where}")
-    parts += [_query("seen", seen), _change("change_seen", record, on)]
+    parts += [query_part("seen", seen), change_part(record, on, name="change_seen")]
     if record.object == "Case":
         path = ("/sobjects/Case/", on, "?fields=CaseNumber")
         parts.append(Part(name="number", method="GET", path=path))
     return parts
 
 
-def change_part(record: Record, record_id: str) -> Part:
-    """Change one record whose id is known."""
-    return _change("change", record, record_id)
-
-
 def read_found(
     record: Record, fields: Fields, responses: Mapping[str, PartResponse], *, conversations: bool
 ) -> Result:
     """What has become of the update. Raises SalesforceProblem for what passes or needs a person."""
-    rows = read_rows(responses.get("open"), fields)
+    rows, _ = rows_of(responses.get("open"), fields)
     if rows:
         record_id = read_id(rows[0].get("id"))
         if record_id is None:
@@ -118,7 +115,7 @@ def read_found(
             contact_id=contact_id,
         )
         return read_change(record, target, responses.get("change"))
-    rows = read_rows(responses.get("seen"), fields, of_records=False) if conversations else []
+    rows = rows_of(responses.get("seen"), fields, of_records=False)[0] if conversations else []
     where = "whoid" if record.object == "Lead" else "whatid"
     record_id = read_id(rows[0].get(where)) if rows else None
     if record_id is None:
@@ -169,11 +166,8 @@ def target_of(look: Look, record: Record, rules: Rules) -> Target | None:
     return Target(found.record_id, found.number)
 
 
-def _query(name: str, soql: str) -> Part:
-    return Part(name=name, method="GET", path=(f"/query?q={quote(soql, safe='')}",))
-
-
-def _change(name: str, record: Record, record_id: str | Ref) -> Part:
+def change_part(record: Record, record_id: str | Ref, *, name: str = "change") -> Part:
+    """Change one record."""
     return Part(
         name=name,
         method="PATCH",

@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from bridge.bird.texts import MISSING
 from bridge.records import ObjectName, made_up_key, stored_key
 
 MADE_UP = "made_up"
@@ -38,9 +39,9 @@ def conversation_key(
     Where Bird gives no id, the sender on a chat channel (`is_chat`: not e-mail, not voice) stands
     for one: it is one endless conversation there too. An unresolved variable is no id.
     """
-    if _is_id(conversation_id):
+    if is_id(conversation_id):
         return stored_key(conversation_id)
-    if is_chat and channel and _is_id(sender):
+    if is_chat and channel and is_id(sender):
         return stored_key(f"{channel}~{sender.strip()}")
     return ""
 
@@ -67,7 +68,7 @@ def message_key(
         text = str(value).strip()
         if not text:
             continue
-        if not _is_id(text):
+        if not is_id(text):
             unresolved += 1
             continue
         key = stored_key(text)
@@ -78,7 +79,7 @@ def message_key(
     if not names_conversation:
         return MessageKey(made_up_key(), MADE_UP, unresolved)
     # As JSON, so that ("a", "bc") and ("ab", "c") are two messages.
-    told_by = last_message.strip() if _is_id(last_message) else _hash(json.dumps(list(content)))
+    told_by = last_message.strip() if is_id(last_message) else _hash(json.dumps(list(content)))
     return MessageKey(stored_key(f"{conversation}~{told_by}"), CONTENT, unresolved)
 
 
@@ -97,9 +98,11 @@ def record_key(conversation: str, predecessor_id: str | None = None) -> str:
     return stored_key(f"{conversation}~{predecessor_id[:15]}")
 
 
-def _is_id(text: str) -> bool:
-    """Whether a text is an id: neither blank nor with an unresolved variable in it."""
-    return bool(text.strip()) and "{{" not in text and "}}" not in text
+def is_id(text: str) -> bool:
+    """Whether a text is an id: neither blank, nor with an unresolved variable in it, nor what
+    programs write for nothing. Those would be everybody's."""
+    bare = text.strip()
+    return bool(bare) and "{{" not in text and "}}" not in text and bare not in MISSING
 
 
 def _hash(text: str) -> str:

@@ -9,19 +9,34 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
-from urllib.parse import quote
 
-from bridge.conversations.decide import CaseRow, Home, LeadRow, Look, SeenTask
+from bridge.conversations.decide import CaseRow, Home, LeadRow, Look, Row, SeenTask
 from bridge.conversations.keys import task_key
 from bridge.conversations.message import read_moment
-from bridge.errors import OrgNotReady, Refused, SalesforceProblem, Unavailable
+from bridge.errors import OrgNotReady, SalesforceProblem, Unavailable
 from bridge.records import ObjectName
 from bridge.salesforce.client import TASK_KEY_FIELD, soql_text
-from bridge.salesforce.composite import MOST_QUERIES, Part, PartResponse, Ref, is_halted
-from bridge.salesforce.responses import judge, key_field_missing, read_faults, unreadable
+from bridge.salesforce.composite import (
+    MOST_QUERIES,
+    Part,
+    PartResponse,
+    Ref,
+    encoded,
+    is_halted,
+    query_part,
+)
+from bridge.salesforce.responses import (
+    SET_UP,
+    failed_look_up,
+    judge,
+    key_field_missing,
+    read_faults,
+    read_rows,
+    unreadable,
+)
 from bridge.salesforce.session import read_id
 
 CONVERSATION_FIELD = "Bird_Conversation__c"
@@ -42,9 +57,7 @@ NOT_SET_UP = "CONVERSATIONS_NOT_SET_UP"
 NOT_SET_UP_HINT = (
     "Salesforce administrator: make the fields Bird_Conversation__c (Lead, Case, Activity), "
     "Bird_Last_Message__c (Lead, Case) and Bird_Key__c (Activity), and give the integration user "
-    "access to them, to Tasks and to Contacts: run `make connect` (bird-salesforce setup-org does "
-    "it), or deploy the folder salesforce/ and assign its permission set. Or deploy with "
-    "Conversations=off."
+    f"access to them, to Tasks and to Contacts: {SET_UP} Or deploy with Conversations=off."
 )
 RECORD_TYPE = "RecordTypeId"
 
@@ -77,14 +90,13 @@ class Fields(NamedTuple):
 
 def look_parts(wanted: Wanted, fields: Fields) -> list[Part]:
     """The parts of a look for one message: five queries, and one Case by reference."""
-    parts = [
-        _query(kind, _soql(kind, [wanted], fields, limit=_limit_of_one(kind))) for kind in KINDS
-    ]
-    path = (
-        "/sobjects/Case/",
-        Ref("case_home", "records[0].WhatId"),
-        f"?fields={','.join(_case_columns(fields))}",
-    )
+    parts = []
+    for kind in KINDS:
+        limit = NEWEST_TASKS if kind.endswith("home") else NEWEST_RECORDS
+        soql = _soql(kind, [wanted], fields, limit=limit)
+        parts.append(query_part(kind, soql, deleted=True))
+    columns = f"?fields={','.join(_case_columns(fields))}"
+    path = ("/sobjects/Case/", Ref("case_home", "records[0].WhatId"), columns)
     return [*parts, Part(name=MERGED, method="GET", path=path)]
 
 
@@ -137,7 +149,7 @@ def batch_parts(wanted: Iterable[Wanted], fields: Fields, *, base: str) -> list[
     """The parts of a look for many messages, in as few composites as there may be."""
     every = sorted(set(wanted), key=lambda each: (each.conversation, each.message))
     queries = [
-        _query(f"{kind}_{number}", _soql(kind, some, fields, limit=MOST_ROWS))
+        query_part(f"{kind}_{number}", _soql(kind, some, fields, limit=MOST_ROWS), deleted=True)
         for kind in KINDS
         for number, some in enumerate(_slices(kind, every, fields, base))
     ]
@@ -175,7 +187,8 @@ def case_parts(case_ids: Sequence[str], fields: Fields) -> list[Part]:
     """A query for Cases by their ids (`Follow`); at most 200 of them."""
     columns = ",".join(_case_columns(fields))
     ids = ",".join(soql_text(case_id) for case_id in case_ids)
-    return [_query("followed", f"SELECT {columns} FROM Case WHERE Id IN ({ids})")]
+    soql = f"SELECT {columns} FROM Case WHERE Id IN ({ids})"
+    return [query_part("followed", soql, deleted=True)]
 
 
 def read_cases(
@@ -183,7 +196,7 @@ def read_cases(
 ) -> dict[str, CaseRow | None]:
     """The Cases by id; None for one that the integration user cannot see. Raises
     SalesforceProblem."""
-    rows, _ = _rows(responses.get("followed"), fields)
+    rows, _ = rows_of(responses.get("followed"), fields)
     found = {row.id: row for row in (_case(row, fields) for row in rows)}
     return {case_id: found.get(case_id) for case_id in case_ids}
 
@@ -197,15 +210,6 @@ def lacks_record_types(responses: Mapping[str, PartResponse]) -> bool:
 
 
 # The queries
-
-
-def _query(name: str, soql: str) -> Part:
-    return Part(name=name, method="GET", path=("/queryAll?q=" + _encoded(soql),))
-
-
-def _encoded(text: str) -> str:
-    # As JavaScript's encodeURIComponent, so that a key takes fewer bytes.
-    return quote(text, safe="'()!*~", errors="replace")
 
 
 def _case_columns(fields: Fields) -> list[str]:
@@ -264,10 +268,6 @@ def _soql(kind: Kind, wanted: Sequence[Wanted], fields: Fields, *, limit: int) -
     )
 
 
-def _limit_of_one(kind: Kind) -> int:
-    return NEWEST_TASKS if kind.endswith("home") else NEWEST_RECORDS
-
-
 def _literals(kind: Kind, wanted: Iterable[Wanted]) -> list[str]:
     """The keys that a query looks for, besides the conversations."""
     keys: list[str] = []
@@ -290,8 +290,9 @@ def _slices(
     kind: Kind, wanted: Sequence[Wanted], fields: Fields, base: str
 ) -> list[Sequence[Wanted]]:
     """Runs of what is wanted whose query's URL stays short."""
-    nothing = _query(kind, _soql(kind, [Wanted("", "")], fields, limit=MOST_ROWS))
-    fixed = len(base) + len("".join(map(str, nothing.path))) + len(_encoded(" IN ()")) * 2
+    soql = _soql(kind, [Wanted("", "")], fields, limit=MOST_ROWS)
+    nothing = query_part(kind, soql, deleted=True)
+    fixed = len(base) + len("".join(map(str, nothing.path))) + len(encoded(" IN ()")) * 2
     slices: list[Sequence[Wanted]] = []
     start, size, named = 0, fixed, set[tuple[str, str]]()
     for i, each in enumerate(wanted):
@@ -312,7 +313,7 @@ def _listed(kind: Kind, each: Wanted) -> set[tuple[str, str]]:
 
 
 def _cost(listed: tuple[str, str]) -> int:
-    return len(_encoded(soql_text(listed[1]) + ","))
+    return len(encoded(soql_text(listed[1]) + ","))
 
 
 # The responses
@@ -330,16 +331,18 @@ class _Pool:
 
     def take(self, kind: Kind, response: PartResponse | None) -> int:
         """Read one part and tell how many rows it had. Raises SalesforceProblem."""
-        rows, more = _rows(response, self._fields, of_records=kind in ("leads", "cases"))
-        read: dict[Kind, Callable[[dict[str, Any]], None]] = {
-            "seen": self._take_seen,
-            "leads": self._take_lead,
-            "cases": self._take_case,
-            "lead_home": lambda row: self._take_home("lead_home", row),
-            "case_home": lambda row: self._take_home("case_home", row),
-        }
+        rows, more = rows_of(response, self._fields, of_records=kind in ("leads", "cases"))
         for row in rows:
-            read[kind](row)
+            match kind:
+                case "seen":
+                    task = _seen(row)
+                    self._seen[task.key].append(task)
+                case "leads":
+                    _put(self._leads, _lead(row, self._fields))
+                case "cases":
+                    _put(self._cases, _case(row, self._fields))
+                case _:
+                    self._take_home(kind, row)
         return MOST_ROWS if more else len(rows)
 
     def conversations(self, kind: Kind) -> set[str]:
@@ -361,38 +364,6 @@ class _Pool:
             case_home=self._homes["case_home"].get(wanted.conversation),
         )
 
-    def _take_seen(self, row: dict[str, Any]) -> None:
-        key = _text(row, TASK_KEY_FIELD)
-        self._seen[key].append(
-            SeenTask(
-                id=_id(row),
-                key=key,
-                who_id=read_id(row.get("whoid")),
-                what_id=read_id(row.get("whatid")),
-                deleted=row.get("isdeleted") is True,
-            )
-        )
-
-    def _take_lead(self, row: dict[str, Any]) -> None:
-        lead = LeadRow(
-            id=_id(row),
-            key=_text(row, self._fields.record_key),
-            conversation=_text(row, CONVERSATION_FIELD),
-            created=_created(row),
-            status=_text(row, "Status"),
-            converted=row.get("isconverted") is True,
-            contact_id=read_id(row.get("convertedcontactid")),
-            deleted=row.get("isdeleted") is True,
-            last_message=read_moment(row.get(LAST_MESSAGE_FIELD.lower())),
-        )
-        for key in {lead.conversation, lead.key} - {""}:
-            self._leads[key].append(lead)
-
-    def _take_case(self, row: dict[str, Any]) -> None:
-        case = _case(row, self._fields)
-        for key in {case.conversation, case.key} - {""}:
-            self._cases[key].append(case)
-
     def _take_home(self, kind: Kind, row: dict[str, Any]) -> None:
         home = Home(
             task_id=_id(row),
@@ -411,8 +382,37 @@ class _Pool:
             homes[conversation] = home
 
 
+def _put(rows: dict[str, list[Row]], row: Row) -> None:
+    for key in {row.conversation, row.key} - {""}:
+        rows[key].append(row)
+
+
 def _newest(rows: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(sorted(rows.values(), key=lambda row: (row.created, row.id), reverse=True))
+
+
+def _seen(row: dict[str, Any]) -> SeenTask:
+    return SeenTask(
+        id=_id(row),
+        key=_text(row, TASK_KEY_FIELD),
+        who_id=read_id(row.get("whoid")),
+        what_id=read_id(row.get("whatid")),
+        deleted=row.get("isdeleted") is True,
+    )
+
+
+def _lead(row: dict[str, Any], fields: Fields) -> LeadRow:
+    return LeadRow(
+        id=_id(row),
+        key=_text(row, fields.record_key),
+        conversation=_text(row, CONVERSATION_FIELD),
+        created=_created(row),
+        status=_text(row, "Status"),
+        converted=row.get("isconverted") is True,
+        contact_id=read_id(row.get("convertedcontactid")),
+        deleted=row.get("isdeleted") is True,
+        last_message=read_moment(row.get(LAST_MESSAGE_FIELD.lower())),
+    )
 
 
 def _case(row: dict[str, Any], fields: Fields) -> CaseRow:
@@ -433,29 +433,18 @@ def _case(row: dict[str, Any], fields: Fields) -> CaseRow:
     )
 
 
-def _rows(
+def rows_of(
     response: PartResponse | None, fields: Fields, *, of_records: bool = True
 ) -> tuple[list[dict[str, Any]], bool]:
-    """The rows of a query, and whether there are more than it shows. Raises SalesforceProblem."""
+    """The rows of a query by lower-case names, and whether there are more than it shows.
+
+    `of_records`: of Leads or Cases, not of Tasks. Raises SalesforceProblem.
+    """
     if response is None:
         raise unreadable()
     if not response.ok:
         raise _problem(response, fields, of_records=of_records)
-    body = response.body
-    rows = body.get("records") if isinstance(body, dict) else None
-    if not isinstance(rows, list):
-        raise unreadable()
-    return [_lower(row) for row in rows], body.get("done") is False
-
-
-def read_rows(
-    response: PartResponse | None, fields: Fields, *, of_records: bool = True
-) -> list[dict[str, Any]]:
-    """The rows of another query of ours, by lower-case names. Raises SalesforceProblem.
-
-    `of_records`: of Leads or Cases, not of Tasks.
-    """
-    return _rows(response, fields, of_records=of_records)[0]
+    return [_lower(row) for row in read_rows(response.body)], response.body.get("done") is False
 
 
 def _lower(row: Any) -> dict[str, Any]:
@@ -504,12 +493,9 @@ def _problem(
             fields=tuple(missing),
             hint=NOT_SET_UP_HINT,
         )
-    problem = judge(faults, key_field="") if faults else None
-    if problem is None:
-        return unreadable() if response.status < 500 else Unavailable("Salesforce is unavailable")
-    if isinstance(problem, Refused):
-        return Unavailable(problem.message, code=problem.code, hint=problem.hint)
-    return problem
+    if faults:
+        return failed_look_up(judge(faults, key_field=""))
+    return unreadable() if response.status < 500 else Unavailable("Salesforce is unavailable")
 
 
 def _names_in_error(response: PartResponse, names: Iterable[str]) -> list[str]:

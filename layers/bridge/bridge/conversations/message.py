@@ -17,6 +17,10 @@ DESCRIPTION_LENGTH = 32_000
 SUBJECT_LENGTH = 255
 """Of a Task, in UTF-16 code units (Object Reference, Task)."""
 
+YEARS = range(1700, 4000)
+"""Those that Salesforce stores whole, in UTC: its first day is 1700-01-01, its last one 4000-12-31
+(SOQL and SOSL Reference, Date Formats and Date Literals)."""
+
 COMMENT_BYTES = 4_000
 """Of a CaseComment, in UTF-8 (Object Reference, CaseComment)."""
 
@@ -38,6 +42,9 @@ class Message:
     """By object, what the table of channels fills beside them."""
     task: Mapping[str, Any] = field(repr=False, default_factory=dict)
     """The Task's fields by the table of channels: Subject, Description, a fixed Status …"""
+    unshown: Mapping[str, str] = field(repr=False, default_factory=dict)
+    """What fills fields of a new record and is not in the text: lines of the Task where there is
+    none, likewise."""
     sent_at: datetime
     channel: str = "unknown"
     """The channel's name in the table of channels."""
@@ -83,7 +90,7 @@ class Message:
         """The Task's Description: the message's time, its text, and `with_fields` a line for each
         field that no record gets. Text and lines both have room for half of it at least."""
         head = f"{self.sent_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-        lines = self.not_written if with_fields else {}
+        lines = {**self.unshown, **self.not_written} if with_fields else {}
         block = "\n".join(f"{name}: {value}" for name, value in lines.items())
         room = DESCRIPTION_LENGTH - _units(head) - 3
         text = shortened(self.text, max(room - _units(block), room // 2))
@@ -110,17 +117,18 @@ def as_comment(text: str) -> str:
 
 
 def read_moment(value: Any) -> datetime | None:
-    """A moment of RFC 3339, as UTC where it says no zone; None where it is none."""
+    """A moment of RFC 3339, as UTC where it says no zone; None where it is none.
+
+    One that Salesforce does not store is none either, as the year 1 that programs write for a time
+    that they do not have.
+    """
     try:
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        moment = datetime.fromisoformat(value.upper())  # t and z may stand for T and Z
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (AttributeError, ValueError, OverflowError):
         return None
-    if len(value) < len("2026-11-30T14:03"):
-        return None  # a day is no moment
-    try:
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except OverflowError:
-        return None
+    is_day = len(value) < len("2026-11-30T14:03")
+    return None if is_day or moment.year not in YEARS else moment
 
 
 def as_salesforce_time(moment: datetime) -> str:

@@ -26,18 +26,23 @@ from bridge.errors import KeyTaken, OrgNotReady, Refused, SalesforceProblem
 from bridge.records import ObjectName, Record
 from bridge.salesforce.client import NOT_REASSIGNED, TASK_KEY_FIELD
 from bridge.salesforce.composite import Part, PartResponse, Ref, holds_reference, is_halted
-from bridge.salesforce.responses import Fault, derived_at_fault, judge, read_faults, unreadable
+from bridge.salesforce.responses import (
+    ABOUT_AN_ID,
+    Fault,
+    derived_at_fault,
+    judge,
+    read_faults,
+    unreadable,
+)
 from bridge.salesforce.session import read_id
+from bridge.settings import Settings
 
 COMPLETED = "Completed"
 """The closed Task status of an org that renamed none; the table of channels may name another."""
 
 OWNER = frozenset({"OwnerId"})
-PARENT_IS_GONE = frozenset({"CANNOT_UPDATE_CONVERTED_LEAD", "ENTITY_IS_DELETED"})
-PARENT_OR_OWNER = frozenset(
-    {"INVALID_CROSS_REFERENCE_KEY", "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY"}
-)
-"""About an id that leads nowhere: the parent's, unless an owner was sent too."""
+GONE = frozenset({"CANNOT_UPDATE_CONVERTED_LEAD", "ENTITY_IS_DELETED"}) | ABOUT_AN_ID
+"""Of the record that something hangs on: it is no longer where it was. An id may be the owner's."""
 OWNER_IS_REFUSED = frozenset(
     {"INACTIVE_OWNER_OR_USER", "INVALID_OPERATION", "OP_WITH_INVALID_USER_TYPE_EXCEPTION"}
 )
@@ -45,17 +50,6 @@ OWNER_IS_REFUSED = frozenset(
 FIXED = frozenset({TASK_KEY_FIELD, CONVERSATION_FIELD, "WhoId", "WhatId", "Description"})
 """Fields of a Task without which it is not the message's."""
 OURS = (TASK_KEY_FIELD, CONVERSATION_FIELD, LAST_MESSAGE_FIELD)
-
-
-class Options(NamedTuple):
-    """What the deployer chose."""
-
-    record_key: str
-    """The external-id field of Lead and Case."""
-    reopen_status: str
-    case_status_on_reply: str = ""
-    """The status of an open Case with a new message; empty: as it is."""
-    case_comments: bool = False
 
 
 class Write(NamedTuple):
@@ -79,15 +73,8 @@ class Logged(NamedTuple):
     reopened: bool = False
     problems: Mapping[str, SalesforceProblem] = NOTHING
     """By part (touch, comment, reopen), what could not be done beside."""
-
-
-class NotLogged(NamedTuple):
-    """The record was made, and its Task was not: the message has to be logged later."""
-
-    record_object: ObjectName
-    record_id: str
-    number: str | None
-    problem: SalesforceProblem
+    not_logged: SalesforceProblem | None = None
+    """Why a record that was made has no Task: the message has to be logged later."""
 
 
 class AlreadyLogged(NamedTuple):
@@ -138,7 +125,6 @@ class NotTaken(NamedTuple):
 
 Written = (
     Logged
-    | NotLogged
     | AlreadyLogged
     | RecordKeyTaken
     | ParentGone
@@ -155,7 +141,7 @@ Written = (
 def parts_of(
     message: Message,
     decision: Add | Create | Reopen,
-    options: Options,
+    settings: Settings,
     *,
     insert_headers: Mapping[str, str] | None = None,
     without: frozenset[str] = frozenset(),
@@ -180,7 +166,7 @@ def parts_of(
             name="create",
             method="POST",
             path=(f"/sobjects/{decision.object}",),
-            body=record_fields(message, record, options),
+            body=record_fields(message, record, settings),
             headers=dict(insert_headers or {}),
         )
         number = Part(
@@ -195,7 +181,7 @@ def parts_of(
         path=(f"/sobjects/Contact/{decision.record_id}?fields=OwnerId",),
     )
     parts = [owner, task] if "OwnerId" in (task.body or {}) else [task]
-    hanging = _hanging(message, decision, options, with_comment=with_comment)
+    hanging = _hanging(message, decision, settings, with_comment=with_comment)
     if isinstance(decision, Reopen) and holds_reference(task):
         # Not one call, so the Case is opened first: a message never waits on one that stays closed.
         reopen, *hanging = hanging
@@ -207,7 +193,7 @@ def parts_of(
 
 
 def _hanging(
-    message: Message, decision: Add | Reopen, options: Options, *, with_comment: bool
+    message: Message, decision: Add | Reopen, settings: Settings, *, with_comment: bool
 ) -> list[Part]:
     """What hangs on the Task: a change of its record, a comment."""
     on = decision.record_object if isinstance(decision, Add) else "Case"
@@ -215,7 +201,7 @@ def _hanging(
         return []
     parent = Ref("parent", "WhoId" if on == "Lead" else "WhatId")
     parts = []
-    if changes := record_changes(message, decision, options):
+    if changes := record_changes(message, decision, settings):
         parts.append(
             Part(
                 name="reopen" if isinstance(decision, Reopen) else "touch",
@@ -225,7 +211,7 @@ def _hanging(
                 headers=NOT_REASSIGNED,
             )
         )
-    if on == "Case" and options.case_comments and with_comment:
+    if on == "Case" and settings.case_comments and with_comment:
         parts.append(
             Part(
                 name="comment",
@@ -270,7 +256,9 @@ def task_fields(
         fields["WhatId"] = decision.record_id
     else:
         on = {"WhoId": decision.who_id, "WhatId": decision.what_id}
-        fields.update({field: record_id for field, record_id in on.items() if record_id})
+        fields.update(
+            {n: record_id for n, record_id in on.items() if record_id and n not in without}
+        )
     return fields
 
 
@@ -286,10 +274,10 @@ def new_record(message: Message, decision: Create) -> Record:
     )
 
 
-def record_fields(message: Message, record: Record, options: Options) -> dict[str, Any]:
+def record_fields(message: Message, record: Record, settings: Settings) -> dict[str, Any]:
     """A new record's fields as they are sent."""
     own = {
-        options.record_key: record.key,
+        settings.external_id_field: record.key,
         CONVERSATION_FIELD: message.conversation,
         LAST_MESSAGE_FIELD: as_salesforce_time(message.sent_at),
     }
@@ -297,7 +285,7 @@ def record_fields(message: Message, record: Record, options: Options) -> dict[st
     return {**{n: v for n, v in record.fields.items() if n.lower() not in names}, **own}
 
 
-def record_changes(message: Message, decision: Add | Reopen, options: Options) -> dict[str, str]:
+def record_changes(message: Message, decision: Add | Reopen, settings: Settings) -> dict[str, str]:
     """What changes on a record that gets a message: nothing that a person has edited."""
     changes = {}
     if isinstance(decision, Add) and decision.adopted:
@@ -305,13 +293,13 @@ def record_changes(message: Message, decision: Add | Reopen, options: Options) -
     if decision.last_message is None or decision.last_message < message.sent_at:
         changes[LAST_MESSAGE_FIELD] = as_salesforce_time(message.sent_at)
     if isinstance(decision, Reopen):
-        changes["Status"] = options.reopen_status
+        changes["Status"] = settings.reopen_status
     elif (
         decision.status_may_change
-        and options.case_status_on_reply
-        and decision.status != options.case_status_on_reply
+        and settings.case_status_on_reply
+        and decision.status != settings.case_status_on_reply
     ):
-        changes["Status"] = options.case_status_on_reply
+        changes["Status"] = settings.case_status_on_reply
     return changes
 
 
@@ -331,14 +319,14 @@ def read_written(
     decision: Add | Create | Reopen,
     write: Write,
     responses: Mapping[str, PartResponse],
-    options: Options,
+    settings: Settings,
 ) -> Written:
     """What has become of the message. Raises SalesforceProblem for what passes or needs a person.
 
     The cause of a part that was halted is another part: its code means nothing.
     """
     if isinstance(decision, Create):
-        return _read_create(message, decision, write, responses, options)
+        return _read_create(message, decision, write, responses, settings)
     if isinstance(decision, Reopen) and not _done(responses, "add"):
         return _read_refused_reopen(decision, write, responses)
     if not _done(responses, "add"):
@@ -365,12 +353,14 @@ def _read_create(
     decision: Create,
     write: Write,
     responses: Mapping[str, PartResponse],
-    options: Options,
+    settings: Settings,
 ) -> Written:
     made = _new_id(responses, "create")
     if made is None:
         response = responses.get("create")
-        problem = problem_of(response, key_field=options.record_key, object_name=decision.object)
+        problem = problem_of(
+            response, key_field=settings.external_id_field, object_name=decision.object
+        )
         if isinstance(problem, KeyTaken):
             return RecordKeyTaken(problem.existing_id)
         if not isinstance(problem, Refused):
@@ -386,19 +376,14 @@ def _read_create(
     number = responses.get("number")
     case_number = number.body.get("CaseNumber") if number and _is_object(number) else None
     case_number = case_number if isinstance(case_number, str) else None
-    if _done(responses, "add"):
-        return Logged(
-            task_id=_task_id(responses),
-            record_object=decision.object,
-            record_id=made,
-            number=case_number,
-            created=True,
-        )
-    return NotLogged(
+    logged = _done(responses, "add")
+    return Logged(
+        task_id=_task_id(responses) if logged else "",
         record_object=decision.object,
         record_id=made,
         number=case_number,
-        problem=problem_of(responses.get("add"), key_field=TASK_KEY_FIELD),
+        created=True,
+        not_logged=None if logged else problem_of(responses.get("add"), key_field=TASK_KEY_FIELD),
     )
 
 
@@ -412,9 +397,19 @@ def predecessor_is_gone(
     return (
         decision.is_successor
         and problem is not None
-        and problem.code in PARENT_IS_GONE | PARENT_OR_OWNER
+        and problem.code in GONE
         and not Record(object=decision.object, key="", fields=message.fields).may_hold_ids
     )
+
+
+def other_links(decision: Add | Create) -> frozenset[str]:
+    """The links beside the one to the record of the conversation: where that one is there, one of
+    these leads nowhere, or to what the integration user may not see."""
+    if isinstance(decision, Create):
+        return frozenset(decision.derived) - {"ParentId"} if decision.is_successor else frozenset()
+    on_case = decision.record_object == "Case"
+    other = decision.who_id if on_case else decision.what_id
+    return frozenset({"WhoId" if on_case else "WhatId"} if other else ())
 
 
 def _read_refused_task(
@@ -438,11 +433,11 @@ def _read_refused_task(
         return AlreadyLogged(named if named and named.startswith("00T") else None)
     sent = next(part.body or {} for part in write.parts if part.name == "add")
     has_owner = "OwnerId" in sent
-    if has_owner and problem.code in OWNER_IS_REFUSED | PARENT_OR_OWNER:
+    if has_owner and problem.code in OWNER_IS_REFUSED | ABOUT_AN_ID:
         return LeaveOut("message", OWNER, problem)
     if left_out := _left_out(problem, sent):
         return LeaveOut("message", left_out, problem)
-    if problem.code in PARENT_IS_GONE | PARENT_OR_OWNER:
+    if problem.code in GONE:
         return ParentGone(decision.record_id, problem)
     return NotTaken("message", problem)
 

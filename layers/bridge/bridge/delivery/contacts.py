@@ -15,8 +15,8 @@ from bridge.bird.phones import as_e164, is_number, written_forms
 from bridge.conversations.message import Message
 from bridge.deadline import Deadline
 from bridge.delivery.calls import Calls
-from bridge.errors import SalesforceProblem
-from bridge.salesforce.client import Row, Salesforce, soql_text, sosl_text
+from bridge.errors import Refused, SalesforceProblem
+from bridge.salesforce.client import Row, soql_text, sosl_text
 from bridge.salesforce.session import read_id
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
@@ -30,7 +30,7 @@ SENDERS = 20
 MOST_ROWS = 200
 PHONES = ("Phone", "MobilePhone", "HomePhone", "OtherPhone")
 """Of a Contact. Not the fax, and not the assistant's."""
-_LEAST_PHONES = ("Phone", "MobilePhone")
+LEAST_PHONES = ("Phone", "MobilePhone")
 """Where the integration user may not see them all."""
 
 
@@ -73,23 +73,27 @@ def sender_of(message: Message) -> Sender | None:
 class Contacts:
     """Finds Contacts, with an org's names and the deployer's rules."""
 
-    def __init__(self, *, salesforce: Salesforce, settings: Settings, telemetry: Telemetry) -> None:
-        self._salesforce = salesforce
+    def __init__(self, *, settings: Settings, telemetry: Telemetry) -> None:
         self._settings = settings
         self._telemetry = telemetry
         self._phones: tuple[str, ...] = PHONES
         """What the search may name. An org that hides some is remembered."""
 
-    def match(self, sender: Sender, calls: Calls, *, deadline: Deadline) -> Match:
-        """The Contact of one sender. Raises nothing."""
-        return self.match_many([sender], calls, deadline=deadline).get(sender, NOBODY)
+    def match(self, sender: Sender, calls: Calls) -> Match:
+        """The Contact of one sender."""
+        return self._match({sender}, calls).get(sender, NOBODY)
 
-    def match_many(
-        self, senders: Collection[Sender], calls: Calls, *, deadline: Deadline
-    ) -> Mapping[Sender, Match]:
+    def match_many(self, messages: Iterable[Message], calls: Calls) -> list[Match]:
+        """The Contacts that the senders of messages are, in their order."""
+        senders = [sender_of(message) for message in messages]
+        known = {sender for sender in senders if sender}
+        found = self._match(known, calls) if known else {}
+        return [found.get(sender, NOBODY) if sender else NOBODY for sender in senders]
+
+    def _match(self, senders: Collection[Sender], calls: Calls) -> Mapping[Sender, Match]:
         """The Contacts of several. Those that could not be looked for are left out."""
         found: dict[Sender, Match] = {}
-        ends = min(deadline, Deadline.after(SEARCH_SECONDS), key=lambda one: one.at)
+        ends = min(calls.deadline(), Deadline.after(SEARCH_SECONDS))
         try:
             self._by_phone([one for one in senders if one.phone], found, calls, ends)
             if self._settings.match_email:
@@ -116,11 +120,12 @@ class Contacts:
             sosl = (
                 f"FIND {{{words}}} IN PHONE FIELDS RETURNING Contact({columns} LIMIT {MOST_ROWS})"
             )
-            result = calls.make(self._salesforce.search, sosl, deadline=deadline)
-            problem = result.problem
-            if problem is None or problem.code != "INVALID_FIELD" or self._phones != PHONES:
-                return result.get()
-            self._phones = _LEAST_PHONES
+            try:
+                return calls.make(calls.salesforce.search, sosl, by=deadline)
+            except Refused as problem:
+                if problem.code != "INVALID_FIELD" or self._phones != PHONES:
+                    raise
+            self._phones = LEAST_PHONES
 
     def _by_email(
         self, senders: list[Sender], found: dict[Sender, Match], calls: Calls, deadline: Deadline
@@ -131,7 +136,7 @@ class Contacts:
                 f"SELECT Id,AccountId,Email,IsDeleted FROM Contact WHERE Email IN ({emails}) "
                 f"LIMIT {MOST_ROWS}"
             )
-            rows = calls.make(self._salesforce.query, soql, deadline=deadline).get()
+            rows = calls.make(calls.salesforce.query, soql, by=deadline)
             for sender in some:
                 same = [
                     row

@@ -6,7 +6,7 @@ hangs on the message's Task, whose key is unique, so a repetition changes nothin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -46,14 +46,13 @@ from bridge.conversations.write import (
     CommentRefused,
     LeaveOut,
     Logged,
-    NotLogged,
     NotTaken,
-    Options,
     ParentGone,
     RecordKeyTaken,
     ReopenRefused,
     Written,
     new_record,
+    other_links,
     parts_of,
     read_written,
 )
@@ -69,8 +68,7 @@ from bridge.errors import (
     Unavailable,
 )
 from bridge.records import ObjectName
-from bridge.salesforce.client import Salesforce
-from bridge.salesforce.composite import Part, PartResponse
+from bridge.salesforce.composite import PartResponse
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry, tell_dropped
 
@@ -79,9 +77,6 @@ if TYPE_CHECKING:
 
 KEY_TAKEN = "KEY_TAKEN"
 """Of a record whose key is in the index, and which cannot be seen."""
-
-SEARCH_SECONDS = 1.5
-"""How long the search for a Contact may take."""
 
 CALLS_TO_ATTACH = 2
 """Beyond `most_calls`: the message, and once more without what was refused of its Task."""
@@ -139,23 +134,14 @@ Fate = Place | Deleted | NoRecord | Later | Refusal
 class Conversations:
     """Looks and decides, with an org's names and the deployer's rules."""
 
-    def __init__(
-        self, *, salesforce: Salesforce, rights: Rights, settings: Settings, telemetry: Telemetry
-    ) -> None:
+    def __init__(self, *, settings: Settings, telemetry: Telemetry) -> None:
         self.telemetry = telemetry
-        self.salesforce = salesforce
-        self.rights = rights
+        self.rights = Rights()
         self.settings = settings
         self.fields = Fields(record_key=settings.external_id_field)
         """What queries may name. An org without record types is remembered."""
         self.rules = Rules(
             reopen_days=settings.reopen_days, closed_lead_statuses=settings.closed_lead_statuses
-        )
-        self.options = Options(
-            record_key=settings.external_id_field,
-            reopen_status=settings.reopen_status,
-            case_status_on_reply=settings.case_status_on_reply,
-            case_comments=settings.case_comments,
         )
 
     @cached_property
@@ -163,52 +149,34 @@ class Conversations:
         """The search for the Contact that a sender is."""
         from bridge.delivery.contacts import Contacts
 
-        return Contacts(
-            salesforce=self.salesforce, settings=self.settings, telemetry=self.telemetry
-        )
+        return Contacts(settings=self.settings, telemetry=self.telemetry)
 
-    def look(
-        self, wanted: Wanted, calls: Calls, *, deadline: Deadline, requested: ObjectName | None
-    ) -> Look:
+    def look(self, wanted: Wanted, calls: Calls, *, requested: ObjectName | None) -> Look:
         """What is in Salesforce of a conversation and a message. Raises Unavailable, NotSetUp."""
         objects = {requested} if requested else BOTH
         while True:
-            responses = self.read(look_parts(wanted, self.fields), calls, deadline=deadline)
+            responses = calls.send_parts(look_parts(wanted, self.fields))
             if not self.without_record_types(responses):
                 return read_look(wanted, self.fields, responses, objects=objects)
 
     def look_many(
-        self,
-        wanted: Set[Wanted],
-        calls: Calls,
-        *,
-        deadline: Callable[[], Deadline],
-        requested: ObjectName | None,
+        self, wanted: Set[Wanted], calls: Calls, *, requested: ObjectName | None
     ) -> dict[Wanted, Look]:
         """The same for many together, and alone for those that have too many rows."""
         objects = {requested} if requested else BOTH
-        base = self.salesforce.base
+        base = calls.salesforce.base
         while True:
             fields = self.fields
             responses: dict[str, PartResponse] = {}
             for parts in batch_parts(wanted, fields, base=base):
-                responses |= self.read(parts, calls, deadline=deadline())
+                responses |= calls.send_parts(parts)
             if not self.without_record_types(responses):
                 break
         found = read_batch(wanted, fields, responses, base=base, objects=objects)
         looks = dict(found.looks)
         for each in found.alone:
-            looks[each] = self.look(each, calls, deadline=deadline(), requested=requested)
+            looks[each] = self.look(each, calls, requested=requested)
         return looks
-
-    def read(
-        self, parts: Sequence[Part], calls: Calls, *, deadline: Deadline
-    ) -> Mapping[str, PartResponse]:
-        """The responses to reads. Raises Unavailable, NotSetUp."""
-        try:
-            return calls.make(self.salesforce.send_parts, parts, deadline=deadline).get()
-        except Refused as problem:  # of a look: it tells nothing of the message
-            raise Unavailable(problem.message, code=problem.code, hint=problem.hint) from problem
 
     def without_record_types(self, responses: Mapping[str, PartResponse]) -> bool:
         """Whether the org shows no record types of Case: then look again, and remember it."""
@@ -217,12 +185,9 @@ class Conversations:
             return True
         return False
 
-    def read_cases(
-        self, ids: Sequence[str], calls: Calls, *, deadline: Deadline
-    ) -> Mapping[str, CaseRow | None]:
+    def read_cases(self, ids: Sequence[str], calls: Calls) -> Mapping[str, CaseRow | None]:
         """At most 200 Cases by their ids. Raises Unavailable, NotSetUp."""
-        responses = self.read(case_parts(ids, self.fields), calls, deadline=deadline)
-        return read_cases(ids, self.fields, responses)
+        return read_cases(ids, self.fields, calls.send_parts(case_parts(ids, self.fields)))
 
     def decide(
         self, message: Message, look: Look, permit: Permit, *, gone: frozenset[str] = frozenset()
@@ -248,7 +213,6 @@ class Logging:
         conversations: Conversations,
         calls: Calls,
         *,
-        deadline: Deadline,
         write_by: Deadline,
         permit: Permit = Permit.ANYTHING,
         most_calls: int = MOST_CALLS,
@@ -258,13 +222,11 @@ class Logging:
         self._message = message
         self._conversations = conversations
         self._calls = calls
-        self._deadline = deadline
         self._write_by = write_by
         self._permit = permit
         self._last_call = calls.cost.calls + most_calls
         self._looked = look
-        self._without: frozenset[str] = frozenset()
-        self._record_without: frozenset[str] = frozenset()
+        self._without: dict[What, frozenset[str]] = {"record": frozenset(), "message": frozenset()}
         self._with_comment = True
         self._may_reopen = True
         self._gone: frozenset[str] = frozenset()
@@ -282,7 +244,7 @@ class Logging:
                     return NoRecord()
                 case Follow():
                     raise Unavailable("a merged Case could not be read", code="BUSY")
-            if before is not None and decision == before[0]:
+            if before is not None and decision == before[0] and not self._without_links(*before):
                 return self._attached(*before) or self.refused(*before)
             if before is not None and self._calls_are_spent:
                 return self._undecided(*before)
@@ -293,6 +255,19 @@ class Logging:
             before = decision, written
             if self._calls_are_spent:
                 return self._undecided(*before)
+
+    def _without_links(self, decision: Decision, written: Written) -> bool:
+        """Leave out the other links, once, where the record of the conversation proved to be
+        there."""
+        if not (isinstance(decision, (Add, Create)) and isinstance(written, ParentGone)):
+            return False
+        what: What = "record" if isinstance(decision, Create) else "message"
+        links = other_links(decision) - self._without[what]
+        if links:
+            name = decision.object if what == "record" else "Task"
+            tell_dropped(self._conversations.telemetry, name, links)
+            self._without[what] |= links
+        return bool(links)
 
     def _undecided(self, decision: Decision, written: Written) -> Fate:
         """What was refused, with no call left for what a look since then shows, or might show: it
@@ -326,20 +301,12 @@ class Logging:
         from bridge.delivery import mail
 
         record = self._message.record(decision.object, self._message.key)
-        if not mail.brings_text(record):
-            return place
-        problem: SalesforceProblem | None
         try:
-            problem = mail.add_text(
-                record,
-                place.record_id,
-                salesforce=self._conversations.salesforce,
-                calls=self._calls,
-                deadline=self._deadline,
-            )
-        except SalesforceProblem as trouble:
-            problem = trouble
-        return place._replace(problems={**place.problems, "text": problem}) if problem else place
+            if mail.brings_text(record):
+                mail.add_text(record, place.record_id, self._calls)
+        except SalesforceProblem as problem:
+            return place._replace(problems={**place.problems, "text": problem})
+        return place
 
     @property
     def _calls_are_spent(self) -> bool:
@@ -350,13 +317,10 @@ class Logging:
         look, self._looked = self._looked, None
         if look is None:
             wanted = Wanted(message.conversation, message.key)
-            look = conversations.look(
-                wanted, self._calls, deadline=self._deadline, requested=message.requested
-            )
+            look = conversations.look(wanted, self._calls, requested=message.requested)
         decision = conversations.decide(message, look, self._permit, gone=self._gone)
         if isinstance(decision, Follow):
-            ids = [decision.case_id]
-            homes = conversations.read_cases(ids, self._calls, deadline=self._deadline)
+            homes = conversations.read_cases([decision.case_id], self._calls)
             look = look._replace(homes=homes)
             decision = conversations.decide(message, look, self._permit, gone=self._gone)
         if isinstance(decision, Reopen) and not self._may_reopen:
@@ -369,16 +333,11 @@ class Logging:
             written = self._write_once(decision)
             match written:
                 case LeaveOut(what, names):
-                    name = (
-                        decision.object
-                        if what == "record" and isinstance(decision, Create)
-                        else "Task"
-                    )
+                    name = "Task"
+                    if what == "record" and isinstance(decision, Create):
+                        name = decision.object
                     tell_dropped(self._conversations.telemetry, name, names)
-                    if what == "record":
-                        self._record_without |= names
-                    else:
-                        self._without |= names
+                    self._without[what] |= names
                 case CommentRefused():
                     self._with_comment = False
                 case ReopenRefused() if isinstance(decision, Reopen):
@@ -400,25 +359,22 @@ class Logging:
         if isinstance(decision, Create):
             decision = self._linked(decision)
             record = new_record(message, decision)
-            headers = conversations.salesforce.insert_headers(record)
+            headers = self._calls.salesforce.insert_headers(record)
         write = parts_of(
             message,
             decision,
-            conversations.options,
+            conversations.settings,
             insert_headers=headers,
-            without=self._without,
-            record_without=self._record_without,
+            without=self._without["message"],
+            record_without=self._without["record"],
             with_comment=self._with_comment,
         )
-        sent = self._calls.make(
-            conversations.salesforce.send_parts,
-            write.parts,
-            write.all_or_none,
-            deadline=self._deadline,
-        )
-        if isinstance(sent.problem, Refused):
-            return NotTaken("record" if isinstance(decision, Create) else "message", sent.problem)
-        return read_written(message, decision, write, sent.get(), conversations.options)
+        send = self._calls.salesforce.send_parts
+        try:
+            responses = self._calls.make(send, write.parts, write.all_or_none)
+        except Refused as problem:
+            return NotTaken("record" if isinstance(decision, Create) else "message", problem)
+        return read_written(message, decision, write, responses, conversations.settings)
 
     def _linked(self, decision: Create) -> Create:
         """A new Case with the Contact that its sender is, unless it has one."""
@@ -426,7 +382,7 @@ class Logging:
         if decision.object != "Case" or not conversations.settings.match_contacts:
             return decision
         # Most deployments do without.
-        from bridge.delivery.contacts import NOBODY, sender_of
+        from bridge.delivery.contacts import NOBODY, SEARCH_SECONDS, sender_of
 
         if self._match is None:
             before = self._calls.cost.calls
@@ -435,9 +391,7 @@ class Logging:
             enough = self._write_by.remaining() > SEARCH_SECONDS
             self._match = NOBODY
             if sender and enough:
-                self._match = conversations.contacts.match(
-                    sender, self._calls, deadline=self._deadline
-                )
+                self._match = conversations.contacts.match(sender, self._calls)
             self._last_call += self._calls.cost.calls - before
         return decision._replace(derived={**self._match.link, **decision.derived})
 
@@ -448,11 +402,9 @@ class Logging:
                 return self._there(decision, written)
             case RecordKeyTaken():
                 return Later(RowLocked("a record with this key is just being made", code=KEY_TAKEN))
-            case ParentGone(_, problem):
-                return Later(Unavailable(problem.message, code=problem.code))
             case NotTaken(what, problem) | LeaveOut(what, _, problem):
                 return self._refusal(decision, what, problem)
-            case CommentRefused(problem) | ReopenRefused(problem):
+            case ParentGone(_, problem) | CommentRefused(problem) | ReopenRefused(problem):
                 return Later(Unavailable(problem.message, code=problem.code))
         raise AssertionError(f"{written} was refused")
 
@@ -471,17 +423,12 @@ class Logging:
         conversations = self._conversations
         record = new_record(self._message, decision) if isinstance(decision, Create) else None
         name = record.object if record and what == "record" else "Task"
-        may_create: bool | None = None
-        while True:
-            match verdict.no_right(problem, name, may_create):
-                case verdict.Undecided.ASK_RIGHTS:
-                    may_create = conversations.rights.may_create(
-                        name, self._calls, deadline=self._deadline
-                    )
-                case verdict.Wait(org_problem):
-                    return Later(org_problem)
-                case _:
-                    break
+        fault = verdict.no_right(problem, name, None)
+        if fault is verdict.Undecided.ASK_RIGHTS:
+            may_create = conversations.rights.has(name, "createable", self._calls)
+            fault = verdict.no_right(problem, name, may_create)
+        if isinstance(fault, verdict.Wait):
+            return Later(fault.problem)
         if record and what == "record":
             assignment = conversations.settings.assignment(record.object)
             context = verdict.Context(has_key=True, assignment=assignment)
@@ -527,57 +474,40 @@ def there(decision: Exists) -> Place | Deleted:
 
 def done(decision: Add | Create | Reopen, written: Written) -> Place | None:
     """Where the message is; None where it has to be looked for again."""
-    is_successor = isinstance(decision, Create) and decision.is_successor
-    match written:
-        case Logged():
-            opened: Literal["", "successor", "reopened"] = "reopened" if written.reopened else ""
-            return Place(
-                object=written.record_object,
-                record_id=written.record_id,
-                number=written.number,
-                task_id=written.task_id,
-                added=True,
-                created=written.created,
-                opened="successor" if written.created and is_successor else opened,
-                problems=written.problems,
-            )
-        case NotLogged():
-            # Its Task is there: somebody else has logged the message meanwhile.
-            logged = isinstance(written.problem, KeyTaken)
-            return Place(
-                object=written.record_object,
-                record_id=written.record_id,
-                number=written.number,
-                created=True,
-                opened="successor" if is_successor else "",
-                not_logged=None if logged else written.problem,
-            )
-    return None
+    if not isinstance(written, Logged):
+        return None
+    opened: Literal["", "successor", "reopened"] = "reopened" if written.reopened else ""
+    if isinstance(decision, Create) and decision.is_successor:
+        opened = "successor"
+    # A Task whose key is taken is there: somebody else has logged the message meanwhile.
+    elsewhere = isinstance(written.not_logged, KeyTaken)
+    return Place(
+        object=written.record_object,
+        record_id=written.record_id,
+        number=written.number,
+        task_id=written.task_id,
+        added=written.not_logged is None,
+        created=written.created,
+        opened=opened,
+        not_logged=None if elsewhere else written.not_logged,
+        problems=written.problems,
+    )
 
 
 def find(
-    object_name: ObjectName,
-    key: str,
-    conversations: Conversations,
-    calls: Calls,
-    *,
-    deadline: Deadline,
+    object_name: ObjectName, key: str, conversations: Conversations, calls: Calls
 ) -> Place | None:
     """The record that a key leads to: of a conversation its open record, else its newest, else the
     Contact that it became; of a message the record that has it. Raises Unavailable, NotSetUp."""
     wanted = Wanted(key, key)
-    look = conversations.look(wanted, calls, deadline=deadline, requested=object_name)
+    look = conversations.look(wanted, calls, requested=object_name)
     found = record_of(look, object_name, conversations.rules)
-    if found is None or found.record_id is None or found.object is None:
+    if found is None:
         return None
-    number = found.number
-    if found.object == "Case" and number is None:  # of a message's key the look shows no Case
-        cases = conversations.read_cases([found.record_id], calls, deadline=deadline)
+    if found.object == "Case" and found.record_id and found.number is None:
+        # Of a message's key the look shows no Case.
+        cases = conversations.read_cases([found.record_id], calls)
         case = cases[found.record_id]
-        number = case.number if case else None
-    return Place(
-        object=found.object,
-        record_id=found.record_id,
-        number=number,
-        task_id=found.task_id or "",
-    )
+        found = found._replace(number=case.number if case else None)
+    place = there(found)
+    return place if isinstance(place, Place) else None

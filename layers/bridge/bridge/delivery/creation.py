@@ -10,12 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 from bridge.bird.texts import MAIL_IDS
 from bridge.conversations.message import Message
 from bridge.deadline import Deadline
-from bridge.delivery.calls import Calls, Rights
+from bridge.delivery.calls import Calls
 from bridge.delivery.outbox import Envelope, Queues, What, sealed
 from bridge.errors import (
     Ignored,
@@ -27,9 +28,9 @@ from bridge.errors import (
     Unavailable,
 )
 from bridge.oauth.sessions import Sessions
-from bridge.records import ObjectName, Record, SObject
+from bridge.records import ObjectName, Record
 from bridge.salesforce.client import NO_COST, Cost, Salesforce
-from bridge.salesforce.responses import Attempt, Found
+from bridge.salesforce.responses import Found
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry, tell_dropped
 
@@ -136,8 +137,7 @@ UpdateOutcome = Updated | Converted | Queued | Rejected | Failed
 Tried = TypeVar("Tried", bound=Outcome | UpdateOutcome)
 
 Feed = Callable[..., None]
-"""Puts a message's files into their queue: (message, *, accepted_at, request_id, deadline). Raises
-NotKept."""
+"""Puts a message's files into their queue: (envelope, *, deadline). Raises NotKept."""
 
 
 class Breaker:
@@ -196,8 +196,6 @@ class RecordCreator:
         self._settings = settings
         self._telemetry = telemetry
         self._breaker = Breaker()
-        self._rights = Rights(salesforce)
-        self._conversations: Conversations | None = None
 
     def create(
         self, message: Message, *, request_id: str, deadline: Deadline, at_once: bool
@@ -209,21 +207,18 @@ class RecordCreator:
         """
         envelope = Envelope.of(message, request_id=request_id)
         body = sealed(envelope)
-        calls = Calls(self._sessions)
+        calls = self._calls(deadline)
         outcome: Outcome = Queued(None)
         if at_once:
             outcome = self._try(self._bring, envelope, calls, deadline)
         done = isinstance(outcome, Created) and not outcome.not_logged
         if message.media and done and isinstance(outcome, Created) and outcome.found:
             # If this fails the outbox comes next, with its own part of the time.
-            keep_by = max(deadline, Deadline.after(QUEUE_SECONDS), key=lambda d: d.at)
-            feed_by = Deadline(min(Deadline.after(FEED_SECONDS).at, keep_by.sooner(0.5).at))
+            keep_by = max(deadline, Deadline.after(QUEUE_SECONDS))
+            feed_by = min(Deadline.after(FEED_SECONDS), keep_by.sooner(0.5))
             done = self._fed(envelope, deadline=feed_by)
         if not done:
-            what = outcome.what if isinstance(outcome, Rejected) else "record"
-            refusal = outcome.problem if isinstance(outcome, Rejected) else None
-            if failed := self._keep(envelope, body, deadline, refusal=refusal, what=what):
-                outcome = failed
+            outcome = self._keep(envelope, body, outcome, deadline) or outcome
         return replace(outcome, cost=calls.cost)
 
     def update(
@@ -235,33 +230,30 @@ class RecordCreator:
         """
         envelope = Envelope.of(message, request_id=request_id, kind="update")
         body = sealed(envelope)
-        calls = Calls(self._sessions)
+        calls = self._calls(deadline)
         outcome: UpdateOutcome = Queued(None)
         if at_once:
             outcome = self._try(self._change, envelope, calls, deadline)
         if isinstance(outcome, (Queued, Rejected)):
             if isinstance(outcome.problem, NoSuchRecord):
                 body = sealed(replace(envelope, not_there_since=envelope.accepted_at))
-            refusal = outcome.problem if isinstance(outcome, Rejected) else None
-            if failed := self._keep(envelope, body, deadline, refusal=refusal):
-                outcome = failed
+            outcome = self._keep(envelope, body, outcome, deadline) or outcome
         return replace(outcome, cost=calls.cost)
 
+    def _calls(self, respond_by: Deadline) -> Calls:
+        """Calls within the caller's time, less what is reserved for the queue."""
+        reserved = min(QUEUE_SECONDS, self._settings.response_budget_seconds / 4)
+        return Calls(self._salesforce, self._sessions, until=respond_by.sooner(reserved))
+
     def _keep(
-        self,
-        envelope: Envelope,
-        body: str,
-        deadline: Deadline,
-        *,
-        refusal: Refused | None,
-        what: What = "record",
+        self, envelope: Envelope, body: str, outcome: Outcome | UpdateOutcome, deadline: Deadline
     ) -> Failed | None:
         """Put it into Rejected if it was refused, else into the outbox."""
         # A cold start may have used up the caller's time: better kept late than not at all.
-        queue_deadline = max(deadline, Deadline.after(QUEUE_SECONDS), key=lambda d: d.at)
+        queue_deadline = max(deadline, Deadline.after(QUEUE_SECONDS))
         try:
-            if refusal is not None:
-                refused = envelope.refused(refusal, attempts=1, what=what)
+            if isinstance(outcome, Rejected):
+                refused = envelope.refused(outcome.problem, attempts=1, what=outcome.what)
                 self._queues.reject(refused, deadline=queue_deadline)
             else:
                 self._queues.queue(body, deadline=queue_deadline)
@@ -274,44 +266,35 @@ class RecordCreator:
         if self._feed is None:
             return True
         try:
-            self._feed(
-                envelope.message,
-                accepted_at=envelope.accepted_at,
-                request_id=envelope.request_id,
-                deadline=deadline,
-            )
+            self._feed(envelope, deadline=deadline)
         except NotKept as problem:
             self._telemetry.alarm("files_not_queued", error=problem)
             return False
         return True
 
     def find(
-        self,
-        object_name: ObjectName,
-        keys: list[str],
-        *,
-        deadline: Deadline,
-        calls: Calls | None = None,
+        self, object_name: ObjectName, keys: list[str], *, deadline: Deadline
     ) -> tuple[str, Created] | None:
         """The record of the first of these keys that has one: a conversation's, a message's or a
         record's key. Raises Unavailable, NotSetUp."""
-        calls = calls or Calls(self._sessions)
+        calls = Calls(self._salesforce, self._sessions, until=deadline)
         for key in keys:
-            if self._settings.conversations:
-                from bridge.delivery.conversation import find
-
-                place = find(object_name, key, self._of_conversations(), calls, deadline=deadline)
-                if place:
-                    return key, _created(place, calls)
-                continue
-            found = self._look_up(object_name, key, calls, deadline)
-            if found:
-                return key, Created(found, calls.record_url(found.id), new=False)
+            if found := self._find(object_name, key, calls):
+                return key, found
         return None
+
+    def _find(self, object_name: ObjectName, key: str, calls: Calls) -> Created | None:
+        if self._settings.conversations:
+            from bridge.delivery.conversation import find
+
+            place = find(object_name, key, self._conversations, calls)
+            return _created(place, calls) if place else None
+        found = calls.make(self._salesforce.find, object_name, key)
+        return Created(found, calls.record_url(found.id), new=False) if found else None
 
     def _try(
         self,
-        bring: Callable[[Envelope, Calls, Deadline, Deadline], Tried],
+        bring: Callable[[Envelope, Calls, Deadline], Tried],
         envelope: Envelope,
         calls: Calls,
         respond_by: Deadline,
@@ -319,13 +302,12 @@ class RecordCreator:
         """What becomes of it, if nothing but Salesforce is in the way."""
         if self._breaker.is_open:
             return Queued(Unavailable("Salesforce does not respond now", code="CIRCUIT_OPEN"))
-        deadline = respond_by.sooner(min(QUEUE_SECONDS, self._settings.response_budget_seconds / 4))
-        if deadline.remaining() < LEAST_ATTEMPT_SECONDS:
+        if calls.deadline().remaining() < LEAST_ATTEMPT_SECONDS:
             return Queued(Unavailable("there was no time left for Salesforce", code="NO_TIME"))
         started = time.monotonic()
         outcome: Tried | Queued
         try:
-            outcome = bring(envelope, calls, deadline, respond_by)
+            outcome = bring(envelope, calls, respond_by.sooner(WRITE_SECONDS))
         except (Unavailable, NotSetUp) as problem:
             outcome = Queued(problem)
         if not isinstance(outcome, Queued) or isinstance(outcome.problem, NoSuchRecord):
@@ -334,37 +316,31 @@ class RecordCreator:
             self._breaker.failed(time.monotonic() - started)
         return outcome
 
-    def _bring(
-        self, envelope: Envelope, calls: Calls, deadline: Deadline, respond_by: Deadline
-    ) -> Outcome:
+    def _bring(self, envelope: Envelope, calls: Calls, write_by: Deadline) -> Outcome:
         """Make the record, or log the message. Raises Unavailable, NotSetUp, Ignored."""
         if envelope.message.conversation:
-            write_by = respond_by.sooner(WRITE_SECONDS)
-            return self._log(envelope.message, calls, deadline, write_by)
+            return self._log(envelope.message, calls, write_by)
         record, match = envelope.record, None
         if record.object == "Case" and self._settings.match_contacts:
-            match = self._match(envelope.message, calls, deadline)
+            match = self._match(envelope.message, calls)
             record = record.with_derived(match.link)
-        outcome = self._create(record, calls, deadline)
+        outcome = self._create(record, calls)
         if isinstance(outcome, Rejected) and self._settings.attach_duplicates:
-            outcome = self._attach(outcome, envelope.message, calls, deadline) or outcome
+            outcome = self._attach(outcome, envelope.message, calls) or outcome
         if match and isinstance(outcome, Created) and outcome.new:
             outcome = replace(outcome, matches=match.count)
         return outcome
 
-    def _attach(
-        self, refused: Rejected, message: Message, calls: Calls, deadline: Deadline
-    ) -> Created | None:
+    def _attach(self, refused: Rejected, message: Message, calls: Calls) -> Created | None:
         """The message on the one record that a duplicate rule names; None where there is none."""
         from bridge.delivery import conversation
 
         onto = conversation.attach_to(refused.problem, self._settings)
         if onto is None:
             return None
-        logging = conversation.Logging(
-            message, self._of_conversations(), calls, deadline=deadline, write_by=deadline
-        )
-        place = logging.attach(onto)
+        place = conversation.Logging(
+            message, self._conversations, calls, write_by=calls.deadline()
+        ).attach(onto)
         return self._placed(place, message, calls) if place else None
 
     def _placed(self, place: Place, message: Message, calls: Calls) -> Created:
@@ -373,26 +349,23 @@ class RecordCreator:
             _created(place, calls), not_written=() if written else tuple(message.not_written)
         )
 
-    def _match(self, message: Message, calls: Calls, deadline: Deadline) -> Match:
+    def _match(self, message: Message, calls: Calls) -> Match:
         """The Contact that the sender of a new Case is, if there is time to look."""
         from bridge.delivery.contacts import NOBODY, SEARCH_SECONDS, sender_of
 
         sender = sender_of(message)
-        if sender is None or deadline.remaining() < SEARCH_SECONDS + WRITE_SECONDS:
+        if sender is None or calls.deadline().remaining() < SEARCH_SECONDS + WRITE_SECONDS:
             return NOBODY
-        return self._of_conversations().contacts.match(sender, calls, deadline=deadline)
+        return self._conversations.contacts.match(sender, calls)
 
-    def _change(
-        self, envelope: Envelope, calls: Calls, deadline: Deadline, respond_by: Deadline
-    ) -> UpdateOutcome:
+    def _change(self, envelope: Envelope, calls: Calls, write_by: Deadline) -> UpdateOutcome:
         """Change a record. Raises Unavailable, NotSetUp."""
         from bridge.conversations import enrich
         from bridge.delivery.update import Updating
 
-        if not respond_by.sooner(WRITE_SECONDS).remaining():
+        if not write_by.remaining():
             raise Unavailable("there was no time left to write", code="NO_TIME")
-        updating = Updating(envelope.record, self._of_conversations(), calls, deadline=deadline)
-        match updating.run():
+        match Updating(envelope.record, self._conversations, calls).run():
             case enrich.Changed(record_id, number):
                 return Updated(Found(record_id, number), calls.record_url(record_id))
             case enrich.Converted(contact_id):
@@ -400,16 +373,12 @@ class RecordCreator:
             case enrich.NotTaken(problem):
                 return Rejected(problem)
 
-    def _log(
-        self, message: Message, calls: Calls, deadline: Deadline, write_by: Deadline
-    ) -> Outcome:
+    def _log(self, message: Message, calls: Calls, write_by: Deadline) -> Outcome:
         """Log a message on its conversation's record. Raises Unavailable, NotSetUp, Ignored."""
         # Only a message of a conversation needs it.
         from bridge.delivery import conversation
 
-        fate = conversation.Logging(
-            message, self._of_conversations(), calls, deadline=deadline, write_by=write_by
-        ).run()
+        fate = conversation.Logging(message, self._conversations, calls, write_by=write_by).run()
         match fate:
             case conversation.Place():
                 return self._placed(fate, message, calls)
@@ -421,23 +390,17 @@ class RecordCreator:
                 return Rejected(refusal, what=what)
         raise Ignored("it was sent to the customer, and there is no record to log it on", event="")
 
-    def _of_conversations(self) -> Conversations:
-        if self._conversations is None:
-            from bridge.delivery.conversation import Conversations
+    @cached_property
+    def _conversations(self) -> Conversations:
+        from bridge.delivery.conversation import Conversations
 
-            self._conversations = Conversations(
-                salesforce=self._salesforce,
-                rights=self._rights,
-                settings=self._settings,
-                telemetry=self._telemetry,
-            )
-        return self._conversations
+        return Conversations(settings=self._settings, telemetry=self._telemetry)
 
-    def _create(self, record: Record, calls: Calls, deadline: Deadline) -> Outcome:
+    def _create(self, record: Record, calls: Calls) -> Outcome:
         """Insert, and do what the verdict on the response says. Raises Unavailable, NotSetUp."""
-        if logged := self._logged_mail(record, calls, deadline):
+        if logged := self._logged_mail(record, calls):
             return logged
-        attempt = self._insert(record, calls, deadline)
+        attempt = calls.make(self._salesforce.create, record)
         if attempt.created is not None:
             return Created(attempt.created, calls.record_url(attempt.created.id), new=True)
         # Only a record that was not made needs the rest (docs/adr/0020).
@@ -451,14 +414,9 @@ class RecordCreator:
             match verdict.verdict_on(attempt, record, context):
                 case verdict.There(found, new):
                     if not new and mail.brings_text(record):
-                        refusal = mail.add_text(
-                            record,
-                            found.id,
-                            salesforce=self._salesforce,
-                            calls=calls,
-                            deadline=deadline,
-                        )
-                        if isinstance(refusal, Refused):
+                        try:
+                            mail.add_text(record, found.id, calls)
+                        except Refused as refusal:
                             return Rejected(refusal)
                     return Created(found, calls.record_url(found.id), new=new)
                 case verdict.Wait(problem):
@@ -467,39 +425,28 @@ class RecordCreator:
                     return Rejected(problem)
                 case verdict.Undecided.LOOK_UP:
                     try:
-                        there = self._look_up(record.object, record.key, calls, deadline)
+                        there = calls.make(self._salesforce.find, record.object, record.key)
                         attempt = attempt._replace(found=there or False)
                     except Unavailable as failure:
                         attempt = attempt._replace(found=failure)
                 case verdict.Undecided.ASK_RIGHTS:
-                    may = self._rights.may_create(record.object, calls, deadline=deadline)
+                    may = self._conversations.rights.has(record.object, "createable", calls)
                     context = replace(context, may_create=may)
                 case verdict.LeaveOut(names):
                     tell_dropped(self._telemetry, record.object, names)
                     record, context = record.without(names), replace(context, stripped=True)
-                    attempt = self._insert(record, calls, deadline)
+                    attempt = calls.make(self._salesforce.create, record)
                 case other:
                     raise AssertionError(f"{other} for a record that was sent alone")
 
-    def _logged_mail(self, record: Record, calls: Calls, deadline: Deadline) -> Created | None:
+    def _logged_mail(self, record: Record, calls: Calls) -> Created | None:
         """The record of a mail without its text, if its other event was logged (ADR 0048)."""
         logs = self._settings.conversations and record.key.startswith(MAIL_IDS)
         if not logs or record.object == "Task":
             return None
         from bridge.delivery import mail
 
-        if not mail.lacks_text(record):
-            return None
-        found = self.find(record.object, [record.key], calls=calls, deadline=deadline)
-        return found[1] if found else None
-
-    def _insert(self, record: Record, calls: Calls, deadline: Deadline) -> Attempt:
-        return calls.make(self._salesforce.create, record, deadline=deadline).get()
-
-    def _look_up(
-        self, object_name: SObject, key: str, calls: Calls, deadline: Deadline
-    ) -> Found | None:
-        return calls.make(self._salesforce.find, object_name, key, deadline=deadline).get()
+        return self._find(record.object, record.key, calls) if mail.lacks_text(record) else None
 
 
 def _created(place: Place, calls: Calls) -> Created:

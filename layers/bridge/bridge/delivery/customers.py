@@ -9,21 +9,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from bridge.bird.phones import written_forms
 from bridge.deadline import Deadline
 from bridge.delivery.calls import Calls
-from bridge.delivery.contacts import MOST_ROWS, Match, Sender, one_of, only
+from bridge.delivery.contacts import (
+    LEAST_PHONES,
+    MOST_ROWS,
+    PHONES,
+    Match,
+    Sender,
+    one_of,
+    only,
+)
 from bridge.errors import Refused, Unavailable
 from bridge.oauth.sessions import Sessions
 from bridge.salesforce.client import Row, Salesforce, soql_text, sosl_text
-from bridge.salesforce.composite import Part, PartResponse
-from bridge.salesforce.responses import unreadable
+from bridge.salesforce.composite import Part, PartResponse, query_part
+from bridge.salesforce.responses import read_rows, unreadable
+from bridge.untrusted import read_text
 
-CONTACT_PHONES = ("Phone", "MobilePhone")
 LEAD_PHONES = ("Phone", "MobilePhone")
 MOST_CASES = 200
+HIDDEN_HINT = (
+    "Salesforce administrator: give the integration user Read on Contact, Account, Lead and Case, "
+    "and on their phone and e-mail fields: run `make connect` (bird-salesforce setup-org does it), "
+    "or deploy the folder salesforce/ and assign its permission set."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,102 +71,99 @@ class Customers:
     def __init__(self, *, salesforce: Salesforce, sessions: Sessions) -> None:
         self._salesforce = salesforce
         self._sessions = sessions
+        self._phones: tuple[str, ...] = PHONES
+        """Of a Contact, what the search may name. An org that hides some is remembered."""
 
     def find(self, sender: Sender, *, deadline: Deadline) -> Known | Several | Unknown:
         """Whom a sender is. Raises Unavailable, NotSetUp."""
-        calls = Calls(self._sessions)
+        calls = Calls(self._salesforce, self._sessions, until=deadline)
         found: tuple[tuple[str, Match], ...] = ()
         if sender.phone:
-            rows = self._by_phone(sender.phone, calls, deadline)
+            rows = self._by_phone(sender.phone, calls)
             found = (
-                ("Contact", one_of(_of(rows, "Contact"), sender.phone, CONTACT_PHONES)),
+                ("Contact", one_of(_of(rows, "Contact"), sender.phone, self._phones)),
                 ("Lead", one_of(_of(rows, "Lead"), sender.phone, LEAD_PHONES)),
             )
         if sender.email and not any(match.count for _, match in found):
-            found = self._by_email(sender.email, calls, deadline)
+            found = self._by_email(sender.email, calls)
         for name, match in found:
             if match.count > 1:
                 return Several(match.count)
             if match.record_id is not None:
-                return self._details(name, match.record_id, calls, deadline)
+                return self._details(name, match.record_id, calls)
         return Unknown()
 
-    def _by_phone(self, phone: str, calls: Calls, deadline: Deadline) -> list[Row]:
+    def _by_phone(self, phone: str, calls: Calls) -> list[Row]:
         words = " OR ".join(sosl_text(form) for form in written_forms(phone))
-        sosl = (
-            f"FIND {{{words}}} IN PHONE FIELDS RETURNING "
-            f"Contact(Id, {', '.join(CONTACT_PHONES)} LIMIT {MOST_ROWS}), "
-            f"Lead(Id, {', '.join(LEAD_PHONES)} WHERE IsConverted = false LIMIT {MOST_ROWS})"
-        )
-        try:
-            return calls.make(self._salesforce.search, sosl, deadline=deadline).get()
-        except Refused as problem:
-            raise _refused(problem) from problem
+        while True:
+            sosl = (
+                f"FIND {{{words}}} IN PHONE FIELDS RETURNING "
+                f"Contact(Id, {', '.join(self._phones)} LIMIT {MOST_ROWS}), "
+                f"Lead(Id, {', '.join(LEAD_PHONES)} WHERE IsConverted = false LIMIT {MOST_ROWS})"
+            )
+            try:
+                return calls.make(self._salesforce.search, sosl)
+            except Refused as problem:
+                if problem.code != "INVALID_FIELD" or self._phones != PHONES:
+                    raise _refused(problem) from problem
+            self._phones = LEAST_PHONES
 
-    def _by_email(
-        self, email: str, calls: Calls, deadline: Deadline
-    ) -> tuple[tuple[str, Match], ...]:
+    def _by_email(self, email: str, calls: Calls) -> tuple[tuple[str, Match], ...]:
         where = f"WHERE Email = {soql_text(email)}"
         parts = [
-            _query("contacts", f"SELECT Id FROM Contact {where} LIMIT {MOST_ROWS}"),
-            _query(
+            query_part("contacts", f"SELECT Id FROM Contact {where} LIMIT {MOST_ROWS}"),
+            query_part(
                 "leads", f"SELECT Id FROM Lead {where} AND IsConverted = false LIMIT {MOST_ROWS}"
             ),
         ]
-        responses = self._send(parts, calls, deadline)
+        responses = self._send(parts, calls)
         return (
             ("Contact", only(_rows(responses, "contacts"))),
             ("Lead", only(_rows(responses, "leads"))),
         )
 
-    def _details(
-        self, name: str, record_id: str, calls: Calls, deadline: Deadline
-    ) -> Known | Unknown:
-        columns = "Owner.Name,Account.Name" if name == "Contact" else "Owner.Name,Status"
+    def _details(self, name: str, record_id: str, calls: Calls) -> Known | Unknown:
+        columns = "Name,Owner.Name,Account.Name" if name == "Contact" else "Owner.Name,Status"
         where = f"WHERE Id = {soql_text(record_id)}"
-        parts = [_query("person", f"SELECT {columns} FROM {name} {where}")]
+        parts = [query_part("person", f"SELECT {columns} FROM {name} {where}")]
         if name == "Contact":
             parts.append(
-                _query(
+                query_part(
                     "cases",
                     f"SELECT Id,CaseNumber FROM Case WHERE ContactId = {soql_text(record_id)} "
                     f"AND IsClosed = false ORDER BY CreatedDate DESC LIMIT {MOST_CASES}",
                 )
             )
-        responses = self._send(parts, calls, deadline)
+        responses = self._send(parts, calls)
         people = _rows(responses, "person")
         if not people:
             return Unknown()  # deleted a moment ago: the index does not know it yet
         person = people[0]
         cases = _rows(responses, "cases") if name == "Contact" else []
+        account = _name(person.get("Account"))  # a person account has the person's own name
         return Known(
             object=name,
             record_id=record_id,
             owner_name=_name(person.get("Owner")),
-            account_name=_name(person.get("Account")),
-            lead_status=_text(person.get("Status")),
+            account_name=account if account != read_text(person, "Name") else "",
+            lead_status=read_text(person, "Status"),
             open_cases=len(cases),
-            open_case_id=_text(cases[0].get("Id")) if cases else "",
-            open_case_number=_text(cases[0].get("CaseNumber")) if cases else "",
+            open_case_id=read_text(cases[0], "Id") if cases else "",
+            open_case_number=read_text(cases[0], "CaseNumber") if cases else "",
         )
 
-    def _send(
-        self, parts: list[Part], calls: Calls, deadline: Deadline
-    ) -> Mapping[str, PartResponse]:
-        result = calls.make(self._salesforce.send_parts, parts, deadline=deadline)
-        if isinstance(result.problem, Refused):
-            raise _refused(result.problem)
-        return result.get()
+    def _send(self, parts: list[Part], calls: Calls) -> Mapping[str, PartResponse]:
+        try:
+            return calls.make(self._salesforce.send_parts, parts)
+        except Refused as problem:
+            raise _refused(problem) from problem
 
 
 def _refused(problem: Refused) -> Unavailable:
     """A search that Salesforce refuses tells nothing. Its words may repeat what was searched for:
     they stay here."""
-    return Unavailable("Salesforce refuses the search", code=problem.code, hint=problem.hint)
-
-
-def _query(name: str, soql: str) -> Part:
-    return Part(name=name, method="GET", path=(f"/query?q={quote(soql, safe='')}",))
+    hint = HIDDEN_HINT if problem.code == "INVALID_FIELD" else problem.hint
+    return Unavailable("Salesforce refuses the search", code=problem.code, hint=hint)
 
 
 def _of(rows: list[Row], name: str) -> list[Row]:
@@ -173,15 +182,8 @@ def _rows(responses: Mapping[str, PartResponse], name: str) -> list[Row]:
         if isinstance(problem, Refused):
             raise _refused(problem)
         raise problem
-    rows = response.body.get("records") if isinstance(response.body, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise unreadable()
-    return rows
+    return read_rows(response.body)
 
 
 def _name(related: Any) -> str:
-    return _text(related.get("Name")) if isinstance(related, dict) else ""
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    return read_text(related, "Name") if isinstance(related, dict) else ""

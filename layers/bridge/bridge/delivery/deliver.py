@@ -17,13 +17,14 @@ from bridge.conversations.look import NOT_SET_UP
 from bridge.deadline import Deadline
 from bridge.delivery import mail, verdict
 from bridge.delivery.batch import Batch, Item, attempts_of, delay_seconds, read_batch
-from bridge.delivery.calls import Calls, Rights
+from bridge.delivery.calls import Calls
 from bridge.delivery.conversation import Conversations, Logging, attach_to
 from bridge.delivery.creation import Feed
 from bridge.delivery.outbox import Envelope
 from bridge.delivery.queues import MAX_MESSAGE_BYTES, BatchQueues, unreadable_body
 from bridge.delivery.timelines import Timelines
-from bridge.delivery.work import OF_ONE_OBJECT, Work, call_deadline, wait
+from bridge.delivery.updates import OwnChanges, Updates
+from bridge.delivery.work import OF_ONE_OBJECT, Work, wait
 from bridge.errors import (
     DuplicatesDetected,
     NotKept,
@@ -40,10 +41,11 @@ from bridge.telemetry import Telemetry
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
-    from bridge.delivery.updates import OwnChanges
-
 LAST_CALL_SECONDS = 60.0
 """With less than this left of the invocation no new call to Salesforce is begun."""
+
+CALL_SECONDS = 45.0
+"""How long Salesforce may take for one call of many."""
 
 GIVE_UP_SECONDS = 7 * 24 * 3600
 """After this a message that could not be delivered is sent to Rejected, where it gets a new age:
@@ -75,12 +77,8 @@ class Delivery:
         self._queues = BatchQueues(sqs=sqs, settings=settings, telemetry=telemetry)
         self._settings = settings
         self._telemetry = telemetry
-        self._rights = Rights(salesforce)
-        self._conversations = Conversations(
-            salesforce=salesforce, rights=self._rights, settings=settings, telemetry=telemetry
-        )
-
-        self._own_changes: OwnChanges | None = None
+        self._conversations = Conversations(settings=settings, telemetry=telemetry)
+        self._own_changes = OwnChanges()
 
     def run(self, event: Any, *, seconds: float) -> dict[str, Any]:
         """Deliver an SQS event's messages; returns those that SQS has to keep.
@@ -89,8 +87,12 @@ class Delivery:
         (`batchItemFailures`). Raises BadRequest for what is no SQS event: nothing was done then.
         """
         batch = read_batch(event)
-        calls = Calls(self._sessions)
-        last_call = Deadline.after(seconds - LAST_CALL_SECONDS)
+        calls = Calls(
+            self._salesforce,
+            self._sessions,
+            until=Deadline.after(seconds - LAST_CALL_SECONDS),
+            seconds=CALL_SECONDS,
+        )
         counts: Counter[str] = Counter()
         # Updates of records that are there come before messages, whose marks would count as
         # changes; the others come after the messages that make their records.
@@ -102,9 +104,9 @@ class Delivery:
         ):
             try:
                 if items and items[0].envelope.kind == "update":
-                    self._update(items, batch, calls, last_call)
+                    self._update(items, batch, calls)
                 else:
-                    self._deliver(items, calls, last_call, counts)
+                    self._deliver(items, calls, counts)
             except SalesforceProblem as problem:
                 everybody = problem.code not in OF_ONE_OBJECT | {NOT_SET_UP}
                 wait(batch.items if everybody else items, problem)
@@ -114,98 +116,67 @@ class Delivery:
         self._tell(batch, calls, counts)
         return {"batchItemFailures": [{"itemIdentifier": m["messageId"]} for m in not_done]}
 
-    def _deliver(
-        self, items: list[Item], calls: Calls, last_call: Deadline, counts: Counter[str]
-    ) -> None:
+    def _deliver(self, items: list[Item], calls: Calls, counts: Counter[str]) -> None:
         """Decide the records of one object, or the messages of conversations. Raises what keeps
         others of them from being decided."""
         if items and items[0].envelope.message.conversation:
-            timelines = Timelines(
-                items=items, conversations=self._conversations, calls=calls, last_call=last_call
-            )
+            timelines = Timelines(items=items, conversations=self._conversations, calls=calls)
             try:
                 timelines.run()
             finally:
                 counts.update(timelines.counts)
         elif items:
             if items[0].record.object == "Case" and self._settings.match_contacts:
-                self._link(items, calls, last_call)
-            self._work(items, calls, last_call).run()
+                self._link(items, calls)
+            Work(
+                items=items,
+                calls=calls,
+                rights=self._conversations.rights,
+                telemetry=self._telemetry,
+                has_tasks=self._settings.conversations,
+                context=verdict.Context(
+                    has_key=bool(self._settings.external_id_field),
+                    assignment=self._settings.assignment(items[0].record.object),
+                ),
+            ).run()
             if self._settings.attach_duplicates:
                 for item in items:
                     if isinstance(item.problem, DuplicatesDetected) and item.outcome == "rejected":
-                        self._attach(item, calls, last_call, counts)
+                        self._attach(item, calls, counts)
 
-    def _attach(self, item: Item, calls: Calls, last_call: Deadline, counts: Counter[str]) -> None:
+    def _attach(self, item: Item, calls: Calls, counts: Counter[str]) -> None:
         """Log a message on the one record that a duplicate rule names. A collection does not name
         it, so the refused record is created alone once."""
         problem, item.outcome = item.problem, ""
-        attempt = calls.make(
-            self._salesforce.create, item.record, deadline=call_deadline(last_call)
-        ).get()
+        attempt = calls.make(self._salesforce.create, item.record)
         if attempt.created is not None:
             item.settle("created", found=attempt.created)
         elif isinstance(attempt.problem, Refused):
             problem = attempt.problem
             if onto := attach_to(attempt.problem, self._settings):
-                deadline = call_deadline(last_call)
-                place = Logging(
-                    item.envelope.message,
-                    self._conversations,
-                    calls,
-                    deadline=deadline,
-                    write_by=deadline,
-                ).attach(onto)
+                message, write_by = item.envelope.message, calls.deadline()
+                place = Logging(message, self._conversations, calls, write_by=write_by).attach(onto)
                 if place is not None:
                     item.settle("added" if place.added else "exists")
                     counts["MessagesMatched"] += place.matched
         item.settle("rejected", problem)
 
-    def _link(self, items: list[Item], calls: Calls, last_call: Deadline) -> None:
+    def _link(self, items: list[Item], calls: Calls) -> None:
         """Link new Cases to the Contacts that their senders are."""
-        from bridge.delivery.contacts import NOBODY, sender_of
+        messages = [item.envelope.message for item in items]
+        matches = self._conversations.contacts.match_many(messages, calls)
+        for item, match in zip(items, matches, strict=True):
+            if match.link:
+                item.sent = item.record.with_derived(match.link)
 
-        senders = {
-            id(item): sender
-            for item in items
-            if (sender := sender_of(item.envelope.message)) is not None
-        }
-        if senders and last_call.remaining():
-            contacts = self._conversations.contacts
-            matches = contacts.match_many(set(senders.values()), calls, deadline=last_call)
-            for item in items:
-                match = matches.get(senders[id(item)], NOBODY) if id(item) in senders else NOBODY
-                if match.link:
-                    item.sent = item.record.with_derived(match.link)
-
-    def _update(self, items: list[Item], batch: Batch, calls: Calls, last_call: Deadline) -> None:
+    def _update(self, items: list[Item], batch: Batch, calls: Calls) -> None:
         """Decide updates. What has no record waits for the messages of the batch to make it."""
-        # Most invocations have none.
-        from bridge.delivery.updates import OwnChanges, Updates
-
-        self._own_changes = self._own_changes or OwnChanges()
         Updates(
             items=items,
             conversations=self._conversations,
             calls=calls,
-            last_call=last_call,
             own=self._own_changes,
         ).run(last=all(item.outcome for item in batch.items if item.envelope.kind == "message"))
-
-    def _work(self, items: list[Item], calls: Calls, last_call: Deadline) -> Work:
-        return Work(
-            items=items,
-            salesforce=self._salesforce,
-            calls=calls,
-            rights=self._rights,
-            telemetry=self._telemetry,
-            last_call=last_call,
-            has_tasks=self._settings.conversations,
-            context=verdict.Context(
-                has_key=bool(self._settings.external_id_field),
-                assignment=self._settings.assignment(items[0].record.object),
-            ),
-        )
 
     def _return(self, batch: Batch) -> list[Mapping[str, Any]]:
         """Send refusals to Rejected and delay what waits; gives the messages that SQS has to keep.
@@ -257,12 +228,7 @@ class Delivery:
                 continue
             try:
                 if failure is None:  # else each message would cost the same time in vain
-                    self._feed(
-                        envelope.message,
-                        accepted_at=envelope.accepted_at,
-                        request_id=envelope.request_id,
-                        deadline=Deadline.after(FILES_SECONDS),
-                    )
+                    self._feed(envelope, deadline=Deadline.after(FILES_SECONDS))
             except NotKept as problem:
                 self._telemetry.alarm("files_not_queued", error=problem)
                 failure = problem
@@ -291,7 +257,7 @@ class Delivery:
         # SQS's own metric passes over messages that were received three times.
         ages = [item.age_seconds for item in batch.items if item.outcome == "delayed"]
         if ages:
-            self._telemetry.measure_outbox_age(max(ages))
+            self._telemetry.measure_age("OutboxAge", max(ages))
         if batch.unreadable:
             self._telemetry.warn("unreadable_messages", count=len(batch.unreadable))
         if batch.unknown:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from bridge.bird.texts import CUT, MAIL_IDS, MAIL_IN_BIRD, cut
-from bridge.deadline import Deadline
 from bridge.delivery.calls import Calls
-from bridge.errors import SalesforceProblem
 from bridge.records import Record
-from bridge.salesforce.client import Salesforce
 
 _LONGEST = 32_000
 
@@ -43,16 +40,12 @@ def with_text(description: object, record: Record) -> str | None:
     return cut("\n".join([*lines[:at], *text, *after]), _LONGEST, mark=CUT)
 
 
-def add_text(
-    record: Record, record_id: str, *, salesforce: Salesforce, calls: Calls, deadline: Deadline
-) -> SalesforceProblem | None:
+def add_text(record: Record, record_id: str, calls: Calls) -> None:
     """Give the record that is there the text of this one, if it waits for it.
 
-    A refusal is returned: the text has to be kept elsewhere. Raises Unavailable, NotSetUp.
+    Raises Refused: then the text has to be kept elsewhere; Unavailable, NotSetUp.
     """
     where = record.object, record_id
-    there = calls.make(salesforce.read_description, *where, deadline=deadline)
-    text = with_text(there.value, record)
-    if there.problem is not None or text is None:
-        return there.problem
-    return calls.make(salesforce.write_description, *where, text, deadline=deadline).problem
+    text = with_text(calls.make(calls.salesforce.read_description, *where), record)
+    if text is not None:
+        calls.make(calls.salesforce.write_description, *where, text)

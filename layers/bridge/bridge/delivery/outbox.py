@@ -106,11 +106,9 @@ class Envelope:
     @classmethod
     def parse(cls, body: object) -> Envelope:
         """Read a message. Raises UnreadableEnvelope, and UnknownEnvelope for another version's."""
-        values = read_json(body) if isinstance(body, str) else None
-        if not isinstance(values, dict) or not isinstance(values.get("v"), int):
-            raise UnreadableEnvelope("the message is no envelope of this bundle")
+        values = opened(body)
         kind = values.get("kind") or "message"
-        if values["v"] != VERSION or kind not in KINDS:
+        if kind not in KINDS:
             raise UnknownEnvelope("the envelope is one of another version of this bundle")
         accepted_at, reason = read_text(values, "acceptedAt"), values.get("reason")
         replayed, what = values.get("replayed") or 0, values.get("refused")
@@ -148,6 +146,7 @@ class Envelope:
             values["channelObject"] = message.channel_object
         for name, value in (
             ("task", message.task),
+            ("unshown", message.unshown),
             ("fromUs", message.from_us),
             ("phone", message.phone),
             ("email", message.email),
@@ -163,26 +162,11 @@ class Envelope:
         return _ENCODE(values)
 
     def refused(
-        self,
-        problem: SalesforceProblem,
-        *,
-        attempts: int,
-        what: What = "record",
+        self, problem: SalesforceProblem, *, attempts: int, what: What = "record"
     ) -> Envelope:
         """The same with the reason why Salesforce does not take it."""
-        return replace(
-            self,
-            refused_what=what,
-            reason={
-                "code": problem.code[:MAX_NAME_LENGTH],
-                "message": problem.message[:LONGEST_REASON],
-                "fields": [name[:MAX_NAME_LENGTH] for name in problem.fields[:MAX_FIELDS]],
-                "hint": problem.hint,
-                "existingId": problem.existing_id,
-                "at": now(),
-                "attempts": attempts,
-            },
-        )
+        reason = {**reason_of(problem, attempts=attempts), "existingId": problem.existing_id}
+        return replace(self, refused_what=what, reason=reason)
 
     def again(self, *, force: bool = False) -> Envelope:
         """The same on its way back from Rejected to the outbox. `force`: an update overwrites."""
@@ -193,6 +177,28 @@ class Envelope:
             forced=force and self.kind == "update",
             not_there_since=now() if self.not_there_since else "",
         )
+
+
+def opened(body: object) -> dict[str, Any]:
+    """The values of an envelope of whatever kind. Raises as `Envelope.parse`."""
+    values = read_json(body) if isinstance(body, str) else None
+    if not isinstance(values, dict) or not isinstance(values.get("v"), int):
+        raise UnreadableEnvelope("the message is no envelope of this bundle")
+    if values["v"] != VERSION:
+        raise UnknownEnvelope("the envelope is one of another version of this bundle")
+    return values
+
+
+def reason_of(problem: SalesforceProblem, *, attempts: int) -> dict[str, Any]:
+    """Why something is in Rejected."""
+    return {
+        "code": problem.code[:MAX_NAME_LENGTH],
+        "message": problem.message[:LONGEST_REASON],
+        "fields": [name[:MAX_NAME_LENGTH] for name in problem.fields[:MAX_FIELDS]],
+        "hint": problem.hint,
+        "at": now(),
+        "attempts": attempts,
+    }
 
 
 def _read_message(values: Mapping[str, Any], accepted_at: str) -> Message:
@@ -206,7 +212,8 @@ def _read_message(values: Mapping[str, Any], accepted_at: str) -> Message:
         raise UnreadableEnvelope("the envelope has no key, so nothing would be found by it")
     if not isinstance(fields, dict) or "attributes" in fields:
         raise UnreadableEnvelope("the envelope's fields are none that a caller may send")
-    if not isinstance(task, dict) or not isinstance(derived, dict):
+    unshown = values.get("unshown") or {}
+    if not all(isinstance(one, dict) for one in (task, derived, unshown)):
         raise UnreadableEnvelope("the envelope's derived fields have no names")
     if not all(one in OBJECTS and isinstance(derived[one], dict) for one in derived):
         raise UnreadableEnvelope("the envelope's derived fields are of no object")
@@ -219,6 +226,7 @@ def _read_message(values: Mapping[str, Any], accepted_at: str) -> Message:
         fields=fields,
         derived=derived,
         task=task,
+        unshown=unshown,
         sent_at=read_moment(values.get("sentAt")) or read_moment(accepted_at) or datetime.now(UTC),
         channel=read_text(values, "channel") or NONE,
         from_us=values.get("fromUs") is True,

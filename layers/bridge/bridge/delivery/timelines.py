@@ -30,17 +30,16 @@ from bridge.conversations.decide import (
 from bridge.conversations.look import Wanted
 from bridge.conversations.write import (
     FIXED,
-    PARENT_IS_GONE,
-    PARENT_OR_OWNER,
+    GONE,
     comment_fields,
     field_missing,
     new_record,
+    other_links,
     predecessor_is_gone,
     record_changes,
     record_fields,
     task_fields,
 )
-from bridge.deadline import Deadline
 from bridge.delivery import verdict
 from bridge.delivery.batch import Item
 from bridge.delivery.calls import Calls
@@ -54,7 +53,7 @@ from bridge.delivery.conversation import (
     Place,
     Refusal,
 )
-from bridge.delivery.work import OF_ONE_OBJECT, Work, call_deadline, wait
+from bridge.delivery.work import OF_ONE_OBJECT, Work, wait
 from bridge.errors import (
     DuplicatesDetected,
     KeyTaken,
@@ -66,7 +65,7 @@ from bridge.errors import (
 )
 from bridge.records import ObjectName, Record
 from bridge.salesforce.client import TASK_KEY_FIELD
-from bridge.salesforce.responses import Attempt, Found
+from bridge.salesforce.responses import SET_UP, Attempt, Found
 
 ROUNDS = 3
 """How often the messages that are undecided are looked for, decided and written."""
@@ -85,9 +84,7 @@ VISIBLE_AFTER_SECONDS = 30
 
 NOT_VISIBLE = "RECORD_NOT_VISIBLE"
 NOT_VISIBLE_HINT = (
-    "Salesforce administrator: give the integration user View All on Lead and Case: run `make "
-    "connect` (bird-salesforce setup-org does it), or deploy the folder salesforce/ and assign its "
-    "permission set."
+    "Salesforce administrator: give the integration user View All on Lead and Case: " + SET_UP
 )
 NO_RECORD = "NO_RECORD"
 NO_RECORD_HINT = (
@@ -108,11 +105,13 @@ class Timelines:
     items: list[Item]
     conversations: Conversations
     calls: Calls
-    last_call: Deadline
     counts: Counter[str] = field(default_factory=Counter)
     """Of metrics, by their names."""
     _looks: dict[Wanted, Look] = field(default_factory=dict)
     _creates: Counter[Where] = field(default_factory=Counter)
+    _by_itself: set[int] = field(default_factory=set)
+    """Items that were refused for a link: the next round looks whether the record is there, and
+    writes each by itself, in the end without the other links."""
     _gone: dict[str, frozenset[str]] = field(default_factory=lambda: defaultdict(frozenset))
     """By conversation, the Contacts that took no Task."""
 
@@ -134,7 +133,6 @@ class Timelines:
         self._looks = self.conversations.look_many(
             {_wanted(item) for item in items},
             self.calls,
-            deadline=self._deadline,
             requested=next(iter(requested)) if len(requested) == 1 else None,
         )
 
@@ -146,7 +144,7 @@ class Timelines:
         cases: dict[str, CaseRow | None] = {}
         for start in range(0, len(ids), COLLECTION):
             some = ids[start : start + COLLECTION]
-            cases |= self.conversations.read_cases(some, self.calls, deadline=self._deadline())
+            cases |= self.conversations.read_cases(some, self.calls)
         for at, case_id in followed.items():
             self._looks[at] = self._looks[at]._replace(homes={case_id: cases[case_id]})
 
@@ -166,13 +164,13 @@ class Timelines:
         for messages in _by_conversation(items):
             for item in messages:
                 decision = self._decide(item)
+                if self._is_special(item, decision):
+                    alone.append(item)
+                    break  # where the next ones go is seen after this one
                 if isinstance(decision, Create):
                     where = (item.envelope.message.conversation, decision.object)
                     creates.setdefault(where, (item, decision))
                     after_create.append(item)
-                elif isinstance(decision, Reopen) or _is_special(decision):
-                    alone.append(item)
-                    break  # where the next ones go is seen after this one
                 else:
                     self._settle_or_add(item, decision, adds)
         for item, create, record_id in self._create(creates):
@@ -181,11 +179,19 @@ class Timelines:
         for item in after_create:
             if id(item) not in written and not item.outcome:
                 decision = self._decide(item)
-                if isinstance(decision, Add) and not _is_special(decision):
+                if isinstance(decision, Add) and not self._is_special(item, decision):
                     self._settle_or_add(item, decision, adds)
         self._add(adds)
         for item in alone:
             self._log_alone(item)
+
+    def _is_special(self, item: Item, decision: Decision) -> bool:
+        """Whether a message is written by itself."""
+        if not isinstance(decision, (Add, Create)):
+            return isinstance(decision, Reopen)
+        if id(item) in self._by_itself and other_links(decision):
+            return True
+        return isinstance(decision, Add) and (decision.for_owner or decision.adopted)
 
     def _settle_or_add(
         self, item: Item, decision: Decision, adds: list[tuple[Item, Add | Create, str]]
@@ -200,13 +206,11 @@ class Timelines:
 
     def _log_alone(self, item: Item) -> None:
         """Write one message by itself."""
-        deadline = self._deadline()
         fate = Logging(
             item.envelope.message,
             self.conversations,
             self.calls,
-            deadline=deadline,
-            write_by=deadline,
+            write_by=self.calls.deadline(),
             permit=_permit(item),
             most_calls=CALLS_OF_ONE,
             look=self._looks[_wanted(item)],
@@ -238,7 +242,7 @@ class Timelines:
         for name in ("Lead", "Case"):
             some = {at: pair for at, pair in creates.items() if at[1] == name}
             if name == "Case" and some and self.conversations.settings.match_contacts:
-                some = self._linked(some)
+                self._link(some)
             pieces = {
                 at: self._piece(item, self._record(item, d)) for at, (item, d) in some.items()
             }
@@ -252,7 +256,7 @@ class Timelines:
                 elif piece.outcome == "rejected" and predecessor_is_gone(
                     piece.problem, item.envelope.message, decision
                 ):
-                    continue  # the next round looks again
+                    self._by_itself.add(id(item))
                 elif piece.outcome == "rejected" and self._may_attach(piece.problem):
                     # A collection does not name the record that it matches: alone it is named.
                     self._log_alone(item)
@@ -280,41 +284,20 @@ class Timelines:
         if self._creates[conversation, object_name] >= MOST_CREATES:
             self._wait_for(conversation, object_name, problem)
 
-    def _linked(
-        self, creates: dict[Where, tuple[Item, Create]]
-    ) -> dict[Where, tuple[Item, Create]]:
-        """The same with the Contacts that the senders of new Cases are."""
-        from bridge.delivery.contacts import NOBODY, sender_of
-
-        senders = {
-            at: sender
-            for at, (item, decision) in creates.items()
-            if "ContactId" not in decision.derived
-            and (sender := sender_of(item.envelope.message)) is not None
-        }
-        if not senders:
-            return creates
-        matches = self.conversations.contacts.match_many(
-            set(senders.values()), self.calls, deadline=self._deadline()
-        )
-        return {
-            at: (
-                item,
-                decision._replace(
-                    derived={
-                        **(matches.get(senders[at], NOBODY).link if at in senders else {}),
-                        **decision.derived,
-                    },
-                ),
-            )
-            for at, (item, decision) in creates.items()
-        }
+    def _link(self, creates: dict[Where, tuple[Item, Create]]) -> None:
+        """Link new Cases to the Contacts that their senders are."""
+        unlinked = {at: pair for at, pair in creates.items() if "ContactId" not in pair[1].derived}
+        messages = [item.envelope.message for item, _ in unlinked.values()]
+        matches = self.conversations.contacts.match_many(messages, self.calls)
+        for (at, (item, decision)), match in zip(unlinked.items(), matches, strict=True):
+            derived = {**match.link, **decision.derived}
+            creates[at] = item, decision._replace(derived=derived)
 
     def _record(self, item: Item, decision: Create) -> Record:
-        message, options = item.envelope.message, self.conversations.options
+        message, settings = item.envelope.message, self.conversations.settings
         record = new_record(message, decision)
-        fields = record_fields(message, record, options)
-        del fields[options.record_key]
+        fields = record_fields(message, record, settings)
+        del fields[settings.external_id_field]
         return replace(record, fields=fields)
 
     def _show(self, item: Item, decision: Create, found: Found) -> None:
@@ -362,6 +345,8 @@ class Timelines:
                     logged.append((item, decision))
             elif piece.outcome == MOVED:
                 self._gone[item.envelope.message.conversation] |= {record_id}
+                if isinstance(decision, Add) and other_links(decision):
+                    self._by_itself.add(id(item))
             elif piece.outcome or failure is not None:
                 item.settle(piece.outcome or "delayed", piece.problem or failure)
                 item.what = "message"
@@ -379,14 +364,14 @@ class Timelines:
                 latest[decision.record_id] = item, decision  # the last one is the newest
         changes = []
         for item, decision in latest.values():
-            changed = record_changes(item.envelope.message, decision, self.conversations.options)
+            changed = record_changes(item.envelope.message, decision, self.conversations.settings)
             if changed:
                 record = {"id": decision.record_id, **changed}
                 changes.append((decision.record_object, record))
         self._save("PATCH", sorted(changes, key=lambda change: change[0]))
 
     def _comment(self, logged: Sequence[tuple[Item, Add]]) -> None:
-        if self.conversations.options.case_comments:
+        if self.conversations.settings.case_comments:
             comments = [
                 (
                     "CaseComment",
@@ -399,14 +384,12 @@ class Timelines:
 
     def _save(self, method: str, records: Sequence[tuple[str, dict[str, Any]]]) -> None:
         """Save what hangs on Tasks that are made: its trouble takes no message back."""
-        salesforce, problems = self.conversations.salesforce, []
+        problems = []
         try:
             for start in range(0, len(records), COLLECTION):
                 some = records[start : start + COLLECTION]
-                sent = self.calls.make(
-                    salesforce.save_many, method, some, deadline=self._deadline()
-                )
-                problems += [problem for problem in sent.get() if problem is not None]
+                sent = self.calls.make(self.calls.salesforce.save_many, method, some)
+                problems += [problem for problem in sent if problem is not None]
         except SalesforceProblem as problem:
             problems.append(problem)
         for code in sorted({problem.code for problem in problems}):
@@ -422,11 +405,9 @@ class Timelines:
         conversations, name = self.conversations, pieces[0].record.object
         work = kind(
             items=pieces,
-            salesforce=conversations.salesforce,
             calls=self.calls,
             rights=conversations.rights,
             telemetry=conversations.telemetry,
-            last_call=self.last_call,
             context=verdict.Context(
                 has_key=True,
                 assignment="off" if name == "Task" else conversations.settings.assignment(name),
@@ -437,9 +418,6 @@ class Timelines:
         except SalesforceProblem as problem:
             return problem
         return None
-
-    def _deadline(self) -> Deadline:
-        return call_deadline(self.last_call)
 
 
 class OfConversations(Work):
@@ -491,7 +469,7 @@ class Tasks(OfConversations):
     def _not_this_one(self, item: Item, attempt: Attempt) -> tuple[str, SalesforceProblem] | None:
         """A record that is gone is looked for again."""
         problem = attempt.problem
-        if problem is not None and problem.code in PARENT_IS_GONE | PARENT_OR_OWNER:
+        if problem is not None and problem.code in GONE:
             return MOVED, problem
         return None
 
@@ -522,10 +500,6 @@ def _permit(item: Item) -> Permit:
     envelope = item.envelope
     refused_task = envelope.replayed > 0 and envelope.refused_what == "message"
     return Permit.NO_SUCCESSOR if refused_task else Permit.ANYTHING
-
-
-def _is_special(decision: Decision) -> bool:
-    return isinstance(decision, Add) and (decision.for_owner or decision.adopted)
 
 
 def _wanted(item: Item) -> Wanted:

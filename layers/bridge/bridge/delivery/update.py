@@ -18,35 +18,26 @@ from bridge.conversations.enrich import (
     target_of,
 )
 from bridge.conversations.look import Wanted
-from bridge.deadline import Deadline
-from bridge.delivery.calls import Calls
+from bridge.delivery.calls import Calls, Rights
 from bridge.delivery.conversation import Conversations
 from bridge.delivery.verdict import ABOUT_RIGHTS
 from bridge.errors import OrgNotReady, Refused, Unavailable
 from bridge.records import Record
-from bridge.salesforce.composite import Part, PartResponse
-from bridge.salesforce.responses import derived_at_fault
+from bridge.salesforce.responses import SET_UP, derived_at_fault
 from bridge.telemetry import tell_dropped
 
 NO_RIGHT = "NO_RIGHT_TO_UPDATE"
-NO_RIGHT_HINT = (
-    "Salesforce administrator: give the integration user Edit on {object}: run `make connect` "
-    "(bird-salesforce setup-org does it), or deploy the folder salesforce/ and assign its "
-    "permission set."
-)
+NO_RIGHT_HINT = "Salesforce administrator: give the integration user Edit on {object}: " + SET_UP
 
 
 class Updating:
     """The way of one update to its record."""
 
-    def __init__(
-        self, record: Record, conversations: Conversations, calls: Calls, *, deadline: Deadline
-    ) -> None:
+    def __init__(self, record: Record, conversations: Conversations, calls: Calls) -> None:
         """`record` has the key that leads to it, and the fields to change."""
         self._record = record
         self._conversations = conversations
         self._calls = calls
-        self._deadline = deadline
         settings = conversations.settings
         self._rules = conversations.rules if settings.conversations else None
 
@@ -54,7 +45,7 @@ class Updating:
         """Change the record. Raises Unavailable (NoSuchRecord), NotSetUp."""
         conversations, record = self._conversations, self._record
         parts = find_parts(record, conversations.fields, self._rules)
-        responses = self._send(parts)
+        responses = self._calls.send_parts(parts)
         result = read_found(
             record,
             conversations.fields,
@@ -73,20 +64,19 @@ class Updating:
         if isinstance(result, LookAgain):  # converted, merged or deleted a moment ago
             raise Unavailable("the record changes again and again", code="BUSY")
         if isinstance(result, NotTaken):
-            raise_no_right(result.problem, record, conversations, self._calls, self._deadline)
+            raise_no_right(result.problem, record, conversations.rights, self._calls)
         return result
 
     def _look(self) -> Target | None:
         if self._rules is None:
             return None
         wanted = Wanted(self._record.key, self._record.key)
-        look = self._conversations.look(
-            wanted, self._calls, deadline=self._deadline, requested=as_object(self._record)
-        )
+        requested = as_object(self._record)
+        look = self._conversations.look(wanted, self._calls, requested=requested)
         return target_of(look, self._record, self._rules)
 
     def _change(self, target: Target) -> Result:
-        responses = self._send([change_part(self._record, target.record_id)])
+        responses = self._calls.send_parts([change_part(self._record, target.record_id)])
         return read_change(self._record, target, responses.get("change"))
 
     def _without_derived(self, refused: NotTaken) -> Result:
@@ -100,25 +90,12 @@ class Updating:
             return refused
         return self._change(Target(refused.record_id))
 
-    def _send(self, parts: list[Part]) -> dict[str, PartResponse]:
-        salesforce = self._conversations.salesforce
-        sent = self._calls.make(salesforce.send_parts, parts, deadline=self._deadline)
-        if isinstance(sent.problem, Refused):
-            raise Unavailable(sent.problem.message, code=sent.problem.code)
-        return sent.get()
 
-
-def raise_no_right(
-    problem: Refused,
-    record: Record,
-    conversations: Conversations,
-    calls: Calls,
-    deadline: Deadline,
-) -> None:
+def raise_no_right(problem: Refused, record: Record, rights: Rights, calls: Calls) -> None:
     """Raise OrgNotReady for a refusal that every update would meet: the user may change none."""
     if not problem.code.startswith(ABOUT_RIGHTS) or problem.fields:
         return
-    if not conversations.rights.may_update(record.object, calls, deadline=deadline):
+    if not rights.has(record.object, "updateable", calls):
         raise OrgNotReady(
             f"the integration user may not change a {record.object}",
             code=NO_RIGHT,

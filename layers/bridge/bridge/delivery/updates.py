@@ -26,13 +26,12 @@ from bridge.conversations.enrich import (
 )
 from bridge.conversations.look import Wanted
 from bridge.conversations.message import read_moment
-from bridge.deadline import Deadline
 from bridge.delivery.batch import Item
 from bridge.delivery.calls import Calls
 from bridge.delivery.conversation import Conversations
 from bridge.delivery.update import raise_no_right
 from bridge.delivery.verdict import ABOUT_LIMITS_OF_A_CALL
-from bridge.delivery.work import call_deadline, wait
+from bridge.delivery.work import wait
 from bridge.errors import OrgNotReady, Refused, SalesforceProblem, Unavailable
 from bridge.records import Record
 from bridge.salesforce.responses import derived_at_fault
@@ -144,7 +143,6 @@ class Updates:
     items: list[Item]
     conversations: Conversations
     calls: Calls
-    last_call: Deadline
     own: OwnChanges
     _disputed: dict[int, Record] = field(default_factory=dict)
     """By item, the fields that somebody else has given another value."""
@@ -189,19 +187,11 @@ class Updates:
         keys = dict.fromkeys(item.record.key for item in items)
         record = items[0].record
         if not conversations.settings.conversations:
-            found = self.calls.make(
-                conversations.salesforce.find_many,
-                record.object,
-                list(keys),
-                deadline=self._deadline(),
-            ).get()
+            find_many = self.calls.salesforce.find_many
+            found = self.calls.make(find_many, record.object, list(keys))
             return {key: one.id for key, one in found.items() if not one.deleted}
-        looks = conversations.look_many(
-            {Wanted(key, key) for key in keys},
-            self.calls,
-            deadline=self._deadline,
-            requested=as_object(record),
-        )
+        wanted_keys = {Wanted(key, key) for key in keys}
+        looks = conversations.look_many(wanted_keys, self.calls, requested=as_object(record))
         targets: dict[str, str | Refused] = {}
         for wanted, look in looks.items():
             target = target_of(look, record, conversations.rules)
@@ -282,8 +272,7 @@ class Updates:
         if session and session.user_id:
             return session.user_id
         if self.own.user_id is None:
-            who = self.conversations.salesforce.read_user
-            self.own.user_id = self.calls.make(who, deadline=self._deadline()).get()
+            self.own.user_id = self.calls.make(self.calls.salesforce.read_user)
         return self.own.user_id
 
     def _rows(self, name: str, ids: Sequence[str]) -> dict[str, Row]:
@@ -291,14 +280,8 @@ class Updates:
         columns = "Id,LastModifiedDate,LastModifiedById,CreatedDate,IsDeleted"
         for start in range(0, len(ids), COLLECTION):
             some = ids[start : start + COLLECTION]
-            read = self.calls.make(
-                self.conversations.salesforce.read_rows,
-                name,
-                columns,
-                some,
-                deadline=self._deadline(),
-            )
-            for row in read.get():
+            read_rows = self.calls.salesforce.read_rows
+            for row in self.calls.make(read_rows, name, columns, some):
                 record_id = read_id(row.get("Id"))
                 modified = read_moment(row.get("LastModifiedDate"))
                 created = read_moment(row.get("CreatedDate"))
@@ -319,7 +302,7 @@ class Updates:
                 Part(name=f"r{at}", method="GET", path=(f"/sobjects/{name}/{one.record_id}",))
                 for at, one in enumerate(some)
             ]
-            responses = self.conversations.read(parts, self.calls, deadline=self._deadline())
+            responses = self.calls.send_parts(parts)
             for at, one in enumerate(some):
                 response = responses.get(f"r{at}")
                 if response is None or not response.ok or not isinstance(response.body, dict):
@@ -342,17 +325,18 @@ class Updates:
             if not some:
                 continue
             begun = datetime.now(UTC)
-            salesforce, name = self.conversations.salesforce, some[0].items[0].record.object
+            name = some[0].items[0].record.object
             rows = [(name, {"id": one.record_id, **one.fields()}) for one in some]
-            sent = self.calls.make(salesforce.save_many, "PATCH", rows, deadline=self._deadline())
-            if isinstance(sent.problem, Refused):  # one unknown name refuses the whole call
+            try:
+                saved = self.calls.make(self.calls.salesforce.save_many, "PATCH", rows)
+            except Refused as refusal:  # one unknown name refuses the whole call
                 if len(some) == 1:
-                    todo.extendleft(reversed(self._refused(some[0], sent.problem, alone=True)))
+                    todo.extendleft(reversed(self._refused(some[0], refusal, alone=True)))
                 else:
                     middle = len(some) // 2
                     todo.extendleft([some[middle:], some[:middle]])
                 continue
-            for one, problem in zip(some, sent.get(), strict=True):
+            for one, problem in zip(some, saved, strict=True):
                 if problem is None:
                     self.own.remember(one.record_id, one.row, begun, self._user())
                     for item in one.items:
@@ -389,17 +373,12 @@ class Updates:
             item.settle("rejected", problem)
         else:
             try:
-                raise_no_right(
-                    problem, item.record, self.conversations, self.calls, self._deadline()
-                )
+                raise_no_right(problem, item.record, self.conversations.rights, self.calls)
             except OrgNotReady as not_ready:  # all others of this object would be refused as well
                 same = [one for one in self.items if one.record.object == item.record.object]
                 wait(same, not_ready)
             item.settle("rejected", problem)
         return []
-
-    def _deadline(self) -> Deadline:
-        return call_deadline(self.last_call)
 
 
 def _accepted(item: Item) -> datetime:

@@ -21,7 +21,14 @@ from bridge.errors import (
     SessionRefused,
 )
 from bridge.records import Record
-from bridge.salesforce.responses import Attempt, Found, derived_at_fault, unreadable
+from bridge.salesforce.responses import (
+    ABOUT_AN_ID,
+    SET_UP,
+    Attempt,
+    Found,
+    derived_at_fault,
+    unreadable,
+)
 
 ABOUT_RIGHTS = (
     "INSUFFICIENT_ACCESS",
@@ -29,22 +36,17 @@ ABOUT_RIGHTS = (
     "INVALID_FIELD_FOR_INSERT_UPDATE",
 )
 """How the codes begin by which a user without the right to create an object may be refused."""
-ABOUT_AN_ID = ("INVALID_CROSS_REFERENCE_KEY", "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY")
-"""Codes about an id of no record. A value that is not an id is MALFORMED_ID."""
 ABOUT_LIMITS_OF_A_CALL = "CANNOT_"
 """How the codes of a trigger or flow begin. Many records in one call may be what it cannot take
 (CPU time, heap, SOQL limits)."""
 
 NO_RIGHT = "NO_RIGHT_TO_CREATE"
 NO_RIGHT_HINT = (
-    "Salesforce administrator: give the integration user Create and Read on {object}: run "
-    "`make connect` (bird-salesforce setup-org does it), or deploy the folder salesforce/ and "
-    "assign its permission set."
+    "Salesforce administrator: give the integration user Create and Read on {object}: " + SET_UP
 )
 NO_RIGHT_TO_TASKS_HINT = (
     "Salesforce administrator: give the integration user the user permissions Access Activities "
-    "and Edit Tasks: run `make connect` (bird-salesforce setup-org does it), or deploy the folder "
-    "salesforce/ and assign its permission set."
+    "and Edit Tasks: " + SET_UP
 )
 NO_RULE = "NO_SUCH_ASSIGNMENT_RULE"
 NO_RULE_HINT = (

@@ -8,28 +8,20 @@ records.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
 
 from bridge.conversations.keys import task_key
-from bridge.deadline import Deadline
 from bridge.delivery import mail, verdict
 from bridge.delivery.batch import Item, calls_of, in_two
 from bridge.delivery.calls import Calls, Rights
 from bridge.errors import Refused, SalesforceProblem, Unavailable
 from bridge.records import SObject
-from bridge.salesforce.client import Result, Salesforce
 from bridge.salesforce.responses import Attempt, Found, LookUp
 from bridge.telemetry import Telemetry, tell_dropped
 
-Value = TypeVar("Value")
-
 LOOK_UP_SECONDS = 5.0
-"""Reserved before that for the look-up of what was refused: without it nothing is decided."""
-
-CALL_SECONDS = 45.0
-"""How long Salesforce may take for one call of many."""
+"""Reserved for the look-up of what was refused: without it nothing is decided."""
 
 LOOK_FIRST_SECONDS = 600
 """A message older than this may be of a record that was made, then merged or deleted."""
@@ -47,18 +39,12 @@ of a refused call are sent alone at once, and an internal error is no longer sea
 
 @dataclass(kw_only=True)
 class Work:
-    """The records of one object in one invocation: a list of calls, and what was refused so far.
-
-    A refusal of a whole call, and a trigger's or flow's refusal in a call of more than one, decides
-    nothing: the records are sent again in smaller calls, down to single records.
-    """
+    """The records of one object in one invocation: a list of calls, and what was refused so far."""
 
     items: list[Item]
-    salesforce: Salesforce
     calls: Calls
     rights: Rights
     telemetry: Telemetry
-    last_call: Deadline
     context: verdict.Context
     has_tasks: bool = False
     """Whether a mail may be logged by a Task, and need no record of its own (docs/adr/0048)."""
@@ -80,7 +66,7 @@ class Work:
         self._look_first()
         self.unsent = [item for item in self.items if not item.outcome]
         while self.unsent or self.refused:
-            self.to_send.extend(calls_of(self.unsent, self.salesforce.encode))
+            self.to_send.extend(calls_of(self.unsent, self.calls.salesforce.encode))
             self.unsent = []
             try:
                 while self.to_send:
@@ -98,7 +84,8 @@ class Work:
         heads = [item for item in self.items if self.has_tasks and mail.lacks_text(item.record)]
         keys = {task_key(item.envelope.object_name, item.record.key): item for item in heads}
         if keys:
-            tasks = self._make(self.salesforce.find_many, "Task", [*keys]).get()
+            find_many = self.calls.salesforce.find_many
+            tasks = self.calls.make(find_many, "Task", [*keys])
             for key, task in tasks.items():
                 keys[key].settle("deleted" if task.deleted else "exists", found=task)
         old = [
@@ -122,9 +109,9 @@ class Work:
         alone = len(items) == 1
         records = [item.record for item in items]
         entries = [item.entry for item in items]
-        reserved = LOOK_UP_SECONDS if self.refused else 0.0
         try:
-            result = self._make(self.salesforce.create_many, records, entries, reserved=reserved)
+            by = self.calls.deadline(reserved=LOOK_UP_SECONDS) if self.refused else None
+            attempts = self.calls.make(self.calls.salesforce.create_many, records, entries, by=by)
         except Unavailable as problem:
             if problem.code not in INTERNAL_ERRORS:
                 raise
@@ -134,11 +121,11 @@ class Work:
             else:
                 self._send_fewer(items)
             return
-        refusal = result.problem
-        if isinstance(refusal, Refused) and not alone:
-            self._decide_call(refusal, items)
-            return
-        attempts = [Attempt(problem=refusal)] if refusal else result.get()
+        except Refused as refusal:
+            if not alone:
+                self._decide_call(refusal, items)
+                return
+            attempts = [Attempt(problem=refusal)]
         made = any(attempt.created for attempt in attempts)
         self.failed_alone = 0 if made else self.failed_alone + alone
         if made and not records[0].has_owner:
@@ -199,16 +186,12 @@ class Work:
 
     def _settle_there(self, item: Item, there: Found) -> None:
         """The record was there before; that of a mail gets its text, if it was made without."""
-        refusal = None
-        if mail.brings_text(item.record):
-            refusal = mail.add_text(
-                item.record,
-                there.id,
-                salesforce=self.salesforce,
-                calls=self.calls,
-                deadline=self._deadline(),
-            )
-        item.settle("rejected" if refusal else "exists", refusal, found=there)
+        try:
+            if mail.brings_text(item.record):
+                mail.add_text(item.record, there.id, self.calls)
+        except Refused as refusal:
+            item.settle("rejected", refusal, found=there)
+        item.settle("exists", found=there)
 
     def _decide_refused(self) -> None:
         """Look up all that was refused in one call, and decide it."""
@@ -232,11 +215,10 @@ class Work:
         keys = [item.record.key for item in items]
         if not keys:
             return {}
-        return self._make(self.salesforce.find_many, self.object, keys).get()
+        return self.calls.make(self.calls.salesforce.find_many, self.object, keys)
 
     def _ask_rights(self) -> None:
-        deadline = self._deadline()
-        may_create = self.rights.may_create(self.object, self.calls, deadline=deadline)
+        may_create = self.rights.has(self.object, "createable", self.calls)
         self.context = replace(self.context, may_create=may_create)
 
     def _wait_for_a_person(self, problem: SalesforceProblem) -> None:
@@ -246,23 +228,6 @@ class Work:
         """
         everybody = problem.code != verdict.NO_RULE
         wait([i for i in self.items if everybody or not i.record.has_owner], problem)
-
-    def _make(
-        self, send: Callable[..., Result[Value]], *arguments: Any, reserved: float = 0.0
-    ) -> Result[Value]:
-        """One call. `reserved`: seconds that have to be left for another one after it."""
-        return self.calls.make(send, *arguments, deadline=self._deadline(reserved=reserved))
-
-    def _deadline(self, *, reserved: float = 0.0) -> Deadline:
-        return call_deadline(self.last_call, reserved=reserved)
-
-
-def call_deadline(last_call: Deadline, *, reserved: float = 0.0) -> Deadline:
-    """When a call that is begun now has to end. `reserved`: seconds that have to be left
-    for another one after it. Raises Unavailable where no time is left."""
-    if last_call.remaining() <= reserved:
-        raise Unavailable("the invocation has no time left for another call", code="NO_TIME")
-    return Deadline.after(CALL_SECONDS)
 
 
 def wait(items: Iterable[Item], problem: SalesforceProblem) -> None:

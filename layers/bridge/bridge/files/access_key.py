@@ -41,6 +41,7 @@ class AccessKey:
 
 def read_key(value: str) -> str:
     """The key in a secret's value; empty where there is none. Raises NotSetUp."""
+    value = value.removeprefix("\ufeff")  # some editors put it at the start of a file
     stored = read_json(value)
     key = read_text(stored, "accessKey") if isinstance(stored, dict) else value
     key = key.strip().removeprefix("AccessKey ").strip()

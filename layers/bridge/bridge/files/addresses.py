@@ -7,6 +7,7 @@ is made to one of those that were checked (docs/adr/0090).
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 import socket
@@ -61,6 +62,8 @@ def read_link(link: str) -> Target:
 
 def follow(target: Target, location: str) -> Target:
     """Where a redirect leads. Raises Refused."""
+    with contextlib.suppress(UnicodeError):
+        location = location.encode("latin-1").decode()  # as http.client reads a header's UTF-8
     name = f"[{target.host}]" if ":" in target.host else target.host
     try:
         link = urljoin(f"{target.scheme}://{name}:{target.port}{target.path}", location)

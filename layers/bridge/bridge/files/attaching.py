@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.bird.channels import reported
 from bridge.bird.message import Media
+from bridge.conversations.write import GONE
 from bridge.deadline import Deadline
 from bridge.delivery.batch import attempts_of, delay_seconds, sent_seconds_ago
 from bridge.delivery.calls import Calls
@@ -33,7 +34,7 @@ from bridge.files.place import (
     place_parts,
     read_place,
     read_record,
-    read_rows,
+    rows_of,
 )
 from bridge.files.versions import NewFile, There, Uploads, find, link_fields
 from bridge.oauth.boto3_errors import BOTO3_ERRORS, as_aws_error
@@ -55,16 +56,6 @@ and this left no further file is begun."""
 CALL_SECONDS = 30.0
 TRIES = 2
 """Looks for the record and uploads, where the record was merged or converted between the two."""
-
-GONE = frozenset(
-    {
-        "CANNOT_UPDATE_CONVERTED_LEAD",
-        "ENTITY_IS_DELETED",
-        "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY",
-        "INVALID_CROSS_REFERENCE_KEY",
-    }
-)
-"""Refusals that mean that the record is no longer where it was."""
 
 
 @dataclass
@@ -129,7 +120,7 @@ class Attaching:
         if not isinstance(messages, list) or not all(_has_id(one) for one in messages):
             raise BadRequest("the event is no SQS event")
         end = Deadline.after(seconds)
-        calls = Calls(self._sessions)
+        calls = Calls(self._salesforce, self._sessions, until=end, seconds=CALL_SECONDS)
         kept: list[Mapping[str, Any]] = []
         for message in messages:
             kept += self._handle(message, calls, end)
@@ -197,7 +188,7 @@ class Attaching:
             work.done |= dict.fromkeys(work.left, "deleted")
             return
         keys = {work.envelope.file_key(number): number for number in work.left}
-        there = find([*keys], place.record_id, salesforce=self._salesforce, calls=calls)
+        there = find([*keys], place.record_id, calls)
         for key, found in there.items():
             if key in keys:
                 self._link(found, place.record_id, calls)
@@ -219,33 +210,22 @@ class Attaching:
     def _place(self, envelope: FileEnvelope, calls: Calls) -> Place:
         """Raises NotThereYet, Unavailable, NotSetUp."""
         parts = place_parts(envelope, key_field=self._settings.external_id_field)
-        place = read_place(envelope, self._read(parts, calls))
+        place = read_place(envelope, calls.send_parts(parts))
         for _ in range(MOST_MERGES):
             if isinstance(place, Place):
                 return place
             part = merged_part(place)
-            rows = read_rows(self._read([part], calls).get(part.name))
+            rows = rows_of(calls.send_parts([part]).get(part.name))
             place = read_record(place.object, rows[0]) if rows else Place("")
         return Place("") if isinstance(place, Merged) else place
-
-    def _read(self, parts: Any, calls: Calls) -> Mapping[str, Any]:
-        deadline = Deadline.after(CALL_SECONDS)
-        try:
-            return calls.make(self._salesforce.send_parts, parts, deadline=deadline).get()
-        except Refused as problem:  # of a read: it tells nothing of the file
-            raise Unavailable(problem.message, code=problem.code, hint=problem.hint) from problem
 
     def _link(self, found: There, record_id: str, calls: Calls) -> None:
         """Put a file that is there on this record too. A file that a person deleted stays so."""
         if found.linked or found.deleted:
             return
         fields = link_fields(found.document_id, record_id)
-        (problem,) = calls.make(
-            self._salesforce.save_many,
-            "POST",
-            [("ContentDocumentLink", fields)],
-            deadline=Deadline.after(CALL_SECONDS),
-        ).get()
+        link = [("ContentDocumentLink", fields)]
+        (problem,) = calls.make(self._salesforce.save_many, "POST", link)
         if problem is None or problem.code == "DUPLICATE_VALUE" or problem.code in GONE:
             return
         if isinstance(problem, Refused):
@@ -271,15 +251,14 @@ class Attaching:
                 content=downloaded.file,
                 size=downloaded.size,
             )
-            result = calls.make(self._uploads.create, new, deadline=Deadline.after(UPLOAD_SECONDS))
-        problem = result.problem
-        if problem is None:
-            return "attached"
-        if isinstance(problem, KeyTaken):
-            raise _RecordGone(problem)  # look again: it is there
-        if problem.code in GONE:
-            raise _RecordGone(problem)
-        raise problem
+            try:
+                calls.make(self._uploads.create, new, by=Deadline.after(UPLOAD_SECONDS))
+            except Refused as problem:
+                if isinstance(problem, KeyTaken) or problem.code in GONE:
+                    # Look again: of a key that is taken the file is there.
+                    raise _RecordGone(problem) from problem
+                raise
+        return "attached"
 
     def _download(self, media: Media) -> Downloaded:
         """Raises Refused, Unavailable, NotSetUp."""
@@ -345,7 +324,7 @@ class Attaching:
             if metric := METRICS.get(outcome):
                 self._telemetry.count(metric, len(numbers))
         if work.waiting is not None and final is False:
-            self._telemetry.measure_files_age(sent_seconds_ago(work.message))
+            self._telemetry.measure_age("FilesAge", sent_seconds_ago(work.message))
         if isinstance(work.waiting, NotSetUp):
             self._telemetry.alarm("not_set_up", error=work.waiting)
             self._telemetry.count("NotSetUp")

@@ -32,6 +32,8 @@ CONNECT_SECONDS = 5.0
 MOST_REDIRECTS = 3
 PIECE_BYTES = 65_536
 MEGABYTE = 1024 * 1024
+_GZIP = 31
+"""The window of zlib with gzip's header."""
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _FOR_LATER = (408, 425, 429)
@@ -41,6 +43,7 @@ _REASONS = {
     404: "it is not there",
     410: "it is no longer there",
 }
+_AFTER_A_REDIRECT = "a redirect led there, which the access key is not sent to"
 NO_KEY_HINT = (
     "Put Bird's access key into the secret of the output AccessKeySecret (docs/files.md). Until "
     "then the files wait."
@@ -77,6 +80,9 @@ class _Connection(http.client.HTTPConnection):
 
 class _TlsConnection(_Connection):
     """The certificate has to be the name's."""
+
+    # So that `Host` has no port: a store's signature covers that header.
+    default_port = http.client.HTTPS_PORT
 
     def __init__(
         self, target: Target, address: str, *, timeout: float, tls: ssl.SSLContext
@@ -124,7 +130,9 @@ class Downloads:
                 response = self._request(connection, target, key, deadline)
                 if response.status not in _REDIRECTS:
                     if response.status != 200:
-                        raise _problem(response, target, no_key=not access_key and not followed)
+                        raise _problem(
+                            response, target, with_key=bool(access_key), first=not followed
+                        )
                     return self._read(response, target, deadline)
                 location = response.headers.get("Location") or ""
             if not location:
@@ -167,9 +175,9 @@ class Downloads:
         if key:
             headers["Authorization"] = f"AccessKey {key}"
         try:
-            connection.sock.settimeout(_seconds(deadline))
+            connection.sock.settimeout(deadline.timeout())
             connection.request("GET", target.path, headers=headers)
-            connection.sock.settimeout(_seconds(deadline))
+            connection.sock.settimeout(deadline.timeout())
             return connection.getresponse()
         except (http.client.HTTPException, OSError, ValueError) as error:
             raise _broke_off(target, error) from error
@@ -221,29 +229,35 @@ class Downloads:
 def _pieces(response: http.client.HTTPResponse, deadline: Deadline) -> Iterator[bytes]:
     while piece := response.read1(PIECE_BYTES):
         yield piece
-        _seconds(deadline)
+        deadline.timeout()
     if response.length:
         raise http.client.IncompleteRead(b"", response.length)
 
 
 def _unpacked(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """What a store compressed although the request takes no compression, bounded."""
-    unpacker = zlib.decompressobj(wbits=31)
+    """What a store compressed although the request takes no compression, bounded. It may be of
+    several members (RFC 1952, 2.2)."""
+    unpacker = zlib.decompressobj(wbits=_GZIP)
     for piece in pieces:
         left = piece
-        while left and not unpacker.eof:
+        while left:
+            if unpacker.eof:
+                left = left.lstrip(b"\0")  # what fills up a block
+                if not left.startswith(b"\x1f"):
+                    break  # no member
+                unpacker = zlib.decompressobj(wbits=_GZIP)
             yield unpacker.decompress(left, PIECE_BYTES)
-            left = unpacker.unconsumed_tail
+            left = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
     if not unpacker.eof:
         raise zlib.error("the end is missing")
 
 
 def _problem(
-    response: http.client.HTTPResponse, target: Target, *, no_key: bool
+    response: http.client.HTTPResponse, target: Target, *, with_key: bool, first: bool
 ) -> SalesforceProblem:
-    """What a response other than a file means."""
+    """What a response other than a file means; `first`: it is no redirect's."""
     status = response.status
-    if status in (401, 403) and no_key:
+    if status in (401, 403) and first and not with_key:
         return NotSetUp(
             "there is no access key of Bird's in the secret", code="NO_ACCESS_KEY", hint=NO_KEY_HINT
         )
@@ -252,7 +266,7 @@ def _problem(
         later = Unavailable(message, code=f"MEDIA_HTTP_{status}")
         later.retry_after_seconds = read_retry_after(response.headers)  # type: ignore[arg-type]
         return later
-    reason = _REASONS.get(status)
+    reason = _REASONS.get(status) if first or status in (404, 410) else _AFTER_A_REDIRECT
     return Refused(f"{message}: {reason}" if reason else message, code=f"MEDIA_HTTP_{status}")
 
 
@@ -266,11 +280,3 @@ def _is_disk(error: OSError) -> bool:
     import errno
 
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-
-
-def _seconds(deadline: Deadline) -> float:
-    """What is left, as a socket's timeout. Raises TimeoutError."""
-    seconds = deadline.remaining()
-    if not seconds:
-        raise TimeoutError("the deadline has passed")
-    return seconds

@@ -11,20 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bridge.aws import Aws, AwsError
 from bridge.bird.channels import NONE, OBJECTS
 from bridge.bird.message import Media
-from bridge.conversations.message import Message
-from bridge.delivery.outbox import (
-    LONGEST_REASON,
-    VERSION,
-    UnknownEnvelope,
-    UnreadableEnvelope,
-    now,
-)
-from bridge.errors import SalesforceProblem
+from bridge.deadline import Deadline
+from bridge.delivery.outbox import VERSION, Envelope, UnreadableEnvelope, opened, reason_of
+from bridge.errors import NotKept, SalesforceProblem
 from bridge.records import ObjectName, stored_key
-from bridge.salesforce.responses import MAX_NAME_LENGTH
-from bridge.untrusted import read_json, read_text
+from bridge.settings import Settings
+from bridge.untrusted import read_text
 
 KIND = "file"
 
@@ -49,26 +44,23 @@ class FileEnvelope:
     """Why they were rejected."""
 
     @classmethod
-    def of(cls, message: Message, *, accepted_at: str, request_id: str) -> FileEnvelope:
-        """The envelope of a message that is in Salesforce."""
+    def of(cls, envelope: Envelope) -> FileEnvelope:
+        """The files of a message that is in Salesforce."""
+        message = envelope.message
         return cls(
             key=message.key,
             conversation=message.conversation,
             requested=message.requested,
             files=dict(enumerate(message.media, 1)),
             channel=message.channel,
-            accepted_at=accepted_at,
-            request_id=request_id,
+            accepted_at=envelope.accepted_at,
+            request_id=envelope.request_id,
         )
 
     @classmethod
     def parse(cls, body: object) -> FileEnvelope:
         """Read a message. Raises UnreadableEnvelope, and UnknownEnvelope for another version's."""
-        values = read_json(body) if isinstance(body, str) else None
-        if not isinstance(values, dict) or not isinstance(values.get("v"), int):
-            raise UnreadableEnvelope("the message is no envelope of this bundle")
-        if values["v"] != VERSION:
-            raise UnknownEnvelope("the envelope is one of another version of this bundle")
+        values = opened(body)
         key, name, replayed = read_text(values, "key"), values.get("object"), values.get("replayed")
         if values.get("kind") != KIND or not key or name not in (*OBJECTS, None):
             raise UnreadableEnvelope("the envelope is of no message's files")
@@ -114,22 +106,21 @@ class FileEnvelope:
 
     def refused(self, problem: SalesforceProblem, number: int, *, attempts: int) -> FileEnvelope:
         """One of the files, with the reason why it is not attached."""
-        return replace(
-            self,
-            files={number: self.files[number]},
-            reason={
-                "code": problem.code[:MAX_NAME_LENGTH],
-                "message": problem.message[:LONGEST_REASON],
-                "fields": list(problem.fields),
-                "hint": problem.hint,
-                "at": now(),
-                "attempts": attempts,
-            },
-        )
+        reason = reason_of(problem, attempts=attempts)
+        return replace(self, files={number: self.files[number]}, reason=reason)
 
     def again(self) -> FileEnvelope:
         """The same on its way back from Rejected."""
         return replace(self, reason=None, replayed=self.replayed + 1)
+
+
+def put_files(envelope: Envelope, *, aws: Aws, settings: Settings, deadline: Deadline) -> None:
+    """Put the files of a message that is in Salesforce into their queue. Raises NotKept."""
+    body = FileEnvelope.of(envelope).dump()
+    try:
+        aws.send_message(settings.files_url, body, deadline=deadline)
+    except AwsError as error:
+        raise NotKept("the queue of files cannot be reached") from error
 
 
 def _read_files(value: Any) -> dict[int, Media]:

@@ -6,12 +6,11 @@ or turn the direction of writing, or be longer than Salesforce takes.
 
 from __future__ import annotations
 
-import contextlib
 import mimetypes
 import re
 import unicodedata
 from email.message import Message as Headers
-from urllib.parse import unquote
+from typing import Any, cast
 
 from bridge.bird.texts import cut
 
@@ -35,7 +34,6 @@ ENDINGS = {
 """What messaging channels send most; others by Python's own table (RFC 6838 types)."""
 
 _TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}")
-_EXTENDED = re.compile(r"(?i)filename\*\s*=\s*([a-z0-9_-]*)'[^']*'([^;\s]+)")
 _OURS = mimetypes.MimeTypes(filenames=())
 """Without the files of the machine, which differ."""
 
@@ -66,18 +64,27 @@ def _ending(content_type: str) -> str:
 
 def _name_in(disposition: str) -> str:
     """The name of a Content-Disposition (RFC 6266): `filename*` before `filename`."""
-    if extended := _EXTENDED.search(disposition):
-        with contextlib.suppress(LookupError):
-            return unquote(extended[2], encoding=extended[1] or "utf-8", errors="replace")
     headers = Headers()
     try:
         headers["content-disposition"] = disposition
-        name = headers.get_param("filename", header="content-disposition")
+        given = headers.get_params([], header="content-disposition")
     except (ValueError, LookupError, TypeError):
         return ""
-    if not isinstance(name, str):
-        return ""
-    # Servers put UTF-8 there, which arrives read as Latin-1.
+    names = [value for key, value in cast(list[tuple[str, Any]], given) if key == "filename"]
+    # An extended one is a tuple.
+    names.sort(key=lambda value: not isinstance(value, tuple))
+    return next(filter(None, map(_decoded, names)), "")
+
+
+def _decoded(name: str | tuple[str | None, str | None, str]) -> str:
+    """The text of a parameter, which comes read as Latin-1; empty where its charset is none."""
+    if isinstance(name, tuple):
+        charset, _, value = name
+        try:
+            return value.encode("latin-1").decode(charset or "utf-8", "replace")
+        except (LookupError, ValueError):
+            return ""
+    # Servers put UTF-8 there.
     try:
         return name.encode("latin-1").decode("utf-8")
     except UnicodeError:

@@ -6,19 +6,25 @@ at. A message outside conversations has no Task: its record is found by the mess
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from bridge.bird.channels import OBJECTS
 from bridge.conversations.keys import task_key
-from bridge.errors import OrgNotReady, Refused, SalesforceProblem, Unavailable
+from bridge.errors import OrgNotReady, SalesforceProblem, Unavailable
 from bridge.files.envelope import FileEnvelope
 from bridge.records import ObjectName
 from bridge.salesforce.client import TASK_KEY_FIELD, soql_text
-from bridge.salesforce.composite import Part, PartResponse
-from bridge.salesforce.responses import judge, read_faults, unreadable
+from bridge.salesforce.composite import Part, PartResponse, query_part
+from bridge.salesforce.responses import (
+    SET_UP,
+    failed_look_up,
+    judge,
+    read_faults,
+    read_rows,
+    unreadable,
+)
 from bridge.salesforce.session import read_id
 
 CASE_PREFIX = "500"
@@ -28,9 +34,7 @@ MOST_MERGES = 5
 NOT_SET_UP = "FILES_NOT_SET_UP"
 NOT_SET_UP_HINT = (
     "Salesforce administrator: make the field Bird_Key__c on Content Version and on Activity, and "
-    "give the integration user access to them: run `make connect` (bird-salesforce setup-org does "
-    "it), or deploy the folder salesforce/ and assign its permission set. Or deploy with "
-    "AttachMedia=off."
+    f"give the integration user access to them: {SET_UP} Or deploy with AttachMedia=off."
 )
 
 
@@ -61,14 +65,14 @@ def place_parts(envelope: FileEnvelope, *, key_field: str) -> list[Part]:
     columns = f"Id,{TASK_KEY_FIELD},WhoId,WhatId,IsDeleted"
     task = f"SELECT {columns} FROM Task WHERE {TASK_KEY_FIELD} IN ({keys})"
     where = f"{key_field} = {soql_text(envelope.key)}"
-    parts = [] if not envelope.conversation else [query_part("tasks", task)]
-    return parts + [query_part(name, _record_soql(name, where)) for name in OBJECTS]
+    parts = [] if not envelope.conversation else [query_part("tasks", task, deleted=True)]
+    return parts + [query_part(name, _record_soql(name, where), deleted=True) for name in OBJECTS]
 
 
 def merged_part(merged: Merged) -> Part:
     """The read of a record that others were merged into."""
     where = f"Id = {soql_text(merged.record_id)}"
-    return query_part(merged.object, _record_soql(merged.object, where))
+    return query_part(merged.object, _record_soql(merged.object, where), deleted=True)
 
 
 def read_place(envelope: FileEnvelope, responses: Mapping[str, PartResponse]) -> Place | Merged:
@@ -76,18 +80,18 @@ def read_place(envelope: FileEnvelope, responses: Mapping[str, PartResponse]) ->
     tasks: list[dict[str, Any]] = []
     if envelope.conversation:
         rank = {task_key(name, envelope.key): name != envelope.requested for name in OBJECTS}
-        tasks = read_rows(responses.get("tasks"))
+        tasks = rows_of(responses.get("tasks"))
         tasks.sort(key=lambda row: rank.get(str(row.get(TASK_KEY_FIELD)), True))
         for row in tasks:
             if row.get("IsDeleted") is not True and (parent := _parent(row)):
                 return Place(parent)
     found: list[Place | Merged] = []
-    for name in _in_order(envelope.requested):
+    for name in sorted(OBJECTS, key=lambda name: name != envelope.requested):
+        response = responses.get(name)
         # An object that the user cannot see keeps no file of the other one back.
-        other = envelope.requested not in (None, name)
-        if other and not _ok(responses.get(name)):
+        if envelope.requested not in (None, name) and not (response and response.ok):
             continue
-        found += (read_record(name, row) for row in read_rows(responses.get(name)))
+        found += (read_record(name, row) for row in rows_of(response))
     for place in found:
         if isinstance(place, Merged) or place.record_id:
             return place
@@ -107,22 +111,13 @@ def read_record(name: ObjectName, row: Mapping[str, Any]) -> Place | Merged:
     return Place(contact or record_id)
 
 
-def query_part(name: str, soql: str) -> Part:
-    """A query, deleted rows too."""
-    encoded = quote(soql, safe="'()!*~", errors="replace")
-    return Part(name=name, method="GET", path=("/queryAll?q=" + encoded,))
-
-
-def read_rows(response: PartResponse | None) -> list[dict[str, Any]]:
+def rows_of(response: PartResponse | None) -> list[dict[str, Any]]:
     """The rows of a query. Raises Unavailable, NotSetUp: a read that failed tells nothing."""
     if response is None:
         raise unreadable()
     if not response.ok:
         raise read_problem(response)
-    rows = response.body.get("records") if isinstance(response.body, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise unreadable()
-    return rows
+    return read_rows(response.body)
 
 
 def read_problem(response: PartResponse) -> SalesforceProblem:
@@ -132,10 +127,7 @@ def read_problem(response: PartResponse) -> SalesforceProblem:
         return unreadable()
     if any(fault.code in ("INVALID_FIELD", "INVALID_TYPE") for fault in faults):
         return not_set_up()
-    problem = judge(faults, key_field="")
-    if isinstance(problem, Refused):
-        return Unavailable(problem.message, code=problem.code, hint=problem.hint)
-    return problem
+    return failed_look_up(judge(faults, key_field=""))
 
 
 def not_set_up() -> OrgNotReady:
@@ -158,11 +150,3 @@ def _parent(row: Mapping[str, Any]) -> str | None:
     if what and what.startswith(CASE_PREFIX):
         return what
     return who or what or read_id(row.get("Id"))
-
-
-def _in_order(requested: ObjectName | None) -> Iterable[ObjectName]:
-    return sorted(OBJECTS, key=lambda name: name != requested)
-
-
-def _ok(response: PartResponse | None) -> bool:
-    return response is not None and response.ok

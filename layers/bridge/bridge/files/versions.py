@@ -21,22 +21,20 @@ from dataclasses import dataclass, field
 from typing import IO, Any, cast
 from urllib.parse import urlsplit
 
-from bridge.deadline import Deadline
 from bridge.delivery.calls import Calls
-from bridge.errors import KeyFieldMissing, OrgNotReady, Refused, SalesforceProblem, Unavailable
-from bridge.files.place import not_set_up, query_part, read_rows
+from bridge.errors import KeyFieldMissing, OrgNotReady, Refused, Unavailable
+from bridge.files.place import not_set_up, rows_of
 from bridge.http import MAX_RESPONSE_BYTES, PIECE_BYTES, Response, TimedResponse
-from bridge.salesforce.client import Cost, Result, Salesforce, result_of, soql_text
-from bridge.salesforce.composite import Part, PartResponse
+from bridge.salesforce.client import Cost, Via, soql_text, value_of
+from bridge.salesforce.composite import query_part
 from bridge.salesforce.responses import (
     read_org_problem,
     unreadable,
 )
-from bridge.salesforce.session import Session, read_id
+from bridge.salesforce.session import read_id
 from bridge.untrusted import read_json
 
 KEY_FIELD = "Bird_Key__c"
-CALL_SECONDS = 30.0
 DOCUMENTS = 200
 """Of a query, so that its URL stays short."""
 
@@ -54,9 +52,7 @@ class There:
     deleted: bool = False
 
 
-def find(
-    keys: Sequence[str], record_id: str, *, salesforce: Salesforce, calls: Calls
-) -> dict[str, There]:
+def find(keys: Sequence[str], record_id: str, calls: Calls) -> dict[str, There]:
     """Those of these files that were uploaded before, by key. Raises Unavailable, NotSetUp.
 
     By the key, which also finds a file whose record was converted since; and through the record's
@@ -67,13 +63,13 @@ def find(
     links = f"SELECT ContentDocumentId FROM ContentDocumentLink {linked_to}"
     columns = f"Id,ContentDocumentId,{KEY_FIELD},IsDeleted FROM ContentVersion"
     parts = [
-        query_part("links", links),
-        query_part("versions", f"SELECT {columns} WHERE {KEY_FIELD} IN ({wanted})"),
+        query_part("links", links, deleted=True),
+        query_part("versions", f"SELECT {columns} WHERE {KEY_FIELD} IN ({wanted})", deleted=True),
     ]
-    responses = _read(parts, salesforce=salesforce, calls=calls)
-    linked = [read_id(row.get("ContentDocumentId")) for row in read_rows(responses.get("links"))]
+    responses = calls.send_parts(parts)
+    linked = [read_id(row.get("ContentDocumentId")) for row in rows_of(responses.get("links"))]
     documents = [one for one in dict.fromkeys(linked) if one]
-    found = _by_key(read_rows(responses.get("versions")), set(documents))
+    found = _by_key(rows_of(responses.get("versions")), set(documents))
     if documents and not found.keys() >= set(keys):
         slices = [documents[at : at + DOCUMENTS] for at in range(0, len(documents), DOCUMENTS)]
         parts = [
@@ -81,22 +77,13 @@ def find(
                 f"linked_{number}",
                 f"SELECT {columns} WHERE ContentDocumentId IN ({','.join(map(soql_text, some))}) "
                 f"AND {KEY_FIELD} IN ({wanted})",
+                deleted=True,
             )
             for number, some in enumerate(slices[:5])
         ]
-        for response in _read(parts, salesforce=salesforce, calls=calls).values():
-            found |= _by_key(read_rows(response), set(documents))
+        for response in calls.send_parts(parts).values():
+            found |= _by_key(rows_of(response), set(documents))
     return found
-
-
-def _read(
-    parts: Sequence[Part], *, salesforce: Salesforce, calls: Calls
-) -> Mapping[str, PartResponse]:
-    try:
-        deadline = Deadline.after(CALL_SECONDS)
-        return calls.make(salesforce.send_parts, parts, deadline=deadline).get()
-    except Refused as problem:
-        raise Unavailable(problem.message, code=problem.code, hint=problem.hint) from problem
 
 
 def _by_key(rows: Iterable[Mapping[str, Any]], linked: set[str]) -> dict[str, There]:
@@ -134,43 +121,44 @@ class Uploads:
         self._path = f"{base}/sobjects/ContentVersion"
         self._tls: ssl.SSLContext | None = None
 
-    def create(self, new: NewFile, *, session: Session, deadline: Deadline) -> Result[str]:
-        """Upload one file onto a record; the value is the ContentVersion's id.
+    def create(self, new: NewFile, *, via: Via) -> str:
+        """Upload one file onto a record; gives the ContentVersion's id.
 
-        A refusal is the Result's problem, as in `Salesforce`. It is sent once: where no response
-        comes, the file may be there or not.
+        Raises as `Salesforce` does. It is sent once: where no response comes, the file may be there
+        or not.
         """
         started = time.perf_counter()
         try:
-            response = self._send(new, session=session, deadline=deadline)
+            response = self._send(new, via)
         except (http.client.HTTPException, OSError) as error:
-            host = urlsplit(session.instance_url).hostname
-            problem: SalesforceProblem = Unavailable(
-                f"{host} took no file ({type(error).__name__})", code="NO_ANSWER"
-            )
-            problem.__cause__ = error
-            return Result(Cost(1, (time.perf_counter() - started) * 1000), problem=problem)
-        return result_of(response, read_uploaded, started=started)
+            host = urlsplit(via.session.instance_url).hostname
+            via.cost += Cost(1, (time.perf_counter() - started) * 1000)
+            what = f"{host} took no file ({type(error).__name__})"
+            raise Unavailable(what, code="NO_ANSWER") from error
+        return value_of(response, read_uploaded, via=via, started=started)
 
-    def _send(self, new: NewFile, *, session: Session, deadline: Deadline) -> Response:
+    def _send(self, new: NewFile, via: Via) -> Response:
         head, tail, boundary = multipart(new)
         headers = {
-            "Authorization": f"Bearer {session.access_token}",
+            "Authorization": f"Bearer {via.session.access_token}",
             "Accept": "application/json",
             "Content-Type": f'multipart/form-data; boundary="{boundary}"',
             "Content-Length": str(len(head) + new.size + len(tail)),
             "Connection": "close",
         }
-        parts = urlsplit(session.instance_url)
+        parts = urlsplit(via.session.instance_url)
         connection: http.client.HTTPConnection
         if parts.scheme.lower() == "https":
             self._tls = self._tls or ssl.create_default_context()
             connection = http.client.HTTPSConnection(
-                parts.hostname or "", parts.port, context=self._tls, timeout=deadline.remaining()
+                parts.hostname or "",
+                parts.port,
+                context=self._tls,
+                timeout=via.deadline.remaining(),
             )
         else:
             connection = http.client.HTTPConnection(
-                parts.hostname or "", parts.port, timeout=deadline.remaining()
+                parts.hostname or "", parts.port, timeout=via.deadline.remaining()
             )
         connection.response_class = TimedResponse
         try:
@@ -182,9 +170,9 @@ class Uploads:
             # What refuses a request may respond, and close, before it has read all of it.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 for piece in _pieces(head, new.content, tail):
-                    connection.sock.settimeout(_seconds(deadline))
+                    connection.sock.settimeout(via.deadline.timeout())
                     connection.send(piece)
-            connection.sock.settimeout(_seconds(deadline))
+            connection.sock.settimeout(via.deadline.timeout())
             response = connection.getresponse()
             body = response.read(MAX_RESPONSE_BYTES)
             return Response(response.status, cast(Mapping[str, str], response.headers), body)
@@ -251,11 +239,3 @@ def _pieces(head: bytes, content: IO[bytes], tail: bytes) -> Iterator[bytes]:
     while piece := content.read(PIECE_BYTES):
         yield piece
     yield tail
-
-
-def _seconds(deadline: Deadline) -> float:
-    """What is left, as a socket's timeout. Raises TimeoutError."""
-    seconds = deadline.remaining()
-    if not seconds:
-        raise TimeoutError("the deadline has passed")
-    return seconds

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bridge.salesforce.session import Session, read_id
@@ -59,16 +59,7 @@ class AccessToken:
 
     def dump(self) -> str:
         """The value to store."""
-        return json.dumps(
-            {
-                "access_token": self.access_token,
-                "instance_url": self.instance_url,
-                "issued_at": self.issued_at,
-                "scope": self.scope,
-                "id": self.id,
-                "generation": self.generation,
-            }
-        )
+        return json.dumps(asdict(self))
 
     def age_seconds(self, now: float) -> float:
         """Seconds since Salesforce issued it; infinite if the time of issue is not known."""

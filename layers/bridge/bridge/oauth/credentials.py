@@ -33,7 +33,8 @@ class Credentials:
         # Some editors put a byte order mark at the start of a file.
         secret = read_json(text.removeprefix("\ufeff"))
         if not isinstance(secret, dict):
-            raise NotConnected("the secret is empty", hint=CONNECT_HINT)
+            what = "is no JSON object" if text.strip() else "is empty"
+            raise NotConnected(f"the secret {what}", fields=("secret",), hint=CONNECT_HINT)
 
         def value(name: str) -> str:
             return read_encodable(secret, name).strip()
@@ -57,7 +58,8 @@ class Credentials:
             needed = ("client_id", "client_secret")
         missing = [name for name in needed if not value(name)]
         if missing:
-            raise NotConnected(f"the secret lacks {', '.join(missing)}", hint=CONNECT_HINT)
+            lacks = f"the secret lacks {', '.join(missing)}"
+            raise NotConnected(lacks, fields=tuple(missing), hint=CONNECT_HINT)
         return credentials
 
     def form(self) -> dict[str, str]:

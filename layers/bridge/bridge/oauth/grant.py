@@ -42,59 +42,54 @@ _LOGIN_RATE = GrantFailure(
     hint="The login rate is spent (3,600 logins an hour a user); it is tried again.",
 )
 
+_PERMANENT = {
+    ("invalid_grant", "expired access/refresh token"): (
+        "The refresh token was revoked, replaced, unused for too long, or pushed out by a newer "
+        "approval. " + _RECONNECT
+    ),
+    ("invalid_grant", "inactive user"): (
+        _ADMIN + "the integration user is inactive: activate it, then run `make connect`."
+    ),
+    ("invalid_grant", "user hasn't approved this consumer"): (
+        _ADMIN + "pre-authorize the integration user in the app's policies."
+    ),
+    ("invalid_grant", "no client credentials user enabled"): (
+        _ADMIN + "name a run-as user in the app's client-credentials flow."
+    ),
+    ("invalid_grant", "ip restricted or invalid login hours"): (
+        _ADMIN + "the profile's login hours or IP ranges keep the integration user out."
+    ),
+    ("invalid_grant", "request not supported on this domain"): (
+        "Use the org's My Domain as login URL: client credentials need it. " + _RECONNECT
+    ),
+    ("invalid_grant", ""): "Salesforce refuses the stored credentials. " + _RECONNECT,
+    ("invalid_app_access", ""): (
+        _ADMIN + "the app's policies admit only pre-authorized users: add this one."
+    ),
+    ("invalid_client_id", ""): (
+        "The consumer key is unknown there: wrong key, wrong login URL (production or sandbox?), "
+        "or an app younger than ten minutes. " + _RECONNECT
+    ),
+    ("invalid_client", "app must be installed into org"): (
+        _ADMIN + "install the app in the org (Setup, Connected Apps OAuth Usage, Install), or let "
+        "the user approve uninstalled apps."
+    ),
+    ("invalid_client", ""): "The consumer secret is wrong or was rotated. " + _RECONNECT,
+    ("inactive_user", ""): _ADMIN + "the integration user is inactive.",
+    ("inactive_org", ""): _ADMIN + "the org is inactive.",
+    ("unsupported_grant_type", ""): (
+        _ADMIN + "the app does not allow this OAuth flow: enable it in the app's settings."
+    ),
+    ("invalid_request", ""): "Salesforce cannot read the request. " + _RECONNECT,
+}
+
 GRANT_FAILURES: dict[tuple[str, str], GrantFailure] = {
     ("invalid_grant", "token request is already being processed"): _TRANSIENT,
     ("unknown_error", ""): _TRANSIENT,
     ("rate_limit_exceeded", ""): _LOGIN_RATE,
     ("login_rate_exceeded", ""): _LOGIN_RATE,
     ("invalid_grant", "login rate exceeded"): _LOGIN_RATE,
-    ("invalid_grant", "expired access/refresh token"): GrantFailure(
-        True,
-        "The refresh token was revoked, replaced, unused for too long, or pushed out by a newer "
-        "approval. " + _RECONNECT,
-    ),
-    ("invalid_grant", "inactive user"): GrantFailure(
-        True, _ADMIN + "the integration user is inactive: activate it, then run `make connect`."
-    ),
-    ("invalid_grant", "user hasn't approved this consumer"): GrantFailure(
-        True, _ADMIN + "pre-authorize the integration user in the app's policies."
-    ),
-    ("invalid_grant", "no client credentials user enabled"): GrantFailure(
-        True, _ADMIN + "name a run-as user in the app's client-credentials flow."
-    ),
-    ("invalid_grant", "ip restricted or invalid login hours"): GrantFailure(
-        True, _ADMIN + "the profile's login hours or IP ranges keep the integration user out."
-    ),
-    ("invalid_grant", "request not supported on this domain"): GrantFailure(
-        True, "Use the org's My Domain as login URL: client credentials need it. " + _RECONNECT
-    ),
-    ("invalid_grant", ""): GrantFailure(
-        True, "Salesforce refuses the stored credentials. " + _RECONNECT
-    ),
-    ("invalid_app_access", ""): GrantFailure(
-        True, _ADMIN + "the app's policies admit only pre-authorized users: add this one."
-    ),
-    ("invalid_client_id", ""): GrantFailure(
-        True,
-        "The consumer key is unknown there: wrong key, wrong login URL (production or sandbox?), "
-        "or an app younger than ten minutes. " + _RECONNECT,
-    ),
-    ("invalid_client", "app must be installed into org"): GrantFailure(
-        True,
-        _ADMIN + "install the app in the org (Setup, Connected Apps OAuth Usage, Install), or let "
-        "the user approve uninstalled apps.",
-    ),
-    ("invalid_client", ""): GrantFailure(
-        True, "The consumer secret is wrong or was rotated. " + _RECONNECT
-    ),
-    ("inactive_user", ""): GrantFailure(True, _ADMIN + "the integration user is inactive."),
-    ("inactive_org", ""): GrantFailure(True, _ADMIN + "the org is inactive."),
-    ("unsupported_grant_type", ""): GrantFailure(
-        True, _ADMIN + "the app does not allow this OAuth flow: enable it in the app's settings."
-    ),
-    ("invalid_request", ""): GrantFailure(
-        True, "Salesforce cannot read the request. " + _RECONNECT
-    ),
+    **{about: GrantFailure(permanent=True, hint=hint) for about, hint in _PERMANENT.items()},
 }
 """By error code and description; an empty description stands for any other."""
 

@@ -81,7 +81,7 @@ class TokenRefresher:
         try:
             return self._run_if_due(by_function=by_function, refused=refused, seconds=seconds)
         except NotConnected as state:
-            self._telemetry.event("not_connected", code=state.code)
+            self._telemetry.event("not_connected", code=state.code, fields=state.fields)
             self._telemetry.count("TokenNotConnected")
             return {"connected": False}
         except BridgeError as error:
@@ -127,7 +127,7 @@ class TokenRefresher:
         moment ago and had it renewed.
         """
         age = token.age_seconds(time.time())
-        self._telemetry.measure_token_age(age)
+        self._telemetry.measure_age("TokenAge", age)
         if by_function:
             good = refused is None or token.generation > refused
         else:
@@ -182,7 +182,7 @@ class TokenRefresher:
                         "Accept": "application/json",
                     },
                     body=urlencode(credentials.form()).encode(),
-                    deadline=_sooner(deadline.sooner(STORE_SECONDS), GRANT_SECONDS),
+                    deadline=min(deadline.sooner(STORE_SECONDS), Deadline.after(GRANT_SECONDS)),
                 )
                 return read_grant(
                     answer, credentials=credentials, previous=previous, now=time.time()
@@ -220,7 +220,3 @@ class TokenRefresher:
             if self._vault.credentials() != credentials:
                 return None
         raise trouble
-
-
-def _sooner(deadline: Deadline, seconds: float) -> Deadline:
-    return min(deadline, Deadline.after(seconds), key=lambda d: d.at)

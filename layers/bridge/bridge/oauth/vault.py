@@ -138,25 +138,19 @@ class Vault:
 
     def publish(self, token: AccessToken) -> None:
         """Make an access token the one that everybody uses."""
-        value = token.dump()
-        request = {
-            "Name": self._settings.token_parameter,
-            "Value": value,
-            "Type": "SecureString",
-            "Overwrite": True,
-            **self._key,
-        }
+        name, value = self._settings.token_parameter, token.dump()
         # An access token in JWT format may be longer than a standard parameter.
         if len(value) > STANDARD_TIER_BYTES:
-            request["Tier"] = "Advanced"
+            self._put(name, value, Tier="Advanced")
+            return
         try:
-            self._put(request)
+            self._put(name, value)
         except ClientError as error:
             # A parameter that became an advanced one cannot become a standard one again
             # (Systems Manager, "Managing parameter tiers"; this error code is not confirmed).
-            if error.response["Error"]["Code"] != "ValidationException" or "Tier" in request:
+            if error.response["Error"]["Code"] != "ValidationException":
                 raise
-            self._put({**request, "Tier": "Advanced"})
+            self._put(name, value, Tier="Advanced")
 
     def _store_pending(
         self, credentials: Credentials, refresh_token: str, *, trusted: str = ""
@@ -168,20 +162,15 @@ class Vault:
         }
         if trusted:
             value["trusted"] = trusted
-        request = {
-            "Name": self._settings.pending_parameter,
-            "Value": json.dumps(value),
-            "Type": "SecureString",
-            "Overwrite": True,
-            **self._key,
-        }
         try:
-            self._put(request)
+            self._put(self._settings.pending_parameter, json.dumps(value))
         except BOTO3_ERRORS:
             return False
         return True
 
-    def _put(self, request: dict[str, Any]) -> None:
+    def _put(self, name: str, value: str, **tier: str) -> None:
+        request = {"Name": name, "Value": value, "Type": "SecureString", "Overwrite": True}
+        request |= {**self._key, **tier}
         _repeated(lambda: self._ssm.put_parameter(**request), attempts=WRITE_ATTEMPTS)
 
     def _pending(self) -> str | None:

@@ -1,7 +1,7 @@
 """REST client for the few calls the bridge makes. It sends; `responses` reads what comes back.
 
 A record is inserted, never upserted: a repeated request must not overwrite what a person has edited
-since (docs/adr/0001). What a request cost comes back with its result.
+since (docs/adr/0001).
 
 Sources: REST API Developer Guide (sObject Rows by External ID, Composite, sObject Collections,
 QueryAll, Headers: Assignment Rule, Duplicate Rule).
@@ -13,9 +13,10 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from bridge.deadline import Deadline
@@ -90,23 +91,17 @@ class Cost:
 NO_COST = Cost()
 
 
-@dataclass(frozen=True)
-class Result(Generic[Value]):
-    """What a request gave: a value, or the problem of the call as a whole; and what it cost."""
+class Via:
+    """With what, and until when, a call is made; and what it has cost."""
 
-    cost: Cost
-    value: Value | None = None
-    problem: SalesforceProblem | None = None
-
-    def get(self) -> Value:
-        """The value. Raises the problem."""
-        if self.problem is not None:
-            raise self.problem
-        return cast(Value, self.value)
+    def __init__(self, session: Session, deadline: Deadline) -> None:
+        self.session = session
+        self.deadline = deadline
+        self.cost = NO_COST
 
 
 class Salesforce:
-    """The calls, each with its reader. Nothing is raised: a problem comes back in the Result."""
+    """The calls, each with its reader. They raise SalesforceProblem: Refused, Unavailable, …"""
 
     def __init__(self, *, http: Http, settings: Settings) -> None:
         self._http = http
@@ -115,15 +110,17 @@ class Salesforce:
         """The path that all resources begin with."""
         self._key_field = settings.external_id_field
 
-    def create(self, record: Record, *, session: Session, deadline: Deadline) -> Result[Attempt]:
-        """Insert one record. A refusal of the record is the Attempt's problem, not the Result's.
+    def create(self, record: Record, *, via: Via) -> Attempt:
+        """Insert one record. A refusal of the record is the Attempt's problem, and not raised.
 
         For a Case, one composite also reads its number by the key. The GET does not depend on the
-        POST, so it answers for a record that was there before as well.
+        POST, so it answers for a record that was there before as well. A text with `@{` would be
+        read as a reference there: such a Case is a plain request.
         """
         headers = self.insert_headers(record)
-        if record.object == "Case":
-            path, body, headers = f"{self.base}/composite", self._case_body(record, headers), {}
+        composite = self._case_body(record, headers) if record.object == "Case" else None
+        if composite:
+            path, body, headers = f"{self.base}/composite", composite, {}
             read: Callable[..., Attempt] = read_created_case
         else:
             path, body = f"{self.base}/sobjects/{record.object}", _dump(self._values(record))
@@ -136,17 +133,18 @@ class Salesforce:
                 return attempt
             raise problem
 
-        return self._send(
-            "POST",
-            path,
-            read=read_insert,
-            session=session,
-            deadline=deadline,
-            body=body,
-            headers=headers,
-        )
+        attempt = self._send("POST", path, read=read_insert, via=via, body=body, headers=headers)
+        if attempt.created and record.object == "Case" and not composite and self._key_field:
+            # Its number, by a call of its own; without it the Case is there all the same.
+            with suppress(SalesforceProblem):
+                found = self.find("Case", record.key, via=via)
+                if found and found.id == attempt.created.id:
+                    return Attempt(created=found)
+        return attempt
 
-    def _case_body(self, record: Record, headers: Mapping[str, str]) -> bytes:
+    def _case_body(self, record: Record, headers: Mapping[str, str]) -> bytes | None:
+        """The composite that makes a Case and reads its number; None where a text in it would be
+        read as a reference."""
         # A Lead, and so the cold start of create_lead, does without it.
         from bridge.salesforce import composite as c
 
@@ -160,6 +158,8 @@ class Salesforce:
             body=self._values(record),
             headers=headers,
         )
+        if c.holds_reference(create):
+            return None
         find = c.Part(name="find", method="GET", path=url)
         return _dump(c.composite([create, find], base=self.base))
 
@@ -186,49 +186,30 @@ class Salesforce:
         return _dump({"attributes": {"type": record.object}, **self._values(record)})
 
     def create_many(
-        self,
-        records: Sequence[Record],
-        entries: Iterable[bytes],
-        *,
-        session: Session,
-        deadline: Deadline,
-    ) -> Result[list[Attempt]]:
+        self, records: Sequence[Record], entries: Iterable[bytes], *, via: Via
+    ) -> list[Attempt]:
         """Insert up to 200 records of one object and one set of headers in one call.
 
         `entries` are the same records, encoded. The value is one Attempt a record, in order.
         """
+        key_field = self._key_of(records[0].object)
         return self._send(
             "POST",
             f"{self.base}/composite/sobjects",
-            read=partial(
-                read_collection, key_field=self._key_of(records[0].object), records=records
-            ),
-            session=session,
-            deadline=deadline,
+            read=partial(read_collection, key_field=key_field, records=records),
+            via=via,
             body=b'{"allOrNone":false,"records":[' + b",".join(entries) + b"]}",
             headers=self.insert_headers(records[0]),
         )
 
-    def find(
-        self, object_name: SObject, key: str, *, session: Session, deadline: Deadline
-    ) -> Result[Found | None]:
+    def find(self, object_name: SObject, key: str, *, via: Via) -> Found | None:
         """The record with this key, if there is one that the integration user can see."""
-        return self._send(
-            "GET",
-            self.base + self._find_path(object_name, key),
-            read=partial(read_found, key_field=self._key_field),
-            session=session,
-            deadline=deadline,
-        )
+        path = self.base + self._find_path(object_name, key)
+        return self._send("GET", path, read=partial(read_found, key_field=self._key_field), via=via)
 
     def save_many(
-        self,
-        method: str,
-        object_records: Sequence[tuple[str, Mapping[str, Any]]],
-        *,
-        session: Session,
-        deadline: Deadline,
-    ) -> Result[list[SalesforceProblem | None]]:
+        self, method: str, object_records: Sequence[tuple[str, Mapping[str, Any]]], *, via: Via
+    ) -> list[SalesforceProblem | None]:
         """Insert (POST) or change (PATCH) up to 200 records, each by its object's name, without
         keys: a repetition is not told apart. The value is each one's problem, in order."""
         entries = [_dump({"attributes": {"type": name}, **one}) for name, one in object_records]
@@ -236,15 +217,12 @@ class Salesforce:
             method,
             f"{self.base}/composite/sobjects",
             read=partial(read_saved, count=len(entries)),
-            session=session,
-            deadline=deadline,
+            via=via,
             body=b'{"allOrNone":false,"records":[' + b",".join(entries) + b"]}",
             headers=NOT_REASSIGNED,
         )
 
-    def find_many(
-        self, object_name: SObject, keys: Sequence[str], *, session: Session, deadline: Deadline
-    ) -> Result[dict[str, Found]]:
+    def find_many(self, object_name: SObject, keys: Sequence[str], *, via: Via) -> dict[str, Found]:
         """The records with these keys, deleted ones too (`queryAll`), by key.
 
         One call unless the URL grows too long. Of several with the same key, one that is not
@@ -253,36 +231,26 @@ class Salesforce:
         field = self._key_of(object_name)
         number = ",CaseNumber" if object_name == "Case" else ""
         found: dict[str, Found] = {}
-        cost = NO_COST
         for some in _slices(keys):
             soql = (
                 f"SELECT Id,{field},IsDeleted{number} FROM {object_name} "
                 f"WHERE {field} IN ({','.join(soql_text(key) for key in some)})"
             )
-            rows = self._query(soql, session=session, deadline=deadline)
-            cost += rows.cost
-            for row in rows.value or ():
+            for row in self.query(soql, via=via):
                 # Rows that cannot be read do not show that the record is not there.
                 there = read_row(row)
                 if there is None:
-                    return Result(cost, problem=unreadable())
+                    raise unreadable()
                 # The org writes the name as it was made, whatever case the parameter has.
                 lower = {name.lower(): value for name, value in row.items()}
                 key = str(lower.get(field.lower()))
                 if key not in found or found[key].deleted:
                     found[key] = there
-            if rows.problem is not None:
-                return Result(cost, problem=rows.problem)
-        return Result(cost, found)
+        return found
 
     def send_parts(
-        self,
-        parts: Sequence[Part],
-        all_or_none: bool = False,
-        *,
-        session: Session,
-        deadline: Deadline,
-    ) -> Result[dict[str, PartResponse]]:
+        self, parts: Sequence[Part], all_or_none: bool = False, *, via: Via
+    ) -> dict[str, PartResponse]:
         """A composite; the value is each part's response by its name.
 
         A part with a text that would be read as a reference is a call of its own. What comes after
@@ -291,7 +259,6 @@ class Salesforce:
         from bridge.salesforce import composite as c
 
         responses: dict[str, PartResponse] = {}
-        cost = NO_COST
         for call in c.in_calls(parts):
             some = []
             for part in call:
@@ -304,109 +271,58 @@ class Salesforce:
             if not some:
                 continue
             if c.holds_reference(call[0]):
-                result = self._send_part(some[0], session=session, deadline=deadline)
+                responses |= self._send_part(some[0], via=via)
             else:
                 body = _dump(c.composite(some, base=self.base, all_or_none=all_or_none))
-                result = self._send(
-                    "POST",
-                    f"{self.base}/composite",
-                    read=read_parts,
-                    session=session,
-                    deadline=deadline,
-                    body=body,
-                )
-            cost += result.cost
-            if result.problem is not None:
-                return Result(cost, problem=result.problem)
-            responses |= result.get()
+                path = f"{self.base}/composite"
+                responses |= self._send("POST", path, read=read_parts, via=via, body=body)
             if any(part.name not in responses for part in some):
-                return Result(cost, problem=unreadable())
-        return Result(cost, responses)
+                raise unreadable()
+        return responses
 
-    def _send_part(
-        self, part: Part, *, session: Session, deadline: Deadline
-    ) -> Result[dict[str, PartResponse]]:
+    def _send_part(self, part: Part, *, via: Via) -> dict[str, PartResponse]:
         return self._send(
             part.method,
             self.base + "".join(map(str, part.path)),
             read=lambda response: {part.name: read_part(response)},
-            session=session,
-            deadline=deadline,
+            via=via,
             body=None if part.body is None else _dump(part.body),
             headers=part.headers,
         )
 
-    def has_right(
-        self, object_name: str, right: str, *, session: Session, deadline: Deadline
-    ) -> Result[bool]:
+    def has_right(self, object_name: str, right: str, *, via: Via) -> bool:
         """Whether the integration user has a right to this object: `createable`, `updateable`."""
-        return self._send(
-            "GET",
-            f"{self.base}/sobjects/{object_name}",
-            read=partial(read_right, right=right),
-            session=session,
-            deadline=deadline,
-        )
+        path = f"{self.base}/sobjects/{object_name}"
+        return self._send("GET", path, read=partial(read_right, right=right), via=via)
 
-    def search(self, sosl: str, *, session: Session, deadline: Deadline) -> Result[list[Row]]:
+    def search(self, sosl: str, *, via: Via) -> list[Row]:
         """The rows that a SOSL search finds."""
-        return self._send(
-            "GET",
-            f"{self.base}/search?q={_quoted(sosl)}",
-            read=read_search,
-            session=session,
-            deadline=deadline,
-        )
-
-    def query(self, soql: str, *, session: Session, deadline: Deadline) -> Result[list[Row]]:
-        """All rows of a query of ours, deleted ones too."""
-        return self._query(soql, session=session, deadline=deadline)
+        return self._send("GET", f"{self.base}/search?q={_quoted(sosl)}", read=read_search, via=via)
 
     def read_rows(
-        self,
-        object_name: str,
-        columns: str,
-        ids: Sequence[str],
-        *,
-        session: Session,
-        deadline: Deadline,
-    ) -> Result[list[dict[str, Any]]]:
+        self, object_name: str, columns: str, ids: Sequence[str], *, via: Via
+    ) -> list[Row]:
         """Records by their ids, deleted ones too."""
         among = ",".join(soql_text(record_id) for record_id in ids)
         soql = f"SELECT {columns} FROM {object_name} WHERE Id IN ({among})"
-        return self._query(soql, session=session, deadline=deadline)
+        return self.query(soql, via=via)
 
-    def read_user(self, *, session: Session, deadline: Deadline) -> Result[str]:
+    def read_user(self, *, via: Via) -> str:
         """The integration user's id; empty where it is not told."""
-        return self._send(
-            "GET",
-            "/services/oauth2/userinfo",
-            read=read_user_id,
-            session=session,
-            deadline=deadline,
-        )
+        return self._send("GET", "/services/oauth2/userinfo", read=read_user_id, via=via)
 
-    def read_description(
-        self, object_name: ObjectName, record_id: str, *, session: Session, deadline: Deadline
-    ) -> Result[str]:
+    def read_description(self, object_name: ObjectName, record_id: str, *, via: Via) -> str:
         """A record's Description; empty where there is none or no such record."""
         soql = (
             f"SELECT Id,Description,IsDeleted FROM {object_name} WHERE Id = {soql_text(record_id)}"
         )
-        rows = self._query(soql, session=session, deadline=deadline)
-        texts = [row.get("Description") for row in rows.value or () if not row.get("IsDeleted")]
-        text = next((text for text in texts if isinstance(text, str)), "")
-        return Result(rows.cost, text, rows.problem)
+        rows = self.query(soql, via=via)
+        texts = [row.get("Description") for row in rows if not row.get("IsDeleted")]
+        return next((text for text in texts if isinstance(text, str)), "")
 
     def write_description(
-        self,
-        object_name: ObjectName,
-        record_id: str,
-        text: str,
-        *,
-        session: Session,
-        deadline: Deadline,
-    ) -> Result[None]:
+        self, object_name: ObjectName, record_id: str, text: str, *, via: Via
+    ) -> None:
         """Replace a record's Description; nothing else of it changes, its owner neither."""
         return self._send(
             "PATCH",
@@ -414,28 +330,21 @@ class Salesforce:
             body=_dump({"Description": text}),
             headers=NOT_REASSIGNED,
             read=read_changed,
-            session=session,
-            deadline=deadline,
+            via=via,
         )
 
-    def _query(
-        self, soql: str, *, session: Session, deadline: Deadline
-    ) -> Result[list[dict[str, Any]]]:
+    def query(self, soql: str, *, via: Via) -> list[Row]:
         """All rows of a query, deleted ones too."""
-        path: str | None = f"{self.base}/queryAll?q={_quoted(soql)}"
-        rows: list[dict[str, Any]] = []
-        cost = NO_COST
-        while path is not None:
-            if cost.calls == MAX_PAGES:
-                return Result(cost, problem=unreadable())
-            read = partial(read_page, key_field=self._key_field)
-            page = self._send("GET", path, read=read, session=session, deadline=deadline)
-            cost += page.cost
-            if page.problem is not None:
-                return Result(cost, problem=page.problem)
-            more, path = page.get()
+        path = f"{self.base}/queryAll?q={_quoted(soql)}"
+        rows: list[Row] = []
+        read = partial(read_page, key_field=self._key_field)
+        for _ in range(MAX_PAGES):
+            more, following = self._send("GET", path, read=read, via=via)
             rows += more
-        return Result(cost, rows)
+            if following is None:
+                return rows
+            path = following
+        raise unreadable()
 
     def _key_of(self, object_name: SObject) -> str:
         """The field with the key; empty if there is none."""
@@ -463,14 +372,13 @@ class Salesforce:
         path: str,
         *,
         read: Callable[[Response], Value],
-        session: Session,
-        deadline: Deadline,
+        via: Via,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Result[Value]:
+    ) -> Value:
         started = time.perf_counter()
         sent = {
-            "Authorization": f"Bearer {session.access_token}",
+            "Authorization": f"Bearer {via.session.access_token}",
             "Accept": "application/json",
             **(headers or {}),
         }
@@ -479,36 +387,34 @@ class Salesforce:
         try:
             response = self._http.send(
                 method,
-                session.instance_url + path,
+                via.session.instance_url + path,
                 headers=sent,
                 body=body,
-                deadline=deadline,
+                deadline=via.deadline,
                 # An insert may be sent twice because of its unique key; without one it may not.
                 repeatable=method == "GET" or bool(self._key_field),
             )
         except HttpError as error:
-            problem = Unavailable(str(error), code=error.code)
-            problem.__cause__ = error
-            return Result(Cost(1, (time.perf_counter() - started) * 1000), problem=problem)
-        return result_of(response, read, started=started)
+            via.cost += Cost(1, (time.perf_counter() - started) * 1000)
+            raise Unavailable(str(error), code=error.code) from error
+        return value_of(response, read, via=via, started=started)
 
 
-def result_of(
-    response: Response, read: Callable[[Response], Value], *, started: float
-) -> Result[Value]:
-    """What a response brings, with what the call cost; `started` by `time.perf_counter`. A refusal
-    that `read` raises is the Result's problem."""
-    cost = Cost(
+def value_of(
+    response: Response, read: Callable[[Response], Value], *, via: Via, started: float
+) -> Value:
+    """What `read` gives, once the call's cost is added up; `started` by `time.perf_counter`."""
+    via.cost += Cost(
         1,
         (time.perf_counter() - started) * 1000,
         read_api_usage(response.headers),
         response.headers.get("x-sfdc-request-id") or "",
     )
     try:
-        return Result(cost, read(response))
-    except SalesforceProblem as refused:
-        refused.retry_after_seconds = read_retry_after(response.headers)
-        return Result(cost, problem=refused)
+        return read(response)
+    except SalesforceProblem as problem:
+        problem.retry_after_seconds = read_retry_after(response.headers)
+        raise
 
 
 def soql_text(value: str) -> str:

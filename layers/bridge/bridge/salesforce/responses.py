@@ -45,13 +45,10 @@ _NEXT_PAGE = r"/services/data/[A-Za-z0-9_./-]+"
 _LOCKS_IN_TRIGGERS = ("UNABLE_TO_LOCK_ROW", "QUERY_TIMEOUT")
 _LINK = frozenset({"ContactId", "AccountId"})
 """Of a Case, to the Contact that its sender is."""
-_ABOUT_A_LINK = frozenset(
-    {
-        "INVALID_CROSS_REFERENCE_KEY",
-        "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY",
-        "ENTITY_IS_DELETED",
-    }
+ABOUT_AN_ID = frozenset(
+    {"INVALID_CROSS_REFERENCE_KEY", "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY"}
 )
+"""Codes about an id that leads nowhere. A value that is not an id is MALFORMED_ID."""
 _TEMPORARY_STATUSES = (408, 413, 420, 425, 429)
 MAX_MESSAGE_LENGTH = 10_000
 """Characters of a message that are read."""
@@ -59,6 +56,11 @@ MAX_FAULTS = 1000
 MAX_FIELDS = 100
 MAX_NAME_LENGTH = 100
 """Characters of an error code or of a field's name."""
+SET_UP = (
+    "run `make connect` (bird-salesforce setup-org does it), or deploy the folder salesforce/ and "
+    "assign its permission set."
+)
+"""How the integration user gets what it needs: the end of several hints."""
 KEY_FIELD_HINT = (
     "Salesforce administrator: make the field {field} (Text 100, External ID, Unique) on Lead and "
     "Case, and give the integration user read and edit access to it: run `make connect` "
@@ -277,7 +279,11 @@ def derived_at_fault(problem: SalesforceProblem, record: Record) -> frozenset[st
     if named and all(name.lower() in droppable for name in named):
         names = frozenset(droppable[name.lower()] for name in named)
         return names | (record.derived & _LINK) if names & _LINK else names
-    if not named and problem.code in _ABOUT_A_LINK and "ParentId" not in record.derived:
+    if (
+        not named
+        and problem.code in ABOUT_AN_ID | {"ENTITY_IS_DELETED"}
+        and "ParentId" not in record.derived
+    ):
         return record.derived & _LINK  # perhaps another id: then it is refused again without them
     return frozenset()
 
@@ -294,6 +300,15 @@ def read_org_problem(
         return _web_page(response)
     body = read_json(response.body)
     return _problem(response.status, body, key_field=key_field, records=records)
+
+
+def _read_success(
+    response: Response, *, key_field: str = "", records: Sequence[Record] = ()
+) -> Any:
+    """The body of a call that was a success. Raises the problem of one that was none."""
+    if problem := read_org_problem(response, key_field=key_field, records=records):
+        raise problem
+    return read_json(response.body)
 
 
 def _web_page(response: Response) -> InstanceMoved | None:
@@ -328,11 +343,15 @@ def _problem(
 
 def read_parts(response: Response) -> dict[str, PartResponse]:
     """The responses of a composite's parts. Raises what concerns the call as a whole."""
-    if problem := read_org_problem(response, key_field=""):
-        raise problem
+    body = _read_success(response)
     from bridge.salesforce import composite
 
-    if responses := composite.read_composite(read_json(response.body)):
+    responses = composite.read_composite(body)
+    for part in responses.values():
+        # The session ended in between: that is of the call, which is made again with a new one.
+        if part.status == 401 and (problem := _problem(401, part.body, key_field="")):
+            raise problem
+    if responses:
         return responses
     raise unreadable()
 
@@ -402,10 +421,7 @@ def read_collection(
     response: Response, *, key_field: str, records: Sequence[Record]
 ) -> list[Attempt]:
     """The result of each insert of a collection, in order. Raises what concerns the whole call."""
-    problem = read_org_problem(response, key_field=key_field, records=records)
-    if problem is not None:
-        raise problem
-    body = read_json(response.body)
+    body = _read_success(response, key_field=key_field, records=records)
     if not isinstance(body, list) or len(body) != len(records):
         raise unreadable()
     return [
@@ -417,9 +433,7 @@ def read_collection(
 def read_saved(response: Response, *, count: int) -> list[SalesforceProblem | None]:
     """The problem of each record of a collection, None where it was saved. Raises what concerns
     the whole call."""
-    if problem := read_org_problem(response, key_field=""):
-        raise problem
-    body = read_json(response.body)
+    body = _read_success(response)
     if not isinstance(body, list) or len(body) != count:
         raise unreadable()
     problems: list[SalesforceProblem | None] = []
@@ -473,7 +487,7 @@ def _found_by_key(status: int, body: Any, *, key_field: str) -> Found | None:
         if isinstance(problem, KeyFieldMissing):
             raise problem
         return None
-    raise _failed_look_up(_problem(status, body, key_field=key_field))
+    raise failed_look_up(_problem(status, body, key_field=key_field) or unreadable())
 
 
 def read_page(response: Response, *, key_field: str) -> tuple[list[dict[str, Any]], str | None]:
@@ -481,27 +495,25 @@ def read_page(response: Response, *, key_field: str) -> tuple[list[dict[str, Any
 
     Raises what kept them from being read.
     """
-    problem = read_org_problem(response, key_field=key_field)
+    if problem := read_org_problem(response, key_field=key_field):
+        raise failed_look_up(problem)
     body = read_json(response.body)
-    rows = body.get("records") if isinstance(body, dict) else None
-    if problem is not None or not isinstance(rows, list):
-        raise _failed_look_up(problem)
+    rows = read_rows(body)
     next_path = body.get("nextRecordsUrl")
     # It is put after the instance's host: anything else could lead to another host.
     if next_path and not (isinstance(next_path, str) and re.fullmatch(_NEXT_PAGE, next_path)):
-        raise unreadable()
-    if not all(isinstance(row, dict) for row in rows):
         raise unreadable()
     return rows, next_path or None
 
 
 def read_search(response: Response) -> list[dict[str, Any]]:
     """The rows of a search. Raises what kept them from being read."""
-    problem = read_org_problem(response, key_field="")
-    if problem is not None:
-        raise problem
-    body = read_json(response.body)
-    rows = body.get("searchRecords") if isinstance(body, dict) else None
+    return read_rows(_read_success(response), "searchRecords")
+
+
+def read_rows(body: Any, name: str = "records") -> list[dict[str, Any]]:
+    """The rows in a body. Raises Unavailable where there are none, not even an empty list."""
+    rows = body.get(name) if isinstance(body, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise unreadable()
     return rows
@@ -520,10 +532,8 @@ def read_row(row: Any) -> Found | None:
     )
 
 
-def _failed_look_up(problem: SalesforceProblem | None) -> SalesforceProblem:
+def failed_look_up(problem: SalesforceProblem) -> SalesforceProblem:
     """A look-up that Salesforce refuses says nothing about the record: it only failed."""
-    if problem is None:
-        return unreadable()
     if isinstance(problem, Refused):
         return Unavailable(problem.message, code=problem.code, hint=problem.hint)
     return problem
@@ -558,8 +568,7 @@ def read_user_id(response: Response) -> str:
 
 def read_changed(response: Response) -> None:
     """The result of an update: 204. Raises why it was not made."""
-    if problem := read_org_problem(response, key_field=""):
-        raise problem
+    _read_success(response)
 
 
 # Headers
