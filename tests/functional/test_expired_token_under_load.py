@@ -37,6 +37,7 @@ from sandbox.aws.throttling import ssm_reads
 from tests.conftest import ENVIRON
 from tests.functional.virtual_time import EPOCH, VirtualTime
 from tests.unit.doubles import IDENTITY, INSTANCE, Call, SmallOrg, json_response
+from tests.unit.test_record_api import Context
 
 CALLERS_A_SECOND = 100
 BUDGET_SECONDS = float(ENVIRON["RESPONSE_BUDGET_SECONDS"])
@@ -65,7 +66,6 @@ class Account:
         self.failures: list[str] = []
         """RefreshToken's, by code."""
         self.refreshes = 0
-        self.renewed_at = 0.0
         self.org = SmallOrg()
         self.org.tokens = {"access-1"}
 
@@ -121,7 +121,6 @@ class Account:
         if url.endswith("/services/oauth2/token"):
             self.clock.sleep(GRANT_SECONDS)
             self.refreshes += 1
-            self.renewed_at = self.renewed_at or self.clock.now
             token = f"access-{self.refreshes + 1}"
             self.org.tokens = {token}
             return json_response(200, {"access_token": token, "instance_url": INSTANCE})
@@ -175,15 +174,6 @@ class Account:
             return error
 
 
-class Context:
-    """What Lambda hands to create_lead."""
-
-    aws_request_id = "request"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 20_000
-
-
 @dataclass
 class Load:
     """Callers of create_lead, each in an execution environment that is free, or in a new one."""
@@ -193,7 +183,6 @@ class Load:
     settings: Settings
     event: Any
     idle: list[RecordApi] = field(default_factory=list)
-    environments: int = 0
     responses: list[tuple[float, int, float]] = field(default_factory=list)
     """When the caller came, its status, and how long it waited."""
 
@@ -202,7 +191,6 @@ class Load:
         if self.idle:
             api = self.idle.pop()
         else:
-            self.environments += 1
             self.clock.sleep(COLD_START_SECONDS)
             api = self._environment()
         event = copy.deepcopy(self.event)
@@ -252,7 +240,6 @@ def test_a_token_that_dies_under_load_starves_nobody(
     clock.start(account.org.tokens.clear, after=DIES_AT)
     clock.run()
 
-    print(summary(load))
     assert account.failures == []
     assert account.refreshes == 1
     assert {status for _, status, _ in load.responses} <= {201, 202}
@@ -262,18 +249,3 @@ def test_a_token_that_dies_under_load_starves_nobody(
     assert len(created) > len(load.responses) * 2 / 3
     assert len(created) == len(account.org.rows)
     assert account.calls["create_lead throttled"] > 100, "SSM's limit was not met"
-
-
-def summary(load: Load) -> Any:
-    statuses = Counter(status for _, status, _ in load.responses)
-    late = Counter(int(came) for came, status, _ in load.responses if status != 201)
-    return {
-        "statuses": dict(statuses),
-        "not 201, by second of coming": dict(sorted(late.items())),
-        "longest wait": round(max(wait for _, _, wait in load.responses), 2),
-        "environments": load.environments,
-        "renewed at": round(load.account.renewed_at, 2),
-        "failures": load.account.failures,
-        "refreshes": load.account.refreshes,
-        **load.account.calls,
-    }

@@ -115,17 +115,8 @@ class Fault:
 
     breaks: Callable[[Stack], None]
     alarms: set[str]
-    mends: Callable[[Stack], object]
-    periods: int
-
-
-def fault(
-    breaks: Callable[[Stack], None],
-    *alarms: str,
-    mends: Callable[[Stack], object] = nothing,
-    periods: int = 1,
-) -> Fault:
-    return Fault(breaks, set(alarms), mends, periods)
+    mends: Callable[[Stack], object] = nothing
+    periods: int = 1
 
 
 def revoke_connection(stack: Stack) -> None:
@@ -388,48 +379,48 @@ def allow_as_before(stack: Stack) -> None:
 
 
 FAULTS = {
-    "the connection is revoked": fault(revoke_connection, "RefreshFailed", mends=connect_anew),
-    "a rotated refresh token is lost": fault(
-        lose_rotated_token, "RefreshFailed", mends=connect_anew
+    "the connection is revoked": Fault(revoke_connection, {"RefreshFailed"}, mends=connect_anew),
+    "a rotated refresh token is lost": Fault(
+        lose_rotated_token, {"RefreshFailed"}, mends=connect_anew
     ),
-    "a scheduled refresh fails": fault(miss_a_run, "TokenOld"),
-    "the token cannot be read": fault(deny_token, "TokenOld", mends=heal),
-    "the schedule is disabled": fault(stop_schedule, "ScheduleStopped", mends=start_schedule),
-    "the key field is hidden": fault(hide_field, "NotSetUp", mends=show_field),
-    "a record is refused": fault(refuse_record, "Rejected", mends=empty_queues),
-    "a refused record gets old": fault(
-        refuse_record_a_week_ago, "Rejected", "RejectedOld", mends=empty_queues
+    "a scheduled refresh fails": Fault(miss_a_run, {"TokenOld"}),
+    "the token cannot be read": Fault(deny_token, {"TokenOld"}, mends=heal),
+    "the schedule is disabled": Fault(stop_schedule, {"ScheduleStopped"}, mends=start_schedule),
+    "the key field is hidden": Fault(hide_field, {"NotSetUp"}, mends=show_field),
+    "a record is refused": Fault(refuse_record, {"Rejected"}, mends=empty_queues),
+    "a refused record gets old": Fault(
+        refuse_record_a_week_ago, {"Rejected", "RejectedOld"}, mends=empty_queues
     ),
-    "Salesforce takes nothing": fault(take_nothing, "OutboxOld", mends=take_again),
-    "nobody polls the outbox": fault(stop_polling, "OutboxOld", mends=empty_queues),
-    "requests are used up": fault(use_up_requests, "ApiUsage", mends=free_requests),
-    "the queues cannot be reached": fault(lose_queues, "ServerError", "RecordsLost", mends=heal),
+    "Salesforce takes nothing": Fault(take_nothing, {"OutboxOld"}, mends=take_again),
+    "nobody polls the outbox": Fault(stop_polling, {"OutboxOld"}, mends=empty_queues),
+    "requests are used up": Fault(use_up_requests, {"ApiUsage"}, mends=free_requests),
+    "the queues cannot be reached": Fault(lose_queues, {"ServerError", "RecordsLost"}, mends=heal),
     **{
-        f"the queues cannot be reached, and {path} is called with errors=inline": fault(
-            lose_queues_inline(path), "RecordsLost", mends=heal
+        f"the queues cannot be reached, and {path} is called with errors=inline": Fault(
+            lose_queues_inline(path), {"RecordsLost"}, mends=heal
         )
         for path in ("/leads", "/cases", "/messages?object=Lead")
     },
-    "a refused record cannot be kept, with errors=inline": fault(
-        lose_rejected_inline, "RecordsLost", mends=heal
+    "a refused record cannot be kept, with errors=inline": Fault(
+        lose_rejected_inline, {"RecordsLost"}, mends=heal
     ),
     # The gateway's response to the caller is a 5xx, which is as true.
     **{
-        f"Lambda throttles {path}": fault(throttle(path), "Throttled", "ServerError")
+        f"Lambda throttles {path}": Fault(throttle(path), {"Throttled", "ServerError"})
         for path in ("/leads", "/cases", "/messages")
     },
-    "Lambda throttles the schedule": fault(throttle_schedule, "Throttled"),
-    "Lambda throttles a refresh": fault(throttle_refresh, "Throttled", mends=refresh_and_empty),
-    "Lambda throttles Deliver": fault(throttle_deliver, "Throttled", mends=empty_queues),
-    "Deliver fails": fault(break_deliver, "DeliverFailing", mends=mend_deliver, periods=2),
-    "Bird's host responds with errors": fault(fetch_nothing, "FilesOld", mends=empty_queues),
-    "the access key is missing": fault(lose_access_key, "NotSetUp", mends=store_access_key),
-    "a file is gone": fault(refuse_file, "Rejected", mends=empty_queues),
-    "Lambda throttles AttachFiles": fault(throttle_attach_files, "Throttled", mends=empty_queues),
-    "AttachFiles fails": fault(
-        break_attach_files, "AttachFilesFailing", mends=mend_attach_files, periods=2
+    "Lambda throttles the schedule": Fault(throttle_schedule, {"Throttled"}),
+    "Lambda throttles a refresh": Fault(throttle_refresh, {"Throttled"}, mends=refresh_and_empty),
+    "Lambda throttles Deliver": Fault(throttle_deliver, {"Throttled"}, mends=empty_queues),
+    "Deliver fails": Fault(break_deliver, {"DeliverFailing"}, mends=mend_deliver, periods=2),
+    "Bird's host responds with errors": Fault(fetch_nothing, {"FilesOld"}, mends=empty_queues),
+    "the access key is missing": Fault(lose_access_key, {"NotSetUp"}, mends=store_access_key),
+    "a file is gone": Fault(refuse_file, {"Rejected"}, mends=empty_queues),
+    "Lambda throttles AttachFiles": Fault(throttle_attach_files, {"Throttled"}, mends=empty_queues),
+    "AttachFiles fails": Fault(
+        break_attach_files, {"AttachFilesFailing"}, mends=mend_attach_files, periods=2
     ),
-    "a flow sends too much": fault(send_too_much, "TurnedAway", mends=allow_as_before),
+    "a flow sends too much": Fault(send_too_much, {"TurnedAway"}, mends=allow_as_before),
 }
 
 

@@ -40,6 +40,7 @@ from bridge.settings import Settings
 from bridge.telemetry import Telemetry
 from tests.conftest import ENVIRON
 from tests.unit.doubles import INSTANCE, KEY, Call, Scripted, SmallAws
+from tests.unit.test_record_api import Context
 
 BUDGET_SECONDS = 2.0
 """Of create_*, here."""
@@ -139,16 +140,6 @@ def messages_of(error: BaseException | None) -> str:
             texts.append(str(error))
         error = error.__cause__
     return "\n".join(texts)
-
-
-@dataclass
-class Context:
-    """Lambda's."""
-
-    aws_request_id: str = "request-1"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 20_000
 
 
 class Keyed(SmallAws):
