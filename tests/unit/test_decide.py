@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.conversations.decide import (
@@ -618,7 +618,6 @@ def open_rows(found: Look, name: str) -> list[LeadRow | CaseRow]:
 
 
 @given(LOOKS, st.none() | OBJECTS, HOW, st.randoms(use_true_random=False))
-@settings(max_examples=200)
 def test_whatever_is_found(
     found: Look, requested: Any, how: dict[str, Any], order: random.Random
 ) -> None:

@@ -117,6 +117,11 @@ def test_every_event_becomes_a_lead(leads: Stand, event: LoadEvent, name: str) -
     assert leads.answer(event(f"create_lead.{name}"))[0] == 201
 
 
+def test_a_body_s_owner_that_is_left_out_is_named(leads: Stand) -> None:
+    _, said = leads.answer(post({"LastName": "x", "OwnerId": "005", KEY: "k-1"}))
+    assert said["notWritten"] == "OwnerId" and "OwnerId" in said["warnings"]
+
+
 @pytest.mark.parametrize(
     ("name", "code"),
     [
