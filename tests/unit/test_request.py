@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.api.request import HttpRequest, read_message
+from bridge.api.request import HttpRequest
 from bridge.api.warnings import warnings_of
 from bridge.bird import channels
 from bridge.errors import BadRequest, ForbiddenField
@@ -38,22 +38,6 @@ def read(
 def form(body: str, **more: Any) -> Asked:
     content_type = "application/x-www-form-urlencoded; charset=utf-8"
     return read(body, headers={"content-type": content_type}, **more)
-
-
-@pytest.mark.parametrize(
-    "sender", ["31612345678", "0031612345678", "whatsapp:+31612345678", "+31 6 1234 5678"]
-)
-@pytest.mark.parametrize("channel", ["whatsapp", "sms", "viber"])
-def test_a_number_is_one_customer_however_it_is_written(channel: str, sender: str) -> None:
-    """Formats split a customer into many elsewhere (chatwoot/chatwoot#14657)."""
-
-    def conversation(sender: str, channel: str) -> str:
-        body = {"bird": {"channel": channel, "sender": sender}}
-        settings = Settings.from_environ(ENVIRON)
-        return read_message(request(body), None, settings=settings).message.conversation
-
-    assert conversation(sender, channel) == stored_key(f"{channel}~+31612345678")
-    assert conversation("31612345678", "telegram") == stored_key("telegram~31612345678")
 
 
 def test_a_form_may_name_several_files() -> None:

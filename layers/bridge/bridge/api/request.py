@@ -293,7 +293,7 @@ def _conversation_of(message: BirdMessage) -> str:
     return conversation_key(
         message.conversation_id,
         channel=named,
-        sender=message.sender_id,
+        sender=message.sender,
         is_chat=channel.chat and not is_mail,
     )
 

@@ -309,12 +309,6 @@ class BirdMessage:
         guessed = self.channel.name == UNKNOWN and self.sender.startswith("+")
         return as_e164(self.sender) if kind == "phone" or guessed else ""
 
-    @property
-    def sender_id(self) -> str:
-        """The sender in one spelling: a phone number in E.164 form, anything else as it came."""
-        kind = self.sender_kind or self.channel.sender
-        return (as_e164(self.sender) if kind == "phone" else "") or self.sender
-
     @cached_property
     def email(self) -> str:
         """The customer's e-mail address, if known: the sender, where it is one."""
