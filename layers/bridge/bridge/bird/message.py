@@ -228,7 +228,9 @@ class BirdMessage:
             return {}  # most messages
         if self.forwarded or self.from_us:
             return {}  # whatever Bird knows of a contact comes with each message
-        given = {"email": as_email(self.known_email), "phone": self.known_phone}
+        given = {"email": as_email(self.known_email)}
+        if self._has_phone_field:
+            given["phone"] = self.known_phone
         if any(
             how.source == "tags" for name in OBJECTS for how in self.channel.fills[name].values()
         ):
@@ -242,11 +244,16 @@ class BirdMessage:
             if value and (as_e164(value) or value) not in sender
         }
 
+    @property
+    def _has_phone_field(self) -> bool:
+        """Whether a record's phone field takes the number."""
+        return 0 < length_of(self.phone) <= LENGTHS["Phone"]
+
     def _who(self) -> Iterator[str]:
         """How to answer a customer where no phone or e-mail field says it."""
         if self.known_email and not as_email(self.known_email):
             yield f"E-mail: {self.known_email}"
-        if self.known_phone and not 0 < length_of(self.phone) <= LENGTHS["Phone"]:
+        if self.known_phone and not self._has_phone_field:
             yield f"Phone: {self.known_phone}"
         if self.phone or self.email:
             return
