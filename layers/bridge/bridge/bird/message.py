@@ -49,6 +49,7 @@ class Media(NamedTuple):
     type: str = ""
 
 
+_LISTS = frozenset({"media", "tags"})
 _DIRECTIONS = FROM_US | {"", "received", "incoming", "inbound"}
 
 
@@ -141,7 +142,10 @@ class BirdMessage:
         if isinstance(tags, str):
             tags = tags.split(",")
         details, media = [], []
-        nested = any(isinstance(value, (dict, list, bool)) for value in lower.values())
+        nested = any(
+            isinstance(value, (dict, bool, list)) and not (name in _LISTS and _are_texts(value))
+            for name, value in lower.items()
+        )
         for part in flat(lower.get("media")):
             title, link, name, kind = "Attachment", part, "", ""
             if isinstance(part, dict):
@@ -372,3 +376,7 @@ def _as_id(value: Any) -> str:
         text for part in flat(value) if (text := as_text(part).strip()) and text not in MISSING
     ]
     return next((text for text in found if "{{" not in text), found[0] if found else "")
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
