@@ -538,6 +538,7 @@ class Stack:
                 raise TimeoutError(f"{self.waiting()} messages are still in the outbox")
             self.let_time_pass()
             self.deliver_once()
+        self.poller.settle()  # for whom time has passed too, and who may have received it as well
 
     def drain_files(self, *, seconds: float = 30.0) -> None:
         """Attach, letting time pass, until no file waits. Raises TimeoutError."""

@@ -94,6 +94,12 @@ class QueueMapping:
         while self._busy and time.monotonic() < until:
             time.sleep(0.01)
 
+    def settle(self) -> None:
+        """Wait until what was received is delivered, and go on."""
+        if self._running.is_set():
+            self.pause()
+            self.start()
+
     def stop(self) -> None:
         """End the threads."""
         self._stopped.set()
