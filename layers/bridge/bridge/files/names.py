@@ -76,11 +76,17 @@ def _name_in(disposition: str) -> str:
     return next(filter(None, map(_decoded, names)), "")
 
 
+CHARSETS = frozenset({"utf-8", "iso-8859-1", "us-ascii", "windows-1252"})
+"""Of names: those of RFC 8187, and one that servers write. Others differ between Pythons."""
+
+
 def _decoded(name: str | tuple[str | None, str | None, str]) -> str:
     """The text of a parameter, which comes read as Latin-1; empty where its charset is none."""
     if isinstance(name, tuple):
         charset, _, value = name
         try:
+            if (charset or "utf-8").lower() not in CHARSETS:
+                return ""
             return value.encode("latin-1").decode(charset or "utf-8", "replace")
         except (LookupError, ValueError):
             return ""
