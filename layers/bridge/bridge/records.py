@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from bridge.untrusted import CUT, cut, length_of
+
 ObjectName = Literal["Lead", "Case"]
 """What a message becomes."""
 SObject = Literal["Lead", "Case", "Task"]
@@ -17,8 +19,6 @@ SObject = Literal["Lead", "Case", "Task"]
 _PLAIN_KEY = re.compile(r"[a-z0-9._-]{1,100}")
 _LONGEST = 32_000
 """Of a Description, in UTF-16 code units (Object Reference, Lead and Case)."""
-CUT = "… (cut; open it in Bird)"
-"""How a text ends that was longer than its field."""
 _LIKE_AN_ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
 
 
@@ -82,18 +82,10 @@ class Record:
         if isinstance(text, str):
             lost = ((name, self.fields.get(name)) for name in sorted(names))
             lines = [f"{n}: {v}" for n, v in lost if isinstance(v, str) and v and v not in text]
-            kept["Description"] = _with_lines(text, lines)
+            block = "".join(f"\n{line}" for line in lines)
+            if block:  # where both do not fit, the text is cut
+                kept["Description"] = cut(text, _LONGEST - length_of(block), mark=CUT) + block
         return replace(self, fields=kept, derived=self.derived - names)
-
-
-def _with_lines(text: str, lines: list[str]) -> str:
-    """A Description with further lines; where they do not fit, the text is cut for them."""
-    block = "".join(f"\n{line}" for line in lines)
-    units = text.encode("utf-16-le", "surrogatepass")
-    room = _LONGEST - len(block.encode("utf-16-le", "surrogatepass")) // 2
-    if not block or len(units) // 2 <= room:
-        return text + block
-    return units[: (room - len(CUT)) * 2].decode("utf-16-le", "ignore") + CUT + block
 
 
 def stored_key(raw: str) -> str:

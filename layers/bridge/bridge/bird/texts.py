@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from bridge.records import CUT as CUT
+from bridge.untrusted import CUT as CUT
+from bridge.untrusted import cut as cut
+from bridge.untrusted import length_of as length_of
 
 IN_BIRD = "(open it in Bird)"
 MAIL_IDS = "rem_"
@@ -70,21 +72,3 @@ def one_line(text: str) -> str:
     if not text.isprintable():
         text = "".join(" " if c < " " or c == "\x7f" else c for c in text)
     return " ".join(text.split())
-
-
-def length_of(text: str) -> int:
-    """The length in UTF-16 code units, which are Salesforce's characters."""
-    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
-
-
-def cut(text: str, length: int, *, mark: str = "") -> str:
-    """The beginning of a text, at most `length` UTF-16 code units, never half a surrogate pair.
-
-    Where something is left out, the text ends with `mark`, if that leaves room for any of it.
-    """
-    if len(text) * 2 <= length or length_of(text) <= length:
-        return text
-    if len(mark) >= length:
-        mark = ""
-    units = text.encode("utf-16-le", "surrogatepass")[: (length - len(mark)) * 2]
-    return units.decode("utf-16-le", "ignore") + mark

@@ -10,7 +10,7 @@ from typing import Any
 
 from bridge.bird.message import Media
 from bridge.bird.texts import CUT as CUT_MARK
-from bridge.bird.texts import cut
+from bridge.bird.texts import cut, length_of
 from bridge.records import ObjectName, Record
 
 DESCRIPTION_LENGTH = 32_000
@@ -92,9 +92,9 @@ class Message:
         head = f"{self.sent_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
         lines = {**self.unshown, **self.not_written} if with_fields else {}
         block = "\n".join(f"{name}: {value}" for name, value in lines.items())
-        room = DESCRIPTION_LENGTH - _units(head) - 3
-        text = shortened(self.text, max(room - _units(block), room // 2))
-        block = shortened(block, room - _units(text))
+        room = DESCRIPTION_LENGTH - length_of(head) - 3
+        text = shortened(self.text, max(room - length_of(block), room // 2))
+        block = shortened(block, room - length_of(text))
         return "\n".join(filter(None, [head, text, block and f"\n{block}" if text else block]))
 
     def subject(self) -> str:
@@ -105,7 +105,7 @@ class Message:
 
 def shortened(text: str, length: int) -> str:
     """A text of at most so many UTF-16 code units; one that was cut shows it."""
-    return text if _units(text) <= length else cut(text, length - _units(CUT_MARK)) + CUT_MARK
+    return text if length_of(text) <= length else cut(text, length - length_of(CUT_MARK)) + CUT_MARK
 
 
 def as_comment(text: str) -> str:
@@ -134,10 +134,6 @@ def read_moment(value: Any) -> datetime | None:
 def as_salesforce_time(moment: datetime) -> str:
     """`2026-11-30T14:03:07.000Z`"""
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z"
-
-
-def _units(text: str) -> int:
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _as_text(value: Any) -> str:
