@@ -26,14 +26,15 @@ from bridge.bird.channels import UNKNOWN
 from bridge.conversations.keys import CONTENT, MADE_UP
 from bridge.conversations.message import Message
 from bridge.deadline import Deadline, respond_by
-from bridge.delivery.creation import (
+from bridge.delivery.creation import RecordCreator
+from bridge.delivery.outcomes import (
     Created,
     Failed,
     Outcome,
     Queued,
-    RecordCreator,
     Rejected,
     UpdateOutcome,
+    metrics_of,
 )
 from bridge.errors import (
     BadRequest,
@@ -284,15 +285,8 @@ class RecordApi(HttpApi):
         if isinstance(outcome, Created):
             for what, why in outcome.problems.items():
                 self._telemetry.warn("not_done_beside", fields=(what,), code=why.code)
-            for metric, happened in (
-                ("MessagesLogged", outcome.added),
-                ("MessagesNotLogged", outcome.not_logged is not None),
-                ("Successors", outcome.opened == "successor"),
-                ("CasesReopened", outcome.opened == "reopened"),
-                ("MessagesMatched", outcome.matched),
-            ):
-                if happened:
-                    self._telemetry.count(metric)
+            for metric in metrics_of(outcome):
+                self._telemetry.count(metric)
         if isinstance(problem, NotSetUp):
             self._telemetry.alarm("not_set_up", error=problem)
             self._telemetry.count("NotSetUp")

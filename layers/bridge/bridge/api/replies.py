@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridge.conversations.message import Message
-from bridge.delivery.creation import Created, Failed, Outcome, Queued
+from bridge.delivery.outcomes import Created, Failed, Outcome, Queued
 from bridge.errors import BridgeError, Ignored, NotKept, NotSetUp, Refused, SalesforceProblem
 from bridge.records import ObjectName
 

@@ -22,7 +22,7 @@ from bridge.bird.message import BirdMessage
 from bridge.bird.texts import is_absent
 from bridge.conversations.look import CONVERSATION_FIELD, LAST_MESSAGE_FIELD
 from bridge.conversations.message import Message
-from bridge.delivery.creation import Converted, Failed, Queued, Updated, UpdateOutcome
+from bridge.delivery.outcomes import Converted, Failed, Queued, Updated, UpdateOutcome
 from bridge.errors import BadRequest, ForbiddenField, NoSuchRecord, Refused
 from bridge.records import ObjectName
 from bridge.settings import Settings

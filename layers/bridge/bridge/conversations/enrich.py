@@ -9,7 +9,7 @@ each by reference: of these one leads somewhere at most. Where neither does, the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bridge.conversations.decide import CaseRow, LeadRow, Look, Rules, object_of, record_of
@@ -33,23 +33,14 @@ NO_RECORD_HINT = (
 
 
 @dataclass(frozen=True)
-class Changed:
-    """The record has the values."""
+class Target:
+    """The record that a key leads to. `converted`: a Lead that takes no values any more;
+    `contact_id`: what it was converted to."""
 
     record_id: str
     number: str | None = None
-
-
-@dataclass(frozen=True)
-class Converted:
-    """The Lead is a Contact now, which takes no values of a Lead."""
-
-    contact_id: str | None
-
-
-@dataclass(frozen=True)
-class LookAgain:
-    """Nothing was changed: the key leads elsewhere, or the record is gone."""
+    converted: bool = False
+    contact_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,20 +48,12 @@ class NotTaken:
     """Salesforce refuses the values."""
 
     problem: Refused
-    record_id: str
+    target: Target
 
 
-Result = Changed | Converted | LookAgain | NotTaken
-
-
-@dataclass(frozen=True)
-class Target:
-    """The record to change. `contact_id`: what a Lead was converted to."""
-
-    record_id: str
-    number: str | None = None
-    converted: bool = False
-    contact_id: str | None = None
+Result = Target | NotTaken | None
+"""The record that was changed or is converted; None: nothing was changed, since the key leads
+elsewhere or the record is gone, so look again."""
 
 
 def no_such_record() -> NoSuchRecord:
@@ -119,11 +102,11 @@ def read_found(
     where = "whoid" if record.object == "Lead" else "whatid"
     record_id = read_id(rows[0].get(where)) if rows else None
     if record_id is None:
-        return LookAgain()
+        return None
     if object_of(record_id) == "Contact":
-        return Converted(record_id)
+        return _contact(record_id)
     if object_of(record_id) != record.object:
-        return LookAgain()  # a person has moved the Task elsewhere
+        return None  # a person has moved the Task elsewhere
     number = responses.get("number")
     known = number.body if number and number.ok and isinstance(number.body, dict) else {}
     target = Target(record_id, number=_text(known.get("CaseNumber")))
@@ -135,16 +118,16 @@ def read_change(record: Record, target: Target, response: PartResponse | None) -
     if response is None:
         raise unreadable()
     if response.ok:
-        return Changed(target.record_id, target.number)
+        return replace(target, converted=False)
     if is_halted(response):
         raise unreadable()  # its reference led somewhere
     problem = problem_of(response, object_name=record.object)
     if target.converted or problem.code == CONVERTED:
-        return Converted(target.contact_id) if target.contact_id else LookAgain()
+        return replace(target, converted=True) if target.contact_id else None
     if problem.code in GONE:
-        return LookAgain()
+        return None
     if isinstance(problem, Refused):
-        return NotTaken(problem, target.record_id)
+        return NotTaken(problem, target)
     raise problem
 
 
@@ -154,7 +137,7 @@ def target_of(look: Look, record: Record, rules: Rules) -> Target | None:
     if found is None or found.record_id is None or found.deleted:
         return None
     if found.object == "Contact":
-        return Target(found.record_id, converted=True, contact_id=found.record_id)
+        return _contact(found.record_id)
     if found.object != record.object:
         return None
     rows: Sequence[LeadRow | CaseRow] = (*look.leads, *look.cases)
@@ -164,6 +147,10 @@ def target_of(look: Look, record: Record, rules: Rules) -> Target | None:
         contact_id = home if home and object_of(home) == "Contact" else row.contact_id
         return Target(row.id, converted=True, contact_id=contact_id)
     return Target(found.record_id, found.number)
+
+
+def _contact(record_id: str) -> Target:
+    return Target(record_id, converted=True, contact_id=record_id)
 
 
 def change_part(record: Record, record_id: str | Ref, *, name: str = "change") -> Part:

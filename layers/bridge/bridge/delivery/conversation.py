@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 from bridge.conversations.decide import (
-    NOTHING,
     Add,
     CaseRow,
     Create,
@@ -59,6 +58,7 @@ from bridge.conversations.write import (
 from bridge.deadline import Deadline
 from bridge.delivery.calls import Calls, Rights
 from bridge.delivery.outbox import What
+from bridge.delivery.outcomes import Created, Outcome, Queued, Rejected
 from bridge.errors import (
     DuplicatesDetected,
     KeyTaken,
@@ -69,6 +69,7 @@ from bridge.errors import (
 )
 from bridge.records import ObjectName
 from bridge.salesforce.composite import PartResponse
+from bridge.salesforce.responses import Found
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry, tell_dropped
 
@@ -83,52 +84,6 @@ CALLS_TO_ATTACH = 2
 
 MOST_CALLS = 4
 """Of Salesforce for one message while its caller waits."""
-
-
-class Place(NamedTuple):
-    """The message is in Salesforce, on this record."""
-
-    object: str
-    record_id: str
-    number: str | None = None
-    task_id: str = ""
-    added: bool = False
-    """Whether it was logged just now."""
-    created: bool = False
-    """Whether the record was made for it."""
-    opened: Literal["", "successor", "reopened"] = ""
-    not_logged: SalesforceProblem | None = None
-    """Why the record was made and the Task was not: the message has to be tried again."""
-    problems: Mapping[str, SalesforceProblem] = NOTHING
-    """What could not be done beside the Task, by its name: touch, comment, reopen, text."""
-    matches: int = 0
-    """How many Contacts the sender of a new Case may be."""
-    matched: bool = False
-    """Whether a duplicate rule of the org named this record."""
-
-
-class Deleted:
-    """The message was logged, and a person has deleted what it was logged on."""
-
-
-class NoRecord:
-    """What our own side wrote, and there is no record to log it on."""
-
-
-class Later(NamedTuple):
-    """It has to be tried again."""
-
-    problem: SalesforceProblem
-
-
-class Refusal(NamedTuple):
-    """Salesforce refuses the record, or the message's Task."""
-
-    what: What
-    problem: Refused
-
-
-Fate = Place | Deleted | NoRecord | Later | Refusal
 
 
 class Conversations:
@@ -232,26 +187,29 @@ class Logging:
         self._gone: frozenset[str] = frozenset()
         self._match: Match | None = None
 
-    def run(self) -> Fate:
-        """Log the message. After `write_by` no write is begun. Raises Unavailable, NotSetUp."""
+    def run(self) -> Outcome | None:
+        """Log the message. After `write_by` no write is begun.
+
+        None: there is no record to log it on, and the message may make none. Raises Unavailable,
+        NotSetUp.
+        """
         before: tuple[Decision, Written] | None = None
         while True:
             decision = self._decide()
             match decision:
                 case Exists():
-                    return there(decision)
+                    return there(decision, self._calls)
                 case Nowhere():
-                    return NoRecord()
+                    return None
                 case Follow():
                     raise Unavailable("a merged Case could not be read", code="BUSY")
             if before is not None and decision == before[0] and not self._without_links(*before):
-                return self._attached(*before) or self.refused(*before)
+                return self._attached(*before) or self._refused(*before)
             if before is not None and self._calls_are_spent:
                 return self._undecided(*before)
             written = self._write(decision)
-            if (place := done(decision, written)) is not None:
-                matches = self._match.count if self._match and place.created else 0
-                return self._filled_in(decision, place)._replace(matches=matches)
+            if isinstance(written, Logged):
+                return self._filled_in(decision, self._created(decision, written))
             before = decision, written
             if self._calls_are_spent:
                 return self._undecided(*before)
@@ -269,14 +227,14 @@ class Logging:
             self._without[what] |= links
         return bool(links)
 
-    def _undecided(self, decision: Decision, written: Written) -> Fate:
+    def _undecided(self, decision: Decision, written: Written) -> Outcome:
         """What was refused, with no call left for what a look since then shows, or might show: it
         may be there by now, so no refusal stands. Deliver decides."""
         if isinstance(written, (NotTaken, LeaveOut)):
-            return Later(Unavailable(written.problem.message, code=written.problem.code))
-        return self.refused(decision, written)
+            return Queued(Unavailable(written.problem.message, code=written.problem.code))
+        return self._refused(decision, written)
 
-    def _attached(self, decision: Decision, written: Written) -> Place | None:
+    def _attached(self, decision: Decision, written: Written) -> Created | None:
         """The message on the one Lead or Contact that a duplicate rule names, where it may be."""
         if not (isinstance(decision, Create) and isinstance(written, NotTaken)):
             return None
@@ -285,28 +243,52 @@ class Logging:
         self._last_call += CALLS_TO_ATTACH
         return self.attach(onto)
 
-    def attach(self, onto: Add) -> Place | None:
+    def attach(self, onto: Add) -> Created | None:
         """Log the message on a record that is there; None where that is refused. Raises
         Unavailable, NotSetUp."""
-        written = self._write(onto)
-        if isinstance(written, AlreadyLogged):
-            return self._there(onto, written)._replace(matched=True)
-        place = done(onto, written)
-        return place._replace(matched=True) if place else None
+        match self._write(onto):
+            case Logged() as logged:
+                return self._created(onto, logged)._replace(matched=True)
+            case AlreadyLogged(task_id):
+                return self._logged_before(onto, task_id)._replace(matched=True)
+        return None
 
-    def _filled_in(self, decision: Add | Create | Reopen, place: Place) -> Place:
+    def _created(self, decision: Add | Create | Reopen, written: Logged) -> Created:
+        # A Task whose key is taken is there: somebody else has logged the message meanwhile.
+        elsewhere = isinstance(written.not_logged, KeyTaken)
+        successor = isinstance(decision, Create) and decision.is_successor
+        return Created(
+            Found(written.record_id, written.number),
+            self._calls.record_url(written.record_id),
+            new=written.created,
+            object=written.record_object,
+            task_id=written.task_id,
+            added=written.not_logged is None,
+            not_written=() if written.created else tuple(self._message.not_written),
+            opened="successor" if successor else "reopened" if written.reopened else "",
+            not_logged=None if elsewhere else written.not_logged,
+            problems=written.problems,
+            matches=self._match.count if self._match and written.created else 0,
+        )
+
+    def _logged_before(self, decision: Add | Reopen, task_id: str | None) -> Created:
+        on = decision.record_object if isinstance(decision, Add) else "Case"
+        before = Exists(on, decision.record_id, decision.number, task_id)
+        return there(before, self._calls)
+
+    def _filled_in(self, decision: Add | Create | Reopen, created: Created) -> Created:
         """Give the record that waits for a mail's text this text too: the Task has it."""
         if not (isinstance(decision, Add) and decision.adopted):
-            return place
+            return created
         from bridge.delivery import mail
 
         record = self._message.record(decision.object, self._message.key)
         try:
             if mail.brings_text(record):
-                mail.add_text(record, place.record_id, self._calls)
+                mail.add_text(record, decision.record_id, self._calls)
         except SalesforceProblem as problem:
-            return place._replace(problems={**place.problems, "text": problem})
-        return place
+            return created._replace(problems={**created.problems, "text": problem})
+        return created
 
     @property
     def _calls_are_spent(self) -> bool:
@@ -394,46 +376,40 @@ class Logging:
             self._last_call += self._calls.cost.calls - before
         return decision._replace(derived={**self._match.link, **decision.derived})
 
-    def refused(self, decision: Decision, written: Written) -> Fate:
+    def _refused(self, decision: Decision, written: Written) -> Outcome:
         """What becomes of a message that could not be written, and was looked for since."""
         match written:
-            case AlreadyLogged() if isinstance(decision, (Add, Reopen)):
-                return self._there(decision, written)
+            case AlreadyLogged(task_id) if isinstance(decision, (Add, Reopen)):
+                return self._logged_before(decision, task_id)
             case RecordKeyTaken():
-                return Later(RowLocked("a record with this key is just being made", code=KEY_TAKEN))
+                taken = RowLocked("a record with this key is just being made", code=KEY_TAKEN)
+                return Queued(taken)
             case NotTaken(what, problem) | LeaveOut(what, _, problem):
                 return self._refusal(decision, what, problem)
             case ParentGone(_, problem) | CommentRefused(problem) | ReopenRefused(problem):
-                return Later(Unavailable(problem.message, code=problem.code))
+                return Queued(Unavailable(problem.message, code=problem.code))
         raise AssertionError(f"{written} was refused")
 
-    def _there(self, decision: Add | Reopen, written: AlreadyLogged) -> Place:
-        return Place(
-            object=decision.record_object if isinstance(decision, Add) else "Case",
-            record_id=decision.record_id,
-            number=decision.number,
-            task_id=written.task_id or "",
-        )
-
-    def _refusal(self, decision: Decision, what: What, problem: Refused) -> Later | Refusal:
+    def _refusal(self, decision: Decision, what: What, problem: Refused) -> Outcome:
         """A refusal stands unless it is the org's fault: then all messages wait for a person."""
         from bridge.delivery import verdict
 
         conversations = self._conversations
-        record = new_record(self._message, decision) if isinstance(decision, Create) else None
-        name = record.object if record and what == "record" else "Task"
-        fault = verdict.no_right(problem, name, None)
-        if fault is verdict.Undecided.ASK_RIGHTS:
+        record = None
+        if isinstance(decision, Create) and what == "record":
+            record = new_record(self._message, decision)
+        name = record.object if record else "Task"
+        may_create = None
+        if problem.code.startswith(verdict.ABOUT_RIGHTS):
             may_create = conversations.rights.has(name, "createable", self._calls)
-            fault = verdict.no_right(problem, name, may_create)
-        if isinstance(fault, verdict.Wait):
-            return Later(fault.problem)
-        if record and what == "record":
+        fault = verdict.no_right(problem, name, may_create)
+        if record and not fault:
             assignment = conversations.settings.assignment(record.object)
             context = verdict.Context(has_key=True, assignment=assignment)
-            if no_rule := verdict.no_rule(problem, [record], context):
-                return Later(no_rule.problem)
-        return Refusal(what, problem)
+            fault = verdict.no_rule(problem, [record], context)
+        if isinstance(fault, verdict.Wait):
+            return Queued(fault.problem)
+        return Rejected(problem, what=what)
 
 
 def attach_to(problem: Refused, settings: Settings) -> Add | None:
@@ -456,46 +432,24 @@ def attach_to(problem: Refused, settings: Settings) -> Add | None:
     )
 
 
-def there(decision: Exists) -> Place | Deleted:
-    """Where a message is that is logged."""
-    if decision.deleted:
-        return Deleted()
-    task_id = decision.task_id or ""
-    if decision.object is None or decision.record_id is None:
-        return Place(object="Task", record_id=task_id, task_id=task_id)  # a person has moved it
-    return Place(
-        object=decision.object,
-        record_id=decision.record_id,
-        number=decision.number,
+def there(found: Exists, calls: Calls) -> Created:
+    """The outcome of a message that is logged, or of a record that is there."""
+    if found.deleted:
+        return Created(None, "", new=False)
+    task_id = found.task_id or ""
+    record_id = found.record_id or task_id  # a person has moved the Task elsewhere
+    return Created(
+        Found(record_id, found.number),
+        calls.record_url(record_id),
+        new=False,
+        object=found.object or "Task",
         task_id=task_id,
-    )
-
-
-def done(decision: Add | Create | Reopen, written: Written) -> Place | None:
-    """Where the message is; None where it has to be looked for again."""
-    if not isinstance(written, Logged):
-        return None
-    opened: Literal["", "successor", "reopened"] = "reopened" if written.reopened else ""
-    if isinstance(decision, Create) and decision.is_successor:
-        opened = "successor"
-    # A Task whose key is taken is there: somebody else has logged the message meanwhile.
-    elsewhere = isinstance(written.not_logged, KeyTaken)
-    return Place(
-        object=written.record_object,
-        record_id=written.record_id,
-        number=written.number,
-        task_id=written.task_id,
-        added=written.not_logged is None,
-        created=written.created,
-        opened=opened,
-        not_logged=None if elsewhere else written.not_logged,
-        problems=written.problems,
     )
 
 
 def find(
     object_name: ObjectName, key: str, conversations: Conversations, calls: Calls
-) -> Place | None:
+) -> Created | None:
     """The record that a key leads to: of a conversation its open record, else its newest, else the
     Contact that it became; of a message the record that has it. Raises Unavailable, NotSetUp."""
     wanted = Wanted(key, key)
@@ -508,5 +462,4 @@ def find(
         cases = conversations.read_cases([found.record_id], calls)
         case = cases[found.record_id]
         found = found._replace(number=case.number if case else None)
-    place = there(found)
-    return place if isinstance(place, Place) else None
+    return there(found, calls)

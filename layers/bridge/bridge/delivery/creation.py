@@ -8,35 +8,41 @@ Failed: then it is nowhere for certain, and the caller sends it again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from bridge.bird.texts import MAIL_IDS
 from bridge.conversations.message import Message
 from bridge.deadline import Deadline
 from bridge.delivery.calls import Calls
-from bridge.delivery.outbox import Envelope, Queues, What, sealed
+from bridge.delivery.outbox import Envelope, Queues, sealed
+from bridge.delivery.outcomes import (
+    Created,
+    Failed,
+    Outcome,
+    Queued,
+    Rejected,
+    UpdateOutcome,
+)
 from bridge.errors import (
     Ignored,
     NoSuchRecord,
     NotKept,
     NotSetUp,
     Refused,
-    SalesforceProblem,
     Unavailable,
 )
 from bridge.oauth.sessions import Sessions
 from bridge.records import ObjectName, Record
-from bridge.salesforce.client import NO_COST, Cost, Salesforce
-from bridge.salesforce.responses import Found
+from bridge.salesforce.client import Salesforce
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry, tell_dropped
 
 if TYPE_CHECKING:
     from bridge.delivery.contacts import Match
-    from bridge.delivery.conversation import Conversations, Place
+    from bridge.delivery.conversation import Conversations
 
 QUEUE_SECONDS = 1.5
 """Of a caller's time, what is reserved for the queue; at most a quarter of it."""
@@ -49,89 +55,6 @@ WRITE_SECONDS = 1.5
 
 LEAST_ATTEMPT_SECONDS = 0.5
 """With less than this left Salesforce is not called."""
-
-
-@dataclass(frozen=True)
-class Created:
-    """The record is in Salesforce; `new` unless it was there before."""
-
-    found: Found | None
-    """None: the message was logged, and a person has deleted what it was logged on."""
-    url: str
-    new: bool
-    cost: Cost = field(default=NO_COST, compare=False)
-    object: str = ""
-    """What the record is, where that need not be what was requested."""
-    task_id: str = ""
-    added: bool = False
-    """Whether the message was logged just now."""
-    not_written: tuple[str, ...] = ()
-    """The caller's fields that the record did not get, since it was there."""
-    opened: Literal["", "successor", "reopened"] = ""
-    not_logged: SalesforceProblem | None = None
-    """Why the message is not on the record's timeline yet: it is in the outbox."""
-    problems: Mapping[str, SalesforceProblem] = field(default_factory=dict)
-    """What could not be done beside: touch, comment, reopen."""
-    matches: int = 0
-    """How many Contacts the sender of a new Case may be; it is linked to one only."""
-    matched: bool = False
-    """Whether a duplicate rule of the org named this record."""
-
-    @property
-    def name(self) -> str:
-        """As logs and metrics have it."""
-        return "created" if self.new else "added" if self.added else "exists"
-
-
-@dataclass(frozen=True)
-class Queued:
-    """The record is in the outbox; no problem: the caller did not want to wait."""
-
-    name: ClassVar[str] = "queued"
-    problem: SalesforceProblem | None
-    cost: Cost = field(default=NO_COST, compare=False)
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """Salesforce refuses the record; it is kept in Rejected."""
-
-    name: ClassVar[str] = "rejected"
-    problem: Refused
-    cost: Cost = field(default=NO_COST, compare=False)
-    what: What = "record"
-
-
-@dataclass(frozen=True)
-class Failed:
-    """Neither Salesforce nor a queue has the record."""
-
-    name: ClassVar[str] = "not_kept"
-    problem: NotKept
-    cost: Cost = field(default=NO_COST, compare=False)
-
-
-@dataclass(frozen=True)
-class Updated:
-    """The record has the values of an update."""
-
-    name: ClassVar[str] = "updated"
-    found: Found
-    url: str
-    cost: Cost = field(default=NO_COST, compare=False)
-
-
-@dataclass(frozen=True)
-class Converted:
-    """The Lead that an update is for is a Contact now; nothing is kept."""
-
-    name: ClassVar[str] = "converted"
-    contact_id: str | None
-    cost: Cost = field(default=NO_COST, compare=False)
-
-
-Outcome = Created | Queued | Rejected | Failed
-UpdateOutcome = Updated | Converted | Queued | Rejected | Failed
 
 
 Tried = TypeVar("Tried", bound=Outcome | UpdateOutcome)
@@ -219,7 +142,7 @@ class RecordCreator:
             done = self._fed(envelope, deadline=feed_by)
         if not done:
             outcome = self._keep(envelope, body, outcome, deadline) or outcome
-        return replace(outcome, cost=calls.cost)
+        return outcome._replace(cost=calls.cost)
 
     def update(
         self, message: Message, *, request_id: str, deadline: Deadline, at_once: bool
@@ -238,7 +161,7 @@ class RecordCreator:
             if isinstance(outcome.problem, NoSuchRecord):
                 body = sealed(replace(envelope, not_there_since=envelope.accepted_at))
             outcome = self._keep(envelope, body, outcome, deadline) or outcome
-        return replace(outcome, cost=calls.cost)
+        return outcome._replace(cost=calls.cost)
 
     def _calls(self, respond_by: Deadline) -> Calls:
         """Calls within the caller's time, less what is reserved for the queue."""
@@ -287,8 +210,7 @@ class RecordCreator:
         if self._settings.conversations:
             from bridge.delivery.conversation import find
 
-            place = find(object_name, key, self._conversations, calls)
-            return _created(place, calls) if place else None
+            return find(object_name, key, self._conversations, calls)
         found = calls.make(self._salesforce.find, object_name, key)
         return Created(found, calls.record_url(found.id), new=False) if found else None
 
@@ -328,7 +250,7 @@ class RecordCreator:
         if isinstance(outcome, Rejected) and self._settings.attach_duplicates:
             outcome = self._attach(outcome, envelope.message, calls) or outcome
         if match and isinstance(outcome, Created) and outcome.new:
-            outcome = replace(outcome, matches=match.count)
+            outcome = outcome._replace(matches=match.count)
         return outcome
 
     def _attach(self, refused: Rejected, message: Message, calls: Calls) -> Created | None:
@@ -338,16 +260,9 @@ class RecordCreator:
         onto = conversation.attach_to(refused.problem, self._settings)
         if onto is None:
             return None
-        place = conversation.Logging(
-            message, self._conversations, calls, write_by=calls.deadline()
-        ).attach(onto)
-        return self._placed(place, message, calls) if place else None
-
-    def _placed(self, place: Place, message: Message, calls: Calls) -> Created:
-        written = place.created or not place.added
-        return replace(
-            _created(place, calls), not_written=() if written else tuple(message.not_written)
-        )
+        write_by = calls.deadline()
+        logging = conversation.Logging(message, self._conversations, calls, write_by=write_by)
+        return logging.attach(onto)
 
     def _match(self, message: Message, calls: Calls) -> Match:
         """The Contact that the sender of a new Case is, if there is time to look."""
@@ -360,34 +275,20 @@ class RecordCreator:
 
     def _change(self, envelope: Envelope, calls: Calls, write_by: Deadline) -> UpdateOutcome:
         """Change a record. Raises Unavailable, NotSetUp."""
-        from bridge.conversations import enrich
-        from bridge.delivery.update import Updating
+        from bridge.delivery.update import update
 
         if not write_by.remaining():
             raise Unavailable("there was no time left to write", code="NO_TIME")
-        match Updating(envelope.record, self._conversations, calls).run():
-            case enrich.Changed(record_id, number):
-                return Updated(Found(record_id, number), calls.record_url(record_id))
-            case enrich.Converted(contact_id):
-                return Converted(contact_id)
-            case enrich.NotTaken(problem):
-                return Rejected(problem)
+        return update(envelope.record, self._conversations, calls)
 
     def _log(self, message: Message, calls: Calls, write_by: Deadline) -> Outcome:
         """Log a message on its conversation's record. Raises Unavailable, NotSetUp, Ignored."""
         # Only a message of a conversation needs it.
         from bridge.delivery import conversation
 
-        fate = conversation.Logging(message, self._conversations, calls, write_by=write_by).run()
-        match fate:
-            case conversation.Place():
-                return self._placed(fate, message, calls)
-            case conversation.Deleted():
-                return Created(None, "", new=False)
-            case conversation.Later(problem):
-                return Queued(problem)
-            case conversation.Refusal(what, refusal):
-                return Rejected(refusal, what=what)
+        logging = conversation.Logging(message, self._conversations, calls, write_by=write_by)
+        if outcome := logging.run():
+            return outcome
         raise Ignored("it was sent to the customer, and there is no record to log it on", event="")
 
     @cached_property
@@ -447,19 +348,3 @@ class RecordCreator:
         from bridge.delivery import mail
 
         return self._find(record.object, record.key, calls) if mail.lacks_text(record) else None
-
-
-def _created(place: Place, calls: Calls) -> Created:
-    return Created(
-        Found(place.record_id, place.number),
-        calls.record_url(place.record_id),
-        new=place.created,
-        object=place.object,
-        task_id=place.task_id,
-        added=place.added,
-        opened=place.opened,
-        not_logged=place.not_logged,
-        problems=place.problems,
-        matches=place.matches,
-        matched=place.matched,
-    )

@@ -155,10 +155,10 @@ class Delivery:
             problem = attempt.problem
             if onto := attach_to(attempt.problem, self._settings):
                 message, write_by = item.envelope.message, calls.deadline()
-                place = Logging(message, self._conversations, calls, write_by=write_by).attach(onto)
-                if place is not None:
-                    item.settle("added" if place.added else "exists")
-                    counts["MessagesMatched"] += place.matched
+                logging = Logging(message, self._conversations, calls, write_by=write_by)
+                if created := logging.attach(onto):
+                    item.settle(created.name)
+                    counts["MessagesMatched"] += 1
         item.settle("rejected", problem)
 
     def _link(self, items: list[Item], calls: Calls) -> None:

@@ -46,13 +46,9 @@ from bridge.delivery.calls import Calls
 from bridge.delivery.conversation import (
     KEY_TAKEN,
     Conversations,
-    Deleted,
-    Later,
     Logging,
-    NoRecord,
-    Place,
-    Refusal,
 )
+from bridge.delivery.outcomes import Created, Queued, Rejected, metrics_of
 from bridge.delivery.work import OF_ONE_OBJECT, Work, wait
 from bridge.errors import (
     DuplicatesDetected,
@@ -206,7 +202,7 @@ class Timelines:
 
     def _log_alone(self, item: Item) -> None:
         """Write one message by itself."""
-        fate = Logging(
+        logging = Logging(
             item.envelope.message,
             self.conversations,
             self.calls,
@@ -214,21 +210,16 @@ class Timelines:
             permit=_permit(item),
             most_calls=CALLS_OF_ONE,
             look=self._looks[_wanted(item)],
-        ).run()
-        match fate:
-            case Place(not_logged=None):
-                item.settle("created" if fate.created else "added" if fate.added else "exists")
-                self.counts["MessagesLogged"] += fate.added
-                self.counts["Successors"] += fate.opened == "successor"
-                self.counts["CasesReopened"] += fate.opened == "reopened"
-                self.counts["MessagesMatched"] += fate.matched
-            case Deleted():
-                item.settle("deleted")
-            case NoRecord():
+        )
+        match logging.run():
+            case None:
                 _settle_nowhere(item)
-            case Later(problem):
+            case Created(not_logged=None) as created:
+                item.settle(created.name if created.found else "deleted")
+                self.counts.update(metrics_of(created))
+            case Queued(problem):
                 item.settle("delayed", problem)
-            case Refusal(what, refusal):
+            case Rejected(refusal, what=what):
                 item.settle("rejected", refusal)
                 item.what = what
 

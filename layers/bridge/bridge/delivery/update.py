@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from bridge.conversations.enrich import (
-    Changed,
-    Converted,
-    LookAgain,
     NotTaken,
     Result,
     Target,
@@ -20,75 +17,58 @@ from bridge.conversations.enrich import (
 from bridge.conversations.look import Wanted
 from bridge.delivery.calls import Calls, Rights
 from bridge.delivery.conversation import Conversations
+from bridge.delivery.outcomes import Converted, Rejected, Updated
 from bridge.delivery.verdict import ABOUT_RIGHTS
 from bridge.errors import OrgNotReady, Refused, Unavailable
 from bridge.records import Record
-from bridge.salesforce.responses import SET_UP, derived_at_fault
+from bridge.salesforce.responses import SET_UP, Found, derived_at_fault
 from bridge.telemetry import tell_dropped
 
 NO_RIGHT = "NO_RIGHT_TO_UPDATE"
 NO_RIGHT_HINT = "Salesforce administrator: give the integration user Edit on {object}: " + SET_UP
 
 
-class Updating:
-    """The way of one update to its record."""
-
-    def __init__(self, record: Record, conversations: Conversations, calls: Calls) -> None:
-        """`record` has the key that leads to it, and the fields to change."""
-        self._record = record
-        self._conversations = conversations
-        self._calls = calls
-        settings = conversations.settings
-        self._rules = conversations.rules if settings.conversations else None
-
-    def run(self) -> Changed | Converted | NotTaken:
-        """Change the record. Raises Unavailable (NoSuchRecord), NotSetUp."""
-        conversations, record = self._conversations, self._record
-        parts = find_parts(record, conversations.fields, self._rules)
-        responses = self._calls.send_parts(parts)
-        result = read_found(
-            record,
-            conversations.fields,
-            responses,
-            conversations=self._rules is not None,
-        )
-        if isinstance(result, LookAgain):
-            target = self._look()
-            if target is None:
-                raise no_such_record()
-            if target.converted:
-                return Converted(target.contact_id)
-            result = self._change(target)
-        if isinstance(result, NotTaken):
-            result = self._without_derived(result)
-        if isinstance(result, LookAgain):  # converted, merged or deleted a moment ago
+def update(
+    record: Record, conversations: Conversations, calls: Calls
+) -> Updated | Converted | Rejected:
+    """Change the record that the key of `record` leads to. Raises Unavailable (NoSuchRecord),
+    NotSetUp."""
+    rules = conversations.rules if conversations.settings.conversations else None
+    responses = calls.send_parts(find_parts(record, conversations.fields, rules))
+    with_tasks = rules is not None
+    result = read_found(record, conversations.fields, responses, conversations=with_tasks)
+    if result is None:
+        result = _look(record, conversations, calls) if with_tasks else None
+        if result is None:
+            raise no_such_record()
+        if not result.converted:
+            result = _change(record, result, calls)
+    if isinstance(result, NotTaken) and (names := derived_at_fault(result.problem, record)):
+        # Once more without the fields that we filled, since they alone are refused.
+        tell_dropped(conversations.telemetry, record.object, names)
+        record = record.without(names)
+        if record.fields:
+            result = _change(record, result.target, calls)
+    match result:
+        case None:  # converted, merged or deleted a moment ago
             raise Unavailable("the record changes again and again", code="BUSY")
-        if isinstance(result, NotTaken):
-            raise_no_right(result.problem, record, conversations.rights, self._calls)
-        return result
+        case NotTaken(problem):
+            raise_no_right(problem, record, conversations.rights, calls)
+            return Rejected(problem)
+        case Target(converted=True):
+            return Converted(result.contact_id)
+    return Updated(Found(result.record_id, result.number), calls.record_url(result.record_id))
 
-    def _look(self) -> Target | None:
-        if self._rules is None:
-            return None
-        wanted = Wanted(self._record.key, self._record.key)
-        requested = as_object(self._record)
-        look = self._conversations.look(wanted, self._calls, requested=requested)
-        return target_of(look, self._record, self._rules)
 
-    def _change(self, target: Target) -> Result:
-        responses = self._calls.send_parts([change_part(self._record, target.record_id)])
-        return read_change(self._record, target, responses.get("change"))
+def _look(record: Record, conversations: Conversations, calls: Calls) -> Target | None:
+    wanted = Wanted(record.key, record.key)
+    look = conversations.look(wanted, calls, requested=as_object(record))
+    return target_of(look, record, conversations.rules)
 
-    def _without_derived(self, refused: NotTaken) -> Result:
-        """Once more without the fields that we filled, if they alone are refused."""
-        names = derived_at_fault(refused.problem, self._record)
-        if not names:
-            return refused
-        tell_dropped(self._conversations.telemetry, self._record.object, names)
-        self._record = self._record.without(names)
-        if not self._record.fields:
-            return refused
-        return self._change(Target(refused.record_id))
+
+def _change(record: Record, target: Target, calls: Calls) -> Result:
+    responses = calls.send_parts([change_part(record, target.record_id)])
+    return read_change(record, target, responses.get("change"))
 
 
 def raise_no_right(problem: Refused, record: Record, rights: Rights, calls: Calls) -> None:
