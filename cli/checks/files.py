@@ -12,8 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from bridge.deadline import Deadline
 from bridge.errors import NotSetUp, SalesforceProblem
-from bridge.files.access_key import read_key
-from bridge.files.download import Downloads
+from bridge.files.download import Downloads, read_key
 from cli.checks.finding import Check, Finding, bad, good, note, unknown
 from cli.deployment.stack import Stack
 from cli.org.client import Org, OrgProblem

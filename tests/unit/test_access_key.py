@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.errors import NotSetUp
-from bridge.files.access_key import read_key
+from bridge.files.download import read_key
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import datetime
 import json
-import re
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -22,7 +18,7 @@ from hypothesis import strategies as st
 
 from bridge.aws import Aws, AwsError, AwsIdentity, FunctionError, sign
 from bridge.deadline import Deadline
-from bridge.http import Http, NoConnection, NoResponse, Response
+from bridge.http import NoConnection, NoResponse, Response
 from tests.unit.doubles import IDENTITY, Call, Scripted, json_response
 
 AT = 1790236800.0
@@ -108,145 +104,6 @@ def test_the_identity_is_what_lambda_sets() -> None:
     assert (identity.region, identity.access_key_id) == ("eu-west-1", "A")
     assert "very" not in repr(identity)
     assert AwsIdentity.from_environ({}).region == "us-east-1"
-
-
-class CredentialsEndpoint(BaseHTTPRequestHandler):
-    """The container credentials endpoint (AWS SDKs and Tools Reference Guide)."""
-
-    requests: list[tuple[str, str | None]]
-    keys: dict[str, str]
-    status: int
-
-    def do_GET(self) -> None:
-        self.requests.append((self.path, self.headers["Authorization"]))
-        body = json.dumps(self.keys).encode()
-        self.send_response(self.status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments: Any) -> None:
-        """Keep quiet."""
-
-
-Served = tuple[str, type[CredentialsEndpoint]]
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Served]:
-    """Its address, and the handler whose requests, keys and status a test may read and set."""
-
-    class Endpoint(CredentialsEndpoint):
-        requests: ClassVar[list[tuple[str, str | None]]] = []
-        keys: ClassVar[dict[str, str]] = keys_until(3600)
-        status = 200
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Endpoint) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/v2/credentials", Endpoint
-        server.shutdown()
-
-
-def keys_until(seconds: float, number: int = 1) -> dict[str, str]:
-    """The endpoint's response: keys that expire so many seconds from now."""
-    expires = datetime.datetime.fromtimestamp(int(time.time() + seconds), datetime.UTC)
-    return {
-        "AccessKeyId": f"ASIAKEY{number}",
-        "SecretAccessKey": f"secret-{number}",
-        "Token": f"session-{number}",
-        "Expiration": expires.isoformat().replace("+00:00", "Z"),
-    }
-
-
-class Signed(Http):
-    """Sends GETs to the credentials endpoint, and keeps what was sent to AWS."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.headers: list[Mapping[str, str]] = []
-
-    def send(self, method: str, url: str, **request: Any) -> Response:
-        if method == "GET":
-            return super().send(method, url, **request)
-        self.headers.append(request["headers"])
-        return json_response(200, {"MessageId": "m"})
-
-
-def with_snapstart(url: str, **environ: str) -> tuple[Aws, Signed]:
-    """Aws as Lambda runs it with SnapStart: no keys in the environment."""
-    http = Signed()
-    variables = {"AWS_REGION": "eu-west-1", "AWS_CONTAINER_CREDENTIALS_FULL_URI": url, **environ}
-    return Aws(http=http, identity=AwsIdentity.from_environ(variables)), http
-
-
-def test_without_keys_in_the_environment_they_are_read_once_from_the_endpoint(
-    endpoint: Served,
-) -> None:
-    url, server = endpoint
-    aws, http = with_snapstart(url, AWS_CONTAINER_AUTHORIZATION_TOKEN="Basic abc")
-    for _ in range(3):
-        aws.send_message("https://sqs/q", "body", deadline=soon())
-    assert server.requests == [("/v2/credentials", "Basic abc")]
-    assert len(http.headers) == 3
-    for headers in http.headers:
-        assert "Credential=ASIAKEY1/" in headers["authorization"]
-        assert headers["x-amz-security-token"] == "session-1"
-
-
-def test_keys_that_expire_soon_are_read_anew(endpoint: Served) -> None:
-    url, server = endpoint
-    aws, http = with_snapstart(url)
-    server.keys = keys_until(299)
-    aws.send_message("https://sqs/q", "body", deadline=soon())
-    server.keys = keys_until(3600, number=2)
-    for _ in range(2):
-        aws.send_message("https://sqs/q", "body", deadline=soon())
-    used = [re.findall("Credential=(ASIAKEY.)/", one["authorization"]) for one in http.headers]
-    assert used == [["ASIAKEY1"], ["ASIAKEY2"], ["ASIAKEY2"]]
-    assert len(server.requests) == 2
-
-
-def test_the_endpoint_s_token_is_read_from_its_file_each_time(
-    endpoint: Served, tmp_path: Path
-) -> None:
-    url, server = endpoint
-    server.keys = keys_until(0)
-    file = tmp_path / "token"
-    aws, _ = with_snapstart(
-        url,
-        AWS_CONTAINER_AUTHORIZATION_TOKEN="not this one",
-        AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=str(file),
-    )
-    for token in ("first", "second"):
-        file.write_text(token + "\n", encoding="utf-8")
-        aws.send_message("https://sqs/q", "body", deadline=soon())
-    assert [header for _, header in server.requests] == ["first", "second"]
-
-
-def test_keys_in_the_environment_come_first(endpoint: Served) -> None:
-    url, server = endpoint
-    aws, http = with_snapstart(url, AWS_ACCESS_KEY_ID="AKIA", AWS_SECRET_ACCESS_KEY="s")
-    aws.send_message("https://sqs/q", "body", deadline=soon())
-    assert server.requests == [] and "Credential=AKIA/" in http.headers[0]["authorization"]
-
-
-def test_keys_that_cannot_be_read_are_an_error_of_aws(endpoint: Served, tmp_path: Path) -> None:
-    url, server = endpoint
-    for keys in ({}, {**keys_until(60), "Expiration": "soon"}):
-        server.keys = keys
-        with pytest.raises(AwsError, match="NO_CREDENTIALS"):
-            with_snapstart(url)[0].send_message("https://sqs/q", "body", deadline=soon())
-    server.keys, server.status = keys_until(60), 403
-    with pytest.raises(AwsError, match="NO_CREDENTIALS") as caught:
-        with_snapstart(url)[0].send_message("https://sqs/q", "body", deadline=soon())
-    assert caught.value.http_status == 403
-    missing = {"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(tmp_path / "none")}
-    with pytest.raises(AwsError, match="NO_CREDENTIALS"):
-        with_snapstart(url, **missing)[0].send_message("https://sqs/q", "b", deadline=soon(0.5))
-    with pytest.raises(AwsError, match="UNREACHABLE"):
-        with_snapstart("http://127.0.0.1:1/")[0].send_message("q", "b", deadline=soon(0.5))
 
 
 @pytest.mark.parametrize(

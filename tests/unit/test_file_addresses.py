@@ -6,16 +6,15 @@ attacks on fetchers of links that OWASP's SSRF cheat sheet lists.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import socket
 from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.errors import Refused, Unavailable
-from bridge.files.addresses import checked_addresses, follow, is_public, read_link
-from tests.conftest import MakeSettings
+from bridge.errors import Refused
+from bridge.files.addresses import PublicResolver, follow, is_public, read_link
 
 PRIVATE = [
     *("0.0.0.0", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.8.9.1", "169.254.169.254"),
@@ -89,42 +88,28 @@ def test_a_redirect_is_read_against_where_it_comes_from(location: str, expected:
     assert f"{target.scheme}://{target.host}:{target.port}{target.path}" == expected
 
 
-def resolving(*addresses: str) -> Callable[[str, int], Sequence[str]]:
-    return lambda host, port: addresses
-
-
-def test_one_private_address_among_public_ones_is_enough_to_refuse(settings: MakeSettings) -> None:
-    target = read_link("https://a.example/x")
-    for addresses in (("8.8.8.8", "10.0.0.1"), ("::1",), ("2600:1f18::1", "fe80::1")):
+@pytest.mark.parametrize(
+    ("addresses", "exempt", "allowed"),
+    [
+        (["8.8.8.8"], "", True),
+        (["8.8.8.8", "10.0.0.1"], "", False),
+        (["::1"], "", False),
+        (["2600:1f18::1", "fe80::1"], "", False),
+        (["10.0.0.1"], "b.example", False),
+        (["10.0.0.1"], "a.example:80", False),
+        (["10.0.0.1"], "a.example:443", True),
+        (["10.0.0.1"], "a.example", True),
+    ],
+)
+def test_each_address_has_to_be_public_or_its_host_named_by_the_deployer(
+    monkeypatch: pytest.MonkeyPatch, addresses: list[str], exempt: str, allowed: bool
+) -> None:
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (one, 443)) for one in addresses]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **options: found)
+    resolver = PublicResolver(frozenset({exempt}))
+    if allowed:
+        assert resolver.look_up("a.example", 443, seconds=5) == found
+    else:
         with pytest.raises(Refused) as caught:
-            checked_addresses(target, settings=settings(), resolve=resolving(*addresses))
+            resolver.look_up("a.example", 443, seconds=5)
         assert caught.value.code == "MEDIA_ADDRESS_NOT_PUBLIC"
-    assert checked_addresses(target, settings=settings(), resolve=resolving("8.8.8.8"))
-
-
-def test_without_tls_only_a_host_that_the_deployer_names_is_called(settings: MakeSettings) -> None:
-    target = read_link("http://127.0.0.1:8080/x")
-    for named, allowed in (
-        ("", False),
-        ("127.0.0.1:8081", False),
-        ("127.0.0.1:8080", True),
-        ("127.0.0.1", True),
-    ):
-        made = settings(ALLOW_INSECURE_HOSTS=named)
-        if allowed:
-            assert checked_addresses(target, settings=made, resolve=resolving("127.0.0.1"))
-        else:
-            with pytest.raises(Refused) as caught:
-                checked_addresses(target, settings=made, resolve=resolving("127.0.0.1"))
-            assert caught.value.code == "MEDIA_NOT_HTTPS"
-
-
-def test_a_name_that_cannot_be_looked_up_is_tried_again(settings: MakeSettings) -> None:
-    def fail(host: str, port: int) -> Sequence[str]:
-        raise OSError("no name server")
-
-    for resolve in (fail, resolving()):
-        with pytest.raises(Unavailable):
-            checked_addresses(
-                read_link("https://a.example/x"), settings=settings(), resolve=resolve
-            )

@@ -17,7 +17,7 @@ from bridge.conversations.message import Message
 from bridge.delivery.outbox import Envelope, UnknownEnvelope, UnreadableEnvelope
 from bridge.errors import NotSetUp, Refused, SalesforceProblem, Unavailable
 from bridge.files.envelope import FileEnvelope
-from bridge.files.place import Merged, NotThereYet, Place, place_parts, read_place
+from bridge.files.place import NotThereYet, Place, place_parts, read_place
 from bridge.salesforce.composite import PartResponse
 
 LEAD, LEAD_2 = "00Q000000000001AAA", "00Q000000000002AAA"
@@ -129,12 +129,12 @@ def responses(**rows: list[dict[str, Any]]) -> dict[str, PartResponse]:
         ({"Lead": [record(LEAD)]}, Place(LEAD)),
         ({"Lead": [record(LEAD, ConvertedContactId=CONTACT)]}, Place(CONTACT)),
         ({"Lead": [record(LEAD, IsDeleted=True)]}, Place("")),
-        ({"Lead": [record(LEAD, IsDeleted=True, MasterRecordId=LEAD_2)]}, Merged("Lead", LEAD_2)),
+        ({"Lead": [record(LEAD, IsDeleted=True, MasterRecordId=LEAD_2)]}, Place(LEAD_2, "Lead")),
         ({"Lead": [record(LEAD, IsDeleted=True)], "Case": [record(CASE)]}, Place(CASE)),
     ],
 )
 def test_files_belong_where_the_message_is(
-    rows: dict[str, list[dict[str, Any]]], expected: Place | Merged
+    rows: dict[str, list[dict[str, Any]]], expected: Place
 ) -> None:
     assert read_place(envelope(), responses(**rows)) == expected
 

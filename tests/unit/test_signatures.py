@@ -17,7 +17,6 @@ from bridge.api.request import HttpRequest
 from bridge.api.signatures import (
     SignatureGate,
     Signed,
-    SigningKeys,
     addresses_of,
     body_of,
     read_keys,
@@ -26,6 +25,7 @@ from bridge.api.signatures import (
 from bridge.aws import AwsError
 from bridge.deadline import Deadline
 from bridge.errors import NotKept, Unsigned
+from bridge.settings import Settings
 from tests.conftest import MakeSettings
 from tests.unit.signing import BODY, KEY, NOW, SECRET, URL, bird, jwt, standard
 
@@ -446,8 +446,8 @@ class Vault:
         return answer  # type: ignore[no-any-return]
 
 
-def signing_keys(vault: Vault, settings: MakeSettings) -> SigningKeys:
-    return SigningKeys(aws=vault, settings=settings(SIGNING_SECRET="arn:x"))  # type: ignore[arg-type]
+def gate_of(vault: Vault, settings: Settings) -> SignatureGate:
+    return SignatureGate(aws=vault, settings=settings)  # type: ignore[arg-type]
 
 
 SOON = Deadline.after(60)
@@ -467,48 +467,59 @@ SOON = Deadline.after(60)
         ("", ()),
         ("1234567890", ("1234567890",)),
         (f"\ufeff{KEY}", (KEY,)),  # as some editors begin a file
-        (f'\ufeff{{"key": "{KEY}"}}', (KEY,)),
     ],
 )
 def test_the_secret_may_be_written_in_several_ways(value: str, keys: tuple[str, ...]) -> None:
     assert read_keys(value) == keys
 
 
+def check_signed(gate: SignatureGate) -> None:
+    """Check a request that KEY signed."""
+    made = event(resource="/messages", body=BODY.decode())
+    made["headers"] = bird(url=addresses_of(made, webhook_url="")[0], at=time.time())
+    gate.check(made, HttpRequest.from_event(made), deadline=SOON)
+
+
 def test_the_keys_are_read_once_and_remembered(settings: MakeSettings) -> None:
     vault = Vault(KEY)
-    keys = signing_keys(vault, settings)
-    assert keys.current(deadline=SOON) == keys.current(deadline=SOON) == (KEY,)
+    gate = gate_of(vault, settings(SIGNATURE_SCHEME="bird"))
+    check_signed(gate)
+    check_signed(gate)
     assert vault.reads == 1
 
 
-def test_while_there_is_no_key_it_is_looked_for_each_time(settings: MakeSettings) -> None:
-    keys = signing_keys(Vault(None, "", KEY), settings)
-    assert [keys.current(deadline=SOON) for _ in range(3)] == [(), (), (KEY,)]
+@pytest.mark.parametrize("nothing", [None, "", "{}"])
+def test_while_there_is_no_key_it_is_looked_for_each_time(
+    settings: MakeSettings, nothing: str | None
+) -> None:
+    gate = gate_of(Vault(nothing, nothing, KEY), settings(SIGNATURE_SCHEME="bird"))
+    for _ in range(2):
+        with pytest.raises(Unsigned, match="no_signing_key"):
+            check_signed(gate)
+    check_signed(gate)
 
 
 def test_keys_that_cannot_be_read_are_no_refusal(settings: MakeSettings) -> None:
-    keys = signing_keys(Vault(AwsError("ServiceUnavailable", "x", status=503)), settings)
+    vault = Vault(AwsError("ServiceUnavailable", "x", status=503))
     with pytest.raises(NotKept):
-        keys.current(deadline=SOON)
+        check_signed(gate_of(vault, settings(SIGNATURE_SCHEME="bird")))
 
 
 def test_old_keys_serve_on_while_new_ones_cannot_be_read(
     settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vault = Vault(KEY, AwsError("ServiceUnavailable", "x", status=503))
-    keys = signing_keys(vault, settings)
-    keys.current(deadline=SOON)
+    gate = gate_of(vault, settings(SIGNATURE_SCHEME="bird"))
+    check_signed(gate)
     at = time.monotonic() + 301
     monkeypatch.setattr("time.monotonic", lambda: at)
-    assert keys.current(deadline=SOON) == (KEY,)
+    check_signed(gate)
     assert vault.reads == 2
 
 
 def test_a_request_without_a_signature_costs_no_call(settings: MakeSettings) -> None:
     vault = Vault(KEY)
-    gate = SignatureGate(
-        keys=signing_keys(vault, settings), settings=settings(SIGNATURE_SCHEME="bird")
-    )
+    gate = gate_of(vault, settings(SIGNATURE_SCHEME="bird"))
     with pytest.raises(Unsigned):
         gate.check(event(), HttpRequest.from_event(event()), deadline=SOON)
     assert vault.reads == 0
@@ -518,7 +529,7 @@ def test_a_request_without_a_signature_costs_no_call(settings: MakeSettings) -> 
 def test_with_no_scheme_only_the_route_with_a_key_is_open(
     settings: MakeSettings, resource: str | None
 ) -> None:
-    gate = SignatureGate(keys=signing_keys(Vault(KEY), settings), settings=settings())
+    gate = gate_of(Vault(KEY), settings())
     open_event = event(resource="/messages")
     gate.check(open_event, HttpRequest.from_event(open_event), deadline=SOON)
     closed = event(resource=resource)
@@ -559,9 +570,8 @@ def passed(
     }
     added = {"Idempotency-Key": "anybody", "Prefer": "respond-async", "webhook-id": "anybody"}
     made["headers"] = {**added, **sign[scheme]()}
-    keys = signing_keys(Vault(SCHEMES[scheme][1]), settings)
     own = settings(SIGNATURE_SCHEME=scheme, WEBHOOK_URL=webhook_url)
-    gate = SignatureGate(keys=keys, settings=own)
+    gate = gate_of(Vault(SCHEMES[scheme][1]), own)
     return gate.check(made, HttpRequest.from_event(made), deadline=SOON)
 
 

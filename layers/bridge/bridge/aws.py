@@ -13,11 +13,9 @@ import hmac
 import json
 import random
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlsplit
 
 from bridge.deadline import Deadline
@@ -37,8 +35,11 @@ RETRY_PAUSE_SECONDS = 0.2
 LEAST_SECONDS = 0.2
 TEMPORARY_CODES = ("Throttl", "TooManyUpdates")
 
-KEYS_MARGIN_SECONDS = 300
-"""Keys of the container credentials endpoint are read anew so long before they expire."""
+SECRET_KEPT_SECONDS = 300.0
+"""How long a secret is kept in memory: what a person puts into it is used everywhere after that."""
+
+
+Value = TypeVar("Value")
 
 
 class AwsError(BridgeError):
@@ -97,10 +98,6 @@ class AwsIdentity:
     session_token: str = field(repr=False)
     endpoint_url: str
     """One endpoint for every service, for a local stack; empty: AWS's own."""
-    credentials_url: str = ""
-    """Where the keys are read if the environment holds none (SnapStart); see Aws."""
-    credentials_token: str = field(repr=False, default="")
-    credentials_token_file: str = ""
     url_suffix: str = "amazonaws.com"
     """The domain of AWS's endpoints in this partition (AWS::URLSuffix)."""
 
@@ -113,9 +110,6 @@ class AwsIdentity:
             secret_access_key=environ.get("AWS_SECRET_ACCESS_KEY", ""),
             session_token=environ.get("AWS_SESSION_TOKEN", ""),
             endpoint_url=environ.get("AWS_ENDPOINT_URL", "").rstrip("/"),
-            credentials_url=environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI", ""),
-            credentials_token=environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN", ""),
-            credentials_token_file=environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", ""),
             url_suffix=environ.get("URL_SUFFIX") or "amazonaws.com",
         )
 
@@ -172,18 +166,11 @@ def sign(
 
 
 class Aws:
-    """GetParameter, GetSecretValue, SendMessage, Invoke: what is needed while a caller waits.
-
-    Keys come from the environment, or else from the container credentials endpoint, which is where
-    Lambda has them with SnapStart (AWS SDKs and Tools Reference Guide, "Container credential
-    provider").
-    """
+    """GetParameter, GetSecretValue, SendMessage, Invoke: what is needed while a caller waits."""
 
     def __init__(self, *, http: Http, identity: AwsIdentity) -> None:
         self._http = http
         self._identity = identity
-        self._keys: AwsIdentity | None = None
-        self._keys_until = 0.0
 
     def get_parameter(self, name: str, *, deadline: Deadline) -> str | None:
         """The decrypted value of an SSM parameter; None if there is none.
@@ -287,9 +274,8 @@ class Aws:
     def _post(
         self, service: str, url: str, headers: dict[str, str], body: bytes, *, deadline: Deadline
     ) -> Response:
-        identity = self._signer(deadline)
         signed = sign(
-            identity, service=service, url=url, headers=headers, body=body, at=time.time()
+            self._identity, service=service, url=url, headers=headers, body=body, at=time.time()
         )
         try:
             return self._http.send(
@@ -298,51 +284,37 @@ class Aws:
         except HttpError as error:
             raise AwsError(error.code, str(error)) from error
 
-    def _signer(self, deadline: Deadline) -> AwsIdentity:
-        """Who signs the next call. Raises AwsError if the keys cannot be read."""
-        if self._identity.access_key_id or not self._identity.credentials_url:
-            return self._identity
-        if self._keys is None or time.time() >= self._keys_until:
-            response = self._get_keys(deadline)
-            self._keys, expires_at = _read_keys(response, self._identity)
-            self._keys_until = expires_at - KEYS_MARGIN_SECONDS
-        return self._keys
 
-    def _get_keys(self, deadline: Deadline) -> Response:
-        token = self._identity.credentials_token
+class KeptSecret(Generic[Value]):
+    """What is read in a secret that a person writes, kept in memory for some minutes."""
+
+    def __init__(self, *, aws: Aws, secret_id: str, read: Callable[[str], Value]) -> None:
+        """`read` gives something empty where the secret's text holds nothing of use."""
+        self._aws = aws
+        self._id = secret_id
+        self._read = read
+        self._value: Value | None = None
+        self._until = 0.0
+
+    def value(self, *, deadline: Deadline) -> Value:
+        """What the secret holds. What is empty is read anew each time: somebody may be about to
+        write it. Raises AwsError where nothing can be read and nothing is remembered, and what
+        `read` raises."""
+        if self._value and time.monotonic() < self._until:
+            return self._value
         try:
-            if self._identity.credentials_token_file:
-                token = Path(self._identity.credentials_token_file).read_text().strip()
-            return self._http.send(
-                "GET",
-                self._identity.credentials_url,
-                headers={"authorization": token} if token else {},
-                deadline=deadline,
-                repeatable=True,
-            )
-        except HttpError as error:
-            raise AwsError(error.code, str(error)) from error
-        except OSError as error:
-            raise AwsError("NO_CREDENTIALS", "the token's file cannot be read") from error
+            text = self._aws.get_secret(self._id, deadline=deadline)
+        except AwsError:
+            if self._value:
+                return self._value  # better the old one for a moment than none at all
+            raise
+        self._value = self._read(text or "")
+        self._until = time.monotonic() + SECRET_KEPT_SECONDS
+        return self._value
 
-
-def _read_keys(response: Response, identity: AwsIdentity) -> tuple[AwsIdentity, float]:
-    """The identity with the keys of a container credentials response, and when they expire."""
-    result = read_json(response.body) if response.status == 200 else None
-    keys = result if isinstance(result, dict) else {}
-    try:
-        expires_at = datetime.fromisoformat(str(keys["Expiration"])).timestamp()
-        found = replace(
-            identity,
-            access_key_id=str(keys["AccessKeyId"]),
-            secret_access_key=str(keys["SecretAccessKey"]),
-            session_token=str(keys["Token"]),
-        )
-    except (KeyError, ValueError) as error:
-        raise AwsError(
-            "NO_CREDENTIALS", "the container credentials cannot be read", status=response.status
-        ) from error
-    return found, expires_at
+    def forget(self) -> None:
+        """Read it anew next time: what it holds is refused."""
+        self._value = None
 
 
 def _read_error(response: Response, result: Any) -> AwsError:

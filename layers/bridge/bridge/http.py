@@ -20,7 +20,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 from urllib.parse import urlsplit
 
 from bridge.deadline import Deadline
@@ -122,10 +122,16 @@ class TimedResponse(http.client.HTTPResponse):
         super().__init__(cast(socket.socket, _Timed(sock)), *args, **options)
 
 
-class _Connection(http.client.HTTPConnection):
-    """Sends headers and body together: one TLS record and one packet instead of two of each."""
-
+class _Pieces(http.client.HTTPConnection):
     response_class = TimedResponse
+
+
+class _TlsPieces(_Pieces, http.client.HTTPSConnection):
+    pass
+
+
+class _Connection(_Pieces):
+    """Sends headers and body together: one TLS record and one packet instead of two of each."""
 
     def __init__(self, host: str, port: int | None, **options: Any) -> None:
         super().__init__(host, port, **options)
@@ -151,13 +157,16 @@ class _TlsConnection(_Connection, http.client.HTTPSConnection):
     pass
 
 
+Kind = TypeVar("Kind", bound=_Pieces)
+
+
 class Http:
     """Kept connections to a few hosts. Raises HttpError, nothing of http.client's."""
 
-    def __init__(self) -> None:
+    def __init__(self, resolver: Resolver | None = None) -> None:
         self._idle: dict[tuple[str, str], list[_Connection]] = {}
         self._tls: ssl.SSLContext | None = None
-        self._resolver = Resolver()
+        self._resolver = resolver or Resolver()
 
     def send(
         self,
@@ -226,6 +235,21 @@ class Http:
             if connection.is_alive:
                 return connection
             connection.close()
+        return self._make(address, _Connection, _TlsConnection)
+
+    def open(self, scheme: str, host: str, *, deadline: Deadline) -> http.client.HTTPConnection:
+        """A connection of its own, for a body that is sent or read in pieces. Raises OSError."""
+        connection = self._make((scheme, host), _Pieces, _TlsPieces)
+        connection.timeout = min(CONNECT_SECONDS, deadline.timeout())
+        try:
+            connection.connect()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _make(self, address: tuple[str, str], plain: type[Kind], tls: type[Kind]) -> Kind:
+        """A connection that is not connected yet."""
         scheme, host = address
         try:
             parts = urlsplit(f"{scheme}://{host}")
@@ -233,14 +257,14 @@ class Http:
         except ValueError as error:
             raise NoConnection("the address cannot be read") from error
         if scheme != "https":
-            return self._resolved(_Connection(name, port))
-        if self._tls is None:
-            # Loading the certificate authorities takes 21 ms: once per process.
-            self._tls = ssl.create_default_context()
-            self._tls.set_alpn_protocols(["http/1.1"])
-        return self._resolved(_TlsConnection(name, port, context=self._tls))
-
-    def _resolved(self, connection: _Connection) -> _Connection:
+            connection = plain(name, port)
+        else:
+            if self._tls is None:
+                # Loading the certificate authorities takes 21 ms: once per process.
+                self._tls = ssl.create_default_context()
+                self._tls.set_alpn_protocols(["http/1.1"])
+            options: dict[str, Any] = {"context": self._tls}
+            connection = tls(name, port, **options)
         # What http.client connects by: the only place where a look-up can be given a deadline.
         connection._create_connection = self._resolver.connect  # type: ignore[attr-defined]
         return connection

@@ -18,6 +18,10 @@ SILENCE_SECONDS = 1.0
 has no answer says so at once. The template lets glibc wait one second for a response."""
 
 
+Addresses = list[tuple[int, int, int, str, tuple[object, ...]]]
+"""As `getaddrinfo` gives them."""
+
+
 class NoNameServer(TimeoutError):
     """No name server responded in time."""
 
@@ -29,16 +33,15 @@ class _Lookup(threading.Thread):
         super().__init__(daemon=True)
         self._host = host
         self._port = port
-        self.addresses: list[tuple[int, int, int, str, tuple[object, ...]]] = []
+        self.addresses: Addresses = []
         self.error: OSError | UnicodeError | None = None
         self.silent = False
 
     def run(self) -> None:
         started = time.monotonic()
         try:
-            self.addresses = list(
-                socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-            )
+            found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+            self.addresses = list(found)
         except (OSError, UnicodeError) as error:
             again = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
             self.silent = again and time.monotonic() - started >= SILENCE_SECONDS
@@ -59,7 +62,7 @@ class Resolver:
         Of several addresses each has its share of the time. Raises NoNameServer, OSError.
         """
         deadline = Deadline.after(timeout)
-        left = self._look_up(*address, seconds=timeout)
+        left = self.look_up(*address, seconds=timeout)
         while True:
             family, kind, protocol, _, target = left.pop(0)
             connection = socket.socket(family, kind, protocol)
@@ -73,9 +76,8 @@ class Resolver:
                 if not left or not isinstance(error, OSError):
                     raise
 
-    def _look_up(
-        self, host: str, port: int, *, seconds: float
-    ) -> list[tuple[int, int, int, str, tuple[object, ...]]]:
+    def look_up(self, host: str, port: int, *, seconds: float) -> Addresses:
+        """The addresses of a host, within this time. Raises NoNameServer, OSError, UnicodeError."""
         lookup = self._running.get((host, port))
         if lookup is None or not lookup.is_alive():
             lookup = self._running[host, port] = _Lookup(host, port)

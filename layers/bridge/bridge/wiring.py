@@ -91,10 +91,9 @@ def customer_api() -> CustomerApi:
 @cache
 def signature_gate() -> SignatureGate:
     """The check of signatures, where the deployer wants one."""
-    from bridge.api.signatures import SignatureGate, SigningKeys
+    from bridge.api.signatures import SignatureGate
 
-    keys = SigningKeys(aws=aws(), settings=settings())
-    return SignatureGate(keys=keys, settings=settings())
+    return SignatureGate(aws=aws(), settings=settings())
 
 
 def _api(object_name: ObjectName | None, gate: SignatureGate | None) -> RecordApi:
@@ -149,15 +148,13 @@ def delivery() -> Delivery:
 @cache
 def attaching() -> Attaching:
     """The job of attach_files."""
-    from bridge.files.access_key import AccessKey
     from bridge.files.attaching import Attaching
-    from bridge.files.download import Downloads
 
     return Attaching(
         salesforce=salesforce(),
         sessions=sessions(),
-        access_key=AccessKey(aws=aws(), secret=settings().access_key_secret),
-        downloads=Downloads(settings=settings()),
+        http=http(),
+        aws=aws(),
         sqs=client("sqs"),
         dynamodb=client("dynamodb"),
         settings=settings(),

@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from bridge.api.record_api import RecordApi
-from bridge.api.signatures import SignatureGate, SigningKeys
+from bridge.api.signatures import SignatureGate
 from bridge.aws import FunctionError
 from bridge.bird import channels
 from bridge.deadline import Deadline
@@ -220,8 +220,7 @@ class Stand:
         self.telemetry = RecordingTelemetry()
         gate = None
         if scheme != "none" or object_name is None:
-            keys = SigningKeys(aws=self.aws, settings=settings)
-            gate = SignatureGate(keys=keys, settings=settings)
+            gate = SignatureGate(aws=self.aws, settings=settings)
         creator = RecordCreator(
             salesforce=Salesforce(http=org, settings=settings),
             sessions=Sessions(aws=self.aws, settings=settings),

@@ -33,7 +33,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus, urlencode
 
 from bridge.api.request import WEBHOOK_ROUTE, HttpRequest
-from bridge.aws import Aws, AwsError
+from bridge.aws import Aws, AwsError, KeptSecret
 from bridge.deadline import Deadline
 from bridge.errors import NotKept, Unsigned
 from bridge.settings import Settings
@@ -48,9 +48,6 @@ BIRD_PAST_SECONDS = 24 * 3600
 lost real messages elsewhere. The idempotency key makes a replay harmless."""
 BIRD_FUTURE_SECONDS = 300
 STANDARD_TOLERANCE_SECONDS = 300
-
-KEYS_LIFETIME_SECONDS = 300.0
-"""How long signing keys are kept in memory: a new one is used everywhere after that."""
 
 SHORTEST_KEY = 8
 """Characters; a shorter one is a mistake in the secret and counts as none."""
@@ -190,37 +187,12 @@ def verify_standard_webhook(signed: Signed, *, keys: Sequence[str], now: float) 
         raise Unsigned("signature")
 
 
-class SigningKeys:
-    """The keys of the second secret, kept in memory for a while.
-
-    The secret holds `{"keys": ["…", "…"]}` (two while one is being replaced), `{"key": "…"}`, or
-    the bare key. It is made without a value: until somebody writes one, no request is accepted.
-    """
-
-    def __init__(self, *, aws: Aws, settings: Settings) -> None:
-        self._aws = aws
-        self._secret = settings.signing_secret
-        self._keys: tuple[str, ...] = ()
-        self._read_at = float("-inf")
-
-    def current(self, *, deadline: Deadline) -> tuple[str, ...]:
-        """The keys. Raises NotKept where they cannot be read and none are remembered."""
-        if time.monotonic() - self._read_at < KEYS_LIFETIME_SECONDS:
-            return self._keys
-        try:
-            value = self._aws.get_secret(self._secret, deadline=deadline)
-        except AwsError as error:
-            if self._keys:
-                return self._keys  # better the old ones for a moment than no request at all
-            raise NotKept("the signing keys cannot be read") from error
-        self._keys = read_keys(value or "")
-        # No key yet: somebody may be about to write one.
-        self._read_at = time.monotonic() if self._keys else float("-inf")
-        return self._keys
-
-
 def read_keys(value: str) -> tuple[str, ...]:
-    """The keys in a secret's value; none if nothing in it can be one."""
+    """The keys in the second secret; none if nothing in it can be one.
+
+    It holds `{"keys": ["…", "…"]}` (two while one is being replaced), `{"key": "…"}`, or the bare
+    key. It is made without a value: until somebody writes one, no request is accepted.
+    """
     value = value.removeprefix("\ufeff")  # some editors put it at the start of a file
     try:
         stored = json.loads(value)
@@ -239,10 +211,10 @@ def read_keys(value: str) -> tuple[str, ...]:
 class SignatureGate:
     """Accepts a request, or raises Unsigned."""
 
-    def __init__(self, *, keys: SigningKeys, settings: Settings) -> None:
+    def __init__(self, *, aws: Aws, settings: Settings) -> None:
         self._scheme = settings.signature_scheme
         self._webhook_url = settings.webhook_url
-        self._keys = keys
+        self._keys = KeptSecret(aws=aws, secret_id=settings.signing_secret, read=read_keys)
 
     def check(
         self, event: Mapping[str, Any], request: HttpRequest, *, deadline: Deadline
@@ -265,7 +237,11 @@ class SignatureGate:
         # A request without any signature must not cost a call to AWS.
         if not any(name in request.headers for name in _SIGNATURE_HEADERS):
             raise Unsigned("missing")
-        verify(self._scheme, signed, keys=self._keys.current(deadline=deadline), now=time.time())
+        try:
+            keys = self._keys.value(deadline=deadline)
+        except AwsError as error:
+            raise NotKept("the signing keys cannot be read") from error
+        verify(self._scheme, signed, keys=keys, now=time.time())
         return self._signed_part(request) if event.get("resource") == WEBHOOK_ROUTE else request
 
     def _signed_part(self, request: HttpRequest) -> HttpRequest:

@@ -114,22 +114,26 @@ class Batch:
         return list(objects.values())
 
 
-def read_batch(event: Any) -> Batch:
-    """The messages of an SQS event; those with the same requested object, key and conversation are
-    one item, the first's.
-
-    Raises BadRequest where a message has no id: SQS could not be made to keep it.
-    """
+def messages_of(event: Any) -> list[Mapping[str, Any]]:
+    """The messages of an SQS event. Raises BadRequest for what is none, and where a message has no
+    id: SQS could not be made to keep it."""
     messages = event.get("Records") or [] if isinstance(event, dict) else None
     if not isinstance(messages, list):
         raise BadRequest("the event is no SQS event")
     for message in messages:
         if not isinstance(message, dict) or not isinstance(message.get("messageId"), str):
             raise BadRequest("a message of the event has no id")
+    return messages
+
+
+def read_batch(event: Any) -> Batch:
+    """The messages of an SQS event; those with the same requested object, key and conversation are
+    one item, the first's. Raises BadRequest.
+    """
     batch = Batch()
     by_key: dict[tuple[str | None, str, str], Item] = {}
     updates: list[Item] = []
-    for message in messages:
+    for message in messages_of(event):
         try:
             envelope = Envelope.parse(message.get("body"))
         except UnknownEnvelope:

@@ -10,24 +10,18 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import re
-import socket
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
-from bridge.errors import Refused, Unavailable
-from bridge.settings import Settings
-
-Resolve = Callable[[str, int], Sequence[str]]
-"""The addresses of a host. Raises OSError."""
+from bridge.errors import Refused
+from bridge.resolver import Addresses, Resolver
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _LINK = re.compile(r"[!-~]{1,8000}")
 _HOST = re.compile(r"[a-z0-9._:-]+")
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """One request of a download. `path` has the query, which may hold a signature."""
 
     scheme: str
@@ -35,11 +29,15 @@ class Target:
     port: int
     path: str
 
-    def is_named(self, names: frozenset[str]) -> bool:
-        """Whether its host is among these, as `host` or as `host:port`."""
-        if f"{self.host}:{self.port}" in names:
-            return True
-        return self.host in names
+    @property
+    def netloc(self) -> str:
+        """The host as it stands in an address, with its port."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def is_named(host: str, port: int, names: frozenset[str]) -> bool:
+    """Whether a host is among these, as `host` or as `host:port`."""
+    return host in names or f"{host}:{port}" in names
 
 
 def read_link(link: str) -> Target:
@@ -64,32 +62,27 @@ def follow(target: Target, location: str) -> Target:
     """Where a redirect leads. Raises Refused."""
     with contextlib.suppress(UnicodeError):
         location = location.encode("latin-1").decode()  # as http.client reads a header's UTF-8
-    name = f"[{target.host}]" if ":" in target.host else target.host
     try:
-        link = urljoin(f"{target.scheme}://{name}:{target.port}{target.path}", location)
+        link = urljoin(f"{target.scheme}://{target.netloc}{target.path}", location)
     except ValueError as error:
         raise _refused("MEDIA_LINK_UNREADABLE", "a redirect's address cannot be read") from error
     return read_link(link)
 
 
-def checked_addresses(target: Target, *, settings: Settings, resolve: Resolve) -> Sequence[str]:
-    """The addresses to connect to, each of them public; and the scheme is https.
+class PublicResolver(Resolver):
+    """Connects to public addresses only, and to hosts that the deployer exempts."""
 
-    Hosts that the deployer names in AllowInsecureHosts are exempt. Raises Refused, Unavailable
-    where the name cannot be looked up now.
-    """
-    exempt = target.is_named(settings.allow_insecure_hosts)
-    if target.scheme != "https" and not exempt:
-        raise _refused("MEDIA_NOT_HTTPS", f"{target.host} would be called without TLS")
-    try:
-        addresses = resolve(target.host, target.port)
-    except (OSError, UnicodeError) as error:
-        raise Unavailable(f"{target.host} cannot be looked up", code="MEDIA_UNREACHABLE") from error
-    if not exempt and not all(map(is_public, addresses)):
-        raise _refused("MEDIA_ADDRESS_NOT_PUBLIC", f"{target.host} leads to a private address")
-    if not addresses:
-        raise Unavailable(f"{target.host} has no address", code="MEDIA_UNREACHABLE")
-    return addresses
+    def __init__(self, exempt: frozenset[str]) -> None:
+        super().__init__()
+        self._exempt = exempt
+
+    def look_up(self, host: str, port: int, *, seconds: float) -> Addresses:
+        """As Resolver's; raises Refused too, where one of the addresses is not public."""
+        found = super().look_up(host, port, seconds=seconds)
+        public = all(is_public(str(entry[4][0])) for entry in found)
+        if not public and not is_named(host, port, self._exempt):
+            raise _refused("MEDIA_ADDRESS_NOT_PUBLIC", f"{host} leads to a private address")
+        return found
 
 
 def is_public(address: str) -> bool:
@@ -112,12 +105,6 @@ def is_public(address: str) -> bool:
         if int(ip) >> 32 == 0 or ip.is_site_local:
             return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
-
-
-def look_up(host: str, port: int) -> Sequence[str]:
-    """The addresses of a host by the system's resolver. Raises OSError."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def _percent(character: str) -> str:

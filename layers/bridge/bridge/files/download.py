@@ -11,32 +11,31 @@ signature is not the reason.
 
 from __future__ import annotations
 
+import errno
 import http.client
-import socket
-import ssl
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, NamedTuple
 
 from bridge.deadline import Deadline
 from bridge.errors import NotSetUp, Refused, SalesforceProblem, Unavailable
-from bridge.files.addresses import Resolve, Target, checked_addresses, follow, look_up, read_link
-from bridge.http import TimedResponse
+from bridge.files.addresses import PublicResolver, Target, follow, is_named, read_link
+from bridge.http import PIECE_BYTES, Http
+from bridge.oauth.access_token import is_token
 from bridge.salesforce.responses import read_retry_after
 from bridge.settings import Settings
+from bridge.untrusted import read_json, read_text
 
-CONNECT_SECONDS = 5.0
 MOST_REDIRECTS = 3
-PIECE_BYTES = 65_536
 MEGABYTE = 1024 * 1024
 _GZIP = 31
 """The window of zlib with gzip's header."""
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _FOR_LATER = (408, 425, 429)
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _REASONS = {
     401: "the access key is not accepted",
     403: "the access key may not read it, or it is no longer there",
@@ -54,61 +53,36 @@ HOST_HINT = (
 )
 
 
-@dataclass(frozen=True)
-class Downloaded:
+def read_key(value: str) -> str:
+    """Bird's access key in a secret's value: its text, or the JSON `{"accessKey": "…"}`; empty
+    where there is none. Raises NotSetUp."""
+    value = value.removeprefix("\ufeff")  # some editors put it at the start of a file
+    stored = read_json(value)
+    key = read_text(stored, "accessKey") if isinstance(stored, dict) else value
+    key = key.strip().removeprefix("AccessKey ").strip()
+    if key and not is_token(key):
+        raise NotSetUp(
+            "the secret of the access key holds something else", code="ACCESS_KEY_UNREADABLE"
+        )
+    return key
+
+
+class Downloaded(NamedTuple):
     """A file as it came. Close `file`, which removes it."""
 
-    file: IO[bytes] = field(repr=False)
+    file: IO[bytes]
     size: int
     type: str = ""
     """Content-Type, and below Content-Disposition, as the server sent them."""
     disposition: str = ""
 
 
-class _Connection(http.client.HTTPConnection):
-    """Connects to an address that was checked, whatever the name leads to by now."""
-
-    response_class = TimedResponse
-
-    def __init__(self, target: Target, address: str, *, timeout: float) -> None:
-        super().__init__(target.host, target.port, timeout=timeout)
-        self._address = address
-
-    def connect(self) -> None:
-        self.sock = socket.create_connection((self._address, self.port), self.timeout)
-
-
-class _TlsConnection(_Connection):
-    """The certificate has to be the name's."""
-
-    # So that `Host` has no port: a store's signature covers that header.
-    default_port = http.client.HTTPS_PORT
-
-    def __init__(
-        self, target: Target, address: str, *, timeout: float, tls: ssl.SSLContext
-    ) -> None:
-        super().__init__(target, address, timeout=timeout)
-        self._tls = tls
-
-    def connect(self) -> None:
-        super().connect()
-        self.sock = self._tls.wrap_socket(self.sock, server_hostname=self.host)
-
-
 class Downloads:
-    """Downloads with the settings' hosts and limits. `resolve` looks up the addresses of a host."""
+    """Downloads with the settings' hosts and limits."""
 
-    def __init__(
-        self,
-        *,
-        settings: Settings,
-        resolve: Resolve = look_up,
-        tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
-    ) -> None:
+    def __init__(self, *, settings: Settings) -> None:
         self._settings = settings
-        self._resolve = resolve
-        self._make_tls = tls
-        self._tls: ssl.SSLContext | None = None
+        self._http = Http(PublicResolver(settings.allow_insecure_hosts))
 
     def fetch(self, link: str, *, access_key: str, deadline: Deadline) -> Downloaded:
         """Download one file before the deadline. `access_key` is empty where none is stored.
@@ -116,75 +90,39 @@ class Downloads:
         Raises Refused, Unavailable, NotSetUp. The messages name at most the host.
         """
         target = read_link(link)
-        if not target.is_named(self._settings.media_hosts):
+        if not is_named(target.host, target.port, self._settings.media_hosts):
             raise Refused(
                 f"{target.host} is none of MediaHosts",
                 code="MEDIA_HOST_NOT_ALLOWED",
                 hint=HOST_HINT,
             )
         # A signed address takes no second authorization.
-        sent_key = "" if "X-Amz-Signature=" in target.path else access_key
+        key = "" if "X-Amz-Signature=" in target.path else access_key
         for followed in range(MOST_REDIRECTS + 1):
-            key = sent_key if not followed else ""
             with closing(self._open(target, deadline)) as connection:
-                response = self._request(connection, target, key, deadline)
+                response = _request(connection, target, "" if followed else key, deadline)
+                if response.status == 200:
+                    return self._read(response, target)
                 if response.status not in _REDIRECTS:
-                    if response.status != 200:
-                        raise _problem(
-                            response, target, with_key=bool(access_key), first=not followed
-                        )
-                    return self._read(response, target, deadline)
+                    raise _problem(response, target, with_key=bool(access_key), first=not followed)
                 location = response.headers.get("Location") or ""
             if not location:
                 raise Refused(f"{target.host} redirects to nowhere", code="MEDIA_REDIRECTS")
             target = follow(target, location)
         raise Refused(f"more than {MOST_REDIRECTS} redirects", code="MEDIA_REDIRECTS")
 
-    def _open(self, target: Target, deadline: Deadline) -> _Connection:
+    def _open(self, target: Target, deadline: Deadline) -> http.client.HTTPConnection:
         """A connection to one of the checked addresses. Raises Refused, Unavailable."""
-        addresses = checked_addresses(target, settings=self._settings, resolve=self._resolve)
-        failure: Exception | None = None
-        for address in addresses:
-            seconds = min(CONNECT_SECONDS, deadline.remaining())
-            if not seconds:
-                break
-            if target.scheme == "https":
-                if self._tls is None:
-                    self._tls = self._make_tls()
-                connection: _Connection = _TlsConnection(
-                    target, address, timeout=seconds, tls=self._tls
-                )
-            else:
-                connection = _Connection(target, address, timeout=seconds)
-            try:
-                connection.connect()
-            except OSError as error:  # TLS's errors are among them
-                connection.close()
-                failure = error
-                continue
-            return connection
-        what = type(failure).__name__ if failure else "no time left"
-        raise Unavailable(
-            f"{target.host} cannot be reached ({what})", code="MEDIA_UNREACHABLE"
-        ) from failure
-
-    def _request(
-        self, connection: _Connection, target: Target, key: str, deadline: Deadline
-    ) -> http.client.HTTPResponse:
-        headers = {"Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
-        if key:
-            headers["Authorization"] = f"AccessKey {key}"
+        exempt = is_named(target.host, target.port, self._settings.allow_insecure_hosts)
+        if target.scheme != "https" and not exempt:
+            raise Refused(f"{target.host} would be called without TLS", code="MEDIA_NOT_HTTPS")
         try:
-            connection.sock.settimeout(deadline.timeout())
-            connection.request("GET", target.path, headers=headers)
-            connection.sock.settimeout(deadline.timeout())
-            return connection.getresponse()
-        except (http.client.HTTPException, OSError, ValueError) as error:
-            raise _broke_off(target, error) from error
+            return self._http.open(target.scheme, target.netloc, deadline=deadline)
+        except (OSError, UnicodeError) as error:  # TLS's errors are among them
+            what = f"{target.host} cannot be reached ({type(error).__name__})"
+            raise Unavailable(what, code="MEDIA_UNREACHABLE") from error
 
-    def _read(
-        self, response: http.client.HTTPResponse, target: Target, deadline: Deadline
-    ) -> Downloaded:
+    def _read(self, response: http.client.HTTPResponse, target: Target) -> Downloaded:
         """The body in a temporary file. Its length is counted, whatever the headers say."""
         most = self._settings.media_max_megabytes * MEGABYTE
         too_large = Refused(
@@ -200,7 +138,7 @@ class Downloads:
         file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever gets it closes it
         size = 0
         try:
-            pieces = _pieces(response, deadline)
+            pieces = _pieces(response)
             for piece in pieces if coding == "identity" else _unpacked(pieces):
                 size += len(piece)
                 if size > most:
@@ -211,25 +149,34 @@ class Downloads:
             file.seek(0)
         except (http.client.HTTPException, OSError, ValueError, zlib.error) as error:
             file.close()
-            if isinstance(error, OSError) and error.errno is not None and _is_disk(error):
+            if isinstance(error, OSError) and error.errno in _DISK:
                 raise Unavailable("the function's disk is full", code="NO_DISK") from error
             raise _broke_off(target, error) from error
         except BaseException:
             file.close()
             raise
-        headers = response.headers
-        return Downloaded(
-            file,
-            size,
-            headers.get("Content-Type") or "",
-            headers.get("Content-Disposition") or "",
-        )
+        kind, disposition = map(response.headers.get, ("Content-Type", "Content-Disposition"))
+        return Downloaded(file, size, kind or "", disposition or "")
 
 
-def _pieces(response: http.client.HTTPResponse, deadline: Deadline) -> Iterator[bytes]:
+def _request(
+    connection: http.client.HTTPConnection, target: Target, key: str, deadline: Deadline
+) -> http.client.HTTPResponse:
+    headers = {"Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
+    if key:
+        headers["Authorization"] = f"AccessKey {key}"
+    try:
+        connection.sock.settimeout(deadline.timeout())
+        connection.request("GET", target.path, headers=headers)
+        connection.sock.settimeout(deadline.timeout())
+        return connection.getresponse()
+    except (http.client.HTTPException, OSError, ValueError) as error:
+        raise _broke_off(target, error) from error
+
+
+def _pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:
     while piece := response.read1(PIECE_BYTES):
         yield piece
-        deadline.timeout()
     if response.length:
         raise http.client.IncompleteRead(b"", response.length)
 
@@ -274,9 +221,3 @@ def _broke_off(target: Target, error: Exception) -> Unavailable:
     slow = isinstance(error, TimeoutError)
     message = f"{target.host} {'is too slow' if slow else 'broke off'} ({type(error).__name__})"
     return Unavailable(message, code="MEDIA_TOO_SLOW" if slow else "MEDIA_BROKE_OFF")
-
-
-def _is_disk(error: OSError) -> bool:
-    import errno
-
-    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)

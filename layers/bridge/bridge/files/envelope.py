@@ -81,23 +81,19 @@ class FileEnvelope:
 
     def dump(self) -> str:
         """The message's body."""
-        values: dict[str, Any] = {
+        values = {
             "v": VERSION,
             "kind": KIND,
             "key": self.key,
+            "conversation": self.conversation,
             "object": self.requested,
             "files": [{"number": number, **one._asdict()} for number, one in self.files.items()],
             "channel": self.channel,
             "acceptedAt": self.accepted_at,
             "requestId": self.request_id,
+            "replayed": self.replayed,
+            "reason": self.reason,
         }
-        for name, value in (
-            ("conversation", self.conversation),
-            ("replayed", self.replayed),
-            ("reason", self.reason),
-        ):
-            if value:
-                values[name] = value
         return json.dumps(values, separators=(",", ":"))
 
     def file_key(self, number: int) -> str:

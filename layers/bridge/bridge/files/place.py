@@ -7,11 +7,11 @@ at. A message outside conversations has no Task: its record is found by the mess
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from bridge.bird.channels import OBJECTS
 from bridge.conversations.keys import task_key
+from bridge.delivery.calls import Calls
 from bridge.errors import OrgNotReady, SalesforceProblem, Unavailable
 from bridge.files.envelope import FileEnvelope
 from bridge.records import ObjectName
@@ -44,19 +44,29 @@ class NotThereYet(Unavailable):
     code = "NO_RECORD_YET"
 
 
-@dataclass(frozen=True)
-class Place:
-    """The record to attach to; empty: a person has deleted what the message was logged on."""
+class Place(NamedTuple):
+    """The record to attach to; an empty id: a person has deleted what the message was logged on."""
 
     record_id: str
+    merged_into: ObjectName | None = None
+    """Of a record that was merged into this one, which has to be looked at: their object."""
 
 
-@dataclass(frozen=True)
-class Merged:
-    """The record was merged into this one, which has to be looked at."""
+NOWHERE = Place("")
 
-    object: ObjectName
-    record_id: str
+
+def find_place(envelope: FileEnvelope, calls: Calls, *, key_field: str) -> str:
+    """The id of the record that a message's files belong on; empty where a person has deleted what
+    the message was logged on. Raises NotThereYet, Unavailable, NotSetUp."""
+    place = read_place(envelope, calls.send_parts(place_parts(envelope, key_field=key_field)))
+    for _ in range(MOST_MERGES):
+        if place.merged_into is None:
+            return place.record_id
+        where = f"Id = {soql_text(place.record_id)}"
+        part = query_part(place.merged_into, _record_soql(place.merged_into, where), deleted=True)
+        rows = rows_of(calls.send_parts([part]).get(part.name))
+        place = read_record(place.merged_into, rows[0]) if rows else NOWHERE
+    return "" if place.merged_into else place.record_id
 
 
 def place_parts(envelope: FileEnvelope, *, key_field: str) -> list[Part]:
@@ -69,13 +79,7 @@ def place_parts(envelope: FileEnvelope, *, key_field: str) -> list[Part]:
     return parts + [query_part(name, _record_soql(name, where), deleted=True) for name in OBJECTS]
 
 
-def merged_part(merged: Merged) -> Part:
-    """The read of a record that others were merged into."""
-    where = f"Id = {soql_text(merged.record_id)}"
-    return query_part(merged.object, _record_soql(merged.object, where), deleted=True)
-
-
-def read_place(envelope: FileEnvelope, responses: Mapping[str, PartResponse]) -> Place | Merged:
+def read_place(envelope: FileEnvelope, responses: Mapping[str, PartResponse]) -> Place:
     """Where the files belong. Raises NotThereYet, and what kept the reads from being done."""
     tasks: list[dict[str, Any]] = []
     if envelope.conversation:
@@ -85,28 +89,25 @@ def read_place(envelope: FileEnvelope, responses: Mapping[str, PartResponse]) ->
         for row in tasks:
             if row.get("IsDeleted") is not True and (parent := _parent(row)):
                 return Place(parent)
-    found: list[Place | Merged] = []
+    found: list[Place] = []
     for name in sorted(OBJECTS, key=lambda name: name != envelope.requested):
         response = responses.get(name)
         # An object that the user cannot see keeps no file of the other one back.
         if envelope.requested not in (None, name) and not (response and response.ok):
             continue
         found += (read_record(name, row) for row in rows_of(response))
-    for place in found:
-        if isinstance(place, Merged) or place.record_id:
-            return place
-    if tasks or found:
-        return Place("")
-    raise NotThereYet("the message is not in Salesforce yet")
+    if not tasks and not found:
+        raise NotThereYet("the message is not in Salesforce yet")
+    return next((place for place in found if place.record_id), NOWHERE)
 
 
-def read_record(name: ObjectName, row: Mapping[str, Any]) -> Place | Merged:
+def read_record(name: ObjectName, row: Mapping[str, Any]) -> Place:
     """What the row of a record tells: itself, its contact, or the one it was merged into."""
     record_id, master = read_id(row.get("Id")), read_id(row.get("MasterRecordId"))
     if record_id is None:
         raise unreadable()
     if row.get("IsDeleted") is True:
-        return Merged(name, master) if master else Place("")
+        return Place(master, merged_into=name) if master else NOWHERE
     contact = read_id(row.get("ConvertedContactId"))
     return Place(contact or record_id)
 

@@ -10,27 +10,24 @@ ContentDocumentLink.
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import os
-import ssl
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import IO, Any, cast
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing, suppress
+from functools import partial
+from itertools import chain
+from typing import IO, Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from bridge.delivery.calls import Calls
 from bridge.errors import KeyFieldMissing, OrgNotReady, Refused, Unavailable
 from bridge.files.place import not_set_up, rows_of
-from bridge.http import MAX_RESPONSE_BYTES, PIECE_BYTES, Response, TimedResponse
+from bridge.http import MAX_RESPONSE_BYTES, PIECE_BYTES, Http, HttpError, Response
 from bridge.salesforce.client import Cost, Via, soql_text, value_of
 from bridge.salesforce.composite import query_part
-from bridge.salesforce.responses import (
-    read_org_problem,
-    unreadable,
-)
+from bridge.salesforce.responses import read_org_problem, unreadable
 from bridge.salesforce.session import read_id
 from bridge.untrusted import read_json
 
@@ -43,8 +40,7 @@ NO_ROOM = "STORAGE_LIMIT_EXCEEDED"
 since its link may end before."""
 
 
-@dataclass(frozen=True)
-class There:
+class There(NamedTuple):
     """A file that was uploaded, and whether it is on the record or was deleted by a person."""
 
     document_id: str
@@ -103,23 +99,22 @@ def link_fields(document_id: str, record_id: str) -> dict[str, Any]:
     return {"ContentDocumentId": document_id, "LinkedEntityId": record_id, "ShareType": "V"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class NewFile:
+class NewFile(NamedTuple):
     """A file to upload."""
 
     key: str
     name: str
     record_id: str
-    content: IO[bytes] = field(repr=False)
+    content: IO[bytes]
     size: int
 
 
 class Uploads:
     """Uploads in pieces, so that no file is ever in memory as a whole."""
 
-    def __init__(self, *, base: str) -> None:
+    def __init__(self, *, http: Http, base: str) -> None:
+        self._http = http
         self._path = f"{base}/sobjects/ContentVersion"
-        self._tls: ssl.SSLContext | None = None
 
     def create(self, new: NewFile, *, via: Via) -> str:
         """Upload one file onto a record; gives the ContentVersion's id.
@@ -130,7 +125,7 @@ class Uploads:
         started = time.perf_counter()
         try:
             response = self._send(new, via)
-        except (http.client.HTTPException, OSError) as error:
+        except (http.client.HTTPException, OSError, HttpError) as error:
             host = urlsplit(via.session.instance_url).hostname
             via.cost += Cost(1, (time.perf_counter() - started) * 1000)
             what = f"{host} took no file ({type(error).__name__})"
@@ -139,45 +134,30 @@ class Uploads:
 
     def _send(self, new: NewFile, via: Via) -> Response:
         head, tail, boundary = multipart(new)
-        headers = {
-            "Authorization": f"Bearer {via.session.access_token}",
-            "Accept": "application/json",
-            "Content-Type": f'multipart/form-data; boundary="{boundary}"',
-            "Content-Length": str(len(head) + new.size + len(tail)),
-            "Connection": "close",
-        }
-        parts = urlsplit(via.session.instance_url)
-        connection: http.client.HTTPConnection
-        if parts.scheme.lower() == "https":
-            self._tls = self._tls or ssl.create_default_context()
-            connection = http.client.HTTPSConnection(
-                parts.hostname or "",
-                parts.port,
-                context=self._tls,
-                timeout=via.deadline.remaining(),
-            )
-        else:
-            connection = http.client.HTTPConnection(
-                parts.hostname or "", parts.port, timeout=via.deadline.remaining()
-            )
-        connection.response_class = TimedResponse
-        try:
-            connection.connect()
+        scheme, _, host = via.session.instance_url.partition("://")
+        with closing(self._http.open(scheme.lower(), host, deadline=via.deadline)) as connection:
             connection.putrequest("POST", self._path, skip_accept_encoding=True)
-            for name, value in headers.items():
+            for name, value in (
+                ("Authorization", f"Bearer {via.session.access_token}"),
+                ("Accept", "application/json"),
+                ("Content-Type", f'multipart/form-data; boundary="{boundary}"'),
+                ("Content-Length", str(len(head) + new.size + len(tail))),
+                ("Connection", "close"),
+            ):
                 connection.putheader(name, value)
             connection.endheaders()
             # What refuses a request may respond, and close, before it has read all of it.
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                for piece in _pieces(head, new.content, tail):
+            with suppress(BrokenPipeError, ConnectionResetError):
+                new.content.seek(0)
+                for piece in chain(
+                    (head,), iter(partial(new.content.read, PIECE_BYTES), b""), (tail,)
+                ):
                     connection.sock.settimeout(via.deadline.timeout())
                     connection.send(piece)
             connection.sock.settimeout(via.deadline.timeout())
             response = connection.getresponse()
             body = response.read(MAX_RESPONSE_BYTES)
             return Response(response.status, cast(Mapping[str, str], response.headers), body)
-        finally:
-            connection.close()
 
 
 def multipart(new: NewFile) -> tuple[bytes, bytes, str]:
@@ -231,11 +211,3 @@ def _title(name: str) -> str:
     """As Salesforce's own pages make it: the name without its ending."""
     stem, dot, ending = name.rpartition(".")
     return stem if dot and stem and " " not in ending else name
-
-
-def _pieces(head: bytes, content: IO[bytes], tail: bytes) -> Iterator[bytes]:
-    yield head
-    content.seek(0)
-    while piece := content.read(PIECE_BYTES):
-        yield piece
-    yield tail
