@@ -394,9 +394,16 @@ class SmallAws(Aws):
             raise answer
         return answer
 
-    def publish(self, text: str, generation: int, *, instance_url: str = INSTANCE) -> None:
+    def publish(
+        self, text: str, generation: int, *, instance_url: str = INSTANCE, user_id: str = ""
+    ) -> None:
         """Make this the stored access token."""
-        token = AccessToken(access_token=text, instance_url=instance_url, generation=generation)
+        token = AccessToken(
+            access_token=text,
+            instance_url=instance_url,
+            id=f"{instance_url}/id/00D000000000001EAA/{user_id}",
+            generation=generation,
+        )
         self.parameters["/bird-salesforce/access-token"] = token.dump()
 
     def stored(self) -> str:

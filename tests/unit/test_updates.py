@@ -120,11 +120,11 @@ def test_whose_the_last_change_was(there: Row, user: str, others: bool) -> None:
 
 def test_a_change_that_this_process_made_itself_hides_nothing() -> None:
     own, begun = OwnChanges(), T0 + timedelta(seconds=10)
-    own.remember("r", row(-5, US), begun, US)
+    own.remember("r", row(-5, US), begun)
     ours = row(10, US)
     assert not own.others_since("r", ours, T0, US)
     own = OwnChanges()
-    own.remember("r", row(5, THEM), begun, US)
+    own.remember("r", row(5, THEM), begun)
     assert own.others_since("r", ours, T0, US)  # theirs came between
     assert not own.others_since("r", ours, T0 + timedelta(seconds=7), US)
     assert own.others_since("r", row(3600 * 24 * 400, US), T0, US)  # another one of ours

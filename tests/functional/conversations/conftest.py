@@ -69,7 +69,8 @@ class Bundle:
     def __post_init__(self) -> None:
         self.settings = Settings.from_environ({**LOCAL, **self.parameters})
         self.sqs, self.http = Sqs(), Counting()
-        self.aws.publish(self.token, 1, instance_url=self.url)
+        user = self.org.oauth.user(sample.INTEGRATION_USER) or {}
+        self.aws.publish(self.token, 1, instance_url=self.url, user_id=user["Id"])
         self.telemetry = Telemetry()
         self.salesforce = Salesforce(http=self.http, settings=self.settings)
         creator = RecordCreator(

@@ -9,7 +9,7 @@ person's unless this process made it and saw the record right before. Source of 
 from __future__ import annotations
 
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -20,20 +20,23 @@ from bridge.conversations.enrich import (
     GONE,
     NO_RECORD,
     NO_RECORD_HINT,
+    Target,
     as_object,
+    change_part,
     no_such_record,
     target_of,
 )
 from bridge.conversations.look import Wanted
 from bridge.conversations.message import read_moment
+from bridge.conversations.write import problem_of
 from bridge.delivery.batch import Item
 from bridge.delivery.calls import Calls
 from bridge.delivery.conversation import Conversations
 from bridge.delivery.update import raise_no_right
-from bridge.delivery.verdict import ABOUT_LIMITS_OF_A_CALL
 from bridge.delivery.work import wait
-from bridge.errors import OrgNotReady, Refused, SalesforceProblem, Unavailable
+from bridge.errors import NoSuchRecord, OrgNotReady, Refused, Unavailable
 from bridge.records import Record
+from bridge.salesforce.composite import Part, PartResponse
 from bridge.salesforce.responses import derived_at_fault
 from bridge.salesforce.session import read_id
 from bridge.telemetry import tell_dropped
@@ -51,8 +54,7 @@ CONVERTED_HINT = "The lead is a contact now (existingId): enter the values there
 LOOKS = 3
 """After so many receives a Lead that is converted is taken to be so, whatever the look shows."""
 
-COLLECTION = 200
-READS = 25
+AT_ONCE = 25
 """Requests of one composite."""
 
 OWN_SECONDS = 2.0
@@ -83,8 +85,6 @@ class _Own:
 class OwnChanges:
     """The records that this process has changed lately."""
 
-    user_id: str | None = None
-    """The integration user's, where its session does not tell it; None: not asked yet."""
     _known: dict[str, _Own] = field(default_factory=dict)
 
     def others_since(self, record_id: str, row: Row, accepted: datetime, user_id: str) -> bool:
@@ -105,7 +105,7 @@ class OwnChanges:
             return True
         return own.others is not None and own.others >= second
 
-    def remember(self, record_id: str, row: Row, begun: datetime, user_id: str) -> None:
+    def remember(self, record_id: str, row: Row, begun: datetime) -> None:
         """This process has changed a record that was like this right before."""
         if len(self._known) >= MOST_REMEMBERED:
             self._known.clear()
@@ -124,16 +124,19 @@ class Change:
 
     record_id: str
     row: Row
+    values: Mapping[str, Any]
+    """What it has now, by lower-case names."""
     items: list[Item]
     """By the time when they were accepted."""
 
-    def fields(self) -> dict[str, Any]:
+    @property
+    def record(self) -> Record:
         """Of each field the value that was accepted last."""
         latest: dict[str, tuple[str, Any]] = {}
         for item in self.items:
             for name, value in item.record.fields.items():
                 latest[name.lower()] = name, value
-        return dict(latest.values())
+        return replace(self.items[0].record, fields=dict(latest.values()))
 
 
 @dataclass(kw_only=True)
@@ -152,101 +155,100 @@ class Updates:
 
         Raises what keeps the others from being decided.
         """
-        items = sorted(
+        by_object: dict[str, list[Item]] = defaultdict(list)
+        for item in sorted(
             (item for item in self.items if not item.outcome),
             key=lambda item: (_accepted(item), item.messages[0]["messageId"]),
-        )
-        by_object: dict[str, list[Item]] = defaultdict(list)
-        for item in items:
+        ):
             by_object[item.record.object].append(item)
-        for name, some in by_object.items():
-            found = self._find(some, last=last)
-            if found:
-                self._write(self._changes(name, found))
-
-    # Find
+        for items in by_object.values():
+            changes = self._read(self._find(items, last=last))
+            for change in changes:
+                self._compare(change)
+            self._write([change for change in changes if change.items])
 
     def _find(self, items: Sequence[Item], *, last: bool) -> dict[str, list[Item]]:
         """The updates of each record, by its id."""
-        ids: dict[str, list[Item]] = defaultdict(list)
+        found: dict[str, list[Item]] = defaultdict(list)
         targets = self._targets(items)
         for item in items:
             target = targets.get(item.record.key)
             if target is None:
                 if last:
-                    self._not_there(item)
-            elif isinstance(target, Refused):
-                item.settle("rejected", target)
+                    _settle_not_there(item)
+            elif target.converted:
+                item.settle("rejected", _converted(target.contact_id))
             else:
-                ids[target].append(item)
-        return ids
+                found[target.record_id].append(item)
+        return found
 
-    def _targets(self, items: Sequence[Item]) -> dict[str, str | Refused]:
-        """By key, the id of the record or why it takes no values."""
-        conversations = self.conversations
+    def _targets(self, items: Sequence[Item]) -> Mapping[str, Target | None]:
+        """The records that the keys of updates lead to."""
+        conversations, record = self.conversations, items[0].record
         keys = dict.fromkeys(item.record.key for item in items)
-        record = items[0].record
         if not conversations.settings.conversations:
             find_many = self.calls.salesforce.find_many
             found = self.calls.make(find_many, record.object, list(keys))
-            return {key: one.id for key, one in found.items() if not one.deleted}
+            return {key: Target(one.id) for key, one in found.items() if not one.deleted}
         wanted_keys = {Wanted(key, key) for key in keys}
         looks = conversations.look_many(wanted_keys, self.calls, requested=as_object(record))
-        targets: dict[str, str | Refused] = {}
-        for wanted, look in looks.items():
-            target = target_of(look, record, conversations.rules)
-            if target:
-                there = _converted(target.contact_id) if target.converted else target.record_id
-                targets[wanted.message] = there
-        return targets
+        return {
+            wanted.message: target_of(look, record, conversations.rules)
+            for wanted, look in looks.items()
+        }
 
-    def _not_there(self, item: Item) -> None:
-        since = read_moment(item.envelope.not_there_since)
-        if since and time.time() - since.timestamp() >= NOT_THERE_SECONDS:
-            problem = Refused(NO_RECORD, code=no_such_record().code, hint=NO_RECORD_HINT)
-            item.settle("rejected", problem)
-        else:
-            item.settle("delayed", no_such_record())
+    def _read(self, found: Mapping[str, list[Item]]) -> list[Change]:
+        """The records as they are now."""
+        changes = []
+        each = list(found.items())
+        for start in range(0, len(each), AT_ONCE):
+            some = each[start : start + AT_ONCE]
+            responses = self._send(
+                Part(
+                    name="",
+                    method="GET",
+                    path=(f"/sobjects/{items[0].record.object}/{record_id}",),
+                )
+                for record_id, items in some
+            )
+            for (record_id, items), response in zip(some, responses, strict=True):
+                body = response.body if response and response.ok else None
+                values = {n.lower(): v for n, v in body.items()} if isinstance(body, dict) else {}
+                if row := _row(values):
+                    changes.append(Change(record_id, row, values, items))
+                elif response and response.status == 404:  # deleted a moment ago
+                    wait(items, no_such_record())
+                else:
+                    wait(items, Unavailable("the record could not be read"))
+        return changes
 
-    # Compare
+    def _send(self, parts: Iterable[Part]) -> list[PartResponse | None]:
+        """The responses to parts, in their order."""
+        named = [replace(part, name=f"p{number}") for number, part in enumerate(parts)]
+        responses = self.calls.send_parts(named)
+        return [responses.get(part.name) for part in named]
 
-    def _changes(self, name: str, found: Mapping[str, list[Item]]) -> list[Change]:
-        """What is to be written, less what differs from what somebody else has written since."""
-        rows = self._rows(name, list(found))
-        changes, disputed = [], []
-        for record_id, items in found.items():
-            row = rows.get(record_id)
-            if row is None:  # deleted a moment ago
-                for item in items:
-                    item.settle("delayed", no_such_record())
-                continue
-            change = Change(record_id, row, items)
-            changes.append(change)
-            if any(self._is_disputed(change, item) for item in items):
-                disputed.append(change)
-        for change, values in self._values(name, disputed):
-            latest = {field.lower(): item for item in change.items for field in item.record.fields}
-            for item in change.items:
-                if self._is_disputed(change, item):
-                    own = [f for f in item.record.fields if latest[f.lower()] is item]
-                    self._keep_theirs(item, own, values)
-            change.items = [item for item in change.items if not item.outcome]
-        return [change for change in changes if change.items]
+    def _compare(self, change: Change) -> None:
+        """Leave out what differs from what somebody else has written since."""
+        session = self.calls.session
+        user_id = session.user_id if session else ""
+        latest = {name.lower(): item for item in change.items for name in item.record.fields}
+        for item in change.items:
+            if not item.envelope.forced and self.own.others_since(
+                change.record_id, change.row, _accepted(item), user_id
+            ):
+                names = [name for name in item.record.fields if latest[name.lower()] is item]
+                self._keep_theirs(item, names, change.values)
+        change.items = [item for item in change.items if not item.outcome]
 
-    def _is_disputed(self, change: Change, item: Item) -> bool:
-        if item.envelope.forced:
-            return False
-        accepted = _accepted(item)
-        return self.own.others_since(change.record_id, change.row, accepted, self._user())
-
-    def _keep_theirs(self, item: Item, fields: Sequence[str], values: Mapping[str, Any]) -> None:
+    def _keep_theirs(self, item: Item, names: Sequence[str], values: Mapping[str, Any]) -> None:
         """Leave of an update what fills a blank field; what differs goes to Rejected."""
         record = item.record
-        theirs = {name: _value_of(values, name, record.fields[name]) for name in fields}
-        blank = [name for name in fields if is_blank(theirs[name])]
+        theirs = {name: _value_of(values, name, record.fields[name]) for name in names}
+        blank = [name for name in names if is_blank(theirs[name])]
         differ = [
             name
-            for name in fields
+            for name in names
             if not is_blank(theirs[name]) and not same_value(theirs[name], record.fields[name])
         ]
         if differ:
@@ -266,119 +268,71 @@ class Updates:
         item.sent = item.stripped = None
         item.settle("rejected", _changed(rest.fields))
 
-    def _user(self) -> str:
-        """The integration user's id; empty if nothing tells it."""
-        session = self.calls.session
-        if session and session.user_id:
-            return session.user_id
-        if self.own.user_id is None:
-            self.own.user_id = self.calls.make(self.calls.salesforce.read_user)
-        return self.own.user_id
-
-    def _rows(self, name: str, ids: Sequence[str]) -> dict[str, Row]:
-        rows: dict[str, Row] = {}
-        columns = "Id,LastModifiedDate,LastModifiedById,CreatedDate,IsDeleted"
-        for start in range(0, len(ids), COLLECTION):
-            some = ids[start : start + COLLECTION]
-            read_rows = self.calls.salesforce.read_rows
-            for row in self.calls.make(read_rows, name, columns, some):
-                record_id = read_id(row.get("Id"))
-                modified = read_moment(row.get("LastModifiedDate"))
-                created = read_moment(row.get("CreatedDate"))
-                if record_id and modified and created and not row.get("IsDeleted"):
-                    by = read_id(row.get("LastModifiedById")) or ""
-                    rows[record_id] = Row(modified=modified, modified_by=by, created=created)
-        return rows
-
-    def _values(
-        self, name: str, changes: Sequence[Change]
-    ) -> Iterable[tuple[Change, Mapping[str, Any]]]:
-        """The values that disputed records have now, by lower-case names."""
-        from bridge.salesforce.composite import Part
-
-        for start in range(0, len(changes), READS):
-            some = changes[start : start + READS]
-            parts = [
-                Part(name=f"r{at}", method="GET", path=(f"/sobjects/{name}/{one.record_id}",))
-                for at, one in enumerate(some)
-            ]
-            responses = self.calls.send_parts(parts)
-            for at, one in enumerate(some):
-                response = responses.get(f"r{at}")
-                if response is None or not response.ok or not isinstance(response.body, dict):
-                    for item in one.items:
-                        item.settle("delayed", Unavailable("the record could not be read"))
-                    one.items = []
-                    continue
-                yield one, {str(n).lower(): value for n, value in response.body.items()}
-
-    # Write
-
     def _write(self, changes: Sequence[Change]) -> None:
-        """Write all in collections; what a call or a row refuses is tried in smaller ones."""
-        todo = deque(
-            list(changes[start : start + COLLECTION])
-            for start in range(0, len(changes), COLLECTION)
-        )
-        while todo:
-            some = [one for one in todo.popleft() if not one.items[0].outcome]
-            if not some:
-                continue
-            begun = datetime.now(UTC)
-            name = some[0].items[0].record.object
-            rows = [(name, {"id": one.record_id, **one.fields()}) for one in some]
-            try:
-                saved = self.calls.make(self.calls.salesforce.save_many, "PATCH", rows)
-            except Refused as refusal:  # one unknown name refuses the whole call
-                if len(some) == 1:
-                    todo.extendleft(reversed(self._refused(some[0], refusal, alone=True)))
-                else:
-                    middle = len(some) // 2
-                    todo.extendleft([some[middle:], some[:middle]])
-                continue
-            for one, problem in zip(some, saved, strict=True):
-                if problem is None:
-                    self.own.remember(one.record_id, one.row, begun, self._user())
-                    for item in one.items:
-                        self._settle_written(item)
-                else:
-                    again = self._refused(one, problem, alone=len(some) == 1)
-                    todo.extendleft(reversed(again))
+        """Write all; what a record does not take as a whole is tried in smaller changes."""
+        while changes:
+            some, begun = changes[:AT_ONCE], datetime.now(UTC)
+            responses = self._send(change_part(one.record, one.record_id) for one in some)
+            again = [
+                change
+                for one, response in zip(some, responses, strict=True)
+                for change in self._written(one, response, begun)
+            ]
+            rest = [*again, *changes[AT_ONCE:]]
+            changes = [one for one in rest if not one.items[0].outcome]
 
-    def _refused(
-        self, change: Change, problem: SalesforceProblem, *, alone: bool
-    ) -> list[list[Change]]:
-        """Decide a record that took no values; gives what is to be tried again, one by one."""
-        if len(change.items) > 1 and isinstance(problem, Refused):
-            return [[replace(change, items=[item])] for item in change.items]
-        item = change.items[0]
-        if not isinstance(problem, Refused):
+    def _written(
+        self, change: Change, response: PartResponse | None, begun: datetime
+    ) -> list[Change]:
+        """Decide the updates of a record by the response to its change; gives what is to be tried
+        again."""
+        item, record_id = change.items[0], change.record_id
+        if response and response.ok:
+            self.own.remember(record_id, change.row, begun)
             for one in change.items:
-                one.settle("delayed", problem)
+                self._settle_written(one)
+            return []
+        problem = problem_of(response, object_name=item.record.object)
+        if not isinstance(problem, Refused):
+            wait(change.items, problem)
+        elif len(change.items) > 1:
+            return [replace(change, items=[one]) for one in change.items]
         elif problem.code == CONVERTED:
             # The next look shows the Contact, where there is a look.
             if self.conversations.settings.conversations and item.attempts < LOOKS:
                 item.settle("delayed", Unavailable(problem.message, code=problem.code))
-            else:
-                item.settle("rejected", _converted(None))
+            item.settle("rejected", _converted(None))
         elif problem.code in GONE:
             item.settle("delayed", no_such_record())
-        elif problem.code.startswith(ABOUT_LIMITS_OF_A_CALL) and not alone:
-            return [[change]]
         elif item.stripped is None and (names := derived_at_fault(problem, item.record)):
             tell_dropped(self.conversations.telemetry, item.record.object, names)
             item.leave_out(names)
             if item.record.fields:
-                return [[change]]
-            item.settle("rejected", problem)
+                return [change]
         else:
             try:
                 raise_no_right(problem, item.record, self.conversations.rights, self.calls)
             except OrgNotReady as not_ready:  # all others of this object would be refused as well
                 same = [one for one in self.items if one.record.object == item.record.object]
                 wait(same, not_ready)
-            item.settle("rejected", problem)
+        item.settle("rejected", problem)
         return []
+
+
+def _settle_not_there(item: Item) -> None:
+    since = read_moment(item.envelope.not_there_since)
+    if since and time.time() - since.timestamp() >= NOT_THERE_SECONDS:
+        refused = Refused(NO_RECORD, code=NoSuchRecord.code, hint=NO_RECORD_HINT)
+        item.settle("rejected", refused)
+    else:
+        item.settle("delayed", no_such_record())
+
+
+def _row(values: Mapping[str, Any]) -> Row | None:
+    modified = read_moment(values.get("lastmodifieddate"))
+    created = read_moment(values.get("createddate"))
+    by = read_id(values.get("lastmodifiedbyid")) or ""
+    return Row(modified=modified, modified_by=by, created=created) if modified and created else None
 
 
 def _accepted(item: Item) -> datetime:
