@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from bridge.bird.phones import as_e164, is_number, written_forms
 from bridge.conversations.message import Message
@@ -20,6 +21,9 @@ from bridge.salesforce.client import Row, soql_text, sosl_text
 from bridge.salesforce.session import read_id
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from bridge.delivery.batch import Item
 
 SEARCH_SECONDS = 1.5
 """How long all of it may take."""
@@ -82,6 +86,14 @@ class Contacts:
         known = {sender for sender in senders if sender}
         found = self._match(known, calls) if known else {}
         return [found.get(sender, NOBODY) if sender else NOBODY for sender in senders]
+
+    def link(self, items: Iterable[Item], calls: Calls) -> None:
+        """Link new Cases to the Contacts that their senders are."""
+        unlinked = [item for item in items if "ContactId" not in item.record.fields]
+        matches = self.match((item.envelope.message for item in unlinked), calls)
+        for item, match in zip(unlinked, matches, strict=True):
+            if match.link:
+                item.sent = item.record.with_derived(match.link)
 
     def _match(self, senders: Collection[Sender], calls: Calls) -> Mapping[Sender, Match]:
         """The Contacts of several. Those that could not be looked for are left out."""

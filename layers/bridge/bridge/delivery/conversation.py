@@ -404,8 +404,7 @@ class Logging:
             may_create = conversations.rights.has(name, "createable", self._calls)
         fault = verdict.no_right(problem, name, may_create)
         if record and not fault:
-            assignment = conversations.settings.assignment(record.object)
-            context = verdict.Context(has_key=True, assignment=assignment)
+            context = verdict.Context.of(record.object, conversations.settings)
             fault = verdict.no_rule(problem, [record], context)
         if isinstance(fault, verdict.Wait):
             return Queued(fault.problem)

@@ -307,10 +307,7 @@ class RecordCreator:
         # Only a record that was not made needs the rest (docs/adr/0020).
         from bridge.delivery import mail, verdict
 
-        context = verdict.Context(
-            has_key=bool(self._settings.external_id_field),
-            assignment=self._settings.assignment(record.object),
-        )
+        context = verdict.Context.of(record.object, self._settings)
         while True:
             match verdict.verdict_on(attempt, record, context):
                 case verdict.There(found, new):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bridge.bird.channels import reported
 from bridge.conversations.look import NOT_SET_UP
 from bridge.deadline import Deadline
-from bridge.delivery import mail, verdict
+from bridge.delivery import mail
 from bridge.delivery.batch import Batch, Item, attempts_of, delay_seconds, read_batch
 from bridge.delivery.calls import Calls
 from bridge.delivery.conversation import Conversations, Logging, attach_to
@@ -127,18 +127,8 @@ class Delivery:
                 counts.update(timelines.counts)
         elif items:
             if items[0].record.object == "Case" and self._settings.match_contacts:
-                self._link(items, calls)
-            Work(
-                items=items,
-                calls=calls,
-                rights=self._conversations.rights,
-                telemetry=self._telemetry,
-                has_tasks=self._settings.conversations,
-                context=verdict.Context(
-                    has_key=bool(self._settings.external_id_field),
-                    assignment=self._settings.assignment(items[0].record.object),
-                ),
-            ).run()
+                self._conversations.contacts.link(items, calls)
+            Work(items=items, calls=calls, conversations=self._conversations).run()
             if self._settings.attach_duplicates:
                 for item in items:
                     if isinstance(item.problem, DuplicatesDetected) and item.outcome == "rejected":
@@ -160,14 +150,6 @@ class Delivery:
                     item.settle(created.name)
                     counts["MessagesMatched"] += 1
         item.settle("rejected", problem)
-
-    def _link(self, items: list[Item], calls: Calls) -> None:
-        """Link new Cases to the Contacts that their senders are."""
-        messages = [item.envelope.message for item in items]
-        matches = self._conversations.contacts.match(messages, calls)
-        for item, match in zip(items, matches, strict=True):
-            if match.link:
-                item.sent = item.record.with_derived(match.link)
 
     def _update(self, items: list[Item], batch: Batch, calls: Calls) -> None:
         """Decide updates. What has no record waits for the messages of the batch to make it."""

@@ -9,9 +9,9 @@ Case to reopen, a Task for a Contact's owner) is written by itself.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from bridge.conversations.decide import (
@@ -21,7 +21,6 @@ from bridge.conversations.decide import (
     Decision,
     Exists,
     Follow,
-    LeadRow,
     Look,
     Nowhere,
     Permit,
@@ -40,7 +39,6 @@ from bridge.conversations.write import (
     record_fields,
     task_fields,
 )
-from bridge.delivery import verdict
 from bridge.delivery.batch import Item
 from bridge.delivery.calls import Calls
 from bridge.delivery.conversation import (
@@ -61,7 +59,7 @@ from bridge.errors import (
 )
 from bridge.records import ObjectName, Record
 from bridge.salesforce.client import TASK_KEY_FIELD
-from bridge.salesforce.responses import SET_UP, Attempt, Found
+from bridge.salesforce.responses import SET_UP, Attempt
 
 ROUNDS = 3
 """How often the messages that are undecided are looked for, decided and written."""
@@ -92,6 +90,8 @@ MOVED = "moved"
 
 Where = tuple[str, ObjectName]
 """A conversation and an object."""
+Logged = tuple[Item, Add | Create, str]
+"""A message, and the id of the record that it goes onto."""
 
 
 @dataclass(kw_only=True)
@@ -104,7 +104,9 @@ class Timelines:
     counts: Counter[str] = field(default_factory=Counter)
     """Of metrics, by their names."""
     _looks: dict[Wanted, Look] = field(default_factory=dict)
-    _creates: Counter[Where] = field(default_factory=Counter)
+    _refusals: Counter[Where] = field(default_factory=Counter)
+    _blocked: dict[Where, SalesforceProblem | None] = field(default_factory=dict)
+    """Records that could not be made: what needs them waits."""
     _by_itself: set[int] = field(default_factory=set)
     """Items that were refused for a link: the next round looks whether the record is there, and
     writes each by itself, in the end without the other links."""
@@ -153,9 +155,9 @@ class Timelines:
 
     def _round(self, items: Sequence[Item]) -> None:
         """Decide what can be decided by one look, and write it."""
-        adds: list[tuple[Item, Add | Create, str]] = []
+        adds: list[Logged] = []
         creates: dict[Where, tuple[Item, Create]] = {}
-        after_create: list[Item] = []
+        followers: list[tuple[Item, Where]] = []
         alone: list[Item] = []
         for messages in _by_conversation(items):
             for item in messages:
@@ -163,20 +165,34 @@ class Timelines:
                 if self._is_special(item, decision):
                     alone.append(item)
                     break  # where the next ones go is seen after this one
-                if isinstance(decision, Create):
-                    where = (item.envelope.message.conversation, decision.object)
-                    creates.setdefault(where, (item, decision))
-                    after_create.append(item)
-                else:
-                    self._settle_or_add(item, decision, adds)
-        for item, create, record_id in self._create(creates):
-            adds.append((item, create, record_id))
-        written = {id(item) for item, _, _ in adds}
-        for item in after_create:
-            if id(item) not in written and not item.outcome:
-                decision = self._decide(item)
-                if isinstance(decision, Add) and not self._is_special(item, decision):
-                    self._settle_or_add(item, decision, adds)
+                match decision:
+                    case Exists(deleted=deleted):
+                        item.settle("deleted" if deleted else "exists")
+                    case Nowhere():
+                        _settle_nowhere(item)
+                    case Add():
+                        adds.append((item, decision, decision.record_id))
+                    case Create():
+                        where = item.envelope.message.conversation, decision.object
+                        if where in self._blocked:
+                            item.settle("delayed", self._blocked[where])
+                        elif creates.setdefault(where, (item, decision))[0] is not item:
+                            followers.append((item, where))
+        made: dict[Where, str] = {}
+        try:
+            self._create("Lead", creates, made)
+            self._create("Case", creates, made)
+        except SalesforceProblem:  # a crash must not leave the records bare that are there
+            self._add([(*creates[where], record_id) for where, record_id in made.items()])
+            raise
+        adds += [(*creates[where], record_id) for where, record_id in made.items()]
+        for item, where in followers:
+            if where in made:
+                first, decision = creates[where]
+                add = _add_to(made[where], decision, first.envelope.message.sent_at)
+                adds.append((item, add, made[where]))
+            elif where in self._blocked:
+                item.settle("delayed", self._blocked[where])
         self._add(adds)
         for item in alone:
             self._log_alone(item)
@@ -188,17 +204,6 @@ class Timelines:
         if id(item) in self._by_itself and other_links(decision):
             return True
         return isinstance(decision, Add) and (decision.for_owner or decision.adopted)
-
-    def _settle_or_add(
-        self, item: Item, decision: Decision, adds: list[tuple[Item, Add | Create, str]]
-    ) -> None:
-        match decision:
-            case Exists(deleted=deleted):
-                item.settle("deleted" if deleted else "exists")
-            case Nowhere():
-                _settle_nowhere(item)
-            case Add():
-                adds.append((item, decision, decision.record_id))
 
     def _log_alone(self, item: Item) -> None:
         """Write one message by itself."""
@@ -226,63 +231,54 @@ class Timelines:
     # Write
 
     def _create(
-        self, creates: dict[Where, tuple[Item, Create]]
-    ) -> Iterable[tuple[Item, Create, str]]:
-        """Make records, and show them to the messages that go onto them."""
-        made = []
-        for name in ("Lead", "Case"):
-            some = {at: pair for at, pair in creates.items() if at[1] == name}
-            if name == "Case" and some and self.conversations.settings.match_contacts:
-                self._link(some)
-            pieces = {
-                at: self._piece(item, self._record(item, d)) for at, (item, d) in some.items()
-            }
-            failure = self._work(Creates, list(pieces.values()))
-            for (conversation, object_name), piece in pieces.items():
-                item, decision = some[conversation, object_name]
-                if piece.outcome == "created" and piece.found:
-                    self._show(item, decision, piece.found)
-                    self.counts["Successors"] += decision.is_successor
-                    made.append((item, decision, piece.found.id))
-                elif piece.outcome == "rejected" and predecessor_is_gone(
-                    piece.problem, item.envelope.message, decision
-                ):
-                    self._by_itself.add(id(item))
-                elif piece.outcome == "rejected" and self._may_attach(piece.problem):
-                    # A collection does not name the record that it matches: alone it is named.
-                    self._log_alone(item)
-                    if item.outcome == "rejected":
-                        self._wait_after_refusal(conversation, object_name, item.problem)
-                elif piece.outcome == "rejected":
-                    item.settle("rejected", piece.problem)
-                    self._wait_after_refusal(conversation, object_name, piece.problem)
-                elif piece.outcome != "exists":
-                    self._wait_for(conversation, object_name, piece.problem or failure)
-            if failure is not None and failure.code not in OF_ONE_OBJECT:
-                self._add([*made])  # those records are there, and a crash must not leave them bare
-                raise failure
-        return made
-
-    def _may_attach(self, problem: SalesforceProblem | None) -> bool:
-        settings = self.conversations.settings
-        return settings.attach_duplicates and isinstance(problem, DuplicatesDetected)
-
-    def _wait_after_refusal(
-        self, conversation: str, object_name: ObjectName, problem: SalesforceProblem | None
+        self,
+        name: ObjectName,
+        creates: Mapping[Where, tuple[Item, Create]],
+        made: dict[Where, str],
     ) -> None:
-        """After a refusal one more message of the conversation tries; then the others wait."""
-        self._creates[conversation, object_name] += 1
-        if self._creates[conversation, object_name] >= MOST_CREATES:
-            self._wait_for(conversation, object_name, problem)
+        """Make the records of one object, and put their ids into `made`."""
+        pieces = {
+            where: self._piece(item, self._record(item, decision))
+            for where, (item, decision) in creates.items()
+            if decision.object == name
+        }
+        if name == "Case" and pieces and self.conversations.settings.match_contacts:
+            self.conversations.contacts.link(pieces.values(), self.calls)
+        failure = self._send(list(pieces.values()))
+        for where, piece in pieces.items():
+            item, decision = creates[where]
+            if piece.outcome == "created" and piece.found:
+                made[where] = piece.found.id
+                self.counts["Successors"] += decision.is_successor
+            elif piece.outcome == "rejected":
+                self._refused(where, item, decision, piece.problem)
+            elif piece.outcome != "exists":
+                self._block(where, item, piece.problem or failure)
+        if failure is not None and failure.code not in OF_ONE_OBJECT:
+            raise failure
 
-    def _link(self, creates: dict[Where, tuple[Item, Create]]) -> None:
-        """Link new Cases to the Contacts that their senders are."""
-        unlinked = {at: pair for at, pair in creates.items() if "ContactId" not in pair[1].derived}
-        messages = [item.envelope.message for item, _ in unlinked.values()]
-        matches = self.conversations.contacts.match(messages, self.calls)
-        for (at, (item, decision)), match in zip(unlinked.items(), matches, strict=True):
-            derived = {**match.link, **decision.derived}
-            creates[at] = item, decision._replace(derived=derived)
+    def _refused(
+        self, where: Where, item: Item, decision: Create, problem: SalesforceProblem | None
+    ) -> None:
+        """Decide a message whose record is refused. One more message of the conversation tries;
+        then the others wait."""
+        if predecessor_is_gone(problem, item.envelope.message, decision):
+            self._by_itself.add(id(item))
+            return
+        attach = self.conversations.settings.attach_duplicates
+        if attach and isinstance(problem, DuplicatesDetected):
+            # A collection does not name the record that it matches: alone it is named.
+            self._log_alone(item)
+        else:
+            item.settle("rejected", problem)
+        if item.outcome == "rejected":
+            self._refusals[where] += 1
+            if self._refusals[where] >= MOST_CREATES:
+                self._block(where, item, item.problem)
+
+    def _block(self, where: Where, item: Item, problem: SalesforceProblem | None) -> None:
+        item.settle("delayed", problem)
+        self._blocked[where] = problem
 
     def _record(self, item: Item, decision: Create) -> Record:
         message, settings = item.envelope.message, self.conversations.settings
@@ -291,42 +287,14 @@ class Timelines:
         del fields[settings.external_id_field]
         return replace(record, fields=fields)
 
-    def _show(self, item: Item, decision: Create, found: Found) -> None:
-        """Put a record that was made into what the look found of its conversation."""
-        message = item.envelope.message
-        row: dict[str, Any] = {
-            "id": found.id,
-            "key": decision.key,
-            "conversation": message.conversation,
-            "created": datetime.now(UTC),
-            "last_message": message.sent_at,
-        }
-        for wanted, look in self._looks.items():
-            if wanted.conversation != message.conversation:
-                continue
-            if decision.object == "Lead":
-                self._looks[wanted] = look._replace(leads=(LeadRow(**row), *look.leads))
-            else:
-                self._looks[wanted] = look._replace(cases=(CaseRow(**row), *look.cases))
-
-    def _wait_for(
-        self, conversation: str, object_name: ObjectName, problem: SalesforceProblem | None
-    ) -> None:
-        """Let the messages of a conversation wait that need a record which could not be made."""
-        for item in _undecided(self.items):
-            if item.envelope.message.conversation == conversation:
-                decision = self._decide(item)
-                if isinstance(decision, Create) and decision.object == object_name:
-                    item.settle("delayed", problem)
-
-    def _add(self, adds: list[tuple[Item, Add | Create, str]]) -> None:
+    def _add(self, adds: list[Logged]) -> None:
         """Log messages on records that are there, then what hangs on that."""
         adds.sort(key=lambda add: (add[2], add[0].envelope.message.sent_at))
         pieces = [
             self._piece(item, _task(item, decision, record_id))
             for item, decision, record_id in adds
         ]
-        failure = self._work(Tasks, pieces)
+        failure = self._send(pieces)
         logged = []
         for (item, decision, record_id), piece in zip(adds, pieces, strict=True):
             if piece.outcome == "created":
@@ -345,33 +313,24 @@ class Timelines:
         if failure is not None:
             raise failure
         self._touch(logged)
-        self._comment(logged)
 
     def _touch(self, logged: Sequence[tuple[Item, Add]]) -> None:
-        """Change the records that got a message, each once."""
-        latest: dict[str, tuple[Item, Add]] = {}
-        for item, decision in logged:
-            if decision.record_object != "Contact" and not item.envelope.message.from_us:
-                latest[decision.record_id] = item, decision  # the last one is the newest
-        changes = []
-        for item, decision in latest.values():
-            changed = record_changes(item.envelope.message, decision, self.conversations.settings)
-            if changed:
-                record = {"id": decision.record_id, **changed}
-                changes.append((decision.record_object, record))
-        self._save("PATCH", sorted(changes, key=lambda change: change[0]))
-
-    def _comment(self, logged: Sequence[tuple[Item, Add]]) -> None:
-        if self.conversations.settings.case_comments:
-            comments = [
-                (
-                    "CaseComment",
-                    {"ParentId": add.record_id, **comment_fields(item.envelope.message)},
-                )
-                for item, add in logged
-                if add.record_object == "Case" and not item.envelope.message.from_us
-            ]
-            self._save("POST", comments)
+        """Change the records that got a customer's message, each once; and comment on Cases."""
+        settings = self.conversations.settings
+        changes: dict[str, tuple[str, dict[str, Any]]] = {}
+        comments: list[tuple[str, dict[str, Any]]] = []
+        for item, add in logged:  # the last one of a record is the newest
+            message, on = item.envelope.message, add.record_object
+            if message.from_us or on == "Contact":
+                continue
+            changed = record_changes(message, add, settings)
+            changes[add.record_id] = on, {"id": add.record_id, **changed} if changed else {}
+            if on == "Case" and settings.case_comments:
+                comment = {"ParentId": add.record_id, **comment_fields(message)}
+                comments.append(("CaseComment", comment))
+        some = [change for change in changes.values() if change[1]]
+        self._save("PATCH", sorted(some, key=lambda change: change[0]))
+        self._save("POST", comments)
 
     def _save(self, method: str, records: Sequence[tuple[str, dict[str, Any]]]) -> None:
         """Save what hangs on Tasks that are made: its trouble takes no message back."""
@@ -389,30 +348,18 @@ class Timelines:
     def _piece(self, item: Item, sent: Record) -> Item:
         return Item(item.envelope, item.messages, sent=sent)
 
-    def _work(self, kind: type[Creates | Tasks], pieces: list[Item]) -> SalesforceProblem | None:
+    def _send(self, pieces: list[Item]) -> SalesforceProblem | None:
         """Send pieces; gives the problem that kept some of them from being decided."""
-        if not pieces:
-            return None
-        conversations, name = self.conversations, pieces[0].record.object
-        work = kind(
-            items=pieces,
-            calls=self.calls,
-            rights=conversations.rights,
-            telemetry=conversations.telemetry,
-            context=verdict.Context(
-                has_key=True,
-                assignment="off" if name == "Task" else conversations.settings.assignment(name),
-            ),
-        )
         try:
-            work.run()
+            if pieces:
+                Pieces(items=pieces, calls=self.calls, conversations=self.conversations).run()
         except SalesforceProblem as problem:
             return problem
         return None
 
 
-class OfConversations(Work):
-    """Records and Tasks of conversations, which were looked for before."""
+class Pieces(Work):
+    """Records or Tasks of conversations."""
 
     def _look_first(self) -> None:
         """Nothing: the look has shown what is there."""
@@ -424,45 +371,40 @@ class OfConversations(Work):
             super()._decide_call(refusal, items)
 
     def _decide(self, item: Item, attempt: Attempt, *, alone: bool = True) -> bool:
-        if isinstance(attempt.problem, Refused):
-            if missing := field_missing([attempt.problem]):
+        problem = attempt.problem
+        if isinstance(problem, Refused):
+            if missing := field_missing([problem]):
                 self._wait_for_a_person(missing)
-                return False
-            if problem := self._not_this_one(item, attempt):
-                item.settle(*problem)
-                return False
+            elif self.object == "Task" and problem.code in GONE:
+                item.settle(MOVED, problem)  # its record is looked for again
+            elif isinstance(problem, KeyTaken) and attempt.found is False and self.object != "Task":
+                item.settle("delayed", _not_visible(item))
         return super()._decide(item, attempt, alone=alone)
 
-    def _not_this_one(self, item: Item, attempt: Attempt) -> tuple[str, SalesforceProblem] | None:
-        """What is decided in another way than for a record outside conversations."""
-        raise NotImplementedError
+
+def _not_visible(item: Item) -> SalesforceProblem:
+    """A key that is taken by a record which cannot be seen needs a person after a while."""
+    if item.age_seconds < VISIBLE_AFTER_SECONDS:
+        return RowLocked("a record with this key is just being made", code=KEY_TAKEN)
+    return OrgNotReady(
+        "a record of this conversation is there, and the integration user cannot see it",
+        code=NOT_VISIBLE,
+        hint=NOT_VISIBLE_HINT,
+    )
 
 
-class Creates(OfConversations):
-    """New records of one object."""
-
-    def _not_this_one(self, item: Item, attempt: Attempt) -> tuple[str, SalesforceProblem] | None:
-        """A key that is taken by a record which cannot be seen needs a person after a while."""
-        if not (isinstance(attempt.problem, KeyTaken) and attempt.found is False):
-            return None
-        if item.age_seconds < VISIBLE_AFTER_SECONDS:
-            return "delayed", RowLocked("a record with this key is just being made", code=KEY_TAKEN)
-        return "delayed", OrgNotReady(
-            "a record of this conversation is there, and the integration user cannot see it",
-            code=NOT_VISIBLE,
-            hint=NOT_VISIBLE_HINT,
-        )
-
-
-class Tasks(OfConversations):
-    """New Tasks."""
-
-    def _not_this_one(self, item: Item, attempt: Attempt) -> tuple[str, SalesforceProblem] | None:
-        """A record that is gone is looked for again."""
-        problem = attempt.problem
-        if problem is not None and problem.code in GONE:
-            return MOVED, problem
-        return None
+def _add_to(record_id: str, decision: Create, last_message: datetime) -> Add:
+    """Log a message on a record that was made for another one a moment ago."""
+    name = decision.object
+    return Add(
+        object=name,
+        record_object=name,
+        record_id=record_id,
+        who_id=record_id if name == "Lead" else None,
+        what_id=record_id if name == "Case" else None,
+        last_message=last_message,
+        status_may_change=name == "Case",
+    )
 
 
 def _task(item: Item, decision: Add | Create, record_id: str) -> Record:

@@ -29,6 +29,7 @@ from bridge.salesforce.responses import (
     derived_at_fault,
     unreadable,
 )
+from bridge.settings import Settings
 
 ABOUT_RIGHTS = (
     "INSUFFICIENT_ACCESS",
@@ -112,6 +113,12 @@ class Context:
     """Whether derived fields are left out already: that is done once."""
     alone: bool = True
     """Whether the record was the only one of its call."""
+
+    @classmethod
+    def of(cls, object_name: str, settings: Settings) -> Context:
+        """What is known before anything was sent."""
+        assignment = "off" if object_name == "Task" else settings.assignment(object_name)
+        return cls(has_key=bool(settings.external_id_field), assignment=assignment)
 
 
 def verdict_on(attempt: Attempt, record: Record, context: Context) -> Verdict:

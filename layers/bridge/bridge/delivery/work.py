@@ -14,11 +14,12 @@ from dataclasses import dataclass, field, replace
 from bridge.conversations.keys import task_key
 from bridge.delivery import mail, verdict
 from bridge.delivery.batch import Item, calls_of, in_two
-from bridge.delivery.calls import Calls, Rights
+from bridge.delivery.calls import Calls
+from bridge.delivery.conversation import Conversations
 from bridge.errors import Refused, SalesforceProblem, Unavailable
 from bridge.records import SObject
 from bridge.salesforce.responses import Attempt, Found, LookUp
-from bridge.telemetry import Telemetry, tell_dropped
+from bridge.telemetry import tell_dropped
 
 LOOK_UP_SECONDS = 5.0
 """Reserved for the look-up of what was refused: without it nothing is decided."""
@@ -43,11 +44,8 @@ class Work:
 
     items: list[Item]
     calls: Calls
-    rights: Rights
-    telemetry: Telemetry
-    context: verdict.Context
-    has_tasks: bool = False
-    """Whether a mail may be logged by a Task, and need no record of its own (docs/adr/0048)."""
+    conversations: Conversations
+    context: verdict.Context = field(init=False)
     unsent: list[Item] = field(default_factory=list)
     """To be put into calls."""
     to_send: deque[list[Item]] = field(default_factory=deque)
@@ -56,6 +54,9 @@ class Work:
     """Refused, and not decided before a look-up by key."""
     failed_alone: int = 0
     """How many records in a row were sent alone and not made."""
+
+    def __post_init__(self) -> None:
+        self.context = verdict.Context.of(self.object, self.conversations.settings)
 
     @property
     def object(self) -> SObject:
@@ -81,7 +82,9 @@ class Work:
         be logged on a conversation's record."""
         if not self.context.has_key:
             return
-        heads = [item for item in self.items if self.has_tasks and mail.lacks_text(item.record)]
+        # A mail may be logged by a Task, and need no record of its own (docs/adr/0048).
+        has_tasks = self.conversations.settings.conversations
+        heads = [item for item in self.items if has_tasks and mail.lacks_text(item.record)]
         keys = {task_key(item.envelope.object_name, item.record.key): item for item in heads}
         if keys:
             find_many = self.calls.salesforce.find_many
@@ -173,7 +176,7 @@ class Work:
                 case verdict.Undecided.LOOK_UP:
                     self.refused.append((item, attempt))
                 case verdict.LeaveOut(names):
-                    tell_dropped(self.telemetry, item.record.object, names)
+                    tell_dropped(self.conversations.telemetry, item.record.object, names)
                     item.leave_out(names)
                     self.unsent.append(item)
                 case verdict.Undecided.ASK_RIGHTS:
@@ -218,7 +221,7 @@ class Work:
         return self.calls.make(self.calls.salesforce.find_many, self.object, keys)
 
     def _ask_rights(self) -> None:
-        may_create = self.rights.has(self.object, "createable", self.calls)
+        may_create = self.conversations.rights.has(self.object, "createable", self.calls)
         self.context = replace(self.context, may_create=may_create)
 
     def _wait_for_a_person(self, problem: SalesforceProblem) -> None:
