@@ -219,7 +219,9 @@ def test_a_corrected_repetition_is_tried_where_the_first_is_refused(stand: Stand
 
 
 def test_a_corrected_repetition_is_settled_by_the_record_that_is_there(stand: Stand) -> None:
-    assert stand.run(*corrected()) == set()
+    wrong, right = corrected()
+    assert stand.run(wrong, right) == {"right"}
+    assert stand.run(right) == set()
     assert len(stand.org.rows) == 1
 
 

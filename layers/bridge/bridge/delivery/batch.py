@@ -39,9 +39,6 @@ class Item:
 
     envelope: Envelope
     messages: list[Mapping[str, Any]]
-    others: list[Mapping[str, Any]] = field(default_factory=list)
-    """Messages with the same key and other values: a repetition that somebody has corrected. A
-    record that is there settles them as well; where it is refused they are tried themselves."""
     outcome: str = ""
     """`created`, `added`, `exists`, `updated`, `deleted`, `ignored`, `delayed` or `rejected`;
     empty: not decided yet."""
@@ -94,6 +91,8 @@ class Batch:
     unreadable: list[Mapping[str, Any]] = field(default_factory=list)
     unknown: list[Mapping[str, Any]] = field(default_factory=list)
     """Of another version of this bundle."""
+    corrected: list[Mapping[str, Any]] = field(default_factory=list)
+    """With the key of an item and other values: it is tried after that one."""
 
     @property
     def of_conversations(self) -> list[Item]:
@@ -153,7 +152,7 @@ def read_batch(event: Any) -> Batch:
         elif item.envelope.same_as(envelope):
             item.messages.append(message)
         else:
-            item.others.append(message)
+            batch.corrected.append(message)
     batch.items = [*by_key.values(), *updates]
     return batch
 

@@ -15,12 +15,10 @@ from typing import TYPE_CHECKING, Any
 from bridge.bird.channels import reported
 from bridge.conversations.look import NOT_SET_UP
 from bridge.deadline import Deadline
-from bridge.delivery import mail
 from bridge.delivery.batch import Batch, Item, attempts_of, delay_seconds, read_batch
 from bridge.delivery.calls import Calls
 from bridge.delivery.conversation import Conversations, Logging, attach_to
 from bridge.delivery.creation import Feed
-from bridge.delivery.outbox import Envelope
 from bridge.delivery.queues import MAX_MESSAGE_BYTES, BatchQueues, unreadable_body
 from bridge.delivery.timelines import Timelines
 from bridge.delivery.updates import OwnChanges, Updates
@@ -170,6 +168,7 @@ class Delivery:
             (message, delay_seconds(None, attempts=attempts_of(message)))
             for message in batch.unknown
         ]
+        later += [(message, 1) for message in batch.corrected]
         self._put_files(batch)
         for item in batch.items:
             if item.outcome == "delayed" and item.age_seconds > GIVE_UP_SECONDS:
@@ -183,15 +182,10 @@ class Delivery:
                     # Not one of ours, if it was so long: it goes as it came, which SQS took once.
                     refused = item.messages[0]["body"]
                 to_reject.append((refused, item.messages))
-                later += [(message, 1) for message in item.others]
             elif item.outcome not in DONE:
                 item.outcome = "delayed"
                 seconds = item.delay_seconds = delay_seconds(item.problem, attempts=item.attempts)
-                later += [(message, seconds) for message in (*item.messages, *item.others)]
-            elif item.outcome != "deleted" and not mail.brings_text(item.record):
-                # The record that is there now may be a mail's without its text: that comes next.
-                others = ((m, Envelope.parse(m["body"]).record) for m in item.others)
-                later += [(m, 1) for m, record in others if mail.brings_text(record)]
+                later += [(message, seconds) for message in item.messages]
         failed = self._queues.reject(to_reject)
         self._queues.delay(later)
         return [*failed, *(message for message, _ in later)]
@@ -201,16 +195,12 @@ class Delivery:
         messages wait."""
         failure: NotKept | None = None
         for item in batch.items:
-            if self._feed is None or item.outcome not in ("created", "added", "exists"):
-                continue
-            others = (Envelope.parse(message["body"]) for message in item.others)
-            with_files = (one for one in (item.envelope, *others) if one.message.media)
-            envelope = next(with_files, None)
-            if envelope is None:
+            in_salesforce = item.outcome in ("created", "added", "exists")
+            if self._feed is None or not in_salesforce or not item.envelope.message.media:
                 continue
             try:
                 if failure is None:  # else each message would cost the same time in vain
-                    self._feed(envelope, deadline=Deadline.after(FILES_SECONDS))
+                    self._feed(item.envelope, deadline=Deadline.after(FILES_SECONDS))
             except NotKept as problem:
                 self._telemetry.alarm("files_not_queued", error=problem)
                 failure = problem
