@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 from tools.template import ROOT, Attributes, Deployment, Template
@@ -92,7 +91,7 @@ PARAMETERS: Mapping[str, Mapping[str, str]] = {
 """The sets of parameters that are tried. A stage that sets none has the defaults."""
 
 
-def deploy(template: Template | None = None, /, **parameters: str) -> Deployment:
+def deploy(*, stack_name: str = "stack", stack_id: str = "local", **parameters: str) -> Deployment:
     """The template's resources; `ref:Outbox` and `arn:Outbox` stand for the queue Outbox."""
 
     def make(logical_id: str, kind: str, properties: Mapping[str, Any]) -> Attributes:
@@ -101,19 +100,23 @@ def deploy(template: Template | None = None, /, **parameters: str) -> Deployment
         return {"Ref": f"ref:{logical_id}", "Arn": f"arn:{logical_id}", **attributes}
 
     return Deployment(
-        template or Template.load(), stack_name="stack", parameters=parameters, make=make
+        Template.load(),
+        stack_name=stack_name,
+        stack_id=stack_id,
+        parameters=parameters,
+        make=make,
     )
 
 
-def translated(parameters: Mapping[str, str]) -> Mapping[str, Any]:
-    """The template as AWS's transform hands it to CloudFormation."""
-    return _translated(frozenset(parameters.items()))
+def properties(made: Deployment, logical_id: str) -> Any:
+    """The properties of a resource, worked out."""
+    return made.resolve(made.resources[logical_id]["Properties"])
 
 
-@cache
-def _translated(parameters: frozenset[tuple[str, str]]) -> Mapping[str, Any]:
-    template = Template.load()
-    return template.translate(template.parameters(dict(parameters)), region=REGION)
+def only(made: Deployment, kind: str) -> Any:
+    """The properties of the one resource of that type."""
+    (logical_id,) = made.of_type(kind)
+    return properties(made, logical_id)
 
 
 class _References(dict[str, str]):

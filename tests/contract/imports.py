@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
 from functools import cache
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 from tools.template import ROOT
@@ -52,17 +50,3 @@ def modules(package: str) -> dict[str, Path]:
         for path in sorted(top.rglob("*.py"))
         if path.stem != "__init__"
     }
-
-
-def needs(package: str) -> Mapping[str, set[str]]:
-    """Which of its modules each module of a package imports."""
-    files = modules(package)
-    return {
-        module: {one.removeprefix(f"{package}.") for one in imported(path)} & files.keys()
-        for module, path in files.items()
-    }
-
-
-def assert_no_circle(package: str) -> None:
-    """CycleError names the circle if there is one."""
-    TopologicalSorter(needs(package)).prepare()
