@@ -41,8 +41,10 @@ WRITTEN_BY_SAM = re.compile(
 def test_with_every_value_worked_out_it_is_what_the_schemas_allow() -> None:
     made = inlined(EVERYTHING, stack_name=STACK)
     assert problems(made) == []
-    made["Resources"]["Outbox"]["Properties"]["MessageRetentionPeriod"] = 1209601
-    assert [one.split()[0] for one in problems(made)] == ["E3034"], "a wrong value is seen"
+    rejected = made["Resources"]["Rejected"]
+    rejected["Properties"]["MessageRetentionPeriod"] = 1209601
+    wrong = problems({"Resources": {"Rejected": rejected}})
+    assert [one.split()[0] for one in wrong] == ["E3034"], "a wrong value is seen"
 
 
 MOST = {
