@@ -38,7 +38,14 @@ LEAD = Record(
     fields={"LastName": "Berg", "Email": "123123123", "Title": "Dr", "LeadSource": "WhatsApp"},
     derived=frozenset({"LastName", "Email", "LeadSource"}),
 )
-WITH_AN_ID = replace(LEAD, fields={**LEAD.fields, "RecordTypeId": "0128d00000555Ab"})
+
+
+def lead_with(**fields: Any) -> Record:
+    return replace(LEAD, fields={**LEAD.fields, **fields})
+
+
+WITH_AN_ID = lead_with(RecordTypeId="0128d00000555Ab")
+WITHOUT_IDS = lead_with(Description="some words", NumberOfEmployees=7)
 
 NOT_LOOKED_UP, NOT_THERE = None, False
 THERE, DELETED = Found(ID), Found(ID, deleted=True)
@@ -91,6 +98,8 @@ NO_TRIGGER = entry(
 )
 NO_FLOW = entry("CANNOT_EXECUTE_FLOW_TRIGGER", "We can't save this record because a process failed")
 BAD_ID = entry("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
+BAD_LINK = entry("INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", "insufficient access rights")
+NO_EDIT = entry("INVALID_FIELD_FOR_INSERT_UPDATE", "Unable to create/update", "LastName", "Company")
 BAD_OWNER = entry("INVALID_CROSS_REFERENCE_KEY", "Owner ID: owner cannot be blank", "OwnerId")
 NO_KEY_FIELD = entry("INVALID_FIELD", f"No such column '{KEY}' on sobject of type Lead")
 API_OFF = entry("API_DISABLED_FOR_ORG", "The REST API is not enabled for this Organization.")
@@ -150,6 +159,7 @@ ROWS: list[Row] = [
     # No right to create the object at all: the next record would be refused as well.
     (NO_ACCESS, NOT_THERE, {}, "ask rights first"),
     (NO_TRIGGER, NOT_THERE, {}, "ask rights first"),
+    (NO_EDIT, NOT_THERE, {}, "ask rights first"),
     (NO_ACCESS, NOT_THERE, {"may_create": False}, "wait: NO_RIGHT_TO_CREATE"),
     (NO_TRIGGER, NOT_THERE, {"may_create": False}, "wait: NO_RIGHT_TO_CREATE"),
     (NO_ACCESS, NOT_THERE, {"may_create": True}, "refuse: INSUFFICIENT_ACCESS"),
@@ -160,7 +170,19 @@ ROWS: list[Row] = [
     (BAD_ID, NOT_THERE, {**RULED, "rule_works": True}, "refuse: INVALID_CROSS_REFERENCE_KEY"),
     (BAD_ID, NOT_THERE, {}, "refuse: INVALID_CROSS_REFERENCE_KEY"),
     (BAD_ID, NOT_THERE, {"assignment": "off"}, "refuse: INVALID_CROSS_REFERENCE_KEY"),
-    (BAD_ID, NOT_THERE, {**RULED, "record": WITH_AN_ID}, "refuse: INVALID_CROSS_REFERENCE_KEY"),
+    (BAD_ID, NOT_THERE, {**RULED, "record": WITHOUT_IDS}, "wait: NO_SUCH_ASSIGNMENT_RULE"),
+    (BAD_LINK, NOT_THERE, {**RULED, "may_create": True}, "wait: NO_SUCH_ASSIGNMENT_RULE"),
+    *(
+        (BAD_ID, NOT_THERE, {**RULED, "record": record}, "refuse: INVALID_CROSS_REFERENCE_KEY")
+        for record in (
+            WITH_AN_ID,
+            lead_with(OwnerId="0058d00000555Ab"),
+            lead_with(recordtypeid="x"),
+            lead_with(Region__c="a018d00000555Ab"),
+            lead_with(Region__c=" a018d00000555AbEAM "),
+            lead_with(Region__r={"Code__c": "7"}),
+        )
+    ),
     (BAD_OWNER, NOT_THERE, RULED, "refuse: INVALID_CROSS_REFERENCE_KEY"),
     # A trigger that fails in a call of many may only be overloaded.
     (NO_TRIGGER, NOT_LOOKED_UP, {"alone": False, "may_create": True}, "send fewer"),
@@ -210,15 +232,15 @@ def test_a_response_means_this_for_the_record(
     assert in_words(verdict) == expected
 
 
-def test_a_record_that_was_made_is_there() -> None:
-    made = read_created(json_response(201, {"id": ID, "success": True}), key_field=KEY, record=LEAD)
-    verdict = verdict_on(made, LEAD, Context(has_key=True, assignment="default"))
-    assert in_words(verdict) == f"there, new: {ID}"
-
-
-def test_a_result_that_cannot_be_read_waits() -> None:
-    verdict = verdict_on(Attempt(), LEAD, Context(has_key=True, assignment="default"))
-    assert in_words(verdict) == "wait: NO_ANSWER"
+@pytest.mark.parametrize(
+    ("attempt", "expected"),
+    [(Attempt(created=Found(ID)), f"there, new: {ID}"), (Attempt(), "wait: NO_ANSWER")],
+)
+def test_what_was_made_is_there_and_what_cannot_be_read_waits(
+    attempt: Attempt, expected: str
+) -> None:
+    verdict = verdict_on(attempt, LEAD, Context(has_key=True, assignment="default"))
+    assert in_words(verdict) == expected
 
 
 def test_whoever_waits_for_a_person_is_told_what_to_do() -> None:
