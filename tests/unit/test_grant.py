@@ -15,6 +15,7 @@ from bridge.oauth.credentials import Credentials
 from bridge.oauth.grant import (
     GRANT_DESCRIPTIONS,
     GRANT_FAILURES,
+    Grant,
     GrantRefused,
     SignatureMismatch,
     grant_failure,
@@ -22,7 +23,7 @@ from bridge.oauth.grant import (
     read_grant,
 )
 from tests.unit.doubles import INSTANCE, fault, json_response
-from tests.unit.token_endpoint import CLIENT_SECRET, signed_body
+from tests.unit.token_endpoint import CLIENT_SECRET, oauth_error, signed_body
 
 NOW = 1790236800.0
 CREDENTIALS = Credentials(
@@ -36,125 +37,102 @@ OLD = AccessToken(
 )
 
 
+def read(response: Response, *, previous: AccessToken | None = OLD) -> Grant:
+    return read_grant(response, credentials=CREDENTIALS, previous=previous, now=NOW)
+
+
 # A response
 
 
 def test_a_token_response_is_read() -> None:
-    answer = signed_body(refresh_token="refresh-2")
-    grant = read_grant(json_response(200, answer), credentials=CREDENTIALS, previous=OLD, now=NOW)
+    body = signed_body(refresh_token="refresh-2")
+    grant = read(json_response(200, body))
     assert grant.token == AccessToken(
         access_token="00D8d!new",
         instance_url=INSTANCE,
-        issued_at=answer["issued_at"],
+        issued_at=body["issued_at"],
         scope="api refresh_token",
-        id=answer["id"],
+        id=body["id"],
         generation=5,
     )
     assert grant.refresh_token == "refresh-2"
     assert "00D8d!new" not in repr(grant) and "refresh-2" not in repr(grant)
 
 
-def test_what_a_response_lacks_is_kept_from_the_previous_token() -> None:
-    body = {"access_token": "new", "token_type": "Bearer"}
-    grant = read_grant(json_response(200, body), credentials=CREDENTIALS, previous=OLD, now=NOW)
-    assert (grant.token.instance_url, grant.token.scope) == (INSTANCE, "api")
+@pytest.mark.parametrize("odd", [None, 7, {}, ["x"], "\ud83d"])
+def test_what_a_response_lacks_is_kept_from_the_previous_token(odd: Any) -> None:
+    names = ("instance_url", "scope", "id", "issued_at", "refresh_token")
+    grant = read(json_response(200, {"access_token": "new", **dict.fromkeys(names, odd)}))
+    assert (grant.token.instance_url, grant.token.scope, grant.token.id) == (INSTANCE, "api", "")
     assert grant.token.issued_at == str(int(NOW * 1000))
     assert grant.refresh_token == ""
 
 
 def test_a_first_token_without_an_instance_is_for_the_login_url() -> None:
-    body = {"access_token": "new"}
-    grant = read_grant(json_response(200, body), credentials=CREDENTIALS, previous=None, now=NOW)
+    grant = read(json_response(200, {"access_token": "new"}), previous=None)
     assert (grant.token.instance_url, grant.token.generation) == (CREDENTIALS.login_url, 1)
 
 
 def test_a_form_encoded_response_is_read_too() -> None:
-    answer = Response(200, {}, b"access_token=a%21b&instance_url=https%3A%2F%2Fx.salesforce.com%2F")
-    grant = read_grant(answer, credentials=CREDENTIALS, previous=None, now=NOW)
+    body = b"access_token=a%21b&instance_url=https%3A%2F%2Fx.salesforce.com%2F"
+    grant = read(Response(200, {}, body), previous=None)
     assert grant.token.access_token == "a!b"
     assert grant.token.instance_url == "https://x.salesforce.com"
 
 
-@pytest.mark.parametrize("change", [{"issued_at": "1"}, {"id": "x"}, {"signature": "AAAA"}])
-def test_a_signature_that_does_not_fit_is_not_accepted(change: dict[str, str]) -> None:
-    with pytest.raises(SignatureMismatch):
-        read_grant(
-            json_response(200, signed_body(**change)),
-            credentials=CREDENTIALS,
-            previous=OLD,
-            now=NOW,
-        )
-
-
-@pytest.mark.parametrize("at", [None, 0, -2])
-def test_a_signature_is_compared_steadily(monkeypatch: pytest.MonkeyPatch, at: int | None) -> None:
-    compared: list[bytes] = []
-
-    def compare(one: bytes, other: bytes) -> bool:
-        compared.append(other)
-        return one == other
-
-    monkeypatch.setattr(hmac, "compare_digest", compare)
-    body = signed_body()
-    if at is not None:
-        whole = body["signature"]
-        changed = "A" if whole[at] != "A" else "B"
-        body["signature"] = whole[:at] + changed + whole[at:][1:]
-    with pytest.raises(SignatureMismatch) if at is not None else contextlib.nullcontext():
-        read_grant(json_response(200, body), credentials=CREDENTIALS, previous=OLD, now=NOW)
-    assert compared == [body["signature"].encode()]
+RIGHT = signed_body()
 
 
 @pytest.mark.parametrize(
-    "answer",
+    ("change", "fits"),
     [
-        Response(200, {}, b""),
-        Response(200, {}, b"<html>maintenance</html>"),
-        json_response(200, {"access_token": ""}),
-        json_response(200, {"access_token": None}),
-        json_response(500, {"access_token": "x"}),
-        json_response(101, {"access_token": "x"}),
-        Response(302, {}, b""),
-        Response(503, {}, b"<html>"),
-        Response(400, {}, b""),
-        json_response(200, []),
+        ({}, True),
+        ({"issued_at": "1"}, False),
+        ({"id": "x"}, False),
+        *(({"signature": odd}, False) for odd in ("AAAA", 7, {"a": 1}, ["x"], "\ud83d")),
+        ({"signature": "!" + RIGHT["signature"][1:]}, False),
+        ({"signature": RIGHT["signature"][:-1] + "!"}, False),
     ],
 )
-def test_a_response_without_a_token_is_passing_trouble(answer: Response) -> None:
-    with pytest.raises(Unavailable):
-        read_grant(answer, credentials=CREDENTIALS, previous=OLD, now=NOW)
+def test_a_signature_has_to_fit_and_is_compared_steadily(
+    monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], fits: bool
+) -> None:
+    compared: list[bytes] = []
+    compare = hmac.compare_digest
+    monkeypatch.setattr(
+        hmac, "compare_digest", lambda one, other: compared.append(other) or compare(one, other)
+    )
+    with contextlib.nullcontext() if fits else pytest.raises(SignatureMismatch):
+        read(json_response(200, {**RIGHT, **change}))
+    assert len(compared) == 1
 
 
 @pytest.mark.parametrize(
-    "description, permanent",
-    [("expired access/refresh token", True), ("token request is already being processed", False)],
+    "response",
+    [
+        *(Response(status, {}, b"") for status in (200, 302, 400)),
+        *(Response(status, {}, b"<html>maintenance</html>") for status in (200, 503)),
+        *(json_response(200, body) for body in ([], {"access_token": ""}, {"access_token": None})),
+        *(json_response(status, {"access_token": "x"}) for status in (101, 500)),
+    ],
 )
-def test_an_oauth_error_is_judged(description: str, permanent: bool) -> None:
-    body = {"error": "invalid_grant", "error_description": description}
+def test_a_response_without_a_token_is_passing_trouble(response: Response) -> None:
+    with pytest.raises(Unavailable):
+        read(response)
+
+
+@pytest.mark.parametrize(
+    ("response", "permanent"),
+    [
+        (oauth_error("invalid_grant", "expired access/refresh token"), True),
+        (oauth_error("invalid_grant", "token request is already being processed"), False),
+        (fault("REQUEST_LIMIT_EXCEEDED", status=403), False),  # as the REST API has it
+    ],
+)
+def test_an_error_at_the_token_endpoint_is_judged(response: Response, permanent: bool) -> None:
     with pytest.raises(GrantRefused) as caught:
-        read_grant(json_response(400, body), credentials=CREDENTIALS, previous=OLD, now=NOW)
+        read(response)
     assert caught.value.failure.permanent is permanent
-
-
-def test_a_rest_error_at_the_token_endpoint_is_passing_trouble() -> None:
-    with pytest.raises(GrantRefused) as caught:
-        read_grant(
-            fault("REQUEST_LIMIT_EXCEEDED", status=403),
-            credentials=CREDENTIALS,
-            previous=OLD,
-            now=NOW,
-        )
-    assert not caught.value.failure.permanent
-
-
-@pytest.mark.parametrize("odd", [7, {}, ["x"], "\ud83d"])
-def test_parts_of_the_wrong_type_are_left_out(odd: Any) -> None:
-    body = {"access_token": "new", "instance_url": odd, "scope": odd, "id": odd, "issued_at": odd}
-    grant = read_grant(json_response(200, body), credentials=CREDENTIALS, previous=OLD, now=NOW)
-    assert (grant.token.instance_url, grant.token.scope, grant.token.id) == (INSTANCE, "api", "")
-    signature = {**body, "signature": odd or 7}
-    with pytest.raises(SignatureMismatch):
-        read_grant(json_response(200, signature), credentials=CREDENTIALS, previous=OLD, now=NOW)
 
 
 # An OAuth error
@@ -200,15 +178,15 @@ def test_an_oauth_error_passes_or_needs_a_person(
 ) -> None:
     failure = grant_failure(error, description, status)
     assert failure.permanent is permanent
-    assert failure.hint
+    assert failure.hint.endswith(".")
 
 
-def test_a_hint_names_the_command_to_connect_again() -> None:
-    assert (
-        "make connect" in grant_failure("invalid_grant", "expired access/refresh token", 400).hint
-    )
-    assert "make connect" in grant_failure("something_new", "", 400).hint
-    assert all(failure.hint.endswith(".") for failure in GRANT_FAILURES.values())
+@pytest.mark.parametrize(
+    ("error", "description"),
+    [("invalid_grant", "expired access/refresh token"), ("something_new", "")],
+)
+def test_a_hint_names_the_command_to_connect_again(error: str, description: str) -> None:
+    assert "make connect" in grant_failure(error, description, 400).hint
 
 
 @pytest.mark.parametrize(

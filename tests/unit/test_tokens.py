@@ -51,12 +51,33 @@ def aws() -> SmallAws:
 
 
 @pytest.fixture
+def published(aws: SmallAws) -> SmallAws:
+    """AWS with a stored token of the first generation."""
+    aws.publish("token-1", 1)
+    return aws
+
+
+@pytest.fixture
 def sessions(aws: SmallAws, settings: MakeSettings) -> Sessions:
     return Sessions(aws=aws, settings=settings())
 
 
 def soon(seconds: float = 5) -> Deadline:
     return Deadline.after(seconds)
+
+
+def use(sessions: Sessions, *accepted: str, seconds: float = 5) -> list[str]:
+    """Make a call that takes these tokens only; returns those that were tried."""
+    tries = Tries(*accepted)
+    assert sessions.call(tries, deadline=soon(seconds)) == "done"
+    return tries.seen
+
+
+def pending(sessions: Sessions, *, seconds: float = 5) -> str:
+    """Make a call that gets no token in time; returns why."""
+    with pytest.raises(TokenPending) as caught:
+        sessions.call(Tries(), deadline=soon(seconds))
+    return caught.value.code
 
 
 def renews(aws: SmallAws, text: str) -> Callable[[Any], Any]:
@@ -113,81 +134,65 @@ def test_a_token_s_age_is_counted_from_when_it_was_issued() -> None:
 # Calls
 
 
-def test_a_token_is_read_once_and_kept(aws: SmallAws, sessions: Sessions) -> None:
-    aws.publish("token-1", 1)
-    tries = Tries("token-1")
+def test_a_token_is_read_once_and_kept(published: SmallAws, sessions: Sessions) -> None:
     for _ in range(5):
-        assert sessions.call(tries, deadline=soon()) == "done"
-    assert (aws.reads, aws.invoked) == (1, [])
+        use(sessions, "token-1")
+    assert (published.reads, published.invoked) == (1, [])
 
 
-def test_a_refused_token_costs_one_read(aws: SmallAws, sessions: Sessions) -> None:
-    aws.publish("token-1", 1)
-    tries = Tries("token-1")
-    sessions.call(tries, deadline=soon())
-    aws.publish("token-2", 2)
-    tries.accepted = ("token-2",)
-    assert sessions.call(tries, deadline=soon()) == "done"
-    assert (aws.reads, aws.invoked) == (2, [])
-    assert tries.seen == ["token-1", "token-1", "token-2"]
+def test_a_refused_token_costs_one_read(published: SmallAws, sessions: Sessions) -> None:
+    use(sessions, "token-1")
+    published.publish("token-2", 2)
+    assert use(sessions, "token-2") == ["token-1", "token-2"]
+    assert (published.reads, published.invoked) == (2, [])
 
 
 @pytest.mark.parametrize("warm", [True, False])
-def test_renewing_a_token_costs_one_read(aws: SmallAws, sessions: Sessions, warm: bool) -> None:
-    aws.publish("token-1", 1)
+def test_renewing_a_token_costs_one_read(
+    published: SmallAws, sessions: Sessions, warm: bool
+) -> None:
     if warm:
-        sessions.call(Tries("token-1"), deadline=soon())
-        aws.reads = 0
-    aws.refresh = renews(aws, "token-2")
-    assert sessions.call(Tries("token-2"), deadline=soon()) == "done"
-    assert (aws.reads, aws.invoked) == (1, [{"refused_generation": 1}])
+        use(sessions, "token-1")
+        published.reads = 0
+    published.refresh = renews(published, "token-2")
+    use(sessions, "token-2")
+    assert (published.reads, published.invoked) == (1, [{"refused_generation": 1}])
     # What came with the result is kept like what is read.
-    assert sessions.call(Tries("token-2"), deadline=soon()) == "done"
-    assert (aws.reads, len(aws.invoked)) == (1, 1)
+    use(sessions, "token-2")
+    assert (published.reads, len(published.invoked)) == (1, 1)
 
 
 @pytest.mark.parametrize(
     "token",
     [
-        None,
-        7,
-        {"access_token": "token-2", "instance_url": INSTANCE},
-        "no JSON",
+        *(None, 7, {"access_token": "token-2", "instance_url": INSTANCE}, "no JSON"),
         '{"access_token": "token-2", "instance_url": "https://evil.example", "generation": 2}',
     ],
 )
 def test_a_result_without_a_token_that_may_be_used_leads_to_the_stored_one(
-    aws: SmallAws, sessions: Sessions, clock: list[float], token: Any
+    published: SmallAws, sessions: Sessions, clock: list[float], token: Any
 ) -> None:
-    aws.publish("token-1", 1)
-
     def refresh(payload: Any) -> Any:
-        aws.publish("token-2", 2)
+        published.publish("token-2", 2)
         return {"generation": 2, "refreshed": True, "token": token}
 
-    aws.refresh = refresh
-    tries = Tries("token-2")
-    assert sessions.call(tries, deadline=soon()) == "done"
-    assert tries.seen == ["token-1", "token-2"] and clock == []
+    published.refresh = refresh
+    assert use(sessions, "token-2") == ["token-1", "token-2"]
+    assert clock == []
 
 
 @pytest.mark.parametrize("warm", [True, False])
 def test_where_ssm_throttles_it_is_read_again_after_one_two_and_four_seconds(
-    aws: SmallAws, sessions: Sessions, clock: list[float], warm: bool
+    published: SmallAws, sessions: Sessions, clock: list[float], warm: bool
 ) -> None:
-    aws.publish("token-1", 1)
-    tries = Tries("token-1")
     if warm:
-        sessions.call(tries, deadline=soon())
-        tries.accepted = ()
-    aws.broken["ssm"] = AwsError("ThrottlingException", "Rate exceeded", status=400)
-    before = aws.reads
-    with pytest.raises(TokenPending) as caught:
-        sessions.call(tries, deadline=soon(9))
-    assert caught.value.code == "ThrottlingException"
+        use(sessions, "token-1")
+    published.broken["ssm"] = AwsError("ThrottlingException", "Rate exceeded", status=400)
+    before = published.reads
+    assert pending(sessions, seconds=9) == "ThrottlingException"
     # Who does not know whether the token was renewed does not have it renewed.
-    assert aws.invoked == []
-    assert aws.reads - before == 1 + len(clock)
+    assert published.invoked == []
+    assert published.reads - before == 1 + len(clock)
     first, second, third, *last = clock
     assert 0.5 <= first <= 1 <= second <= 2 <= third <= 4
     assert all(pause <= 4 for pause in last) and sum(clock) == pytest.approx(8)
@@ -197,147 +202,123 @@ def test_callers_do_not_read_together(settings: MakeSettings, clock: list[float]
     for _ in range(20):
         aws = SmallAws()
         aws.publish("token-1", 1)
-        with pytest.raises(TokenPending):
-            Sessions(aws=aws, settings=settings()).call(Tries(), deadline=soon(1.9))
+        pending(Sessions(aws=aws, settings=settings()), seconds=1.9)
     assert len({round(pause, 3) for pause in clock}) > 10
 
 
-def test_of_two_refused_tokens_the_newer_is_renewed(aws: SmallAws, sessions: Sessions) -> None:
-    aws.publish("token-1", 1)
-    sessions.call(Tries("token-1"), deadline=soon())
-    aws.publish("token-2", 7)
-    aws.refresh = renews(aws, "token-3")
-    tries = Tries("token-3")
-    assert sessions.call(tries, deadline=soon()) == "done"
-    assert aws.invoked == [{"refused_generation": 7}]
-    assert tries.seen == ["token-1", "token-2", "token-3"]
+def test_of_two_refused_tokens_the_newer_is_renewed(
+    published: SmallAws, sessions: Sessions
+) -> None:
+    use(sessions, "token-1")
+    published.publish("token-2", 7)
+    published.refresh = renews(published, "token-3")
+    assert use(sessions, "token-3") == ["token-1", "token-2", "token-3"]
+    assert published.invoked == [{"refused_generation": 7}]
 
 
-def test_a_refused_fresh_token_is_configuration(aws: SmallAws, sessions: Sessions) -> None:
-    aws.publish("token-1", 1)
-    aws.refresh = renews(aws, "token-2")
+def test_a_refused_fresh_token_is_configuration(published: SmallAws, sessions: Sessions) -> None:
+    published.refresh = renews(published, "token-2")
     tries = Tries()
-    with pytest.raises(FreshSessionRefused):
-        sessions.call(tries, deadline=soon())
-    assert tries.seen == ["token-1", "token-2"]
     # For a few seconds no call is made again: a person has to connect the org.
-    with pytest.raises(FreshSessionRefused):
-        sessions.call(tries, deadline=soon())
-    assert len(aws.invoked) == 1
+    for _ in range(2):
+        with pytest.raises(FreshSessionRefused):
+            sessions.call(tries, deadline=soon())
+    assert tries.seen == ["token-1", "token-2"]
+    assert len(published.invoked) == 1
 
 
-def test_the_same_token_back_is_known_by_its_generation(aws: SmallAws, sessions: Sessions) -> None:
-    aws.publish("token-1", 1)
-    aws.refresh = renews(aws, "token-1")
-    tries = Tries()
+def test_the_same_token_back_is_known_by_its_generation(
+    published: SmallAws, sessions: Sessions
+) -> None:
+    published.refresh = renews(published, "token-1")
 
-    def accept_the_second_time(session: Session) -> str:
-        if session.generation == 2:
-            return "done"
-        return tries(session)
+    def accept_the_second_generation(session: Session) -> str:
+        if session.generation == 1:
+            raise SessionRefused("Session expired or invalid")
+        return "done"
 
-    assert sessions.call(accept_the_second_time, deadline=soon()) == "done"
-
-
-def test_an_instance_that_moved_is_passing_trouble(aws: SmallAws, sessions: Sessions) -> None:
-    aws.publish("token-1", 1)
-    aws.refresh = renews(aws, "token-2")
-    with pytest.raises(Unavailable):
-        sessions.call(Tries(refusal=InstanceMoved), deadline=soon())
-    assert len(aws.invoked) == 1
+    assert sessions.call(accept_the_second_generation, deadline=soon()) == "done"
 
 
-def test_vain_renewals_become_rare(aws: SmallAws, sessions: Sessions, clock: list[float]) -> None:
+def test_vain_renewals_become_rare(
+    published: SmallAws, sessions: Sessions, clock: list[float]
+) -> None:
     # A page of maintenance answers with 200, or a redirect, for an hour; each renewal is a login.
-    aws.publish("token-1", 1)
-    aws.refresh = renews(aws, "token-2")
-    tries = Tries(refusal=InstanceMoved)
-    for _ in range(3600):
-        with pytest.raises(Unavailable):
-            sessions.call(tries, deadline=soon())
-        time.sleep(1)
-    assert 55 < len(aws.invoked) < 70
+    published.refresh = renews(published, "token-2")
+    moved = Tries(refusal=InstanceMoved)
+
+    def fail(seconds: float, *, times: int) -> None:
+        for _ in range(times):
+            with pytest.raises(Unavailable):
+                sessions.call(moved, deadline=soon())
+            time.sleep(seconds)
+
+    fail(1, times=3600)
+    assert 55 < len(published.invoked) < 70
     # Salesforce is called all the same, and the first success ends the trouble.
-    assert len(tries.seen) >= 3600
-    tries.accepted = ("token-2",)
-    assert sessions.call(tries, deadline=soon()) == "done"
-    tries.accepted = ()
-    aws.invoked.clear()
-    for _ in range(8):
-        time.sleep(10)
-        with pytest.raises(Unavailable):
-            sessions.call(tries, deadline=soon())
-    assert len(aws.invoked) == 4
+    assert len(moved.seen) >= 3600
+    use(sessions, "token-2")
+    published.invoked.clear()
+    fail(10, times=8)
+    assert len(published.invoked) == 4
 
 
 def test_a_moved_instance_does_not_keep_an_expired_session_from_being_renewed(
-    aws: SmallAws, sessions: Sessions
+    published: SmallAws, sessions: Sessions
 ) -> None:
-    aws.publish("token-1", 1)
-    aws.refresh = renews(aws, "token-2")
+    published.refresh = renews(published, "token-2")
     with pytest.raises(Unavailable):
         sessions.call(Tries(refusal=InstanceMoved), deadline=soon())
-    aws.refresh = renews(aws, "token-3")
-    assert sessions.call(Tries("token-3"), deadline=soon()) == "done"
+    assert len(published.invoked) == 1
+    published.refresh = renews(published, "token-3")
+    use(sessions, "token-3")
 
 
 def test_a_count_that_began_anew_is_no_reason_to_wait(
     aws: SmallAws, sessions: Sessions, clock: list[float]
 ) -> None:
     aws.publish("token-1", 7)
-    sessions.call(Tries("token-1"), deadline=soon())
+    use(sessions, "token-1")
     aws.parameters.clear()
     aws.refresh = lambda payload: renews(aws, "token-2")({"refused_generation": None})
-    assert sessions.call(Tries("token-2"), deadline=soon(3)) == "done"
+    use(sessions, "token-2", seconds=3)
     assert clock == []
-
-
-def test_without_a_token_one_is_got(aws: SmallAws, sessions: Sessions) -> None:
-    aws.refresh = renews(aws, "token-1")
-    assert sessions.call(Tries("token-1"), deadline=soon()) == "done"
-    assert json.loads(json.dumps(aws.invoked)) == [{"refused_generation": None}]
 
 
 @pytest.mark.parametrize(
     "value",
-    ["not json", '{"access_token": "t", "instance_url": ""}', ELSEWHERE.dump()],
-    ids=["no JSON", "no instance", "a stranger's"],
+    [None, "not json", '{"access_token": "t", "instance_url": ""}', ELSEWHERE.dump()],
+    ids=["none", "no JSON", "no instance", "a stranger's"],
 )
 def test_a_stored_value_that_is_no_token_for_salesforce_is_replaced(
-    aws: SmallAws, sessions: Sessions, value: str
+    aws: SmallAws, sessions: Sessions, value: str | None
 ) -> None:
-    aws.parameters["/bird-salesforce/access-token"] = value
+    if value is not None:
+        aws.parameters["/bird-salesforce/access-token"] = value
     aws.refresh = renews(aws, "token-1")
-    tries = Tries("token-1")
-    assert sessions.call(tries, deadline=soon()) == "done"
-    assert tries.seen == ["token-1"]
+    assert use(sessions, "token-1") == ["token-1"]
+    assert json.loads(json.dumps(aws.invoked)) == [{"refused_generation": None}]
 
 
 # As SSM passes KMS's errors on, in public reports: stelligent/mu#345 and segmentio/chamber#355 (a
 # key that is pending deletion), tryolabs/aws-workshop#6 (one that may not be used). The last is
 # IAM's newer text for a missing right.
-NOT_DECRYPTED = [
-    AwsError(
-        "InvalidKeyId", "arn:aws:kms:eu-west-1:1:key/k is pending deletion. (Service: AWSKMS)"
+NOT_DECRYPTED = {
+    "arn:aws:kms:eu-west-1:1:key/k is pending deletion. (Service: AWSKMS)": "InvalidKeyId",
+    "The ciphertext refers to a customer master key that does not exist, does not exist in this "
+    "region, or you are not allowed to access. (Service: AWSKMS; Status Code: 400)": (
+        "AccessDeniedException"
     ),
-    AwsError(
-        "AccessDeniedException",
-        "The ciphertext refers to a customer master key that does not exist, does not exist in "
-        "this region, or you are not allowed to access. (Service: AWSKMS; Status Code: 400)",
-    ),
-    AwsError(
-        "AccessDeniedException",
-        "User: arn:aws:sts::1:assumed-role/r/f is not authorized to perform: kms:Decrypt on the "
-        "resource associated with this ciphertext",
-    ),
-]
+    "User: arn:aws:sts::1:assumed-role/r/f is not authorized to perform: kms:Decrypt on the "
+    "resource associated with this ciphertext": "AccessDeniedException",
+}
 
 
-@pytest.mark.parametrize("error", NOT_DECRYPTED)
+@pytest.mark.parametrize(("text", "code"), NOT_DECRYPTED.items())
 def test_a_token_that_cannot_be_decrypted_is_renewed(
-    aws: SmallAws, sessions: Sessions, error: AwsError
+    aws: SmallAws, sessions: Sessions, text: str, code: str
 ) -> None:
-    aws.broken["ssm"] = error
+    aws.broken["ssm"] = AwsError(code, text)
 
     def renew(payload: Any) -> Any:
         del aws.broken["ssm"]
@@ -345,17 +326,18 @@ def test_a_token_that_cannot_be_decrypted_is_renewed(
         return {"generation": 1, "refreshed": True}
 
     aws.refresh = renew
-    assert sessions.call(Tries("token-2"), deadline=soon()) == "done"
+    use(sessions, "token-2")
     assert aws.invoked == [{"refused_generation": None}]
 
 
 def test_no_right_to_read_the_token_renews_nothing(aws: SmallAws, sessions: Sessions) -> None:
-    aws.broken["ssm"] = AwsError(
-        "AccessDeniedException", "User: u is not authorized to perform: ssm:GetParameter"
-    )
-    with pytest.raises(TokenPending):
-        sessions.call(Tries(), deadline=soon())
+    text = "User: u is not authorized to perform: ssm:GetParameter"
+    aws.broken["ssm"] = AwsError("AccessDeniedException", text)
+    pending(sessions)
     assert aws.invoked == []
+
+
+# What RefreshToken returns
 
 
 def test_before_anybody_connected_the_fix_is_named_and_not_asked_for_again(
@@ -380,104 +362,91 @@ def test_a_refresh_that_failed_otherwise_is_passing(
     aws: SmallAws, sessions: Sessions, error_type: str
 ) -> None:
     aws.refresh = lambda payload: FunctionError(error_type, "m")
-    with pytest.raises(TokenPending):
-        sessions.call(Tries(), deadline=soon())
+    pending(sessions)
 
 
-@pytest.mark.parametrize("status", [0, 429, 500])
-@pytest.mark.parametrize("answer", ["busy", "throttled"])
+@pytest.mark.parametrize("status", [None, 0, 429, 500])
 def test_while_somebody_else_refreshes_the_newer_token_is_waited_for(
-    aws: SmallAws, sessions: Sessions, monkeypatch: pytest.MonkeyPatch, status: int, answer: str
+    published: SmallAws, sessions: Sessions, monkeypatch: pytest.MonkeyPatch, status: int | None
 ) -> None:
-    aws.publish("token-1", 1)
-    if answer == "throttled":
-        aws.broken["lambda"] = AwsError("TooManyRequestsException", "x", status=status)
+    if status is not None:  # else RefreshToken says that it is busy
+        published.broken["lambda"] = AwsError("TooManyRequestsException", "x", status=status)
     pauses: list[float] = []
 
     def sleep(seconds: float) -> None:
         pauses.append(seconds)
         if len(pauses) == 3:
-            aws.publish("token-2", 2)
+            published.publish("token-2", 2)
 
     monkeypatch.setattr(time, "sleep", sleep)
-    assert sessions.call(Tries("token-2"), deadline=soon(9)) == "done"
+    use(sessions, "token-2", seconds=9)
     first, second, third = pauses
     assert 0.5 <= first <= 1 <= second <= 2 <= third <= 4
-    assert len(aws.invoked) == 1
+    assert len(published.invoked) == 1
+
+
+def then(aws: SmallAws, first: Any, second: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A RefreshToken that raises or returns the first, and does the second when invoked again."""
+
+    def refresh(payload: Any) -> Any:
+        if len(aws.invoked) > 1:
+            return second(payload)
+        if isinstance(first, Exception):
+            raise first
+        return first
+
+    return refresh
 
 
 def test_a_refresh_that_was_killed_is_asked_for_once_more(
-    aws: SmallAws, sessions: Sessions, clock: list[float]
+    published: SmallAws, sessions: Sessions, clock: list[float]
 ) -> None:
-    aws.publish("token-1", 1)
-
-    def killed_then_well(payload: Any) -> Any:
-        if len(aws.invoked) == 1:
-            raise AwsError("NO_ANSWER", "broke off")
-        return renews(aws, "token-2")(payload)
-
-    aws.refresh = killed_then_well
-    assert sessions.call(Tries("token-2"), deadline=soon(45)) == "done"
-    assert aws.invoked == [{"refused_generation": 1}] * 2
+    killed = AwsError("NO_ANSWER", "broke off")
+    published.refresh = then(published, killed, renews(published, "token-2"))
+    use(sessions, "token-2", seconds=45)
+    assert published.invoked == [{"refused_generation": 1}] * 2
     assert 10 <= sum(clock) < 14
 
 
-def test_a_refresh_that_never_comes_is_asked_for_twice_and_no_more(
-    aws: SmallAws, sessions: Sessions, clock: list[float]
-) -> None:
-    aws.publish("token-1", 1)
-    with pytest.raises(TokenPending):
-        sessions.call(Tries(), deadline=soon(45))
-    assert len(aws.invoked) == 2
-    assert 43 < sum(clock) <= 45
-
-
 def test_what_the_second_request_for_a_token_says_counts(
-    aws: SmallAws, sessions: Sessions, clock: list[float]
+    published: SmallAws, sessions: Sessions, clock: list[float]
 ) -> None:
-    aws.publish("token-1", 1)
-
-    def busy_then_revoked(payload: Any) -> Any:
-        if len(aws.invoked) == 1:
-            return {"busy": True}
-        return FunctionError("CredentialsRevoked", "run make connect")
-
-    aws.refresh = busy_then_revoked
+    revoked = FunctionError("CredentialsRevoked", "run make connect")
+    published.refresh = then(published, {"busy": True}, lambda payload: revoked)
     with pytest.raises(CredentialsRevoked):
         sessions.call(Tries(), deadline=soon(45))
     assert sum(clock) < 14
 
 
-def test_a_refresh_that_took_all_the_time_is_what_was_waited_for(
-    aws: SmallAws, sessions: Sessions, clock: list[float]
+def test_a_refresh_that_never_comes_is_asked_for_twice_and_no_more(
+    published: SmallAws, sessions: Sessions, clock: list[float]
 ) -> None:
-    aws.publish("token-1", 1)
+    pending(sessions, seconds=45)
+    assert len(published.invoked) == 2
+    assert 43 < sum(clock) <= 45
 
+
+def test_a_refresh_that_took_all_the_time_is_what_was_waited_for(
+    published: SmallAws, sessions: Sessions, clock: list[float]
+) -> None:
     def hang(payload: Any) -> Any:
         time.sleep(5)
         raise AwsError("NO_ANSWER", "did not answer in time")
 
-    aws.refresh = hang
-    reads = aws.reads
-    with pytest.raises(TokenPending) as caught:
-        sessions.call(Tries(), deadline=soon(5))
-    assert caught.value.code == "TOKEN_PENDING"
-    assert aws.reads - reads == 1
+    published.refresh = hang
+    assert pending(sessions) == "TOKEN_PENDING"
+    assert published.reads == 1
 
 
 def test_a_refresh_that_is_not_allowed_is_not_waited_for(aws: SmallAws, sessions: Sessions) -> None:
     aws.broken["lambda"] = AwsError("AccessDeniedException", "x", status=403)
-    with pytest.raises(TokenPending) as caught:
-        sessions.call(Tries(), deadline=soon())
-    assert caught.value.code == "AccessDeniedException"
+    assert pending(sessions) == "AccessDeniedException"
 
 
-def test_other_trouble_is_the_caller_s(aws: SmallAws, sessions: Sessions) -> None:
-    aws.publish("token-1", 1)
-
+def test_other_trouble_is_the_caller_s(published: SmallAws, sessions: Sessions) -> None:
     def fails(session: Session) -> str:
         raise Unavailable("down")
 
     with pytest.raises(Unavailable, match="down"):
         sessions.call(fails, deadline=soon())
-    assert aws.invoked == []
+    assert published.invoked == []
