@@ -120,7 +120,7 @@ def test_a_record_that_is_there_is_found_whatever_it_is_refused_for(
     outcome = stand.create(record)
     assert (outcome.name, outcome.found.id) == ("exists", row.id)
     assert stand.aws.queues == {}
-    assert {call.method for call in stand.org.calls} <= {"POST", "GET"}, "nothing is changed"
+    assert len(stand.org.calls) == (1 if record.object == "Case" else 2)
 
 
 @pytest.mark.parametrize(
