@@ -29,13 +29,10 @@ from bridge.conversations.write import (
 from bridge.errors import (
     DuplicatesDetected,
     KeyTaken,
-    LimitExceeded,
     OrgNotReady,
     Refused,
     RowLocked,
     SalesforceProblem,
-    SessionRefused,
-    Unavailable,
 )
 from bridge.salesforce.composite import (
     Part,
@@ -104,11 +101,19 @@ SUCCESSOR = Create(
 REOPEN = Reopen(record_id=CASE, successor=SUCCESSOR, number="00001026")
 
 
-def sent(decision: Add | Create | Reopen, *, about: Message | None = None, **how: Any) -> Any:
+Decision = Add | Create | Reopen
+
+
+def created(record_id: str) -> PartResponse:
+    return PartResponse(201, {"id": record_id, "success": True, "errors": []})
+
+
+def sent(decision: Decision, *, about: Message | None = None, **how: Any) -> Any:
     """The composite that a decision sends, by the names of its parts."""
     options = how.pop("options", OPTIONS)
     write = parts_of(about or message(), decision, options, **how)
     body = composite(write.parts, base=BASE, all_or_none=write.all_or_none)
+    assert body["allOrNone"] is (decision is REOPEN)
     assert body["collateSubrequests"] is False
     assert json.loads(json.dumps(body)) == body
     return {part.pop("referenceId"): part for part in body["compositeRequest"]}
@@ -157,7 +162,6 @@ def test_a_message_is_logged_on_a_case_and_a_person_s_status_stays() -> None:
         "parent": PARENT,
         "touch": change(f"{BASE}/sobjects/Case/@{{parent.WhatId}}", Bird_Last_Message__c=SENT_TEXT),
     }
-    assert parts_of(message(), TO_CASE, OPTIONS).all_or_none is False
 
 
 ON_REPLY = OPTIONS._replace(case_status_on_reply="Customer replied")
@@ -231,11 +235,8 @@ def test_what_our_side_wrote_touches_nothing() -> None:
 def test_the_table_of_channels_may_name_the_org_s_closed_status() -> None:
     about = message(task={"Subject": "Hi", "Status": "Erledigt"})
     assert sent(TO_LEAD, about=about)["add"]["body"]["Status"] == "Erledigt"
-
-
-def test_what_was_refused_is_left_out() -> None:
-    body = sent(TO_LEAD, without=frozenset({"Status", "ActivityDate"}))["add"]["body"]
-    assert {"Status", "ActivityDate"} & set(body) == set()
+    body = sent(TO_LEAD, about=about, without=frozenset({"Status", "ActivityDate"}))["add"]["body"]
+    assert {"Status", "ActivityDate"} & set(body) == set(), "where it is refused, none"
 
 
 # Made
@@ -293,7 +294,6 @@ def test_nobody_else_writes_our_fields() -> None:
 
 
 def test_a_case_is_reopened_with_its_message_or_not_at_all() -> None:
-    assert parts_of(message(), REOPEN, OPTIONS).all_or_none is True
     assert sent(REOPEN, options=COMMENTS) == {
         "add": task(WhatId=CASE),
         "parent": PARENT,
@@ -307,11 +307,11 @@ def test_a_case_is_reopened_with_its_message_or_not_at_all() -> None:
 # Texts that look like references
 
 
+TRICKY = message(task={"Subject": "Hi", "Description": "mail @{Bob} me"})
+
+
 def test_an_ordinary_message_is_one_call() -> None:
     assert len(in_calls(parts_of(message(), TO_CASE, COMMENTS).parts)) == 1
-
-
-TRICKY = message(task={"Subject": "Hi", "Description": "mail @{Bob} me"})
 
 
 @pytest.mark.parametrize(
@@ -326,7 +326,7 @@ TRICKY = message(task={"Subject": "Hi", "Description": "mail @{Bob} me"})
     ],
 )
 def test_a_text_like_a_reference_is_sent_alone_and_unchanged(
-    decision: Add | Create | Reopen, calls: list[list[str]]
+    decision: Decision, calls: list[list[str]]
 ) -> None:
     about = replace(TRICKY, derived={"Lead": {"Description": "mail @{Bob} me"}})
     made = in_calls(parts_of(about, decision, COMMENTS).parts)
@@ -342,24 +342,15 @@ def test_a_reference_in_a_nested_value_is_seen() -> None:
 
 def test_what_hangs_on_a_part_that_is_done_gets_its_values() -> None:
     parent, touch = in_calls(parts_of(TRICKY, TO_LEAD, OPTIONS).parts)[1]
-    done = {"add": PartResponse(201, {"id": TASK, "success": True, "errors": []})}
+    done = {"add": created(TASK)}
     one, other = resolved(parent, done), resolved(touch, done)
     assert one and one.path == ("/sobjects/Task/", TASK, "?fields=WhoId,WhatId")
     assert other == touch  # its reference is to a part of the same call
-
-
-def test_what_hangs_on_a_part_that_is_not_done_cannot_be_done() -> None:
-    parent = in_calls(parts_of(TRICKY, TO_LEAD, OPTIONS).parts)[1][0]
-    assert resolved(parent, {"add": failure("DUPLICATE_VALUE")}) is None
-    assert resolved(parent, {"add": PartResponse(201, {})}) is None
+    for not_done in (failure("DUPLICATE_VALUE"), PartResponse(201, {})):
+        assert resolved(parent, {"add": not_done}) is None
 
 
 # What the responses mean
-
-
-def created(record_id: str) -> PartResponse:
-    return PartResponse(201, {"id": record_id, "success": True, "errors": []})
-
 
 ROLLED_BACK = failure(
     "PROCESSING_HALTED",
@@ -367,16 +358,27 @@ ROLLED_BACK = failure(
 )
 DONE = PartResponse(204, None)
 PARENT_READ = PartResponse(200, {"attributes": {"type": "Task"}, "WhoId": None, "WhatId": CASE})
-KEY_TAKEN = failure(
-    "DUPLICATE_VALUE",
-    f"duplicate value found: Bird_Key__c duplicates value on record with id: {TASK[:15]}",
-    fields=[],
-)
+NUMBER = PartResponse(200, {"CaseNumber": "00001026", "Id": CASE})
+OWNER = PartResponse(200, {"OwnerId": "005000000000001AAA"})
 
 
-def read(
-    decision: Add | Create | Reopen, options: Settings = OPTIONS, **responses: PartResponse
-) -> Written:
+def taken(field: str, record_id: str) -> PartResponse:
+    text = f"duplicate value found: {field} duplicates value on record with id: {record_id}"
+    return failure("DUPLICATE_VALUE", text, fields=[])
+
+
+KEY_TAKEN = taken("Bird_Key__c", TASK[:15])
+INVALID = failure("FIELD_CUSTOM_VALIDATION_EXCEPTION", "say why", fields=[])
+LOCKED = failure("UNABLE_TO_LOCK_ROW")
+DELETED = failure("ENTITY_IS_DELETED", "entity is deleted")
+NOT_FOUND = failure("NOT_FOUND", "The requested resource does not exist", status=404)
+NO_ACCESS = failure("INSUFFICIENT_ACCESS_OR_READONLY", status=403)
+SUBJECT_TOO_LONG = failure("STRING_TOO_LONG", fields=["Subject"])
+NO_STATUS = failure("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", fields=["Status"])
+NO_SOURCE = failure("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", fields=["LeadSource"])
+
+
+def read(decision: Decision, options: Settings = OPTIONS, **responses: Any) -> Written:
     write = parts_of(message(), decision, options)
     assert set(responses) <= {part.name for part in write.parts}
     return read_written(message(), decision, write, responses, options)
@@ -388,144 +390,194 @@ def test_a_message_that_was_added() -> None:
     )
 
 
+def test_a_case_that_was_reopened() -> None:
+    assert read(REOPEN, add=created(TASK), parent=PARENT_READ, reopen=DONE) == Logged(
+        task_id=TASK, record_object="Case", record_id=CASE, number="00001026", reopened=True
+    )
+
+
+def test_a_record_that_was_made_with_its_message() -> None:
+    made = Logged(task_id=TASK, record_object="Case", record_id=CASE, created=True)
+    known, unknown = made._replace(number="00001026"), failure("UNKNOWN_EXCEPTION")
+    case = {"create": created(CASE), "add": created(TASK)}
+    assert read(NEW_CASE, **case, number=NUMBER) == known
+    assert read(NEW_CASE, **case, number=unknown) == made
+    assert read(NEW_LEAD, create=created(LEAD[:15]), add=created(TASK)) == Logged(
+        task_id=TASK, record_object="Lead", record_id=LEAD, created=True
+    )
+
+
 def test_trouble_with_what_hangs_on_it_takes_nothing_away() -> None:
     found = read(
-        TO_CASE,
-        COMMENTS,
-        add=created(TASK),
-        parent=PARENT_READ,
-        touch=failure("UNABLE_TO_LOCK_ROW"),
-        comment=failure("INSUFFICIENT_ACCESS_OR_READONLY", status=403),
+        TO_CASE, COMMENTS, add=created(TASK), parent=PARENT_READ, touch=LOCKED, comment=NO_ACCESS
     )
     assert isinstance(found, Logged)
     assert isinstance(found.problems["touch"], RowLocked)
     assert type(found.problems["comment"]) is Refused
 
 
-def test_a_repetition_s_task_is_a_duplicate_and_changes_nothing() -> None:
-    halts = halted()
-    assert read(TO_CASE, add=KEY_TAKEN, parent=halts, touch=halts) == AlreadyLogged(TASK)
-
-
-def test_of_a_task_that_is_just_being_made_salesforce_may_tell_nothing() -> None:
-    unknown = failure(
-        "DUPLICATE_VALUE",
-        "duplicate value found: <unknown> duplicates value on record with id: <unknown>",
-    )
-    assert read(TO_CASE, add=unknown) == AlreadyLogged(None)
-
-
-def test_a_duplicate_on_another_field_is_a_refusal() -> None:
-    other = failure(
-        "DUPLICATE_VALUE",
-        "duplicate value found: Ticket__c duplicates value on record with id: 00T000000000002",
-    )
-    found = read(TO_CASE, add=other)
-    assert isinstance(found, NotTaken)
-    assert (found.what, found.problem.code) == ("message", "DUPLICATE_VALUE")
+def test_sent_one_by_one_a_message_may_be_logged_on_a_case_that_stays_closed() -> None:
+    found = read(REOPEN, add=created(TASK), parent=PARENT_READ, reopen=INVALID)
+    assert isinstance(found, Logged)
+    assert not found.reopened
+    assert set(found.problems) == {"reopen"}
 
 
 @pytest.mark.parametrize(
-    ("code", "text"),
-    [
-        ("CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead"),
-        ("ENTITY_IS_DELETED", "entity is deleted"),
-        ("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id"),
-        (
-            "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY",
-            "insufficient access rights on cross-reference id: 00Q000000000001",
-        ),
-    ],
+    ("response", "problem"), [(INVALID, Refused), (LOCKED, RowLocked), (KEY_TAKEN, KeyTaken)]
 )
-def test_a_record_that_went_meanwhile_is_looked_for_again(code: str, text: str) -> None:
-    found = read(TO_LEAD, add=failure(code, text, fields=[]), parent=halted(), touch=halted())
-    assert isinstance(found, ParentGone)
-    assert (found.record_id, found.problem.code) == (LEAD, code)
-
-
-@pytest.mark.parametrize(
-    ("response", "fields"),
-    [
-        (failure("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", fields=["Status"]), {"Status"}),
-        (
-            failure("INVALID_FIELD", "No such column 'ActivityDate' on sobject of type Task"),
-            {"ActivityDate"},
-        ),
-        (failure("STRING_TOO_LONG", fields=["Subject"]), {"Subject"}),
-    ],
-)
-def test_refused_derived_fields_are_left_out(response: PartResponse, fields: set[str]) -> None:
-    found = read(TO_LEAD, add=response)
-    assert isinstance(found, LeaveOut)
-    assert (found.what, found.fields) == ("message", fields)
-
-
-def test_no_words_of_a_customer_are_left_out() -> None:
-    found = read(TO_LEAD, add=failure("STRING_TOO_LONG", fields=["Description"]))
-    assert isinstance(found, NotTaken)
-    found = read(TO_LEAD, add=failure("STRING_TOO_LONG", fields=["Subject", "Description"]))
-    assert isinstance(found, NotTaken)
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        "INACTIVE_OWNER_OR_USER",
-        "INVALID_OPERATION",
-        "OP_WITH_INVALID_USER_TYPE_EXCEPTION",
-        "INVALID_CROSS_REFERENCE_KEY",
-    ],
-)
-def test_an_owner_who_cannot_have_tasks_costs_the_owner_only(code: str) -> None:
-    owner = PartResponse(200, {"OwnerId": "005000000000001AAA"})
-    found = read(TO_CONTACT, owner=owner, add=failure(code))
-    assert isinstance(found, LeaveOut)
-    assert found.fields == {"OwnerId"}
-    found = read(TO_CONTACT._replace(for_owner=False), add=failure(code))
-    assert isinstance(found, (ParentGone, NotTaken))
-
-
-def test_so_does_one_who_cannot_be_read() -> None:
-    hidden = failure("NOT_FOUND", "The requested resource does not exist", status=404)
-    found = read(TO_CONTACT, owner=hidden, add=halted())
-    assert isinstance(found, LeaveOut)
-    assert found.fields == {"OwnerId"}
-
-
-def test_a_contact_that_was_deleted_meanwhile() -> None:
-    gone = failure("ENTITY_IS_DELETED", "entity is deleted", status=404)
-    assert isinstance(read(TO_CONTACT, owner=gone, add=halted()), ParentGone)
-    owner = PartResponse(200, {"OwnerId": "005000000000001AAA"})
-    assert isinstance(read(TO_CONTACT, owner=owner, add=failure("ENTITY_IS_DELETED")), ParentGone)
-
-
-@pytest.mark.parametrize(
-    ("response", "problem"),
-    [
-        (failure("UNABLE_TO_LOCK_ROW"), RowLocked),
-        (failure("REQUEST_LIMIT_EXCEEDED", status=403), LimitExceeded),
-        (failure("INVALID_SESSION_ID", status=401), SessionRefused),
-        (failure("UNKNOWN_EXCEPTION", status=500), Unavailable),
-        (failure("NOT_FOUND", "The requested resource does not exist", status=404), OrgNotReady),
-        (PartResponse(500, "<html>"), Unavailable),
-        (PartResponse(201, {}), Unavailable),
-        (halted(), Unavailable),
-    ],
-)
-@pytest.mark.parametrize(
-    ("decision", "part"), [(TO_LEAD, "add"), (TO_CASE, "add"), (NEW_CASE, "create")]
-)
-def test_what_passes_or_needs_a_person_is_raised(
-    decision: Add | Create, part: str, response: PartResponse, problem: type[SalesforceProblem]
+def test_a_task_that_is_refused_beside_a_made_record_is_logged_later(
+    response: PartResponse, problem: type[SalesforceProblem]
 ) -> None:
-    with pytest.raises(problem):
-        read(decision, **{part: response})
+    found = read(NEW_LEAD, create=created(LEAD), add=response)
+    assert isinstance(found, Logged)
+    assert (found.record_object, found.record_id, found.task_id) == ("Lead", LEAD, "")
+    assert type(found.not_logged) is problem
 
 
-@pytest.mark.parametrize("decision", [TO_LEAD, TO_CONTACT, NEW_LEAD, REOPEN])
-def test_no_response_is_no_outcome(decision: Add | Create | Reopen) -> None:
-    with pytest.raises(Unavailable):
-        read(decision)
+def in_words(decision: Decision, options: Settings = OPTIONS, **responses: Any) -> str:
+    """What has become of a message that was not logged."""
+    try:
+        written = read(decision, options, **responses)
+    except SalesforceProblem as problem:
+        return type(problem).__name__
+    match written:
+        case AlreadyLogged(task_id):
+            return f"logged already: {task_id}"
+        case RecordKeyTaken(record_id):
+            return f"made meanwhile: {record_id}"
+        case ParentGone(record_id, problem):
+            return f"{record_id} is gone: {problem.code}"
+        case LeaveOut(what, fields):
+            return f"leave out of the {what}: {', '.join(sorted(fields))}"
+        case CommentRefused():
+            return "without the comment"
+        case ReopenRefused():
+            return "a successor"
+        case NotTaken(what, problem):
+            return f"{what} refused: {problem.code}"
+        case Logged():
+            return "logged"
+
+
+HALTED = {"parent": halted(), "touch": halted()}
+UNKNOWN_TAKEN = taken("<unknown>", "<unknown>")
+NO_RECORD = {"number": halted(), "add": halted()}
+NO_DATE = failure("INVALID_FIELD", "No such column 'ActivityDate' on sobject of type Task")
+REFUSED = "message refused: STRING_TOO_LONG"
+NO_OWNER = "leave out of the message: OwnerId"
+
+ROWS: list[tuple[Decision, dict[str, PartResponse], str]] = [
+    # A repetition's Task is a duplicate and changes nothing. Of one that is just being made
+    # Salesforce may tell nothing; on another field it is a refusal.
+    (TO_CASE, {"add": KEY_TAKEN, **HALTED}, f"logged already: {TASK}"),
+    (TO_CASE, {"add": UNKNOWN_TAKEN}, "logged already: None"),
+    (TO_CASE, {"add": taken("Ticket__c", TASK[:15])}, "message refused: DUPLICATE_VALUE"),
+    # A record that went meanwhile is looked for again.
+    *(
+        (TO_LEAD, {"add": failure(code, fields=[]), **HALTED}, f"{LEAD} is gone: {code}")
+        for code in (
+            *("CANNOT_UPDATE_CONVERTED_LEAD", "ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY"),
+            "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY",
+        )
+    ),
+    # Refused derived fields are left out, but no words of a customer.
+    (TO_LEAD, {"add": NO_STATUS}, "leave out of the message: Status"),
+    (TO_LEAD, {"add": NO_DATE}, "leave out of the message: ActivityDate"),
+    (TO_LEAD, {"add": SUBJECT_TOO_LONG}, "leave out of the message: Subject"),
+    (TO_LEAD, {"add": failure("STRING_TOO_LONG", fields=["Description"])}, REFUSED),
+    (TO_LEAD, {"add": failure("STRING_TOO_LONG", fields=["Subject", "Description"])}, REFUSED),
+    # An owner who cannot have Tasks, or cannot be read, costs the owner only.
+    *(
+        (TO_CONTACT, {"owner": OWNER, "add": failure(code)}, NO_OWNER)
+        for code in (
+            *("INACTIVE_OWNER_OR_USER", "INVALID_OPERATION", "INVALID_CROSS_REFERENCE_KEY"),
+            "OP_WITH_INVALID_USER_TYPE_EXCEPTION",
+        )
+    ),
+    (TO_CONTACT, {"owner": NOT_FOUND, "add": halted()}, NO_OWNER),
+    (
+        TO_CONTACT._replace(for_owner=False),
+        {"add": failure("INACTIVE_OWNER_OR_USER")},
+        "message refused: INACTIVE_OWNER_OR_USER",
+    ),
+    (
+        TO_CONTACT._replace(for_owner=False),
+        {"add": failure("INVALID_CROSS_REFERENCE_KEY")},
+        f"{CONTACT} is gone: INVALID_CROSS_REFERENCE_KEY",
+    ),
+    (TO_CONTACT, {"owner": DELETED, "add": halted()}, f"{CONTACT} is gone: ENTITY_IS_DELETED"),
+    (TO_CONTACT, {"owner": OWNER, "add": DELETED}, f"{CONTACT} is gone: ENTITY_IS_DELETED"),
+    # A record that was refused, or made by somebody else meanwhile.
+    (NEW_LEAD, {"create": taken("Bird_Key__c", LEAD[:15])}, f"made meanwhile: {LEAD}"),
+    (
+        NEW_CASE,
+        {"create": INVALID, **NO_RECORD},
+        "record refused: FIELD_CUSTOM_VALIDATION_EXCEPTION",
+    ),
+    # Derived fields of a record are left out, and what a successor inherits; a caller's never.
+    (NEW_LEAD, {"create": NO_SOURCE, "add": halted()}, "leave out of the record: LeadSource"),
+    (
+        NEW_LEAD,
+        {"create": failure("STRING_TOO_LONG", fields=["Priority"])},
+        "record refused: STRING_TOO_LONG",
+    ),
+    (
+        SUCCESSOR,
+        {"create": failure("FIELD_INTEGRITY_EXCEPTION", fields=["ContactId"])},
+        "leave out of the record: ContactId",
+    ),
+    # What passes or needs a person is raised.
+    *(
+        (decision, {part: response}, problem)
+        for decision, part in ((TO_LEAD, "add"), (TO_CASE, "add"), (NEW_CASE, "create"))
+        for response, problem in (
+            (LOCKED, "RowLocked"),
+            (failure("REQUEST_LIMIT_EXCEEDED", status=403), "LimitExceeded"),
+            (failure("INVALID_SESSION_ID", status=401), "SessionRefused"),
+            (failure("UNKNOWN_EXCEPTION", status=500), "Unavailable"),
+            (NOT_FOUND, "OrgNotReady"),
+            (PartResponse(500, "<html>"), "Unavailable"),
+            (PartResponse(201, {}), "Unavailable"),
+            (halted(), "Unavailable"),
+        )
+    ),
+    # No response is no outcome.
+    *((decision, {}, "Unavailable") for decision in (TO_LEAD, TO_CONTACT, NEW_LEAD, REOPEN)),
+]
+
+
+@pytest.mark.parametrize(("decision", "responses", "expected"), ROWS)
+def test_responses_say_what_has_become_of_the_message(
+    decision: Decision, responses: dict[str, PartResponse], expected: str
+) -> None:
+    assert in_words(decision, **responses) == expected
+
+
+@pytest.mark.parametrize(
+    ("part", "response", "expected"),
+    [
+        ("add", KEY_TAKEN, f"logged already: {TASK}"),
+        ("add", DELETED, f"{CASE} is gone: ENTITY_IS_DELETED"),
+        ("add", INVALID, "message refused: FIELD_CUSTOM_VALIDATION_EXCEPTION"),
+        ("add", SUBJECT_TOO_LONG, "leave out of the message: Subject"),
+        ("reopen", INVALID, "a successor"),
+        ("reopen", failure("ENTITY_IS_LOCKED", "the entity is locked"), "a successor"),
+        ("reopen", failure("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"), "a successor"),
+        ("reopen", DELETED, f"{CASE} is gone: ENTITY_IS_DELETED"),
+        ("reopen", NOT_FOUND, f"{CASE} is gone: NOT_FOUND"),
+        ("parent", NO_ACCESS, "a successor"),
+        ("comment", NO_ACCESS, "without the comment"),
+        *((part, LOCKED, "RowLocked") for part in ("add", "reopen", "comment")),
+        ("nobody", ROLLED_BACK, "Unavailable"),
+    ],
+)
+def test_the_culprit_of_a_rollback_says_what_is_next(
+    part: str, response: PartResponse, expected: str
+) -> None:
+    names = ("add", "parent", "reopen", "comment")
+    responses = {name: response if name == part else ROLLED_BACK for name in names}
+    assert in_words(REOPEN, COMMENTS, **responses) == expected
 
 
 @pytest.mark.parametrize("name", ["Bird_Key__c", "Bird_Conversation__c"])
@@ -542,63 +594,6 @@ def test_a_field_of_ours_that_is_missing_is_a_matter_of_the_set_up(
         assert (caught.value.code, caught.value.fields) == (NOT_SET_UP, (name,))
 
 
-# Made
-
-
-def test_a_record_that_was_made_with_its_message() -> None:
-    number = PartResponse(200, {"CaseNumber": "00001026", "Id": CASE})
-    assert read(NEW_CASE, create=created(CASE), number=number, add=created(TASK)) == Logged(
-        task_id=TASK, record_object="Case", record_id=CASE, number="00001026", created=True
-    )
-    assert read(NEW_LEAD, create=created(LEAD[:15]), add=created(TASK)) == Logged(
-        task_id=TASK, record_object="Lead", record_id=LEAD, created=True
-    )
-
-
-def test_without_a_number_it_is_made_all_the_same() -> None:
-    found = read(
-        NEW_CASE, create=created(CASE), number=failure("UNKNOWN_EXCEPTION"), add=created(TASK)
-    )
-    assert isinstance(found, Logged)
-    assert found.number is None
-
-
-@pytest.mark.parametrize(
-    ("response", "problem"),
-    [
-        (failure("FIELD_CUSTOM_VALIDATION_EXCEPTION", "no Tasks today"), Refused),
-        (failure("UNABLE_TO_LOCK_ROW"), RowLocked),
-        (KEY_TAKEN, KeyTaken),
-    ],
-)
-def test_a_task_that_is_refused_beside_a_made_record_is_logged_later(
-    response: PartResponse, problem: type[SalesforceProblem]
-) -> None:
-    found = read(NEW_LEAD, create=created(LEAD), add=response)
-    assert isinstance(found, Logged)
-    assert (found.record_object, found.record_id, found.task_id) == ("Lead", LEAD, "")
-    assert type(found.not_logged) is problem
-
-
-def test_a_record_that_somebody_else_made_meanwhile_is_looked_for() -> None:
-    taken = failure(
-        "DUPLICATE_VALUE",
-        f"duplicate value found: Bird_Key__c duplicates value on record with id: {LEAD[:15]}",
-    )
-    assert read(NEW_LEAD, create=taken, add=halted()) == RecordKeyTaken(LEAD)
-
-
-def test_a_record_that_is_refused() -> None:
-    found = read(
-        NEW_CASE,
-        create=failure("FIELD_CUSTOM_VALIDATION_EXCEPTION", "say why", fields=[]),
-        number=halted(),
-        add=halted(),
-    )
-    assert isinstance(found, NotTaken)
-    assert (found.what, found.problem.message) == ("record", "say why")
-
-
 def test_a_duplicate_rule_s_match_is_told() -> None:
     match = {"record": {"attributes": {"type": "Lead"}, "Id": LEAD}}
     result = {"matchResults": [{"entityType": "Lead", "matchRecords": [match]}]}
@@ -609,83 +604,15 @@ def test_a_duplicate_rule_s_match_is_told() -> None:
     assert found.problem.existing_id == LEAD
 
 
-def test_a_record_s_derived_fields_are_left_out_a_caller_s_never() -> None:
-    source = failure("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", fields=["LeadSource"])
-    found = read(NEW_LEAD, create=source, add=halted())
-    assert isinstance(found, LeaveOut)
-    assert (found.what, found.fields) == ("record", {"LeadSource"})
-    found = read(NEW_LEAD, create=failure("STRING_TOO_LONG", fields=["Priority"]), add=halted())
-    assert isinstance(found, NotTaken)
-
-
-def test_what_a_successor_inherits_is_left_out_too() -> None:
-    refused = failure("FIELD_INTEGRITY_EXCEPTION", fields=["ContactId"])
-    found = read(SUCCESSOR, create=refused)
-    assert isinstance(found, LeaveOut)
-    assert found.fields == {"ContactId"}
-
-
-def test_fields_are_left_out_once() -> None:
-    write = parts_of(message(), NEW_LEAD, OPTIONS, record_without=frozenset({"LeadSource"}))
-    source = failure("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", fields=["LeadSource"])
-    found = read_written(message(), NEW_LEAD, write, {"create": source}, OPTIONS)
-    assert isinstance(found, NotTaken)
-    write = parts_of(message(), TO_LEAD, OPTIONS, without=frozenset({"Status"}))
-    status = failure("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", fields=["Status"])
-    found = read_written(message(), TO_LEAD, write, {"add": status}, OPTIONS)
-    assert isinstance(found, NotTaken)
-
-
-# Reopened
-
-
-def test_a_case_that_was_reopened() -> None:
-    assert read(REOPEN, add=created(TASK), parent=PARENT_READ, reopen=DONE) == Logged(
-        task_id=TASK, record_object="Case", record_id=CASE, number="00001026", reopened=True
-    )
-
-
-def rolled_back(part: str, response: PartResponse) -> Written:
-    names = ["add", "parent", "reopen", "comment"]
-    return read(REOPEN, COMMENTS, **{n: response if n == part else ROLLED_BACK for n in names})
-
-
 @pytest.mark.parametrize(
-    ("part", "response", "outcome"),
+    ("decision", "without", "responses"),
     [
-        ("add", KEY_TAKEN, AlreadyLogged),
-        ("add", failure("ENTITY_IS_DELETED"), ParentGone),
-        ("add", failure("FIELD_CUSTOM_VALIDATION_EXCEPTION"), NotTaken),
-        ("add", failure("STRING_TOO_LONG", fields=["Subject"]), LeaveOut),
-        ("reopen", failure("FIELD_CUSTOM_VALIDATION_EXCEPTION"), ReopenRefused),
-        ("reopen", failure("ENTITY_IS_LOCKED", "the entity is locked"), ReopenRefused),
-        ("reopen", failure("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"), ReopenRefused),
-        ("reopen", failure("ENTITY_IS_DELETED", status=404), ParentGone),
-        ("reopen", failure("NOT_FOUND", status=404), ParentGone),
-        ("parent", failure("INSUFFICIENT_ACCESS_OR_READONLY", status=403), ReopenRefused),
-        ("comment", failure("INSUFFICIENT_ACCESS_OR_READONLY", status=403), CommentRefused),
+        (NEW_LEAD, {"record_without": frozenset({"LeadSource"})}, {"create": NO_SOURCE}),
+        (TO_LEAD, {"without": frozenset({"Status"})}, {"add": NO_STATUS}),
     ],
 )
-def test_the_culprit_of_a_rollback_says_what_is_next(
-    part: str, response: PartResponse, outcome: type[Any]
+def test_fields_are_left_out_once(
+    decision: Decision, without: dict[str, Any], responses: dict[str, PartResponse]
 ) -> None:
-    assert isinstance(rolled_back(part, response), outcome)
-
-
-@pytest.mark.parametrize("part", ["add", "reopen", "comment"])
-def test_a_lock_is_waited_for(part: str) -> None:
-    with pytest.raises(RowLocked):
-        rolled_back(part, failure("UNABLE_TO_LOCK_ROW"))
-
-
-def test_a_rollback_without_a_culprit_is_no_outcome() -> None:
-    with pytest.raises(Unavailable):
-        rolled_back("none", ROLLED_BACK)
-
-
-def test_sent_one_by_one_a_message_may_be_logged_on_a_case_that_stays_closed() -> None:
-    refused = failure("FIELD_CUSTOM_VALIDATION_EXCEPTION")
-    found = read(REOPEN, add=created(TASK), parent=PARENT_READ, reopen=refused)
-    assert isinstance(found, Logged)
-    assert not found.reopened
-    assert set(found.problems) == {"reopen"}
+    write = parts_of(message(), decision, OPTIONS, **without)
+    assert isinstance(read_written(message(), decision, write, responses, OPTIONS), NotTaken)
