@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -47,7 +47,7 @@ FIELDS = Fields(record_key="Bird_Key__c")
 C, M = "conversation-1", "message-1"
 WANTED = Wanted(C, M)
 LEAD, CASE, CONTACT = "00Q000000000001AAA", "500000000000001AAA", "003000000000001AAA"
-TASK = "00T000000000001EAA"
+TASK, LEAD_2 = "00T000000000001EAA", "00Q000000000002AAA"
 CREATED = "2026-11-30T14:03:07.000+0000"
 MOMENT = datetime(2026, 11, 30, 14, 3, 7, tzinfo=UTC)
 
@@ -122,14 +122,14 @@ def task(**fields: Any) -> dict[str, Any]:
     }
 
 
-def responses(**parts: PartResponse) -> dict[str, PartResponse]:
-    """A look's responses: of what is not named there is nothing."""
-    nothing: dict[str, PartResponse] = {kind: rows() for kind in KINDS}
-    return {**nothing, MERGED: NO_REFERENCE, **parts}
-
-
 def look(**found: Any) -> Look:
     return Look(conversation=C, message=M, **found)
+
+
+def read(**parts: PartResponse) -> Look:
+    """A look's result: of what is not named there is nothing."""
+    nothing: dict[str, PartResponse] = {kind: rows() for kind in KINDS}
+    return read_look(WANTED, FIELDS, {**nothing, MERGED: NO_REFERENCE, **parts})
 
 
 # One message
@@ -181,100 +181,65 @@ def test_no_key_can_end_its_literal() -> None:
 
 
 def test_nothing_is_found_of_a_new_conversation() -> None:
-    assert read_look(WANTED, FIELDS, responses()) == look()
+    assert read() == look()
 
 
 def test_everything_that_is_found() -> None:
-    found = read_look(
-        WANTED,
-        FIELDS,
-        responses(
-            seen=rows(
-                {
-                    "Id": TASK[:15],
-                    "Bird_Key__c": task_key("Lead", M),
-                    "WhoId": LEAD,
-                    "WhatId": None,
-                    "IsDeleted": False,
-                }
-            ),
-            leads=rows(lead(IsConverted=True, ConvertedContactId=CONTACT[:15])),
-            cases=rows(
-                case(
-                    IsClosed=True,
-                    ClosedDate="2026-11-30T14:03:07.000Z",
-                    ContactId=CONTACT,
-                    AccountId="001000000000001AAA",
-                    RecordTypeId="012000000000001AAA",
-                )
-            ),
-            lead_home=rows(task(WhoId=CONTACT, WhatId="006000000000001AAA", IsClosed=False)),
-            case_home=rows(task(WhatId=CASE)),
-        ),
+    account, record_type, deal = "001000000000001AAA", "012000000000001AAA", "006000000000001AAA"
+    closed = {"IsClosed": True, "ClosedDate": "2026-11-30T14:03:07.000Z"}
+    links = {"ContactId": CONTACT, "AccountId": account, "RecordTypeId": record_type}
+    key = task_key("Lead", M)
+    found = read(
+        seen=rows({"Id": TASK[:15], "Bird_Key__c": key, "WhoId": LEAD, "IsDeleted": False}),
+        leads=rows(lead(IsConverted=True, ConvertedContactId=CONTACT[:15])),
+        cases=rows(case(**closed, **links)),
+        lead_home=rows(task(WhoId=CONTACT, WhatId=deal, IsClosed=False)),
+        case_home=rows(task(WhatId=CASE)),
     )
+    common: dict[str, Any] = {"key": C, "conversation": C, "created": MOMENT, "contact_id": CONTACT}
     assert found == look(
-        seen=(SeenTask(id=TASK, key=task_key("Lead", M), who_id=LEAD),),
+        seen=(SeenTask(id=TASK, key=key, who_id=LEAD),),
         leads=(
             LeadRow(
                 id=LEAD,
-                key=C,
-                conversation=C,
-                created=MOMENT,
                 status="Open - Not Contacted",
                 converted=True,
-                contact_id=CONTACT,
                 last_message=MOMENT,
+                **common,
             ),
         ),
         cases=(
             CaseRow(
                 id=CASE,
-                key=C,
-                conversation=C,
-                created=MOMENT,
                 status="New",
                 closed=True,
                 closed_at=MOMENT,
                 number="00001026",
-                contact_id=CONTACT,
-                account_id="001000000000001AAA",
-                record_type_id="012000000000001AAA",
+                account_id=account,
+                record_type_id=record_type,
+                **common,
             ),
         ),
-        lead_home=Home(
-            task_id=TASK, created=MOMENT, who_id=CONTACT, what_id="006000000000001AAA", closed=False
-        ),
+        lead_home=Home(task_id=TASK, created=MOMENT, who_id=CONTACT, what_id=deal, closed=False),
         case_home=Home(task_id=TASK, created=MOMENT, what_id=CASE),
     )
 
 
 def test_names_are_read_without_case() -> None:
     row = {name.upper(): value for name, value in lead().items()}
-    found = read_look(WANTED, FIELDS, responses(leads=rows(row)))
-    assert found.leads[0].key == C
+    assert read(leads=rows(row)).leads[0].key == C
 
 
 def test_rows_come_newest_first_and_each_once() -> None:
     old, new = "00Q000000000008AAA", "00Q000000000002AAA"
-    found = read_look(
-        WANTED,
-        FIELDS,
-        responses(
-            leads=rows(
-                lead(Id=old, CreatedDate="2026-11-01T00:00:00.000+0000", Bird_Key__c=M),
-                lead(),
-                lead(Id=new, Bird_Key__c="k-2"),
-            )
-        ),
-    )
+    oldest = lead(Id=old, CreatedDate="2026-11-01T00:00:00.000+0000", Bird_Key__c=M)
+    found = read(leads=rows(oldest, lead(), lead(Id=new, Bird_Key__c="k-2")))
     assert [row.id for row in found.leads] == [new, LEAD, old]
 
 
 def test_of_the_tasks_of_one_second_the_one_with_the_highest_id_is_the_newest() -> None:
     later = "00T000000000002AAA"
-    found = read_look(
-        WANTED, FIELDS, responses(lead_home=rows(task(WhoId=LEAD), task(Id=later, WhoId=CONTACT)))
-    )
+    found = read(lead_home=rows(task(WhoId=LEAD), task(Id=later, WhoId=CONTACT)))
     assert found.lead_home and (found.lead_home.task_id, found.lead_home.who_id) == (later, CONTACT)
 
 
@@ -283,8 +248,7 @@ def test_of_the_tasks_of_one_second_the_one_with_the_highest_id_is_the_newest() 
     [{"WhatId": "006000000000001AAA"}, {"WhatId": CASE, "IsDeleted": True}, {"WhatId": None}],
 )
 def test_a_task_that_is_deleted_or_on_something_else_is_no_home(not_there: dict[str, Any]) -> None:
-    found = read_look(WANTED, FIELDS, responses(case_home=rows(task(**not_there))))
-    assert found.case_home is None
+    assert read(case_home=rows(task(**not_there))).case_home is None
 
 
 # The Case of a merge
@@ -292,44 +256,36 @@ def test_a_task_that_is_deleted_or_on_something_else_is_no_home(not_there: dict[
 ELSEWHERE = "500000000000009AAA"
 
 
-def merged(response: PartResponse) -> Look:
-    return read_look(
-        WANTED, FIELDS, responses(case_home=rows(task(WhatId=ELSEWHERE)), merged_case=response)
-    )
+def merged(response: PartResponse) -> Mapping[str, CaseRow | None]:
+    """What is known of Cases elsewhere when one was asked for by its newest Task."""
+    return read(case_home=rows(task(WhatId=ELSEWHERE)), merged_case=response).homes
 
 
 def test_the_case_that_the_newest_task_is_on_is_read_with_it() -> None:
-    found = merged(PartResponse(200, case(Id=ELSEWHERE, Bird_Conversation__c=None)))
-    row = found.homes[ELSEWHERE]
+    row = merged(PartResponse(200, case(Id=ELSEWHERE, Bird_Conversation__c=None)))[ELSEWHERE]
     assert row and (row.id, row.conversation, row.number) == (ELSEWHERE, "", "00001026")
 
 
 def test_a_case_of_the_conversation_is_not_looked_at_twice() -> None:
-    found = read_look(
-        WANTED,
-        FIELDS,
-        responses(
-            cases=rows(case()),
-            case_home=rows(task(WhatId=CASE)),
-            merged_case=failure("UNKNOWN_EXCEPTION", status=500),
-        ),
-    )
+    trouble = failure("UNKNOWN_EXCEPTION", status=500)
+    found = read(cases=rows(case()), case_home=rows(task(WhatId=CASE)), merged_case=trouble)
     assert found.homes == {}
-
-
-@pytest.mark.parametrize("code", ["NOT_FOUND", "ENTITY_IS_DELETED"])
-def test_a_merged_case_may_be_out_of_sight(code: str) -> None:
-    assert merged(failure(code, status=404)).homes == {ELSEWHERE: None}
-
-
-def test_it_stays_open_which_case_it_was_where_another_was_read_or_none() -> None:
-    assert merged(PartResponse(200, case())).homes == {}
-    assert merged(NO_REFERENCE).homes == {}
-
-
-def test_trouble_with_it_is_no_ground_for_a_decision() -> None:
     with pytest.raises(Unavailable):
-        merged(failure("UNKNOWN_EXCEPTION", status=500))
+        merged(trouble)  # of another Case it is no ground for a decision
+
+
+@pytest.mark.parametrize(
+    ("response", "homes"),
+    [
+        (failure("NOT_FOUND", status=404), {ELSEWHERE: None}),
+        (failure("ENTITY_IS_DELETED", status=404), {ELSEWHERE: None}),
+        # It stays open which Case it was.
+        (PartResponse(200, case()), {}),
+        (NO_REFERENCE, {}),
+    ],
+)
+def test_a_merged_case_may_be_out_of_sight(response: PartResponse, homes: dict[str, None]) -> None:
+    assert merged(response) == homes
 
 
 # What fails
@@ -344,11 +300,10 @@ def test_trouble_with_it_is_no_ground_for_a_decision() -> None:
         (failure("QUERY_TIMEOUT"), Unavailable),
         (failure("MALFORMED_QUERY"), Unavailable),
         (failure("UNKNOWN_EXCEPTION", status=500), Unavailable),
-        (failure("INVALID_QUERY_FILTER_OPERATOR"), Unavailable),
         (PartResponse(503, "<html>"), Unavailable),
         (PartResponse(200, None), Unavailable),
         (PartResponse(200, {"records": [None]}), Unavailable),
-        (PartResponse(200, {"records": [{"Id": "no id", "CreatedDate": CREATED}]}), Unavailable),
+        (rows({"Id": "no id", "CreatedDate": CREATED}), Unavailable),
         (PartResponse(200, []), Unavailable),
         (PartResponse(400, {}), Unavailable),
         (NO_REFERENCE, Unavailable),
@@ -358,19 +313,14 @@ def test_a_query_that_fails_is_no_ground_for_a_decision(
     kind: str, response: PartResponse, problem: type[SalesforceProblem]
 ) -> None:
     with pytest.raises(problem):
-        read_look(WANTED, FIELDS, responses(**{kind: response}))
+        read(**{kind: response})
 
 
-def test_nor_is_one_that_has_no_response() -> None:
-    found = responses()
-    del found["cases"]
+def test_nor_is_one_without_a_response_or_with_a_row_without_its_time() -> None:
     with pytest.raises(Unavailable):
-        read_look(WANTED, FIELDS, found)
-
-
-def test_a_row_without_its_time_is_none() -> None:
+        read(leads=rows(lead(CreatedDate="yesterday")))
     with pytest.raises(Unavailable):
-        read_look(WANTED, FIELDS, responses(leads=rows(lead(CreatedDate="yesterday"))))
+        read_look(WANTED, FIELDS, {kind: rows() for kind in KINDS if kind != "cases"})
 
 
 NO_SUCH_COLUMN = (
@@ -381,44 +331,43 @@ NO_SUCH_COLUMN = (
 )
 
 
+def no_column(name: str) -> PartResponse:
+    return failure("INVALID_FIELD", NO_SUCH_COLUMN.format(name=name))
+
+
+NO_OBJECT = failure("INVALID_TYPE", "ERROR at Row:1:Column:16\nsObject type 'Task' is not")
+
+
 @pytest.mark.parametrize(
-    ("kind", "name"),
+    ("kind", "response", "fields"),
     [
-        ("cases", "Bird_Conversation__c"),
-        ("cases", "Bird_Last_Message__c"),
-        ("leads", "ConvertedContactId"),
-        ("seen", "Bird_Key__c"),
-        ("case_home", "Bird_Key__c"),
+        ("cases", no_column("Bird_Conversation__c"), ("Bird_Conversation__c",)),
+        ("cases", no_column("Bird_Last_Message__c"), ("Bird_Last_Message__c",)),
+        ("leads", no_column("ConvertedContactId"), ("ConvertedContactId",)),
+        ("seen", no_column("Bird_Key__c"), ("Bird_Key__c",)),
+        ("case_home", no_column("Bird_Key__c"), ("Bird_Key__c",)),
+        ("seen", NO_OBJECT, ()),
     ],
 )
-def test_a_missing_field_is_a_matter_of_the_set_up_and_is_named(kind: str, name: str) -> None:
-    response = failure("INVALID_FIELD", NO_SUCH_COLUMN.format(name=name))
+def test_what_is_missing_is_a_matter_of_the_set_up_and_is_named(
+    kind: str, response: PartResponse, fields: tuple[str, ...]
+) -> None:
     assert not lacks_record_types({kind: response})
     with pytest.raises(OrgNotReady) as caught:
-        read_look(WANTED, FIELDS, responses(**{kind: response}))
-    assert caught.value.code == NOT_SET_UP
-    assert caught.value.fields == (name,)
+        read(**{kind: response})
+    assert (caught.value.code, caught.value.fields) == (NOT_SET_UP, fields)
     assert "setup-org" in caught.value.hint
 
 
 @pytest.mark.parametrize("kind", ["leads", "cases"])
 def test_a_missing_key_of_records_is_told_as_outside_conversations(kind: str) -> None:
-    response = failure("INVALID_FIELD", NO_SUCH_COLUMN.format(name="Bird_Key__c"))
     with pytest.raises(KeyFieldMissing):
-        read_look(WANTED, FIELDS, responses(**{kind: response}))
-
-
-def test_so_is_an_object_that_cannot_be_seen() -> None:
-    message = "\nSELECT Id FROM Task\n     ^\nERROR at Row:1:Column:16\nsObject type 'Task' is not"
-    with pytest.raises(OrgNotReady) as caught:
-        read_look(WANTED, FIELDS, responses(seen=failure("INVALID_TYPE", message)))
-    assert caught.value.code == NOT_SET_UP
+        read(**{kind: no_column("Bird_Key__c")})
 
 
 def test_an_org_without_record_types_is_asked_without_them() -> None:
-    response = failure("INVALID_FIELD", NO_SUCH_COLUMN.format(name="RecordTypeId"))
-    assert lacks_record_types(responses(cases=response))
-    assert not lacks_record_types(responses())
+    assert lacks_record_types({"cases": no_column("RecordTypeId")})
+    assert not lacks_record_types({"cases": rows()})
     parts = look_parts(WANTED, Fields(record_key="Bird_Key__c", record_types=False))
     assert not any("RecordTypeId" in str(part.path) for part in parts)
 
@@ -471,30 +420,23 @@ def responses_to(
 ) -> dict[str, PartResponse]:
     """The responses to a batch: each part has those of the rows that its query would have."""
     given: dict[str, PartResponse] = {}
-    for parts in batch_parts(many, FIELDS, base=BASE):
-        for part in parts:
-            kind = part.name.rpartition("_")[0]
-            text = soql(part)
-            given[part.name] = rows(
-                *(
-                    row
-                    for row in found.get(kind, [])
-                    if any(f"'{value}'" in text for value in row.values())
-                )
-            )
+    for part in (part for parts in batch_parts(many, FIELDS, base=BASE) for part in parts):
+        text, of_kind = soql(part), found.get(part.name.rpartition("_")[0], [])
+        given[part.name] = rows(
+            *(row for row in of_kind if any(f"'{value}'" in text for value in row.values()))
+        )
     return given
 
 
 def test_each_message_of_many_gets_its_own_rows() -> None:
     many = wanted(200)
     one, other = many[3], many[190]
+    of_one = lead(Bird_Conversation__c=one.conversation, Bird_Key__c=one.conversation)
+    of_other = lead(Id=LEAD_2, Bird_Conversation__c=None, Bird_Key__c=other.message)
     given = responses_to(
         many,
         {
-            "leads": [
-                lead(Bird_Conversation__c=one.conversation, Bird_Key__c=one.conversation),
-                lead(Id="00Q000000000002AAA", Bird_Conversation__c=None, Bird_Key__c=other.message),
-            ],
+            "leads": [of_one, of_other],
             "case_home": [task(Bird_Conversation__c=other.conversation, WhatId=CASE)],
             "seen": [{"Id": TASK, "Bird_Key__c": task_key("Case", other.message), "WhatId": CASE}],
         },
@@ -503,7 +445,7 @@ def test_each_message_of_many_gets_its_own_rows() -> None:
     assert not found.alone
     assert set(found.looks) == set(many)
     assert [row.id for row in found.looks[one].leads] == [LEAD]
-    assert [row.id for row in found.looks[other].leads] == ["00Q000000000002AAA"]
+    assert [row.id for row in found.looks[other].leads] == [LEAD_2]
     assert found.looks[other].case_home and found.looks[other].seen
     assert not found.looks[one].seen
     for each in set(many) - {one, other}:
