@@ -39,7 +39,7 @@ from bridge.errors import (
     SessionRefused,
     Unavailable,
 )
-from bridge.salesforce.composite import Part, PartResponse, composite, read_composite
+from bridge.salesforce.composite import Part, PartResponse, composite
 from tests.unit.doubles import part_failure as failure
 
 BASE = "/services/data/v68.0"
@@ -147,37 +147,26 @@ def test_a_look_is_one_composite_of_five_queries_and_a_case_by_reference() -> No
     assert json.loads(json.dumps(body)) == body
 
 
-def test_the_queries_of_one_message() -> None:
+@pytest.mark.parametrize("record_key", ["Bird_Key__c", "Other__c"])
+def test_the_queries_of_one_message(record_key: str) -> None:
     keys = [task_key("Lead", M), task_key("Case", M)]
     newest = "ORDER BY CreatedDate DESC LIMIT"
-    own = f"Bird_Conversation__c = '{C}' AND Bird_Key__c != null"
-    assert [soql(part) for part in look_parts(WANTED, FIELDS)[:5]] == [
+    record = f"Bird_Conversation__c = '{C}' AND {record_key} != null"
+    task = f"Bird_Conversation__c = '{C}' AND Bird_Key__c != null"  # never the deployer's field
+    assert [soql(part) for part in look_parts(WANTED, Fields(record_key=record_key))[:5]] == [
         "SELECT Id,Bird_Key__c,WhoId,WhatId,IsDeleted FROM Task "
         f"WHERE Bird_Key__c IN ('{keys[0]}','{keys[1]}')",
-        "SELECT Bird_Key__c,Id,Bird_Conversation__c,Bird_Last_Message__c,Status,IsConverted,"
-        f"ConvertedContactId,IsDeleted,CreatedDate FROM Lead WHERE ({own}) "
-        f"OR Bird_Key__c IN ('{C}','{M}') {newest} 20",
-        "SELECT Bird_Key__c,Id,Bird_Conversation__c,Bird_Last_Message__c,Status,IsClosed,"
+        f"SELECT {record_key},Id,Bird_Conversation__c,Bird_Last_Message__c,Status,IsConverted,"
+        f"ConvertedContactId,IsDeleted,CreatedDate FROM Lead WHERE ({record}) "
+        f"OR {record_key} IN ('{C}','{M}') {newest} 20",
+        f"SELECT {record_key},Id,Bird_Conversation__c,Bird_Last_Message__c,Status,IsClosed,"
         "ClosedDate,CaseNumber,ContactId,AccountId,IsDeleted,CreatedDate,RecordTypeId FROM Case "
-        f"WHERE ({own}) OR Bird_Key__c IN ('{C}','{M}') {newest} 20",
+        f"WHERE ({record}) OR {record_key} IN ('{C}','{M}') {newest} 20",
         "SELECT Id,Bird_Conversation__c,WhoId,WhatId,IsClosed,CreatedDate FROM Task "
-        f"WHERE {own} AND WhoId != null AND IsDeleted = false {newest} 10",
+        f"WHERE {task} AND WhoId != null AND IsDeleted = false {newest} 10",
         "SELECT Id,Bird_Conversation__c,WhoId,WhatId,IsClosed,CreatedDate FROM Task "
-        f"WHERE {own} AND What.Type = 'Case' AND IsDeleted = false {newest} 10",
+        f"WHERE {task} AND What.Type = 'Case' AND IsDeleted = false {newest} 10",
     ]
-
-
-def test_a_record_s_key_has_the_deployer_s_field_and_a_task_s_never() -> None:
-    queries = [soql(part) for part in look_parts(WANTED, Fields(record_key="Other__c"))[:5]]
-    assert "Bird_Key__c" not in queries[1] + queries[2]
-    assert "Other__c != null" in queries[1]
-    assert "Other__c" not in queries[0] + queries[3] + queries[4]
-
-
-def test_no_key_can_end_its_literal() -> None:
-    parts = look_parts(Wanted("c'1\\", "m' OR Id != ''"), FIELDS)
-    assert "Bird_Conversation__c = 'c\\'1\\\\'" in soql(parts[1])
-    assert "'m\\' OR Id != \\'\\''" in soql(parts[1])
 
 
 def test_nothing_is_found_of_a_new_conversation() -> None:
@@ -515,17 +504,3 @@ def test_cases_are_read_by_their_ids() -> None:
     assert row and row.number == "00001026"
     with pytest.raises(Unavailable):
         read_cases([CASE], FIELDS, {})
-
-
-# The composite's body
-
-
-def test_a_composite_is_read_by_the_names_of_its_parts() -> None:
-    entry = {"body": {"id": "1"}, "httpHeaders": {}, "httpStatusCode": 201, "referenceId": "a"}
-    body = {"compositeResponse": [entry, None, {"referenceId": "b"}]}
-    assert read_composite(body) == {"a": PartResponse(201, {"id": "1"})}
-
-
-@pytest.mark.parametrize("body", [None, [], {}, {"compositeResponse": None}])
-def test_what_is_no_composite_has_no_parts(body: Any) -> None:
-    assert read_composite(body) == {}
