@@ -17,7 +17,6 @@ from bridge.conversations.decide import (
     Create,
     Decision,
     Exists,
-    Follow,
     Home,
     LeadRow,
     Look,
@@ -277,11 +276,7 @@ TO_CASES: dict[str, tuple[Look, Decision]] = {
         reopen(),
     ),
     # Conversion and merge
-    "a Case merged into one that is not the conversation's has to be read first": (
-        cases(case(deleted=True), case_home=home(what_id=ELSEWHERE_CASE)),
-        Follow(ELSEWHERE_CASE),
-    ),
-    "and gets the message if it is open": (
+    "a Case merged into one that is not the conversation's gets the message if it is open": (
         merged(OTHER_CASE, case(deleted=True), who_id=CONTACT),
         add_to_case(ELSEWHERE_CASE, who_id=CONTACT),
     ),
@@ -530,8 +525,6 @@ def test_whatever_is_found(
         assert decision.record_id in (decision.who_id, decision.what_id)
     elif isinstance(decision, Create):
         assert decision.is_successor == (decision.key != C)
-    elif isinstance(decision, Follow):
-        assert decision.case_id not in found.homes
     elif isinstance(decision, Exists):
         assert decision.deleted or decision.task_id or decision.record_id
     # Nothing is opened beside an open record.

@@ -194,19 +194,13 @@ class Reopen(NamedTuple):
     last_message: datetime | None = None
 
 
-class Follow(NamedTuple):
-    """Read this Case and decide again: the conversation was merged into it."""
-
-    case_id: str
-
-
 class Nowhere(NamedTuple):
     """There is no record to log it on, and the message may not make one."""
 
     object: ObjectName
 
 
-Decision = Exists | Add | Create | Reopen | Follow | Nowhere
+Decision = Exists | Add | Create | Reopen | Nowhere
 
 
 def decide(
@@ -345,16 +339,14 @@ def _lead_destination(
 
 def _case_destination(
     look: Look, rules: Rules, now: datetime, permit: Permit
-) -> Add | Create | Reopen | Follow | Nowhere:
+) -> Add | Create | Reopen | Nowhere:
     rows = [row for row in _of_conversation(look.cases, look) if not row.deleted]
     for row in rows:
         if rules.is_open(row):
             return _add_to_case(row)
     newest = rows[0] if rows else None
     if merged_into := _merged_into(look, newest):
-        if merged_into not in look.homes:
-            return Follow(merged_into)
-        row_there = look.homes[merged_into]
+        row_there = look.homes.get(merged_into)
         if row_there and not row_there.deleted:
             return _to_case(row_there, look, rules, now, permit, home=look.case_home)
     if newest:

@@ -17,7 +17,6 @@ from bridge.conversations.decide import (
     Create,
     Decision,
     Exists,
-    Follow,
     Look,
     Nowhere,
     Permit,
@@ -76,6 +75,9 @@ from bridge.telemetry import Telemetry, tell_dropped
 if TYPE_CHECKING:
     from bridge.delivery.contacts import Contacts, Match
 
+MOST_CASES = 200
+"""Of one query by ids."""
+
 KEY_TAKEN = "KEY_TAKEN"
 """Of a record whose key is in the index, and which cannot be seen."""
 
@@ -111,8 +113,9 @@ class Conversations:
         objects = {requested} if requested else BOTH
         while True:
             responses = calls.send_parts(look_parts(wanted, self.fields))
-            if not self.without_record_types(responses):
-                return read_look(wanted, self.fields, responses, objects=objects)
+            if not self._without_record_types(responses):
+                look = read_look(wanted, self.fields, responses, objects=objects)
+                return self._with_homes({wanted: look}, calls, objects)[wanted]
 
     def look_many(
         self, wanted: Set[Wanted], calls: Calls, *, requested: ObjectName | None
@@ -125,15 +128,35 @@ class Conversations:
             responses: dict[str, PartResponse] = {}
             for parts in batch_parts(wanted, fields, base=base):
                 responses |= calls.send_parts(parts)
-            if not self.without_record_types(responses):
+            if not self._without_record_types(responses):
                 break
         found = read_batch(wanted, fields, responses, base=base, objects=objects)
-        looks = dict(found.looks)
+        looks = self._with_homes(found.looks, calls, objects)
         for each in found.alone:
             looks[each] = self.look(each, calls, requested=requested)
         return looks
 
-    def without_record_types(self, responses: Mapping[str, PartResponse]) -> bool:
+    def _with_homes(
+        self, looks: Mapping[Wanted, Look], calls: Calls, objects: Set[ObjectName]
+    ) -> dict[Wanted, Look]:
+        """The same with the Cases that have a conversation's newest Task and are none of its own:
+        it may have been merged into them."""
+        away = {
+            at: look.case_home.what_id
+            for at, look in looks.items()
+            if "Case" in objects
+            and look.case_home
+            and look.case_home.what_id
+            and look.case_home.what_id not in {*look.homes, *(row.id for row in look.cases)}
+        }
+        ids = sorted(set(away.values()))
+        homes: dict[str, CaseRow | None] = {}
+        for start in range(0, len(ids), MOST_CASES):
+            homes |= self.read_cases(ids[start : start + MOST_CASES], calls)
+        found = {at: looks[at]._replace(homes={home: homes[home]}) for at, home in away.items()}
+        return {**looks, **found}
+
+    def _without_record_types(self, responses: Mapping[str, PartResponse]) -> bool:
         """Whether the org shows no record types of Case: then look again, and remember it."""
         if self.fields.record_types and lacks_record_types(responses):
             self.fields = self.fields._replace(record_types=False)
@@ -201,8 +224,6 @@ class Logging:
                     return there(decision, self._calls)
                 case Nowhere():
                     return None
-                case Follow():
-                    raise Unavailable("a merged Case could not be read", code="BUSY")
             if before is not None and decision == before[0] and not self._without_links(*before):
                 return self._attached(*before) or self._refused(*before)
             if before is not None and self._calls_are_spent:
@@ -301,10 +322,6 @@ class Logging:
             wanted = Wanted(message.conversation, message.key)
             look = conversations.look(wanted, self._calls, requested=message.requested)
         decision = conversations.decide(message, look, self._permit, gone=self._gone)
-        if isinstance(decision, Follow):
-            homes = conversations.read_cases([decision.case_id], self._calls)
-            look = look._replace(homes=homes)
-            decision = conversations.decide(message, look, self._permit, gone=self._gone)
         if isinstance(decision, Reopen) and not self._may_reopen:
             return decision.successor
         return decision

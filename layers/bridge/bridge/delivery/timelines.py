@@ -16,11 +16,9 @@ from typing import Any
 
 from bridge.conversations.decide import (
     Add,
-    CaseRow,
     Create,
     Decision,
     Exists,
-    Follow,
     Look,
     Nowhere,
     Permit,
@@ -119,7 +117,6 @@ class Timelines:
             if not (undecided := _undecided(self.items)):
                 return
             self._look(undecided)
-            self._follow(undecided)
             self._round(undecided)
         wait(self.items, Unavailable("the conversation changes again and again", code="BUSY"))
 
@@ -133,18 +130,6 @@ class Timelines:
             self.calls,
             requested=next(iter(requested)) if len(requested) == 1 else None,
         )
-
-    def _follow(self, items: Sequence[Item]) -> None:
-        """Read the Cases that conversations were merged into."""
-        decisions = [(_wanted(item), self._decide(item)) for item in items]
-        followed = {at: d.case_id for at, d in decisions if isinstance(d, Follow)}
-        ids = sorted(set(followed.values()))
-        cases: dict[str, CaseRow | None] = {}
-        for start in range(0, len(ids), COLLECTION):
-            some = ids[start : start + COLLECTION]
-            cases |= self.conversations.read_cases(some, self.calls)
-        for at, case_id in followed.items():
-            self._looks[at] = self._looks[at]._replace(homes={case_id: cases[case_id]})
 
     # Decide
 
