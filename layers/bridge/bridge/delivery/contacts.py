@@ -32,9 +32,9 @@ SENDERS = 20
 """Of one search."""
 
 MOST_ROWS = 200
-PHONES = ("Phone", "MobilePhone", "HomePhone", "OtherPhone")
+PHONES: tuple[str, ...] = ("Phone", "MobilePhone", "HomePhone", "OtherPhone")
 """Of a Contact. Not the fax, and not the assistant's."""
-LEAST_PHONES = ("Phone", "MobilePhone")
+LEAST_PHONES: tuple[str, ...] = ("Phone", "MobilePhone")
 """Where the integration user may not see them all."""
 
 
@@ -71,14 +71,46 @@ def sender_of(message: Message) -> Sender | None:
     return None if named or not (phone or message.email) else Sender(phone, message.email)
 
 
+class PhoneBook:
+    """The search for phone numbers."""
+
+    def __init__(self) -> None:
+        self.fields = PHONES
+        """What it may name of a Contact. An org that hides some is remembered."""
+
+    def search(
+        self,
+        phones: Iterable[str],
+        columns: str,
+        calls: Calls,
+        *,
+        by: Deadline | None = None,
+        also: str = "",
+    ) -> list[Row]:
+        """The Contacts with one of these numbers or one that ends alike, and what `also` names.
+
+        Raises Refused, Unavailable, NotSetUp.
+        """
+        forms = dict.fromkeys(form for phone in phones for form in written_forms(phone))
+        words = " OR ".join(map(sosl_text, forms))
+        while True:
+            contacts = f"Contact({columns}, {', '.join(self.fields)} LIMIT {MOST_ROWS})"
+            sosl = f"FIND {{{words}}} IN PHONE FIELDS RETURNING {contacts}{also}"
+            try:
+                return calls.make(calls.salesforce.search, sosl, by=by)
+            except Refused as problem:
+                if problem.code != "INVALID_FIELD" or self.fields != PHONES:
+                    raise
+            self.fields = LEAST_PHONES
+
+
 class Contacts:
     """Finds Contacts, with an org's names and the deployer's rules."""
 
     def __init__(self, *, settings: Settings, telemetry: Telemetry) -> None:
         self._settings = settings
         self._telemetry = telemetry
-        self._phones: tuple[str, ...] = PHONES
-        """What the search may name. An org that hides some is remembered."""
+        self._book = PhoneBook()
 
     def match(self, messages: Iterable[Message], calls: Calls) -> list[Match]:
         """The Contacts that the senders of messages are, in their order."""
@@ -113,24 +145,10 @@ class Contacts:
         self, senders: list[Sender], found: dict[Sender, Match], calls: Calls, deadline: Deadline
     ) -> None:
         for some in _slices(senders):
-            forms = [form for one in some for form in written_forms(one.phone)]
-            words = " OR ".join(sosl_text(form) for form in dict.fromkeys(forms))
-            rows = self._search(words, calls, deadline)
+            phones = [one.phone for one in some]
+            rows = self._book.search(phones, "Id, AccountId", calls, by=deadline)
             for sender in some:
-                found[sender] = one_of(rows, sender.phone, self._phones)
-
-    def _search(self, words: str, calls: Calls, deadline: Deadline) -> list[Row]:
-        while True:
-            columns = ", ".join(("Id", "AccountId", *self._phones))
-            sosl = (
-                f"FIND {{{words}}} IN PHONE FIELDS RETURNING Contact({columns} LIMIT {MOST_ROWS})"
-            )
-            try:
-                return calls.make(calls.salesforce.search, sosl, by=deadline)
-            except Refused as problem:
-                if problem.code != "INVALID_FIELD" or self._phones != PHONES:
-                    raise
-            self._phones = LEAST_PHONES
+                found[sender] = one_of(rows, sender.phone, self._book.fields)
 
     def _by_email(
         self, senders: list[Sender], found: dict[Sender, Match], calls: Calls, deadline: Deadline

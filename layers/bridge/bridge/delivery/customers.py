@@ -10,23 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.bird.phones import written_forms
 from bridge.deadline import Deadline
 from bridge.delivery.calls import Calls
-from bridge.delivery.contacts import (
-    LEAST_PHONES,
-    MOST_ROWS,
-    PHONES,
-    Match,
-    Sender,
-    one_of,
-    only,
-)
+from bridge.delivery.contacts import MOST_ROWS, Match, PhoneBook, Sender, one_of, only
 from bridge.errors import Refused, Unavailable
 from bridge.oauth.sessions import Sessions
-from bridge.salesforce.client import Row, Salesforce, soql_text, sosl_text
-from bridge.salesforce.composite import Part, PartResponse, query_part
-from bridge.salesforce.responses import read_rows, unreadable
+from bridge.salesforce.client import Row, Salesforce, soql_text
+from bridge.salesforce.composite import query_part
+from bridge.salesforce.responses import read_rows
 from bridge.untrusted import read_text
 
 LEAD_PHONES = ("Phone", "MobilePhone")
@@ -71,75 +62,60 @@ class Customers:
     def __init__(self, *, salesforce: Salesforce, sessions: Sessions) -> None:
         self._salesforce = salesforce
         self._sessions = sessions
-        self._phones: tuple[str, ...] = PHONES
-        """Of a Contact, what the search may name. An org that hides some is remembered."""
+        self._book = PhoneBook()
 
     def find(self, sender: Sender, *, deadline: Deadline) -> Known | Several | Unknown:
-        """Whom a sender is. Raises Unavailable, NotSetUp."""
+        """Whom a sender is. Raises Unavailable, NotSetUp.
+
+        A search that Salesforce refuses tells nothing. Its words may repeat what was searched for:
+        they stay here.
+        """
         calls = Calls(self._salesforce, self._sessions, until=deadline)
-        found: tuple[tuple[str, Match], ...] = ()
-        if sender.phone:
-            rows = self._by_phone(sender.phone, calls)
-            found = (
-                ("Contact", one_of(_of(rows, "Contact"), sender.phone, self._phones)),
-                ("Lead", one_of(_of(rows, "Lead"), sender.phone, LEAD_PHONES)),
-            )
-        if sender.email and not any(match.count for _, match in found):
+        try:
+            return self._find(sender, calls)
+        except Refused as problem:
+            hint = HIDDEN_HINT if problem.code == "INVALID_FIELD" else problem.hint
+            refused = "Salesforce refuses the search"
+            raise Unavailable(refused, code=problem.code, hint=hint) from problem
+
+    def _find(self, sender: Sender, calls: Calls) -> Known | Several | Unknown:
+        found = self._by_phone(sender.phone, calls) if sender.phone else {}
+        if sender.email and not any(match.count for match in found.values()):
             found = self._by_email(sender.email, calls)
-        for name, match in found:
+        for name, match in found.items():
             if match.count > 1:
                 return Several(match.count)
             if match.record_id is not None:
                 return self._details(name, match.record_id, calls)
         return Unknown()
 
-    def _by_phone(self, phone: str, calls: Calls) -> list[Row]:
-        words = " OR ".join(sosl_text(form) for form in written_forms(phone))
-        while True:
-            sosl = (
-                f"FIND {{{words}}} IN PHONE FIELDS RETURNING "
-                f"Contact(Id, {', '.join(self._phones)} LIMIT {MOST_ROWS}), "
-                f"Lead(Id, {', '.join(LEAD_PHONES)} WHERE IsConverted = false LIMIT {MOST_ROWS})"
-            )
-            try:
-                return calls.make(self._salesforce.search, sosl)
-            except Refused as problem:
-                if problem.code != "INVALID_FIELD" or self._phones != PHONES:
-                    raise _refused(problem) from problem
-            self._phones = LEAST_PHONES
+    def _by_phone(self, phone: str, calls: Calls) -> dict[str, Match]:
+        leads = f", Lead(Id, {', '.join(LEAD_PHONES)} WHERE IsConverted = false LIMIT {MOST_ROWS})"
+        rows = self._book.search([phone], "Id", calls, also=leads)
+        fields = {"Contact": self._book.fields, "Lead": LEAD_PHONES}
+        return {name: one_of(_of(rows, name), phone, fields[name]) for name in fields}
 
-    def _by_email(self, email: str, calls: Calls) -> tuple[tuple[str, Match], ...]:
+    def _by_email(self, email: str, calls: Calls) -> dict[str, Match]:
         where = f"WHERE Email = {soql_text(email)}"
-        parts = [
-            query_part("contacts", f"SELECT Id FROM Contact {where} LIMIT {MOST_ROWS}"),
-            query_part(
-                "leads", f"SELECT Id FROM Lead {where} AND IsConverted = false LIMIT {MOST_ROWS}"
-            ),
-        ]
-        responses = self._send(parts, calls)
-        return (
-            ("Contact", only(_rows(responses, "contacts"))),
-            ("Lead", only(_rows(responses, "leads"))),
-        )
+        queries = {
+            "Contact": f"SELECT Id FROM Contact {where} LIMIT {MOST_ROWS}",
+            "Lead": f"SELECT Id FROM Lead {where} AND IsConverted = false LIMIT {MOST_ROWS}",
+        }
+        return {name: only(rows) for name, rows in self._query(queries, calls).items()}
 
     def _details(self, name: str, record_id: str, calls: Calls) -> Known | Unknown:
         columns = "Name,Owner.Name,Account.Name" if name == "Contact" else "Owner.Name,Status"
-        where = f"WHERE Id = {soql_text(record_id)}"
-        parts = [query_part("person", f"SELECT {columns} FROM {name} {where}")]
+        known_by = soql_text(record_id)
+        queries = {name: f"SELECT {columns} FROM {name} WHERE Id = {known_by}"}
         if name == "Contact":
-            parts.append(
-                query_part(
-                    "cases",
-                    f"SELECT Id,CaseNumber FROM Case WHERE ContactId = {soql_text(record_id)} "
-                    f"AND IsClosed = false ORDER BY CreatedDate DESC LIMIT {MOST_CASES}",
-                )
+            queries["Case"] = (
+                f"SELECT Id,CaseNumber FROM Case WHERE ContactId = {known_by} "
+                f"AND IsClosed = false ORDER BY CreatedDate DESC LIMIT {MOST_CASES}"
             )
-        responses = self._send(parts, calls)
-        people = _rows(responses, "person")
-        if not people:
+        rows = self._query(queries, calls)
+        if not rows[name]:
             return Unknown()  # deleted a moment ago: the index does not know it yet
-        person = people[0]
-        cases = _rows(responses, "cases") if name == "Contact" else []
+        person, cases = rows[name][0], rows.get("Case", [])
         account = _name(person.get("Account"))  # a person account has the person's own name
         return Known(
             object=name,
@@ -152,37 +128,20 @@ class Customers:
             open_case_number=read_text(cases[0], "CaseNumber") if cases else "",
         )
 
-    def _send(self, parts: list[Part], calls: Calls) -> Mapping[str, PartResponse]:
-        try:
-            return calls.make(self._salesforce.send_parts, parts)
-        except Refused as problem:
-            raise _refused(problem) from problem
+    def _query(self, queries: Mapping[str, str], calls: Calls) -> dict[str, list[Row]]:
+        """The rows of several queries, by one call."""
+        parts = [query_part(name, soql) for name, soql in queries.items()]
+        responses = calls.make(self._salesforce.send_parts, parts)
+        for name in queries:
+            if not responses[name].ok:
+                from bridge.conversations.write import problem_of
 
-
-def _refused(problem: Refused) -> Unavailable:
-    """A search that Salesforce refuses tells nothing. Its words may repeat what was searched for:
-    they stay here."""
-    hint = HIDDEN_HINT if problem.code == "INVALID_FIELD" else problem.hint
-    return Unavailable("Salesforce refuses the search", code=problem.code, hint=hint)
+                raise problem_of(responses[name])
+        return {name: read_rows(responses[name].body) for name in queries}
 
 
 def _of(rows: list[Row], name: str) -> list[Row]:
     return [row for row in rows if (row.get("attributes") or {}).get("type") == name]
-
-
-def _rows(responses: Mapping[str, PartResponse], name: str) -> list[Row]:
-    """The rows of a query. Raises Unavailable where it was refused."""
-    response = responses.get(name)
-    if response is None:
-        raise unreadable()
-    if not response.ok:
-        from bridge.conversations.write import problem_of
-
-        problem = problem_of(response)
-        if isinstance(problem, Refused):
-            raise _refused(problem)
-        raise problem
-    return read_rows(response.body)
 
 
 def _name(related: Any) -> str:
