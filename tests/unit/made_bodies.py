@@ -5,21 +5,29 @@ A made text is unique in its body and made of two words, so that it can be looke
 
 from __future__ import annotations
 
-import importlib.util
 import random
 import re
-import sys
-import types
 import typing
-from enum import Enum
-from functools import cache
-from pathlib import Path
-from typing import Any, get_args, get_origin
+import warnings
+from functools import cache, partial
+from typing import Any, get_args
 
 import pydantic
 
-RECEIVED = re.compile(r"[a-z_]+\.(?:message_)?received")
-CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+from tests.unit import bodies
+
+EVENTS = (
+    *("amb.received", "email.received", "email_mailbox.message_received"),
+    *("sms.received", "whatsapp.received"),
+)
+CONTENTS = {
+    "whatsapp.received": (
+        *("text", "image", "video", "audio", "sticker", "document", "location"),
+        *("contact_cards", "interactive_reply", "unsupported"),
+    ),
+    "amb.received": ("text", "interactive"),
+}
+"""Of a message, one at a time."""
 
 
 class Maker:
@@ -43,7 +51,7 @@ class Maker:
         return 70_000 + self._count
 
     def id(self, prefix: str = "") -> str:
-        return prefix + "".join(self.dice.choices(CROCKFORD.replace("u", ""), k=26))
+        return prefix + "".join(self.dice.choices("0123456789abcdefghjkmnpqrstvwxyz", k=26))
 
     def length(self) -> int:
         return self.dice.choice((1, 2)) if self.full is None else 1
@@ -53,167 +61,104 @@ class Maker:
 
 
 @cache
-def sdk() -> types.ModuleType:
-    """The SDK's models of received events, and nothing else of it: all of its 29,000 lines take
-    seconds to import. The classes are those of its file, with what they refer to."""
-    spec = importlib.util.find_spec("bird")
-    assert spec is not None and spec.submodule_search_locations
-    source = (Path(next(iter(spec.submodule_search_locations))) / "_generated.py").read_text(
-        "utf-8"
-    )
-    head, *blocks = re.split(r"^(?=class \w+\()", source, flags=re.MULTILINE)
-    classes = {block[6 : block.index("(")]: block for block in blocks}
-    wanted = [name for name, block in classes.items() if _type_of(block)]
-    wanted.append("AMBInboundContent")  # `content` of an Apple message is `Any` in its own model
-    needed: set[str] = set()
-    while wanted:
-        name = wanted.pop()
-        if name not in needed:
-            needed.add(name)
-            bare = re.sub(r'"(?:[^"\\]|\\.)*"', '""', classes[name])
-            wanted += [word for word in re.findall(r"\b[A-Z]\w+", bare) if word in classes]
-    module = types.ModuleType("bird_models")
-    sys.modules["bird_models"] = module
-    # Its own base adds nothing but helpers of its client, which would import everything.
-    head = head.replace("from bird._models import BaseModel", "from pydantic import BaseModel")
-    code = head + "".join(block for name, block in classes.items() if name in needed)
-    exec(compile(code, "bird/_generated.py", "exec"), module.__dict__)
-    return module
-
-
-def _type_of(block: str) -> str:
-    found = re.search(r'^    type: Annotated\[Literal\["([\w.]+)"\]', block, re.MULTILINE)
-    return (
-        found[1]
-        if found and block.startswith("class Event") and RECEIVED.fullmatch(found[1])
-        else ""
-    )
-
-
-def events() -> dict[str, type[pydantic.BaseModel]]:
-    """The models of the events that tell of a received message, by type."""
-    found = {}
-    for name, model in vars(sdk()).items():
-        is_event = name.startswith("Event") and isinstance(model, type)
-        if is_event and issubclass(model, pydantic.BaseModel) and "type" in model.model_fields:
+def models() -> dict[str, type[pydantic.BaseModel]]:
+    """The SDK's models of the events that tell of a received message, by type, and the model of an
+    Apple message's content, which is `Any` in its own. The import takes seconds."""
+    with warnings.catch_warnings(action="ignore"):
+        from bird import _generated as sdk
+    found = {"content": sdk.AMBInboundContent}
+    for name, model in vars(sdk).items():
+        if name.startswith("Event") and "type" in getattr(model, "model_fields", {}):
             (kind,) = get_args(model.model_fields["type"].annotation)
-            found[kind] = model
+            if re.fullmatch(r"[a-z_]+\.(?:message_)?received", kind):
+                found[kind] = model
     return found
 
 
-CONTENTS = (
-    *("text", "image", "video", "audio", "sticker", "document", "location"),
-    *("contact_cards", "interactive_reply", "unsupported"),
-)
-"""Of a WhatsApp message, one at a time."""
+@cache
+def schema_of(kind: str) -> dict[str, Any]:
+    """The JSON schema of a model."""
+    return models()[kind].model_json_schema()
 
 
 def event(maker: Maker, kind: str, content: str = "") -> dict[str, Any]:
     """A body of that event, which the SDK takes for valid."""
-    body = typing.cast(dict[str, Any], _made(maker, events()[kind]))
+    schema = schema_of(kind)
+    body = typing.cast(dict[str, Any], _made(maker, schema, schema["$defs"]))
     data = body["data"]
     if kind == "whatsapp.received":
         data["direction"] = "inbound"
-        data.pop("origin", None)
-        for name in CONTENTS:
+        for name in ("origin", *CONTENTS[kind]):
             data.pop(name, None)
-        field = events()[kind].model_fields["data"].annotation.model_fields[content]
-        data[content] = _made(maker, field.annotation, optional=False)
+        of_data = _resolved(schema["properties"]["data"], schema["$defs"])
+        some = _not_null(of_data["properties"][content])
+        data[content] = _made(maker, some[0], schema["$defs"])
         if content == "unsupported":
-            data[content]["type"] = maker.dice.choice(
-                ("interactive", "order", "unsupported", "poll")
-            )
+            kinds = ("interactive", "order", "unsupported", "poll")
+            data[content]["type"] = maker.dice.choice(kinds)
     if kind == "amb.received":
         message = data["message"]
         message |= {"direction": "inbound", "status": "received"}
-        arms = sdk().AMBInboundContent.model_fields["root"].annotation
-        arm = next(
-            one
-            for one in get_args(arms)
-            if content in get_args(one.model_fields["type"].annotation)
-        )
-        message["content"] = _made(maker, arm)
-        sdk().AMBInboundContent.model_validate(message["content"])
-    events()[kind].model_validate(body)
+        schema = schema_of("content")
+        arms = [_resolved(one, schema["$defs"]) for one in _not_null(schema)]
+        (arm,) = [one for one in arms if content in _choices(one["properties"]["type"])]
+        message["content"] = _made(maker, arm, schema["$defs"])
+        models()["content"].model_validate(message["content"])
+    models()[kind].model_validate(body)
     return body
 
 
-def _made(maker: Maker, annotation: Any, field: Any = None, *, optional: bool = True) -> Any:
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is typing.Annotated:
-        return _made(maker, arguments[0], field, optional=optional)
-    if origin in (typing.Union, types.UnionType):
-        kinds = [one for one in arguments if one is not type(None)]
-        if len(kinds) < len(arguments) and optional and not maker.present():
+def _resolved(schema: Any, models: Any) -> Any:
+    return models[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+
+
+def _not_null(schema: Any) -> list[Any]:
+    kinds = schema.get("anyOf") or schema.get("oneOf") or [schema]
+    return [one for one in kinds if one.get("type") != "null"]
+
+
+def _choices(schema: Any) -> list[Any]:
+    return schema.get("enum") or ([schema["const"]] if "const" in schema else [])
+
+
+def _made(maker: Maker, schema: Any, models: Any) -> Any:
+    schema = _resolved(schema, models)
+    kinds = _not_null(schema)
+    if kinds != [schema]:
+        if len(kinds) < len(schema.get("anyOf", kinds)) and not maker.present():
             return None
-        return _made(maker, kinds[0] if maker.full else maker.dice.choice(kinds), field)
-    if origin is typing.Literal:
-        return maker.dice.choice(arguments)
-    if origin is list:
-        return [_made(maker, arguments[0]) for _ in range(maker.length())]
-    if origin is dict:
-        return {"key": maker.text()} if maker.present() else {}
-    if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
-        if issubclass(annotation, pydantic.RootModel):
-            return _made(maker, annotation.model_fields["root"].annotation)
-        made = {}
-        for name, inner in annotation.model_fields.items():
-            if inner.is_required() or maker.present():
-                value = _made(maker, inner.annotation, inner)
-                if value is not None or inner.is_required():
-                    made[inner.alias or name] = value
-        return made
-    if isinstance(annotation, type) and issubclass(annotation, Enum):
-        return maker.dice.choice(list(annotation)).value
-    if annotation is bool:
-        return maker.dice.random() < 0.5
-    if annotation is int:
-        limit = _limit(field, "le")
-        return maker.number() if limit is None else min(maker.number(), limit)
-    if annotation is float:
-        return _within(maker, field)
-    return _text(maker, field)
-
-
-def _within(maker: Maker, field: Any) -> float:
-    limit = _limit(field, "le")
-    return maker.number() / 100 if limit is None else round(maker.dice.uniform(-limit, limit), 4)
-
-
-def _text(maker: Maker, field: Any) -> str:
-    pattern, longest = _limit(field, "pattern"), _limit(field, "max_length")
-    if pattern and (prefix := re.match(r"\^([a-z]+_)\[", pattern)):
+        return _made(maker, kinds[0] if maker.full else maker.dice.choice(kinds), models)
+    if choices := _choices(schema):
+        return maker.dice.choice(choices)
+    limit = schema.get("maximum")
+    match schema.get("type"):
+        case "array":
+            return [_made(maker, schema["items"], models) for _ in range(maker.length())]
+        case "object":
+            required = schema.get("required", ())
+            made = {
+                name: _made(maker, inner, models)
+                for name, inner in schema.get("properties", {"key": {}}).items()
+                if name in required or maker.present()
+            }
+            return {name: one for name, one in made.items() if one is not None or name in required}
+        case "boolean":
+            return maker.dice.random() < 0.5
+        case "integer":
+            return min(maker.number(), limit or 10**9)
+        case "number":
+            return round(maker.dice.uniform(-limit, limit), 4) if limit else maker.number() / 100
+    pattern = schema.get("pattern", "")
+    longest = schema.get("maxLength", 2 if pattern == "^[A-Za-z]{2}$" else 100)
+    if prefix := re.match(r"\^([a-z]+_)\[", pattern):
         return maker.id(prefix[1])
-    if pattern and "T" in pattern:
+    if "T" in pattern or schema.get("format") == "date-time":
         return "2026-11-30T14:30:00Z"
-    if pattern == "^[A-Za-z]{2}$" or (longest is not None and longest <= 3):
-        return "EUR"[: longest or 2]
-    if pattern and "bird:" in pattern:
+    if longest <= 3:
+        return "EUR"[:longest]
+    if "bird:" in pattern:
         return "bird:not_sent"
-    if pattern:
-        return maker.text().replace(" ", "_")
-    return maker.text()
-
-
-def _limit(field: Any, name: str) -> Any:
-    for one in field.metadata if field is not None else ():
-        if getattr(one, name, None) is not None:
-            return getattr(one, name)
-    return None
-
-
-def made_events(seeds: range) -> dict[str, list[dict[str, Any]]]:
-    """Bodies for each event and content: with all that is optional, with none of it, by chance."""
-    contents = {"whatsapp.received": CONTENTS, "amb.received": ("text", "interactive")}
-    return {
-        f"{kind} {content}".strip(): [
-            event(Maker(0, full=True), kind, content),
-            event(Maker(0, full=False), kind, content),
-            *(event(Maker(seed), kind, content) for seed in seeds),
-        ]
-        for kind in sorted(events())
-        for content in contents.get(kind, ("",))
-    }
+    return maker.text().replace(" ", "_") if pattern else maker.text()
 
 
 # ── A and B: schemas ──────────────────────────────────────────────────────────────────────────────
@@ -330,52 +275,41 @@ V1_CONTENTS: dict[str, Schema] = {
 
 def v1(maker: Maker, kind: str) -> dict[str, Any]:
     """A webhook of Conversations v1 (captures; conversation/contact.go, conversation.go)."""
-    schema = {
-        "type": "message.created",
-        "contact?": {
-            "id": "$id",
-            "href": "$url",
-            "msisdn": ("$int", None),
-            "displayName?": "$text",
-            "firstName": "$text",
-            "lastName": "$text",
-            "customDetails": ({}, {"userId": "$int", "avatar": "$url"}),
-            "attributes?": {},
-            "createdDatetime": "$time",
-            "updatedDatetime": ("$time", None),
-        },
-        "conversation?": {
-            "id": "$id",
-            "contactId": "$id",
-            "channels?": [{"id": "$id", "name": "$text", "platformId": "$text", "status": "$text"}],
-            "status": ("active", "archived"),
-            "createdDatetime": "$time",
-            "updatedDatetime": ("$time", None),
-            "lastReceivedDatetime": "$time",
-            "lastUsedChannelId": "$id",
-            "lastUsedPlatformId?": "$text",
-            "messages": {"totalCount": "$int", "href": "$url", "lastMessageId?": "$id"},
-        },
-        "message": {
-            "id": "$id",
-            "conversationId": "$id",
-            "channelId": "$id",
-            "platform?": ("sms", "whatsapp", "facebook", "telegram", "line", "wechat", "email"),
-            "to?": "$phone",
-            "from?": "$phone",
-            "direction": "received",
-            "status": ("received", "unsupported", "deleted", "pending_media"),
-            "type": kind,
-            "content": V1_CONTENTS[kind],
-            "createdDatetime": "$time",
-            "updatedDatetime": "$time",
-            "source?": {"agentId": "$id"},
-            "tag?": "$text",
-            "trackId?": "$id",
-            "ttl?": "$text",
-        },
+    contact = {
+        "href": "$url",
+        "msisdn": ("$int", None),
+        "displayName": "$text",
+        "firstName": "$text",
+        "lastName": "$text",
+        "customDetails": ({}, {"userId": "$int", "avatar": "$url"}),
+        "updatedDatetime": ("$time", None),
     }
-    return typing.cast(dict[str, Any], value(maker, schema))
+    conversation = {
+        "channels?": [{"id": "$id", "name": "$text", "platformId": "$text", "status": "$text"}],
+        "lastUsedChannelId": "$id",
+        "lastUsedPlatformId?": "$text",
+        "messages": {"totalCount": "$int", "href": "$url", "lastMessageId?": "$id"},
+    }
+    message = {
+        "platform": ("sms", "whatsapp", "facebook", "telegram", "line", "wechat", "email", None),
+        "to": "$phone",
+        "from": "$phone",
+        "status": ("received", "unsupported", "deleted", "pending_media"),
+        "updatedDatetime": "$time",
+        "source?": {"agentId": "$id"},
+        "tag?": "$text",
+        "trackId?": "$id",
+        "ttl?": "$text",
+    }
+    body = bodies.v1(
+        value(maker, V1_CONTENTS[kind]),
+        kind=kind,
+        contact=value(maker, contact),
+        **value(maker, message),
+    )
+    body["conversation"] |= value(maker, conversation)
+    optional = ("contact", "conversation", "message.to", "message.from")
+    return bodies.without(body, *(path for path in optional if not maker.present()))
 
 
 POSTBACK = {
@@ -514,42 +448,39 @@ SENDERS = (
 def channels(maker: Maker, kind: str) -> dict[str, Any]:
     """A webhook of the Channels API."""
     contact = value(maker, SENDERS) | {"id": maker.id(), "annotations": {"name": maker.text()}}
-    schema = {
-        "service": "channels",
-        "event": ("whatsapp.inbound", "instagram.inbound", "email.inbound", "pigeon.inbound"),
-        "payload": {
-            "id": "$id",
-            "channelId": "$id",
-            "receiver": {"connector": {"id": "$id", "identifierValue?": "$phone"}},
-            "body": {"type": kind, kind: BODIES[kind]},
-            "meta?": META,
-            "reference?": "$text",
-            "parts?": [{"platformReference": "$id"}],
-            "status": "delivered",
-            "reason": "",
-            "direction?": "incoming",
-            "replyTo?": {"id": "$id", "order": "$int", "type": ("message", "click", "referrals")},
-            "tags?": ["$text"],
-            "chargeableUnits?": "$int",
-            "lastStatusAt": "$time",
-            "createdAt": "$time",
-            "updatedAt": "$time",
-            "batchId?": ("$id", None),
-        },
+    events = ("whatsapp.inbound", "instagram.inbound", "email.inbound", "pigeon.inbound")
+    payload = {
+        "receiver": {"connector": {"id": "$id", "identifierValue?": "$phone"}},
+        "meta": META,
+        "reference?": "$text",
+        "replyTo?": {"id": "$id", "order": "$int", "type": ("message", "click", "referrals")},
+        "tags?": ["$text"],
+        "chargeableUnits?": "$int",
+        "lastStatusAt": "$time",
+        "batchId?": ("$id", None),
     }
-    body = typing.cast(dict[str, Any], value(maker, schema))
-    body["payload"]["sender"] = {"contact": contact}
-    return body
+    return bodies.channels(
+        {"type": kind, kind: value(maker, BODIES[kind])},
+        event=value(maker, events),
+        sender={"contact": contact},
+        **value(maker, payload),
+    )
 
 
-def made_by_schema(seeds: range) -> dict[str, list[dict[str, Any]]]:
-    """Bodies for each type of A and B: with all that is optional, with none of it, by chance."""
-    return {
-        f"{make.__name__} {kind}": [
-            make(Maker(0, full=True), kind),
-            make(Maker(0, full=False), kind),
-            *(make(Maker(seed), kind) for seed in seeds),
-        ]
-        for make, kinds in ((v1, V1_CONTENTS), (channels, BODIES))
-        for kind in kinds
-    }
+MAKES = {
+    **{
+        f"{kind} {content}".strip(): partial(event, kind=kind, content=content)
+        for kind in EVENTS
+        for content in CONTENTS.get(kind, ("",))
+    },
+    **{f"v1 {kind}": partial(v1, kind=kind) for kind in V1_CONTENTS},
+    **{f"channels {kind}": partial(channels, kind=kind) for kind in BODIES},
+}
+"""What makes a body, by event and content or by generation and type."""
+
+
+@cache
+def made(name: str) -> list[dict[str, Any]]:
+    """Such bodies: with all that is optional, with none of it, and 25 by chance."""
+    makers = [Maker(0, full=True), Maker(0, full=False), *map(Maker, range(1, 26))]
+    return [MAKES[name](maker) for maker in makers]
