@@ -102,12 +102,22 @@ def test_nothing_but_a_post_is_taken(request_: Any) -> None:
     assert answer({**request_, "httpMethod": "GET"})[0] == 404
 
 
-@pytest.mark.parametrize("mark", ["payload", "originator", "service"])
-def test_nobody_is_looked_for_by_the_address(request_: Any, mark: str) -> None:
-    """Addresses are logged. A "Forward to URL" step says all in its query, and makes no look-up."""
-    query = {mark: "x", "bird": json.dumps({"channel": "whatsapp", "sender": "+447700900142"})}
-    for body in (None, ""):
-        book = Book()
-        event = {**request_, "body": body, "queryStringParameters": query}
-        assert answer(event, book=book)[0] == 400
-        assert book.asked == []
+SAID = {"bird": json.dumps({"channel": "whatsapp", "sender": "+447700900142"})}
+
+
+@pytest.mark.parametrize(
+    ("body", "query"),
+    [
+        *((one, None) for one in ("{}", '{"bird": null}', '{"bird": 5}', "[", "")),
+        # Addresses are logged, so nobody is looked for by one; a "Forward to URL" step says all in
+        # its query, and makes no look-up.
+        *((body, {mark: "x", **SAID}) for mark in ("payload", "originator") for body in (None, "")),
+    ],
+)
+def test_what_does_not_say_whom_to_look_for_is_400(
+    request_: Any, body: str | None, query: dict[str, str] | None
+) -> None:
+    book = Book()
+    event = {**request_, "body": body, "queryStringParameters": query}
+    assert answer(event, book=book)[0] == 400
+    assert book.asked == []
