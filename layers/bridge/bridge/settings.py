@@ -4,11 +4,9 @@ Defaults live in `template.yaml` only: a variable that the template should give 
 error that names every missing one, never a silent default.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from bridge.errors import MisconfiguredEnvironment
@@ -19,17 +17,37 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 SALESFORCE_DOMAINS = (".salesforce.com", ".force.com", ".cloudforce.com", ".salesforce.mil")
 """Where an instance URL may point, besides hosts that the deployer names."""
 
-SIGNATURE_SCHEMES = ("none", "messagebird-jwt", "bird", "standard-webhooks")
+_ASSIGNMENT = r"default|off|01Q[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?"
+_ALLOWED: dict[str, str | tuple[float, float]] = {
+    "api_version": r"v\d{2,3}\.0",
+    "external_id_field": r"[A-Za-z]\w*",
+    "duplicate_records": "block|allow|attach",
+    "lead_assignment": _ASSIGNMENT,
+    "case_assignment": _ASSIGNMENT,
+    "signature_scheme": "none|messagebird-jwt|bird|standard-webhooks",
+    "reopen_days": (0, 3650),
+    "media_max_megabytes": (1, 100),
+    "response_budget_seconds": (1, 28),
+    "refresh_minutes": (1, 1440),
+}
+"""What a value has to match, or between which numbers it has to be."""
 
-_RULE_ID = re.compile(r"01Q[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?")
-_API_VERSION = re.compile(r"v\d{2,3}\.0")
+_MAY_BE_BLANK = {
+    *("external_id_field", "default_company", "allowed_fields", "closed_lead_statuses"),
+    *("case_status_on_reply", "allow_insecure_hosts", "media_hosts", "files_url", "kms_key"),
+    *("access_key_secret", "signing_secret", "webhook_url", "lookup_key_id", "aws_endpoint_url"),
+}
+
 _HOST = re.compile(r"[a-z0-9.:-]+")
 _URL = re.compile(r"(?i:https?)://[!-~]+")
-_FIELD_NAME = re.compile(r"[A-Za-z]\w*")
 
 
 class Settings(NamedTuple):
-    """The configuration of a function. Times are in the unit that the name says."""
+    """The configuration of a function. Times are in the unit that the name says.
+
+    Each value is that of the variable with its name in capitals; a bool is `on` or `off`, a set is
+    separated by commas.
+    """
 
     login_url: str
     api_version: str
@@ -38,10 +56,8 @@ class Settings(NamedTuple):
     default_company: str
     allowed_fields: frozenset[str]
     """In lower case, fields that hold ids and links by key that a body may give; `*`: all."""
-    allow_duplicates: bool
-    """Whether `Sforce-Duplicate-Rule-Header: allowSave=true` is sent."""
-    attach_duplicates: bool
-    """Whether a message goes onto the one Lead or Contact that a duplicate rule names."""
+    duplicate_records: str
+    """What becomes of a record that a duplicate rule reports: `block`, `allow` or `attach`."""
     lead_assignment: str
     case_assignment: str
     """`default`, `off`, or the id of an assignment rule of that object."""
@@ -83,98 +99,46 @@ class Settings(NamedTuple):
     access_key_secret: str
     """The secret with Bird's access key, likewise."""
     signature_scheme: str
-    """One of SIGNATURE_SCHEMES: how a request must be signed."""
+    """How a request must be signed."""
     signing_secret: str
     webhook_url: str
     """The webhook's address exactly as Bird was given it; empty: as the gateway saw it."""
     kms_key: str
     """ARN of the key under which tokens are stored; empty: AWS's own."""
-    is_local: bool
-    """Whether AWS is one on this machine, so that Salesforce may be, too."""
+    aws_endpoint_url: str = ""
+    """Set where AWS is one on this machine, so that Salesforce may be, too."""
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> Settings:
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read all of it. Raises MisconfiguredEnvironment, naming all that is missing or wrong."""
         problems: list[str] = []
-
-        def text(name: str, pattern: re.Pattern[str] | None = None, *, blank: bool = False) -> str:
-            value = environ.get(name)
-            if value is None or (not value and not blank):
-                problems.append(f"{name} is missing")
-                return ""
-            if value and pattern and not pattern.fullmatch(value):
-                problems.append(f"{name} is {value!r}, which does not look like one")
-            return value
-
-        def number(name: str, low: float, high: float) -> float:
-            raw = text(name)
-            try:
-                value = float(raw) if raw else low
-            except ValueError:
-                value = low - 1
-            if not low <= value <= high:
-                problems.append(f"{name} is {raw!r}, not a number from {low:g} to {high:g}")
-                return low
-            return value
-
-        def choice(name: str, *allowed: str, pattern: re.Pattern[str] | None = None) -> str:
-            value = text(name)
-            if value and value not in allowed and not (pattern and pattern.fullmatch(value)):
-                problems.append(f"{name} is {value!r}, not one of {', '.join(allowed)}")
-            return value
-
-        def names(name: str) -> frozenset[str]:
-            values = (value.strip() for value in text(name, blank=True).split(","))
-            return frozenset(value for value in values if value)
-
-        duplicates = choice("DUPLICATE_RECORDS", "block", "allow", "attach")
-        settings = cls(
-            login_url=text("LOGIN_URL").rstrip("/"),
-            api_version=text("SALESFORCE_API_VERSION", _API_VERSION),
-            external_id_field=text("EXTERNAL_ID_FIELD", _FIELD_NAME, blank=True),
-            default_company=text("DEFAULT_COMPANY", blank=True).strip(),
-            allowed_fields=frozenset(map(str.lower, names("ALLOWED_FIELDS"))),
-            allow_duplicates=duplicates == "allow",
-            attach_duplicates=duplicates == "attach",
-            lead_assignment=choice("LEAD_ASSIGNMENT", "default", "off", pattern=_RULE_ID),
-            case_assignment=choice("CASE_ASSIGNMENT", "default", "off", pattern=_RULE_ID),
-            conversations=choice("CONVERSATIONS", "on", "off") == "on",
-            reopen_days=number("REOPEN_DAYS", 0, 3650),
-            reopen_status=text("REOPEN_STATUS").strip(),
-            closed_lead_statuses=names("CLOSED_LEAD_STATUSES"),
-            case_status_on_reply=text("CASE_STATUS_ON_REPLY", blank=True).strip(),
-            case_comments=choice("CASE_COMMENTS", "on", "off") == "on",
-            match_contacts=choice("MATCH_CONTACTS", "on", "off") == "on",
-            match_email=choice("MATCH_EMAIL", "on", "off") == "on",
-            lookup_key_id=text("LOOKUP_KEY_ID", blank=True),
-            log_replies=choice("LOG_REPLIES", "on", "off") == "on",
-            attach_media=choice("ATTACH_MEDIA", "on", "off") == "on",
-            media_hosts=frozenset(map(str.lower, names("MEDIA_HOSTS"))),
-            media_max_megabytes=int(number("MEDIA_MAX_MEGABYTES", 1, 100)),
-            response_budget_seconds=number("RESPONSE_BUDGET_SECONDS", 1, 28),
-            refresh_minutes=int(number("REFRESH_MINUTES", 1, 1440)),
-            allow_insecure_hosts=frozenset(map(str.lower, names("ALLOW_INSECURE_HOSTS"))),
-            credentials_secret=text("CREDENTIALS_SECRET"),
-            token_parameter=text("TOKEN_PARAMETER"),
-            pending_parameter=text("PENDING_PARAMETER"),
-            lease_table=text("LEASE_TABLE"),
-            refresh_function=text("REFRESH_FUNCTION"),
-            outbox_url=text("OUTBOX_URL"),
-            rejected_url=text("REJECTED_URL"),
-            files_url=text("FILES_URL", blank=True),
-            access_key_secret=text("ACCESS_KEY_SECRET", blank=True),
-            signature_scheme=choice("SIGNATURE_SCHEME", *SIGNATURE_SCHEMES),
-            signing_secret=text("SIGNING_SECRET", blank=True),
-            webhook_url=text("WEBHOOK_URL", blank=True),
-            kms_key=text("KMS_KEY", blank=True),
-            is_local=bool(environ.get("AWS_ENDPOINT_URL")),
-        )
+        values: dict[str, Any] = {}
+        for name, kind in cls.__annotations__.items():
+            variable = "SALESFORCE_API_VERSION" if name == "api_version" else name.upper()
+            raw = environ.get(variable, cls._field_defaults.get(name))
+            if raw is None or (not raw and name not in _MAY_BE_BLANK):
+                problems.append(f"{variable} is missing")
+                continue
+            values[name] = _read(name, kind, raw)
+            if values[name] is None:
+                allowed = _ALLOWED.get(name, "on|off")
+                problems.append(f"{variable} is {raw!r}, which is none of {allowed}")
         if problems:
             raise MisconfiguredEnvironment(
                 "the function's environment is not what template.yaml gives it: "
                 + "; ".join(problems)
             )
-        return settings
+        return cls(**values)
+
+    @property
+    def allow_duplicates(self) -> bool:
+        """Whether `Sforce-Duplicate-Rule-Header: allowSave=true` is sent."""
+        return self.duplicate_records == "allow"
+
+    @property
+    def attach_duplicates(self) -> bool:
+        """Whether a message goes onto the one Lead or Contact that a duplicate rule names."""
+        return self.duplicate_records == "attach"
 
     def assignment(self, object_name: str) -> str:
         """The assignment setting for `Lead` or `Case`."""
@@ -188,13 +152,32 @@ class Settings(NamedTuple):
         (My Domain URL formats).
         """
         scheme, host = _scheme_and_host(url)
-        if host in self.allow_insecure_hosts or (self.is_local and host in LOOPBACK):
+        if host in self.allow_insecure_hosts or (self.aws_endpoint_url and host in LOOPBACK):
             return True
         return scheme == "https" and host.endswith(SALESFORCE_DOMAINS)
 
     def trusts_login(self, url: str) -> bool:
         """Whether credentials may be sent there: any https host (a custom domain), or as above."""
         return self.trusts(url) or _scheme_and_host(url)[0] == "https"
+
+
+def _read(name: str, kind: Any, raw: str) -> Any:
+    """The value of a variable; None where it cannot be right."""
+    if kind is bool:
+        return {"on": True, "off": False}.get(raw)
+    allowed = _ALLOWED.get(name)
+    if isinstance(allowed, tuple):
+        try:
+            number = float(raw)
+        except ValueError:
+            return None
+        return kind(number) if allowed[0] <= number <= allowed[1] else None
+    if raw and allowed and not re.fullmatch(allowed, raw):
+        return None
+    if kind is str:
+        return raw.strip()
+    names = raw if name == "closed_lead_statuses" else raw.lower()
+    return frozenset(filter(None, map(str.strip, names.split(","))))
 
 
 def _scheme_and_host(url: str) -> tuple[str, str]:

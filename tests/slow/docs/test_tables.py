@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from bridge.api import signatures
+from bridge.aws import SECRET_KEPT_SECONDS
 from bridge.bird.webhooks import read_shape
 from bridge.delivery.verdict import ABOUT_AN_ID, ABOUT_RIGHTS, NO_RIGHT, NO_RULE
 from bridge.errors import KeyFieldMissing
@@ -126,9 +127,7 @@ def test_the_schemes_and_how_long_a_request_is_good() -> None:
     minutes = int(signatures.STANDARD_TOLERANCE_SECONDS // 60)
     assert good_for["standard-webhooks"] == f"{minutes} minutes"
     text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    assert (
-        signatures.KEYS_LIFETIME_SECONDS == 300 and "Wait five minutes: functions remember" in text
-    )
+    assert SECRET_KEPT_SECONDS == 300 and "Wait five minutes: functions remember" in text
 
 
 def test_flows_know_every_outcome() -> None:
