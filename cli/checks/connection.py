@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 from bridge.deadline import Deadline
 from bridge.http import Http, HttpError
 from bridge.oauth.access_token import AccessToken
-from bridge.oauth.credentials import Credentials
+from bridge.oauth.grant import Credentials
 from bridge.untrusted import read_json
 from cli.checks.finding import Check, Finding, State, bad, good, note, skipped, unknown
 from cli.connect.names import describe_identity

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bridge.oauth.credentials import Credentials
+from bridge.oauth.grant import Credentials
 from cli.connect import oauth
 from cli.connect.oauth import App
 from cli.deployment.stack import Stack

@@ -7,8 +7,7 @@ from urllib.parse import urlsplit
 
 from bridge.http import Http
 from bridge.oauth.access_token import AccessToken
-from bridge.oauth.credentials import Credentials
-from bridge.oauth.grant import Grant
+from bridge.oauth.grant import Credentials, Grant
 from cli.connect import oauth, sign_in
 from cli.connect.app_choice import AppOptions, Given, choose_app
 from cli.connect.callback import Page

@@ -18,8 +18,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from bridge.deadline import Deadline
 from bridge.errors import Unavailable
 from bridge.http import Http, HttpError, NoConnection, NoResponse, Response
-from bridge.oauth.credentials import Credentials
-from bridge.oauth.grant import Grant, GrantRefused, SignatureMismatch, read_grant
+from bridge.oauth.grant import Credentials, Grant, GrantRefused, SignatureMismatch, read_grant
 from bridge.settings import LOOPBACK
 from bridge.untrusted import read_json, read_text
 from cli.connect.sign_in_failures import DEFAULT_CALLBACK, SignInFailed, failure

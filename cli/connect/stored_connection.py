@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from bridge.errors import CredentialsLost, NotConnected, Unavailable, named
 from bridge.http import Http
 from bridge.oauth.access_token import AccessToken
-from bridge.oauth.credentials import Credentials
+from bridge.oauth.grant import Credentials
 from bridge.oauth.lease import Lease
 from bridge.oauth.vault import Vault
 from cli.connect.sign_in_failures import SignInFailed

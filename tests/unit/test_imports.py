@@ -77,7 +77,7 @@ def test_a_cold_start_loads_nothing_slow(folder: str, made: str) -> None:
     assert not ours & {
         *("bridge.delivery.deliver", "bridge.delivery.verdict"),
         *("bridge.salesforce.error_codes", "bridge.oauth.boto3_errors"),
-        *("bridge.oauth.credentials", "bridge.oauth.grant", "bridge.oauth.lease"),
+        *("bridge.oauth.grant", "bridge.oauth.lease"),
         *("bridge.oauth.refresher", "bridge.oauth.vault", "bridge.api.signatures"),
         *("bridge.bird.webhooks", "bridge.api.warnings", "bridge.conversations.decide"),
         *("bridge.conversations.look", "bridge.conversations.write"),

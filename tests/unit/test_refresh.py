@@ -26,8 +26,7 @@ from bridge.errors import (
 )
 from bridge.http import Response
 from bridge.oauth.access_token import AccessToken
-from bridge.oauth.credentials import Credentials
-from bridge.oauth.grant import SignatureMismatch
+from bridge.oauth.grant import Credentials, SignatureMismatch
 from bridge.oauth.lease import Lease
 from bridge.oauth.refresher import STORE_SECONDS, TokenRefresher
 from bridge.oauth.vault import Vault

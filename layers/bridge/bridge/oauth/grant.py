@@ -1,4 +1,4 @@
-"""Reader of token responses: a new access token, or why there is none.
+"""The token request: with what it is made, and the reader of its response.
 
 Sources: Salesforce Help, "OAuth 2.0 Refresh Token Flow", "OAuth 2.0 Client Credentials Flow",
 "OAuth 2.0 Error Codes".
@@ -14,35 +14,97 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
-from bridge.errors import BridgeError, Unavailable
+from bridge.errors import BridgeError, NotConnected, Unavailable
 from bridge.http import Response
-from bridge.oauth.access_token import AccessToken, is_token
-from bridge.oauth.credentials import Credentials, read_encodable
+from bridge.oauth.access_token import CONNECT_HINT, AccessToken, is_token
 from bridge.salesforce.error_codes import MEANINGS
 from bridge.salesforce.responses import read_faults
-from bridge.untrusted import read_json
+from bridge.untrusted import read_json, read_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Credentials:
+    """The secret's value. `version` is the secret version that it was read from."""
+
+    login_url: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    refresh_token: str = field(repr=False, default="")
+    grant: str = "refresh_token"
+    trusted_token: str = field(repr=False, default="")
+    """If `refresh_token` came in a response whose signature did not fit: the last refresh token
+    that came in one whose signature did."""
+    version: str = ""
+    raw: Mapping[str, Any] = field(repr=False, default_factory=dict)
+    """The whole JSON, so that unknown keys survive when the secret is written again."""
+
+    @classmethod
+    def parse(cls, text: str, *, version: str, default_login_url: str) -> Credentials:
+        """Read the secret's JSON. Raises NotConnected if it does not hold what a grant needs."""
+        # Some editors put a byte order mark at the start of a file.
+        secret = read_json(text.removeprefix("\ufeff"))
+        if not isinstance(secret, dict):
+            what = "is no JSON object" if text.strip() else "is empty"
+            raise NotConnected(f"the secret {what}", fields=("secret",), hint=CONNECT_HINT)
+
+        def value(name: str) -> str:
+            return read_encodable(secret, name).strip()
+
+        grant = needed = "refresh_token"  # it works without a client secret where the app allows it
+        if not value(grant) and value("grant") == "client_credentials":
+            grant, needed = "client_credentials", "client_secret"
+        if missing := tuple(name for name in ("client_id", needed) if not value(name)):
+            lacks = f"the secret lacks {', '.join(missing)}"
+            raise NotConnected(lacks, fields=missing, hint=CONNECT_HINT)
+        return cls(
+            login_url=(value("login_url") or default_login_url).rstrip("/"),
+            client_id=value("client_id"),
+            client_secret=value("client_secret"),
+            refresh_token=value("refresh_token"),
+            grant=grant,
+            version=version,
+            raw=secret,
+        )
+
+    def form(self) -> dict[str, str]:
+        """The body of the token request."""
+        form = {"grant_type": self.grant, "client_id": self.client_id, "format": "json"}
+        if self.client_secret:
+            form["client_secret"] = self.client_secret
+        if self.grant == "refresh_token":
+            form["refresh_token"] = self.refresh_token
+        return form
+
+
+def read_encodable(fields: Mapping[str, Any], name: str) -> str:
+    """The text under a name; empty if there is none, or if it holds a lone surrogate, which no
+    request can carry."""
+    text = read_text(fields, name)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return ""
+    return text
+
 
 LONGEST_ERROR = 40
 """Characters of an OAuth error code; the longest known one has 22."""
 
 
-@dataclass(frozen=True)
-class GrantFailure:
-    """What an OAuth error means. `hint` says what to do; `permanent`: by a person."""
-
-    permanent: bool
-    hint: str
-
-
 _ADMIN = "Salesforce administrator: "
 _RECONNECT = "Run `make connect` (bird-salesforce connect) to connect the org again."
-_TRANSIENT = GrantFailure(permanent=False, hint="It is tried again.")
-_LOGIN_RATE = GrantFailure(
-    permanent=False,
-    hint="The login rate is spent (3,600 logins an hour a user); it is tried again.",
-)
 
-_PERMANENT = {
+PASSING = {
+    ("invalid_grant", "token request is already being processed"),
+    ("invalid_grant", "login rate exceeded"),  # 3,600 logins an hour a user
+    ("unknown_error", ""),
+    ("rate_limit_exceeded", ""),
+    ("login_rate_exceeded", ""),
+}
+"""OAuth errors after which the same request may succeed; as in PERMANENT, by error code and
+description, and an empty description stands for any other."""
+
+PERMANENT = {
     ("invalid_grant", "expired access/refresh token"): (
         "The refresh token was revoked, replaced, unused for too long, or pushed out by a newer "
         "approval. " + _RECONNECT
@@ -82,18 +144,9 @@ _PERMANENT = {
     ),
     ("invalid_request", ""): "Salesforce cannot read the request. " + _RECONNECT,
 }
+"""What a person has to do about the others."""
 
-GRANT_FAILURES: dict[tuple[str, str], GrantFailure] = {
-    ("invalid_grant", "token request is already being processed"): _TRANSIENT,
-    ("unknown_error", ""): _TRANSIENT,
-    ("rate_limit_exceeded", ""): _LOGIN_RATE,
-    ("login_rate_exceeded", ""): _LOGIN_RATE,
-    ("invalid_grant", "login rate exceeded"): _LOGIN_RATE,
-    **{about: GrantFailure(permanent=True, hint=hint) for about, hint in _PERMANENT.items()},
-}
-"""By error code and description; an empty description stands for any other."""
-
-GRANT_DESCRIPTIONS = frozenset(words for _, words in GRANT_FAILURES if words) | {
+GRANT_DESCRIPTIONS = {words for _, words in (*PASSING, *PERMANENT) if words} | {
     "retry your request",
     "user is not admin approved to access this app",
     "client identifier invalid",
@@ -119,29 +172,32 @@ def loggable_error(error: str, description: str) -> tuple[str, str]:
     return code if shaped else OTHER_ERROR, words if words in GRANT_DESCRIPTIONS else ""
 
 
-def grant_failure(error: str, description: str, status: int) -> GrantFailure:
-    """Judge an OAuth error response; an unlisted one is permanent only if it is a named 4xx."""
+def grant_hint(error: str, description: str, status: int) -> str:
+    """What a person has to do about an OAuth error; empty where the same request may succeed later.
+
+    One that is not listed needs a person only if it is a named 4xx.
+    """
     words = description.strip().lower()
-    for key in ((error.lower(), words), (error.lower(), "")):
-        if key in GRANT_FAILURES:
-            return GRANT_FAILURES[key]
+    for about in ((error.lower(), words), (error.lower(), "")):
+        if about in PASSING or about in PERMANENT:
+            return PERMANENT.get(about, "")
     if status >= 500 or status in (408, 420, 425, 429) or not error:
-        return _TRANSIENT
-    return GrantFailure(True, f"Salesforce refuses the credentials ({error}). {_RECONNECT}")
+        return ""
+    return f"Salesforce refuses the credentials ({error}). {_RECONNECT}"
 
 
 class GrantRefused(BridgeError):
-    """Salesforce refused a token request; `failure` says whether for good.
+    """Salesforce refused a token request: for good, if there is a hint.
 
     `description` is Salesforce's own where it is a known one, else empty.
     """
 
-    def __init__(self, error: str, description: str, failure: GrantFailure) -> None:
+    def __init__(self, error: str, description: str = "", hint: str = "") -> None:
         self.text = f"{error} ({description})" if description else error
         super().__init__(self.text)
         self.error = error
         self.description = description
-        self.failure = failure
+        self.hint = hint
 
     @property
     def is_about_the_token(self) -> bool:
@@ -189,14 +245,11 @@ def read_grant(
     if success and isinstance(body, dict) and is_token(body.get("access_token")):
         return _accept(body, credentials=credentials, previous=previous, now=now)
     if isinstance(body, dict) and isinstance(body.get("error"), str):
-        error, description = loggable_error(
-            body["error"], read_encodable(body, "error_description")
-        )
-        raise GrantRefused(error, description, grant_failure(error, description, answer.status))
+        about = loggable_error(body["error"], read_encodable(body, "error_description"))
+        raise GrantRefused(*about, grant_hint(*about, answer.status))
     faults = read_faults(body, status=answer.status)
     if faults:
-        code = faults[0].code if faults[0].code in MEANINGS else OTHER_ERROR
-        raise GrantRefused(code, "", _TRANSIENT)
+        raise GrantRefused(faults[0].code if faults[0].code in MEANINGS else OTHER_ERROR)
     raise Unavailable(
         f"the token endpoint responds with HTTP {answer.status} and no token",
         code=f"HTTP_{answer.status}",

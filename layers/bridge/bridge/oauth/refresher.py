@@ -27,8 +27,7 @@ from bridge.errors import (
 from bridge.http import Http, HttpError
 from bridge.oauth.access_token import CONNECT_HINT, AccessToken
 from bridge.oauth.boto3_errors import BOTO3_ERRORS, as_aws_error
-from bridge.oauth.credentials import Credentials
-from bridge.oauth.grant import Grant, GrantRefused, SignatureMismatch, read_grant
+from bridge.oauth.grant import Credentials, Grant, GrantRefused, SignatureMismatch, read_grant
 from bridge.oauth.lease import Lease
 from bridge.oauth.vault import Vault
 from bridge.settings import Settings
@@ -188,7 +187,7 @@ class TokenRefresher:
                     answer, credentials=credentials, previous=previous, now=time.time()
                 )
             except GrantRefused as refusal:
-                if refusal.failure.permanent:
+                if refusal.hint:
                     # Somebody may have rotated the refresh token or connected anew meanwhile.
                     if self._vault.credentials() != credentials:
                         return None
@@ -196,8 +195,7 @@ class TokenRefresher:
                     if untrusted and self._vault.trust_again(credentials):
                         return None
                     raise CredentialsRevoked(
-                        f"Salesforce refuses the credentials: {refusal.text}. "
-                        + refusal.failure.hint,
+                        f"Salesforce refuses the credentials: {refusal.text}. {refusal.hint}",
                         code=refusal.error,
                     ) from refusal
                 trouble: BridgeError = Unavailable(

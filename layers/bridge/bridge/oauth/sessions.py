@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain, repeat
 from typing import Any, TypeVar
 
 from bridge.aws import Aws, AwsError, FunctionError
@@ -48,24 +49,14 @@ NO_RENEWAL_SECONDS = (5.0, 10.0, 20.0, 40.0, 60.0)
 another: each is a login, of which Salesforce allows 3,600 an hour, and maybe a rotation."""
 
 
-class _Waits:
-    """Pauses that grow, up to a deadline."""
-
-    def __init__(self, deadline: Deadline) -> None:
-        self.deadline = deadline
-        self._pauses = iter(WAIT_SECONDS)
-
-    def pause(self) -> bool:
-        """Wait for the next pause; False, at once, if there is no time left for what follows.
-
-        The last pause ends where the time does.
-        """
-        left = self.deadline.remaining() - ATTEMPT_SECONDS
+def _pauses(deadline: Deadline) -> Iterator[bool]:
+    """Waits at each step, as WAIT_SECONDS says; ends where no time is left for what follows."""
+    for seconds in chain(WAIT_SECONDS, repeat(WAIT_SECONDS[-1])):
+        left = deadline.remaining() - ATTEMPT_SECONDS
         if left <= 0:
-            return False
-        pause = next(self._pauses, WAIT_SECONDS[-1]) * random.uniform(0.5, 1.0)
-        time.sleep(min(pause, left))
-        return True
+            return
+        time.sleep(min(seconds * random.uniform(0.5, 1.0), left))
+        yield True
 
 
 class Sessions:
@@ -87,11 +78,13 @@ class Sessions:
         a moment ago and is refused is configuration.
         Raises what `attempt` raises, TokenPending, NotSetUp.
         """
-        waits = _Waits(deadline)
+        pauses = _pauses(deadline)
         session, just_read = self._session, False
         if session is None:
             self._repeat_trouble()
-            self._session = session = self._read(waits) or self._renew(None, waits)
+            self._session = session = self._read(deadline, pauses) or self._renew(
+                None, deadline, pauses
+            )
             just_read = True
         try:
             result = attempt(session)
@@ -100,7 +93,7 @@ class Sessions:
         except SessionRefused as refused:
             self._session, refusal = None, refused
         self._repeat_trouble()
-        newer = None if just_read else self._read(waits)
+        newer = None if just_read else self._read(deadline, pauses)
         if newer is not None and newer != session:
             self._session = newer
             try:
@@ -109,7 +102,7 @@ class Sessions:
                 self._session, session, refusal = None, newer, refused
         if isinstance(refusal, InstanceMoved) and time.monotonic() < self._moved_until:
             raise Unavailable(refusal.message, code=refusal.code) from refusal
-        self._session = fresh = self._renew(session.generation, waits)
+        self._session = fresh = self._renew(session.generation, deadline, pauses)
         try:
             return attempt(fresh)
         except InstanceMoved as moved:
@@ -127,16 +120,16 @@ class Sessions:
                 seconds=self._pause_renewals(),
             ) from refused
 
-    def _read(self, waits: _Waits) -> Session | None:
+    def _read(self, deadline: Deadline, pauses: Iterator[bool]) -> Session | None:
         """The stored session, read again after a pause where SSM throttles. Raises TokenPending."""
         while True:
             try:
                 name = self._settings.token_parameter
-                return self._trusted(self._aws.get_parameter(name, deadline=waits.deadline))
+                return self._trusted(self._aws.get_parameter(name, deadline=deadline))
             except AwsError as error:
                 if error.cannot_decrypt:
                     return None  # RefreshToken stores a new one, with the present key
-                if not error.is_throttled or not waits.pause():
+                if not error.is_throttled or not next(pauses, False):
                     raise TokenPending(
                         "the access token cannot be read just now", code=error.code
                     ) from error
@@ -148,40 +141,31 @@ class Sessions:
             return None
         return token.session
 
-    def _renew(self, refused_generation: int | None, waits: _Waits) -> Session:
-        """Have RefreshToken get a newer token; it comes with the result, or is waited for and read.
+    def _renew(
+        self, refused_generation: int | None, deadline: Deadline, pauses: Iterator[bool]
+    ) -> Session:
+        """Have RefreshToken get a newer token; it comes with the result, or another run gets it,
+        and it is waited for and read.
 
         `refused_generation` None: there is no token yet.
         """
-        invoke_again_at: float | None = time.monotonic() + INVOKE_AGAIN_SECONDS
-        result = self._invoke_refresh(refused_generation, waits.deadline)
-        while True:
-            if session := self._trusted(result.get("token")):
-                return session
-            # Another run gets it. (A RefreshToken of the release before gives the generation only:
-            # that token is stored.)
-            if "generation" not in result and not waits.pause():
+        invoke_again_at = time.monotonic() + INVOKE_AGAIN_SECONDS
+        session = self._invoke_refresh(refused_generation, deadline)
+        while session is None:
+            if not next(pauses, False):
                 raise TokenPending("a new access token was not ready in time")
-            session = self._read(waits)
-            # That generation is newer even if counting began anew (the parameter was deleted).
-            if session is not None and (
-                refused_generation is None
-                or session.generation > refused_generation
-                or session.generation == result.get("generation")
-            ):
-                return session
-            result = {}
-            if invoke_again_at is not None and time.monotonic() >= invoke_again_at:
-                invoke_again_at = None
-                result = self._invoke_refresh(refused_generation, waits.deadline)
+            session = self._read(deadline, pauses)
+            if session and session.generation <= (refused_generation or -1):
+                session = None
+            if session is None and time.monotonic() >= invoke_again_at:
+                invoke_again_at = float("inf")
+                session = self._invoke_refresh(refused_generation, deadline)
+        return session
 
-    def _invoke_refresh(self, refused_generation: int | None, deadline: Deadline) -> dict[str, Any]:
-        """Invoke RefreshToken. Raises NotSetUp, or TokenPending where there is nothing to wait for.
-
-        Returns its result: with the generation and the text of a token that may be used, or with
-        neither if one may come soon.
-        """
-        payload: dict[str, Any] = {"refused_generation": refused_generation}
+    def _invoke_refresh(self, refused_generation: int | None, deadline: Deadline) -> Session | None:
+        """Invoke RefreshToken; None if a token may come soon. Raises NotSetUp, or TokenPending
+        where there is nothing to wait for."""
+        payload = {"refused_generation": refused_generation}
         try:
             result = self._aws.invoke(self._settings.refresh_function, payload, deadline=deadline)
         except FunctionError as error:
@@ -193,13 +177,14 @@ class Sessions:
             if 400 <= error.http_status < 500 and error.http_status != 429:
                 raise TokenPending("RefreshToken cannot be invoked", code=error.code) from error
             result = None  # throttled, or out of time: another run may be getting a token
-        if isinstance(result, dict) and result.get("connected") is False:
+        result = result if isinstance(result, dict) else {}
+        if result.get("connected") is False:
             raise self._remember(
                 NotConnected(
                     "the bundle is not connected to a Salesforce org yet", hint=CONNECT_HINT
                 )
             )
-        return result if isinstance(result, dict) else {}
+        return self._trusted(result.get("token"))
 
     def _pause_renewals(self) -> float:
         """Seconds to do without a renewal, after one more that did not help."""

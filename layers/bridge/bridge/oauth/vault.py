@@ -16,7 +16,7 @@ from bridge.aws import cannot_decrypt
 from bridge.errors import CredentialsLost, NotConnected
 from bridge.oauth.access_token import CONNECT_HINT, AccessToken, is_token
 from bridge.oauth.boto3_errors import BOTO3_ERRORS, as_aws_error
-from bridge.oauth.credentials import Credentials
+from bridge.oauth.grant import Credentials
 from bridge.settings import Settings
 from bridge.untrusted import read_json, read_text
 
