@@ -36,7 +36,7 @@ def has_unit(value: ast.AST) -> bool:
 
 def counted(tree: ast.AST) -> Iterator[str]:
     """`….count("Name")`, `….measure_age("Name", …)`, `….counts["Name"]`, `{"Name": ("Unit",
-    value)}`, and the names of a loop whose body counts."""
+    value)}`, the names of a loop whose body counts, and those in `metrics_of`."""
     for node in ast.walk(tree):
         called = getattr(node.func, "attr", "") if isinstance(node, ast.Call) else ""
         if isinstance(node, ast.Call) and called in ("count", "measure_age"):
@@ -50,6 +50,8 @@ def counted(tree: ast.AST) -> Iterator[str]:
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
             if has_unit(node.value):
                 yield from names_in(node.targets[0].slice)
+        elif isinstance(node, ast.FunctionDef) and node.name == "metrics_of":
+            yield from names_in(node)
         elif isinstance(node, ast.For):
             calls = [one for part in node.body for one in ast.walk(part)]
             if any(getattr(getattr(one, "func", None), "attr", "") == "count" for one in calls):
