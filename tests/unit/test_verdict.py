@@ -13,16 +13,12 @@ import pytest
 
 from bridge.delivery.verdict import (
     Context,
-    LeaveOut,
-    Refuse,
-    There,
     Undecided,
     Verdict,
-    Wait,
     verdict_on,
     verdict_on_call,
 )
-from bridge.errors import Refused, Unavailable
+from bridge.errors import OrgNotReady, Refused, SalesforceProblem, Unavailable
 from bridge.records import Record
 from bridge.salesforce.responses import Attempt, Found, LookUp, read_created, read_org_problem
 from bridge.salesforce.session import full_id
@@ -203,14 +199,14 @@ ROWS: list[Row] = [
 
 def in_words(verdict: Verdict) -> str:
     match verdict:
-        case There(found, new):
-            return f"there{', new' if new else ''}: {found.id}"
-        case LeaveOut(fields):
+        case Found(record_id):
+            return f"there: {record_id}"
+        case frozenset() as fields:
             return f"leave out {', '.join(sorted(fields))}"
-        case Wait(problem):
-            return f"wait: {problem.code}"
-        case Refuse(problem):
-            return f"refuse: {problem.code}"
+        case Refused(code=code):
+            return f"refuse: {code}"
+        case SalesforceProblem(code=code):
+            return f"wait: {code}"
         case Undecided.LOOK_UP:
             return "look up first"
         case Undecided.ASK_RIGHTS:
@@ -234,7 +230,7 @@ def test_a_response_means_this_for_the_record(
 
 @pytest.mark.parametrize(
     ("attempt", "expected"),
-    [(Attempt(created=Found(ID)), f"there, new: {ID}"), (Attempt(), "wait: NO_ANSWER")],
+    [(Attempt(created=Found(ID)), f"there: {ID}"), (Attempt(), "wait: NO_ANSWER")],
 )
 def test_what_was_made_is_there_and_what_cannot_be_read_waits(
     attempt: Attempt, expected: str
@@ -248,8 +244,8 @@ def test_whoever_waits_for_a_person_is_told_what_to_do() -> None:
     for errors, word in ((NO_ACCESS, "setup-org"), (BAD_ID, "LeadAssignmentRule")):
         attempt = read_created(json_response(403, [errors]), key_field=KEY, record=LEAD)
         verdict = verdict_on(attempt._replace(found=False), LEAD, context)
-        assert isinstance(verdict, Wait)
-        assert "Lead" in verdict.problem.message and word in verdict.problem.hint
+        assert isinstance(verdict, OrgNotReady)
+        assert "Lead" in verdict.message and word in verdict.hint
 
 
 @pytest.mark.parametrize(

@@ -423,8 +423,8 @@ class Logging:
         if record and not fault:
             context = verdict.Context.of(record.object, conversations.settings)
             fault = verdict.no_rule(problem, [record], context)
-        if isinstance(fault, verdict.Wait):
-            return Queued(fault.problem)
+        if isinstance(fault, SalesforceProblem):
+            return Queued(fault)
         return Rejected(problem, what=what)
 
 

@@ -32,11 +32,13 @@ from bridge.errors import (
     NotKept,
     NotSetUp,
     Refused,
+    SalesforceProblem,
     Unavailable,
 )
 from bridge.oauth.sessions import Sessions
 from bridge.records import ObjectName, Record
 from bridge.salesforce.client import Salesforce
+from bridge.salesforce.responses import Found
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry, tell_dropped
 
@@ -310,17 +312,18 @@ class RecordCreator:
         context = verdict.Context.of(record.object, self._settings)
         while True:
             match verdict.verdict_on(attempt, record, context):
-                case verdict.There(found, new):
+                case Found() as found:
+                    new = attempt.created is not None
                     if not new and mail.brings_text(record):
                         try:
                             mail.add_text(record, found.id, calls)
                         except Refused as refusal:
                             return Rejected(refusal)
                     return Created(found, calls.record_url(found.id), new=new)
-                case verdict.Wait(problem):
-                    return Queued(problem)
-                case verdict.Refuse(problem):
+                case Refused() as problem:
                     return Rejected(problem)
+                case SalesforceProblem() as problem:
+                    return Queued(problem)
                 case verdict.Undecided.LOOK_UP:
                     try:
                         there = calls.make(self._salesforce.find, record.object, record.key)
@@ -330,7 +333,7 @@ class RecordCreator:
                 case verdict.Undecided.ASK_RIGHTS:
                     may = self._conversations.rights.has(record.object, "createable", calls)
                     context = replace(context, may_create=may)
-                case verdict.LeaveOut(names):
+                case frozenset() as names:
                     tell_dropped(self._telemetry, record.object, names)
                     record, context = record.without(names), replace(context, stripped=True)
                     attempt = calls.make(self._salesforce.create, record)

@@ -57,35 +57,6 @@ NO_RULE_HINT = (
 )
 
 
-@dataclass(frozen=True)
-class There:
-    """The record is in Salesforce; `new` unless it was there before."""
-
-    found: Found
-    new: bool
-
-
-@dataclass(frozen=True)
-class LeaveOut:
-    """Try again without these derived fields."""
-
-    fields: frozenset[str]
-
-
-@dataclass(frozen=True)
-class Wait:
-    """Try again later, because of this."""
-
-    problem: SalesforceProblem
-
-
-@dataclass(frozen=True)
-class Refuse:
-    """The record goes to Rejected, because of this."""
-
-    problem: Refused
-
-
 class Undecided(Enum):
     """What has to be done or known before there is a verdict."""
 
@@ -94,7 +65,9 @@ class Undecided(Enum):
     ASK_RIGHTS = "ask whether the integration user may create this object"
 
 
-Verdict = There | LeaveOut | Wait | Refuse | Undecided
+Verdict = Found | frozenset[str] | SalesforceProblem | Undecided
+"""The record is there; or it is tried again without these derived fields; or Salesforce refuses it
+(Refused), or it waits because of any other problem."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,33 +102,33 @@ def verdict_on(attempt: Attempt, record: Record, context: Context) -> Verdict:
     an id nor a record to be seen, is another request's insert that is not committed yet.
     """
     if attempt.created is not None:
-        return There(attempt.created, new=True)
+        return attempt.created
     problem, found = attempt.problem, attempt.found
     if isinstance(found, Found) and not found.deleted:
-        return There(found, new=False)
+        return found
     if problem is None or isinstance(problem, SessionRefused):
-        return Wait(unreadable())  # one record of a call cannot have a session of its own
+        return unreadable()  # one record of a call cannot have a session of its own
     if not isinstance(problem, Refused):
-        return Wait(problem)
+        return problem
     if not context.alone and problem.code.startswith(ABOUT_LIMITS_OF_A_CALL):
         return no_right(problem, record.object, context.may_create) or Undecided.SEND_FEWER
     if context.has_key:
         if found is None:
             return Undecided.LOOK_UP
         if isinstance(problem, KeyTaken) and problem.existing_id:
-            return There(Found(problem.existing_id), new=False)
+            return Found(problem.existing_id)
         if isinstance(found, SalesforceProblem):
-            return Wait(found)
+            return found
         # A deleted record has freed its key: this is a new one.
         if isinstance(problem, KeyTaken):
-            return Wait(RowLocked("a record with this key is just being made", code="KEY_TAKEN"))
+            return RowLocked("a record with this key is just being made", code="KEY_TAKEN")
     dropped = derived_at_fault(problem, record)
     if dropped and not context.stripped:
-        return LeaveOut(dropped)
+        return dropped
     return (
         no_right(problem, record.object, context.may_create)
         or no_rule(problem, [record], context)
-        or Refuse(problem)
+        or problem
     )
 
 
@@ -173,7 +146,7 @@ def verdict_on_call(problem: Refused, records: Sequence[Record], context: Contex
 
 def no_right(
     problem: Refused, object_name: str, may_create: bool | None
-) -> Wait | Undecided | None:
+) -> OrgNotReady | Undecided | None:
     """A refusal for want of rights is the org's fault if the user may not create the object: a
     Lead, a Case or a Task. `may_create` None: not asked."""
     if not problem.code.startswith(ABOUT_RIGHTS) or may_create:
@@ -181,16 +154,14 @@ def no_right(
     if may_create is None:
         return Undecided.ASK_RIGHTS
     hint = NO_RIGHT_TO_TASKS_HINT if object_name == "Task" else NO_RIGHT_HINT
-    return Wait(
-        OrgNotReady(
-            f"the integration user may not create a {object_name}",
-            code=NO_RIGHT,
-            hint=hint.format(object=object_name),
-        )
+    return OrgNotReady(
+        f"the integration user may not create a {object_name}",
+        code=NO_RIGHT,
+        hint=hint.format(object=object_name),
     )
 
 
-def no_rule(problem: Refused, records: Sequence[Record], context: Context) -> Wait | None:
+def no_rule(problem: Refused, records: Sequence[Record], context: Context) -> OrgNotReady | None:
     """A refusal of an id is the org's fault if the only id that was sent is the rule's."""
     if (
         problem.code not in ABOUT_AN_ID
@@ -201,11 +172,9 @@ def no_rule(problem: Refused, records: Sequence[Record], context: Context) -> Wa
     ):
         return None
     name = records[0].object
-    return Wait(
-        OrgNotReady(
-            f"Salesforce refuses an id, and the only one that was sent with this {name} is the "
-            "assignment rule's",
-            code=NO_RULE,
-            hint=NO_RULE_HINT.format(object=name),
-        )
+    return OrgNotReady(
+        f"Salesforce refuses an id, and the only one that was sent with this {name} is the "
+        "assignment rule's",
+        code=NO_RULE,
+        hint=NO_RULE_HINT.format(object=name),
     )

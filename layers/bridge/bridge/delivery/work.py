@@ -155,7 +155,7 @@ class Work:
             match verdict.verdict_on_call(refusal, records, self.context):
                 case verdict.Undecided.ASK_RIGHTS:
                     self._ask_rights()
-                case verdict.Wait(problem):
+                case SalesforceProblem() as problem:
                     return self._wait_for_a_person(problem)
                 case _:
                     return self._send_fewer(items)
@@ -165,17 +165,17 @@ class Work:
         while not item.outcome:
             context = replace(self.context, alone=alone, stripped=item.stripped is not None)
             match verdict.verdict_on(attempt, item.record, context):
-                case verdict.There(found, _):
+                case Found() as found:
                     self._settle_there(item, found)
-                case verdict.Wait(problem) if problem.code in (verdict.NO_RIGHT, verdict.NO_RULE):
-                    self._wait_for_a_person(problem)
-                case verdict.Wait(problem):
-                    item.settle("delayed", problem)
-                case verdict.Refuse(problem):
+                case Refused() as problem:
                     item.settle("rejected", problem)
+                case SalesforceProblem(code=verdict.NO_RIGHT | verdict.NO_RULE) as problem:
+                    self._wait_for_a_person(problem)
+                case SalesforceProblem() as problem:
+                    item.settle("delayed", problem)
                 case verdict.Undecided.LOOK_UP:
                     self.refused.append((item, attempt))
-                case verdict.LeaveOut(names):
+                case frozenset() as names:
                     tell_dropped(self.conversations.telemetry, item.record.object, names)
                     item.leave_out(names)
                     self.unsent.append(item)
