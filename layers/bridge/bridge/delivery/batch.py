@@ -10,8 +10,7 @@ from typing import Any
 
 from bridge.delivery.outbox import Envelope, UnknownEnvelope, UnreadableEnvelope, What
 from bridge.errors import BadRequest, LimitExceeded, NotSetUp, RowLocked, SalesforceProblem
-from bridge.records import ObjectName, Record
-from bridge.salesforce.responses import Found
+from bridge.records import Record
 
 MAX_RECORDS = (200, 50, 10)
 """Of one call, by how often SQS has handed a record out: 200 is what a collection takes. What an
@@ -47,19 +46,19 @@ class Item:
     """What Salesforce refuses, where it is rejected."""
     delay_seconds: int = 0
     """When it is tried again, where it is delayed."""
-    found: Found | None = None
-    """The record, where it is in Salesforce."""
+    made: str = ""
+    """The id of the record, where it was made just now."""
     sent: Record | None = None
-    """What is sent in place of the envelope's record: a conversation's record, a Task."""
-    stripped: Record | None = None
-    """The record without the derived fields that Salesforce refused. They are left out once, and
-    only on the way to Salesforce: Rejected gets the whole record."""
+    """What is sent in place of the envelope's record: a conversation's record, a Task, or less;
+    Rejected gets the whole record."""
+    stripped: bool = False
+    """Whether derived fields that Salesforce refused are left out: that is done once."""
     entry: bytes = field(repr=False, default=b"")
     """The record encoded, as it is measured and sent."""
 
     @property
     def record(self) -> Record:
-        return self.stripped or self.sent or self.envelope.record
+        return self.sent or self.envelope.record
 
     @property
     def age_seconds(self) -> float:
@@ -73,21 +72,20 @@ class Item:
 
     def leave_out(self, names: frozenset[str]) -> None:
         """Go on without these fields."""
-        self.stripped, self.entry = self.record.without(names), b""
+        self.sent, self.stripped, self.entry = self.record.without(names), True, b""
 
-    def settle(
-        self, outcome: str, problem: SalesforceProblem | None = None, *, found: Found | None = None
-    ) -> None:
+    def settle(self, outcome: str, problem: SalesforceProblem | None = None) -> None:
         """Decide what becomes of it, once: a second decision changes nothing."""
         if not self.outcome:
-            self.outcome, self.problem, self.found = outcome, problem, found
+            self.outcome, self.problem = outcome, problem
 
 
 @dataclass
 class Batch:
     """What an SQS event holds."""
 
-    items: list[Item] = field(default_factory=list)
+    messages: list[Item] = field(default_factory=list)
+    updates: list[Item] = field(default_factory=list)
     unreadable: list[Mapping[str, Any]] = field(default_factory=list)
     unknown: list[Mapping[str, Any]] = field(default_factory=list)
     """Of another version of this bundle."""
@@ -95,22 +93,18 @@ class Batch:
     """With the key of an item and other values: it is tried after that one."""
 
     @property
-    def of_conversations(self) -> list[Item]:
-        """The messages of conversations."""
-        return [item for item in self.items if item.envelope.message.conversation]
+    def items(self) -> list[Item]:
+        return [*self.messages, *self.updates]
 
-    @property
-    def updates(self) -> list[Item]:
-        """Those that change a record."""
-        return [item for item in self.items if item.envelope.kind == "update"]
-
-    def by_object(self) -> list[list[Item]]:
-        """The other items of each object, in the order in which the objects came."""
-        objects: dict[ObjectName, list[Item]] = {}
-        for item in self.items:
-            if not item.envelope.message.conversation and item.envelope.kind == "message":
-                objects.setdefault(item.envelope.object_name, []).append(item)
-        return list(objects.values())
+    def groups(self) -> list[list[Item]]:
+        """The records of each object, in the order in which the objects came, then the messages of
+        conversations."""
+        groups: dict[str, list[Item]] = {}
+        for item in self.messages:
+            of_conversation = bool(item.envelope.message.conversation)
+            groups.setdefault("" if of_conversation else item.envelope.object_name, []).append(item)
+        last = groups.pop("", [])
+        return [*groups.values(), last] if last else list(groups.values())
 
 
 def messages_of(event: Any) -> list[Mapping[str, Any]]:
@@ -127,11 +121,9 @@ def messages_of(event: Any) -> list[Mapping[str, Any]]:
 
 def read_batch(event: Any) -> Batch:
     """The messages of an SQS event; those with the same requested object, key and conversation are
-    one item, the first's. Raises BadRequest.
-    """
+    one item, the first's. Raises BadRequest."""
     batch = Batch()
     by_key: dict[tuple[str | None, str, str], Item] = {}
-    updates: list[Item] = []
     for message in messages_of(event):
         try:
             envelope = Envelope.parse(message.get("body"))
@@ -142,7 +134,7 @@ def read_batch(event: Any) -> Batch:
             batch.unreadable.append(message)
             continue
         if envelope.kind == "update":
-            updates.append(Item(envelope, [message]))  # two of one record are two
+            batch.updates.append(Item(envelope, [message]))  # two of one record are two
             continue
         # Of a mail's two events only one names the thread.
         where = (envelope.message.requested, envelope.key, envelope.message.conversation)
@@ -153,7 +145,7 @@ def read_batch(event: Any) -> Batch:
             item.messages.append(message)
         else:
             batch.corrected.append(message)
-    batch.items = [*by_key.values(), *updates]
+    batch.messages = list(by_key.values())
     return batch
 
 

@@ -94,17 +94,9 @@ class Delivery:
         counts: Counter[str] = Counter()
         # Updates of records that are there come before messages, whose marks would count as
         # changes; the others come after the messages that make their records.
-        for items in (
-            batch.updates,
-            *batch.by_object(),
-            batch.of_conversations,
-            batch.updates,
-        ):
+        for items in filter(None, (batch.updates, *batch.groups(), batch.updates)):
             try:
-                if items and items[0].envelope.kind == "update":
-                    self._update(items, batch, calls)
-                else:
-                    self._deliver(items, calls, counts)
+                self._decide(items, batch, calls, counts)
             except SalesforceProblem as problem:
                 everybody = problem.code not in OF_ONE_OBJECT | {NOT_SET_UP}
                 wait(batch.items if everybody else items, problem)
@@ -114,19 +106,21 @@ class Delivery:
         self._tell(batch, calls, counts)
         return {"batchItemFailures": [{"itemIdentifier": m["messageId"]} for m in not_done]}
 
-    def _deliver(self, items: list[Item], calls: Calls, counts: Counter[str]) -> None:
-        """Decide the records of one object, or the messages of conversations. Raises what keeps
-        others of them from being decided."""
-        if items and items[0].envelope.message.conversation:
-            timelines = Timelines(items=items, conversations=self._conversations, calls=calls)
-            try:
-                timelines.run()
-            finally:
-                counts.update(timelines.counts)
-        elif items:
-            if items[0].record.object == "Case" and self._settings.match_contacts:
-                self._conversations.contacts.link(items, calls)
-            Work(items=items, calls=calls, conversations=self._conversations).run()
+    def _decide(self, items: list[Item], batch: Batch, calls: Calls, counts: Counter[str]) -> None:
+        """Decide updates, the messages of conversations, or the records of one object. Raises what
+        keeps others of them from being decided."""
+        conversations, first = self._conversations, items[0].envelope
+        if first.kind == "update":
+            # What has no record waits for the messages of the batch to make it.
+            last = all(item.outcome for item in batch.messages)
+            own = self._own_changes
+            Updates(items=items, conversations=conversations, calls=calls, own=own).run(last=last)
+        elif first.message.conversation:
+            Timelines(items=items, conversations=conversations, calls=calls, counts=counts).run()
+        else:
+            if first.object_name == "Case" and self._settings.match_contacts:
+                conversations.contacts.link(items, calls)
+            Work(items=items, calls=calls, conversations=conversations).run()
             if self._settings.attach_duplicates:
                 for item in items:
                     if isinstance(item.problem, DuplicatesDetected) and item.outcome == "rejected":
@@ -138,7 +132,7 @@ class Delivery:
         problem, item.outcome = item.problem, ""
         attempt = calls.make(self._salesforce.create, item.record)
         if attempt.created is not None:
-            item.settle("created", found=attempt.created)
+            item.settle("created")
         elif isinstance(attempt.problem, Refused):
             problem = attempt.problem
             if onto := attach_to(attempt.problem, self._settings):
@@ -148,15 +142,6 @@ class Delivery:
                     item.settle(created.name)
                     counts["MessagesMatched"] += 1
         item.settle("rejected", problem)
-
-    def _update(self, items: list[Item], batch: Batch, calls: Calls) -> None:
-        """Decide updates. What has no record waits for the messages of the batch to make it."""
-        Updates(
-            items=items,
-            conversations=self._conversations,
-            calls=calls,
-            own=self._own_changes,
-        ).run(last=all(item.outcome for item in batch.items if item.envelope.kind == "message"))
 
     def _return(self, batch: Batch) -> list[Mapping[str, Any]]:
         """Send refusals to Rejected and delay what waits; gives the messages that SQS has to keep.
@@ -210,9 +195,8 @@ class Delivery:
 
     def _tell(self, batch: Batch, calls: Calls, metrics: Counter[str]) -> None:
         """Log and count what became of the messages."""
-        for metric, value in metrics.items():
-            if value:
-                self._telemetry.count(metric, value)
+        for metric, value in (+metrics).items():
+            self._telemetry.count(metric, value)
         waiting = {
             item.problem.code: item.problem
             for item in batch.items

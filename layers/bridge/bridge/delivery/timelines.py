@@ -99,7 +99,7 @@ class Timelines:
     items: list[Item]
     conversations: Conversations
     calls: Calls
-    counts: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str]
     """Of metrics, by their names."""
     _looks: dict[Wanted, Look] = field(default_factory=dict)
     _refusals: Counter[Where] = field(default_factory=Counter)
@@ -232,8 +232,8 @@ class Timelines:
         failure = self._send(list(pieces.values()))
         for where, piece in pieces.items():
             item, decision = creates[where]
-            if piece.outcome == "created" and piece.found:
-                made[where] = piece.found.id
+            if piece.outcome == "created":
+                made[where] = piece.made
                 self.counts["Successors"] += decision.is_successor
             elif piece.outcome == "rejected":
                 self._refused(where, item, decision, piece.problem)

@@ -265,7 +265,7 @@ class Updates:
             return
         message = replace(item.envelope.message, fields=rest.fields, derived={})
         item.envelope = replace(item.envelope, message=message)
-        item.sent = item.stripped = None
+        item.sent = None
         item.settle("rejected", _changed(rest.fields))
 
     def _write(self, changes: Sequence[Change]) -> None:
@@ -304,7 +304,7 @@ class Updates:
             item.settle("rejected", _converted(None))
         elif problem.code in GONE:
             item.settle("delayed", no_such_record())
-        elif item.stripped is None and (names := derived_at_fault(problem, item.record)):
+        elif not item.stripped and (names := derived_at_fault(problem, item.record)):
             tell_dropped(self.conversations.telemetry, item.record.object, names)
             item.leave_out(names)
             if item.record.fields:

@@ -90,7 +90,7 @@ class Work:
             find_many = self.calls.salesforce.find_many
             tasks = self.calls.make(find_many, "Task", [*keys])
             for key, task in tasks.items():
-                keys[key].settle("deleted" if task.deleted else "exists", found=task)
+                keys[key].settle("deleted" if task.deleted else "exists")
         old = [
             item
             for item in self.items
@@ -136,7 +136,8 @@ class Work:
         results = list(zip(items, attempts, strict=True))
         for item, attempt in results:
             if attempt.created:
-                item.settle("created", found=attempt.created)
+                item.made = attempt.created.id
+                item.settle("created")
         self._send_fewer([i for i, attempt in results if self._decide(i, attempt, alone=alone)])
         if alone and self.failed_alone == 1:
             self._decide_refused()  # if the org is at fault, the others need not be sent
@@ -163,7 +164,7 @@ class Work:
     def _decide(self, item: Item, attempt: Attempt, *, alone: bool = True) -> bool:
         """Decide one record by its result. True: it has to be sent again in a smaller call."""
         while not item.outcome:
-            context = replace(self.context, alone=alone, stripped=item.stripped is not None)
+            context = replace(self.context, alone=alone, stripped=item.stripped)
             match verdict.verdict_on(attempt, item.record, context):
                 case Found() as found:
                     self._settle_there(item, found)
@@ -193,8 +194,8 @@ class Work:
             if mail.brings_text(item.record):
                 mail.add_text(item.record, there.id, self.calls)
         except Refused as refusal:
-            item.settle("rejected", refusal, found=there)
-        item.settle("exists", found=there)
+            item.settle("rejected", refusal)
+        item.settle("exists")
 
     def _decide_refused(self) -> None:
         """Look up all that was refused in one call, and decide it."""
