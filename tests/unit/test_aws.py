@@ -288,7 +288,7 @@ def test_a_function_s_answer_comes_back() -> None:
 
 def test_a_function_that_raised_is_told_by_its_error_s_name() -> None:
     body = {"errorType": "CredentialsRevoked", "errorMessage": "connect again"}
-    aws, _ = made(lambda call: json_response(200, body, **{"X-Amz-Function-Error": "Unhandled"}))
+    aws, _ = made(lambda call: json_response(200, body, **{"x-amz-function-error": "Unhandled"}))
     with pytest.raises(FunctionError) as caught:
         aws.invoke("f", {}, deadline=soon())
     assert (caught.value.error_type, caught.value.error_message) == (
@@ -299,7 +299,7 @@ def test_a_function_that_raised_is_told_by_its_error_s_name() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"null", b"[]"])
 def test_a_function_that_died_without_a_word_has_an_error_too(body: bytes) -> None:
-    aws, _ = made(lambda call: Response(200, {"X-Amz-Function-Error": "Unhandled"}, body))
+    aws, _ = made(lambda call: Response(200, {"x-amz-function-error": "Unhandled"}, body))
     with pytest.raises(FunctionError):
         aws.invoke("f", {}, deadline=soon())
 

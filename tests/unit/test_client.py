@@ -191,7 +191,7 @@ def test_duplicates_are_allowed_by_a_header(settings: MakeSettings) -> None:
 
 
 def test_what_is_no_refusal_is_the_call_s_problem(settings: MakeSettings) -> None:
-    http = Scripted(lambda call: Response(503, {"Retry-After": "7"}, b"<html>"))
+    http = Scripted(lambda call: Response(503, {"retry-after": "7"}, b"<html>"))
     problem = Client(http, settings()).create(lead()).problem
     assert type(problem) is Unavailable and problem.retry_after_seconds == 7
 
@@ -370,7 +370,7 @@ def test_a_key_cannot_leave_its_part_of_a_path(key: str) -> None:
 
 
 def test_what_a_call_cost_comes_back_with_its_result(settings: MakeSettings) -> None:
-    headers = {"Sforce-Limit-Info": "api-usage=1/100", "x-sfdc-request-id": "r-1"}
+    headers = {"sforce-limit-info": "api-usage=1/100", "x-sfdc-request-id": "r-1"}
     http = Scripted(lambda call: json_response(201, {"id": "00Q8d00000555Ab"}, **headers))
     cost = Client(http, settings()).create(lead()).cost
     assert (cost.calls, cost.usage_percent, cost.request_id) == (1, 1.0, "r-1")

@@ -700,7 +700,7 @@ def test_a_delay_grows_with_jitter_up_to_a_bound(
     "body", [b"", b'[{"errorCode":"SERVER_UNAVAILABLE","message":"x"}]'], ids=["bare", "coded"]
 )
 def test_retry_after_is_respected(stand: Stand, body: bytes, said: str, shortest: int) -> None:
-    stand.org.trouble = [Response(503, {"Retry-After": said}, body)]
+    stand.org.trouble = [Response(503, {"retry-after": said}, body)]
     assert len(stand.run(*messages(2))) == 2
     assert all(shortest <= seconds <= max(shortest, 20) for seconds in stand.sqs.hidden.values())
 

@@ -465,7 +465,7 @@ def test_only_a_refusal_of_nothing_but_our_own_fields_costs_them(
     ],
 )
 def test_usage_is_read_in_every_form(header: str, percent: float | None) -> None:
-    usage = read_api_usage({"Sforce-Limit-Info": header})
+    usage = read_api_usage({"sforce-limit-info": header})
     assert usage == (pytest.approx(percent) if percent is not None else None)
     assert read_api_usage({}) is None
 

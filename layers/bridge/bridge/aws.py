@@ -230,7 +230,7 @@ class Aws:
         result = read_json(response.body)
         if response.status >= 300:
             raise _read_error(response, result)
-        if response.headers.get("X-Amz-Function-Error"):
+        if response.headers.get("x-amz-function-error"):
             raised = result if isinstance(result, dict) else {}
             raise FunctionError(
                 str(raised.get("errorType", "Unknown")), str(raised.get("errorMessage", ""))

@@ -1,6 +1,5 @@
 """HTTP client with kept connections and one TLS context, every call with a deadline.
 
-By http.client: urllib3 costs a quarter of a cold start (docs/adr/0036-http-client-not-urllib3.md).
 It knows neither Salesforce nor AWS; their clients turn its errors into their own:
 
 HttpError
@@ -13,17 +12,14 @@ HttpError
 from __future__ import annotations
 
 import contextlib
-import http.client
 import io
-import select
-import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, cast
 from urllib.parse import urlsplit
 
 from bridge.deadline import Deadline
+from bridge.http1 import Connection, request_head, whole_request
 from bridge.resolver import NoNameServer, Resolver
 
 CONNECT_SECONDS = 3.0
@@ -32,9 +28,6 @@ after a second try."""
 
 MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 """More than any response that is expected, so that none fills the memory."""
-
-PIECE_BYTES = 65536
-"""Read at once."""
 
 # What is sent twice, and why it does no harm.
 # - No connection was made: nothing was sent, so a second try is always safe. If no name server
@@ -76,95 +69,15 @@ class Response:
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
+    """By names in lower case."""
     body: bytes = field(repr=False)
 
 
-class _Incoming(io.RawIOBase):
-    """What arrives on a socket before a deadline.
-
-    A socket's own timeout begins anew with every byte: headers or a chunk's size that arrive byte
-    by byte, or a body that ends with the connection, could outlast any deadline.
-    """
-
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket, deadline: Deadline) -> None:
-        self._raw = raw
-        self._sock = sock
-        self._deadline = deadline
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        self._sock.settimeout(self._deadline.timeout())
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _Timed:
-    """The part of a socket that a response uses, read within the time that the socket has now."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-
-    def makefile(self, mode: Literal["rb"]) -> io.BufferedReader:
-        deadline = Deadline.after(self._sock.gettimeout() or 0)
-        raw = self._sock.makefile(mode, buffering=0)
-        return io.BufferedReader(_Incoming(raw, self._sock, deadline))
-
-
-class TimedResponse(http.client.HTTPResponse):
-    """A response that is read, from its first byte, within the time that the socket has now."""
-
-    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
-        super().__init__(cast(socket.socket, _Timed(sock)), *args, **options)
-
-
-class _Pieces(http.client.HTTPConnection):
-    response_class = TimedResponse
-
-
-class _TlsPieces(_Pieces, http.client.HTTPSConnection):
-    pass
-
-
-class _Connection(_Pieces):
-    """Sends headers and body together: one TLS record and one packet instead of two of each."""
-
-    def __init__(self, host: str, port: int | None, **options: Any) -> None:
-        super().__init__(host, port, **options)
-        self._parts: list[Any] = []
-
-    def request(self, *arguments: Any, **options: Any) -> None:
-        self._parts.clear()
-        super().request(*arguments, **options)
-        super().send(b"".join(self._parts))
-
-    def send(self, data: Any) -> None:
-        self._parts.append(data)
-
-    @property
-    def is_alive(self) -> bool:
-        """False if the other side has closed it, as far as that can be seen without sending."""
-        poll = select.poll()
-        poll.register(self.sock, select.POLLIN)
-        return not poll.poll(0)
-
-
-class _TlsConnection(_Connection, http.client.HTTPSConnection):
-    pass
-
-
-Kind = TypeVar("Kind", bound=_Pieces)
-
-
 class Http:
-    """Kept connections to a few hosts. Raises HttpError, nothing of http.client's."""
+    """Kept connections to a few hosts. Raises HttpError."""
 
     def __init__(self, resolver: Resolver | None = None) -> None:
-        self._idle: dict[tuple[str, str], list[_Connection]] = {}
+        self._idle: dict[tuple[str, str], list[Connection]] = {}
         self._tls: ssl.SSLContext | None = None
         self._resolver = resolver or Resolver()
 
@@ -187,26 +100,23 @@ class Http:
         host, _, path = rest.partition("/")
         # In lower case: https in capitals must not become plain http.
         address = (scheme.lower(), host.lower())
+        try:
+            request = whole_request(method, f"/{path}", host=host, headers=headers, body=body)
+        except ValueError as error:
+            raise NoConnection("the request cannot be written") from error
         for attempt in range(1, MAX_SENDS + 1):
             if not deadline.remaining() and attempt == 1:
                 raise NoConnection("no time was left to send the request")
-            connection = self._take(address)
-            kept = connected = connection.sock is not None
+            connection = self._kept(address)
+            kept = connection is not None
             try:
-                if not kept:
-                    connection.timeout = min(CONNECT_SECONDS, deadline.timeout())
-                    try:
-                        connection.connect()
-                    finally:
-                        connected = connection.sock is not None  # even if the handshake failed
-                connection.sock.settimeout(deadline.timeout())
-                connection.request(method, "/" + path, body=body, headers=headers)
-                connection.sock.settimeout(deadline.timeout())
-                with contextlib.closing(connection.getresponse()) as response:
-                    whole = _read(response, deadline)
-                    reusable = not response.will_close
-            except (http.client.HTTPException, OSError) as error:
-                connection.close()
+                connection = connection or self.open(*address, deadline=deadline)
+                connection.write(request, deadline)
+                response, reusable = _read(connection, deadline)
+            except OSError as error:
+                connected = connection is not None
+                if connection is not None:
+                    connection.close()
                 if isinstance(error, NoNameServer):
                     raise NoName(f"no name server responds for {host}") from error
                 what = type(error).__name__
@@ -217,76 +127,87 @@ class Http:
                 if connected and (attempt == MAX_SENDS or not (kept and repeatable)):
                     raise NoResponse(f"{host} broke off ({what})") from error
             except BaseException:
-                connection.close()
+                if connection is not None:
+                    connection.close()
                 raise
             else:
                 if reusable:
                     self._idle.setdefault(address, []).append(connection)
                 else:
                     connection.close()
-                return whole
+                return response
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _take(self, address: tuple[str, str]) -> _Connection:
-        """A kept connection, or a new one that is not connected yet."""
+    def _kept(self, address: tuple[str, str]) -> Connection | None:
+        """A connection that was used before."""
         idle = self._idle.get(address)
         while idle:
             connection = idle.pop()
             if connection.is_alive:
                 return connection
             connection.close()
-        return self._make(address, _Connection, _TlsConnection)
+        return None
 
-    def open(self, scheme: str, host: str, *, deadline: Deadline) -> http.client.HTTPConnection:
-        """A connection of its own, for a body that is sent or read in pieces. Raises OSError."""
-        connection = self._make((scheme, host), _Pieces, _TlsPieces)
-        connection.timeout = min(CONNECT_SECONDS, deadline.timeout())
+    def upload(
+        self, url: str, *, headers: Mapping[str, str], pieces: Iterable[bytes], deadline: Deadline
+    ) -> Response:
+        """POST a body in pieces, once, on a connection of its own; `headers` have its length.
+
+        Raises NoConnection, NoResponse, TooLarge.
+        """
+        scheme, rest = url.split("://", 1)
+        host, _, path = rest.partition("/")
+        connection = None
         try:
-            connection.connect()
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+            connection = self.open(scheme.lower(), host.lower(), deadline=deadline)
+            connection.write(request_head("POST", f"/{path}", host=host, headers=headers), deadline)
+            # What refuses a request may respond, and close, before it has read all of it.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                for piece in pieces:
+                    connection.write(piece, deadline)
+            return _read(connection, deadline)[0]
+        except OSError as error:
+            failed = NoResponse if connection else NoConnection
+            raise failed(f"{host} took no file ({type(error).__name__})") from error
+        finally:
+            if connection:
+                connection.close()
 
-    def _make(self, address: tuple[str, str], plain: type[Kind], tls: type[Kind]) -> Kind:
-        """A connection that is not connected yet."""
-        scheme, host = address
+    def open(self, scheme: str, host: str, *, deadline: Deadline) -> Connection:
+        """A new connection. Raises NoConnection, OSError."""
         try:
             parts = urlsplit(f"{scheme}://{host}")
-            name, port = parts.hostname or "", parts.port
+            name, port = parts.hostname or "", parts.port or (443 if scheme == "https" else 80)
         except ValueError as error:
             raise NoConnection("the address cannot be read") from error
-        if scheme != "https":
-            connection = plain(name, port)
-        else:
+        seconds = min(CONNECT_SECONDS, deadline.timeout())
+        sock = self._resolver.connect((name, port), seconds)
+        if scheme == "https":
             if self._tls is None:
                 # Loading the certificate authorities takes 21 ms: once per process.
                 self._tls = ssl.create_default_context()
                 self._tls.set_alpn_protocols(["http/1.1"])
-            options: dict[str, Any] = {"context": self._tls}
-            connection = tls(name, port, **options)
-        # What http.client connects by: the only place where a look-up can be given a deadline.
-        connection._create_connection = self._resolver.connect  # type: ignore[attr-defined]
-        return connection
+            sock = self._tls.wrap_socket(sock, server_hostname=name)
+        return Connection(sock)
 
 
-def _read(response: http.client.HTTPResponse, deadline: Deadline) -> Response:
-    """Read the body in pieces, so that an endless one is given up."""
+def _read(connection: Connection, deadline: Deadline) -> tuple[Response, bool]:
+    """A response, and whether its connection may be used again.
+
+    The body is read in pieces, so that an endless one is given up.
+    """
+    head = connection.read_head(deadline)
     pieces: list[bytes] = []
     size = 0
-    while piece := response.read1(PIECE_BYTES):
+    for piece in connection.pieces(head, deadline):
         pieces.append(piece)
         size += len(piece)
         if size > MAX_RESPONSE_BYTES:
             raise TooLarge("the response is too large")
-        if not deadline.remaining():
-            raise NoResponse("the response is too slow")
-    if response.length:
-        raise http.client.IncompleteRead(b"", response.length)
     body = b"".join(pieces)
-    if response.headers.get("content-encoding", "").lower() == "gzip":
+    if head.headers.get("content-encoding", "").lower() == "gzip":
         body = _unpack(body)
-    return Response(response.status, cast(Mapping[str, str], response.headers), body)
+    return Response(head.status, head.headers, body), head.reusable and connection.is_spent
 
 
 def _unpack(body: bytes) -> bytes:

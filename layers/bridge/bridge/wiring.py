@@ -153,7 +153,6 @@ def attaching() -> Attaching:
     return Attaching(
         salesforce=salesforce(),
         sessions=sessions(),
-        http=http(),
         aws=aws(),
         sqs=client("sqs"),
         dynamodb=client("dynamodb"),

@@ -27,8 +27,7 @@ from bridge.files.download import Downloaded, Downloads, read_key
 from bridge.files.envelope import FileEnvelope
 from bridge.files.names import file_name, plain_type
 from bridge.files.place import find_place
-from bridge.files.versions import NewFile, There, Uploads, find, link_fields
-from bridge.http import Http
+from bridge.files.versions import NewFile, There, find, link_fields, upload
 from bridge.oauth.boto3_errors import BOTO3_ERRORS, as_aws_error
 from bridge.oauth.lease import Lease
 from bridge.oauth.sessions import Sessions
@@ -81,7 +80,6 @@ class Attaching:
         *,
         salesforce: Salesforce,
         sessions: Sessions,
-        http: Http,
         aws: Aws,
         sqs: BaseClient,
         dynamodb: BaseClient,
@@ -92,7 +90,6 @@ class Attaching:
         self._sessions = sessions
         self._access_key = KeptSecret(aws=aws, secret_id=settings.access_key_secret, read=read_key)
         self._downloads = Downloads(settings=settings)
-        self._uploads = Uploads(http=http, base=salesforce.base)
         self._queues = BatchQueues(
             sqs=sqs, settings=settings, telemetry=telemetry, source=settings.files_url
         )
@@ -216,7 +213,7 @@ class Attaching:
             )
             key = envelope.file_key(number)
             new = NewFile(key, name, record_id, content, downloaded.size)
-            calls.make(self._uploads.create, new, by=Deadline.after(UPLOAD_SECONDS))
+            calls.make(upload, self._salesforce, new, by=Deadline.after(UPLOAD_SECONDS))
 
     def _download(self, link: str) -> Downloaded:
         """Raises Refused, Unavailable, NotSetUp."""

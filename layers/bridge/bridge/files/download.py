@@ -12,7 +12,6 @@ signature is not the reason.
 from __future__ import annotations
 
 import errno
-import http.client
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -22,7 +21,8 @@ from typing import IO, NamedTuple
 from bridge.deadline import Deadline
 from bridge.errors import NotSetUp, Refused, SalesforceProblem, Unavailable
 from bridge.files.addresses import PublicResolver, Target, follow, is_named, read_link
-from bridge.http import PIECE_BYTES, Http
+from bridge.http import Http
+from bridge.http1 import PIECE_BYTES, Connection, Head, request_head
 from bridge.oauth.access_token import is_token
 from bridge.salesforce.responses import read_retry_after
 from bridge.settings import Settings
@@ -100,18 +100,18 @@ class Downloads:
         key = "" if "X-Amz-Signature=" in target.path else access_key
         for followed in range(MOST_REDIRECTS + 1):
             with closing(self._open(target, deadline)) as connection:
-                response = _request(connection, target, "" if followed else key, deadline)
-                if response.status == 200:
-                    return self._read(response, target)
-                if response.status not in _REDIRECTS:
-                    raise _problem(response, target, with_key=bool(access_key), first=not followed)
-                location = response.headers.get("Location") or ""
+                head = _request(connection, target, "" if followed else key, deadline)
+                if head.status == 200:
+                    return self._read(head, connection.pieces(head, deadline), target)
+                if head.status not in _REDIRECTS:
+                    raise _problem(head, target, with_key=bool(access_key), first=not followed)
+                location = head.headers.get("location", "")
             if not location:
                 raise Refused(f"{target.host} redirects to nowhere", code="MEDIA_REDIRECTS")
             target = follow(target, location)
         raise Refused(f"more than {MOST_REDIRECTS} redirects", code="MEDIA_REDIRECTS")
 
-    def _open(self, target: Target, deadline: Deadline) -> http.client.HTTPConnection:
+    def _open(self, target: Target, deadline: Deadline) -> Connection:
         """A connection to one of the checked addresses. Raises Refused, Unavailable."""
         exempt = is_named(target.host, target.port, self._settings.allow_insecure_hosts)
         if target.scheme != "https" and not exempt:
@@ -122,7 +122,7 @@ class Downloads:
             what = f"{target.host} cannot be reached ({type(error).__name__})"
             raise Unavailable(what, code="MEDIA_UNREACHABLE") from error
 
-    def _read(self, response: http.client.HTTPResponse, target: Target) -> Downloaded:
+    def _read(self, head: Head, pieces: Iterator[bytes], target: Target) -> Downloaded:
         """The body in a temporary file. Its length is counted, whatever the headers say."""
         most = self._settings.media_max_megabytes * MEGABYTE
         too_large = Refused(
@@ -130,15 +130,14 @@ class Downloads:
             code="MEDIA_TOO_LARGE",
             hint="Raise MediaMaxMegabytes, deploy, and replay it; or use the message's link.",
         )
-        if (response.length or 0) > most:
+        if (head.length or 0) > most:
             raise too_large
-        coding = (response.headers.get("Content-Encoding") or "identity").strip().lower()
+        coding = head.headers.get("content-encoding", "identity").strip().lower()
         if coding not in ("identity", "gzip"):
             raise Refused(f"{target.host} encodes it in an unknown way", code="MEDIA_ENCODING")
         file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever gets it closes it
         size = 0
         try:
-            pieces = _pieces(response)
             for piece in pieces if coding == "identity" else _unpacked(pieces):
                 size += len(piece)
                 if size > most:
@@ -147,7 +146,7 @@ class Downloads:
             if not size:
                 raise Refused("it is empty", code="MEDIA_EMPTY")
             file.seek(0)
-        except (http.client.HTTPException, OSError, ValueError, zlib.error) as error:
+        except (OSError, ValueError, zlib.error) as error:
             file.close()
             if isinstance(error, OSError) and error.errno in _DISK:
                 raise Unavailable("the function's disk is full", code="NO_DISK") from error
@@ -155,30 +154,21 @@ class Downloads:
         except BaseException:
             file.close()
             raise
-        kind, disposition = map(response.headers.get, ("Content-Type", "Content-Disposition"))
-        return Downloaded(file, size, kind or "", disposition or "")
+        kind = head.headers.get("content-type", "")
+        return Downloaded(file, size, kind, head.headers.get("content-disposition", ""))
 
 
-def _request(
-    connection: http.client.HTTPConnection, target: Target, key: str, deadline: Deadline
-) -> http.client.HTTPResponse:
-    headers = {"Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
+def _request(connection: Connection, target: Target, key: str, deadline: Deadline) -> Head:
+    headers = {"Accept": "*/*", "Connection": "close"}
     if key:
         headers["Authorization"] = f"AccessKey {key}"
+    # Without the usual port: a store's signature covers this header as the link was signed.
+    host = target.netloc.removesuffix(":443" if target.scheme == "https" else ":80")
     try:
-        connection.sock.settimeout(deadline.timeout())
-        connection.request("GET", target.path, headers=headers)
-        connection.sock.settimeout(deadline.timeout())
-        return connection.getresponse()
-    except (http.client.HTTPException, OSError, ValueError) as error:
+        connection.write(request_head("GET", target.path, host=host, headers=headers), deadline)
+        return connection.read_head(deadline)
+    except (OSError, ValueError) as error:
         raise _broke_off(target, error) from error
-
-
-def _pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    while piece := response.read1(PIECE_BYTES):
-        yield piece
-    if response.length:
-        raise http.client.IncompleteRead(b"", response.length)
 
 
 def _unpacked(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -199,11 +189,9 @@ def _unpacked(pieces: Iterator[bytes]) -> Iterator[bytes]:
         raise zlib.error("the end is missing")
 
 
-def _problem(
-    response: http.client.HTTPResponse, target: Target, *, with_key: bool, first: bool
-) -> SalesforceProblem:
+def _problem(head: Head, target: Target, *, with_key: bool, first: bool) -> SalesforceProblem:
     """What a response other than a file means; `first`: it is no redirect's."""
-    status = response.status
+    status = head.status
     if status in (401, 403) and first and not with_key:
         return NotSetUp(
             "there is no access key of Bird's in the secret", code="NO_ACCESS_KEY", hint=NO_KEY_HINT
@@ -211,7 +199,7 @@ def _problem(
     message = f"{target.host} responds with {status}"
     if status >= 500 or status in _FOR_LATER:
         later = Unavailable(message, code=f"MEDIA_HTTP_{status}")
-        later.retry_after_seconds = read_retry_after(response.headers)  # type: ignore[arg-type]
+        later.retry_after_seconds = read_retry_after(head.headers)
         return later
     reason = _REASONS.get(status) if first or status in (404, 410) else _AFTER_A_REDIRECT
     return Refused(f"{message}: {reason}" if reason else message, code=f"MEDIA_HTTP_{status}")

@@ -10,22 +10,19 @@ ContentDocumentLink.
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing, suppress
 from functools import partial
 from itertools import chain
-from typing import IO, Any, NamedTuple, cast
-from urllib.parse import urlsplit
+from typing import IO, Any, NamedTuple
 
 from bridge.delivery.calls import Calls
-from bridge.errors import KeyFieldMissing, OrgNotReady, Refused, Unavailable
+from bridge.errors import KeyFieldMissing, OrgNotReady, Refused
 from bridge.files.place import not_set_up, rows_of
-from bridge.http import MAX_RESPONSE_BYTES, PIECE_BYTES, Http, HttpError, Response
-from bridge.salesforce.client import Cost, Via, soql_text, value_of
+from bridge.http import Response
+from bridge.http1 import PIECE_BYTES
+from bridge.salesforce.client import Salesforce, Via, soql_text
 from bridge.salesforce.composite import query_part
 from bridge.salesforce.responses import read_org_problem, unreadable
 from bridge.salesforce.session import read_id
@@ -109,55 +106,23 @@ class NewFile(NamedTuple):
     size: int
 
 
-class Uploads:
-    """Uploads in pieces, so that no file is ever in memory as a whole."""
+def upload(salesforce: Salesforce, new: NewFile, *, via: Via) -> str:
+    """Upload one file onto a record, in pieces, so that it is never in memory as a whole; gives
+    the ContentVersion's id.
 
-    def __init__(self, *, http: Http, base: str) -> None:
-        self._http = http
-        self._path = f"{base}/sobjects/ContentVersion"
-
-    def create(self, new: NewFile, *, via: Via) -> str:
-        """Upload one file onto a record; gives the ContentVersion's id.
-
-        Raises as `Salesforce` does. It is sent once: where no response comes, the file may be there
-        or not.
-        """
-        started = time.perf_counter()
-        try:
-            response = self._send(new, via)
-        except (http.client.HTTPException, OSError, HttpError) as error:
-            host = urlsplit(via.session.instance_url).hostname
-            via.cost += Cost(1, (time.perf_counter() - started) * 1000)
-            what = f"{host} took no file ({type(error).__name__})"
-            raise Unavailable(what, code="NO_ANSWER") from error
-        return value_of(response, read_uploaded, via=via, started=started)
-
-    def _send(self, new: NewFile, via: Via) -> Response:
-        head, tail, boundary = multipart(new)
-        scheme, _, host = via.session.instance_url.partition("://")
-        with closing(self._http.open(scheme.lower(), host, deadline=via.deadline)) as connection:
-            connection.putrequest("POST", self._path, skip_accept_encoding=True)
-            for name, value in (
-                ("Authorization", f"Bearer {via.session.access_token}"),
-                ("Accept", "application/json"),
-                ("Content-Type", f'multipart/form-data; boundary="{boundary}"'),
-                ("Content-Length", str(len(head) + new.size + len(tail))),
-                ("Connection", "close"),
-            ):
-                connection.putheader(name, value)
-            connection.endheaders()
-            # What refuses a request may respond, and close, before it has read all of it.
-            with suppress(BrokenPipeError, ConnectionResetError):
-                new.content.seek(0)
-                for piece in chain(
-                    (head,), iter(partial(new.content.read, PIECE_BYTES), b""), (tail,)
-                ):
-                    connection.sock.settimeout(via.deadline.timeout())
-                    connection.send(piece)
-            connection.sock.settimeout(via.deadline.timeout())
-            response = connection.getresponse()
-            body = response.read(MAX_RESPONSE_BYTES)
-            return Response(response.status, cast(Mapping[str, str], response.headers), body)
+    Raises as `Salesforce` does. It is sent once: where no response comes, the file may be there
+    or not.
+    """
+    head, tail, boundary = multipart(new)
+    new.content.seek(0)
+    return salesforce.upload(
+        f"{salesforce.base}/sobjects/ContentVersion",
+        chain((head,), iter(partial(new.content.read, PIECE_BYTES), b""), (tail,)),
+        size=len(head) + new.size + len(tail),
+        content_type=f'multipart/form-data; boundary="{boundary}"',
+        read=read_uploaded,
+        via=via,
+    )
 
 
 def multipart(new: NewFile) -> tuple[bytes, bytes, str]:

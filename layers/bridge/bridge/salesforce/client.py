@@ -371,7 +371,6 @@ class Salesforce:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Value:
-        started = time.perf_counter()
         sent = {
             "Authorization": f"Bearer {via.session.access_token}",
             "Accept": "application/json",
@@ -379,31 +378,61 @@ class Salesforce:
         }
         if body is not None:
             sent["Content-Type"] = "application/json"
-        try:
-            response = self._http.send(
+        # An insert may be sent twice because of its unique key; without one it may not.
+        repeatable = method == "GET" or bool(self._key_field)
+        return _value_of(
+            lambda: self._http.send(
                 method,
                 via.session.instance_url + path,
                 headers=sent,
                 body=body,
                 deadline=via.deadline,
-                # An insert may be sent twice because of its unique key; without one it may not.
-                repeatable=method == "GET" or bool(self._key_field),
-            )
-        except HttpError as error:
-            via.cost += Cost(1, (time.perf_counter() - started) * 1000)
-            raise Unavailable(str(error), code=error.code) from error
-        return value_of(response, read, via=via, started=started)
+                repeatable=repeatable,
+            ),
+            read,
+            via,
+        )
+
+    def upload(
+        self,
+        path: str,
+        pieces: Iterable[bytes],
+        *,
+        size: int,
+        content_type: str,
+        read: Callable[[Response], Value],
+        via: Via,
+    ) -> Value:
+        """POST a body of so many bytes in pieces, once: it may have arrived where that is not
+        known."""
+        headers = {
+            "Authorization": f"Bearer {via.session.access_token}",
+            "Accept": "application/json",
+            "Content-Type": content_type,
+            "Content-Length": str(size),
+            "Connection": "close",
+        }
+        url = via.session.instance_url + path
+        return _value_of(
+            lambda: self._http.upload(url, headers=headers, pieces=pieces, deadline=via.deadline),
+            read,
+            via,
+        )
 
 
-def value_of(
-    response: Response, read: Callable[[Response], Value], *, via: Via, started: float
-) -> Value:
-    """What `read` gives, once the call's cost is added up; `started` by `time.perf_counter`."""
+def _value_of(send: Callable[[], Response], read: Callable[[Response], Value], via: Via) -> Value:
+    """What `read` gives of a call's response. Its cost is added up."""
+    started = time.perf_counter()
+    try:
+        response = send()
+    except HttpError as error:
+        via.cost += Cost(1, (time.perf_counter() - started) * 1000)
+        raise Unavailable(str(error), code=error.code) from error
     via.cost += Cost(
         1,
         (time.perf_counter() - started) * 1000,
         read_api_usage(response.headers),
-        response.headers.get("x-sfdc-request-id") or "",
+        response.headers.get("x-sfdc-request-id", ""),
     )
     try:
         return read(response)

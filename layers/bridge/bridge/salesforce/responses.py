@@ -572,7 +572,7 @@ def read_api_usage(headers: Mapping[str, str]) -> float | None:
 
     `api-usage=18/5000`, also followed by `; per-app-api-usage=17/250(appName=…)`.
     """
-    match = _USAGE.search(headers.get("Sforce-Limit-Info") or "")
+    match = _USAGE.search(headers.get("sforce-limit-info") or "")
     if not match or int(match[2]) == 0:
         return None
     return 100 * int(match[1]) / int(match[2])
@@ -583,5 +583,5 @@ def read_retry_after(headers: Mapping[str, str]) -> int:
 
     Salesforce is not known to send one; what stands in front of it may.
     """
-    value = (headers.get("Retry-After") or "").strip()
+    value = (headers.get("retry-after") or "").strip()
     return int(value) if value.isascii() and value.isdigit() and len(value) <= 9 else 0
