@@ -7,7 +7,6 @@ kept connection of its own. KEY, in the event's body, stands for a new key each 
 number of further messages, for the memory; 0 for none.
 """
 
-import http.client
 import json
 import os
 import ssl
@@ -16,9 +15,12 @@ import time
 import uuid
 from typing import Any
 from unittest import mock
+from urllib.parse import urlsplit
 
 import app  # type: ignore[import-not-found]
 import urllib3
+
+from bridge.http import Http
 
 BLOCK = 100
 STATM = "/proc/self/statm"
@@ -52,20 +54,23 @@ def create(count: int) -> None:
 
 # The second message shows what is sent; the first one reads the token.
 seen: list[Any] = []
-send = http.client.HTTPConnection.request
+send = Http.send
 
 
-def watch(self: Any, method: str, url: str, *, body: Any, headers: Any, **more: Any) -> Any:
+def watch(self: Any, method: str, url: str, *, headers: Any, body: Any = None, **more: Any) -> Any:
     """Note a request on its way."""
-    seen.append((self.host, self.port, url, body, dict(headers)))
-    return send(self, method, url, body=body, headers=headers, **more)
+    parts = urlsplit(url)
+    path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    seen.append((parts.hostname, parts.port, path, body, dict(headers)))
+    return send(self, method, url, headers=headers, body=body, **more)
 
 
 create(1)
-http.client.HTTPConnection.request = watch  # type: ignore[method-assign,assignment]
-with mock.patch.object(uuid, "uuid4", return_value=uuid.UUID(hex=placeholder)):
+with (
+    mock.patch.object(Http, "send", watch),
+    mock.patch.object(uuid, "uuid4", return_value=uuid.UUID(hex=placeholder)),
+):
     create(1)
-http.client.HTTPConnection.request = send  # type: ignore[method-assign]
 host, port = seen[-1][:2]
 key = placeholder.encode()
 assert all(key in request[3] and request[:2] == (host, port) for request in seen)

@@ -1,7 +1,7 @@
 """HTTP/1.1 over one connection: a request goes out, its response comes in, each before a deadline.
 
 Our own, since http.client reads headers as if they were an e-mail's: a tenth of a warm record and
-of a cold start (docs/adr/0036). `tests/unit/test_http1.py` holds it against http.client. Source:
+of a cold start (docs/adr/0094). `tests/unit/test_http1.py` holds it against http.client. Source:
 RFC 9112.
 """
 

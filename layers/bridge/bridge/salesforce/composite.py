@@ -135,6 +135,8 @@ def resolved(part: Part, responses: Mapping[str, PartResponse]) -> Part | None:
             response = responses[ref.part]
             found = response.body if response.ok else None
             values[ref] = _value_at(found, ref.path)
+    if not values:
+        return part
     if None in values.values():
         return None
 
