@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from bridge.bird.phones import as_email
-from bridge.conversations.decide import Add, Create, Decision, Exists, Follow, Permit, Reopen
+from bridge.conversations.decide import Add, Create, Decision, Exists, Permit, Reopen
 from bridge.conversations.look import Wanted
 from bridge.deadline import Deadline
 from bridge.delivery.calls import Calls
@@ -150,12 +150,6 @@ def _words(decision: Decision) -> tuple[str, str, str]:
             )
         case Create():
             return "create", f"A new {decision.object} is created.", ""
-        case Follow():
-            return (
-                "add",
-                f"The conversation was merged into Case {decision.case_id}; it goes there.",
-                decision.case_id,
-            )
     return "nowhere", "There is no record to log it on.", ""
 
 
