@@ -203,21 +203,24 @@ def reason_of(problem: SalesforceProblem, *, attempts: int) -> dict[str, Any]:
 
 def _read_message(values: Mapping[str, Any], accepted_at: str) -> Message:
     """The message of an envelope. Raises UnreadableEnvelope."""
-    name, key, fields = values.get("object"), values.get("key"), values.get("fields")
-    conversation, task = read_text(values, "conversation"), values.get("task") or {}
-    derived = values.get("derived") or {}
-    if name not in (OBJECTS if not conversation else (*OBJECTS, None)):
-        raise UnreadableEnvelope("the envelope has no object to make")
-    if not isinstance(key, str) or not key.strip():
-        raise UnreadableEnvelope("the envelope has no key, so nothing would be found by it")
-    if not isinstance(fields, dict) or "attributes" in fields:
-        raise UnreadableEnvelope("the envelope's fields are none that a caller may send")
-    unshown = values.get("unshown") or {}
-    if not all(isinstance(one, dict) for one in (task, derived, unshown)):
-        raise UnreadableEnvelope("the envelope's derived fields have no names")
-    if not all(one in OBJECTS and isinstance(derived[one], dict) for one in derived):
-        raise UnreadableEnvelope("the envelope's derived fields are of no object")
-    channel_object = values.get("channelObject")
+    name, key = values.get("object"), values.get("key")
+    fields: Any = values.get("fields")
+    conversation = read_text(values, "conversation")
+    task, derived, unshown = (values.get(each) or {} for each in ("task", "derived", "unshown"))
+    media, channel_object = values.get("media") or [], values.get("channelObject")
+    readable = (
+        name in ((*OBJECTS, None) if conversation else OBJECTS)
+        and str(key).strip()  # else nothing would be found by it
+        and isinstance(fields, dict)
+        and "attributes" not in fields
+        and all(isinstance(each, dict) for each in (task, derived, unshown))
+        and all(each in OBJECTS and isinstance(derived[each], dict) for each in derived)
+        and isinstance(media, list)
+        and all(isinstance(file, list) and file for file in media)
+        and all(isinstance(text, str) for file in media for text in file)
+    )
+    if not readable or not isinstance(key, str):
+        raise UnreadableEnvelope("the envelope has no message that this bundle wrote")
     return Message(
         conversation=conversation,
         key=key,
@@ -232,18 +235,8 @@ def _read_message(values: Mapping[str, Any], accepted_at: str) -> Message:
         from_us=values.get("fromUs") is True,
         phone=read_text(values, "phone"),
         email=read_text(values, "email"),
-        media=_read_media(values.get("media")),
+        media=tuple(Media(*file[:3]) for file in media),
     )
-
-
-def _read_media(value: Any) -> tuple[Media, ...]:
-    """Raises UnreadableEnvelope."""
-    files = value or []
-    if not isinstance(files, list) or not all(isinstance(file, list) and file for file in files):
-        raise UnreadableEnvelope("the envelope's files are none")
-    if not all(isinstance(text, str) for file in files for text in file):
-        raise UnreadableEnvelope("the envelope's files are none")
-    return tuple(Media(*file[:3]) for file in files)
 
 
 def now() -> str:
