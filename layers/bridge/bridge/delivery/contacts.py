@@ -132,56 +132,41 @@ class Contacts:
         found: dict[Sender, Match] = {}
         ends = min(calls.deadline(), Deadline.after(SEARCH_SECONDS))
         try:
-            self._by_phone([one for one in senders if one.phone], found, calls, ends)
-            if self._settings.match_email:
-                rest = [s for s in senders if s.email and not found.get(s, NOBODY).count]
-                self._by_email(rest, found, calls, ends)
+            for some in _slices(one for one in senders if one.phone):
+                phones = [one.phone for one in some]
+                rows = self._book.search(phones, "Id, AccountId", calls, by=ends)
+                found |= {one: one_of(rows, one.phone, self._book.fields) for one in some}
+            nobody = (one for one in senders if one.email and not found.get(one, NOBODY).count)
+            for some in _slices(nobody if self._settings.match_email else ()):
+                rows = self._by_email({one.email for one in some}, calls, ends)
+                for one in some:
+                    same = (row for row in rows if str(row["Email"]).lower() == one.email.lower())
+                    found[one] = only(list(same))
         except SalesforceProblem as problem:
             self._telemetry.warn("contact_not_searched", code=problem.code)
             self._telemetry.count("ContactSearchesFailed")
         return found
 
-    def _by_phone(
-        self, senders: list[Sender], found: dict[Sender, Match], calls: Calls, deadline: Deadline
-    ) -> None:
-        for some in _slices(senders):
-            phones = [one.phone for one in some]
-            rows = self._book.search(phones, "Id, AccountId", calls, by=deadline)
-            for sender in some:
-                found[sender] = one_of(rows, sender.phone, self._book.fields)
-
-    def _by_email(
-        self, senders: list[Sender], found: dict[Sender, Match], calls: Calls, deadline: Deadline
-    ) -> None:
-        for some in _slices(senders):
-            emails = ",".join(soql_text(email) for email in {one.email for one in some})
-            soql = (
-                f"SELECT Id,AccountId,Email,IsDeleted FROM Contact WHERE Email IN ({emails}) "
-                f"LIMIT {MOST_ROWS}"
-            )
-            rows = calls.make(calls.salesforce.query, soql, by=deadline)
-            for sender in some:
-                same = [
-                    row
-                    for row in rows
-                    if not row.get("IsDeleted")
-                    and str(row.get("Email")).lower() == sender.email.lower()
-                ]
-                found[sender] = only(same)
+    def _by_email(self, emails: Iterable[str], calls: Calls, by: Deadline) -> list[Row]:
+        soql = (
+            "SELECT Id,AccountId,Email,IsDeleted FROM Contact WHERE Email IN "
+            f"({','.join(map(soql_text, emails))}) LIMIT {MOST_ROWS}"
+        )
+        rows = calls.make(calls.salesforce.query, soql, by=by)
+        return [row for row in rows if row.get("Email") and not row.get("IsDeleted")]
 
 
-def one_of(rows: Iterable[Row], phone: str, fields: Iterable[str]) -> Match:
+def one_of(rows: Iterable[Row], phone: str, fields: Collection[str]) -> Match:
     """The record among these that has a phone number. One whose country is written goes before
     those that have it in a national form."""
-    names = list(fields)
-    how: dict[str, list[Row]] = {"exact": [], "national": []}
+    exact, national = [], []
     for row in rows:
-        kinds = {is_number(str(row[name]), phone) for name in names if row.get(name)}
-        for kind in ("exact", "national"):
-            if kind in kinds:
-                how[kind].append(row)
-                break
-    return only(how["exact"] or how["national"])
+        kinds = {is_number(str(row[name]), phone) for name in fields if row.get(name)}
+        if "exact" in kinds:
+            exact.append(row)
+        elif "national" in kinds:
+            national.append(row)
+    return only(exact or national)
 
 
 def only(rows: list[Row]) -> Match:
@@ -193,6 +178,7 @@ def only(rows: list[Row]) -> Match:
     return Match(1, record_id, read_id(row.get("AccountId")))
 
 
-def _slices(senders: list[Sender]) -> Iterable[list[Sender]]:
-    for start in range(0, len(senders), SENDERS):
-        yield senders[start : start + SENDERS]
+def _slices(senders: Iterable[Sender]) -> Iterable[list[Sender]]:
+    each = list(senders)
+    for start in range(0, len(each), SENDERS):
+        yield each[start : start + SENDERS]

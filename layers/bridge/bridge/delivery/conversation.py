@@ -225,15 +225,15 @@ class Logging:
                 case Nowhere():
                     return None
             if before is not None and decision == before[0] and not self._without_links(*before):
-                return self._attached(*before) or self._refused(*before)
+                return self._attached(*before) or self._refused(*before, looked=True)
             if before is not None and self._calls_are_spent:
-                return self._undecided(*before)
+                return self._refused(*before, looked=False)
             written = self._write(decision)
             if isinstance(written, Logged):
                 return self._filled_in(decision, self._created(decision, written))
             before = decision, written
             if self._calls_are_spent:
-                return self._undecided(*before)
+                return self._refused(*before, looked=False)
 
     def _without_links(self, decision: Decision, written: Written) -> bool:
         """Leave out the other links, once, where the record of the conversation proved to be
@@ -247,13 +247,6 @@ class Logging:
             tell_dropped(self._conversations.telemetry, name, links)
             self._without[what] |= links
         return bool(links)
-
-    def _undecided(self, decision: Decision, written: Written) -> Outcome:
-        """What was refused, with no call left for what a look since then shows, or might show: it
-        may be there by now, so no refusal stands. Deliver decides."""
-        if isinstance(written, (NotTaken, LeaveOut)):
-            return Queued(Unavailable(written.problem.message, code=written.problem.code))
-        return self._refused(decision, written)
 
     def _attached(self, decision: Decision, written: Written) -> Created | None:
         """The message on the one Lead or Contact that a duplicate rule names, where it may be."""
@@ -393,19 +386,23 @@ class Logging:
             self._last_call += self._calls.cost.calls - before
         return decision._replace(derived={**self._match.link, **decision.derived})
 
-    def _refused(self, decision: Decision, written: Written) -> Outcome:
-        """What becomes of a message that could not be written, and was looked for since."""
+    def _refused(self, decision: Decision, written: Written, *, looked: bool) -> Outcome:
+        """What becomes of a message that could not be written.
+
+        With no call left for what a look since then shows, or might show, no refusal stands: it
+        may be there by now. Deliver decides.
+        """
         match written:
             case AlreadyLogged(task_id) if isinstance(decision, (Add, Reopen)):
                 return self._logged_before(decision, task_id)
+            case NotTaken(what, problem) | LeaveOut(what, _, problem) if looked:
+                return self._refusal(decision, what, problem)
             case RecordKeyTaken():
                 taken = RowLocked("a record with this key is just being made", code=KEY_TAKEN)
                 return Queued(taken)
-            case NotTaken(what, problem) | LeaveOut(what, _, problem):
-                return self._refusal(decision, what, problem)
-            case ParentGone(_, problem) | CommentRefused(problem) | ReopenRefused(problem):
-                return Queued(Unavailable(problem.message, code=problem.code))
-        raise AssertionError(f"{written} was refused")
+            case Logged() | AlreadyLogged():
+                raise AssertionError(f"{written} was refused")
+        return Queued(Unavailable(written.problem.message, code=written.problem.code))
 
     def _refusal(self, decision: Decision, what: What, problem: Refused) -> Outcome:
         """A refusal stands unless it is the org's fault: then all messages wait for a person."""
