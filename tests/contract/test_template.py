@@ -70,12 +70,13 @@ def test_functions_are_named_after_their_folders_and_run_one_layer(architecture:
 
 
 def test_in_a_vpc_are_all_functions_or_none() -> None:
-    inside = {"SubnetIds": EVERYTHING["VpcSubnets"].split(",")}
-    inside["SecurityGroupIds"] = EVERYTHING["VpcSecurityGroups"].split(",")
-    for parameters, expected in ((EVERYTHING, inside), ({}, None)):
+    names = {"VpcSubnets": "SubnetIds", "VpcSecurityGroups": "SecurityGroupIds"}
+    inside = {name: EVERYTHING[name] for name in names}
+    for parameters in (inside, {}):
         made = deploy(**parameters)
-        for name in made.functions:
-            assert properties(made, name).get("VpcConfig") == expected
+        expected = {names[name]: value.split(",") for name, value in parameters.items()}
+        for function in made.functions:
+            assert properties(made, function).get("VpcConfig", {}) == expected
 
 
 def test_everything_that_calls_a_function_calls_the_function_itself(made: Deployment) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import urllib3
 
 from bridge.deadline import Deadline
 from bridge.delivery.contacts import Sender
@@ -81,15 +80,6 @@ def test_the_one_contact_with_the_sender_s_number_gets_the_case(
     made = case(bundle, case_of())
     assert (made["ContactId"], made["AccountId"]) == (who, account)
     assert "matches" not in getattr(bundle, "last", made)
-
-
-def test_the_page_of_the_case_shows_who_the_caller_is(deploy: Callable[..., Bundle]) -> None:
-    bundle = deploy(MATCH_CONTACTS="on")
-    who, account = contact(bundle.org, Phone=PHONE)
-    made = bundle.post(bird(1), "Case")
-    page = urllib3.request("GET", f"{bundle.url}/{made['id']}", timeout=20).data.decode()
-    assert f"/{who}" in page or who in page
-    assert f"/{account}" in page or account in page
 
 
 def test_a_number_with_its_country_goes_before_one_without(deploy: Callable[..., Bundle]) -> None:
@@ -196,15 +186,6 @@ def test_a_look_up_does_without_hidden_phone_fields_too(fresh: Callable[..., Bun
     with pytest.raises(Unavailable) as refused:
         customers.find(sender, deadline=Deadline.after(9))
     assert refused.value.hint == HIDDEN_HINT
-
-
-def test_the_index_lags_behind(deploy: Callable[..., Bundle]) -> None:
-    """A Contact that was made a moment ago is not found: then there is no link."""
-    bundle = deploy(MATCH_CONTACTS="on")
-    bundle.org.settings.search_lag_seconds = 60
-    contact(bundle.org, Phone=PHONE)
-    bundle.post(bird(1), "Case")
-    assert bundle.org.records("Case")[0].get("ContactId") is None
 
 
 def test_a_link_that_is_refused_costs_no_case(

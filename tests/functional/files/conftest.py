@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,10 +66,6 @@ class Files:
 
     def rejected(self) -> list[dict[str, Any]]:
         return self.stack.rejected()
-
-    def logs(self) -> list[dict[str, Any]]:
-        lines = self.stack.logs("attach_files").splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{")]
 
 
 @pytest.fixture(scope="module")
