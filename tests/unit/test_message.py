@@ -130,8 +130,10 @@ def test_a_profile_name_becomes_two_names(display_name: str, first: str, last: s
         ({"channel": "whatsapp", "sender": "+447700900142"}, ""),
         ({"channel": "email", "sender": "Ada <a@example.org>"}, ""),
         ({"channel": "whatsapp", "sender": "undefined"}, ""),
-        ({"phone": "by mail only"}, "Phone: by mail only"),
-        ({"phone": "0612345678, else ask at the desk"}, "Phone: 0612345678, else ask at the desk"),
+        *(
+            ({"sender": "", "phone": one}, f"Phone: {one}")
+            for one in ("by mail only", "0612345678 after five, else ask at the desk")
+        ),
     ],
 )
 def test_what_no_field_says_of_a_name_and_how_to_answer_is_a_line(
