@@ -13,114 +13,86 @@ import pytest
 
 from bridge.api.request import HttpRequest, read_message
 from bridge.bird.message import Media
+from bridge.conversations.message import Message
 from bridge.delivery.outbox import Envelope, sealed
 from bridge.errors import Refused
 from bridge.files.addresses import read_link
 from bridge.settings import Settings
-from tests.conftest import MakeSettings
+from tests.conftest import ENVIRON
+from tests.unit import bodies
 
 LINK, OTHER = "https://media.api.bird.com/1", "https://media.api.bird.com/2"
 
 
-def channels(kind: str, content: dict[str, Any]) -> dict[str, Any]:
-    contact = {"identifierKey": "phonenumber", "identifierValue": "+447700900142", "id": "c"}
-    return {
-        "service": "channels",
-        "event": "whatsapp.inbound",
-        "payload": {
-            "id": "m",
-            "channelId": "ch",
-            "conversationId": "conv",
-            "direction": "incoming",
-            "sender": {"contact": contact},
-            "body": {"type": kind, kind: content},
-        },
-    }
-
-
-def legacy(content: dict[str, Any]) -> dict[str, Any]:
-    message = {
-        "id": "m",
-        "conversationId": "conv",
-        "platform": "whatsapp",
-        "direction": "received",
-        "from": "+447700900142",
-        "type": "image",
-        "content": content,
-    }
-    return {"type": "message.created", "message": message, "contact": {}, "conversation": {}}
+def channels(kind: str, **content: Any) -> dict[str, Any]:
+    return bodies.channels({"type": kind, kind: content})
 
 
 def event_2026(**data: Any) -> dict[str, Any]:
-    return {
-        "type": "whatsapp.received",
-        "timestamp": "2026-11-30T14:03:07Z",
-        "data": {"whatsapp_id": "m", "conversation_id": "conv", "from": "+447700900142", **data},
-    }
+    return bodies.event_2026(text=..., **data)
 
 
-def media_of(body: Any, settings: Settings) -> tuple[Media, ...]:
+def flow(**bird: Any) -> dict[str, Any]:
+    return {"bird": {"channel": "sms", "conversationId": "c", **bird}}
+
+
+def message_of(body: Any, **configured: str) -> Message:
+    on = {"ATTACH_MEDIA": "on", "FILES_URL": "https://sqs.eu-west-1.amazonaws.com/1/Files"}
     event = {"httpMethod": "POST", "body": json.dumps(body), "resource": "/messages"}
-    return read_message(HttpRequest.from_event(event), None, settings=settings).message.media
+    settings = Settings.from_environ({**ENVIRON, **on, **configured})
+    return read_message(HttpRequest.from_event(event), None, settings=settings).message
+
+
+PNG = "image/png"
 
 
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        (channels("image", {"images": [{"mediaUrl": LINK, "altText": "A hand"}]}), [Media(LINK)]),
+        (channels("image", images=[{"mediaUrl": LINK, "altText": "A hand"}]), [Media(LINK)]),
         (
             channels(
                 "file",
-                {
-                    "files": [
-                        {"mediaUrl": LINK, "contentType": "audio/ogg; codecs=opus"},
-                        {"mediaUrl": OTHER, "contentType": "text/csv", "filename": "a.csv"},
-                    ]
-                },
+                files=[
+                    {"mediaUrl": LINK, "contentType": "audio/ogg; codecs=opus"},
+                    {"mediaUrl": OTHER, "contentType": "text/csv", "filename": "a.csv"},
+                ],
             ),
             [Media(LINK, "", "audio/ogg; codecs=opus"), Media(OTHER, "a.csv", "text/csv")],
         ),
         (
             channels(
                 "text",
-                {
-                    "text": "x",
-                    "attachments": [
-                        {"mediaUrl": LINK, "filename": "lamp.jpg"},
-                        {"mediaUrl": OTHER, "filename": "logo.png", "inline": True},
-                    ],
-                },
+                text="x",
+                attachments=[
+                    {"mediaUrl": LINK, "filename": "lamp.jpg"},
+                    {"mediaUrl": OTHER, "filename": "logo.png", "inline": True},
+                ],
             ),
             [Media(LINK, "lamp.jpg")],
         ),
-        (channels("gif", {"mediaUrl": LINK, "altText": "cat"}), [Media(LINK)]),
-        (channels("text", {"text": LINK}), []),
-        (legacy({"image": {"url": LINK, "caption": "x"}}), [Media(LINK)]),
-        (legacy({"file": {"url": LINK, "filename": "a.pdf"}}), [Media(LINK, "a.pdf")]),
-        (event_2026(image={"url": LINK, "mime_type": "image/png"}), [Media(LINK, "", "image/png")]),
+        (channels("gif", mediaUrl=LINK, altText="cat"), [Media(LINK)]),
+        (channels("text", text=LINK), []),
+        (bodies.v1({"image": {"url": LINK, "caption": "x"}}), [Media(LINK)]),
+        (bodies.v1({"file": {"url": LINK, "filename": "a.pdf"}}), [Media(LINK, "a.pdf")]),
+        (event_2026(image={"url": LINK, "mime_type": PNG}), [Media(LINK, "", PNG)]),
         (
-            event_2026(document={"url": LINK, "filename": "a.pdf", "mime_type": "application/pdf"}),
-            [Media(LINK, "a.pdf", "application/pdf")],
+            event_2026(document={"url": LINK, "filename": "a.pdf", "mime_type": PNG}),
+            [Media(LINK, "a.pdf", PNG)],
         ),
-        ({"bird": {"channel": "sms", "media": f"{LINK}"}}, [Media(LINK)]),
-        (
-            {"bird": {"channel": "sms", "media": [LINK, OTHER, LINK, "", "{{x}}"]}},
-            [Media(LINK), Media(OTHER)],
-        ),
-        (
-            {"bird": {"channel": "sms", "media": {"url": LINK, "name": "a", "type": "image/png"}}},
-            [Media(LINK, "a", "image/png")],
-        ),
+        (flow(media=LINK), [Media(LINK)]),
+        (flow(media=[LINK, OTHER, LINK, "", "{{x}}"]), [Media(LINK), Media(OTHER)]),
+        (flow(media={"url": LINK, "name": "a", "type": PNG}), [Media(LINK, "a", PNG)]),
     ],
 )
-def test_a_message_s_files_are_read(
-    body: Any, expected: list[Media], settings: MakeSettings
-) -> None:
-    on = settings(ATTACH_MEDIA="on", FILES_URL="https://sqs.eu-west-1.amazonaws.com/1/Files")
-    assert list(media_of(body, on)) == expected
-    assert media_of(body, settings()) == (), "AttachMedia is off"
-    without_key = settings(ATTACH_MEDIA="on", FILES_URL="x", EXTERNAL_ID_FIELD="")
-    assert media_of(body, without_key) == ()
+def test_a_message_s_files_are_read(body: Any, expected: list[Media]) -> None:
+    assert list(message_of(body).media) == expected
+    for off in ({"ATTACH_MEDIA": "off"}, {"EXTERNAL_ID_FIELD": ""}):
+        assert message_of(body, **off).media == ()
+
+
+def test_what_our_own_side_sent_brings_no_file() -> None:
+    assert message_of(flow(direction="outgoing", media=LINK), LOG_REPLIES="on").media == ()
 
 
 @pytest.mark.parametrize(
@@ -132,24 +104,12 @@ def test_a_message_s_files_are_read(
     ],
     ids=["a picture in its link", "name", "type"],
 )
-def test_no_file_makes_a_message_too_large_to_queue(
-    file: dict[str, str], settings: MakeSettings
-) -> None:
+def test_no_file_makes_a_message_too_large_to_queue(file: dict[str, str]) -> None:
     """The words beside it would be refused with it; the file ends in Rejected, with the reason."""
-    on = settings(ATTACH_MEDIA="on", FILES_URL="x")
-    event = {"httpMethod": "POST", "body": json.dumps(channels("file", {"files": [file]}))}
-    message = read_message(HttpRequest.from_event(event), None, settings=on).message
+    message = message_of(channels("file", files=[file]))
     assert sealed(Envelope.of(message, request_id=""))
     (media,) = message.media
     if file["mediaUrl"] != LINK:
         with pytest.raises(Refused) as caught:
             read_link(media.link)
         assert caught.value.code == "MEDIA_LINK_UNREADABLE"
-
-
-def test_what_our_own_side_sent_brings_no_file(settings: MakeSettings) -> None:
-    body = {
-        "bird": {"channel": "sms", "direction": "outgoing", "conversationId": "c", "media": LINK}
-    }
-    on = settings(ATTACH_MEDIA="on", FILES_URL="x", LOG_REPLIES="on")
-    assert media_of(body, on) == ()
