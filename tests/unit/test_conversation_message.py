@@ -40,53 +40,49 @@ def units(text: str) -> int:
     return len(text.encode("utf-16-le")) // 2
 
 
-def test_the_first_line_is_the_message_s_time_in_utc() -> None:
-    assert message().description(with_fields=True) == f"{HEAD}\nmy parcel is broken"
-    local = SENT.astimezone(timezone(timedelta(hours=5, minutes=30)))
-    assert message(sent_at=local, task={}).description(with_fields=True) == HEAD
+TEXT = "my parcel is broken"
+SUBJECT = {"Subject": "WhatsApp"}
 
 
-def test_fields_that_a_record_does_not_get_are_lines_of_the_task() -> None:
-    found = message(fields={"Rating": "Hot", "Vip__c": True, "Account": {"Number__c": "ä7"}})
-    assert found.description(with_fields=True) == (
-        f'{HEAD}\nmy parcel is broken\n\nRating: Hot\nVip__c: true\nAccount: {{"Number__c": "ä7"}}'
-    )
-    assert list(found.not_written) == ["Rating", "Vip__c", "Account"]
-    assert found.description(with_fields=False) == f"{HEAD}\nmy parcel is broken"
+@pytest.mark.parametrize(
+    ("changed", "lines"),
+    [
+        ({}, [HEAD, TEXT]),
+        ({"task": {}, "sent_at": SENT.astimezone(timezone(timedelta(hours=5.5)))}, [HEAD]),
+        (
+            {"fields": {"Rating": "Hot", "Vip__c": True, "Account": {"Number__c": "ä7"}}},
+            [HEAD, TEXT, "", "Rating: Hot", "Vip__c: true", 'Account: {"Number__c": "ä7"}'],
+        ),
+        ({"fields": {"Rating": "Hot"}, "task": SUBJECT}, [HEAD, "Rating: Hot"]),
+        # what the Task says anyway is not said twice
+        (
+            {"fields": {"Description": TEXT, "Subject": f"WhatsApp: {TEXT}", "Priority": "High"}},
+            [HEAD, TEXT, "", "Priority: High"],
+        ),
+        ({"fields": {"description": "from the flow"}, "task": SUBJECT}, [HEAD, "from the flow"]),
+    ],
+)
+def test_a_task_has_the_time_in_utc_the_text_and_fields_that_no_record_gets(
+    changed: dict[str, Any], lines: list[str]
+) -> None:
+    found = message(**changed)
+    assert found.description(with_fields=True) == "\n".join(lines)
 
 
-def test_without_a_text_the_lines_follow_the_time() -> None:
-    found = message(fields={"Rating": "Hot"}, task={"Subject": "WhatsApp"})
-    assert found.description(with_fields=True) == f"{HEAD}\nRating: Hot"
+def test_where_the_record_gets_the_fields_the_task_has_the_text_alone() -> None:
+    found = message(fields={"Rating": "Hot"})
+    assert found.not_written == {"Rating": "Hot"}
+    assert found.description(with_fields=False) == f"{HEAD}\n{TEXT}"
+    found = message(fields={"description": "from the flow"}, task=SUBJECT)
+    assert found.description(with_fields=False) == f"{HEAD}\nfrom the flow", "it is not mute"
 
 
-def test_what_the_task_says_anyway_is_not_said_twice() -> None:
-    fields = {
-        "Description": "my parcel is broken",
-        "Subject": "WhatsApp: my parcel is broken",
-        "Priority": "High",
-    }
-    assert message(fields=fields).not_written == {"Priority": "High"}
-
-
-def test_a_flow_that_sends_its_own_description_is_not_mute() -> None:
-    found = message(fields={"description": "from the flow"}, task={"Subject": "WhatsApp"})
-    assert found.description(with_fields=True) == f"{HEAD}\nfrom the flow"
-    assert found.description(with_fields=False) == f"{HEAD}\nfrom the flow"
-
-
-def test_a_text_that_does_not_fit_ends_in_the_mark_of_a_cut() -> None:
-    text = message(task={"Description": "x" * 40_000}).description(with_fields=True)
-    assert units(text) <= DESCRIPTION_LENGTH
-    assert text.endswith(CUT_MARK)
-    assert units(text) > DESCRIPTION_LENGTH - 10
-
-
-def test_a_long_text_leaves_room_for_the_lines() -> None:
-    found = message(task={"Description": "x" * 40_000}, fields={"Rating": "Hot"})
-    text = found.description(with_fields=True)
-    assert units(text) <= DESCRIPTION_LENGTH
-    assert text.endswith(f"{CUT_MARK}\n\nRating: Hot")
+def test_a_text_that_does_not_fit_ends_in_the_mark_of_a_cut_before_the_lines() -> None:
+    for fields, end in (({}, ""), ({"Rating": "Hot"}, "\n\nRating: Hot")):
+        found = message(task={"Description": "x" * 40_000}, fields=fields)
+        text = found.description(with_fields=True)
+        assert DESCRIPTION_LENGTH - 10 < units(text) <= DESCRIPTION_LENGTH
+        assert text.endswith(CUT_MARK + end)
 
 
 @given(st.text(max_size=20), st.integers(0, 40_000), st.text(max_size=20), st.integers(0, 40_000))
@@ -102,13 +98,17 @@ def test_text_and_lines_fit_whatever_their_length(
         assert text in description
 
 
-@pytest.mark.parametrize(("text", "length"), [("abc", 3), ("😀" * 20, 40)])
-def test_a_text_that_fits_is_whole(text: str, length: int) -> None:
-    assert shortened(text, length) == text
-
-
-def test_no_character_is_halved() -> None:
-    assert shortened("😀" * 30, 41) == "😀" * 8 + CUT_MARK
+@pytest.mark.parametrize(
+    ("text", "length", "expected"),
+    [
+        ("abc", 3, "abc"),
+        ("😀" * 20, 40, "😀" * 20),
+        # no character is halved
+        ("😀" * 30, 41, "😀" * 8 + CUT_MARK),
+    ],
+)
+def test_a_text_is_shortened_only_where_it_has_to_be(text: str, length: int, expected: str) -> None:
+    assert shortened(text, length) == expected
 
 
 def test_the_subject_fits() -> None:
