@@ -1,4 +1,7 @@
-"""docs/openapi.yaml against template, code and answers; tests/slow/fuzz has schemathesis."""
+"""docs/openapi.yaml against template, code and answers, and docs/postman.json, made from it.
+
+Random requests are sent by schemathesis in tests/slow/fuzz.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import urllib3
 import yaml
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
 from bridge.bird.message import KEYS
+from sandbox.__main__ import API_KEY, LOOKUP_KEY, PORT
 from sandbox.stack import Response, Stack
 from tests.unit import bodies
+from tools import postman
 from tools.template import ROOT, Attributes, Deployment, Template
 
 DESCRIPTION: dict[str, Any] = yaml.safe_load(
@@ -25,14 +31,6 @@ OPERATIONS = {
     for path, methods in DESCRIPTION["paths"].items()
     for method, operation in methods.items()
 }
-
-
-@pytest.fixture(scope="module")
-def deployment() -> Deployment:
-    def make(logical_id: str, kind: str, properties: Mapping[str, Any]) -> Attributes:
-        return {"Ref": logical_id, "Arn": f"arn:{logical_id}", "RootResourceId": "root"}
-
-    return Deployment(Template.load(), stack_name="stack", parameters={}, make=make)
 
 
 def resolved(part: Any) -> Any:
@@ -65,19 +63,18 @@ def test_the_description_is_one() -> None:
     assert DESCRIPTION["openapi"].startswith("3.1")
 
 
-def test_it_describes_the_routes_that_are_deployed(deployment: Deployment) -> None:
+def test_it_describes_the_routes_that_are_deployed_and_the_gateway_s_own_answers() -> None:
+    def make(logical_id: str, kind: str, properties: Mapping[str, Any]) -> Attributes:
+        return {"Ref": logical_id, "Arn": f"arn:{logical_id}", "RootResourceId": "root"}
+
+    deployment = Deployment(Template.load(), stack_name="stack", parameters={}, make=make)
     assert set(OPERATIONS) == {(one.method, one.path) for one in deployment.routes}
     for one in deployment.routes:
         security = OPERATIONS[one.method, one.path].get("security", DESCRIPTION["security"])
         assert (security == [{"apiKey": []}]) is one.needs_api_key
-
-
-def test_the_gateway_s_own_answers_are_described(deployment: Deployment) -> None:
     described = {int(s) for one in OPERATIONS.values() for s in one["responses"]}
-    schema = {
-        **DESCRIPTION["components"]["schemas"]["Problem"],
-        "components": DESCRIPTION["components"],
-    }
+    problem = DESCRIPTION["components"]["schemas"]["Problem"]
+    schema = {**problem, "components": DESCRIPTION["components"]}
     for kind, response in deployment.gateway_responses.items():
         assert response.status in described, kind
         assert response.body is not None
@@ -90,24 +87,16 @@ def test_what_bird_may_hold_is_what_is_read_of_it() -> None:
 
 
 def test_every_outcome_is_described_and_explained() -> None:
-    schemas = DESCRIPTION["components"]["schemas"]
-    described = {
-        outcome
-        for schema in schemas.values()
-        if "outcome" in schema.get("properties", {})
-        for outcome in (
-            schema["properties"]["outcome"].get("enum")
-            or [schema["properties"]["outcome"]["const"]]
-        )
+    schemas = [one.get("properties", {}) for one in DESCRIPTION["components"]["schemas"].values()]
+    outcomes = [schema["outcome"] for schema in schemas if "outcome" in schema]
+    described = {name for one in outcomes for name in one.get("enum") or [one["const"]]}
+    of_lookups = {"unknown", "known", "several"}
+    assert described == of_lookups | {
+        *("created", "exists", "updated", "queued", "ignored", "rejected", "failed")
     }
-    assert described == {
-        *("created", "exists", "updated", "queued", "ignored", "rejected", "failed", "unknown"),
-        *("known", "several"),
-    }
-    for page in ("api.md", "flows.md"):
+    for page, elsewhere in (("api.md", {"unknown"}), ("flows.md", of_lookups)):
         text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-        of_lookups = {"unknown", "known", "several"} if page == "flows.md" else {"unknown"}
-        missing = [outcome for outcome in described - of_lookups if f"`{outcome}`" not in text]
+        missing = [outcome for outcome in described - elsewhere if f"`{outcome}`" not in text]
         assert not missing, f"{page} does not explain {missing}"
 
 
@@ -159,3 +148,54 @@ def test_every_kind_of_answer_is_as_described(stack: Stack) -> None:
         seen("GET", "/leads/m-1", status=503)
         stack.aws.fail("sqs", "SendMessage", status=400, code="AccessDenied")
         seen("POST", "/leads", body=one, status=503)
+
+
+# The collection for Postman
+
+COLLECTION = json.loads(postman.PATH.read_text(encoding="utf-8"))
+REQUESTS = [
+    pytest.param(item["request"], id=item["name"])
+    for folder in COLLECTION["item"]
+    for item in folder["item"]
+]
+
+
+def test_the_collection_is_what_the_tool_writes_of_every_operation() -> None:
+    assert postman.PATH.read_text(encoding="utf-8") == postman.written(), "python -m tools.postman"
+    requests = [one.values[0] for one in REQUESTS]
+    found = {(one["method"], "/" + "/".join(one["url"]["path"])) for one in requests}
+    assert found == {(method, re.sub(r"{(\w+)}", r":\1", path)) for method, path in OPERATIONS}
+    assert {one["key"]: one["value"] for one in COLLECTION["variable"]} == {
+        "baseUrl": f"http://127.0.0.1:{PORT}/v1",
+        "apiKey": API_KEY,
+        "lookupKey": LOOKUP_KEY,
+    }, "those of the local stack"
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_each_request_of_the_collection_works_as_it_stands(
+    stack: Stack, request_: dict[str, Any]
+) -> None:
+    """It is sent as Postman does: variables replaced, disabled parts left out."""
+    values = {"apiKey": stack.api_key, "lookupKey": stack.lookup_key, "baseUrl": stack.url}
+
+    def filled(text: str) -> str:
+        return re.sub(r"{{(\w+)}}", lambda name: values[name[1]], text)
+
+    url = filled(request_["url"]["raw"])
+    for one in request_["url"].get("variable", ()):
+        url = url.replace(f":{one['key']}", one["value"])
+    headers = {one["key"]: one["value"] for one in request_["header"] if not one.get("disabled")}
+    auth = request_.get("auth", COLLECTION["auth"])
+    if auth["type"] == "apikey":
+        given = {one["key"]: one["value"] for one in auth["apikey"]}
+        assert given["in"] == "header"
+        headers[given["key"]] = filled(given["value"])
+    body = request_.get("body", {}).get("raw")
+    response = urllib3.request(
+        request_["method"], url, body=body, headers=headers, retries=False, timeout=30
+    )
+    if auth["type"] == "noauth":
+        assert response.status == 401, "a webhook has to be signed"
+    else:
+        assert response.json()["outcome"] not in ("failed", "ignored"), response.json()
