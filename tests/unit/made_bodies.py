@@ -9,6 +9,7 @@ import random
 import re
 import typing
 import warnings
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any, get_args
 
@@ -161,310 +162,196 @@ def _made(maker: Maker, schema: Any, models: Any) -> Any:
     return maker.text().replace(" ", "_") if pattern else maker.text()
 
 
-# ── A and B: schemas ──────────────────────────────────────────────────────────────────────────────
-
-Schema = Any
-"""A text with a `$` names a kind of value, any other is itself; a dict gives its keys, those with a
-`?` perhaps; a list its items; a tuple is a choice."""
+# ── A and B: paths of written schemas ─────────────────────────────────────────────────────────────
 
 
-def value(maker: Maker, schema: Schema) -> Any:
-    """A value of a schema."""
-    if isinstance(schema, tuple):
-        return value(maker, maker.dice.choice(schema))
-    if isinstance(schema, list):
-        return [value(maker, schema[0]) for _ in range(maker.length())]
-    if isinstance(schema, dict):
-        return {
-            name.removesuffix("?"): value(maker, inner)
-            for name, inner in schema.items()
-            if not name.endswith("?") or maker.present()
-        }
-    if callable(schema):
-        return schema(maker)
-    match schema:
-        case "$text":
-            return maker.text()
-        case "$id":
-            return maker.id()
-        case "$int":
-            return maker.number()
-        case "$float":
-            return maker.number() / 100
-        case "$bool":
-            return maker.dice.random() < 0.5
-        case "$url":
-            return f"https://media.example/{maker.number()}"
-        case "$time":
-            return "2026-11-30T14:30:00Z"
-        case "$phone":
-            return f"+3161{maker.dice.randrange(10**6, 10**7)}"
-        case "$html":
-            return f"<p>{maker.text()}</p><ul><li>{maker.text()}</li></ul>"
-    return schema  # a constant
+def made_of(maker: Maker, paths: str) -> dict[str, Any]:
+    """An object with these paths, each of which may be absent. `items*` is a list; after `=` stand
+    the kinds or constants that a value may be, if it is no text."""
+    tree: dict[str, Any] = {}
+    for path in paths.split():
+        names, _, kinds = path.partition("=")
+        *above, last = names.split(".")
+        inner = tree
+        for name in above:
+            inner = inner.setdefault(name, {})
+        inner[last] = kinds or "text"
+    return typing.cast(dict[str, Any], _grown(maker, tree))
 
 
-MEDIA = {"url": "$url", "caption?": "$text"}
-V1_CONTENTS: dict[str, Schema] = {
-    # go-rest-api conversation/message.go (MessageContent), whatsapp.go, email.go, facebook.go;
-    # java-rest-api objects/conversations; php-rest-api Objects/Conversation.
-    "text": {"text": "$text"},
-    "image": {"image": MEDIA},
-    "video": {"video": MEDIA},
-    "audio": {"audio": MEDIA},
-    "file": {"file": MEDIA},
-    "location": {"location": {"latitude": ("$float", "$text"), "longitude": ("$float", "$text")}},
-    "email": {
-        "email": {
-            "id?": "$id",
-            "from": {"address": "$text", "name?": "$text"},
-            "to": [{"address": "$text", "name?": "$text"}],
-            "subject": "$text",
-            "content": ({"text": "$text"}, {"html": "$html"}, {"text": "$text", "html": "$html"}),
-            "replyTo?": "$text",
-            "returnPath?": "$text",
-            "headers?": {"X-Mailer": "$text"},
-            "attachments?": [
-                {"id?": "$id", "name?": "$text", "type?": "$text", "URL": "$url", "length?": "$int"}
-            ],
-            "inlineImages?": [{"id?": "$id", "name?": "$text", "URL": "$url", "contentId?": "$id"}],
-            "tracking?": {"open": "$bool", "click": "$bool"},
-        }
-    },
-    # go-rest-api conversation/whatsapp.go (Interactive, Reply)
-    "interactive": {
-        "interactive": {
-            "type": ("list", "button", "product", "button_reply"),
-            "reply": {"id": "$id", "text": "$text", "description?": "$text"},
-        }
-    },
-    # developers.messagebird.com/quickstarts/whatsapp/whatsapp-product-messages
-    "whatsappText": {
-        "whatsappText": {
-            "text": {"body": "$text"},
-            "context?": {
-                "id?": "$id",
-                "from?": "$phone",
-                "referred_product?": {"catalog_id": "$text", "product_retailer_id": "$text"},
-            },
-        }
-    },
-    "whatsappOrder": {
-        "whatsappOrder": {
-            "catalog_id": "$text",
-            "text?": "$text",
-            "product_items": [
-                {
-                    "product_retailer_id": "$text",
-                    "quantity": "$int",
-                    "item_price": "$text",
-                    "currency": "$text",
-                }
-            ],
-        }
-    },
-    "whatsappSticker": {"whatsappSticker": {"link": "$url"}},
-    "externalAttachment": {"externalAttachments": [MEDIA], "text?": "$text"},
+def _grown(maker: Maker, tree: Any) -> Any:
+    if isinstance(tree, str):
+        kind = maker.dice.choice(tree.split("|"))
+        return LEAVES[kind](maker) if kind in LEAVES else kind
+    found = {}
+    for name, inner in tree.items():
+        if maker.present():
+            several = [_grown(maker, inner) for _ in range(maker.length())]
+            found[name.rstrip("*")] = several if name.endswith("*") else several[0]
+    return found
+
+
+def _typed(maker: Maker, types: Mapping[str, str]) -> dict[str, Any]:
+    kind = maker.dice.choice(list(types))
+    return {"type": kind, kind: made_of(maker, types[kind])}
+
+
+# go-rest-api conversation/message.go (MessageContent), whatsapp.go, email.go, facebook.go;
+# java-rest-api objects/conversations; php-rest-api Objects/Conversation;
+# developers.messagebird.com/quickstarts/whatsapp/whatsapp-product-messages.
+V1_CONTENTS = {
+    "text": "text",
+    **{one: f"{one}.url=url {one}.caption" for one in ("image", "video", "audio", "file")},
+    "location": "location.latitude=float|text location.longitude=float|text",
+    "email": """
+        email.id=id email.from.address email.from.name email.to*.address email.to*.name
+        email.subject email.content.text email.content.html=html email.replyTo email.returnPath
+        email.headers.X-Mailer email.attachments*.id=id email.attachments*.name
+        email.attachments*.type email.attachments*.URL=url email.attachments*.length=int
+        email.inlineImages*.id=id email.inlineImages*.name email.inlineImages*.URL=url
+        email.inlineImages*.contentId=id email.tracking.open=bool email.tracking.click=bool
+        """,
+    "interactive": """
+        interactive.type=list|button|product|button_reply interactive.reply.id=id
+        interactive.reply.text interactive.reply.description
+        """,
+    "whatsappText": """
+        whatsappText.text.body whatsappText.context.id=id whatsappText.context.from=phone
+        whatsappText.context.referred_product.catalog_id
+        whatsappText.context.referred_product.product_retailer_id
+        """,
+    "whatsappOrder": """
+        whatsappOrder.catalog_id whatsappOrder.text whatsappOrder.product_items*.currency
+        whatsappOrder.product_items*.product_retailer_id whatsappOrder.product_items*.item_price
+        whatsappOrder.product_items*.quantity=int
+        """,
+    "whatsappSticker": "whatsappSticker.link=url",
+    "externalAttachment": "externalAttachments*.url=url externalAttachments*.caption text",
     # Constants without a documented content: whatever words are in it.
-    "event": {"event": {"name": "$text"}},
-    "rich": {"rich": {"title": "$text", "url": "$url"}},
-    "menu": {"menu": {"items": [{"title": "$text"}]}},
-    "link": {"link": {"url": "$url", "label": "$text"}},
+    "event": "event.name",
+    "rich": "rich.title rich.url=url",
+    "menu": "menu.items*.title",
+    "link": "link.url=url link.label",
 }
 
 
 def v1(maker: Maker, kind: str) -> dict[str, Any]:
     """A webhook of Conversations v1 (captures; conversation/contact.go, conversation.go)."""
-    contact = {
-        "href": "$url",
-        "msisdn": ("$int", None),
-        "displayName": "$text",
-        "firstName": "$text",
-        "lastName": "$text",
-        "customDetails": ({}, {"userId": "$int", "avatar": "$url"}),
-        "updatedDatetime": ("$time", None),
-    }
-    conversation = {
-        "channels?": [{"id": "$id", "name": "$text", "platformId": "$text", "status": "$text"}],
-        "lastUsedChannelId": "$id",
-        "lastUsedPlatformId?": "$text",
-        "messages": {"totalCount": "$int", "href": "$url", "lastMessageId?": "$id"},
-    }
-    message = {
-        "platform": ("sms", "whatsapp", "facebook", "telegram", "line", "wechat", "email", None),
-        "to": "$phone",
-        "from": "$phone",
-        "status": ("received", "unsupported", "deleted", "pending_media"),
-        "updatedDatetime": "$time",
-        "source?": {"agentId": "$id"},
-        "tag?": "$text",
-        "trackId?": "$id",
-        "ttl?": "$text",
-    }
-    body = bodies.v1(
-        value(maker, V1_CONTENTS[kind]),
-        kind=kind,
-        contact=value(maker, contact),
-        **value(maker, message),
-    )
-    body["conversation"] |= value(maker, conversation)
-    optional = ("contact", "conversation", "message.to", "message.from")
-    return bodies.without(body, *(path for path in optional if not maker.present()))
+    contact = """
+        href=url msisdn=int|null displayName firstName lastName customDetails.userId=int
+        customDetails.avatar=url updatedDatetime=time|null
+        """
+    conversation = """
+        channels*.id=id channels*.name channels*.platformId channels*.status lastUsedChannelId=id
+        lastUsedPlatformId messages.totalCount=int messages.href=url messages.lastMessageId=id
+        """
+    message = """
+        platform=sms|whatsapp|facebook|telegram|line|wechat|email|null to=phone from=phone tag ttl
+        status=received|unsupported|deleted|pending_media updatedDatetime=time source.agentId=id
+        trackId=id
+        """
+    content, given = made_of(maker, V1_CONTENTS[kind]), made_of(maker, contact)
+    body = bodies.v1(content, kind=kind, contact=given, **made_of(maker, message))
+    body["conversation"] |= made_of(maker, conversation)
+    absent = [name for name in ("contact", "conversation") if not maker.present()]
+    return bodies.without(body, *absent)
 
 
-POSTBACK = {
-    "type": "postback",
-    "postback": {
-        "text": "$text",
-        "payload?": "$text",
-        "imageUrl?": "$url",
-        "metadata?": {"description?": {"label?": "$text"}},
-    },
+# docs.bird.com/api/channels-api/api-reference/messaging: the embedded OpenAPI document
+ACTIONS = {
+    "postback": "text payload imageUrl=url metadata.description.label",
+    "link": "text url=url",
+    "reply": "text",
 }
-LINK = {"type": "link", "link": {"text": "$text", "url": "$url"}}
-ACTIONS = [(POSTBACK, LINK, {"type": "reply", "reply": {"text": "$text"}})]
-FILES = [{"mediaUrl": "$url", "filename": "$text"}]
-HTML_FILE = {"filename?": "$text", "inline?": False, "contentId?": "$id"}
-SIMPLE_BODIES: dict[str, Schema] = {
-    # docs.bird.com/api/channels-api/api-reference/messaging: the embedded OpenAPI document
-    "text": {
-        "text": "$text",
-        "attachments?": FILES,
-        "actions?": ACTIONS,
-        "metadata?": {"subject?": "$text", "headers?": {"X-Mailer": "$text"}},
-    },
-    "html": {
-        "text?": "$text",
-        "html": "$html",
-        "attachments?": [
-            (
-                {"mediaUrl": "$url", **HTML_FILE},
-                {"content": "$id", "contentType": "$id", **HTML_FILE},
-            )
-        ],
-        "metadata?": {
-            "subject?": "$text",
-            "emailFrom?": {"username": "ada@example.org", "displayName": "$text"},
-        },
-    },
-    "image": {
-        "text?": "$text",
-        "images": [{"mediaUrl": "$url", "altText?": "$text"}],
-        "actions?": ACTIONS,
-        "metadata?": {"subject?": "$text", "fallbackText?": "$text", "storyType?": "$text"},
-    },
-    "file": {
-        "text?": "$text",
-        "files": [
-            {
-                "mediaUrl": "$url",
-                "contentType": ("audio/ogg; codecs=opus", "video/mp4", "image/webp", "text/csv"),
-                "filename?": "$text",
-                "altText?": "$text",
-                "metadata?": {"isAnimated?": "$bool"},
-            }
-        ],
-        "metadata?": {"subject?": "$text", "storyType?": "$text"},
-    },
-    "gif": {"text?": "$text", "mediaUrl": "$url", "altText?": "$text"},
-    "location": {
-        "coordinates": {"latitude?": "$float", "longitude?": "$float"},
-        "location?": {"address?": "$text", "label?": "$text"},
-    },
-    "carousel": {
-        "text?": "$text",
-        "items": [
-            {
-                "title?": "$text",
-                "description?": "$text",
-                "altText?": "$text",
-                "mediaUrl?": ("$url", None),
-                "actions?": ACTIONS,
-            }
-        ],
-    },
-    "list": {
-        "title?": "$text",
-        "text": "$text",
-        "altText?": "$text",
-        "items?": [{"title": "$text", "description?": "$text"}],
-        "metadata?": {"button?": "$text", "replyMessage?": {"title?": "$text", "text?": "$text"}},
-    },
-    "authentication": {"otp?": {"disclaimer": "$text"}},
-    "poll": {"question": "$text", "options": ["$text"]},  # unknown: such a type may come any day
+SIMPLE_BODIES = {
+    "text": """
+        text attachments*.mediaUrl=url attachments*.filename actions*=action metadata.subject
+        metadata.headers.X-Mailer
+        """,
+    "html": """
+        text html=html attachments*.mediaUrl=url attachments*.content=id attachments*.filename
+        attachments*.contentType=id attachments*.inline=false attachments*.contentId=id
+        metadata.subject metadata.emailFrom.username=ada@example.org metadata.emailFrom.displayName
+        """,
+    "image": """
+        text images*.mediaUrl=url images*.altText actions*=action metadata.subject
+        metadata.fallbackText metadata.storyType
+        """,
+    "file": """
+        text files*.mediaUrl=url files*.filename files*.altText files*.metadata.isAnimated=bool
+        files*.contentType=audio/ogg|video/mp4|image/webp|text/csv metadata.subject
+        metadata.storyType
+        """,
+    "gif": "text mediaUrl=url altText",
+    "location": """
+        coordinates.latitude=float coordinates.longitude=float location.address location.label
+        """,
+    "carousel": """
+        text items*.title items*.description items*.altText items*.mediaUrl=url|null
+        items*.actions*=action
+        """,
+    "list": """
+        title text altText items*.title items*.description metadata.button
+        metadata.replyMessage.title metadata.replyMessage.text
+        """,
+    "authentication": "otp.disclaimer",
+    "poll": "question options*",  # unknown: such a type may come any day
 }
-BODIES: dict[str, Schema] = {
-    **SIMPLE_BODIES,
-    "section": {
-        "items": [tuple({"type": kind, kind: schema} for kind, schema in SIMPLE_BODIES.items())]
-    },
-}
-META = {
-    "referral?": {
-        "source?": ("ad", "$text"),
-        "title?": ("$text", None),
-        "text?": ("$text", None),
-        "group?": ("$text", None),
-        "metadata?": {
-            "source_id?": "$id",
-            "source_url?": ("$url", None),
-            "media_url?": ("$url", None),
-            "tracking_id?": ("$id", None),
-        },
-    },
-    "order?": {
-        "products?": [
-            {
-                "externalCatalogId?": "$id",
-                "externalProductId": "$id",
-                "quantity?": "$int",
-                "price?": {"amount": 1250, "exponent": (2, -2), "currencyCode": "EUR"},
-            }
-        ]
-    },
-    "referredProduct?": {"externalCatalogId?": "$id", "externalProductId?": "$id"},
-    "email?": {
-        "subject?": "$text",
-        "headers?": {"Message-ID": "$id"},
-        "from?": {"username?": "ada@example.org", "displayName?": "$text"},
-    },
-    "extraInformation?": {"timestamp": "1790236798", "user_locale?": "$id", "ChatID?": "$id"},
-}
-SENDERS = (
-    # docs.bird.com/api/conversations-api/api-reference/conversation-participants
-    {"identifierKey": "phonenumber", "identifierValue": "$phone"},
-    {"identifierKey": "emailaddress", "identifierValue": "ada@example.org"},
-    {"identifierKey": "telegram:77", "identifierValue": "$int"},
-    {"identifierKey": "line-12", "identifierValue": "$id", "platformAddress?": "$id"},
-    {"identifierKey": "applebc-1", "identifierValue": "$text"},
-    {
-        "identifierKey": "whatsappbsuid",
-        "identifierValue": "$id",
-        "identifiers": [{"identifierKey": "phonenumber", "identifierValue": "$phone"}],
-    },
-)
+BODIES = {**SIMPLE_BODIES, "section": "items*=body"}
+META = """
+    referral.source=ad|text referral.title=text|null referral.text=text|null
+    referral.group=text|null referral.metadata.source_id=id referral.metadata.source_url=url|null
+    referral.metadata.media_url=url|null referral.metadata.tracking_id=id|null
+    order.products*.externalCatalogId=id order.products*.externalProductId=id
+    order.products*.quantity=int order.products*.price=price referredProduct.externalCatalogId=id
+    referredProduct.externalProductId=id email.subject email.headers.Message-ID=id
+    email.from.username=ada@example.org email.from.displayName extraInformation.timestamp=1790236798
+    extraInformation.user_locale=id extraInformation.ChatID=id
+    """
+# docs.bird.com/api/conversations-api/api-reference/conversation-participants
+SENDERS = """
+    phonenumber=phone emailaddress=ada@example.org telegram:77=int line-12=id applebc-1=text
+    whatsappbsuid=id
+    """
 
 
 def channels(maker: Maker, kind: str) -> dict[str, Any]:
     """A webhook of the Channels API."""
-    contact = value(maker, SENDERS) | {"id": maker.id(), "annotations": {"name": maker.text()}}
-    events = ("whatsapp.inbound", "instagram.inbound", "email.inbound", "pigeon.inbound")
-    payload = {
-        "receiver": {"connector": {"id": "$id", "identifierValue?": "$phone"}},
-        "meta": META,
-        "reference?": "$text",
-        "replyTo?": {"id": "$id", "order": "$int", "type": ("message", "click", "referrals")},
-        "tags?": ["$text"],
-        "chargeableUnits?": "$int",
-        "lastStatusAt": "$time",
-        "batchId?": ("$id", None),
-    }
+    key, _, kinds = maker.dice.choice(SENDERS.split()).partition("=")
+    contact = {"id": maker.id(), "identifierKey": key, "identifierValue": _grown(maker, kinds)}
+    if key == "whatsappbsuid":
+        phone = {"identifierKey": "phonenumber", "identifierValue": _grown(maker, "phone")}
+        contact["identifiers"] = [phone]
+    payload = """
+        receiver.connector.id=id receiver.connector.identifierValue=phone reference replyTo.id=id
+        replyTo.order=int replyTo.type=message|click|referrals tags* chargeableUnits=int
+        lastStatusAt=time batchId=id|null
+        """
     return bodies.channels(
-        {"type": kind, kind: value(maker, BODIES[kind])},
-        event=value(maker, events),
-        sender={"contact": contact},
-        **value(maker, payload),
+        {"type": kind, kind: made_of(maker, BODIES[kind])},
+        event=maker.dice.choice(("whatsapp", "instagram", "email", "pigeon")) + ".inbound",
+        sender={"contact": {**contact, **made_of(maker, "annotations.name platformAddress=id")}},
+        meta=made_of(maker, META),
+        **made_of(maker, payload),
     )
+
+
+LEAVES: dict[str, Callable[[Maker], Any]] = {
+    "text": Maker.text,
+    "id": Maker.id,
+    "int": Maker.number,
+    "float": lambda maker: maker.number() / 100,
+    "bool": lambda maker: maker.dice.random() < 0.5,
+    "false": lambda maker: False,
+    "null": lambda maker: None,
+    "url": lambda maker: f"https://media.example/{maker.number()}",
+    "time": lambda maker: "2026-11-30T14:30:00Z",
+    "phone": lambda maker: f"+3161{maker.dice.randrange(10**6, 10**7)}",
+    "html": lambda maker: f"<p>{maker.text()}</p><ul><li>{maker.text()}</li></ul>",
+    "price": lambda maker: {"amount": 1250, "exponent": 2, "currencyCode": "EUR"},
+    "action": lambda maker: _typed(maker, ACTIONS),
+    "body": lambda maker: _typed(maker, SIMPLE_BODIES),
+}
 
 
 MAKES = {
