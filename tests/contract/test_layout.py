@@ -14,7 +14,7 @@ from tools.template import ROOT
 
 ORDER: dict[str, list[str]] = {
     "bridge": [
-        "records settings http aws telemetry deadline resolver untrusted errors",
+        "records settings http http1 aws telemetry deadline resolver untrusted errors",
         *("bird", "salesforce", "oauth", "conversations", "delivery", "files", "api", "wiring"),
     ],
     # The state is the ground, `Org` the façade.
