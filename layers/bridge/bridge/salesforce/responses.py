@@ -30,7 +30,7 @@ from bridge.errors import (
 from bridge.http import Response
 from bridge.records import Record
 from bridge.salesforce.session import full_id, read_id
-from bridge.untrusted import read_json
+from bridge.untrusted import read_json, read_text
 
 if TYPE_CHECKING:
     from bridge.salesforce.composite import PartResponse
@@ -120,40 +120,31 @@ def read_faults(body: Any, *, status: int, object_name: str | None = None) -> tu
         code = entry.get("errorCode") or entry.get("statusCode")
         if not isinstance(code, str):
             continue
-        message, fields = entry.get("message"), entry.get("fields")
+        fields = entry.get("fields")
         names = fields[:MAX_FIELDS] if isinstance(fields, list) else ()
+        matched = [*_matched(entry)]
         faults.append(
             Fault(
                 code=code[:MAX_NAME_LENGTH],
-                message=message[:MAX_MESSAGE_LENGTH] if isinstance(message, str) else "",
+                message=read_text(entry, "message")[:MAX_MESSAGE_LENGTH],
                 fields=tuple(name[:MAX_NAME_LENGTH] for name in names if isinstance(name, str)),
                 status=status,
-                existing_id=_existing_id(entry, object_name),
-                matches=tuple(dict.fromkeys(_matched(entry, ("Lead", "Contact")))),
+                existing_id=next((i for i, of in matched if object_name in (of, None)), None),
+                matches=tuple(dict.fromkeys(i for i, of in matched if of in ("Lead", "Contact"))),
             )
         )
     return tuple(faults)
 
 
-def _existing_id(entry: Mapping[str, Any], object_name: str | None) -> str | None:
-    return next(_matched(entry, (object_name,) if object_name else ()), None)
-
-
-def _matched(entry: Mapping[str, Any], objects: Sequence[str]) -> Iterator[str]:
-    """The ids that a duplicate rule names, of these objects or, where none is given, of any."""
+def _matched(entry: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The ids that a duplicate rule names, and of which object each is."""
     result = entry.get("duplicateResult") or entry.get("duplicateResut")
-    if not isinstance(result, dict):
-        return
-    for match in _dicts(result.get("matchResults")):
+    for match in _dicts(result.get("matchResults")) if isinstance(result, dict) else ():
         for matched in _dicts(match.get("matchRecords")):
-            record = matched.get("record")
-            record_id = read_id(record.get("Id")) if isinstance(record, dict) else None
-            if not isinstance(record, dict) or record_id is None:
-                continue
-            attributes = record.get("attributes")
-            kind = attributes.get("type") if isinstance(attributes, dict) else None
-            if not objects or (kind or match.get("entityType")) in objects:
-                yield record_id
+            (record,) = _dicts([matched.get("record")]) or ({},)
+            (attributes,) = _dicts([record.get("attributes")]) or ({},)
+            if record_id := read_id(record.get("Id")):
+                yield record_id, attributes.get("type") or match.get("entityType")
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:
@@ -161,7 +152,7 @@ def _dicts(value: Any) -> list[dict[str, Any]]:
 
 
 def key_field_missing(name: str) -> KeyFieldMissing:
-    """The problem of an org that lacks or hides the external-id field."""
+    """The problem of an org without the external-id field."""
     return KeyFieldMissing(
         f"the field {name} is missing or hidden from the integration user",
         fields=(name,),
@@ -436,23 +427,17 @@ def read_saved(response: Response, *, count: int) -> list[SalesforceProblem | No
     body = _read_success(response)
     if not isinstance(body, list) or len(body) != count:
         raise unreadable()
-    problems: list[SalesforceProblem | None] = []
-    for entry in body:
-        saved = isinstance(entry, dict) and entry.get("success") is True
-        faults = read_faults(entry.get("errors"), status=400) if isinstance(entry, dict) else ()
-        problems.append(None if saved else judge(faults, key_field=""))
-    return problems
+    return [_read_entry(entry).problem for entry in body]
 
 
-def _read_entry(entry: Any, *, key_field: str, record: Record) -> Attempt:
-    if isinstance(entry, dict):
-        record_id = read_id(entry.get("id"))
-        if entry.get("success") is True and record_id:
-            return Attempt(created=Found(record_id))
-        faults = read_faults(entry.get("errors"), status=400, object_name=record.object)
-        if faults:
-            return Attempt(problem=judge(faults, key_field=key_field, records=(record,)))
-    return Attempt(problem=unreadable())
+def _read_entry(entry: Any, *, key_field: str = "", record: Record | None = None) -> Attempt:
+    (values,) = _dicts([entry]) or ({},)
+    if values.get("success") is True and (record_id := read_id(values.get("id"))):
+        return Attempt(created=Found(record_id))
+    faults = read_faults(
+        values.get("errors"), status=400, object_name=record.object if record else None
+    )
+    return Attempt(problem=judge(faults, key_field=key_field, records=(record,) if record else ()))
 
 
 # Look-ups
@@ -524,12 +509,8 @@ def read_row(row: Any) -> Found | None:
     record_id = read_id(row.get("Id")) if isinstance(row, dict) else None
     if record_id is None:
         return None
-    number = row.get("CaseNumber")
-    return Found(
-        record_id,
-        number[:MAX_NAME_LENGTH] if isinstance(number, str) else None,
-        deleted=row.get("IsDeleted") is True,
-    )
+    number = read_text(row, "CaseNumber")[:MAX_NAME_LENGTH] or None
+    return Found(record_id, number, deleted=row.get("IsDeleted") is True)
 
 
 def failed_look_up(problem: SalesforceProblem) -> SalesforceProblem:
