@@ -115,9 +115,7 @@ class AwsIdentity:
 
     def endpoint(self, service: str) -> str:
         """The base URL of a service in this region."""
-        if self.endpoint_url:
-            return self.endpoint_url
-        return f"https://{service}.{self.region}.{self.url_suffix}"
+        return self.endpoint_url or f"https://{service}.{self.region}.{self.url_suffix}"
 
 
 def sign(
@@ -178,12 +176,9 @@ class Aws:
         Raises AwsError, at once where SSM throttles.
         """
         target, payload = "AmazonSSM.GetParameter", {"Name": name, "WithDecryption": True}
-        try:
-            result = self._call("ssm", target, payload, deadline=deadline, repeat_throttled=False)
-        except AwsError as error:
-            if error.code == "ParameterNotFound":
-                return None
-            raise
+        result = self._call("ssm", target, payload, "ParameterNotFound", deadline=deadline)
+        if result is None:
+            return None
         parameter = result.get("Parameter")
         value = parameter.get("Value") if isinstance(parameter, dict) else None
         if not isinstance(value, str):
@@ -193,13 +188,9 @@ class Aws:
     def get_secret(self, secret_id: str, *, deadline: Deadline) -> str | None:
         """The text of a Secrets Manager secret; None while it has no value. Raises AwsError."""
         target, payload = "secretsmanager.GetSecretValue", {"SecretId": secret_id}
-        try:
-            result = self._call("secretsmanager", target, payload, deadline=deadline)
-        except AwsError as error:
-            if error.code == "ResourceNotFoundException":
-                return None
-            raise
-        return str(result.get("SecretString") or "")
+        absent = "ResourceNotFoundException"
+        result = self._call("secretsmanager", target, payload, absent, deadline=deadline)
+        return None if result is None else str(result.get("SecretString") or "")
 
     def send_message(self, queue_url: str, body: str, *, deadline: Deadline) -> str:
         """Put one message into a queue; returns its message id. Raises AwsError.
@@ -242,11 +233,12 @@ class Aws:
         service: str,
         target: str,
         payload: Mapping[str, Any],
+        absent: str = "",
         *,
         deadline: Deadline,
-        repeat_throttled: bool = True,
     ) -> Any:
-        """One operation of a JSON-protocol service, repeated while AWS fails or throttles."""
+        """One operation of a JSON-protocol service, repeated while AWS fails or throttles; None
+        where the error has the code `absent`."""
         version = "1.0" if service == "sqs" else "1.1"
         headers = {"content-type": f"application/x-amz-json-{version}", "x-amz-target": target}
         url = self._identity.endpoint(service) + "/"
@@ -261,12 +253,11 @@ class Aws:
                 error = _read_error(response, result)
             except AwsError as failure:
                 error = failure
-            if error.is_throttled and not repeat_throttled:
-                raise error
-            if isinstance(error.__cause__, NoName):
-                raise error
+            if absent and error.code == absent:
+                return None
+            once = isinstance(error.__cause__, NoName) or (error.is_throttled and service == "ssm")
             wait = random.uniform(pause / 2, pause)
-            if not error.is_temporary or deadline.remaining() < wait + LEAST_SECONDS:
+            if once or not error.is_temporary or deadline.remaining() < wait + LEAST_SECONDS:
                 raise error
             time.sleep(wait)
             pause *= 2
@@ -319,12 +310,7 @@ class KeptSecret(Generic[Value]):
 
 def _read_error(response: Response, result: Any) -> AwsError:
     error = result if isinstance(result, dict) else {}
-    code = str(
-        error.get("__type")
-        or error.get("code")
-        or response.headers.get("x-amzn-errortype")
-        or "Unknown"
-    )
-    code = code.split("#")[-1].split(":")[0]
+    code = error.get("__type") or error.get("code") or response.headers.get("x-amzn-errortype")
+    code = str(code or "Unknown").split("#")[-1].split(":")[0]
     message = error.get("message") or error.get("Message") or ""
     return AwsError(code, str(message), status=response.status)

@@ -26,7 +26,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice, permutations
 from typing import Any
@@ -80,17 +80,12 @@ def verify(scheme: str, signed: Signed, *, keys: Sequence[str], now: float) -> N
     """
     if not keys:
         raise Unsigned("no_signing_key")
-    if scheme == "messagebird-jwt":
-        verify_jwt(signed, keys=keys)
-    elif scheme == "bird":
-        verify_bird(signed, keys=keys, now=now)
-    elif scheme == "standard-webhooks":
-        verify_standard_webhook(signed, keys=keys, now=now)
-    else:
+    if scheme not in _SCHEMES:
         raise Unsigned("no_scheme")
+    _SCHEMES[scheme](signed, keys, now)
 
 
-def verify_jwt(signed: Signed, *, keys: Sequence[str]) -> None:
+def _verify_jwt(signed: Signed, keys: Sequence[str], now: float) -> None:
     """MessageBird-Signature-JWT. Raises Unsigned.
 
     The account's signing key is used as it is written. `payload_hash` is there if and only if the
@@ -102,14 +97,13 @@ def verify_jwt(signed: Signed, *, keys: Sequence[str]) -> None:
     claims = _read_jwt(token, keys=keys)
     if not claims["jti"]:
         raise Unsigned("claims")
-    addresses = [hashlib.sha256(_bytes(url)).hexdigest().encode() for url in signed.addresses]
+    addresses = [_sha256(_bytes(url)) for url in signed.addresses]
     if not _any_equal(addresses, [_bytes(str(claims["url_hash"]))]):
         raise Unsigned("address")
     given = claims.get("payload_hash")
-    expected = hashlib.sha256(signed.body).hexdigest() if signed.body else None
-    if (given is None) != (expected is None):
-        raise Unsigned("payload")
-    if expected and not _any_equal([expected.encode()], [_bytes(str(given))]):
+    if given is None and not signed.body:
+        return
+    if not signed.body or not _any_equal([_sha256(signed.body)], [_bytes(str(given))]):
         raise Unsigned("payload")
 
 
@@ -138,7 +132,7 @@ def _read_jwt(token: str, *, keys: Sequence[str]) -> Mapping[str, Any]:
     raise Unsigned("signature")
 
 
-def verify_bird(signed: Signed, *, keys: Sequence[str], now: float) -> None:
+def _verify_bird(signed: Signed, keys: Sequence[str], now: float) -> None:
     """The signature of Bird's webhook subscriptions. Raises Unsigned.
 
     The address is the one that was registered, query and all, and the body's hash goes in as its
@@ -159,7 +153,7 @@ def verify_bird(signed: Signed, *, keys: Sequence[str], now: float) -> None:
         raise Unsigned("signature")
 
 
-def verify_standard_webhook(signed: Signed, *, keys: Sequence[str], now: float) -> None:
+def _verify_standard_webhook(signed: Signed, keys: Sequence[str], now: float) -> None:
     """Standard Webhooks, as Bird's platform of 2026 signs. Raises Unsigned.
 
     While a secret is being changed there is a signature of each; other versions than v1 are
@@ -185,6 +179,13 @@ def verify_standard_webhook(signed: Signed, *, keys: Sequence[str], now: float) 
     expected = [hmac.digest(secret, covered, "sha256") for secret in secrets]
     if not _any_equal(expected, [one for one in given if one]):
         raise Unsigned("signature")
+
+
+_SCHEMES = {
+    "messagebird-jwt": _verify_jwt,
+    "bird": _verify_bird,
+    "standard-webhooks": _verify_standard_webhook,
+}
 
 
 def read_keys(value: str) -> tuple[str, ...]:
@@ -250,12 +251,11 @@ class SignatureGate:
         The address that was signed need not be the one that was called where it was configured with
         a query, or where the scheme signs none: then the configured query counts.
         """
-        standard = self._scheme == "standard-webhooks"
-        if not standard:
+        if self._scheme != "standard-webhooks":
             headers = {name: v for name, v in request.headers.items() if name != "webhook-id"}
             request = replace(request, headers=headers)
-        if not standard and "?" not in self._webhook_url:
-            return request
+            if "?" not in self._webhook_url:
+                return request
         configured = parse_qsl(self._webhook_url.partition("?")[2], keep_blank_values=True)
         return replace(request, query=dict(configured), repeated=frozenset())
 
@@ -282,8 +282,8 @@ def addresses_of(event: Mapping[str, Any], *, webhook_url: str) -> tuple[str, ..
     in every order and both usual encodings; with more, configure WebhookUrl with its query. A
     configured URL is used as it is for the webhook's route, and its beginning for the others.
     """
-    context = event.get("requestContext")
-    context = context if isinstance(context, dict) else {}
+    found = event.get("requestContext")
+    context = found if isinstance(found, dict) else {}
     resource = str(event.get("resource") or "")
     if resource == WEBHOOK_ROUTE and "?" in webhook_url:
         return (webhook_url,)
@@ -294,12 +294,10 @@ def addresses_of(event: Mapping[str, Any], *, webhook_url: str) -> tuple[str, ..
         base = webhook_url
     elif front.endswith(WEBHOOK_ROUTE):
         base = front.removesuffix(WEBHOOK_ROUTE) + resource
-    pairs = list(_query_pairs(event))
+    pairs = tuple(_query_pairs(event))
     if not pairs:
         return (base,)
-    orders: Iterable[tuple[tuple[str, str], ...]] = (
-        permutations(pairs) if len(pairs) <= 3 else (tuple(pairs), tuple(sorted(pairs)))
-    )
+    orders = permutations(pairs) if len(pairs) <= 3 else (pairs, tuple(sorted(pairs)))
     written = (
         urlencode(order, quote_via=how, errors="surrogatepass")
         for order in orders
@@ -323,13 +321,13 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+def _sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).hexdigest().encode()
+
+
 def _any_equal(expected: Sequence[bytes], given: Sequence[bytes]) -> bool:
     """Whether any of the given is an expected one, in a time that does not depend on the bytes."""
-    equal = False
-    for one in expected:
-        for other in given:
-            equal |= hmac.compare_digest(one, other)
-    return equal
+    return sum(hmac.compare_digest(one, other) for one in expected for other in given) > 0
 
 
 def _check_time(stamp: str, now: float, *, past_seconds: int, future_seconds: int) -> None:
