@@ -115,7 +115,7 @@ def read_table(said: Mapping[str, Any]) -> dict[str, Channel]:
     """The table that a parsed file says. It is `make check` that explains a faulty one; here a
     fault is a KeyError or a TypeError."""
     fields = {"Task": TASK, **said["fields"]}
-    every = {name: _fills(fields[name]) for name in FILLED}
+    every = _fills(fields, {})
     named: dict[str, Channel] = {}
     for name, entry in said["channels"].items():
         own = entry.get("fields")
@@ -128,7 +128,7 @@ def read_table(said: Mapping[str, Any]) -> dict[str, Channel]:
             ignored=frozenset(text.upper() for text in entry.get("ignore", ())),
             chat=entry.get("chat", True),
             conversations=entry.get("conversations", True),
-            fills=_overridden(every, own) if own else every,
+            fills=_fills(fields, own) if own else every,
             values=entry.get("values") or {},
         )
         for alias in (name, channel.label, *channel.aliases):
@@ -174,23 +174,19 @@ def plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _fills(said: Mapping[str, Any]) -> dict[str, Fill]:
-    return {name: _fill(name, how) for name, how in said.items() if how is not None}
+def _fills(
+    fields: Mapping[str, Any], own: Mapping[str, Any]
+) -> dict[TableObject, Mapping[str, Fill]]:
+    """The common fields with a channel's own ones over them; null takes one away."""
+    merged = {name: {**fields[name], **(own.get(name) or {})} for name in FILLED}
+    return {
+        name: {field: _fill(field, how) for field, how in some.items() if how is not None}
+        for name, some in merged.items()
+    }
 
 
 def _fill(name: str, how: Any) -> Fill:
+    length = LENGTHS.get(name, 255)
     if isinstance(how, str):
-        return Fill(how, LENGTHS.get(name, 255))
-    return Fill(how["from"], how.get("length", LENGTHS.get(name, 255)))
-
-
-def _overridden(
-    every: Mapping[TableObject, Mapping[str, Fill]], own: Mapping[str, Any]
-) -> dict[TableObject, Mapping[str, Fill]]:
-    """The common fields with a channel's own ones over them; null takes one away."""
-    result: dict[TableObject, Mapping[str, Fill]] = {}
-    for name in FILLED:
-        said = own.get(name) or {}
-        kept = {field: fill for field, fill in every[name].items() if field not in said}
-        result[name] = {**kept, **_fills(said)}
-    return result
+        return Fill(how, length)
+    return Fill(how["from"], how.get("length", length))
