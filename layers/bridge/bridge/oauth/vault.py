@@ -37,8 +37,6 @@ many attempts, or where they take longer than the patience because SSM hangs, th
 
 WRITE_ATTEMPTS = 3
 
-STANDARD_TIER_BYTES = 4096
-
 
 class Vault:
     """The secret, the published access token, and a second place for a rotated refresh token."""
@@ -102,11 +100,9 @@ class Vault:
             except BOTO3_ERRORS as error:
                 failure = error
                 slow = time.monotonic() - started > STORE_PATIENCE_SECONDS
-                if (attempt == 1 or slow) and self._store_pending(credentials, refresh_token):
+                if (attempt or slow) and self._store_pending(credentials, refresh_token):
                     return replace(credentials, refresh_token=refresh_token)
                 time.sleep(random.uniform(0.5, 1.0) * 2**attempt / 4)
-        if self._store_pending(credentials, refresh_token):
-            return replace(credentials, refresh_token=refresh_token)
         raise CredentialsLost(
             "Salesforce rotated the refresh token and it could be stored nowhere. " + CONNECT_HINT
         ) from failure
@@ -139,15 +135,12 @@ class Vault:
     def publish(self, token: AccessToken) -> None:
         """Make an access token the one that everybody uses."""
         name, value = self._settings.token_parameter, token.dump()
-        # An access token in JWT format may be longer than a standard parameter.
-        if len(value) > STANDARD_TIER_BYTES:
-            self._put(name, value, Tier="Advanced")
-            return
         try:
             self._put(name, value)
         except ClientError as error:
-            # A parameter that became an advanced one cannot become a standard one again
-            # (Systems Manager, "Managing parameter tiers"; this error code is not confirmed).
+            # An access token in JWT format may be longer than a standard parameter's 4 KB, and a
+            # parameter that became an advanced one cannot become a standard one again (Systems
+            # Manager, "Managing parameter tiers"; of the latter this code is not confirmed).
             if error.response["Error"]["Code"] != "ValidationException":
                 raise
             self._put(name, value, Tier="Advanced")
