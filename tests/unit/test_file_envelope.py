@@ -17,7 +17,7 @@ from bridge.conversations.message import Message
 from bridge.delivery.outbox import Envelope, UnknownEnvelope, UnreadableEnvelope
 from bridge.errors import NotSetUp, Refused, SalesforceProblem, Unavailable
 from bridge.files.envelope import FileEnvelope
-from bridge.files.place import NotThereYet, Place, place_parts, read_place
+from bridge.files.place import Place, place_parts, read_place
 from bridge.salesforce.composite import PartResponse
 
 LEAD, LEAD_2 = "00Q000000000001AAA", "00Q000000000002AAA"
@@ -140,7 +140,7 @@ def test_files_belong_where_the_message_is(
 
 
 def test_a_message_that_is_not_there_yet_is_waited_for() -> None:
-    with pytest.raises(NotThereYet):
+    with pytest.raises(Unavailable, match="not in Salesforce yet"):
         read_place(envelope(), responses())
 
 

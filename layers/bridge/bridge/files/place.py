@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from bridge.bird.channels import OBJECTS
 from bridge.conversations.keys import task_key
 from bridge.delivery.calls import Calls
-from bridge.errors import OrgNotReady, SalesforceProblem, Unavailable
+from bridge.errors import OrgNotReady, Unavailable
 from bridge.files.envelope import FileEnvelope
 from bridge.records import ObjectName
 from bridge.salesforce.client import TASK_KEY_FIELD, soql_text
@@ -27,21 +27,13 @@ from bridge.salesforce.responses import (
 )
 from bridge.salesforce.session import read_id
 
-CASE_PREFIX = "500"
 MOST_MERGES = 5
 """Merged records that are followed one after the other."""
 
-NOT_SET_UP = "FILES_NOT_SET_UP"
 NOT_SET_UP_HINT = (
     "Salesforce administrator: make the field Bird_Key__c on Content Version and on Activity, and "
     f"give the integration user access to them: {SET_UP} Or deploy with AttachMedia=off."
 )
-
-
-class NotThereYet(Unavailable):
-    """The message is not in Salesforce yet, or not as far as the user can see."""
-
-    code = "NO_RECORD_YET"
 
 
 class Place(NamedTuple):
@@ -57,7 +49,7 @@ NOWHERE = Place("")
 
 def find_place(envelope: FileEnvelope, calls: Calls, *, key_field: str) -> str:
     """The id of the record that a message's files belong on; empty where a person has deleted what
-    the message was logged on. Raises NotThereYet, Unavailable, NotSetUp."""
+    the message was logged on. Raises Unavailable, NotSetUp."""
     place = read_place(envelope, calls.send_parts(place_parts(envelope, key_field=key_field)))
     for _ in range(MOST_MERGES):
         if place.merged_into is None:
@@ -80,7 +72,7 @@ def place_parts(envelope: FileEnvelope, *, key_field: str) -> list[Part]:
 
 
 def read_place(envelope: FileEnvelope, responses: Mapping[str, PartResponse]) -> Place:
-    """Where the files belong. Raises NotThereYet, and what kept the reads from being done."""
+    """Where the files belong. Raises Unavailable, NotSetUp."""
     tasks: list[dict[str, Any]] = []
     if envelope.conversation:
         rank = {task_key(name, envelope.key): name != envelope.requested for name in OBJECTS}
@@ -97,7 +89,8 @@ def read_place(envelope: FileEnvelope, responses: Mapping[str, PartResponse]) ->
             continue
         found += (read_record(name, row) for row in rows_of(response))
     if not tasks and not found:
-        raise NotThereYet("the message is not in Salesforce yet")
+        # Or not as far as the user can see.
+        raise Unavailable("the message is not in Salesforce yet", code="NO_RECORD_YET")
     return next((place for place in found if place.record_id), NOWHERE)
 
 
@@ -116,26 +109,19 @@ def rows_of(response: PartResponse | None) -> list[dict[str, Any]]:
     """The rows of a query. Raises Unavailable, NotSetUp: a read that failed tells nothing."""
     if response is None:
         raise unreadable()
-    if not response.ok:
-        raise read_problem(response)
-    return read_rows(response.body)
-
-
-def read_problem(response: PartResponse) -> SalesforceProblem:
-    """What the refusal of a read means."""
+    if response.ok:
+        return read_rows(response.body)
     faults = read_faults(response.body, status=response.status)
-    if not faults:
-        return unreadable()
     if any(fault.code in ("INVALID_FIELD", "INVALID_TYPE") for fault in faults):
-        return not_set_up()
-    return failed_look_up(judge(faults, key_field=""))
+        raise not_set_up()
+    raise failed_look_up(judge(faults, key_field=""))
 
 
 def not_set_up() -> OrgNotReady:
     """The org lacks what files need."""
     return OrgNotReady(
         "the org is not set up for files, or not for this user",
-        code=NOT_SET_UP,
+        code="FILES_NOT_SET_UP",
         hint=NOT_SET_UP_HINT,
     )
 
@@ -148,6 +134,6 @@ def _record_soql(name: ObjectName, where: str) -> str:
 def _parent(row: Mapping[str, Any]) -> str | None:
     """A Task's Case, else its Lead or Contact, else the Task itself."""
     what, who = read_id(row.get("WhatId")), read_id(row.get("WhoId"))
-    if what and what.startswith(CASE_PREFIX):
+    if what and what.startswith("500"):
         return what
     return who or what or read_id(row.get("Id"))

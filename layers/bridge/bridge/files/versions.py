@@ -23,7 +23,7 @@ from bridge.files.place import not_set_up, rows_of
 from bridge.http import Response
 from bridge.http1 import PIECE_BYTES
 from bridge.salesforce.client import Salesforce, Via, soql_text
-from bridge.salesforce.composite import query_part
+from bridge.salesforce.composite import MOST_QUERIES, query_part
 from bridge.salesforce.responses import read_org_problem, unreadable
 from bridge.salesforce.session import read_id
 from bridge.untrusted import read_json
@@ -63,19 +63,15 @@ def find(keys: Sequence[str], record_id: str, calls: Calls) -> dict[str, There]:
     linked = [read_id(row.get("ContentDocumentId")) for row in rows_of(responses.get("links"))]
     documents = [one for one in dict.fromkeys(linked) if one]
     found = _by_key(rows_of(responses.get("versions")), set(documents))
-    if documents and not found.keys() >= set(keys):
-        slices = [documents[at : at + DOCUMENTS] for at in range(0, len(documents), DOCUMENTS)]
-        parts = [
-            query_part(
-                f"linked_{number}",
-                f"SELECT {columns} WHERE ContentDocumentId IN ({','.join(map(soql_text, some))}) "
-                f"AND {KEY_FIELD} IN ({wanted})",
-                deleted=True,
-            )
-            for number, some in enumerate(slices[:5])
-        ]
-        for response in calls.send_parts(parts).values():
-            found |= _by_key(rows_of(response), set(documents))
+    if found.keys() >= set(keys):
+        return found
+    parts = []
+    for at in range(0, len(documents), DOCUMENTS)[:MOST_QUERIES]:
+        some = ",".join(map(soql_text, documents[at : at + DOCUMENTS]))
+        soql = f"SELECT {columns} WHERE ContentDocumentId IN ({some}) AND {KEY_FIELD} IN ({wanted})"
+        parts.append(query_part(f"linked_{at}", soql, deleted=True))
+    for response in calls.send_parts(parts).values() if parts else ():
+        found |= _by_key(rows_of(response), set(documents))
     return found
 
 
