@@ -15,7 +15,7 @@ import errno
 import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import IO, NamedTuple
 
 from bridge.deadline import Deadline
@@ -135,25 +135,23 @@ class Downloads:
         coding = head.headers.get("content-encoding", "identity").strip().lower()
         if coding not in ("identity", "gzip"):
             raise Refused(f"{target.host} encodes it in an unknown way", code="MEDIA_ENCODING")
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever gets it closes it
         size = 0
-        try:
-            for piece in pieces if coding == "identity" else _unpacked(pieces):
-                size += len(piece)
-                if size > most:
-                    raise too_large
-                file.write(piece)
-            if not size:
-                raise Refused("it is empty", code="MEDIA_EMPTY")
-            file.seek(0)
-        except (OSError, ValueError, zlib.error) as error:
-            file.close()
-            if isinstance(error, OSError) and error.errno in _DISK:
-                raise Unavailable("the function's disk is full", code="NO_DISK") from error
-            raise _broke_off(target, error) from error
-        except BaseException:
-            file.close()
-            raise
+        with ExitStack() as opened:
+            file = opened.enter_context(tempfile.TemporaryFile())
+            try:
+                for piece in pieces if coding == "identity" else _unpacked(pieces):
+                    size += len(piece)
+                    if size > most:
+                        raise too_large
+                    file.write(piece)
+                if not size:
+                    raise Refused("it is empty", code="MEDIA_EMPTY")
+                file.seek(0)
+            except (OSError, ValueError, zlib.error) as error:
+                if isinstance(error, OSError) and error.errno in _DISK:
+                    raise Unavailable("the function's disk is full", code="NO_DISK") from error
+                raise _broke_off(target, error) from error
+            opened.pop_all()  # whoever gets it closes it
         kind = head.headers.get("content-type", "")
         return Downloaded(file, size, kind, head.headers.get("content-disposition", ""))
 
