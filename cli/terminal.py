@@ -12,7 +12,8 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -28,6 +29,9 @@ from rich.prompt import Confirm, Prompt
 from rich.text import Text
 
 from cli.problem import Cancelled, Problem
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 WIDTH = 80
 """Columns of what is printed, unless somebody wants it wide."""
@@ -52,6 +56,16 @@ def written(value: Any, *, encoding: str | None = None, indent: int | None = Non
     except UnicodeEncodeError:
         return json.dumps(value, indent=indent)
     return text
+
+
+def for_json(one: DataclassInstance, *, without: str = "") -> dict[str, Any]:
+    """A dataclass's fields for `--json`, in JSON's manner of names: `nextStep`."""
+    found = {}
+    for each in fields(one):
+        if each.name != without:
+            name = re.sub("_(.)", lambda letter: letter[1].upper(), each.name)
+            found[name] = getattr(one, each.name)
+    return found
 
 
 def visible(text: str) -> str:
@@ -144,6 +158,10 @@ class Terminal:
     def result(self, text: str) -> None:
         """A line of the result itself."""
         self.out.print(escape(text))
+
+    def result_whole(self, text: str) -> None:
+        """A line that is never broken, so that it can be copied."""
+        self.out.print(text, markup=False, soft_wrap=True)
 
     def result_lines(
         self, text: str, *, first: str = "", rest: str = "", style: str | None = None

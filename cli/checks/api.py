@@ -13,9 +13,10 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -47,6 +48,31 @@ FUNCTIONS: dict[ObjectName, str] = {"Lead": "create-lead", "Case": "create-case"
 """The last part of a function's name, as its log group has it."""
 
 _TEST_KEY = re.compile(r"doctor-\d.*")
+
+_NOT_FROM_HERE = (
+    unknown,
+    " was not checked: this address may not call the API ({}).",
+    "Run this from an address that AllowedAddresses or the firewall allows.",
+)
+_TOO_MANY = (
+    bad,
+    ": too many requests ({}).",
+    "Run this again in a minute, or raise ThrottleRate and ThrottleBurst.",
+)
+BY_GATEWAY: Mapping[str, tuple[Callable[[str, str], Finding], str, str]] = {
+    "ADDRESS_NOT_ALLOWED": _NOT_FROM_HERE,
+    "FIREWALL": _NOT_FROM_HERE,
+    "THROTTLED": _TOO_MANY,
+    "QUOTA_EXCEEDED": _TOO_MANY,
+    "NO_SUCH_ROUTE": (bad, ": the API has no such route.", "Deploy this version: make deploy"),
+    "INVALID_API_KEY": (
+        bad,
+        ": the API refuses its own API key.",
+        "API Gateway, API keys: enable the key, and add it to the stack's usage plan. A new key "
+        "may need a minute.",
+    ),
+}
+"""What API Gateway's own responses mean, by code; `{}` is the code."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,10 +132,6 @@ class CreatedRecord:
     id: str = ""
     url: str = ""
 
-    def as_dict(self) -> dict[str, str]:
-        """For `--json`."""
-        return {"object": self.object, "key": self.key, "id": self.id, "url": self.url}
-
 
 @dataclass(kw_only=True)
 class ApiChecks:
@@ -128,7 +150,6 @@ class ApiChecks:
     created: list[CreatedRecord] = field(default_factory=list, init=False)
     _connected: bool | None = field(default=None, init=False)
     """None until a look-up shows it."""
-    _api_key: str = field(default="", init=False, repr=False)
     _until: float = field(default=0.0, init=False)
     _reported: set[str] = field(default_factory=set, init=False)
 
@@ -146,143 +167,139 @@ class ApiChecks:
         yield "webhook", self._webhook
         yield "api-key", self._without_api_key
         yield "refresh-function", self._refresh
-        yield "deliver-function", self._deliver
+        yield "deliver-function", partial(self._takes_records, "deliver", "DeliverFunction")
         if self.stack.settings.attach_media:
-            yield "attach-files-function", self._attach_files
+            attach = partial(self._takes_records, "attach-files", "AttachFilesFunction")
+            yield "attach-files-function", attach
         if record:
-            yield "record", self._record
-            yield "record-queued", self._record_queued
+            yield "record", partial(self._where_possible, self._record)
+            yield "record-queued", partial(self._where_possible, self._record_queued)
 
     # No record is created
 
     def _look_up(self, name: ObjectName) -> Finding:
-        function, path = FUNCTIONS[name], f"{PATHS[name]}/{_new_key()}"
-
-        def is_unknown(response: ApiResponse) -> bool:
-            return (response.status, response.outcome) == (404, "unknown")
-
+        function, begin = FUNCTIONS[name], f"GET {PATHS[name]}/… "
         # Inline, because an HTTP error would raise the alarm server-errors.
-        response = self._send("GET", f"{path}?errors=inline", expected=is_unknown)
+        response, unknown_key = self._send(
+            "GET",
+            f"{PATHS[name]}/{_new_key()}?errors=inline",
+            expected=lambda found: (found.status, found.outcome) == (404, "unknown"),
+        )
         if response.code == NotConnected.code:
             self._connected = False
-            return note(f"GET {PATHS[name]}/… reaches {function}. It is not connected yet.")
-        if not is_unknown(response):
+            return note(f"{begin}reaches {function}. It is not connected yet.")
+        if not unknown_key:
             return self._explain(response, function, expected="404 unknown")
         if not self.stack.settings.external_id_field:
             return note(
-                f"GET {PATHS[name]}/… reaches {function}. Without a key field (ExternalIdField) "
-                "it asks Salesforce nothing."
+                f"{begin}reaches {function}. Without a key field (ExternalIdField) it asks "
+                "Salesforce nothing."
             )
         self._connected = True
-        return good(f"GET {PATHS[name]}/… goes through {function} to Salesforce and back.")
+        return good(f"{begin}goes through {function} to Salesforce and back.")
 
     def _runs(self, path: str, function: str) -> Finding:
         signed = self.stack.settings.signature_scheme != "none"
         status, code = (401, "INVALID_SIGNATURE") if signed else (400, "BAD_REQUEST")
-
-        def is_refused(response: ApiResponse) -> bool:
-            # API Gateway has a BAD_REQUEST of its own.
-            return response.refuses(status, code) and response.reached_a_function
-
-        response = self._send("POST", path, body=UNREADABLE, expected=is_refused)
-        if not is_refused(response):
+        # API Gateway has a BAD_REQUEST of its own.
+        response, refused = self._send(
+            "POST",
+            path,
+            body=UNREADABLE,
+            expected=lambda found: found.refuses(status, code) and found.reached_a_function,
+        )
+        if not refused:
             return self._explain(response, function, expected=f"{status} {code}")
         what = "an unsigned" if signed else "an unreadable"
         return good(f"POST {path} reaches {function}, which refuses {what} body.")
 
     def _webhook(self) -> Finding:
         closed = self.stack.settings.signature_scheme == "none"
-
-        def is_refused(response: ApiResponse) -> bool:
-            # A closed webhook is refused by API Gateway itself; the local one has no such policy.
-            by_gateway = closed and response.refuses(403, "ADDRESS_NOT_ALLOWED")
-            return by_gateway or response.refuses(401, "INVALID_SIGNATURE")
-
-        response = self._send(
-            "POST", WEBHOOK_ROUTE, body=UNREADABLE, with_key=False, expected=is_refused
+        # A closed webhook is refused by API Gateway itself; the local one has no such policy.
+        response, refused = self._send(
+            "POST",
+            WEBHOOK_ROUTE,
+            body=UNREADABLE,
+            with_key=False,
+            expected=lambda found: (
+                (closed and found.refuses(403, "ADDRESS_NOT_ALLOWED"))
+                or found.refuses(401, "INVALID_SIGNATURE")
+            ),
         )
-        if not is_refused(response):
+        if not refused:
             return self._explain(response, "receive-message", expected="401 INVALID_SIGNATURE")
         if closed:
             return good(f"POST {WEBHOOK_ROUTE} is closed, since SignatureScheme is none.")
         return good(f"POST {WEBHOOK_ROUTE} refuses an unsigned body.")
 
     def _without_api_key(self) -> Finding:
-        def is_refused(response: ApiResponse) -> bool:
-            return response.refuses(403, "INVALID_API_KEY")
-
-        routes = [("POST", path) for path in (*PATHS.values(), KEYED_ROUTE)]
-        routes += [("GET", f"{path}/{_new_key()}") for path in PATHS.values()]
-        for method, path in routes:
-            body = UNREADABLE if method == "POST" else None
-            response = self._send(method, path, body=body, with_key=False, expected=is_refused)
+        routes: list[tuple[str, str, bytes | None]] = [
+            *(("POST", path, UNREADABLE) for path in (*PATHS.values(), KEYED_ROUTE)),
+            *(("GET", f"{path}/{_new_key()}", None) for path in PATHS.values()),
+        ]
+        for method, path, body in routes:
+            response, refused = self._send(
+                method,
+                path,
+                body=body,
+                with_key=False,
+                expected=lambda found: found.refuses(403, "INVALID_API_KEY"),
+            )
             if response.reached_a_function:
                 return bad(
                     f"{response.request} works without an API key ({response.short}).",
                     "ApiKeyRequired in template.yaml was changed. Restore it and run: make deploy",
                 )
-            if not is_refused(response):
+            if not refused:
                 return self._explain(response, "", expected="403 INVALID_API_KEY")
         return good(f"Requests without an API key are refused ({len(routes)} routes).")
 
     def _refresh(self) -> Finding:
-        if self._connected is False and self.stored.token() is None:
+        if self.stored.token() is not None:
+            # No token was refused and there is one, so it has nothing to do.
+            function = self.stack.settings.refresh_function
+            event = {"refused_generation": None}
+            return self._invoke("refresh-token", function, event, result="generation")
+        if self._connected is False:
             # The look-up has invoked it already.
             return good("refresh-token runs. There is nothing to refresh yet.")
-        if self.stored.token() is None:
-            return unknown("There is no access token; invoking refresh-token would fetch one.")
-        # No token was refused and there is one, so it has nothing to do.
-        result, failed = self._invoke(
-            self.stack.settings.refresh_function, {"refused_generation": None}
-        )
-        if failed or "generation" not in result:
-            return self._broken("refresh-token", result)
-        return good("refresh-token runs.")
+        return unknown("There is no access token; invoking refresh-token would fetch one.")
 
-    def _deliver(self) -> Finding:
-        result, failed = self._invoke(self.stack.output("DeliverFunction"), {"Records": []})
-        if failed or result.get("batchItemFailures") != []:
-            return self._broken("deliver", result)
-        return good("deliver runs.")
+    def _takes_records(self, function: str, output: str) -> Finding:
+        name = self.stack.output(output)
+        return self._invoke(function, name, {"Records": []}, result="batchItemFailures")
 
-    def _attach_files(self) -> Finding:
-        result, failed = self._invoke(self.stack.output("AttachFilesFunction"), {"Records": []})
-        if failed or result.get("batchItemFailures") != []:
-            return self._broken("attach-files", result)
-        return good("attach-files runs.")
-
-    def _invoke(self, name: str, event: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-        """The function's result, and whether it failed. Raises what boto3 raises."""
+    def _invoke(
+        self, function: str, name: str, event: Mapping[str, Any], *, result: str
+    ) -> Finding:
+        """Whether the function returns this `result`. Raises what boto3 raises."""
         response = self.stack.client("lambda").invoke(
             FunctionName=name, Payload=json.dumps(event).encode()
         )
-        result = read_json(response["Payload"].read())
-        return result if isinstance(result, dict) else {}, bool(response.get("FunctionError"))
-
-    def _broken(self, function: str, result: Mapping[str, Any]) -> Finding:
-        kind = str(result.get("errorType") or "an unexpected result")
-        message = str(result.get("errorMessage") or "")[:300]
+        found = read_json(response["Payload"].read())
+        found = found if isinstance(found, dict) else {}
+        if result in found and not response.get("FunctionError"):
+            return good(f"{function} runs.")
+        kind = str(found.get("errorType") or "an unexpected result")
+        message = str(found.get("errorMessage") or "")[:300]
         return bad(
             f"{function} fails: {kind}{': ' if message else ''}{message}", self._see_log(function)
         )
 
     # With `record`
 
-    def _cannot_record(self) -> Finding | None:
+    def _where_possible(self, create: Callable[[ObjectName, str], Finding]) -> Finding:
         if self.stack.settings.signature_scheme != "none":
             return note("No record was created: only Bird can sign the request.")
         if self._connected is False:
             return note("No record was created: the stack is not connected yet.")
         if self._connected is None and self.stack.settings.external_id_field:
             return unknown("No record was created, because the look-ups failed.")
-        return None
+        return create(OBJECTS[0], _new_key())
 
-    def _record(self) -> Finding:
-        """One lead, sent twice and created once."""
-        name, function = OBJECTS[0], FUNCTIONS[OBJECTS[0]]
-        if finding := self._cannot_record():
-            return finding
-        key = _new_key()
+    def _record(self, name: ObjectName, key: str) -> Finding:
+        """One record, sent twice and created once."""
+        function = FUNCTIONS[name]
         response = self._post_record(name, key)
         if response.status not in (201, 202):
             return self._explain(response, function, expected="201 created or 202 queued")
@@ -303,15 +320,11 @@ class ApiChecks:
             return self._explain(again, function, expected="200 exists for a repeated request")
         return good(f"{name} {ids[0]} was sent twice and created once.")
 
-    def _record_queued(self) -> Finding:
-        """One lead through the outbox."""
-        name, function = OBJECTS[0], FUNCTIONS[OBJECTS[0]]
-        if finding := self._cannot_record():
-            return finding
-        key = _new_key()
+    def _record_queued(self, name: ObjectName, key: str) -> Finding:
+        """One record through the outbox."""
         response = self._post_record(name, key, {"Prefer": "respond-async"})
         if (response.status, response.outcome) != (202, "queued"):
-            return self._explain(response, function, expected="202 queued")
+            return self._explain(response, FUNCTIONS[name], expected="202 queued")
         if not self.stack.settings.external_id_field:
             return note(f"A {name} was queued. Without a key field it cannot be found.")
         began = time.monotonic()
@@ -333,25 +346,17 @@ class ApiChecks:
             "Description": "Created by `bird-salesforce doctor --after-deploy --record` to test a "
             "deployment. No customer wrote; it can be deleted.",
         }
-        response = self._send_once(
-            "POST",
-            PATHS[name],
-            body=json.dumps(record).encode(),
-            headers={"Idempotency-Key": key, **(headers or {})},
-            with_key=True,
-        )
+        body = json.dumps(record).encode()
+        more = {"Idempotency-Key": key, **(headers or {})}
+        response = self._send_once("POST", PATHS[name], body=body, headers=more)
         if not 400 <= response.status < 500:
             self._note_created(name, key, response)
         return response
 
     def _note_created(self, name: ObjectName, key: str, response: ApiResponse) -> None:
         """Note what has to be deleted. A response that was lost may have created a record too."""
-        found = CreatedRecord(
-            object=name,
-            key=key,
-            id=str(response.body.get("id") or ""),
-            url=str(response.body.get("url") or ""),
-        )
+        record_id, url = (str(response.body.get(one) or "") for one in ("id", "url"))
+        found = CreatedRecord(object=name, key=key, id=record_id, url=url)
         for at, one in enumerate(self.created):
             if one.key == key and (not found.id or one.id in ("", found.id)):
                 self.created[at] = found if found.id else one
@@ -362,7 +367,7 @@ class ApiChecks:
         """The last response to look-ups of a record, until it is there or the time is over."""
         until = time.monotonic() + self.wait_seconds
         while True:
-            response = self._send_once("GET", f"{PATHS[name]}/{key}", with_key=True)
+            response = self._send_once("GET", f"{PATHS[name]}/{key}")
             if response.status == 200:
                 self._note_created(name, key, response)
                 return response
@@ -380,21 +385,15 @@ class ApiChecks:
     # Requests
 
     def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        expected: Callable[[ApiResponse], bool],
-        body: bytes | None = None,
-        with_key: bool = True,
-    ) -> ApiResponse:
+        self, method: str, path: str, *, expected: Callable[[ApiResponse], bool], **request: Any
+    ) -> tuple[ApiResponse, bool]:
         """Send until the response is the expected one, one that will not change, or the time is
-        over."""
+        over; and whether it is the expected one. `request` is that of `_send_once`."""
         while True:
-            response = self._send_once(method, path, body=body, with_key=with_key)
+            response = self._send_once(method, path, **request)
             left = self._until - time.monotonic()
             if expected(response) or left <= 0 or not self._may_pass(response):
-                return response
+                return response, expected(response)
             if response.short not in self._reported:
                 self._reported.add(response.short)
                 self.report(
@@ -409,23 +408,23 @@ class ApiChecks:
         method: str,
         path: str,
         *,
-        with_key: bool,
+        with_key: bool = True,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> ApiResponse:
-        all_headers = {
-            "Accept": "application/json",
-            "User-Agent": "bird-salesforce-doctor",
-            **({"Content-Type": "application/json"} if body is not None else {}),
-            **({"x-api-key": self._key()} if with_key else {}),
-            **(headers or {}),
-        }
+        """Raises Problem, or what boto3 raises, if there is no API key to use."""
         request = f"{method} {_TEST_KEY.sub('…', path)}"
         try:
             response = self.http.send(
                 method,
                 self.stack.api_url + path,
-                headers=all_headers,
+                headers={
+                    "Accept": "application/json",
+                    "User-Agent": "bird-salesforce-doctor",
+                    **({"Content-Type": "application/json"} if body is not None else {}),
+                    **({"x-api-key": self._api_key} if with_key else {}),
+                    **(headers or {}),
+                },
                 body=body,
                 deadline=Deadline.after(REQUEST_SECONDS),
                 repeatable=True,
@@ -439,31 +438,24 @@ class ApiChecks:
             status = found["status"]
         return ApiResponse(request=request, status=status, body=found)
 
-    def _key(self) -> str:
-        """Raises Problem, or what boto3 raises, if there is no API key to use."""
-        if not self._api_key:
-            self._api_key = self.stack.api_key()
-        return self._api_key
+    @cached_property
+    def _api_key(self) -> str:
+        return self.stack.api_key()
 
     def _may_pass(self, response: ApiResponse) -> bool:
         """Whether a deployment, a key or a connection that is new may be the cause."""
         if response.code == NotConnected.code:
             # A function remembers for some seconds that it was not connected.
-            return self._has_token()
+            with suppress(ClientError, BotoCoreError):
+                return self.stored.token() is not None
+            return False
         if response.code in NEEDS_A_PERSON:
             return False
         return response.status in (0, 403, 404, 429) or response.status >= 500
 
-    def _has_token(self) -> bool:
-        """Whether there is an access token; False as well where it may not be read."""
-        try:
-            return self.stored.token() is not None
-        except (ClientError, BotoCoreError):
-            return False
-
     # What an unexpected response means
 
-    def _said_before(self, response: ApiResponse) -> str:
+    def _explained_by(self, response: ApiResponse) -> str:
         """The red check that explains this response; empty if none does."""
         if self.cause:
             return self.cause
@@ -481,27 +473,9 @@ class ApiChecks:
                 f"Check that this machine can reach {self.stack.api_url}. Else deploy again: make "
                 "deploy",
             )
-        if code in ("ADDRESS_NOT_ALLOWED", "FIREWALL"):
-            return unknown(
-                f"{request} was not checked: this address may not call the API ({code}).",
-                "Run this from an address that AllowedAddresses or the firewall allows.",
-            )
-        if code == "INVALID_API_KEY":
-            return bad(
-                f"{request}: the API refuses its own API key.",
-                "API Gateway, API keys: enable the key, and add it to the stack's usage plan. A "
-                "new key may need a minute.",
-            )
-        if code in ("THROTTLED", "QUOTA_EXCEEDED"):
-            return bad(
-                f"{request}: too many requests ({code}).",
-                "Run this again in a minute, or raise ThrottleRate and ThrottleBurst.",
-            )
-        if code == "NO_SUCH_ROUTE":
-            return bad(
-                f"{request}: the API has no such route.",
-                "Deploy this version: make deploy",
-            )
+        if code in BY_GATEWAY:
+            kind, what, step = BY_GATEWAY[code]
+            return kind(f"{request}{what.format(code)}", step)
         # NO_ANSWER is the gateway's code for a function and ours for Salesforce.
         if code in ("NO_ANSWER", "NO_ANSWER_IN_TIME") and response.outcome != "unknown":
             return bad(
@@ -510,22 +484,18 @@ class ApiChecks:
                 self._see_log(function),
             )
         if response.status == 503 and code and code != "NOT_KEPT":
-            if because := self._said_before(response):
-                return skipped(
-                    because,
-                    f"{request}: {function} runs, but cannot use Salesforce ({code}), as "
-                    f"“{because}” says.",
-                )
+            what = f"{request}: {function} runs, but cannot use Salesforce ({code})"
+            if because := self._explained_by(response):
+                return skipped(because, f"{what}, as “{because}” says.")
             return bad(
-                f"{request}: {function} runs, but cannot use Salesforce ({code}): {response.text}",
+                f"{what}: {response.text}",
                 f"First fix what is red above. {self._see_log(function)}",
             )
         if response.status in (409, 422):
+            drop = self.stack.command(f"rejected drop {response.body.get('key')}")
             return note(
                 f"{request}: Salesforce refuses the record ({code}): {response.text}",
-                f"{response.body.get('hint') or ''} It is kept in Rejected. To delete it: "
-                f"bird-salesforce rejected drop {response.body.get('key')} "
-                f"{self.stack.options()}".strip(),
+                f"{response.body.get('hint') or ''} It is kept in Rejected. To delete it: {drop}",
             )
         return bad(
             f"{request}: {response.short} instead of {expected}: {response.text}",

@@ -7,17 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
-from bridge.deadline import Deadline
 from bridge.http import Http, HttpError
 from bridge.oauth.access_token import AccessToken
 from bridge.oauth.grant import Credentials
 from bridge.untrusted import read_json
 from cli.checks.finding import Check, Finding, State, bad, good, note, skipped, unknown
-from cli.connect.names import describe_identity
+from cli.connect.oauth import post_form
 from cli.connect.sign_in_failures import failure
-from cli.connect.stored_connection import StoredConnection, org_of
+from cli.connect.stored_connection import StoredConnection, describe_identity, org_of
 from cli.deployment.stack import Stack
 from cli.org.client import OUTAGE_STEP, Org, OrgProblem
 
@@ -61,7 +60,7 @@ class ConnectionChecks:
         return finding
 
     def _connect(self, options: str = "") -> str:
-        return f"bird-salesforce connect {options}{self.stack.options()}"
+        return self.stack.command(f"connect {options}".rstrip())
 
     def _secret(self) -> Finding:
         self.credentials = self.stored.credentials()
@@ -87,22 +86,15 @@ class ConnectionChecks:
             return good("Client credentials need no refresh token.")
         host = urlsplit(credentials.login_url).netloc
         try:
-            response = self.http.send(
-                "POST",
+            response = post_form(
+                self.http,
                 credentials.login_url + "/services/oauth2/introspect",
-                headers={
-                    "Content-Type": "application/x-www-form-urlencoded",
-                    "Accept": "application/json",
+                {
+                    "token": credentials.refresh_token,
+                    "token_type_hint": "refresh_token",
+                    "client_id": credentials.client_id,
+                    "client_secret": credentials.client_secret,
                 },
-                body=urlencode(
-                    {
-                        "token": credentials.refresh_token,
-                        "token_type_hint": "refresh_token",
-                        "client_id": credentials.client_id,
-                        "client_secret": credentials.client_secret,
-                    }
-                ).encode(),
-                deadline=Deadline.after(20),
             )
         except HttpError:
             if self.down:
@@ -110,7 +102,7 @@ class ConnectionChecks:
             return bad(
                 f"Salesforce's login at {host} cannot be reached, so no token can be renewed.",
                 "See https://status.salesforce.com. Only if that address is wrong: "
-                + self._connect("--login-url … "),
+                + self._connect("--login-url …"),
             )
         if self.down and response.status >= 500:
             return skipped("salesforce")
@@ -118,7 +110,7 @@ class ConnectionChecks:
         if isinstance(body, dict) and isinstance(body.get("error"), str):
             failed = failure(body["error"], str(body.get("error_description") or ""))
             if failed.reason in ("unknown_app", "wrong_secret"):
-                return bad(failed.what, failed.next_step + " " + self._connect("--anew "))
+                return bad(failed.what, failed.next_step + " " + self._connect("--anew"))
             return unknown(f"Salesforce did not check the refresh token ({body['error']}).")
         if not isinstance(body, dict) or "active" not in body:
             return unknown(f"{host} did not check the refresh token (HTTP {response.status}).")
@@ -137,7 +129,7 @@ class ConnectionChecks:
         if ends - time.time() < SOON_SECONDS:
             return note(
                 f"The refresh token ends on {day}, unless its time counts from its last use.",
-                "Connect again before that day (" + self._connect("--anew ") + "), or set the "
+                "Connect again before that day (" + self._connect("--anew") + "), or set the "
                 "app's Refresh Token Policy to valid until revoked.",
             )
         return good(f"The refresh token is valid until {day}.")
@@ -150,7 +142,7 @@ class ConnectionChecks:
             return bad(
                 "There are credentials but no access token: RefreshToken did not get one.",
                 f"Look at its log: {self.stack.log_of('refresh-token')}. Or connect again: "
-                + self._connect("--anew "),
+                + self._connect("--anew"),
             )
         if not self.stack.settings.trusts(token.instance_url):
             return bad(
@@ -230,10 +222,9 @@ class ConnectionChecks:
         token = self._trusted_token()
         if token is None or self.cause == "salesforce":
             return skipped(self.cause)
-        org = org_of(token, self.stack, self.http)
         renewed = ""
         try:
-            org.get("/")
+            org_of(token, self.stack, self.http).get("/")
         except OrgProblem as problem:
             if problem.is_outage:
                 return self._is_down(problem)
@@ -241,10 +232,8 @@ class ConnectionChecks:
                 raise
             if self.cause:
                 return skipped(self.cause)
-            self.stored.refresh(token.generation)
-            token = self.token = self.stored.published_token()
-            org = org_of(token, self.stack, self.http)
-            org.get("/")
+            token = self.token = self.stored.working_token(self.http)
             renewed = " The access token was refused and has been renewed."
-        self.org = org
-        return good(f"Salesforce's API is open to {describe_identity(org, token)}.{renewed}")
+        self.org = org_of(token, self.stack, self.http)
+        who = describe_identity(token, self.stack, self.http)
+        return good(f"Salesforce's API is open to {who}.{renewed}")

@@ -5,8 +5,8 @@ Only what the parameters ask for is checked. Nothing is changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from bridge.records import ObjectName
 from bridge.salesforce.client import soql_text
 from cli.checks.finding import Check, Finding, bad, good, note, unknown
 from cli.deployment.stack import Stack
-from cli.org.client import Org, OrgProblem
+from cli.org.client import Org
 from cli.org.definition import FieldDefinition, in_conversations, needed_fields
 
 FOLLOWED = ("Contact", "Account", "Opportunity")
@@ -36,6 +36,13 @@ SET_BY_BRIDGE: Mapping[str, tuple[str, ...]] = {
 STANDARD_LEAD_STATUSES = frozenset({"Closed - Not Converted", "Unqualified"})
 """Of the two kinds of org that Salesforce creates, each has one of them."""
 
+BY_HAND = {
+    " is Unique": "switch Unique off for it, since several records of one conversation have the "
+    "same value.",
+    " has the type ": "rename or delete that field.",
+}
+"""What `setup-org` does not mend, by words of the fault."""
+
 _TYPES = {"Text": ("string", "Text"), "DateTime": ("datetime", "Date/Time")}
 """A type of `salesforce/` as a description names it, and as Setup does."""
 
@@ -47,7 +54,6 @@ class ConversationChecks:
     stack: Stack
     org: Org
     user_id: str = ""
-    _described: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def checks(self) -> Iterator[Check]:
         """Rights and fields first, then statuses."""
@@ -79,22 +85,21 @@ class ConversationChecks:
 
     def _setup_org(self, before: str = "") -> str:
         words = f"{before} Then, as" if before else "As"
-        return f"{words} an administrator: bird-salesforce setup-org {self.stack.options()}"
+        return f"{words} an administrator: {self.stack.command('setup-org')}"
 
     # Rights and fields
 
     def _record(self, name: ObjectName) -> Finding:
-        described = self._describe(name)
+        described = self.org.described(name)
         if described is None:
             return unknown(f"Conversations were not checked: that needs access to {name}.")
         faults = [] if described.get("updateable") else [f"may not edit a {name}"]
-        return self._judge(
-            name, faults, f"The user may keep a {name} up to date with its messages."
-        )
+        faults += self._faults(name, described)
+        return self._judge(faults, f"The user may keep a {name} up to date with its messages.")
 
     def _task(self) -> Finding:
         """Each message of a conversation is a Task."""
-        described = self._describe("Task")
+        described = self.org.described("Task")
         if described is None:
             return bad(
                 "The user has no access to tasks (the user permission Access Activities), so no "
@@ -102,64 +107,33 @@ class ConversationChecks:
                 self._setup_org(),
             )
         faults = [] if described.get("createable") else ["may not create a Task (Edit Tasks)"]
-        return self._judge("Task", faults, "The user may log messages as tasks.")
+        faults += self._faults("Task", described)
+        return self._judge(faults, "The user may log messages as tasks.")
 
-    def _judge(self, name: str, faults: list[str], all_is_well: str) -> Finding:
-        fields = self._described[name]["fields_by_name"]
-        ours = [
-            one
-            for one in needed_fields(self.stack.settings)
+    def _faults(self, name: str, described: Mapping[str, Any]) -> Iterator[str]:
+        fields = described["fields_by_name"]
+        settings = self.stack.settings
+        for one in needed_fields(settings):
             # The key of a record has a check of its own.
-            if one.described_on == name
-            and (name == "Task" or one.name != self.stack.settings.external_id_field)
-        ]
-        for definition in ours:
-            faults += self._field_faults(definition, fields.get(definition.name.lower()))
+            is_ours = name == "Task" or one.name != settings.external_id_field
+            if one.described_on == name and is_ours:
+                yield from _field_faults(one, fields.get(one.name.lower()))
         for standard in SET_BY_BRIDGE[name]:
-            found = fields.get(standard.lower())
-            if found is None or not found.get("createable"):
-                faults.append(f"may not set {name}.{standard}")
+            if not fields.get(standard.lower(), {}).get("createable"):
+                yield f"may not set {name}.{standard}"
+
+    def _judge(self, faults: list[str], all_is_well: str) -> Finding:
         if not faults:
             return good(all_is_well)
-        return bad(f"For conversations: the user {', '.join(faults)}.", self._next_step(faults))
-
-    def _next_step(self, faults: Iterable[str]) -> str:
-        if any(" is Unique" in fault for fault in faults):
-            return self._setup_org(
-                "Object Manager, Fields & Relationships: switch Unique off for it, since several "
-                "records of one conversation have the same value."
-            )
-        if any(" has the type " in fault for fault in faults):
-            return self._setup_org(
-                "Object Manager, Fields & Relationships: rename or delete that field."
-            )
-        return self._setup_org()
-
-    def _field_faults(
-        self, definition: FieldDefinition, found: Mapping[str, Any] | None
-    ) -> Iterator[str]:
-        """What is wrong with one of our fields, as the end of a sentence about the user."""
-        full, wanted = definition.full_name, definition.metadata
-        if found is None:
-            yield f"may not see {full}, or it is missing"
-            return
-        kind, words = _TYPES[wanted["type"]]
-        if found.get("type") != kind:
-            yield f"finds that {full} has the type {found.get('type')} instead of {words}"
-            return
-        if not found.get("createable"):
-            yield f"may not write {full}"
-        if wanted.get("externalId") and not found.get("externalId"):
-            yield f"finds that {full} is no External ID"
-        if wanted.get("unique") and not found.get("unique"):
-            yield f"finds that {full} is not Unique"
-        if wanted.get("unique") is False and found.get("unique"):
-            yield f"finds that {full} is Unique"
-        if wanted.get("length") and int(found.get("length") or 0) < SHORTEST_KEY:
-            yield f"finds that {full} is too short ({found.get('length')} characters)"
+        by_hand = ""
+        for words, step in BY_HAND.items():
+            if not by_hand and any(words in fault for fault in faults):
+                by_hand = f"Object Manager, Fields & Relationships: {step}"
+        what = f"For conversations: the user {', '.join(faults)}."
+        return bad(what, self._setup_org(by_hand))
 
     def _converted(self) -> Finding:
-        lacking = [name for name in FOLLOWED if self._describe(name) is None]
+        lacking = [name for name in FOLLOWED if self.org.described(name) is None]
         if lacking:
             return bad(
                 f"The user may not read {' and '.join(lacking)}, so messages cannot follow a "
@@ -172,13 +146,13 @@ class ConversationChecks:
         """Sharing may hide a record from the user, and then a second one would be created."""
         rows = None
         if self.user_id:
-            rows = self._rows(
+            rows = self.org.rows(
                 "SELECT PermissionSetId FROM PermissionSetAssignment WHERE AssigneeId = "
                 + soql_text(self.user_id)
             )
         if rows:
             sets = ",".join(soql_text(row["PermissionSetId"]) for row in rows)
-            rows = self._rows(
+            rows = self.org.rows(
                 "SELECT SobjectType, PermissionsViewAllRecords FROM ObjectPermissions "
                 f"WHERE ParentId IN ({sets})"
             )
@@ -199,7 +173,7 @@ class ConversationChecks:
         return good("The user may see all records that a conversation can be on.")
 
     def _case_comments(self) -> Finding:
-        described = self._describe("CaseComment")
+        described = self.org.described("CaseComment")
         if described is None or not described.get("createable"):
             return bad(
                 "The user may not create case comments (CaseComments=on).",
@@ -220,7 +194,7 @@ class ConversationChecks:
             return self._statuses_unknown("task")
         wrong = sorted(name for name in names if not closed.get(name))
         if wrong:
-            choose = _listed(name for name, is_closed in closed.items() if is_closed)
+            choose = ", ".join(name for name, is_closed in closed.items() if is_closed)
             return note(
                 f"{_no_status(wrong[0], 'task', 'closed', closed)} Messages are logged as tasks "
                 "of it.",
@@ -241,11 +215,11 @@ class ConversationChecks:
             missing -= STANDARD_LEAD_STATUSES
         if missing:
             return note(
-                f"There is no lead status {_listed(sorted(missing))} (ClosedLeadStatuses).",
-                f"Deploy with the statuses with which a lead is done, of: {_listed(known)}.",
+                f"There is no lead status {', '.join(sorted(missing))} (ClosedLeadStatuses).",
+                f"Deploy with the statuses with which a lead is done, of: {', '.join(known)}.",
             )
         there = sorted(named & known.keys())
-        return good(f"A lead is done with the status {_listed(there)}.")
+        return good(f"A lead is done with the status {', '.join(there)}.")
 
     def _case_status(self, parameter: str) -> Finding:
         settings = self.stack.settings
@@ -262,7 +236,7 @@ class ConversationChecks:
                 if parameter == "ReopenStatus"
                 else "The status of an open case then stays as it is, or the case is closed."
             )
-            choose = _listed(one for one, is_closed in closed.items() if not is_closed)
+            choose = ", ".join(one for one, is_closed in closed.items() if not is_closed)
             return note(
                 f"{_no_status(name, 'case', 'open', closed)} ({parameter}.) {what_happens}",
                 f"Deploy with another {parameter}, of: {choose}.",
@@ -271,7 +245,7 @@ class ConversationChecks:
 
     def _statuses(self, name: str, trait: str) -> dict[str, bool] | None:
         """Of each status whether it has the trait; None where this user may not ask."""
-        rows = self._rows(f"SELECT ApiName, {trait} FROM {name}Status")
+        rows = self.org.rows(f"SELECT ApiName, {trait} FROM {name}Status")
         return None if rows is None else {row["ApiName"]: bool(row[trait]) for row in rows}
 
     def _statuses_unknown(self, kind: str) -> Finding:
@@ -280,32 +254,26 @@ class ConversationChecks:
             f"Setup, Object Manager, {kind.capitalize()}, Status.",
         )
 
-    # Reading
 
-    def _describe(self, name: str) -> dict[str, Any] | None:
-        """The description; None where the user has no access."""
-        if name not in self._described:
-            try:
-                self._described[name] = self.org.describe(name)
-            except OrgProblem as problem:
-                if not problem.not_allowed:
-                    raise
-                return None
-        return self._described[name]
-
-    def _rows(self, soql: str) -> list[dict[str, Any]] | None:
-        """The rows of a query; None where the user may not ask it."""
-        try:
-            return self.org.query(soql)
-        except OrgProblem as problem:
-            if not problem.not_allowed:
-                raise
-            return None
+def _field_faults(definition: FieldDefinition, found: Mapping[str, Any] | None) -> Iterator[str]:
+    """What is wrong with one of our fields, as the end of a sentence about the user."""
+    full, wanted = definition.full_name, definition.metadata
+    if found is None:
+        yield f"may not see {full}, or it is missing"
+        return
+    kind, words = _TYPES[wanted["type"]]
+    if found.get("type") != kind:
+        yield f"finds that {full} has the type {found.get('type')} instead of {words}"
+        return
+    if not found.get("createable"):
+        yield f"may not write {full}"
+    if wanted.get("externalId") and not found.get("externalId"):
+        yield f"finds that {full} is no External ID"
+    if wanted.get("unique") not in (None, bool(found.get("unique"))):
+        yield f"finds that {full} is {'not ' if wanted['unique'] else ''}Unique"
+    if wanted.get("length") and int(found.get("length") or 0) < SHORTEST_KEY:
+        yield f"finds that {full} is too short ({found.get('length')} characters)"
 
 
 def _no_status(name: str, kind: str, wanted: str, known: Mapping[str, bool]) -> str:
     return f"The {kind} status {name} is {f'not {wanted}' if name in known else 'not there'}."
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)

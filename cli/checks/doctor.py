@@ -17,7 +17,6 @@ from cli.checks.conversations import ConversationChecks
 from cli.checks.files import FileChecks
 from cli.checks.finding import Check, Finding, State, carry_out, good, note, skipped
 from cli.checks.org import OrgChecks
-from cli.checks.people import PeopleChecks
 from cli.connect.oauth import read_identity
 from cli.deployment.stack import Stack
 from cli.org.client import Org
@@ -74,14 +73,13 @@ class Doctor:
             org=session_org,
             user_id=identity.user_id if identity else "",
         )
+        files = FileChecks(stack=self.stack, org=session_org)
         reds: set[str] = set()
         if connection.org is not None:
-            people = PeopleChecks(stack=self.stack, org=connection.org)
-            files = FileChecks(stack=self.stack, org=connection.org)
             for finding in (
                 *_carried_out("Org", org.checks()),
                 *_carried_out("Conversations", conversations.checks()),
-                *_carried_out("Known people", people.checks()),
+                *_carried_out("Known people", org.people()),
                 *_carried_out("Files", files.checks()),
             ):
                 if finding.state is State.BAD:
@@ -129,40 +127,43 @@ class Doctor:
         )
 
     def _queues(self) -> Iterator[Check]:
-        yield "outbox", self._outbox
-        if self.stack.settings.files_url:
-            yield "files-queue", self._files
-        yield "rejected", self._rejected
-
-    def _outbox(self) -> Finding:
-        count = Queue(self.stack.client("sqs"), self.stack.settings.outbox_url).counts().total
-        if not count:
-            return good(f"No record is waiting in the outbox ({ESTIMATE}).")
-        records = "1 record is" if count == 1 else f"{count:,} records are"
-        return note(
-            f"{records} waiting and will be sent automatically ({ESTIMATE}).",
-            f"bird-salesforce status {self.stack.options()}",
+        settings = self.stack.settings
+        yield (
+            "outbox",
+            lambda: self._queue(
+                settings.outbox_url,
+                f"No record is waiting in the outbox ({ESTIMATE}).",
+                f"1 record is waiting and will be sent automatically ({ESTIMATE}).",
+                f"{{:,}} records are waiting and will be sent automatically ({ESTIMATE}).",
+                self.stack.command("status"),
+            ),
+        )
+        if settings.files_url:
+            yield (
+                "files-queue",
+                lambda: self._queue(
+                    settings.files_url,
+                    "No file is waiting.",
+                    "The files of 1 message are waiting and will be attached automatically.",
+                    "The files of {:,} messages are waiting and will be attached automatically.",
+                    "If the number does not fall: fix what is red here, and see AttachFiles's "
+                    f"log: {self.stack.log_of('attach-files')}",
+                ),
+            )
+        kept = f"({ESTIMATE}). Rejected records are kept for 14 days."
+        yield (
+            "rejected",
+            lambda: self._queue(
+                settings.rejected_url,
+                f"No record is rejected ({ESTIMATE}).",
+                f"Salesforce refused 1 record {kept}",
+                f"Salesforce refused {{:,}} records {kept}",
+                self.stack.command("rejected list"),
+            ),
         )
 
-    def _files(self) -> Finding:
-        count = Queue(self.stack.client("sqs"), self.stack.settings.files_url).counts().total
+    def _queue(self, url: str, none: str, one: str, several: str, step: str) -> Finding:
+        count = Queue(self.stack.client("sqs"), url).counts().total
         if not count:
-            return good("No file is waiting.")
-        files = (
-            "The files of 1 message are" if count == 1 else f"The files of {count:,} messages are"
-        )
-        return note(
-            f"{files} waiting and will be attached automatically.",
-            "If the number does not fall: fix what is red here, and see AttachFiles's log: "
-            + self.stack.log_of("attach-files"),
-        )
-
-    def _rejected(self) -> Finding:
-        count = Queue(self.stack.client("sqs"), self.stack.settings.rejected_url).counts().total
-        if not count:
-            return good(f"No record is rejected ({ESTIMATE}).")
-        records = "1 record" if count == 1 else f"{count:,} records"
-        return note(
-            f"Salesforce refused {records} ({ESTIMATE}). Rejected records are kept for 14 days.",
-            f"bird-salesforce rejected list {self.stack.options()}",
-        )
+            return good(none)
+        return note(one if count == 1 else several.format(count), step)

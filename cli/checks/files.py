@@ -6,6 +6,7 @@ Nothing is changed. The key is tried with the address of a file that does not ex
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -15,7 +16,7 @@ from bridge.errors import NotSetUp, SalesforceProblem
 from bridge.files.download import Downloads, read_key
 from cli.checks.finding import Check, Finding, bad, good, note, unknown
 from cli.deployment.stack import Stack
-from cli.org.client import Org, OrgProblem
+from cli.org.client import Org
 from cli.org.definition import FILES, KEY_FIELD
 
 NO_SUCH_FILE = "/workspaces/none/messages/none/media/none"
@@ -37,17 +38,14 @@ class FileChecks:
         yield "access-key", self._access_key
 
     def _rights(self) -> Finding:
-        setup = f"As an administrator: bird-salesforce setup-org {self.stack.options()}"
+        setup = f"As an administrator: {self.stack.command('setup-org')}"
         if not self.stack.settings.external_id_field:
             return bad(
                 "Without a key field (ExternalIdField) no file is attached.",
                 "Deploy with ExternalIdField, or with AttachMedia=off.",
             )
-        try:
-            described = self.org.describe(FILES)
-        except OrgProblem as problem:
-            if not problem.not_allowed:
-                raise
+        described = self.org.described(FILES)
+        if described is None:
             return bad("The user has no access to files (ContentVersion).", setup)
         field = described["fields_by_name"].get(KEY_FIELD.lower())
         if field is None or not field.get("createable"):
@@ -60,19 +58,16 @@ class FileChecks:
         return good("The user may attach files.")
 
     def _access_key(self) -> Finding:
-        secret = self.stack.settings.access_key_secret
         store = "Store it as docs/files.md shows."
+        key = ""
         try:
             client = self.stack.client("secretsmanager")
-            value = client.get_secret_value(SecretId=secret).get("SecretString") or ""
-            key = read_key(value)
+            with suppress(client.exceptions.ResourceNotFoundException):
+                found = client.get_secret_value(SecretId=self.stack.settings.access_key_secret)
+                key = read_key(found.get("SecretString") or "")
         except NotSetUp:
             return bad("The secret of the access key holds something else.", store)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceNotFoundException":
-                return unknown("Bird's access key was not checked: its secret cannot be read.")
-            key = ""
-        except BotoCoreError:
+        except (ClientError, BotoCoreError):
             return unknown("Bird's access key was not checked: its secret cannot be read.")
         if not key:
             return bad("Bird's access key is not stored, so no file can be downloaded.", store)

@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from cli.deployment.aws_problem import explain
 from cli.problem import Problem
-from cli.terminal import Terminal, visible, wrapped
+from cli.terminal import Terminal, for_json, visible, wrapped
 
 
 class State(StrEnum):
@@ -53,15 +53,7 @@ class Finding:
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
-        return {
-            "check": self.check,
-            "group": self.group,
-            "state": self.state.value,
-            "message": self.message,
-            "nextStep": self.next_step,
-            "because": self.because,
-            "count": self.count,
-        }
+        return for_json(self)
 
 
 Check = tuple[str, Callable[[], Finding]]

@@ -1,19 +1,20 @@
-"""Checks of the org: rights, the key field, required fields, picklists, rules, limits."""
+"""Checks of the org: rights, the key field, required fields, picklists, rules, people, limits."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from bridge.bird.channels import OBJECTS, table
+from bridge.delivery.contacts import PHONES
+from bridge.delivery.customers import LEAD_PHONES
 from bridge.records import ObjectName
 from bridge.salesforce.client import soql_text
 from cli.checks.conversations import SHORTEST_KEY
 from cli.checks.finding import Check, Finding, bad, good, note, unknown
 from cli.deployment.stack import Stack
-from cli.org.client import Org, OrgProblem
+from cli.org.client import Org, OrgProblem, picklist_values, required_fields
 from cli.org.definition import PERMISSION_SET
 from cli.org.plan import filled_fields
 
@@ -27,7 +28,6 @@ class OrgChecks:
     stack: Stack
     org: Org
     sends: Iterable[str] = ()
-    _described: dict[ObjectName, dict[str, Any]] = field(default_factory=dict)
 
     def checks(self) -> Iterator[Check]:
         """Both objects first, then what holds for the whole org. Raises Problem for a field that
@@ -43,19 +43,37 @@ class OrgChecks:
         yield "assignment", self._assignment
         yield "api-usage", self._usage
 
+    def people(self) -> Iterator[Check]:
+        """Whether contacts and leads may be searched, where a parameter asks for it."""
+        settings = self.stack.settings
+        email = ("Email",) if settings.match_email else ()
+        if settings.match_contacts or settings.lookup_key_id:
+            wanted = ("AccountId", *PHONES, *email)
+            yield "contact-search", partial(self._readable, "Contact", wanted)
+        if settings.lookup_key_id:
+            wanted = ("Status", *LEAD_PHONES, *email)
+            yield "lead-search", partial(self._readable, "Lead", wanted)
+
+    def _readable(self, name: str, wanted: Iterable[str]) -> Finding:
+        setup = f"As an administrator: {self._setup_org}"
+        described = self.org.described(name)
+        if described is None:
+            return bad(f"The user may not read a {name}, so nobody is found.", setup)
+        hidden = [one for one in wanted if one.lower() not in described["fields_by_name"]]
+        if hidden:
+            return bad(f"The user may not see {', '.join(hidden)} of a {name}.", setup)
+        return good(f"The user may find a {name} by phone number.")
+
+    @property
     def _setup_org(self) -> str:
-        return f"bird-salesforce setup-org {self.stack.options()}"
+        return self.stack.command("setup-org")
 
     def _create(self, name: ObjectName) -> Finding:
-        try:
-            described = self.org.describe(name)
-        except OrgProblem as problem:
-            if not problem.not_allowed:
-                raise
-            return bad(f"The user has no access to {name}.", self._setup_org())
-        self._described[name] = described
+        described = self.org.described(name)
+        if described is None:
+            return bad(f"The user has no access to {name}.", self._setup_org)
         if not described.get("createable"):
-            return bad(f"The user may not create a {name}.", self._setup_org())
+            return bad(f"The user may not create a {name}.", self._setup_org)
         return good(f"The user may create a {name}.")
 
     def _key(self, name: ObjectName) -> Finding:
@@ -66,34 +84,26 @@ class OrgChecks:
                 f"second {name}."
             )
         full = f"{name}.{key}"
-        described = self._described.get(name)
+        described = self.org.described(name)
         if described is None:
             return unknown(f"{full} was not checked: that needs access to {name}.")
         found = described["fields_by_name"].get(key.lower())
         if found is None:
             return self._missing_or_hidden(full)
-        faults = [
-            words
-            for words, holds in (
-                ("not Unique", found.get("unique")),
-                ("no External ID", found.get("externalId")),
-                ("not writable by this user", found.get("createable")),
-            )
-            if not holds
-        ]
-        if faults:
-            return bad(
-                f"{full} is {' and '.join(faults)}.", f"As an administrator: {self._setup_org()}"
-            )
-        if int(found.get("length") or 0) < SHORTEST_KEY:
-            return bad(
-                f"{full} is too short for a key ({found.get('length')} characters).",
-                f"As an administrator: {self._setup_org()}",
-            )
+        traits = {
+            "not Unique": found.get("unique"),
+            "no External ID": found.get("externalId"),
+            "not writable by this user": found.get("createable"),
+        }
+        administrator = f"As an administrator: {self._setup_org}"
+        if faults := [words for words, holds in traits.items() if not holds]:
+            return bad(f"{full} is {' and '.join(faults)}.", administrator)
+        if (length := int(found.get("length") or 0)) < SHORTEST_KEY:
+            return bad(f"{full} is too short for a key ({length} characters).", administrator)
         if found.get("caseSensitive") is False:
             return note(
                 f"{full} ignores upper and lower case. The bridge's own keys allow for that.",
-                f"To be safe, as an administrator: {self._setup_org()}",
+                f"To be safe, as an administrator: {self._setup_org}",
             )
         return good(f"{full} is there, unique and writable.")
 
@@ -108,30 +118,22 @@ class OrgChecks:
             return bad(
                 f"{full} is missing, or this user may not see it. (This user's rights do not show "
                 "which.)",
-                f"In both cases: {self._setup_org()}",
+                f"In both cases: {self._setup_org}",
             )
         if rows:
             return bad(
                 f"{full} is there, but this user may not see it: the permission set "
                 f"{PERMISSION_SET} is not assigned to the user.",
-                self._setup_org(),
+                self._setup_org,
             )
-        return bad(f"{full} is missing, or nobody has access to it.", self._setup_org())
+        return bad(f"{full} is missing, or nobody has access to it.", self._setup_org)
 
     def _required(self, name: ObjectName, filled: list[str]) -> Finding:
-        described = self._described.get(name)
+        described = self.org.described(name)
         if described is None:
             return unknown(f"The required fields were not checked: that needs access to {name}.")
         ours = {one.lower() for one in filled}
-        lacking = [
-            item["name"]
-            for item in described["fields"]
-            if item.get("createable")
-            and not item.get("nillable")
-            and not item.get("defaultedOnCreate")
-            and item.get("type") != "boolean"
-            and item["name"].lower() not in ours
-        ]
+        lacking = [one for one in required_fields(described) if one.lower() not in ours]
         if lacking:
             sends = " ".join(f"--sends {name}.{one}" for one in lacking)
             return bad(
@@ -143,23 +145,19 @@ class OrgChecks:
 
     def _channels(self, name: ObjectName) -> Finding:
         """A channel's label goes into a picklist, which may be restricted to its values."""
-        described = self._described.get(name)
+        described = self.org.described(name)
         if described is None:
             return unknown(f"The picklists were not checked: that needs access to {name}.")
         fields: dict[str, None] = {}
         lacking: dict[str, set[str]] = {}
-        for channel in dict.fromkeys(table().values()):
+        for channel in table().values():
             for field_name, fill in channel.fills.get(name, {}).items():
                 item = described["fields_by_name"].get(field_name.lower())
                 if fill.source != "label" or not item:
                     continue
                 fields[item.get("label") or item["name"]] = None
-                if not item.get("restrictedPicklist"):
-                    continue
-                values = {
-                    one["value"] for one in item.get("picklistValues", []) if one.get("active")
-                }
-                if channel.label not in values:
+                values = picklist_values(item)
+                if values is not None and channel.label not in values:
                     lacking.setdefault(item["name"], set()).add(channel.label)
         if lacking:
             missing = "; ".join(
@@ -191,30 +189,25 @@ class OrgChecks:
         found: list[str] = []
         for name in OBJECTS:
             setting = self.stack.settings.assignment(name)
-            if setting in ("default", "off"):
-                found.append(
-                    f"{name}: the active rule" if setting == "default" else f"{name}: no rule"
-                )
-                continue
-            try:
-                rows = self.org.query(
+            words = {"default": "the active rule", "off": "no rule"}.get(setting)
+            if not words:
+                rows = self.org.rows(
                     "SELECT Id, SobjectType, Active FROM AssignmentRule WHERE Id = "
                     + soql_text(setting)
                 )
-            except OrgProblem as problem:
-                if not problem.not_allowed:
-                    raise
-                return unknown(
-                    f"Assignment of a {name}: the rule {setting}. This user's rights do not show "
-                    "whether it exists.",
-                    f"Setup, {name} Assignment Rules.",
-                )
-            if not rows or rows[0].get("SobjectType") != name:
-                return bad(
-                    f"{setting} is not an assignment rule for {name}.",
-                    f"Deploy with another {name}AssignmentRule: default, off, or the rule's id.",
-                )
-            found.append(f"{name}: the rule {setting}")
+                if rows is None:
+                    return unknown(
+                        f"Assignment of a {name}: the rule {setting}. This user's rights do not "
+                        "show whether it exists.",
+                        f"Setup, {name} Assignment Rules.",
+                    )
+                if not rows or rows[0].get("SobjectType") != name:
+                    return bad(
+                        f"{setting} is not an assignment rule for {name}.",
+                        f"Deploy with another {name}AssignmentRule: default, off, or the rule's "
+                        "id.",
+                    )
+            found.append(f"{name}: {words or f'the rule {setting}'}")
         return good(f"Assignment. {'; '.join(found)}.")
 
     def _usage(self) -> Finding:

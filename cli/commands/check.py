@@ -123,7 +123,7 @@ def _print(terminal: Terminal, found: Preview, in_org: OrgView | None) -> None:
         ("  from", KEY_SOURCES[found.request.key_source]),
         ("Sent at", f"{message.sent_at:%Y-%m-%d %H:%M:%S} UTC"),
     ):
-        terminal.out.print(f"{name:<14}{value}", markup=False, soft_wrap=True)
+        terminal.result_whole(f"{name:<14}{value}")
     _print_fields(terminal, f"Fields of a new {found.object}", found.fields(), found.record.derived)
     if task := found.task():
         _print_fields(terminal, "Logged as a Task", task, frozenset())

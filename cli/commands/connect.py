@@ -20,8 +20,8 @@ from cli.commands.sign_in_options import (
     Wait,
     agrees_to_plan,
 )
-from cli.connect.app_choice import AppOptions
-from cli.connect.new_connection import Connected, ConnectOptions, connect
+from cli.connect.app_choice import Given
+from cli.connect.new_connection import Connected, Connecting
 from cli.connect.org_setup import set_up_org
 from cli.connect.sign_in import BrowserOptions
 from cli.connect.sign_in_failures import DEFAULT_CALLBACK
@@ -99,19 +99,15 @@ def connect_command(
     BIRD_SALESFORCE_CLIENT_SECRET.
     """
     terminal = Terminal()
+    given = Given.read(login_url=login_url, client_id=client_id, credentials_file=credentials_file)
     browser_options = BrowserOptions(callback=callback, browser=browser, seconds=wait)
-    options = ConnectOptions(
-        app=AppOptions(
-            login_url=login_url or "",
-            client_id=client_id or "",
-            credentials_file=credentials_file,
-        ),
+    connecting = Connecting(
+        terminal=terminal,
+        stack=stack,
         browser=browser_options,
         client_credentials=grant is GrantChoice.CLIENT_CREDENTIALS,
-        anew=anew,
-        revoke_old=revoke_old,
     )
-    done = connect(terminal, stack, options)
+    done = connecting.run(given, anew=anew, revoke_old=revoke_old)
     lacking = done.lacking
     if lacking:
         terminal.note(f"The org is not set up. Missing: {lacking}.")
@@ -132,7 +128,7 @@ def connect_command(
             )
             lacking = missing(org_of(done.token, stack, Http()), stack.settings)
         else:
-            terminal.say(f"Later: bird-salesforce setup-org {stack.options()}")
+            terminal.say(f"Later: {stack.command('setup-org')}")
     if done.changed and not lacking:
         _say_waiting(terminal, stack)
     if done.changed or test_lead:
@@ -143,8 +139,8 @@ def connect_command(
         ):
             _try_lead(terminal, stack, done)
     terminal.say(
-        f"What to enter in Bird: bird-salesforce flow whatsapp {stack.options()}\n"
-        f"Check everything:      bird-salesforce doctor {stack.options()}"
+        f"What to enter in Bird: {stack.command('flow whatsapp')}\n"
+        f"Check everything:      {stack.command('doctor')}"
     )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.connect.disconnect import disconnect, is_connected, stays
+from cli.connect.disconnect import disconnect, is_connected, remains, stays
 from cli.deployment.stack import Stack
 from cli.options import Yes, on_stack
 from cli.terminal import Terminal
@@ -46,17 +46,17 @@ def _before_destroy(stack: Stack, terminal: Terminal) -> None:
         if terminal.confirm(question, default=False):
             _disconnect(stack, terminal)
         else:
-            terminal.note(f"Still connected: bird-salesforce disconnect {stack.options()}")
+            terminal.note(f"Still connected: {stack.command('disconnect')}")
     terminal.say(f"When {stack.name} is deleted, its two queues are deleted with it. These stay:")
     for one in stays(stack):
         terminal.say(f"  • {one}")
 
 
 def _disconnect(stack: Stack, terminal: Terminal) -> None:
-    outcome = disconnect(stack)
-    if not outcome.was_connected:
+    revoked = disconnect(stack)
+    if revoked is None:
         terminal.good("Nothing was connected.")
-    elif outcome.revoked:
+    elif revoked:
         terminal.good("Disconnected: the tokens are revoked and the secret is empty.")
     else:
         terminal.good("Disconnected: the secret is empty.")
@@ -65,5 +65,5 @@ def _disconnect(stack: Stack, terminal: Terminal) -> None:
             "already. To be sure: Setup, Connected Apps OAuth Usage, the app, Revoke All."
         )
     terminal.say("What remains:")
-    for one in outcome.remains:
+    for one in remains(stack):
         terminal.say(f"  • {one}")

@@ -14,7 +14,7 @@ from cli.deployment.stack import Stack
 from cli.options import Json, on_stack
 from cli.outbox.times import counted
 from cli.problem import Problem
-from cli.terminal import Terminal
+from cli.terminal import Terminal, for_json
 
 _PANEL = "After a deployment"
 
@@ -86,7 +86,7 @@ def doctor_command(
                 "healthy": not reds,
                 "verdict": verdict,
                 "checks": [one.as_dict() for one in findings],
-                "records": [one.as_dict() for one in doctor.created],
+                "records": [for_json(one) for one in doctor.created],
             }
         )
     else:
@@ -95,7 +95,7 @@ def doctor_command(
         if reds:
             terminal.result_step(reds[0].next_step)
         elif not doctor.connected:
-            terminal.out.print(f"Next: {_connect(stack)}", markup=False, soft_wrap=True)
+            terminal.result_whole(f"Next: {_connect(stack)}")
         _print_groups(terminal, findings, verbose=verbose, shown=reds[:1])
         _print_records(terminal, doctor.created)
     if reds:
@@ -134,7 +134,7 @@ def _verdict(doctor: Doctor, findings: list[Finding]) -> str:
 def _connect(stack: Stack) -> str:
     """The command to copy, so it is never broken into lines."""
     if stack.is_local:
-        return f"bird-salesforce connect {stack.options()}"
+        return stack.command("connect")
     return f"make connect STACK={stack.name} REGION={stack.region}"
 
 

@@ -50,7 +50,7 @@ def list_command(
         return
     if wide:
         for one in records:
-            terminal.out.print(_wide(one), markup=False, soft_wrap=True)
+            terminal.result_whole(_wide(one))
     else:
         _print_groups(terminal, records)
     _print_end(terminal, waiting)
@@ -70,7 +70,7 @@ def _print_groups(terminal: Terminal, records: list[WaitingRecord]) -> None:
         for one in some:
             age = span(one.age_seconds).replace(" ", "")
             line = f"{one.object:<4} {age:>5} {one.tries:>3}  {one.key}"
-            terminal.out.print(visible(line), markup=False, soft_wrap=True)
+            terminal.result_whole(visible(line))
 
 
 def _wide(one: WaitingRecord) -> str:

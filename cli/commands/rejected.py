@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
 from typing import Annotated
@@ -67,32 +69,29 @@ def list_command(
     as_json: Json = False,
 ) -> None:
     """List the rejected records by reason. Nothing is changed."""
-    terminal = Terminal()
-    choice = Choice(every=True, object=object_name.value if object_name else "")
-    listing = _read(terminal, stack, choice)
+    run = _Run.of(stack, None, every=True, object_name=object_name)
+    listing, terminal = run.read(), run.terminal
+    found = listing.rejections
     if as_json:
-        terminal.result_json([one.as_dict() for one in listing.rejections])
+        terminal.result_json([one.as_dict() for one in found])
         return
-    if not listing.rejections:
-        if listing.held_elsewhere:
-            return
-        terminal.good("No record is rejected.")
+    if not found:
+        if not listing.held_elsewhere:
+            terminal.good("No record is rejected.")
         return
-    shown_here = listing.rejections[: limit or None]
+    shown_here = found[: limit or None]
     if wide:
         for one in shown_here:
-            terminal.out.print(_wide(one), markup=False, soft_wrap=True)
+            terminal.result_whole(_wide(one))
     else:
         _print_groups(terminal.out, shown_here)
-    if limit and len(listing.rejections) > limit:
-        terminal.say(f"… and {len(listing.rejections) - limit:,} more (--limit 0 shows all).")
+    if len(found) > len(shown_here):
+        terminal.say(f"… and {len(found) - limit:,} more (--limit 0 shows all).")
+    estimate = "." if object_name else f" (SQS estimates {listing.estimate:,})."
     terminal.say(
-        f"{len(listing.rejections):,} rejected"
-        + (f" (SQS estimates {listing.estimate:,})." if not object_name else ".")
-    )
-    terminal.say(
+        f"{len(found):,} rejected{estimate}\n"
         "After fixing the reason, with keys or with --all:\n"
-        f"  bird-salesforce rejected replay --all {stack.options()}"
+        f"  {stack.command('rejected replay --all')}"
     )
 
 
@@ -109,23 +108,14 @@ def show_command(
 
     The values are personal data.
     """
-    terminal = Terminal()
-    choice = _choice(stack, keys, every, object_name)
-    listing = _read(terminal, stack, choice, keep_envelopes=True)
+    run = _Run.of(stack, keys, every=every, object_name=object_name)
+    found = run.read(keep_envelopes=True).rejections
     if as_json:
-        terminal.result_json(
-            [
-                {
-                    **one.as_dict(),
-                    "values": one.values,
-                }
-                for one in listing.rejections
-            ]
-        )
+        run.terminal.result_json([{**one.as_dict(), "values": one.values} for one in found])
     else:
-        for one in listing.rejections:
-            _show(terminal, one)
-    _say_missing(terminal, stack, choice, listing.rejections)
+        for one in found:
+            _show(run.terminal, one)
+    run.name_missing(found)
 
 
 @commands.command("export")
@@ -141,8 +131,7 @@ def export_command(
 
     This is a copy: the records stay in the queue, for 14 days.
     """
-    terminal = Terminal()
-    choice = _choice(stack, keys, every or not keys, object_name)
+    run = _Run.of(stack, keys, every=every or not keys, object_name=object_name)
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
@@ -151,14 +140,12 @@ def export_command(
             next_step="Name a file that does not exist yet.",
         ) from error
     with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-        listing = _read(terminal, stack, choice, keep_envelopes=True)
-        for one in listing.rejections:
+        found = run.read(keep_envelopes=True).rejections
+        for one in found:
             out.write(export_line(one) + "\n")
-    count = len(listing.rejections)
-    terminal.good(
-        f"{counted(count)} {'is' if count == 1 else 'are'} in {file}. It contains personal data."
-    )
-    _say_missing(terminal, stack, choice, listing.rejections)
+    are = "is" if len(found) == 1 else "are"
+    run.terminal.good(f"{counted(len(found))} {are} in {file}. It contains personal data.")
+    run.name_missing(found)
 
 
 @commands.command("replay")
@@ -189,13 +176,14 @@ def replay_command(
     nothing. A record that is in Salesforce already is not created twice: it has the same key. The
     exit status is 1 if any was refused again.
     """
-    terminal = Terminal()
-    choice = _choice(stack, keys, every, object_name)
-    rejected, outbox, files = _queues(stack)
-    total = rejected.counts().visible
-    before = None if no_wait else _before(terminal, stack, rejected)
-    with terminal.progress("Replaying", total=total if choice.every else None) as advance:
-        moved = replay(rejected, outbox, choice, force=force, files=files, advance=advance)
+    run = _Run.of(stack, keys, every=every, object_name=object_name)
+    terminal = run.terminal
+    total = run.rejected.counts().visible if run.choice.every else None
+    before = None if no_wait else run.before()
+    files = run.queue(stack.settings.files_url) if stack.settings.files_url else None
+    outbox = run.queue(stack.settings.outbox_url)
+    with terminal.progress("Replaying", total=total) as advance:
+        moved = replay(run.rejected, outbox, run.choice, force=force, files=files, advance=advance)
     if moved.done:
         terminal.good(
             f"{moved.done:,} sent to the outbox. They are delivered within seconds; what "
@@ -203,12 +191,12 @@ def replay_command(
         )
     delivered = None
     if before is not None and moved.sent and not moved.stopped:
-        delivered = _wait(terminal, stack, moved, before, seconds=wait)
+        delivered = run.wait(moved, before, seconds=wait)
     if as_json:
         terminal.result_json(
             {
                 "replayed": moved.done,
-                "failed": sum(moved.failed.values()),
+                "failed": moved.failed.total(),
                 "unreadable": moved.unreadable,
                 "cameBack": moved.came_back,
                 "stopped": moved.stopped,
@@ -222,8 +210,8 @@ def replay_command(
         )
     if moved.came_back and delivered is None:
         terminal.note(
-            f"{moved.came_back:,} were refused again already. See why: bird-salesforce rejected "
-            f"list {stack.options()}"
+            f"{moved.came_back:,} were refused again already. See why: "
+            + stack.command("rejected list")
         )
     if moved.no_queue:
         terminal.note(
@@ -234,51 +222,12 @@ def replay_command(
         stay = "was not written by this bundle and stays here"
         if moved.unreadable > 1:
             stay = "were not written by this bundle and stay here"
-        terminal.note(f"{counted(moved.unreadable, 'message')} {stay}. {_to_see(stack)}")
+        terminal.note(f"{counted(moved.unreadable, 'message')} {stay}. {run.to_see}")
     if moved.met:
-        _name_missing(terminal, choice, moved.met)
-    _end(terminal, stack, moved, choice, none="Nothing to replay.")
+        run.name_absent(moved.met)
+    run.end(moved, none="Nothing to replay.")
     if delivered and delivered.refused:
         raise typer.Exit(1)
-
-
-def _before(terminal: Terminal, stack: Stack, rejected: Queue) -> Before | None:
-    """None where this role may not read the log: the replay itself does not need it."""
-    try:
-        return Before.read(stack, now=rejected.clock())
-    except ClientError as error:
-        terminal.note(
-            "What becomes of the records will not be shown: AWS refuses to read Deliver's log "
-            f"({error.response['Error']['Code']})."
-        )
-        return None
-
-
-def _wait(
-    terminal: Terminal, stack: Stack, moved: Moved, before: Before, *, seconds: float
-) -> Delivered:
-    sent = {which: why(one.code, one.fields) for which, one in moved.sent.items()}
-    with terminal.progress("Waiting for Deliver", total=len(sent)) as advance:
-        seen = 0
-
-        def show(decided: int) -> None:
-            nonlocal seen
-            advance(decided - seen)
-            seen = decided
-
-        delivered = wait_for(stack, sent, before, seconds=seconds, advance=show)
-    if delivered.refused:
-        terminal.bad(
-            Problem(
-                f"{delivered.words()}.",
-                next_step=f"See why: bird-salesforce rejected list {stack.options()}",
-            )
-        )
-    elif delivered.decided < len(sent):
-        terminal.note(f"{delivered.words()}. See: bird-salesforce outbox list {stack.options()}")
-    else:
-        terminal.good(f"{delivered.words()}.")
-    return delivered
 
 
 @commands.command("drop")
@@ -292,116 +241,141 @@ def drop_command(
     as_json: Json = False,
 ) -> None:
     """Delete rejected records. This cannot be undone."""
-    terminal = Terminal()
-    choice = _choice(stack, keys, every, object_name)
-    listing = _read(terminal, stack, choice)
-    if not listing.rejections:
-        _end(terminal, stack, Moved(), choice, none="Nothing to delete.")
+    run = _Run.of(stack, keys, every=every, object_name=object_name)
+    found, terminal = run.read().rejections, run.terminal
+    if not found:
+        run.end(Moved(), none="Nothing to delete.")
         return
-    _say_missing(terminal, stack, choice, listing.rejections)
+    run.name_missing(found)
     if not as_json:
-        _print_groups(terminal.err, listing.rejections[:10])
+        _print_groups(terminal.err, found[:10])
     terminal.must_confirm(
-        f"Delete {len(listing.rejections):,} for good ({_by_code(listing.rejections)})?",
-        action="delete them",
-        yes=yes,
+        f"Delete {len(found):,} for good ({_by_code(found)})?", action="delete them", yes=yes
     )
-    rejected, *_ = _queues(stack)
-    with terminal.progress("Deleting", total=len(listing.rejections)) as advance:
-        moved = drop(rejected, {one.message_id for one in listing.rejections}, advance=advance)
+    with terminal.progress("Deleting", total=len(found)) as advance:
+        moved = drop(run.rejected, {one.message_id for one in found}, advance=advance)
     if as_json:
-        terminal.result_json({"dropped": moved.done, "failed": sum(moved.failed.values())})
+        terminal.result_json({"dropped": moved.done, "failed": moved.failed.total()})
     terminal.good(f"{moved.done:,} deleted.")
-    _end(terminal, stack, moved, choice, none="Nothing to delete.")
+    run.end(moved, none="Nothing to delete.")
 
 
-def _choice(
-    stack: Stack, keys: list[str] | None, every: bool, object_name: ObjectChoice | None
-) -> Choice:
-    return Choice.of(
-        keys or (),
-        every=every,
-        object_name=object_name.value if object_name else "",
-        next_step=_to_see(stack),
-    )
+@dataclass(kw_only=True)
+class _Run:
+    """One run of a command on some of a stack's rejected records."""
 
+    stack: Stack
+    terminal: Terminal
+    choice: Choice
 
-def _to_see(stack: Stack) -> str:
-    return f"To see them: bird-salesforce rejected list {stack.options()}"
+    @classmethod
+    def of(
+        cls,
+        stack: Stack,
+        keys: list[str] | None,
+        *,
+        every: bool,
+        object_name: ObjectChoice | None,
+    ) -> _Run:
+        """Raises Problem unless keys or `every` are given."""
+        run = cls(stack=stack, terminal=Terminal(), choice=Choice())
+        name = object_name.value if object_name else ""
+        run.choice = Choice.of(keys or (), every=every, object_name=name, next_step=run.to_see)
+        return run
 
+    @property
+    def to_see(self) -> str:
+        return f"To see them: {self.stack.command('rejected list')}"
 
-def _queues(stack: Stack) -> tuple[Queue, Queue, Queue | None]:
-    """Rejected, the outbox, and the queue of files, if the stack has one."""
-    sqs = stack.client("sqs")
-    listen = {"listen_seconds": 0} if stack.is_local else {}
-    return (
-        Queue(sqs, stack.settings.rejected_url, **listen),
-        Queue(sqs, stack.settings.outbox_url, **listen),
-        Queue(sqs, stack.settings.files_url, **listen) if stack.settings.files_url else None,
-    )
+    def queue(self, url: str) -> Queue:
+        listen = {"listen_seconds": 0} if self.stack.is_local else {}
+        return Queue(self.stack.client("sqs"), url, **listen)
 
+    @property
+    def rejected(self) -> Queue:
+        return self.queue(self.stack.settings.rejected_url)
 
-def _read(
-    terminal: Terminal, stack: Stack, choice: Choice, *, keep_envelopes: bool = False
-) -> Listing:
-    rejected, *_ = _queues(stack)
-    with terminal.progress("Reading", total=rejected.counts().visible) as advance:
-        listing = read_all(rejected, choice, advance=advance, keep_envelopes=keep_envelopes)
-    if listing.stopped:
-        raise Cancelled("Stopped. Nothing was changed.")
-    if listing.held_elsewhere:
-        terminal.note(
-            f"{listing.held_elsewhere:,} more are being read by somebody else and are not shown; "
-            "they are visible again within minutes."
-        )
-    if listing.not_given_back:
-        terminal.note(
-            f"{listing.not_given_back:,} could not be made visible again at once; SQS does so "
-            "within minutes."
-        )
-    return listing
+    def read(self, *, keep_envelopes: bool = False) -> Listing:
+        with self.terminal.progress("Reading", total=self.rejected.counts().visible) as advance:
+            listing = read_all(
+                self.rejected, self.choice, advance=advance, keep_envelopes=keep_envelopes
+            )
+        if listing.held_elsewhere:
+            self.terminal.note(
+                f"{listing.held_elsewhere:,} more are being read by somebody else and are not "
+                "shown; they are visible again within minutes."
+            )
+        if listing.not_given_back:
+            self.terminal.note(
+                f"{listing.not_given_back:,} could not be made visible again at once; SQS does so "
+                "within minutes."
+            )
+        return listing
 
+    def before(self) -> Before | None:
+        """None where this role may not read the log: the replay itself does not need it."""
+        try:
+            return Before.read(self.stack, now=self.rejected.clock())
+        except ClientError as error:
+            self.terminal.note(
+                "What becomes of the records will not be shown: AWS refuses to read Deliver's log "
+                f"({error.response['Error']['Code']})."
+            )
+            return None
 
-def _end(terminal: Terminal, stack: Stack, moved: Moved, choice: Choice, *, none: str) -> None:
-    """Print the last line of a replay or a drop, or raise what ends it."""
-    failed = sum(moved.failed.values())
-    if moved.error:
-        raise Problem(
-            f"SQS failed after {moved.done:,}: {moved.error}",
-            next_step="No record is lost. Run the command again.",
-        )
-    if failed:
-        codes = ", ".join(f"{count:,} {code}" for code, count in moved.failed.most_common())
-        raise Problem(
-            f"{failed:,} could not be moved ({codes}) and stay in Rejected.",
-            next_step="Run the command again.",
-        )
-    if moved.stopped:
-        raise Cancelled(f"Stopped after {moved.done:,}; the others are still in Rejected.")
-    if not moved.done and not moved.came_back and not moved.unreadable and not moved.no_queue:
-        if choice.keys:
-            raise _not_there(stack)
-        terminal.good(none)
+    def wait(self, moved: Moved, before: Before, *, seconds: float) -> Delivered:
+        sent = {which: why(one.code, one.fields) for which, one in moved.sent.items()}
+        with self.terminal.progress("Waiting for Deliver", total=len(sent)) as advance:
+            delivered = wait_for(self.stack, sent, before, seconds=seconds, advance=advance)
+        if delivered.refused:
+            see = f"See why: {self.stack.command('rejected list')}"
+            self.terminal.bad(Problem(f"{delivered.words()}.", next_step=see))
+        elif delivered.decided < len(sent):
+            self.terminal.note(f"{delivered.words()}. See: {self.stack.command('outbox list')}")
+        else:
+            self.terminal.good(f"{delivered.words()}.")
+        return delivered
 
+    def end(self, moved: Moved, *, none: str) -> None:
+        """Print the last line of a replay or a drop, or raise what ends it."""
+        if moved.error:
+            raise Problem(
+                f"SQS failed after {moved.done:,}: {moved.error}",
+                next_step="No record is lost. Run the command again.",
+            )
+        if moved.failed:
+            raise Problem(
+                f"{moved.failed.total():,} could not be moved ({_listed(moved.failed)}) and stay "
+                "in Rejected.",
+                next_step="Run the command again.",
+            )
+        if moved.stopped:
+            raise Cancelled(f"Stopped after {moved.done:,}; the others are still in Rejected.")
+        if not (moved.done or moved.came_back or moved.unreadable or moved.no_queue):
+            if self.choice.keys:
+                raise self._not_there()
+            self.terminal.good(none)
 
-def _not_there(stack: Stack) -> Problem:
-    return Problem("None of these keys is in Rejected.", next_step=_to_see(stack))
+    def _not_there(self) -> Problem:
+        return Problem("None of these keys is in Rejected.", next_step=self.to_see)
 
+    def name_missing(self, found: list[Rejection]) -> None:
+        """Raises Problem if none of the keys is there."""
+        if self.choice.keys and not found:
+            raise self._not_there()
+        self.name_absent(name for one in found for name in (one.key, one.message_id))
 
-def _say_missing(terminal: Terminal, stack: Stack, choice: Choice, found: list[Rejection]) -> None:
-    if choice.keys and not found:
-        raise _not_there(stack)
-    _name_missing(terminal, choice, {name for one in found for name in (one.key, one.message_id)})
-
-
-def _name_missing(terminal: Terminal, choice: Choice, found: set[str]) -> None:
-    if missing := choice.not_in(found):
-        terminal.note(f"Not in Rejected: {', '.join(missing)}")
+    def name_absent(self, found: Iterable[str]) -> None:
+        if missing := self.choice.not_in(found):
+            self.terminal.note(f"Not in Rejected: {', '.join(missing)}")
 
 
 def _by_code(rejections: list[Rejection]) -> str:
-    counted = Counter(one.code for one in rejections)
-    return ", ".join(f"{count:,} {code}" for code, count in counted.most_common())
+    return _listed(Counter(one.code for one in rejections))
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {code}" for code, count in counts.most_common())
 
 
 def _print_groups(console: Console, rejections: list[Rejection]) -> None:

@@ -16,7 +16,7 @@ from cli.commands.sign_in_options import (
     Wait,
     agrees_to_plan,
 )
-from cli.connect.app_choice import AppOptions, Given, choose_app
+from cli.connect.app_choice import Given, choose_app
 from cli.connect.oauth import read_identity, try_app
 from cli.connect.org_setup import set_up_org
 from cli.connect.sign_in import BrowserOptions
@@ -66,13 +66,7 @@ def setup_org_command(
     terminal = Terminal()
     connection = StoredConnection(stack)
     token = connection.token()
-    given = Given.read(
-        AppOptions(
-            login_url=login_url or "",
-            client_id=client_id or "",
-            credentials_file=credentials_file,
-        )
-    )
+    given = Given.read(login_url=login_url, client_id=client_id, credentials_file=credentials_file)
     app = choose_app(terminal, stack, given, connection.secret(), callback=callback)
     try:
         try_app(Http(), app)
@@ -84,7 +78,7 @@ def setup_org_command(
                 "computer cannot reach it, check its network.",
             ) from failed
         raise
-    outcome = set_up_org(
+    done = set_up_org(
         terminal,
         stack,
         app=app,
@@ -97,8 +91,8 @@ def setup_org_command(
     if as_json:
         terminal.result_json(
             {
-                "steps": [{"what": one.what, "target": one.target} for one in outcome.plan.steps],
-                "done": list(outcome.done),
-                "notes": outcome.plan.notes,
+                "steps": [{"what": one.what, "target": one.target} for one in done.steps],
+                "done": done.done,
+                "notes": done.notes,
             }
         )

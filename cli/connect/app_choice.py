@@ -21,35 +21,29 @@ CLIENT_SECRET_VARIABLE = "BIRD_SALESFORCE_CLIENT_SECRET"
 
 
 @dataclass(frozen=True, kw_only=True)
-class AppOptions:
-    """What the options of a command say about the app; empty where they say nothing."""
-
-    login_url: str = ""
-    client_id: str = ""
-    credentials_file: Path | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Given:
-    """What was given: by options, a file, or the environment."""
+    """What was given: by options, a file, or the environment; empty where nothing was."""
 
     login_url: str = ""
     client_id: str = ""
     client_secret: str = ""
 
     @classmethod
-    def read(cls, options: AppOptions) -> Given:
-        """Raises Problem for a file that cannot be used."""
-        if options.credentials_file is not None:
-            found = _read_file(options.credentials_file)
+    def read(
+        cls, *, login_url: str | None, client_id: str | None, credentials_file: Path | None
+    ) -> Given:
+        """What the options say, and what they name. Raises Problem for a file that cannot be
+        used."""
+        if credentials_file is not None:
+            found = _read_file(credentials_file)
         else:
             found = {
                 "client_id": os.environ.get(CLIENT_ID_VARIABLE, "").strip(),
                 "client_secret": os.environ.get(CLIENT_SECRET_VARIABLE, "").strip(),
             }
         return cls(
-            login_url=options.login_url or found.get("login_url", ""),
-            client_id=options.client_id or found.get("client_id", ""),
+            login_url=login_url or found.get("login_url", ""),
+            client_id=client_id or found.get("client_id", ""),
             client_secret=found.get("client_secret", ""),
         )
 
@@ -72,11 +66,8 @@ def _read_file(path: Path) -> dict[str, str]:
             f"{path} cannot be read: {error.strerror}.",
             next_step="Name a file that you can read with --credentials-file.",
         ) from error
-    except ValueError as error:
-        raise Problem(
-            f"{path} is not JSON.",
-            next_step='It should be {"client_id": "…", "client_secret": "…"}.',
-        ) from error
+    except ValueError:
+        value = None
     if not isinstance(value, dict):
         raise Problem(
             f"{path} is not a JSON object.",
@@ -100,10 +91,19 @@ def choose_app(
     `to_connect`: a person can replace what is stored, since that may be what is wrong.
     `callback`: the URL that the app has to allow, for the person who is asked. Raises Problem.
     """
-    stored = {name: str(secret.get(name) or "") for name in ("client_id", "client_secret")}
-    login_url = _choose_login_url(
-        terminal, stack, given, str(secret.get("login_url") or ""), to_connect=to_connect
-    )
+    stored = {
+        name: str(secret.get(name) or "") for name in ("client_id", "client_secret", "login_url")
+    }
+    login_url = given.login_url or ("" if to_connect else stored["login_url"])
+    if not login_url:
+        login_url = stored["login_url"] or stack.settings.login_url
+        if not stack.is_local:
+            terminal.say(
+                "Where does your org sign in? production, sandbox, or its My Domain "
+                "(https://yourcompany.my.salesforce.com)."
+            )
+            login_url = terminal.ask("Login URL", default=login_url)
+    login_url = oauth.read_login_url(login_url)
     local = dict(stack.local.get("app", {})) if stack.local else {}
     client_id = given.client_id or local.get("client_id", "")
     if not client_id:
@@ -134,21 +134,3 @@ def _say_where(terminal: Terminal, callback: str) -> None:
     )
     if callback:
         terminal.say(f"The callback URL to enter in the same OAuth Settings: {callback}")
-
-
-def _choose_login_url(
-    terminal: Terminal, stack: Stack, given: Given, stored: str, *, to_connect: bool
-) -> str:
-    chosen = given.login_url
-    if not chosen and stored and not to_connect:
-        chosen = stored
-    if not chosen:
-        default = stored or stack.settings.login_url
-        if stack.is_local:
-            return oauth.read_login_url(default)
-        terminal.say(
-            "Where does your org sign in? production, sandbox, or its My Domain "
-            "(https://yourcompany.my.salesforce.com)."
-        )
-        chosen = terminal.ask("Login URL", default=default)
-    return oauth.read_login_url(chosen)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from bridge.http import Http
 from cli.connect.oauth import revoke
 from cli.connect.stored_connection import StoredConnection
@@ -12,36 +10,21 @@ from cli.org.definition import PERMISSION_SET
 from cli.rejected.queue import Queue
 
 
-@dataclass(frozen=True, kw_only=True)
-class Disconnected:
-    """What was done, and what remains (a sentence each)."""
-
-    revoked: bool
-    """Whether Salesforce confirmed it."""
-    was_connected: bool
-    remains: tuple[str, ...]
-
-
-def disconnect(stack: Stack) -> Disconnected:
+def disconnect(stack: Stack) -> bool | None:
     """Empty the secret, delete the parameters, revoke the tokens.
 
     The secret is emptied first, so that no refresh can bring a token back. A token that Salesforce
-    did not revoke is stored nowhere any more, and expires.
+    did not revoke is stored nowhere any more, and expires. Whether Salesforce confirmed it; None
+    if nothing was connected.
     """
     connection = StoredConnection(stack)
     credentials, token = connection.credentials(), connection.token()
     connection.empty()
-    revoked = True
-    if credentials is not None and credentials.refresh_token:
-        # This ends its access tokens too.
-        revoked = revoke(Http(), credentials.login_url, credentials.refresh_token)
-    elif credentials is not None and token is not None:
-        revoked = revoke(Http(), credentials.login_url, token.access_token)
-    return Disconnected(
-        revoked=revoked,
-        was_connected=credentials is not None or token is not None,
-        remains=_remains(stack),
-    )
+    # A refresh token ends its access tokens too.
+    known = (credentials and credentials.refresh_token) or (token and token.access_token)
+    if credentials is None:
+        return None if token is None else False
+    return not known or revoke(Http(), credentials.login_url, known)
 
 
 def is_connected(stack: Stack) -> bool:
@@ -67,7 +50,8 @@ def stays(stack: Stack) -> tuple[str, ...]:
     )
 
 
-def _remains(stack: Stack) -> tuple[str, ...]:
+def remains(stack: Stack) -> tuple[str, ...]:
+    """What disconnecting leaves, a sentence each."""
     sqs = stack.client("sqs")
     waiting = Queue(sqs, stack.settings.outbox_url).counts().total
     rejected = Queue(sqs, stack.settings.rejected_url).counts().total

@@ -12,6 +12,7 @@ import hmac
 import re
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -33,8 +34,7 @@ SCOPES = ("api", "refresh_token", "offline_access")
 ADMIN_SCOPES = ("api",)
 """No refresh token for an administrator: the session ends with the set-up."""
 
-TOKEN_SECONDS = 30.0
-REVOKE_SECONDS = 20.0
+REQUEST_SECONDS = 30.0
 
 
 # ── Addresses ────────────────────────────────────────────────────────────────────────────────────
@@ -47,22 +47,16 @@ def read_login_url(text: str) -> str:
     Plain http is allowed for this machine only. Raises Problem.
     """
     word = text.strip().rstrip("/")
-    named = {"production": PRODUCTION, "sandbox": SANDBOX}.get(word.lower())
-    if named:
-        return named
-    if "://" not in word:
-        word = "https://" + word
+    word = {"production": PRODUCTION, "sandbox": SANDBOX}.get(word.lower(), word)
     try:
-        parts = urlsplit(word)
+        parts = urlsplit(word if "://" in word else f"https://{word}")
         host, port = (parts.hostname or "").lower(), parts.port
     except ValueError:
-        host, port = "", None
-        parts = urlsplit("")
+        parts, host, port = urlsplit(""), "", None
     # What people see in the address bar is another address than the one to sign in at.
-    if host.endswith(".lightning.force.com"):
-        host = host.removesuffix(".lightning.force.com") + ".my.salesforce.com"
-    elif host.endswith(".my.salesforce-setup.com"):
-        host = host.removesuffix(".my.salesforce-setup.com") + ".my.salesforce.com"
+    for shown in (".lightning.force.com", ".my.salesforce-setup.com"):
+        if host.endswith(shown):
+            host = host.removesuffix(shown) + ".my.salesforce.com"
     secure = parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK)
     if not host or not secure or parts.username or parts.password:
         raise Problem(
@@ -72,13 +66,8 @@ def read_login_url(text: str) -> str:
             next_step="For example https://login.salesforce.com, https://test.salesforce.com or "
             "https://yourcompany.my.salesforce.com",
         )
-    shown = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{shown}" + (f":{port}" if port else "")
-
-
-def is_shared_host(login_url: str) -> bool:
-    """Whether all orgs share this login."""
-    return urlsplit(login_url).hostname in SHARED_HOSTS
+    host = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{host}" + (f":{port}" if port else "")
 
 
 # ── The sign-in ──────────────────────────────────────────────────────────────────────────────────
@@ -144,10 +133,9 @@ class SignIn:
             raise SignInFailed("wrong_state")
         if "error" in values:
             raise failure(values["error"], values.get("error_description", ""))
-        code = values.get("code", "")
-        if not code:
+        if not values.get("code"):
             raise SignInFailed("not_a_callback")
-        return code
+        return values["code"]
 
     def read_pasted(self, text: str) -> str:
         """The code in an address that a person pasted. Raises SignInFailed."""
@@ -169,32 +157,18 @@ def exchange(http: Http, sign_in: SignIn, code: str) -> Grant:
     return _request_grant(
         http,
         sign_in.app,
-        {
-            "grant_type": "authorization_code",
-            "code": code,
-            "client_id": sign_in.app.client_id,
-            "client_secret": sign_in.app.client_secret,
-            "redirect_uri": sign_in.callback,
-            "code_verifier": sign_in.verifier,
-            "format": "json",
-        },
+        grant_type="authorization_code",
+        code=code,
+        redirect_uri=sign_in.callback,
+        code_verifier=sign_in.verifier,
     )
 
 
 def fetch_with_client_credentials(http: Http, app: App) -> Grant:
     """Get a token without a browser. Raises SignInFailed."""
-    if is_shared_host(app.login_url):
+    if urlsplit(app.login_url).hostname in SHARED_HOSTS:
         raise SignInFailed("my_domain_needed")
-    return _request_grant(
-        http,
-        app,
-        {
-            "grant_type": "client_credentials",
-            "client_id": app.client_id,
-            "client_secret": app.client_secret,
-            "format": "json",
-        },
-    )
+    return _request_grant(http, app, grant_type="client_credentials")
 
 
 def try_app(http: Http, app: App) -> None:
@@ -204,37 +178,17 @@ def try_app(http: Http, app: App) -> None:
     only an error that names the app counts.
     """
     try:
-        _request_grant(
-            http,
-            app,
-            {
-                "grant_type": "authorization_code",
-                "code": "aPrxNoSuchCode",
-                "client_id": app.client_id,
-                "client_secret": app.client_secret,
-                "redirect_uri": DEFAULT_CALLBACK,
-                "code_verifier": secrets.token_urlsafe(64),
-                "format": "json",
-            },
-        )
+        exchange(http, SignIn(app=app, callback=DEFAULT_CALLBACK, scopes=()), "aPrxNoSuchCode")
     except SignInFailed as failed:
         if failed.reason in ("unknown_app", "wrong_secret", "unreachable", "not_salesforce"):
             raise
 
 
-def _request_grant(http: Http, app: App, form: dict[str, str]) -> Grant:
+def _request_grant(http: Http, app: App, **form: str) -> Grant:
     host = urlsplit(app.login_url).netloc
+    own = {"client_id": app.client_id, "client_secret": app.client_secret, "format": "json"}
     try:
-        response = http.send(
-            "POST",
-            app.login_url + "/services/oauth2/token",
-            headers={
-                "Content-Type": "application/x-www-form-urlencoded",
-                "Accept": "application/json",
-            },
-            body=urlencode(form).encode(),
-            deadline=Deadline.after(TOKEN_SECONDS),
-        )
+        response = post_form(http, app.login_url + "/services/oauth2/token", {**form, **own})
     except NoConnection as error:
         raise SignInFailed("unreachable", detail=host) from error
     except NoResponse as error:
@@ -254,6 +208,20 @@ def _request_grant(http: Http, app: App, form: dict[str, str]) -> Grant:
         ) from error
 
 
+def post_form(http: Http, url: str, form: Mapping[str, str]) -> Response:
+    """Send a form, once. Raises HttpError."""
+    return http.send(
+        "POST",
+        url,
+        headers={
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Accept": "application/json",
+        },
+        body=urlencode(form).encode(),
+        deadline=Deadline.after(REQUEST_SECONDS),
+    )
+
+
 def _description(response: Response) -> str:
     body = read_json(response.body)
     return read_text(body, "error_description") if isinstance(body, dict) else ""
@@ -262,13 +230,7 @@ def _description(response: Response) -> str:
 def revoke(http: Http, login_url: str, token: str) -> bool:
     """Revoke a token. False if Salesforce did not confirm it; perhaps it was invalid already."""
     try:
-        response = http.send(
-            "POST",
-            login_url + "/services/oauth2/revoke",
-            headers={"Content-Type": "application/x-www-form-urlencoded"},
-            body=urlencode({"token": token}).encode(),
-            deadline=Deadline.after(REVOKE_SECONDS),
-        )
+        response = post_form(http, login_url + "/services/oauth2/revoke", {"token": token})
     except HttpError:
         return False
     return response.status == 200

@@ -7,10 +7,8 @@ the end. Of the stored connection only the ids of org and user are used, never i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from bridge.http import Http
-from bridge.oauth.grant import Grant
 from cli.connect import oauth, sign_in
 from cli.connect.callback import Page
 from cli.connect.oauth import App, Identity, SignIn
@@ -22,14 +20,13 @@ from cli.org.plan import Plan, Planner, filled_fields, may_set_up, user_named
 from cli.problem import Problem
 from cli.terminal import Terminal
 
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What was planned and what was done."""
-
-    plan: Plan
-    done: tuple[str, ...]
-    """Targets of the steps that were carried out."""
+SIGNED_IN = Page(
+    good=True,
+    title="Signed in",
+    text="Nothing was changed yet.",
+    next_step="One step is left in the terminal: it shows what would be changed in the org, and "
+    "asks whether to do it.",
+)
 
 
 def set_up_org(
@@ -42,7 +39,7 @@ def set_up_org(
     more_fields: Iterable[str] = (),
     agree: Callable[[], bool],
     browser: BrowserOptions,
-) -> Outcome:
+) -> Plan:
     """Sign an administrator in, and carry the plan out if `agree` returns True. Raises Problem.
 
     `username` names the integration user where the stack is not connected, or another one is
@@ -58,7 +55,7 @@ def set_up_org(
         request,
         browser,
         use=lambda code: oauth.exchange(http, request, code),
-        page=_page,
+        page=lambda grant: SIGNED_IN,
         failed_title="The org was not set up",
     )
     try:
@@ -87,37 +84,27 @@ def set_up_org(
                 )
 
 
-def _page(grant: Grant) -> Page:
-    return Page(
-        good=True,
-        title="Signed in",
-        text="Nothing was changed yet.",
-        next_step="One step is left in the terminal: it shows what would be changed in the org, "
-        "and asks whether to do it.",
-    )
-
-
-def _carry_out(terminal: Terminal, plan: Plan, *, agree: Callable[[], bool]) -> Outcome:
+def _carry_out(terminal: Terminal, plan: Plan, *, agree: Callable[[], bool]) -> Plan:
     _show(terminal, plan)
     if not plan.steps or not agree():
-        return Outcome(plan=plan, done=())
-    done: list[str] = []
+        return plan
     with terminal.progress("Setting up", total=len(plan.steps)) as advance:
         for step in plan.steps:
             try:
                 step.do()
             except OrgProblem as problem:
+                count = f"after {len(plan.done)} of {len(plan.steps)} steps"
                 raise OrgProblem(
-                    f"{step.what}: {problem.what} (after {len(done)} of {len(plan.steps)} steps)",
+                    f"{step.what}: {problem.what} ({count})",
                     next_step=f"{problem.next_step} Run setup-org again: it continues where it "
                     "stopped.".lstrip(),
                     code=problem.code,
                     status=problem.status,
                 ) from problem
-            done.append(step.target)
+            plan.done.append(step.target)
             advance(1)
-    terminal.good(f"The org is set up: {len(done)} changes.")
-    return Outcome(plan=plan, done=tuple(done))
+    terminal.good(f"The org is set up: {len(plan.done)} changes.")
+    return plan
 
 
 def _show(terminal: Terminal, plan: Plan) -> None:

@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from botocore.exceptions import ClientError
-
 from bridge.errors import CredentialsLost, NotConnected, Unavailable, named
 from bridge.http import Http
 from bridge.oauth.access_token import AccessToken
 from bridge.oauth.grant import Credentials
 from bridge.oauth.lease import Lease
 from bridge.oauth.vault import Vault
+from bridge.salesforce.client import soql_text
+from bridge.untrusted import read_json
+from cli.connect.oauth import read_identity
 from cli.connect.sign_in_failures import SignInFailed
 from cli.deployment.stack import Stack
 from cli.org.client import Org, OrgProblem
@@ -77,28 +78,21 @@ class StoredConnection:
         except (NotConnected, CredentialsLost):
             return None
 
+    def _value(self) -> str:
+        """What the secret holds; empty if it has no version yet."""
+        with contextlib.suppress(self._secrets.exceptions.ResourceNotFoundException):
+            found = self._secrets.get_secret_value(SecretId=self._stack.settings.credentials_secret)
+            return str(found.get("SecretString") or "").strip()
+        return ""
+
     def secret(self) -> dict[str, Any]:
         """The secret's JSON, whatever it holds; empty if it holds none."""
-        try:
-            found = self._secrets.get_secret_value(SecretId=self._stack.settings.credentials_secret)
-            value = json.loads(found.get("SecretString") or "{}")
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceNotFoundException":
-                raise
-            return {}
-        except ValueError:
-            return {}
+        value = read_json(self._value())
         return value if isinstance(value, dict) else {}
 
     def has_value(self) -> bool:
         """Whether the secret holds anything; `disconnect` leaves an empty object."""
-        try:
-            found = self._secrets.get_secret_value(SecretId=self._stack.settings.credentials_secret)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceNotFoundException":
-                raise
-            return False
-        return str(found.get("SecretString") or "").strip() not in ("", "{}")
+        return self._value() not in ("", "{}")
 
     def token(self) -> AccessToken | None:
         """The access token that the functions use."""
@@ -108,27 +102,15 @@ class StoredConnection:
         """The access token, after one request to the org with it; renewed first if it does not
         work. Raises RefreshFailed, OrgProblem, SignInFailed."""
         token = self.token()
-        if token is None:
-            self.refresh(None)
-            token = self.published_token()
-        try:
-            org_of(token, self._stack, http).get("/")
-        except OrgProblem as problem:
-            if problem.status != 401:
-                raise
-            self.refresh(token.generation)
-            token = self.published_token()
-            org_of(token, self._stack, http).get("/")
-        return token
-
-    def published_token(self) -> AccessToken:
-        """The access token after a refresh. Raises Problem if there is none."""
-        token = self.token()
-        if token is None:
-            raise Problem(
-                "RefreshToken stored no access token.",
-                next_step=f"Look at its log: {self._stack.log_of('refresh-token')}",
-            )
+        if token is not None:
+            try:
+                org_of(token, self._stack, http).get("/")
+                return token
+            except OrgProblem as problem:
+                if problem.status != 401:
+                    raise
+        token = self.refresh(token.generation if token else None)
+        org_of(token, self._stack, http).get("/")
         return token
 
     def store(self, value: dict[str, str]) -> Replaced:
@@ -137,12 +119,9 @@ class StoredConnection:
         with self._lease():
             replaced = self.credentials()
             before = self.secret()
-            others = {name: one for name, one in before.items() if name not in ours}
-            after = {**others, **value}
+            after = {**{name: before[name] for name in before.keys() - ours}, **value}
             if after != before:
-                self._secrets.put_secret_value(
-                    SecretId=self._stack.settings.credentials_secret, SecretString=json.dumps(after)
-                )
+                self._put(after)
             self._delete_parameter(self._stack.settings.pending_parameter)
             token = self.token()
         return Replaced(generation=token.generation if token else None, credentials=replaced)
@@ -153,17 +132,20 @@ class StoredConnection:
         The secret is written twice: Secrets Manager keeps the version before the current one, and
         that one must hold nothing either.
         """
-        settings = self._stack.settings
         with self._lease():
             for _ in range(2):
-                self._secrets.put_secret_value(
-                    SecretId=settings.credentials_secret, SecretString="{}"
-                )
-            self._delete_parameter(settings.pending_parameter)
-            self._delete_parameter(settings.token_parameter)
+                self._put({})
+            self._delete_parameter(self._stack.settings.pending_parameter)
+            self._delete_parameter(self._stack.settings.token_parameter)
 
-    def refresh(self, refused_generation: int | None) -> None:
+    def _put(self, value: dict[str, Any]) -> None:
+        self._secrets.put_secret_value(
+            SecretId=self._stack.settings.credentials_secret, SecretString=json.dumps(value)
+        )
+
+    def refresh(self, refused_generation: int | None) -> AccessToken:
         """Make RefreshToken get a token that is newer than this one. Raises RefreshFailed."""
+        see_log = f"Look at its log: {self._stack.log_of('refresh-token')}"
         payload = json.dumps({"refused_generation": refused_generation}).encode()
         client = self._stack.client("lambda")
         for attempt in range(BUSY_ATTEMPTS):
@@ -175,18 +157,20 @@ class StoredConnection:
                 reason = str(result.get("errorMessage") or "it gave no reason")[:500]
                 raise RefreshFailed(
                     f"RefreshToken could not get an access token: {reason}",
-                    next_step=f"Look at its log: {self._stack.log_of('refresh-token')}",
+                    next_step=see_log,
                     is_outage=result.get("errorType") == Unavailable.__name__,
                     of_connection=named(str(result.get("errorType"))) is not None,
                 )
             if result.get("connected") is False:
                 raise RefreshFailed(
                     "RefreshToken finds no connection.",
-                    next_step=f"Run: bird-salesforce connect {self._stack.options()}",
+                    next_step=f"Run: {self._stack.command('connect')}",
                     of_connection=True,
                 )
             if "generation" in result:
-                return
+                if token := self.token():
+                    return token
+                raise Problem("RefreshToken stored no access token.", next_step=see_log)
             time.sleep(min(0.5 * 1.5**attempt, 10))
         raise RefreshFailed(
             "Another refresh is running and does not end.",
@@ -213,11 +197,8 @@ class StoredConnection:
             lease.release()
 
     def _delete_parameter(self, name: str) -> None:
-        try:
+        with contextlib.suppress(self._ssm.exceptions.ParameterNotFound):
             self._ssm.delete_parameter(Name=name)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ParameterNotFound":
-                raise
 
 
 def is_outage(problem: Problem) -> bool:
@@ -239,3 +220,21 @@ def org_of(token: AccessToken, stack: Stack, http: Http) -> Org:
     if not stack.settings.trusts(token.instance_url):
         raise SignInFailed("untrusted_instance", detail=urlsplit(token.instance_url).netloc)
     return Org(http=http, session=token.session, api_version=stack.settings.api_version)
+
+
+def describe_identity(token: AccessToken, stack: Stack, http: Http) -> str:
+    """`bird@example.com in the org Acme`; the ids where the names may not be read, and `Salesforce`
+    where the token names nobody."""
+    identity = read_identity(token.id)
+    if identity is None:
+        return "Salesforce"
+
+    def name(soql: str) -> str:
+        with contextlib.suppress(OrgProblem):
+            for row in org_of(token, stack, http).query(soql):
+                return next((str(row[one] or "") for one in row if one != "attributes"), "")
+        return ""
+
+    user = name("SELECT Username FROM User WHERE Id = " + soql_text(identity.user_id))
+    org = name("SELECT Name FROM Organization")
+    return f"{user or f'user {identity.user_id}'} in the org {org or identity.org_id}"

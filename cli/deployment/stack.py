@@ -134,6 +134,10 @@ class Stack:
             return "--local"  # the file has its default name, or is in the environment
         return f"--stack-name {self.name} --region {self.region}"
 
+    def command(self, words: str) -> str:
+        """A command for this stack, for messages."""
+        return f"bird-salesforce {words} {self.options()}"
+
 
 def _client(
     session: boto3.Session, service: str, region: str, *, endpoint_url: str | None = None

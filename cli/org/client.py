@@ -5,9 +5,9 @@ that the functions give for it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from bridge.deadline import Deadline
@@ -18,6 +18,8 @@ from bridge.salesforce.responses import read_api_usage, read_faults, read_org_pr
 from bridge.salesforce.session import Session
 from bridge.untrusted import read_json
 from cli.problem import Problem
+
+Result = TypeVar("Result")
 
 CALL_SECONDS = 30.0
 
@@ -79,6 +81,7 @@ class Org:
     api_version: str
     usage_percent: float | None = None
     """Of the day's API requests, by the last response that had it; None before."""
+    _described: dict[str, dict[str, Any] | None] = field(default_factory=dict, init=False)
 
     def get(self, path: str) -> Any:
         """GET under /services/data/<version>; the JSON."""
@@ -107,6 +110,17 @@ class Org:
         described: dict[str, Any] = self.get(f"/sobjects/{object_name}/describe")
         fields = described.get("fields", [])
         return {**described, "fields_by_name": {one["name"].lower(): one for one in fields}}
+
+    def described(self, object_name: str) -> dict[str, Any] | None:
+        """The same, asked for once; None where the user has no access."""
+        if object_name not in self._described:
+            self._described[object_name] = None
+            self._described[object_name] = _if_allowed(lambda: self.describe(object_name))
+        return self._described[object_name]
+
+    def rows(self, soql: str) -> list[dict[str, Any]] | None:
+        """The rows of a query; None where the user may not ask it."""
+        return _if_allowed(lambda: self.query(soql))
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """One request. Raises OrgProblem."""
@@ -162,6 +176,34 @@ class Org:
         if usage is not None:
             self.usage_percent = usage
         return response
+
+
+def required_fields(described: Mapping[str, Any]) -> list[str]:
+    """What a new record needs, by an object's description."""
+    return [
+        one["name"]
+        for one in described["fields_by_name"].values()
+        if one.get("createable")
+        and not one.get("nillable")
+        and not one.get("defaultedOnCreate")
+        and one.get("type") != "boolean"
+    ]
+
+
+def picklist_values(item: Mapping[str, Any]) -> set[str] | None:
+    """The values that a field's description allows; None where it allows any."""
+    if not item.get("restrictedPicklist"):
+        return None
+    return {one["value"] for one in item.get("picklistValues", []) if one.get("active")}
+
+
+def _if_allowed(ask: Callable[[], Result]) -> Result | None:
+    try:
+        return ask()
+    except OrgProblem as problem:
+        if not problem.not_allowed:
+            raise
+        return None
 
 
 def _as_problem(problem: SalesforceProblem, response: Response) -> OrgProblem:

@@ -30,8 +30,12 @@ _RIGHTS = {
     "viewAllRecords": "ViewAllRecords",
     "modifyAllRecords": "ModifyAllRecords",
 }
-RIGHT_WORDS = {"ViewAllRecords": "View All Records", "ModifyAllRecords": "Modify All Records"}
-USER_PERMISSION_WORDS = {"ActivitiesAccess": "Access Activities", "EditTask": "Edit Tasks"}
+RIGHT_WORDS = {
+    "ViewAllRecords": "View All Records",
+    "ModifyAllRecords": "Modify All Records",
+    "ActivitiesAccess": "Access Activities",
+    "EditTask": "Edit Tasks",
+}
 
 _OBJECT_ORDER = ("Account", "Contact", "Opportunity", "Lead", "Case")
 """Salesforce refuses rights on some objects without those on the ones they belong to: Contact and
@@ -104,11 +108,6 @@ def needed_fields(settings: Settings) -> list[FieldDefinition]:
     return found
 
 
-def permission_set() -> PermissionSetDefinition:
-    """The permission set of `salesforce/`."""
-    return _permission_set()
-
-
 @cache
 def _fields() -> tuple[FieldDefinition, ...]:
     found = []
@@ -121,13 +120,14 @@ def _fields() -> tuple[FieldDefinition, ...]:
 
 
 @cache
-def _permission_set() -> PermissionSetDefinition:
+def permission_set() -> PermissionSetDefinition:
+    """The permission set of `salesforce/`."""
     root = _read(FOLDER / "permissionsets" / f"{PERMISSION_SET}.permissionset-meta.xml")
     values = _values(root)
-    objects = {}
-    for part in map(_values, root.iter(f"{_NAMESPACE}objectPermissions")):
-        rights = tuple(right for tag, right in _RIGHTS.items() if part[tag])
-        objects[str(part["object"])] = rights
+    objects = {
+        str(part["object"]): tuple(right for tag, right in _RIGHTS.items() if part[tag])
+        for part in map(_values, root.iter(f"{_NAMESPACE}objectPermissions"))
+    }
     fields: dict[str, set[str]] = {}
     read_only: dict[str, set[str]] = {}
     for part in map(_values, root.iter(f"{_NAMESPACE}fieldPermissions")):

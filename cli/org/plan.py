@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.bird.channels import FILLED, OBJECTS, TableObject, table
-from bridge.records import ObjectName
+from bridge.bird.channels import FILLED, OBJECTS, table
 from bridge.salesforce.client import soql_text
 from bridge.settings import Settings
 from cli.org.client import Org, OrgProblem
@@ -16,7 +15,6 @@ from cli.org.definition import (
     PERMISSION_SET,
     RIGHT_WORDS,
     TRAITS,
-    USER_PERMISSION_WORDS,
     FieldDefinition,
     PermissionSetDefinition,
     in_conversations,
@@ -29,7 +27,7 @@ INTEGRATION_LICENCE = "Salesforce Integration"
 INTEGRATION_SET_LICENCE = "Salesforce API Integration"
 """The label of the permission set licence that a user of that licence needs first."""
 
-PERHAPS_PERMISSIONABLE: Mapping[TableObject, tuple[str, ...]] = {
+PERHAPS_PERMISSIONABLE: Mapping[str, tuple[str, ...]] = {
     "Lead": ("Status", "ConvertedContactId"),
     "Case": ("Status", "ClosedDate"),
     "Task": ("Status",),
@@ -38,18 +36,22 @@ PERHAPS_PERMISSIONABLE: Mapping[TableObject, tuple[str, ...]] = {
 not confirmed, so they are not in `salesforce/`: a file cannot ask the org."""
 
 
-def filled_fields(settings: Settings, more: Iterable[str] = ()) -> dict[TableObject, list[str]]:
+def filled_fields(settings: Settings, more: Iterable[str] = ()) -> dict[str, list[str]]:
     """The fields that the bridge fills, by object, with `more` (`Lead.Region__c`) that flows send.
     Raises Problem for one that is written otherwise."""
-    found: dict[TableObject, list[str]] = {name: [] for name in FILLED}
-    for channel in table().values():
-        for name in FILLED:
-            found[name] += [*channel.fills.get(name, {}), *channel.values.get(name, {})]
+    found: dict[str, list[str]] = {
+        name: [
+            one
+            for channel in table().values()
+            for one in (*channel.fills.get(name, {}), *channel.values.get(name, {}))
+        ]
+        for name in FILLED
+    }
     if settings.default_company:
         found["Lead"].append("Company")
+    known = {name.lower(): name for name in OBJECTS}
     for one in more:
         object_name, _, field_name = one.partition(".")
-        known: dict[str, ObjectName] = {name.lower(): name for name in OBJECTS}
         if object_name.lower() not in known or not field_name:
             raise Problem(f"{one} should be written as Lead.Field__c or Case.Field__c.")
         found[known[object_name.lower()]].append(field_name)
@@ -62,16 +64,18 @@ class Step:
 
     what: str
     target: str
-    do: Callable[[], None] = field(repr=False)
+    do: Callable[[], object] = field(repr=False)
 
 
 @dataclass(kw_only=True)
 class Plan:
-    """What is there already, what is to do, and what a person should know."""
+    """What is there already, what is to do, what a person should know, and what was done."""
 
     there: list[str] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+    """Targets of the steps that were carried out."""
 
 
 @dataclass(kw_only=True)
@@ -85,7 +89,7 @@ class Planner:
     org: Org
     settings: Settings
     user_id: str | None
-    fields: Mapping[TableObject, list[str]]
+    fields: Mapping[str, list[str]]
     _plan: Plan = field(default_factory=Plan)
     _set_id: str = ""
 
@@ -119,6 +123,32 @@ class Planner:
             )
         return self._plan
 
+    def _step(self, what: str, target: str, do: Callable[[], object]) -> None:
+        self._plan.steps.append(Step(what=what, target=target, do=do))
+
+    def _row(
+        self,
+        what: str,
+        target: str,
+        kind: str,
+        key: Mapping[str, str | None],
+        rights: Iterable[str] = (),
+        *,
+        row_id: str = "",
+    ) -> None:
+        """A step that sets rights in a row, or makes it. In its key None is the permission set,
+        which may not be there yet."""
+        flags = dict.fromkeys(rights, True)
+
+        def do() -> None:
+            if row_id:
+                self.org.patch(f"/sobjects/{kind}/{row_id}", flags)
+            else:
+                own = {name: self._set_id if one is None else one for name, one in key.items()}
+                self.org.post(f"/sobjects/{kind}", {**own, **flags})
+
+        self._step(what, target, do)
+
     # Custom fields
 
     def _custom_field(self, definition: FieldDefinition) -> None:
@@ -129,29 +159,22 @@ class Planner:
             f"{soql_text(definition.holder)}",
             tooling=True,
         )
+        path = "/tooling/sobjects/CustomField"
         if not rows:
-
-            def create() -> None:
-                self.org.post(
-                    "/tooling/sobjects/CustomField", {"FullName": full, "Metadata": dict(wanted)}
-                )
-
+            new = {"FullName": full, "Metadata": dict(wanted)}
             what = f"Create the field {full} ({definition.words})"
-            self._plan.steps.append(Step(what=what, target=full, do=create))
+            self._step(what, full, lambda: self.org.post(path, new))
             return
-        path = f"/tooling/sobjects/CustomField/{rows[0]['Id']}"
+        path = f"{path}/{rows[0]['Id']}"
         current: dict[str, Any] = self.org.get(path).get("Metadata") or {}
         if current.get("type") != wanted["type"]:
-            rename = (
-                "Rename or delete it, or deploy with another name in the parameter ExternalIdField."
-                if definition.name == self.settings.external_id_field
-                and definition.holder not in ("Activity", FILES)
-                else "Rename or delete it."
-            )
+            is_ours = definition.name != self.settings.external_id_field
+            other = ", or deploy with another name in the parameter ExternalIdField"
             raise Problem(
                 f"There is a field {full} already, of the type {current.get('type')} instead of "
                 f"{wanted['type']}.",
-                next_step=rename,
+                next_step="Rename or delete it"
+                f"{'' if is_ours or definition.holder in ('Activity', FILES) else other}.",
             )
         if current.get("unique") and not wanted.get("unique", True):
             self._plan.notes.append(
@@ -164,20 +187,16 @@ class Planner:
             for trait, words in TRAITS.items()
             if wanted.get(trait) and not current.get(trait)
         }
-        length = int(wanted.get("length") or 0)
-        too_short = int(current.get("length") or 0) < length
-        if not lacking and not too_short:
+        there, length = (int(one.get("length") or 0) for one in (current, wanted))
+        if not lacking and there >= length:
             self._plan.there.append(f"the field {full}")
             return
-
-        def change() -> None:
-            after = {**current, **dict.fromkeys(lacking, True)}
-            after["length"] = max(int(current.get("length") or 0), length)
-            self.org.patch(path, {"Metadata": after})
-
-        traits = [*lacking.values(), *([f"{length} characters long"] if too_short else [])]
-        self._plan.steps.append(
-            Step(what=f"Make the field {full} {', '.join(traits)}", target=full, do=change)
+        traits = [*lacking.values(), *([f"{length} characters long"] if there < length else [])]
+        after = {**current, **dict.fromkeys(lacking, True), "length": max(there, length)}
+        self._step(
+            f"Make the field {full} {', '.join(traits)}",
+            full,
+            lambda: self.org.patch(path, {"Metadata": after}),
         )
 
     # The permission set
@@ -189,24 +208,18 @@ class Planner:
             + soql_text(PERMISSION_SET)
         )
         if not rows:
+            new = {
+                "Name": PERMISSION_SET,
+                "Label": wanted.label,
+                "Description": wanted.description,
+                **dict.fromkeys(permissions, True),
+            }
 
             def create() -> None:
-                created = self.org.post(
-                    "/sobjects/PermissionSet",
-                    {
-                        "Name": PERMISSION_SET,
-                        "Label": wanted.label,
-                        "Description": wanted.description,
-                        **dict.fromkeys(permissions, True),
-                    },
-                )
-                self._set_id = created["id"]
+                self._set_id = self.org.post("/sobjects/PermissionSet", new)["id"]
 
-            what = (
-                f"Create the permission set {PERMISSION_SET}, for users of any licence, with "
-                f"{_user_permission_words(permissions)}"
-            )
-            self._plan.steps.append(Step(what=what, target=PERMISSION_SET, do=create))
+            what = f"Create the permission set {PERMISSION_SET}, for users of any licence, with "
+            self._step(what + _right_words(permissions), PERMISSION_SET, create)
             return
         self._set_id = rows[0]["Id"]
         self._plan.there.append(f"the permission set {PERMISSION_SET}")
@@ -215,16 +228,9 @@ class Planner:
                 f"The permission set {PERMISSION_SET} is for one licence, so only users of "
                 "that licence can have it."
             )
-        lacking = [permission for permission in permissions if not rows[0].get(permission)]
-        if not lacking:
-            return
-
-        def change() -> None:
-            changes = dict.fromkeys(lacking, True)
-            self.org.patch(f"/sobjects/PermissionSet/{self._set_id}", changes)
-
-        what = f"Allow it {_user_permission_words(lacking)}"
-        self._plan.steps.append(Step(what=what, target=PERMISSION_SET, do=change))
+        if lacking := [permission for permission in permissions if not rows[0].get(permission)]:
+            what = f"Allow it {_right_words(lacking)}"
+            self._row(what, PERMISSION_SET, "PermissionSet", {}, lacking, row_id=self._set_id)
 
     def _rows_of_set(self, soql: str) -> list[dict[str, Any]]:
         return self.org.query(soql) if self._set_id else []
@@ -235,31 +241,18 @@ class Planner:
             f"SELECT Id, {', '.join(rights)} FROM ObjectPermissions WHERE ParentId = "
             f"{soql_text(self._set_id)} AND SobjectType = {soql_text(object_name)}"
         )
-        lacking = [right for right in rights if not rows or not rows[0].get(right)]
+        row = rows[0] if rows else {}
+        lacking = [right for right in rights if not row.get(right)]
         if not lacking:
             self._plan.there.append(f"its rights on {object_name}")
             return
-
-        def create() -> None:
-            self.org.post(
-                "/sobjects/ObjectPermissions",
-                {
-                    "ParentId": self._set_id,
-                    "SobjectType": object_name,
-                    **dict.fromkeys(rights, True),
-                },
-            )
-
-        def change() -> None:
-            changes = dict.fromkeys(lacking, True)
-            self.org.patch(f"/sobjects/ObjectPermissions/{rows[0]['Id']}", changes)
-
-        self._plan.steps.append(
-            Step(
-                what=f"Allow it {_right_words(lacking)} on {object_name}",
-                target=object_name,
-                do=change if rows else create,
-            )
+        self._row(
+            f"Allow it {_right_words(lacking)} on {object_name}",
+            object_name,
+            "ObjectPermissions",
+            {"ParentId": None, "SobjectType": object_name},
+            lacking,
+            row_id=row.get("Id", ""),
         )
 
     def _field_rights(
@@ -267,10 +260,7 @@ class Planner:
     ) -> None:
         """Access to our own fields, which this session may not see yet, and to the standard and
         foreign ones of the permission set and of the table of channels that are there."""
-        filled = [one for name in FILLED if name == object_name for one in self.fields[name]]
-        perhaps = [
-            one for name in FILLED if name == object_name for one in PERHAPS_PERMISSIONABLE[name]
-        ]
+        filled = self.fields.get(object_name, [])
         read_only = wanted.read_only.get(object_name, frozenset()).difference(filled)
         described = self.org.describe(object_name)["fields_by_name"]
         rows = self._rows_of_set(
@@ -282,11 +272,11 @@ class Planner:
         own = list(ours)
         listed = wanted.fields.get(object_name, frozenset())
         standard = [name for name in listed if not name.endswith("__c")]
-        others = {*filled, *standard, *perhaps}
+        others = {*filled, *standard, *PERHAPS_PERMISSIONABLE.get(object_name, ())}
         for name in (*own, *sorted(others.difference(own))):
             known = described.get(name.lower())
             full = f"{object_name}.{known['name'] if known else name}"
-            edit = True
+            rights = ["PermissionsRead", "PermissionsEdit"]
             if name not in own:
                 if known is None:
                     if name in filled:
@@ -295,42 +285,22 @@ class Planner:
                 # Everybody may set required fields; Salesforce refuses a permission for them.
                 if not known.get("permissionable"):
                     continue
-                may = bool(known.get("createable") or known.get("updateable"))
-                edit = may and name not in read_only
-            row = granted.get(full.lower())
-            if row is not None and row.get("PermissionsEdit" if edit else "PermissionsRead"):
+                if name in read_only or not (known.get("createable") or known.get("updateable")):
+                    rights.pop()
+            row = granted.get(full.lower(), {})
+            if row.get(rights[-1]):
                 there += 1
                 continue
-            self._plan.steps.append(
-                Step(
-                    what=f"Allow it to read {'and edit ' if edit else ''}{full}",
-                    target=full,
-                    do=self._field_change(object_name, full, row["Id"] if row else None, edit=edit),
-                )
+            self._row(
+                f"Allow it to read {'and edit ' if len(rights) > 1 else ''}{full}",
+                full,
+                "FieldPermissions",
+                {"ParentId": None, "SobjectType": object_name, "Field": full},
+                rights,
+                row_id=row.get("Id", ""),
             )
         if there:
             self._plan.there.append(f"its access to {there} fields of {object_name}")
-
-    def _field_change(
-        self, object_name: str, full: str, row_id: str | None, *, edit: bool
-    ) -> Callable[[], None]:
-        rights = {"PermissionsRead": True, **({"PermissionsEdit": True} if edit else {})}
-
-        def create() -> None:
-            self.org.post(
-                "/sobjects/FieldPermissions",
-                {
-                    "ParentId": self._set_id,
-                    "SobjectType": object_name,
-                    "Field": full,
-                    **rights,
-                },
-            )
-
-        def change() -> None:
-            self.org.patch(f"/sobjects/FieldPermissions/{row_id}", rights)
-
-        return change if row_id else create
 
     # Its assignment
 
@@ -346,8 +316,7 @@ class Planner:
         if not user.get("IsActive"):
             self._plan.notes.append(f"The user {username} is not active.")
         profile = user.get("Profile") or {}
-        licence = (profile.get("UserLicense") or {}).get("Name")
-        if licence == INTEGRATION_LICENCE:
+        if (profile.get("UserLicense") or {}).get("Name") == INTEGRATION_LICENCE:
             self._set_licence(user_id, username)
         rows = self._rows_of_set(
             "SELECT Id FROM PermissionSetAssignment WHERE AssigneeId = "
@@ -356,16 +325,9 @@ class Planner:
         if rows:
             self._plan.there.append(f"its assignment to {username}")
             return
-
-        def assign() -> None:
-            self.org.post(
-                "/sobjects/PermissionSetAssignment",
-                {"AssigneeId": user_id, "PermissionSetId": self._set_id},
-            )
-
-        self._plan.steps.append(
-            Step(what=f"Assign it to {username}", target=f"{PERMISSION_SET}>{username}", do=assign)
-        )
+        key = {"AssigneeId": user_id, "PermissionSetId": None}
+        target = f"{PERMISSION_SET}>{username}"
+        self._row(f"Assign it to {username}", target, "PermissionSetAssignment", key)
 
     def _set_licence(self, user_id: str, username: str) -> None:
         licences = self.org.query("SELECT Id, DeveloperName, MasterLabel FROM PermissionSetLicense")
@@ -384,47 +346,27 @@ class Planner:
         if rows:
             self._plan.there.append(f"the licence {INTEGRATION_SET_LICENCE} of {username}")
             return
-
-        def assign() -> None:
-            self.org.post(
-                "/sobjects/PermissionSetLicenseAssign",
-                {"AssigneeId": user_id, "PermissionSetLicenseId": licence_id},
-            )
-
-        self._plan.steps.append(
-            Step(
-                what=f"Give {username} the permission set licence {INTEGRATION_SET_LICENCE}",
-                target=f"{INTEGRATION_SET_LICENCE}>{username}",
-                do=assign,
-            )
+        self._row(
+            f"Give {username} the permission set licence {INTEGRATION_SET_LICENCE}",
+            f"{INTEGRATION_SET_LICENCE}>{username}",
+            "PermissionSetLicenseAssign",
+            {"AssigneeId": user_id, "PermissionSetLicenseId": licence_id},
         )
 
 
-def _right_words(rights: Iterable[str]) -> str:
-    names = [right.removeprefix("Permissions") for right in rights]
-    return _listed([RIGHT_WORDS.get(name, name) for name in names])
-
-
-def _user_permission_words(permissions: Iterable[str]) -> str:
-    names = [permission.removeprefix("Permissions") for permission in permissions]
-    return _listed([USER_PERMISSION_WORDS.get(name, name) for name in names])
-
-
-def _listed(words: list[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
+def _right_words(permissions: Iterable[str]) -> str:
+    names = [one.removeprefix("Permissions") for one in permissions]
+    *first, last = [RIGHT_WORDS.get(name, name) for name in names]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def missing(org: Org, settings: Settings) -> str:
     """What the connected user lacks in the org, in a few words; empty if nothing."""
     conversations = in_conversations(settings)
-    objects: list[str] = [*OBJECTS, *(("Task", "Contact") if conversations else ())]
     found = []
-    for object_name in objects:
-        try:
-            described = org.describe(object_name)
-        except OrgProblem as problem:
-            if not problem.not_allowed:
-                raise
+    for object_name in (*OBJECTS, *(("Task", "Contact") if conversations else ())):
+        described = org.described(object_name)
+        if described is None:
             found.append(f"access to {object_name}")
             continue
         if object_name == "Contact":

@@ -128,10 +128,11 @@ def wait_for(
 ) -> Delivered:
     """Wait up to so many seconds until Deliver has decided what was sent. `sent` has the reason
     why each was refused before. Raises what boto3 raises."""
-    until = time.monotonic() + seconds
+    until, seen = time.monotonic() + seconds, 0
     while True:
         delivered = Delivered(lines=_newest(stack, sent, before), reasons=sent)
-        advance(delivered.decided)
+        advance(delivered.decided - seen)
+        seen = delivered.decided
         left = until - time.monotonic()
         if delivered.decided == len(sent) or left <= 0:
             return delivered

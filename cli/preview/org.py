@@ -24,7 +24,7 @@ from bridge.salesforce.session import Session
 from bridge.telemetry import Telemetry
 from cli.connect.stored_connection import StoredConnection, org_of
 from cli.deployment.stack import Stack
-from cli.org.client import Org, OrgProblem
+from cli.org.client import Org, picklist_values, required_fields
 from cli.preview.body import Preview
 from cli.problem import Problem
 
@@ -79,7 +79,7 @@ def view(stack: Stack, preview: Preview) -> OrgView:
     if token is None:
         raise Problem(
             "There is no access token, so the org was not looked at.",
-            next_step=f"See: bird-salesforce doctor {stack.options()}",
+            next_step=f"See: {stack.command('doctor')}",
         )
     http = Http()
     org = org_of(token, stack, http)
@@ -88,7 +88,7 @@ def view(stack: Stack, preview: Preview) -> OrgView:
     except SalesforceProblem as problem:
         raise Problem(
             f"The org was not looked at: {problem.message} ({problem.code})",
-            next_step=problem.hint or f"See: bird-salesforce doctor {stack.options()}",
+            next_step=problem.hint or f"See: {stack.command('doctor')}",
         ) from problem
     creates = decision in ("create", "successor")
     problems = tuple(_problems(org, preview)) if creates else ()
@@ -123,46 +123,30 @@ def _words(decision: Decision) -> tuple[str, str, str]:
     match decision:
         case Exists(deleted=True):
             return "exists", "It was logged, and a person has deleted the record.", ""
-        case Exists():
-            record = f"{decision.object or 'Task'} {decision.record_id or decision.task_id}"
-            return (
-                "exists",
-                f"It is logged on {record} already: nothing is done.",
-                (decision.record_id or ""),
-            )
-        case Add():
-            return (
-                "add",
-                f"It is logged as a Task on {decision.record_object} {decision.record_id}.",
-                decision.record_id,
-            )
-        case Reopen():
-            return (
-                "reopen",
-                f"Case {decision.record_id} is opened again, and it is logged there.",
-                decision.record_id,
-            )
-        case Create() if decision.is_successor:
-            return (
-                "successor",
-                f"A new {decision.object} is created after {decision.predecessor_id}.",
-                "",
-            )
-        case Create():
-            return "create", f"A new {decision.object} is created.", ""
+        case Exists(object=name, record_id=record_id, task_id=task_id):
+            words = f"It is logged on {name or 'Task'} {record_id or task_id} already"
+            return "exists", f"{words}: nothing is done.", record_id or ""
+        case Add(record_object=name, record_id=record_id):
+            return "add", f"It is logged as a Task on {name} {record_id}.", record_id
+        case Reopen(record_id=record_id):
+            words = f"Case {record_id} is opened again, and it is logged there."
+            return "reopen", words, record_id
+        case Create(object=name) if decision.is_successor:
+            words = f"A new {name} is created after {decision.predecessor_id}."
+            return "successor", words, ""
+        case Create(object=name):
+            return "create", f"A new {name} is created.", ""
     return "nowhere", "There is no record to log it on.", ""
 
 
 def _problems(org: Org, preview: Preview) -> Iterator[str]:
     """What in the record does not fit the org's description. Raises OrgProblem."""
     name = preview.object
-    try:
-        fields: Mapping[str, Mapping[str, Any]] = org.describe(name)["fields_by_name"]
-    except OrgProblem as problem:
-        if not problem.not_allowed:
-            raise
+    described = org.described(name)
+    if described is None:
         yield f"The integration user has no access to {name}."
         return
+    fields: Mapping[str, Mapping[str, Any]] = described["fields_by_name"]
     sent = preview.fields()
     filled = preview.record.derived
     for field_name, value in sent.items():
@@ -179,19 +163,10 @@ def _problems(org: Org, preview: Preview) -> Iterator[str]:
             yield f"{name}.{field_name} takes {length} characters, and this has {len(value)}.{end}"
         if found.get("type") == "email" and not as_email(str(value)):
             yield f"{name}.{field_name} does not look like an e-mail address.{end}"
-        if found.get("restrictedPicklist") and value not in _values(found):
+        values = picklist_values(found)
+        if values is not None and value not in values:
             yield f"{name}.{field_name} is a picklist without this value.{end}"
     there = {field_name.lower() for field_name in sent}
-    for lower, item in fields.items():
-        if (
-            item.get("createable")
-            and not item.get("nillable")
-            and not item.get("defaultedOnCreate")
-            and item.get("type") != "boolean"
-            and lower not in there
-        ):
-            yield f"{name} requires {item['name']}, which is not sent."
-
-
-def _values(item: Mapping[str, Any]) -> set[str]:
-    return {one["value"] for one in item.get("picklistValues", []) if one.get("active")}
+    for one in required_fields(described):
+        if one.lower() not in there:
+            yield f"{name} requires {one}, which is not sent."

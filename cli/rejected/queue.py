@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -45,19 +46,25 @@ class Message:
     receives: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Counts:
+COUNTED = (
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateNumberOfMessagesDelayed",
+)
+
+
+class Counts(NamedTuple):
     """How many messages a queue holds, approximately."""
 
-    visible: int
-    hidden: int
+    visible: int = 0
+    hidden: int = 0
     """Received by somebody, and not visible yet."""
-    delayed: int
+    delayed: int = 0
 
     @property
     def total(self) -> int:
         """All of them."""
-        return self.visible + self.hidden + self.delayed
+        return sum(self)
 
 
 class Stopped(Exception):
@@ -82,21 +89,9 @@ class Queue:
 
     def _attributes(self) -> tuple[Counts, int]:
         """The counts, and SQS's own time in milliseconds."""
-        response = self._sqs.get_queue_attributes(
-            QueueUrl=self.url,
-            AttributeNames=[
-                "ApproximateNumberOfMessages",
-                "ApproximateNumberOfMessagesNotVisible",
-                "ApproximateNumberOfMessagesDelayed",
-            ],
-        )
-        attributes = response["Attributes"]
-        counts = Counts(
-            visible=int(attributes["ApproximateNumberOfMessages"]),
-            hidden=int(attributes["ApproximateNumberOfMessagesNotVisible"]),
-            delayed=int(attributes["ApproximateNumberOfMessagesDelayed"]),
-        )
-        return counts, _clock(response)
+        response = self._sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=list(COUNTED))
+        found = (int(response["Attributes"][name]) for name in COUNTED)
+        return Counts(*found), _clock(response)
 
     def send(self, bodies: Sequence[str]) -> list[str]:
         """Send up to ten bodies; for each the error's code, or "" if it was sent.
@@ -107,7 +102,7 @@ class Queue:
         failures = [""] * len(bodies)
         left = list(range(len(bodies)))
         for attempt in range(SEND_ATTEMPTS):
-            if attempt:
+            if left and attempt:
                 time.sleep(0.2 * 2**attempt)
             again = []
             for numbers in _by_size(left, bodies):
@@ -115,60 +110,25 @@ class Queue:
                     QueueUrl=self.url,
                     Entries=[{"Id": str(n), "MessageBody": bodies[n]} for n in numbers],
                 )
+                sent = {int(entry["Id"]) for entry in response.get("Successful", [])}
                 for number in numbers:
-                    failures[number] = "NoAnswer"
-                for entry in response.get("Successful", []):
-                    failures[int(entry["Id"])] = ""
+                    failures[number] = "" if number in sent else "NoAnswer"
                 for entry in response.get("Failed", []):
                     failures[int(entry["Id"])] = entry.get("Code") or "Failed"
                     if not entry.get("SenderFault"):
                         again.append(int(entry["Id"]))
             left = again
-            if not left:
-                break
         return failures
 
     def delete(self, messages: Sequence[Message]) -> list[str]:
         """Delete messages; the ids of those that could not be deleted."""
-        return self._in_slices(
-            messages,
-            lambda entries: self._sqs.delete_message_batch(QueueUrl=self.url, Entries=entries),
-            {},
-        )
+        return _in_slices(messages, partial(self._sqs.delete_message_batch, QueueUrl=self.url))
 
     def give_back(self, messages: Sequence[Message]) -> list[str]:
         """Make messages visible again; the ids of those that could not be (SQS does it when their
         time is over)."""
-        return self._in_slices(
-            messages,
-            lambda entries: self._sqs.change_message_visibility_batch(
-                QueueUrl=self.url, Entries=entries
-            ),
-            {"VisibilityTimeout": 0},
-        )
-
-    @staticmethod
-    def _in_slices(
-        messages: Sequence[Message],
-        call: Callable[[list[dict[str, Any]]], dict[str, Any]],
-        more: dict[str, Any],
-    ) -> list[str]:
-        def one(part: Sequence[Message]) -> list[str]:
-            left = {str(n): message for n, message in enumerate(part)}
-            for _ in range(SEND_ATTEMPTS):
-                response = call(
-                    [{"Id": n, "ReceiptHandle": m.receipt, **more} for n, m in left.items()]
-                )
-                left = {entry["Id"]: left[entry["Id"]] for entry in response.get("Failed", [])}
-                if not left:
-                    break
-            return [message.id for message in left.values()]
-
-        parts = [messages[i : i + SLICE] for i in range(0, len(messages), SLICE)]
-        if len(parts) < 2:
-            return [failed for part in parts for failed in one(part)]
-        with ThreadPoolExecutor(WORKERS) as pool:
-            return [failed for found in pool.map(one, parts) for failed in found]
+        call = partial(self._sqs.change_message_visibility_batch, QueueUrl=self.url)
+        return _in_slices(messages, call, VisibilityTimeout=0)
 
     def sweep(self) -> Sweep:
         """Start going through all of it."""
@@ -269,6 +229,27 @@ class Sweep:
             return len(self._queue.give_back(held))
         except (ClientError, BotoCoreError):
             return len(held)
+
+
+def _in_slices(
+    messages: Sequence[Message], call: Callable[..., dict[str, Any]], **more: int
+) -> list[str]:
+    """Call SQS for all messages; the ids of those for which it failed."""
+
+    def one(part: Sequence[Message]) -> list[str]:
+        left = {str(n): message for n, message in enumerate(part)}
+        for _ in range(SEND_ATTEMPTS):
+            if left:
+                entries = [{"Id": n, "ReceiptHandle": m.receipt, **more} for n, m in left.items()]
+                failed = call(Entries=entries).get("Failed", [])
+                left = {entry["Id"]: left[entry["Id"]] for entry in failed}
+        return [message.id for message in left.values()]
+
+    parts = [messages[i : i + SLICE] for i in range(0, len(messages), SLICE)]
+    if len(parts) < 2:
+        return [failed for part in parts for failed in one(part)]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        return [failed for found in pool.map(one, parts) for failed in found]
 
 
 def _by_size(numbers: Sequence[int], bodies: Sequence[str]) -> list[list[int]]:

@@ -18,11 +18,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from bridge.delivery.outbox import Envelope, UnreadableEnvelope
 from bridge.files.envelope import FileEnvelope
 from bridge.records import stored_key
-from cli.problem import Problem
+from cli.problem import Cancelled, Problem
 from cli.rejected.queue import Message, Queue, Stopped, Sweep
-from cli.terminal import written
-
-Advance = Callable[[int], None]
+from cli.terminal import Advance, for_json, written
 
 FILE = "File"
 """The object of a rejection that is about a file of a message, whose record is in Salesforce."""
@@ -32,79 +30,65 @@ UNREADABLE_HINT = (
 )
 
 
+def nothing(count: int) -> None:
+    """No progress is shown."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rejection:
     """One message of Rejected, without the record's values."""
 
-    message_id: str
-    key: str
+    key: str = ""
     """As stored in Salesforce; empty if the message is no envelope."""
-    object: str
+    object: str = ""
     code: str
     message: str
-    fields: tuple[str, ...]
-    accepted_at: str
-    at: str
+    fields: tuple[str, ...] = ()
+    accepted_at: str = ""
+    at: str = ""
     """When Salesforce refused it; empty if there is no reason in it."""
-    attempts: int
-    replayed: int
+    attempts: int = 0
+    replayed: int = 0
     hint: str
     kind: str = ""
     """`message`, `update` of a record that is there, or `file`; empty for what is no envelope."""
+    message_id: str
     envelope: Envelope | FileEnvelope | None = field(repr=False, default=None)
 
     @classmethod
     def read(cls, message: Message, *, keep_envelope: bool = False) -> Rejection:
         """Read a message. One that SQS moved by itself has no reason in it; one that is no envelope
         has only its id."""
-        sent = _rfc3339(message.sent_ms)
         envelope = _read_envelope(message.body)
         if envelope is None:
+            sent = datetime.fromtimestamp(message.sent_ms / 1000, UTC)
             return cls(
                 message_id=message.id,
-                key="",
-                object="",
                 code="UNREADABLE",
                 message="This message was not written by this bundle.",
-                fields=(),
-                accepted_at="",
-                at=sent,
-                attempts=0,
-                replayed=0,
+                at=sent.isoformat(timespec="milliseconds") if message.sent_ms else "",
                 hint=UNREADABLE_HINT,
             )
-        reason, name = envelope.reason, _object_of(envelope)
-        if reason is None:
-            return cls(
-                message_id=message.id,
-                key=envelope.key,
-                object=name,
-                code="NOT_DELIVERED",
-                message="SQS moved it here because it was received too often.",
-                fields=(),
-                accepted_at=envelope.accepted_at,
-                at="",
-                attempts=0,
-                replayed=envelope.replayed,
-                hint=f"{'AttachFiles' if name == FILE else 'Deliver'} failed on it each time: see "
-                "its log, then replay it.",
-                kind=_kind_of(envelope),
-                envelope=envelope if keep_envelope else None,
-            )
-        fields = reason.get("fields")
+        function = "AttachFiles" if isinstance(envelope, FileEnvelope) else "Deliver"
+        reason = envelope.reason or {
+            "code": "NOT_DELIVERED",
+            "message": "SQS moved it here because it was received too often.",
+            "hint": f"{function} failed on it each time: see its log, then replay it.",
+        }
+        fields, attempts = reason.get("fields"), reason.get("attempts")
         return cls(
             message_id=message.id,
             key=envelope.key,
-            object=name,
+            object=FILE if isinstance(envelope, FileEnvelope) else envelope.object_name,
             code=str(reason.get("code") or "UNKNOWN"),
             message=str(reason.get("message") or ""),
             fields=tuple(str(f) for f in fields) if isinstance(fields, list) else (),
             accepted_at=envelope.accepted_at,
             at=str(reason.get("at") or ""),
-            attempts=_whole(reason.get("attempts")),
+            attempts=attempts if isinstance(attempts, int) else 0,
             replayed=envelope.replayed,
             hint=str(reason.get("hint") or ""),
-            kind=_kind_of(envelope),
+            kind="file" if isinstance(envelope, FileEnvelope) else envelope.kind,
             envelope=envelope if keep_envelope else None,
         )
 
@@ -122,20 +106,7 @@ class Rejection:
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`; without the record's values."""
-        return {
-            "key": self.key,
-            "object": self.object,
-            "code": self.code,
-            "message": self.message,
-            "fields": list(self.fields),
-            "acceptedAt": self.accepted_at,
-            "at": self.at,
-            "attempts": self.attempts,
-            "replayed": self.replayed,
-            "hint": self.hint,
-            "kind": self.kind,
-            "messageId": self.message_id,
-        }
+        return for_json(self, without="envelope")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,9 +130,9 @@ class Choice:
         given = [key.strip() for key in keys if key.strip()]
         if every == bool(given):
             raise Problem(
-                "Name the records by their keys, or give --all."
-                if not every
-                else "Give keys or --all, not both.",
+                "Give keys or --all, not both."
+                if every
+                else "Name the records by their keys, or give --all.",
                 next_step=next_step,
             )
         both = {*given, *(stored_key(key) for key in given)}
@@ -178,7 +149,7 @@ class Choice:
         """Whether the choice includes this one."""
         if self.object and rejection.object != self.object:
             return False
-        return self.every or rejection.key in self.keys or rejection.message_id in self.keys
+        return self.every or not self.keys.isdisjoint((rejection.key, rejection.message_id))
 
 
 @dataclass(kw_only=True)
@@ -191,19 +162,14 @@ class Listing:
     held_elsewhere: int
     """Messages that another reader had received at the time."""
     not_given_back: int
-    stopped: bool = False
 
 
 def read_all(
-    queue: Queue,
-    choice: Choice,
-    *,
-    advance: Advance = lambda count: None,
-    keep_envelopes: bool = False,
+    queue: Queue, choice: Choice, *, advance: Advance = nothing, keep_envelopes: bool = False
 ) -> Listing:
     """Every message of Rejected that the choice covers, once; all stay in the queue.
 
-    Sorted by the time when they were accepted. `stopped` if Ctrl-C ended it early.
+    Sorted by the time when they were accepted. Raises Cancelled if Ctrl-C ended it early.
     """
     sweep = queue.sweep()
     found: list[Rejection] = []
@@ -217,20 +183,17 @@ def read_all(
         sweep.keep_only_receipts_of(messages)
         return ()
 
-    stopped = False
     try:
         sweep.run(look)
-    except Stopped:
-        stopped = True
+    except Stopped as stopped:
+        raise Cancelled("Stopped. Nothing was changed.") from stopped
     finally:
         failed = sweep.close()
-    found.sort(key=lambda one: (one.accepted_at or one.at, one.key))
     return Listing(
-        rejections=found,
+        rejections=sorted(found, key=lambda one: (one.accepted_at or one.at, one.key)),
         estimate=sweep.counts.total,
         held_elsewhere=sweep.counts.hidden,
         not_given_back=failed,
-        stopped=stopped,
     )
 
 
@@ -265,7 +228,7 @@ def replay(
     *,
     force: bool = False,
     files: Queue | None = None,
-    advance: Advance = lambda count: None,
+    advance: Advance = nothing,
 ) -> Moved:
     """Send every record that the choice covers to the outbox, then delete it from Rejected; files
     to the queue `files`, or not at all where there is none.
@@ -278,61 +241,53 @@ def replay(
     lock = threading.Lock()
     sent: set[tuple[Any, ...]] = set()
 
+    def chosen(message: Message) -> Rejection | None:
+        """The rejection, if it goes; else it is counted."""
+        rejection = Rejection.read(message, keep_envelope=True)
+        if not choice.covers(rejection):
+            return None
+        if choice.keys:
+            moved.met |= {rejection.key, rejection.message_id}
+        if rejection.envelope is None:
+            moved.unreadable += 1
+        elif rejection.object == FILE and files is None:
+            moved.no_queue += 1
+        elif message.sent_ms >= sweep.started_ms and _identity(rejection) in sent:
+            moved.came_back += 1
+        else:
+            return rejection
+        return None
+
     def move(messages: list[Message]) -> Iterable[str]:
-        going: list[tuple[Message, Envelope | FileEnvelope, Rejection]] = []
         with lock:
-            for message in messages:
-                rejection = Rejection.read(message, keep_envelope=True)
-                if not choice.covers(rejection):
-                    continue
-                if choice.keys:
-                    moved.met |= {rejection.key, rejection.message_id}
-                envelope = rejection.envelope
-                if envelope is None:
-                    moved.unreadable += 1
-                    continue
-                if isinstance(envelope, FileEnvelope) and files is None:
-                    moved.no_queue += 1
-                    continue
-                this = _identity(envelope)
-                if message.sent_ms >= sweep.started_ms and this in sent:
-                    moved.came_back += 1
-                    continue
-                again = (
-                    envelope.again(force=force)
-                    if isinstance(envelope, Envelope)
-                    else envelope.again()
-                )
-                going.append((message, again, replace(rejection, envelope=None)))
-            sent.update(_identity(envelope) for _, envelope, _ in going)
+            going = [(one, found) for one in messages if (found := chosen(one))]
+            sent.update(_identity(replace(one, replayed=one.replayed + 1)) for _, one in going)
         sweep.keep_only_receipts_of(messages)
-        if not going:
-            return ()
-        arrived: list[Message] = []
+        arrived: list[tuple[Message, Rejection]] = []
         failures: list[str] = []
-        records: list[Rejection] = []
-        for kind, queue in ((Envelope, outbox), (FileEnvelope, files)):
-            some = [one for one in going if isinstance(one[1], kind)]
-            if not some or queue is None:
+        for queue, is_file in ((outbox, False), (files, True)):
+            some = [one for one in going if (one[1].object == FILE) is is_file]
+            if queue is None or not some:
                 continue
-            failures += (results := queue.send([envelope.dump() for _, envelope, _ in some]))
-            there = [one for one, failure in zip(some, results, strict=True) if not failure]
-            arrived += [message for message, _, _ in there]
-            records += [rejection for _, _, rejection in there if kind is Envelope]
-        left = set(rejected.delete(arrived))
+            results = queue.send([_again(one.envelope, force=force) for _, one in some])
+            failures += filter(None, results)
+            arrived += [one for one, result in zip(some, results, strict=True) if not result]
+        left = set(rejected.delete([message for message, _ in arrived]))
         with lock:
-            moved.failed.update(failure for failure in failures if failure)
+            moved.failed.update(failures)
             moved.in_both += len(left)
             moved.done += len(arrived)
-            moved.sent |= {(one.object, one.key): one for one in records}
+            for _, one in arrived:
+                if one.object != FILE:
+                    moved.sent[one.object, one.key] = replace(one, envelope=None)
             advance(len(arrived))
-        return [one.id for one in arrived if one.id not in left]
+        return [message.id for message, _ in arrived if message.id not in left]
 
     _run(sweep, move, moved)
     return moved
 
 
-def drop(rejected: Queue, message_ids: set[str], *, advance: Advance = lambda count: None) -> Moved:
+def drop(rejected: Queue, message_ids: set[str], *, advance: Advance = nothing) -> Moved:
     """Delete these messages for good."""
     sweep = rejected.sweep()
     moved = Moved()
@@ -340,7 +295,7 @@ def drop(rejected: Queue, message_ids: set[str], *, advance: Advance = lambda co
 
     def remove(messages: list[Message]) -> Iterable[str]:
         chosen = [one for one in messages if one.id in message_ids]
-        left = set(rejected.delete(chosen)) if chosen else set()
+        left = set(rejected.delete(chosen))
         sweep.keep_only_receipts_of(messages)
         with lock:
             moved.done += len(chosen) - len(left)
@@ -367,9 +322,10 @@ def _run(sweep: Sweep, work: Callable[[list[Message]], Iterable[str]], moved: Mo
 def export_line(rejection: Rejection) -> str:
     """One rejected record with its values, as a line of JSON."""
     line = rejection.as_dict()
-    if rejection.envelope is not None:
-        line["values"] = rejection.values
-        line["channel"] = _channel_of(rejection.envelope)
+    if isinstance(rejection.envelope, FileEnvelope):
+        line |= {"values": rejection.values, "channel": rejection.envelope.channel}
+    elif rejection.envelope is not None:
+        line |= {"values": rejection.values, "channel": rejection.envelope.message.channel}
     return written(line)
 
 
@@ -382,31 +338,15 @@ def _read_envelope(body: str) -> Envelope | FileEnvelope | None:
     return None
 
 
-def _kind_of(envelope: Envelope | FileEnvelope) -> str:
-    return "file" if isinstance(envelope, FileEnvelope) else envelope.kind
+def _again(envelope: Envelope | FileEnvelope | None, *, force: bool) -> str:
+    """What a replay sends."""
+    assert envelope is not None
+    if isinstance(envelope, Envelope):
+        return envelope.again(force=force).dump()
+    return envelope.again().dump()
 
 
-def _object_of(envelope: Envelope | FileEnvelope) -> str:
-    return FILE if isinstance(envelope, FileEnvelope) else envelope.object_name
-
-
-def _channel_of(envelope: Envelope | FileEnvelope) -> str:
-    if isinstance(envelope, FileEnvelope):
-        return envelope.channel
-    return envelope.message.channel
-
-
-def _identity(envelope: Envelope | FileEnvelope) -> tuple[Any, ...]:
+def _identity(one: Rejection) -> tuple[Any, ...]:
     """What tells one rejected message from another, each time that it is replayed."""
-    numbers = tuple(envelope.files) if isinstance(envelope, FileEnvelope) else ()
-    return _object_of(envelope), envelope.key, numbers, envelope.replayed
-
-
-def _rfc3339(milliseconds: int) -> str:
-    if not milliseconds:
-        return ""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
-
-
-def _whole(value: Any) -> int:
-    return value if isinstance(value, int) else 0
+    files = tuple(one.envelope.files) if isinstance(one.envelope, FileEnvelope) else ()
+    return one.object, one.key, files, one.replayed

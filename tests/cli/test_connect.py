@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -33,51 +33,49 @@ def connect(local: Local, *more: str) -> tuple[str, ...]:
     return ("connect", *local.options, "--callback", local.callback, *more)
 
 
-def connected(local: Local, *more: str) -> Result:
-    """Connect, with one person who allows it."""
+def signed_in(local: Local, *more: str, decision: str = "allow") -> tuple[Result, Seen]:
+    """Connect, with one person who decides; the last page too."""
     with running(*connect(local, *more)) as program:
-        Person().sign_in(program.address())
-        return program.result()
+        page = Person().sign_in(program.address(), decision=decision)
+        return program.result(), page
+
+
+def connected(local: Local, *more: str) -> Result:
+    return signed_in(local, *more)[0]
+
+
+def by_credentials(local: Local, *more: str, environ: dict[str, str] | None = None) -> Result:
+    """Connect without a browser."""
+    options = (*local.options, "--grant", "client-credentials")
+    return run("connect", *options, *more, environ=environ)
 
 
 def test_one_command_and_two_clicks_lead_to_a_lead(ready: Local) -> None:
+    ready.app.pkce_required = True
+    ready.app.rotation = True  # from the first refresh on
     with running(*connect(ready)) as program:
+        query = parse_qs(urlsplit(program.address()).query)
         page = Person().sign_in(program.address())
         result = program.result()
     assert result.status == 0, result.err
-    assert "Connected to Salesforce" in result.err
-    assert "Connected" in page.text
-    body = {"bird": {"channel": "whatsapp", "messageId": "1", "displayName": "Ada Okafor"}}
-    response = ready.stack.request("POST", "/leads", body)
-    assert response.status == 201
-    assert ready.org.find("Lead", "1") is not None
-
-
-def test_the_authorize_address_has_proof_state_and_scopes(ready: Local) -> None:
-    with running(*connect(ready)) as program:
-        query = parse_qs(urlsplit(program.address()).query)
-        Person().sign_in(program.address())
     assert query["scope"] == ["api refresh_token offline_access"]
     assert query["code_challenge_method"] == ["S256"]
     assert len(query["code_challenge"][0]) == 43
     assert len(query["state"][0]) >= 32
     assert query["redirect_uri"] == [ready.callback]
-
-
-def test_pkce_that_the_app_requires_is_given(ready: Local) -> None:
-    ready.app.pkce_required = True
-    assert connected(ready).status == 0
-
-
-def test_org_and_user_are_named(ready: Local) -> None:
     (org,) = ready.org.records("Organization")
-    with running(*connect(ready)) as program:
-        page = Person().sign_in(program.address())
-        result = program.result()
     for text in (result.err, page.text):
         assert f"as {INTEGRATION_USER} in the org {org['Name']}." in text
         assert org["Id"] not in text
-    assert f"as {INTEGRATION_USER} in" in run(*connect(ready)).err
+    assert "five approvals" in result.err
+    assert page.url.endswith("/done"), "the code stays in the address bar"
+    secret, token = ready.secret(), ready.stack.token() or {}
+    for hidden in (secret["refresh_token"], secret["client_secret"], token["access_token"]):
+        assert hidden not in result.out + result.err
+    assert ready.org.connected(secret["refresh_token"])
+    body = {"bird": {"channel": "whatsapp", "messageId": "1", "displayName": "Ada Okafor"}}
+    assert ready.stack.request("POST", "/leads", body).status == 201
+    assert ready.org.find("Lead", "1") is not None
 
 
 def test_without_the_right_to_read_names_the_ids_are_shown(ready: Local) -> None:
@@ -141,28 +139,6 @@ def test_whoever_is_asked_is_told_where_it_is(capsys: pytest.CaptureFixture[str]
     assert f"callback URL to enter in the same OAuth Settings: {where}" in told
 
 
-def test_no_secret_is_printed(ready: Local) -> None:
-    result = connected(ready)
-    printed = result.out + result.err
-    secret = ready.secret()
-    token = ready.stack.token()
-    assert token is not None
-    for hidden in (secret["refresh_token"], secret["client_secret"], token["access_token"]):
-        assert hidden not in printed
-
-
-def test_the_code_does_not_stay_in_the_address_bar(ready: Local) -> None:
-    with running(*connect(ready)) as program:
-        page = Person().sign_in(program.address())
-    assert page.url.endswith("/done")
-
-
-def test_rotation_from_the_first_refresh_on_is_survived(ready: Local) -> None:
-    ready.app.rotation = True
-    assert connected(ready).status == 0
-    assert ready.org.connected(ready.secret()["refresh_token"])
-
-
 def test_connecting_again_changes_nothing(ready: Local) -> None:
     connected(ready)
     secret, versions, token = ready.secret(), ready.versions(), ready.stack.token()
@@ -199,8 +175,7 @@ def test_anew_replaces_a_connection_that_works(ready: Local) -> None:
     before, token = ready.secret(), ready.stack.token()
     assert connected(ready, "--anew").status == 0
     after = ready.stack.token()
-    assert token is not None
-    assert after is not None
+    assert token is not None and after is not None
     assert ready.secret()["refresh_token"] != before["refresh_token"]
     assert after["generation"] > token["generation"]
     assert ready.org.connected(before["refresh_token"]), "it was revoked unasked"
@@ -245,10 +220,6 @@ def test_the_secret_is_not_written_while_a_refresh_runs(ready: Local) -> None:
     assert ready.secret()["refresh_token"]
 
 
-def test_the_warning_about_approvals_is_given(ready: Local) -> None:
-    assert "five approvals" in connected(ready).err
-
-
 def test_a_test_lead_is_made_and_leaves_nothing(ready: Local) -> None:
     result = connected(ready, "--test-lead")
     assert result.status == 0
@@ -264,66 +235,17 @@ def test_a_test_lead_that_a_rule_refuses_is_said(ready: Local) -> None:
     assert ready.secret()["refresh_token"], "the connection itself is good"
 
 
-# ── Without a browser here ───────────────────────────────────────────────────────────────────────
-
-
-def test_a_pasted_address_connects(ready: Local) -> None:
-    arguments = ("connect", *ready.options, "--no-browser")
-    arguments += ("--callback", "https://login.salesforce.com/")
-    with running(*arguments) as program:
-        end = Person().sign_in(program.address())
-        assert end.url.startswith("https://login.salesforce.com/?")
-        program.keyboard.type(end.url)
-        assert program.result().status == 0
-    assert ready.secret()["refresh_token"]
-
-
-def pasted(local: Local, text: str) -> Result:
-    arguments = ("connect", *local.options, "--no-browser")
-    with running(*arguments) as program:
-        program.address()
-        program.keyboard.type(text)
-        return program.result()
-
-
-def test_something_else_that_is_pasted_is_refused(ready: Local) -> None:
-    assert EXPLANATIONS["not_a_callback"].what in pasted(ready, "aPrxJustTheCode").err
-    foreign = pasted(ready, "http://localhost:8788/callback?code=aPrx&state=foreign")
-    assert EXPLANATIONS["wrong_state"].what in foreign.err
-    assert ready.secret().get("refresh_token") is None
-
-
 # ── From scripts ─────────────────────────────────────────────────────────────────────────────────
 
 
-def test_client_credentials_need_no_browser(ready: Local) -> None:
-    result = run("connect", *ready.options, "--grant", "client-credentials")
+def test_client_credentials_need_no_browser_and_replace_a_refresh_token(ready: Local) -> None:
+    connected(ready)
+    result = by_credentials(ready)
     assert result.status == 0, result.err
     secret = ready.secret()
     assert secret["grant"] == "client_credentials"
     assert "refresh_token" not in secret
     assert ready.stack.request("POST", "/leads", {"LastName": "Okafor"}).status == 201
-
-
-def test_client_credentials_replace_a_refresh_token(ready: Local) -> None:
-    connected(ready)
-    assert run("connect", *ready.options, "--grant", "client-credentials").status == 0
-    assert "refresh_token" not in ready.secret()
-
-
-def test_client_credentials_are_refused_at_the_shared_login(ready: Local) -> None:
-    result = run(
-        "connect", *ready.options, "--grant", "client-credentials", "--login-url", "production"
-    )
-    assert result.status == 1
-    assert EXPLANATIONS["my_domain_needed"].what in result.err
-
-
-def test_an_app_without_a_run_as_user_is_said(ready: Local) -> None:
-    ready.app.run_as = ""
-    result = run("connect", *ready.options, "--grant", "client-credentials")
-    assert EXPLANATIONS["no_run_as_user"].what in result.err
-    assert ready.secret() in ({}, {"theirs": "kept"})
 
 
 def test_key_and_secret_come_from_a_file_that_only_the_owner_can_read(
@@ -336,6 +258,9 @@ def test_key_and_secret_come_from_a_file_that_only_the_owner_can_read(
     assert "can be read by others" in run(*arguments).err
     file.chmod(0o600)
     assert EXPLANATIONS["wrong_secret"].what in run(*arguments).err
+    for text in ("[]", "{", "no json"):
+        file.write_text(text)
+        assert "is not a JSON object" in run(*arguments).err
 
 
 def test_key_and_secret_come_from_the_environment(ready: Local) -> None:
@@ -343,114 +268,126 @@ def test_key_and_secret_come_from_the_environment(ready: Local) -> None:
         "BIRD_SALESFORCE_CLIENT_ID": CLIENT_ID,
         "BIRD_SALESFORCE_CLIENT_SECRET": CLIENT_SECRET,
     }
-    arguments = ("connect", *ready.options, "--grant", "client-credentials")
-    assert run(*arguments, environ=environ).status == 0
+    assert by_credentials(ready, environ=environ).status == 0
     wrong = {**environ, "BIRD_SALESFORCE_CLIENT_SECRET": "wrong"}
-    assert EXPLANATIONS["wrong_secret"].what in run(*arguments, environ=wrong).err
+    assert EXPLANATIONS["wrong_secret"].what in by_credentials(ready, environ=wrong).err
 
 
 # ── Every way to fail has its own words ──────────────────────────────────────────────────────────
 
 
-def failed(local: Local, reason: str, *more: str, decision: str = "allow") -> Seen:
-    """Connect in vain: the terminal and the browser say why, and nothing is stored."""
-    before = local.secret()
-    with running(*connect(local, *more)) as program:
-        page = Person().sign_in(program.address(), decision=decision)
-        result = program.result()
-    explanation = EXPLANATIONS[reason]
+@contextlib.contextmanager
+def token_answers(local: Local, *, without: str = "", **changed: str) -> Iterator[None]:
+    """Inside the block, the token endpoint's responses to codes are changed on their way."""
+    oauth = local.org.oauth
+    honest = oauth.token
+
+    def token(form: Any, basic: Any = None) -> Any:
+        response = honest(form, basic)
+        if form.get("grant_type") != "authorization_code":
+            return response
+        if "error" in changed:
+            raise OAuthRefused(changed["error"], changed["error_description"])
+        return {name: one for name, one in {**response, **changed}.items() if name != without}
+
+    with mock.patch.object(oauth, "token", token):
+        yield
+
+
+def assert_failed(local: Local, result: Result, reason: str) -> None:
     assert result.status == 1
-    assert explanation.what in result.err
-    assert explanation.next_step in result.err
-    assert local.secret() == before
-    return page
+    assert EXPLANATIONS[reason].what in result.err
+    assert EXPLANATIONS[reason].next_step in result.err
+    assert not local.secret().get("refresh_token")
+
+
+def policy(**values: Any) -> Callable[[Local], Any]:
+    """A policy of the app."""
+
+    def change(local: Local) -> Any:
+        for name, value in values.items():
+            setattr(local.app, name, value)
+        return contextlib.nullcontext()
+
+    return change
+
+
+def answer(**changed: str) -> Callable[[Local], Any]:
+    """What the token endpoint responds to the code."""
+    return lambda local: token_answers(local, **changed)
+
+
+def elsewhere(local: Local) -> Any:
+    local.org.settings.instance_url = "https://salesforce.com.example.org"
+    return contextlib.nullcontext()
+
+
+AFTER_THE_BROWSER: dict[str, Callable[[Local], Any]] = {
+    "not_approved": policy(admin_approved_only=True),
+    "app_not_installed": policy(installed=False),
+    "ip_or_hours": policy(ip_restricted=True),
+    "invalid_scope": policy(scopes=("api", "id")),
+    "no_refresh_token": answer(without="refresh_token"),
+    "no_api_scope": answer(scope="refresh_token id"),
+    "bad_signature": answer(signature="AAAA"),
+    "passing_trouble": answer(error="unknown_error", error_description="retry your request"),
+    "untrusted_instance": elsewhere,
+}
+
+
+@pytest.mark.parametrize("reason", AFTER_THE_BROWSER)
+def test_why_a_sign_in_failed_is_said(ready: Local, reason: str) -> None:
+    with AFTER_THE_BROWSER[reason](ready):
+        result, _ = signed_in(ready)
+    assert_failed(ready, result, reason)
 
 
 def test_consent_denied(ready: Local) -> None:
-    page = failed(ready, "denied", decision="deny")
+    result, page = signed_in(ready, decision="deny")
+    assert_failed(ready, result, "denied")
     assert EXPLANATIONS["denied"].what in page.text
-
-
-POLICIES: dict[str, dict[str, Any]] = {
-    "not_approved": {"admin_approved_only": True},
-    "app_not_installed": {"installed": False},
-    "ip_or_hours": {"ip_restricted": True},
-    "invalid_scope": {"scopes": ("api", "id")},
-}
-
-
-@pytest.mark.parametrize("reason", POLICIES)
-def test_a_policy_of_the_app(ready: Local, reason: str) -> None:
-    for name, value in POLICIES[reason].items():
-        setattr(ready.app, name, value)
-    failed(ready, reason)
-
-
-ANSWERS = {
-    "no_refresh_token": {"without": "refresh_token"},
-    "no_api_scope": {"scope": "refresh_token id"},
-    "bad_signature": {"signature": "AAAA"},
-    "passing_trouble": {"error": "unknown_error", "error_description": "retry your request"},
-}
-
-
-@pytest.mark.parametrize("reason", ANSWERS)
-def test_an_answer_of_the_token_endpoint(ready: Local, reason: str) -> None:
-    with token_answers(ready, **ANSWERS[reason]):
-        failed(ready, reason)
-
-
-def test_an_org_outside_salesforces_domains(ready: Local) -> None:
-    ready.org.settings.instance_url = "https://salesforce.com.example.org"
-    failed(ready, "untrusted_instance")
 
 
 def test_the_api_is_disabled(ready: Local) -> None:
     ready.org.settings.api_enabled = False
-    with running(*connect(ready)) as program:
-        Person().sign_in(program.address())
-        result = program.result()
+    result = connected(ready)
     assert result.status == 1
-    assert "API_DISABLED_FOR_ORG" in result.err
-    assert "API Enabled" in result.err
+    assert "API_DISABLED_FOR_ORG" in result.err and "API Enabled" in result.err
     assert not ready.secret().get("refresh_token")
 
 
-def test_an_unknown_key_or_a_young_app_is_said_before_a_browser_opens(ready: Local) -> None:
-    ready.app.ready_at = ready.org.clock.now() + 600
-    result = run(*connect(ready))
-    assert EXPLANATIONS["unknown_app"].what in result.err
-    assert "ten minutes" in result.err
-    assert "test.salesforce.com" in result.err
+def young(local: Local) -> None:
+    local.app.ready_at = local.org.clock.now() + 600
+
+
+def without_run_as(local: Local) -> None:
+    local.app.run_as = ""
+
+
+CREDENTIALS = ("--grant", "client-credentials")
+BEFORE_A_BROWSER: list[tuple[str, tuple[str, ...], Callable[[Local], Any]]] = [
+    ("unknown_app", (), young),
+    ("unreachable", ("--login-url", "http://127.0.0.1:9"), str),
+    ("not_salesforce", ("--login-url", "THE API"), str),
+    ("my_domain_needed", (*CREDENTIALS, "--login-url", "production"), str),
+    ("no_run_as_user", CREDENTIALS, without_run_as),
+]
+
+
+@pytest.mark.parametrize(("reason", "options", "change"), BEFORE_A_BROWSER)
+def test_what_can_be_known_is_said_before_a_browser_opens(
+    ready: Local, reason: str, options: tuple[str, ...], change: Callable[[Local], Any]
+) -> None:
+    change(ready)
+    api = ready.stack.url.rsplit("/", 1)[0]
+    result = run(*connect(ready, *(api if one == "THE API" else one for one in options)))
+    assert_failed(ready, result, reason)
     assert "authorize?" not in result.err
 
 
-def test_a_callback_that_the_app_does_not_know_is_shown_by_salesforce(ready: Local) -> None:
-    ready.app.callbacks = ("http://localhost:1/other",)
-    with running(*connect(ready, "--wait", "2")) as program:
-        page = Person().sign_in(program.address())
-        result = program.result()
-    assert "redirect_uri_mismatch" in page.text
-    assert EXPLANATIONS["no_callback"].what in result.err
-
-
-def test_a_code_that_is_too_old(ready: Local) -> None:
-    arguments = ("connect", *ready.options, "--no-browser")
-    with running(*arguments) as program:
-        end = Person().sign_in_without_following(program.address())
-        ready.org.clock.advance(1000)
-        program.keyboard.type(end)
-        result = program.result()
-    assert EXPLANATIONS["code_expired"].what in result.err
-
-
-def test_an_answer_of_another_run(ready: Local) -> None:
-    arguments = ("connect", *ready.options, "--no-browser")
-    with running(*arguments) as program:
-        earlier = Person().sign_in_without_following(program.address())
-        program.keyboard.type("")
-        program.result()
-    assert EXPLANATIONS["wrong_state"].what in pasted(ready, earlier).err
+def test_plain_http_is_for_this_machine_only(ready: Local) -> None:
+    result = run(*connect(ready, "--login-url", "http://login.salesforce.com"))
+    assert result.status == 1 and "https://" in result.err
 
 
 def test_the_port_is_taken(ready: Local) -> None:
@@ -463,27 +400,49 @@ def test_the_port_is_taken(ready: Local) -> None:
     assert "--no-browser" in result.err
 
 
-def test_nobody_comes_back_from_the_browser(ready: Local) -> None:
-    result = run(*connect(ready, "--wait", "1"))
-    assert result.status == 1
-    assert EXPLANATIONS["no_callback"].what in result.err
+def test_a_callback_that_the_app_does_not_know_is_shown_by_salesforce(ready: Local) -> None:
+    ready.app.callbacks = ("http://localhost:1/other",)
+    result, page = signed_in(ready, "--wait", "2")
+    assert "redirect_uri_mismatch" in page.text
+    assert EXPLANATIONS["no_callback"].what in result.err, "nobody came back from the browser"
 
 
-def test_nothing_answers_at_the_login_url(ready: Local) -> None:
-    result = run(*connect(ready, "--login-url", "http://127.0.0.1:9"))
-    assert EXPLANATIONS["unreachable"].what in result.err
+# ── Without a browser here ───────────────────────────────────────────────────────────────────────
 
 
-def test_something_else_answers_at_the_login_url(ready: Local) -> None:
-    api = ready.stack.url.rsplit("/", 1)[0]
-    result = run(*connect(ready, "--login-url", api))
-    assert EXPLANATIONS["not_salesforce"].what in result.err
+def test_a_pasted_address_connects(ready: Local) -> None:
+    callback = ("--no-browser", "--callback", "https://login.salesforce.com/")
+    with running("connect", *ready.options, *callback) as program:
+        end = Person().sign_in(program.address())
+        assert end.url.startswith("https://login.salesforce.com/?")
+        program.keyboard.type(end.url)
+        assert program.result().status == 0
+    assert ready.secret()["refresh_token"]
 
 
-def test_plain_http_is_for_this_machine_only(ready: Local) -> None:
-    result = run(*connect(ready, "--login-url", "http://login.salesforce.com"))
-    assert result.status == 1
-    assert "https://" in result.err
+def pasted(local: Local, text: Callable[[str], str]) -> Result:
+    """Paste what is made of the address to open."""
+    with running("connect", *local.options, "--no-browser") as program:
+        program.keyboard.type(text(program.address()))
+        return program.result()
+
+
+def test_something_else_that_is_pasted_is_refused(ready: Local) -> None:
+    earlier = ""
+
+    def of_an_earlier_run(address: str) -> str:
+        nonlocal earlier
+        earlier = Person().sign_in_without_following(address)
+        return "aPrxJustTheCode"
+
+    def too_late(address: str) -> str:
+        end = Person().sign_in_without_following(address)
+        ready.org.clock.advance(1000)
+        return end
+
+    assert_failed(ready, pasted(ready, of_an_earlier_run), "not_a_callback")
+    assert_failed(ready, pasted(ready, lambda address: earlier), "wrong_state")
+    assert_failed(ready, pasted(ready, too_late), "code_expired")
 
 
 # ── The callback server ──────────────────────────────────────────────────────────────────────────
@@ -510,8 +469,7 @@ def test_an_answer_with_a_forged_state_is_ignored_and_the_right_one_still_works(
     with running(*connect(ready)) as program:
         address = program.address()
         forged = Person().open(f"{ready.callback}?code=aPrxForged&state=forged")
-        assert forged.status == 400
-        assert "does not belong" in forged.text
+        assert forged.status == 400 and "does not belong" in forged.text
         Person().sign_in(address)
         assert program.result().status == 0
 
@@ -533,24 +491,3 @@ def test_the_callback_server_has_both_loopback_addresses_and_no_other_name(ready
     assert "default-src 'none'" in policy
     assert "script" not in policy
     assert page.headers["Cache-Control"] == "no-store"
-
-
-# ── What the org is made to say ──────────────────────────────────────────────────────────────────
-
-
-@contextlib.contextmanager
-def token_answers(local: Local, *, without: str = "", **changed: str) -> Iterator[None]:
-    """Inside the block, the token endpoint's responses to codes are changed on their way."""
-    oauth = local.org.oauth
-    honest = oauth.token
-
-    def token(form: Any, basic: Any = None) -> Any:
-        response = honest(form, basic)
-        if form.get("grant_type") != "authorization_code":
-            return response
-        if "error" in changed:
-            raise OAuthRefused(changed["error"], changed["error_description"])
-        return {name: one for name, one in {**response, **changed}.items() if name != without}
-
-    with mock.patch.object(oauth, "token", token):
-        yield

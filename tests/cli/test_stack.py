@@ -122,28 +122,23 @@ def test_no_credentials(account: None, monkeypatch: pytest.MonkeyPatch) -> None:
         find()
 
 
+def refusal(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code}}, "X")
+
+
+EXPIRED = TokenRetrievalError(provider="sso", error_msg="Token has expired")
+
+
 @pytest.mark.parametrize(
     ("error", "what", "step"),
     [
-        (ClientError({"Error": {"Code": "ExpiredToken"}}, "X"), "has expired", "aws sso login"),
-        (
-            ClientError({"Error": {"Code": "ExpiredTokenException"}}, "X"),
-            "has expired",
-            "aws sso login",
-        ),
+        (refusal("ExpiredToken"), "has expired", "aws sso login"),
+        (refusal("ExpiredTokenException"), "has expired", "aws sso login"),
         (UnauthorizedSSOTokenError(), "does not work", "aws sso login"),
-        (
-            TokenRetrievalError(provider="sso", error_msg="Token has expired"),
-            "does not work",
-            "aws sso login",
-        ),
-        (
-            ClientError({"Error": {"Code": "UnrecognizedClientException"}}, "X"),
-            "does not accept",
-            "aws sso login",
-        ),
-        (ClientError({"Error": {"Code": "AccessDeniedException"}}, "X"), "refuses", "a role"),
-        (ClientError({"Error": {"Code": "Throttling"}}, "X"), "Throttling", "in a minute"),
+        (EXPIRED, "does not work", "aws sso login"),
+        (refusal("UnrecognizedClientException"), "does not accept", "aws sso login"),
+        (refusal("AccessDeniedException"), "refuses", "a role"),
+        (refusal("Throttling"), "Throttling", "in a minute"),
         (EndpointConnectionError(endpoint_url="https://x"), "cannot be reached", "region"),
     ],
 )
@@ -183,6 +178,22 @@ def test_flow_prints_the_deployed_address_and_how_to_see_the_key(account: None) 
     assert len(shown["headers"]["x-api-key"]) >= 20
 
 
+def test_where_the_stacks_own_key_is_retired_another_of_its_plan_is_used(account: None) -> None:
+    gateway = boto3.client("apigateway", region_name=REGION)
+    plan = gateway.create_usage_plan(name="plan")["id"]
+    deploy(outputs={**resolved().outputs, "UsagePlanId": plan})
+    (own,) = gateway.get_api_keys(includeValues=True)["items"]
+    assert find().api_key() == own["value"]
+    retire = [{"op": "replace", "path": "/enabled", "value": "false"}]
+    gateway.update_api_key(apiKey=own["id"], patchOperations=retire)
+    with pytest.raises(Problem, match="No API key of the stack is enabled"):
+        find().api_key()
+    new = gateway.create_api_key(name="second", enabled=True)
+    gateway.create_usage_plan_key(usagePlanId=plan, keyId=new["id"], keyType="API_KEY")
+    assert find().api_key() == new["value"]
+
+
 def test_messages_name_the_stack_in_the_commands_they_advise(account: None) -> None:
     deploy()
     assert find().options() == f"--stack-name {NAME} --region {REGION}"
+    assert find().log_of("deliver") == f"aws logs tail /{NAME}/deliver --region {REGION}"

@@ -126,7 +126,7 @@ def test_more_lines_than_are_read_is_said(known: Any, monkeypatch: pytest.Monkey
     found = Status(
         stack=known,
         waiting=replace(waiting, cut=True),
-        rejected=Counts(visible=0, hidden=0, delayed=0),
+        rejected=Counts(),
         refusals=[],
         last_success=None,
         last_refresh=NOW,
@@ -271,13 +271,13 @@ def line(
 def status(known: Any, *lines: RecordLine, **more: Any) -> Status:
     waiting = [WaitingRecord.of(one) for one in lines if one.waits]
     values: dict[str, Any] = {
-        "rejected": Counts(visible=0, hidden=0, delayed=0),
+        "rejected": Counts(),
         "refusals": [],
         "last_success": None,
         "last_refresh": NOW - 900,
         "at": NOW,
     }
-    counts = Counts(visible=len(waiting), hidden=0, delayed=0)
+    counts = Counts(visible=len(waiting))
     return Status(
         stack=known,
         waiting=Waiting(counts=counts, records=waiting, lines=list(lines), cut=False),
