@@ -17,7 +17,7 @@ from cli.commands.doctor import doctor_command
 from cli.commands.flow import flow_command
 from cli.commands.setup_org import setup_org_command
 from cli.commands.status import status_command
-from cli.deployment.aws_problem import explain
+from cli.deployment.aws_problem import problem_of
 from cli.problem import Problem
 from cli.terminal import Terminal
 
@@ -76,7 +76,5 @@ def main() -> None:
         terminal.say("Stopped.")
         sys.exit(130)
     except (ClientError, BotoCoreError) as error:
-        wanted = f"{error.operation_name}: " if isinstance(error, ClientError) else ""
-        what, next_step = explain(error)
-        terminal.bad(Problem(wanted + what, next_step=next_step))
+        terminal.bad(problem_of(error))
         sys.exit(1)

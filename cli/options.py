@@ -27,54 +27,38 @@ class ObjectChoice(StrEnum):
     CASE = "Case"
 
 
-_PANEL = "Which deployment"
+def _which(*names: str, **more: Any) -> Any:
+    return typer.Option(*names, rich_help_panel="Which deployment", **more)
 
 
 def named_stack(
     *,
     stack_name: Annotated[
         str | None,
-        typer.Option(
+        _which(
             "--stack-name",
             "--stack",
             help="The stack's name (default: the stage's, or bird-salesforce).",
-            rich_help_panel=_PANEL,
         ),
     ] = None,
-    region: Annotated[
-        str | None,
-        typer.Option("--region", help="The stack's AWS region.", rich_help_panel=_PANEL),
-    ] = None,
+    region: Annotated[str | None, _which("--region", help="The stack's AWS region.")] = None,
     profile: Annotated[
-        str | None,
-        typer.Option(
-            "--profile", help="A profile of your AWS configuration.", rich_help_panel=_PANEL
-        ),
+        str | None, _which("--profile", help="A profile of your AWS configuration.")
     ] = None,
     stage: Annotated[
         str | None,
-        typer.Option(
-            "--stage",
-            help="The table of samconfig.toml with the stack's name and region.",
-            rich_help_panel=_PANEL,
-        ),
+        _which("--stage", help="The table of samconfig.toml with the stack's name and region."),
     ] = None,
     local: Annotated[
-        bool,
-        typer.Option(
-            "--local",
-            help="The stack that `make start` runs on this machine.",
-            rich_help_panel=_PANEL,
-        ),
+        bool, _which("--local", help="The stack that `make start` runs on this machine.")
     ] = False,
     local_file: Annotated[
         Path,
-        typer.Option(
+        _which(
             "--local-file",
             help="The file in which the local stack names its parts (default: .local/stack.json).",
             show_default=False,
             envvar="BIRD_SALESFORCE_LOCAL_FILE",
-            rich_help_panel=_PANEL,
         ),
     ] = LOCAL_FILE,
 ) -> Stack:

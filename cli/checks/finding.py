@@ -11,7 +11,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.markup import escape
 
-from cli.deployment.aws_problem import explain
+from cli.deployment.aws_problem import problem_of
 from cli.problem import Problem
 from cli.terminal import Terminal, for_json, visible, wrapped
 
@@ -99,9 +99,8 @@ def carry_out(check: Check) -> Finding:
     except Problem as problem:
         found = bad(problem.what, problem.next_step)
     except (ClientError, BotoCoreError) as error:
-        wanted = f"{error.operation_name}: " if isinstance(error, ClientError) else ""
-        what, next_step = explain(error)
-        found = unknown(f"This could not be checked: {wanted}{what}", next_step)
+        why = problem_of(error)
+        found = unknown(f"This could not be checked: {why.what}", why.next_step)
     return replace(found, check=name)
 
 

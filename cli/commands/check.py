@@ -12,10 +12,10 @@ import typer
 
 from cli.deployment.stack import Stack
 from cli.options import Json, on_stack
-from cli.preview.body import KEY_SOURCES, Preview, preview
+from cli.preview.body import KEY_SOURCES, Nothing, Preview, preview
 from cli.preview.org import OrgView, view
 from cli.problem import Problem
-from cli.terminal import Terminal, written
+from cli.terminal import Terminal, for_json, written
 
 
 class RouteChoice(StrEnum):
@@ -67,15 +67,29 @@ def check_command(
         headers=_pairs(header, ":"),
         query=_pairs(query, "="),
     )
-    in_org = view(stack, found) if org and found.request is not None else None
+    if isinstance(found, Nothing):
+        _print_nothing(terminal, found, as_json=as_json)
+        return
+    in_org = view(stack, found) if org else None
     if as_json:
         terminal.result_json({**found.as_dict(), "org": in_org.as_dict() if in_org else None})
     else:
         _print(terminal, found, in_org)
-    if found.refused or (in_org and in_org.refuses):
-        raise typer.Exit(1)
     creates = in_org is None or in_org.creates
-    if found.request and found.missing and creates:
+    if (in_org and in_org.refuses) or (found.missing and creates):
+        raise typer.Exit(1)
+
+
+def _print_nothing(terminal: Terminal, found: Nothing, *, as_json: bool) -> None:
+    if as_json:
+        terminal.result_json({**for_json(found), "org": None})
+    elif found.refused:
+        words = f"The API would refuse this body with 400 {found.refused}. Nothing would be kept."
+        terminal.result_lines(words, rest="  ", style="bold red")
+    else:
+        words = f"Nothing would be made of it: {found.ignored}."
+        terminal.result_lines(words, rest="  ", style="bold")
+    if found.refused:
         raise typer.Exit(1)
 
 
@@ -103,23 +117,14 @@ def _pairs(given: Iterable[str] | None, mark: str) -> dict[str, str]:
 
 
 def _print(terminal: Terminal, found: Preview, in_org: OrgView | None) -> None:
-    if found.request is None:
-        words = (
-            f"The API would refuse this body with 400 {found.refused}. Nothing would be kept."
-            if found.refused
-            else f"Nothing would be made of it: {found.ignored}."
-        )
-        terminal.result_lines(words, rest="  ", style="bold red" if found.refused else "bold")
-        return
     message = found.request.message
     by = "" if message.requested else " (by the channel; where the conversation is, its object)"
     terminal.result_lines(f"POST {found.route} would become a {found.object}{by}", style="bold")
     terminal.result("")
-    key = found.key or "–"
     for name, value in (
         ("Channel", message.channel),
         ("Conversation", message.conversation or "none: a record of its own"),
-        ("Message key", key),
+        ("Message key", found.key or "–"),
         ("  from", KEY_SOURCES[found.request.key_source]),
         ("Sent at", f"{message.sent_at:%Y-%m-%d %H:%M:%S} UTC"),
     ):

@@ -72,16 +72,18 @@ def flow_command(
 def _print_step(terminal: Terminal, step: FlowStep) -> None:
     out = terminal.out
     out.print(f"[bold]{escape(step.channel.label)} → {step.object}[/]\n")
-    if step.file:
-        out.print(f"[bold]Import[/]        {step.file} has all steps; or type this one:")
-    if step.builder is Builder.FLOWS:
-        out.print("[bold]Step[/]          HTTP request")
-    out.print(f"[bold]URL[/]           {escape(step.url)}", soft_wrap=True)
-    out.print("[bold]Method[/]        POST")
-    out.print("[bold]Content-Type[/]  application/json")
-    for name, value in step.headers:
-        out.print(f"[bold]Header[/]        {escape(name)}: {escape(value)}", soft_wrap=True)
-    out.print(f"[bold]Time-out[/]      {step.timeout_seconds} seconds or more")
+    imported = f"{step.file} has all steps; or type this one:" if step.file else ""
+    for name, value in (
+        ("Import", imported),
+        ("Step", "HTTP request" if step.builder is Builder.FLOWS else ""),
+        ("URL", step.url),
+        ("Method", "POST"),
+        ("Content-Type", "application/json"),
+        *(("Header", f"{name}: {value}") for name, value in step.headers),
+        ("Time-out", f"{step.timeout_seconds} seconds or more"),
+    ):
+        if value:
+            out.print(f"[bold]{name:<14}[/]{escape(value)}", soft_wrap=True)
     out.print("[bold]Body[/]")
     out.print(step.body_text(), markup=False, soft_wrap=True)
     out.print("\n[bold]Values[/] (replace each {{…}} with your flow's own variable):")

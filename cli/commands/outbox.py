@@ -10,9 +10,10 @@ import typer
 from cli.commands.status import ESTIMATES
 from cli.deployment.stack import Stack
 from cli.options import Json, ObjectChoice, Wide, on_stack
+from cli.outbox.log_lines import RecordLine
 from cli.outbox.reasons import why
 from cli.outbox.times import clock, counted, span
-from cli.outbox.waiting import Waiting, WaitingRecord, read_waiting
+from cli.outbox.waiting import Waiting, read_waiting
 from cli.terminal import Terminal, visible
 
 commands = typer.Typer(
@@ -56,9 +57,9 @@ def list_command(
     _print_end(terminal, waiting)
 
 
-def _print_groups(terminal: Terminal, records: list[WaitingRecord]) -> None:
+def _print_groups(terminal: Terminal, records: list[RecordLine]) -> None:
     """By reason and channel; a line a record, in which the key is last and whole."""
-    groups: dict[tuple[str, str], list[WaitingRecord]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[RecordLine]] = defaultdict(list)
     for one in records:
         groups[one.code, one.channel].append(one)
     for (code, channel), some in groups.items():
@@ -68,16 +69,16 @@ def _print_groups(terminal: Terminal, records: list[WaitingRecord]) -> None:
         )
         terminal.result(f"{'':4} {'age':>5} {'try':>3}  key")
         for one in some:
-            age = span(one.age_seconds).replace(" ", "")
-            line = f"{one.object:<4} {age:>5} {one.tries:>3}  {one.key}"
+            age = span(one.waits_seconds).replace(" ", "")
+            line = f"{one.object:<4} {age:>5} {one.attempts:>3}  {one.key}"
             terminal.result_whole(visible(line))
 
 
-def _wide(one: WaitingRecord) -> str:
+def _wide(one: RecordLine) -> str:
     next_try = clock(one.next_try) if one.next_try else "now"
     return visible(
-        f"{one.key}  {one.object}  {one.channel}  {span(one.age_seconds)}  "
-        f"{counted(one.tries, 'try') if one.tries == 1 else f'{one.tries} tries'}  "
+        f"{one.key}  {one.object}  {one.channel}  {span(one.waits_seconds)}  "
+        f"{counted(one.attempts, 'try') if one.attempts == 1 else f'{one.attempts} tries'}  "
         f"next {next_try}  {why(one.code, one.fields) if one.code else 'not tried yet'}"
     )
 

@@ -16,7 +16,6 @@ import time
 from base64 import b64encode
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from urllib.parse import parse_qs, urlsplit
 
 from cli.connect.oauth import SignIn
@@ -118,6 +117,7 @@ _SLOW = Page(
     title="Still working",
     text="It takes longer than expected. The terminal will show the outcome.",
 )
+_ENDED = Page(good=False, title="Not connected", text="The program in the terminal has ended.")
 
 
 class CallbackServer:
@@ -137,7 +137,8 @@ class CallbackServer:
         self._lock = threading.Lock()
         self._outcome: Page | None = None
         self._finished = threading.Event()
-        self._shown = threading.Event()
+        self.shown = threading.Event()
+        """The last page was fetched."""
         self.foreign = 0
         """How many callbacks had a wrong state."""
         self._servers: list[ThreadingHTTPServer] = []
@@ -156,22 +157,11 @@ class CallbackServer:
             ).start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if not self._finished.is_set():
-            self.finish(
-                Page(
-                    good=False,
-                    title="Not connected",
-                    text="The program in the terminal has ended.",
-                )
-            )
+            self.finish(_ENDED)
         if self._taken:
-            self._shown.wait(LINGER_SECONDS)
+            self.shown.wait(LINGER_SECONDS)
         for server in self._servers:
             server.shutdown()
         self._close()
@@ -215,10 +205,6 @@ class CallbackServer:
             self._finished.wait(FINISH_SECONDS)
         return self._outcome or (_SLOW if self._taken else _NOTHING)
 
-    def shown(self) -> None:
-        """The last page was fetched."""
-        self._shown.set()
-
 
 def _has_ipv6() -> bool:
     if not socket.has_ipv6:
@@ -258,7 +244,7 @@ def _listen(
                 self._take(parts.query)
             elif parts.path == "/done":
                 self._show(200, callback.outcome(wait=False))
-                callback.shown()
+                callback.shown.set()
             else:
                 self._show(404, _NOTHING)
 
@@ -269,19 +255,16 @@ def _listen(
                 self._show(400, refusal)
                 return
             callback.outcome(wait=True)
-            self.send_response(303)
-            self.send_header("Location", "/done")
-            self.send_header("Cache-Control", "no-store")
-            self.send_header("Referrer-Policy", "no-referrer")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            self._send(303, b"", Location="/done")
 
         def _show(self, status: int, page: Page) -> None:
-            body = page.render()
+            self._send(status, page.render())
+
+        def _send(self, status: int, body: bytes, **more: str) -> None:
             self.send_response(status)
-            for name, value in _HEADERS.items():
+            headers = {**_HEADERS, "Content-Length": str(len(body)), **more}
+            for name, value in headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 

@@ -5,7 +5,7 @@ docs/troubleshooting.md has a section for each. Sources: Salesforce Help, "OAuth
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cli.problem import Problem
 
@@ -13,8 +13,7 @@ DEFAULT_CALLBACK = "http://localhost:8788/callback"
 """`localhost` as a name: Salesforce accepts plain http for it only."""
 
 
-@dataclass(frozen=True)
-class Explanation:
+class Explanation(NamedTuple):
     """What happened, and what to do about it."""
 
     what: str
@@ -204,11 +203,8 @@ class SignInFailed(Problem):
     """A sign-in that did not work. `reason` is its name in EXPLANATIONS."""
 
     def __init__(self, reason: str, *, detail: str = "") -> None:
-        explanation = EXPLANATIONS[reason]
-        what = explanation.what
-        if detail:
-            what += f" ({detail})"
-        super().__init__(what, next_step=explanation.next_step)
+        what, next_step = EXPLANATIONS[reason]
+        super().__init__(f"{what} ({detail})" if detail else what, next_step=next_step)
         self.reason = reason
 
 

@@ -13,6 +13,8 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
+from cli.problem import Problem
+
 SIGN_IN = "Sign in to AWS again (aws sso login, or aws configure), then run this again."
 
 _SIGN_IN_ERRORS = (
@@ -28,6 +30,13 @@ _NOT_ACCEPTED = frozenset(
 )
 _NO_RIGHT = ("AccessDenied", "UnauthorizedOperation", "NotAuthorized")
 """How codes begin of what a role may not do (Common Error Types of each service's API)."""
+
+
+def problem_of(error: ClientError | BotoCoreError) -> Problem:
+    """The error of one call, with the call's name."""
+    wanted = f"{error.operation_name}: " if isinstance(error, ClientError) else ""
+    what, next_step = explain(error)
+    return Problem(wanted + what, next_step=next_step)
 
 
 def explain(

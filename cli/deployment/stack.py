@@ -48,6 +48,22 @@ _CONFIG = Config(
 )
 
 
+_NOT_CONFIGURED: dict[type[BotoCoreError], tuple[str, str]] = {
+    ProfileNotFound: (
+        "There is no AWS profile {profile}.",
+        "See `aws configure list-profiles`, then choose one with --profile.",
+    ),
+    NoRegionError: (
+        "No AWS region is configured.",
+        "Add --region, for example --region eu-west-1, or set AWS_REGION.",
+    ),
+    NoCredentialsError: (
+        "There are no AWS credentials on this machine.",
+        "Sign in (aws configure, or aws sso login). For the local stack add --local.",
+    ),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stack:
     """One deployment, and its parts."""
@@ -171,21 +187,9 @@ def find_stack(
         if not region:
             raise NoRegionError
         return _deployed_stack(session, name=name, region=region)
-    except ProfileNotFound as error:
-        raise Problem(
-            f"There is no AWS profile {profile}.",
-            next_step="See `aws configure list-profiles`, then choose one with --profile.",
-        ) from error
-    except NoRegionError as error:
-        raise Problem(
-            "No AWS region is configured.",
-            next_step="Add --region, for example --region eu-west-1, or set AWS_REGION.",
-        ) from error
-    except NoCredentialsError as error:
-        raise Problem(
-            "There are no AWS credentials on this machine.",
-            next_step="Sign in (aws configure, or aws sso login). For the local stack add --local.",
-        ) from error
+    except (ProfileNotFound, NoRegionError, NoCredentialsError) as error:
+        what, next_step = _NOT_CONFIGURED[type(error)]
+        raise Problem(what.format(profile=profile), next_step=next_step) from error
     except (ClientError, BotoCoreError) as error:
         what, next_step = explain(
             error, rights="that may read CloudFormation stacks and the functions' configuration"

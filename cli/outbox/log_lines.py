@@ -6,13 +6,16 @@ personal is in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from bridge.untrusted import read_json
 from cli.deployment.stack import Stack
+from cli.outbox.reasons import Reason, reason_of, why
+from cli.outbox.times import rfc3339
 
 TAKING = ("create-lead", "create-case", "receive-message")
 """The functions that take messages from flows."""
@@ -62,6 +65,41 @@ class RecordLine:
         """Object and key, which tell records apart."""
         return self.object, self.key
 
+    @property
+    def since(self) -> float:
+        """When the record came into the outbox."""
+        return self.at - self.age_seconds
+
+    @property
+    def next_try(self) -> float | None:
+        """None: as soon as it is its turn."""
+        return self.at + self.delay_seconds if self.delay_seconds else None
+
+    @property
+    def waits_seconds(self) -> float:
+        """How long it has been in the outbox, until now."""
+        return max(time.time() - self.since, 0.0)
+
+    @property
+    def reason(self) -> Reason:
+        return reason_of(self.code)
+
+    def as_dict(self) -> dict[str, Any]:
+        """A record that waits, for `--json`."""
+        return {
+            "key": self.key,
+            "object": self.object,
+            "channel": self.channel,
+            "reason": why(self.code, self.fields) if self.code else "not tried yet",
+            "waitsFor": self.reason.value,
+            "code": self.code,
+            "fields": self.fields,
+            "waitsSince": rfc3339(self.since),
+            "ageSeconds": round(self.waits_seconds),
+            "tries": self.attempts,
+            "nextTry": rfc3339(self.next_try),
+        }
+
     @classmethod
     def read(cls, function: str, event: Mapping[str, Any]) -> RecordLine | None:
         """Read an event of CloudWatch Logs; None for one that is no record's line."""
@@ -69,23 +107,19 @@ class RecordLine:
         if not isinstance(line, dict) or line.get("message") != "record":
             return None
         fields = line.get("fields")
+        texts = ("outcome", "object", "key", "channel", "code")
+        numbers = ("attempts", "age_seconds", "delay_seconds")
+        values: dict[str, Any] = {name: str(line.get(name) or "") for name in texts}
+        values |= {name: line[name] for name in numbers if type(line.get(name)) is int}
         return cls(
             at=int(event["timestamp"]) / 1000,
             function=function,
-            outcome=str(line.get("outcome") or ""),
-            object=str(line.get("object") or ""),
-            key=str(line.get("key") or ""),
-            channel=str(line.get("channel") or ""),
-            code=str(line.get("code") or ""),
             fields=tuple(map(str, fields)) if isinstance(fields, list) else (),
-            attempts=_whole(line.get("attempts")),
-            age_seconds=_whole(line.get("age_seconds")),
-            delay_seconds=_whole(line.get("delay_seconds")),
+            **values,
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Lines:
+class Lines(NamedTuple):
     """Lines, newest first; `cut` where there were more than are read."""
 
     lines: list[RecordLine]
@@ -109,43 +143,33 @@ def read_lines(
 
     def read(function: str) -> tuple[list[RecordLine], bool]:
         found: list[RecordLine] = []
-        pages = _pages(
-            logs,
-            f"/{stack.name}/{function}",
-            since=since,
-            pattern=f"{{ {pattern} }}",
-            limit=min(most, PAGE),
-        )
-        for number, page in enumerate(pages, 1):
-            found += [line for event in page if (line := RecordLine.read(function, event))]
-            if len(found) >= most or number == MOST_PAGES:
+        request: dict[str, Any] = {
+            "logGroupName": f"/{stack.name}/{function}",
+            "startTime": int(since * 1000),
+            "filterPattern": f"{{ {pattern} }}",
+            "startFromHead": False,
+            "limit": min(most, PAGE),
+        }
+        for _ in range(MOST_PAGES):
+            page = logs.filter_log_events(**request)
+            events = page.get("events", [])
+            found += [line for event in events if (line := RecordLine.read(function, event))]
+            if len(found) >= most:
                 return found[:most], True
-        return found, False
+            if not page.get("nextToken"):
+                return found, False
+            request["nextToken"] = page["nextToken"]
+        return found, True
 
     with ThreadPoolExecutor() as pool:
         results = list(pool.map(read, functions))
     lines = sorted((line for some, _ in results for line in some), key=lambda line: -line.at)
-    return Lines(lines=lines[:most], cut=len(lines) > most or any(cut for _, cut in results))
+    return Lines(lines[:most], len(lines) > most or any(cut for _, cut in results))
 
 
-def _pages(
-    logs: Any, group: str, *, since: float, pattern: str, limit: int
-) -> Iterator[list[dict[str, Any]]]:
-    """The pages of one log group, newest first; none of a group that nothing was written to."""
-    request: dict[str, Any] = {
-        "logGroupName": group,
-        "startTime": int(since * 1000),
-        "filterPattern": pattern,
-        "startFromHead": False,
-        "limit": limit,
-    }
-    while True:
-        response = logs.filter_log_events(**request)
-        yield response.get("events", [])
-        if not response.get("nextToken"):
-            return
-        request["nextToken"] = response["nextToken"]
-
-
-def _whole(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+def newest(lines: Iterable[RecordLine]) -> list[RecordLine]:
+    """The newest line of each record, of lines that come newest first."""
+    found: dict[tuple[str, str], RecordLine] = {}
+    for line in lines:
+        found.setdefault(line.which, line)
+    return list(found.values())

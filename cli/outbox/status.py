@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -14,10 +15,10 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from cli.deployment.stack import Stack
-from cli.outbox.log_lines import DELIVER, WRITTEN, RecordLine, read_lines
+from cli.outbox.log_lines import DELIVER, WRITTEN, RecordLine, newest, read_lines
 from cli.outbox.reasons import CREDENTIALS, NO_RESPONSE, RENEWED, Reason, who_acts, why
 from cli.outbox.times import clock, counted, rfc3339, span
-from cli.outbox.waiting import Waiting, WaitingRecord, newest, read_waiting
+from cli.outbox.waiting import Waiting, read_waiting
 from cli.rejected.queue import Counts, Queue
 
 DAY_SECONDS = 86_400
@@ -45,6 +46,10 @@ class Verdict:
     state: State
     text: str
     next_step: str = ""
+
+
+def _act(text: str, next_step: str) -> Verdict:
+    return Verdict(state=State.ACT, text=text, next_step=next_step)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,32 +121,13 @@ class Status:
     @property
     def reasons(self) -> list[Group]:
         """Why records wait, the most frequent first."""
-        by_code: dict[str, list[WaitingRecord]] = defaultdict(list)
-        for one in self.waiting.records:
-            by_code[one.code].append(one)
-        groups = [
-            Group(
-                code=code,
-                fields=(),
-                count=len(some),
-                since=min(one.since for one in some),
-                next_try=min((one.next_try for one in some if one.next_try), default=None),
-            )
-            for code, some in by_code.items()
-        ]
-        return sorted(groups, key=lambda group: -group.count)
+        records = self.waiting.records
+        return _grouped((one.code, (), one.since, one.next_try) for one in records)
 
     @property
     def rejections(self) -> list[Group]:
         """Why records were refused within a day, the most frequent first."""
-        by_reason: dict[tuple[str, tuple[str, ...]], list[RecordLine]] = defaultdict(list)
-        for one in self.refusals:
-            by_reason[one.code, one.fields].append(one)
-        groups = [
-            Group(code=code, fields=fields, count=len(some), since=min(one.at for one in some))
-            for (code, fields), some in by_reason.items()
-        ]
-        return sorted(groups, key=lambda group: -group.count)
+        return _grouped((one.code, one.fields, one.at, None) for one in self.refusals)
 
     @property
     def next_try(self) -> float | None:
@@ -151,31 +137,21 @@ class Status:
     @property
     def oldest_seconds(self) -> float | None:
         """The age of the oldest record that waits."""
-        return max((one.age_seconds for one in self.waiting.records), default=None)
+        return max((one.waits_seconds for one in self.waiting.records), default=None)
 
     @property
     def verdicts(self) -> list[Verdict]:
         """What there is to say, the most urgent first; never empty."""
-        found = [
-            one
-            for one in (
-                self._needs_a_person(),
-                self._not_taken(),
-                self._not_renewed(),
-                self._rejecting(),
-                self._waits(),
-            )
-            if one
-        ]
-        return found or [self._good()]
+        found = (
+            *(self._needs_a_person(), self._not_taken(), self._not_renewed()),
+            *(self._rejecting(), self._waits()),
+        )
+        return [one for one in found if one] or [self._good()]
 
     @property
     def must_act(self) -> bool:
         """Whether somebody has to act."""
         return any(one.state is State.ACT for one in self.verdicts)
-
-    def _command(self, name: str) -> str:
-        return f"bird-salesforce {name} {self.stack.options()}"
 
     def _safe(self) -> str:
         """`4 records safe, oldest 6 min`"""
@@ -183,25 +159,23 @@ class Status:
         age = f", oldest {span(oldest)}" if oldest is not None else ""
         return f"{counted(self.waiting.count)} safe{age}"
 
-    def _since(self, records: list[WaitingRecord]) -> str:
+    def _since(self, records: list[RecordLine]) -> str:
         """Since when: the first trouble of this kind after the last success."""
         codes = {one.code for one in records}
         trouble = [one.at for one in self.waiting.lines if one.code in codes]
         after = [at for at in trouble if self.last_success is None or at > self.last_success]
-        first = min(after or trouble, default=min(one.tried_at for one in records))
+        first = min(after or trouble, default=min(one.at for one in records))
         return f"{'before ' if self.waiting.cut else ''}{clock(first)}"
 
-    def _of(self, reason: Reason) -> list[WaitingRecord]:
+    def _of(self, reason: Reason) -> list[RecordLine]:
         return [one for one in self.waiting.records if one.reason is reason]
 
-    def _for_a_person(self) -> list[WaitingRecord]:
+    def _for_a_person(self) -> list[RecordLine]:
         """Records that wait for somebody, but for those whose credentials were renewed after they
         were tried: they go with the next try."""
         renewed = self.last_refresh or 0.0
         return [
-            one
-            for one in self._of(Reason.PERSON)
-            if one.code not in RENEWED or one.tried_at >= renewed
+            one for one in self._of(Reason.PERSON) if one.code not in RENEWED or one.at >= renewed
         ]
 
     def _needs_a_person(self) -> Verdict | None:
@@ -210,11 +184,10 @@ class Status:
             return None
         code = Counter(one.code for one in records).most_common(1)[0][0]
         command = "connect" if code in CREDENTIALS else "doctor"
-        return Verdict(
-            state=State.ACT,
-            text=f"Delivering nothing since {self._since(records)}: {why(code)} · {self._safe()} "
+        return _act(
+            f"Delivering nothing since {self._since(records)}: {why(code)} · {self._safe()} "
             "· the administrator must act",
-            next_step=self._command(command),
+            self.stack.command(command),
         )
 
     def _not_taken(self) -> Verdict | None:
@@ -223,16 +196,15 @@ class Status:
             one
             for one in self.waiting.records
             if self.at
-            > (one.next_try + LATE_SECONDS if one.next_try else one.tried_at + NOT_TAKEN_SECONDS)
+            > (one.next_try + LATE_SECONDS if one.next_try else one.at + NOT_TAKEN_SECONDS)
         ]
         by_deliver = [one.at for one in self.waiting.lines if one.function == DELIVER]
         if not late or max(by_deliver, default=0.0) > self.at - NOT_TAKEN_SECONDS:
             return None
-        return Verdict(
-            state=State.ACT,
-            text=f"Deliver has not run since {clock(min(one.tried_at for one in late))} · "
+        return _act(
+            f"Deliver has not run since {clock(min(one.at for one in late))} · "
             f"{self._safe()} · whoever runs AWS must act",
-            next_step="docs/operations.md, outbox-old",
+            "docs/operations.md, outbox-old",
         )
 
     def _not_renewed(self) -> Verdict | None:
@@ -240,33 +212,30 @@ class Status:
             return None
         if self.at - self.last_refresh <= self.stack.settings.refresh_minutes * 60 * 1.6:
             return None
-        return Verdict(
-            state=State.ACT,
-            text=f"The access token was last renewed at {clock(self.last_refresh)}, but should be "
+        return _act(
+            f"The access token was last renewed at {clock(self.last_refresh)}, but should be "
             f"every {self.stack.settings.refresh_minutes} min · whoever runs AWS must act",
-            next_step=self._command("doctor"),
+            self.stack.command("doctor"),
         )
 
     def _rejecting(self) -> Verdict | None:
         if not self.rejected.total:
             return None
         groups = self.rejections
-        command = self._command("rejected list")
+        command = self.stack.command("rejected list")
         if not groups:
-            return Verdict(
-                state=State.ACT,
-                text=f"{counted(self.rejected.total)} rejected, none of them within a day · the "
+            return _act(
+                f"{counted(self.rejected.total)} rejected, none of them within a day · the "
                 "administrator must act",
-                next_step=command,
+                command,
             )
         first = groups[0]
         since = clock(min(group.since for group in groups))
         more = f" and {counted(len(groups) - 1, 'other reason')}" if len(groups) > 1 else ""
-        return Verdict(
-            state=State.ACT,
-            text=f"Rejecting since {since}: {first.why}{more}, {counted(self.rejected.total)}, "
+        return _act(
+            f"Rejecting since {since}: {first.why}{more}, {counted(self.rejected.total)}, "
             f"{who_acts(first.code)} must act",
-            next_step=command,
+            command,
         )
 
     def _waits(self) -> Verdict | None:
@@ -274,12 +243,12 @@ class Status:
             return None
         acts = self._for_a_person()
         # What waits for a person was tried at a Salesforce that responded.
-        reached = max((one.tried_at for one in acts), default=0.0)
-        down = [one for one in self._of(Reason.DOWN) if one.tried_at > reached]
-        limit = [one for one in self._of(Reason.LIMIT) if one.tried_at > reached]
+        reached = max((one.at for one in acts), default=0.0)
+        down = [one for one in self._of(Reason.DOWN) if one.at > reached]
+        limit = [one for one in self._of(Reason.LIMIT) if one.at > reached]
         responds = bool(
             self.last_success
-            and self.last_success > max((one.tried_at for one in (*down, *limit)), default=0.0)
+            and self.last_success > max((one.at for one in (*down, *limit)), default=0.0)
         )
         if (down or limit) and responds and self.last_success:
             text = f"Salesforce responds again since {clock(self.last_success)}"
@@ -301,10 +270,9 @@ class Status:
 
     def _good(self) -> Verdict:
         if self.last_refresh is None and not self.refresh_hidden:
-            return Verdict(
-                state=State.ACT,
-                text="Not connected to Salesforce yet · nothing waits",
-                next_step=self._command("connect"),
+            return _act(
+                "Not connected to Salesforce yet · nothing waits",
+                self.stack.command("connect"),
             )
         return Verdict(state=State.GOOD, text="All is well · nothing waits · nothing to do")
 
@@ -335,6 +303,26 @@ class Status:
             "lastRefresh": rfc3339(self.last_refresh),
             "at": rfc3339(self.at),
         }
+
+
+def _grouped(
+    rows: Iterable[tuple[str, tuple[str, ...], float, float | None]],
+) -> list[Group]:
+    """Code, fields, moment and next try of each; the most frequent first."""
+    found: dict[tuple[str, tuple[str, ...]], list[tuple[float, float | None]]] = defaultdict(list)
+    for code, fields, since, next_try in rows:
+        found[code, fields].append((since, next_try))
+    groups = [
+        Group(
+            code=code,
+            fields=fields,
+            count=len(some),
+            since=min(since for since, _ in some),
+            next_try=min((moment for _, moment in some if moment), default=None),
+        )
+        for (code, fields), some in found.items()
+    ]
+    return sorted(groups, key=lambda group: -group.count)
 
 
 def _last_success(stack: Stack, waiting: Waiting, *, since: float) -> float | None:

@@ -39,35 +39,38 @@ KEY_SOURCES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preview:
-    """What one request would become."""
+class Nothing:
+    """A request of which nothing would be made."""
 
     route: str
-    request: MessageRequest | None = field(repr=False, default=None)
-    """None where nothing would be made of it."""
-    settings: Settings = field(repr=False)
     refused: str = ""
     """Why the API would refuse the body (400), with its code before it."""
     ignored: str = ""
     """Why nothing would be made of it."""
 
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What one request would become."""
+
+    route: str
+    request: MessageRequest = field(repr=False)
+    settings: Settings = field(repr=False)
+
     @property
     def object(self) -> ObjectName:
         """What it makes, where it makes a record."""
-        assert self.request is not None
         message = self.request.message
         return message.requested or message.channel_object
 
     @property
     def key(self) -> str:
         """The message's key; empty where every run makes up another one."""
-        assert self.request is not None
         return "" if self.request.key_source == MADE_UP else self.request.message.key
 
     @property
     def record(self) -> Record:
         """The record as a new one, with the names of the fields that were filled in."""
-        assert self.request is not None
         message = self.request.message
         if not message.conversation:
             return message.record(self.object, message.key)
@@ -75,12 +78,10 @@ class Preview:
 
     @property
     def _create(self) -> Create:
-        assert self.request is not None
         return Create(object=self.object, key=record_key(self.request.message.conversation))
 
     def fields(self) -> dict[str, Any]:
         """The fields of a new record, as they are sent."""
-        assert self.request is not None
         message, record = self.request.message, self.record
         if message.conversation:
             return record_fields(message, record, self.settings)
@@ -89,7 +90,6 @@ class Preview:
 
     def task(self) -> dict[str, Any]:
         """The fields of the Task that logs the message; empty outside a conversation."""
-        assert self.request is not None
         if not self.request.message.conversation:
             return {}
         fields = task_fields(self.request.message, self._create)
@@ -106,7 +106,6 @@ class Preview:
     @property
     def warnings(self) -> list[str]:
         """What looks like a mistake, each a sentence."""
-        assert self.request is not None
         found = [warnings_of(self.request)]
         if self.request.unresolved_keys:
             found.append(
@@ -122,8 +121,6 @@ class Preview:
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
-        if self.request is None:
-            return {"route": self.route, "refused": self.refused, "ignored": self.ignored}
         message, record = self.request.message, self.record
         return {
             "route": self.route,
@@ -152,7 +149,7 @@ def preview(
     settings: Settings,
     headers: Mapping[str, str],
     query: Mapping[str, str],
-) -> Preview:
+) -> Preview | Nothing:
     """Read a body as the function behind the route would. No signature is checked."""
     request = HttpRequest.from_event(
         {
@@ -166,7 +163,7 @@ def preview(
     try:
         found = read_message(request, ROUTES[route], settings=settings)
     except BadRequest as problem:
-        return Preview(route=route, settings=settings, refused=f"{problem.code}: {problem}")
+        return Nothing(route=route, refused=f"{problem.code}: {problem}")
     except Ignored as ignored:
-        return Preview(route=route, settings=settings, ignored=str(ignored))
+        return Nothing(route=route, ignored=str(ignored))
     return Preview(route=route, settings=settings, request=found)

@@ -102,7 +102,6 @@ def view(stack: Stack, preview: Preview) -> OrgView:
 
 
 def _look(stack: Stack, preview: Preview, http: Http, session: Session) -> tuple[str, str, str]:
-    assert preview.request is not None
     message, settings = preview.request.message, stack.settings
     salesforce = Salesforce(http=http, settings=settings)
     calls = Calls(salesforce, _OneSession(session), until=Deadline.after(LOOK_SECONDS))

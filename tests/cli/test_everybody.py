@@ -165,7 +165,8 @@ def test_there_are_none_in_a_real_pipe_either(local: list[str]) -> None:
 
 def test_usage_is_2_and_a_missing_stack_1(tmp_path: Path) -> None:
     assert run("flow").status == 2
-    assert run("status", "--local", "--local-file", str(tmp_path / "no.json")).status == 1
+    result = run("status", "--local", "--local-file", str(tmp_path / "no.json"))
+    assert result.status == 1 and "make start" in result.err
 
 
 @pytest.mark.parametrize("command", sorted(commands()))

@@ -8,7 +8,7 @@ import os
 import signal
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ import pytest
 
 from bridge.delivery.outbox import Envelope
 from bridge.errors import Refused
-from bridge.records import Record
+from bridge.records import Record, stored_key
 from cli.rejected.queue import Queue
-from cli.rejected.records import Choice, read_all, replay
+from cli.rejected.records import Choice, Moved, read_all, replay
 from sandbox.stack import Stack
-from tests.cli.program import Result, options_for, run
+from tests.cli.program import options_for, run
 from tests.stacks import empty_queues
 from tests.unit.doubles import outside
 
@@ -81,29 +81,45 @@ def take_all(stack: Stack, url: str) -> list[dict[str, Any]]:
     return bodies
 
 
+class Otherwise:
+    """An SQS client of which some calls are done otherwise."""
+
+    def __init__(self, stack: Stack, **calls: Callable[..., Any]) -> None:
+        self._sqs = stack.client("sqs")
+        self._calls = calls
+
+    def __getattr__(self, name: str) -> Any:
+        return self._calls.get(name) or getattr(self._sqs, name)
+
+
+def replay_by(stack: Stack, send: Callable[..., Any]) -> Moved:
+    """Replay all, by an outbox to which messages are sent in this way."""
+    return replay(
+        Queue(stack.client("sqs"), stack.rejected_url, listen_seconds=0),
+        Queue(Otherwise(stack, send_message_batch=send), stack.outbox_url),
+        Choice(every=True),
+    )
+
+
 def keys_in(stack: Stack, url: str) -> list[str]:
     return sorted(body["key"] for body in take_all(stack, url))
 
 
-def test_the_list_tells_why_each_record_was_refused(stack: Stack, local: list[str]) -> None:
-    fill(stack, [refused("one")])
-    result = run("rejected", "list", *local)
+def test_the_list_tells_why_each_record_was_refused_and_no_value(
+    stack: Stack, local: list[str]
+) -> None:
+    fill(stack, [refused("one"), refused("a-case", object_name="Case")])
+    result, as_json = run("rejected", "list", *local), run("rejected", "list", "--json", *local)
     assert result.status == 0
     for word in ("one", "Lead", "STRING_TOO_LONG", "it is too long", "LastName", "3"):
         assert word in result.out
-    (listed,) = run("rejected", "list", "--json", *local).json()
-    assert (listed["code"], listed["fields"], listed["attempts"]) == (
-        "STRING_TOO_LONG",
-        ["LastName"],
-        3,
-    )
-    assert listed["acceptedAt"] <= listed["at"]
-
-
-def test_the_list_shows_no_value_of_a_record(stack: Stack, local: list[str]) -> None:
-    fill(stack, [refused("one")])
-    assert "Name of" not in run("rejected", "list", *local).out
-    assert "Name of" not in run("rejected", "list", "--json", *local).out
+    assert "Name of" not in result.out + as_json.out
+    listed = {one["key"]: one for one in as_json.json()}
+    one = listed["one"]
+    assert (one["code"], one["fields"], one["attempts"]) == ("STRING_TOO_LONG", ["LastName"], 3)
+    assert one["acceptedAt"] <= one["at"]
+    cases = run("rejected", "list", "--object", "case", "--json", *local).json()
+    assert cases == [listed["a-case"]]
 
 
 def test_listing_leaves_every_message_visible(stack: Stack, local: list[str]) -> None:
@@ -112,44 +128,26 @@ def test_listing_leaves_every_message_visible(stack: Stack, local: list[str]) ->
     for _ in range(2):
         listed = run("rejected", "list", "--json", *local).json()
         assert sorted(one["key"] for one in listed) == keys
+    result = run("rejected", "list", "--limit", "5", *local)
+    assert "245 more" in result.err and "250 rejected" in result.err
     assert keys_in(stack, stack.rejected_url) == keys
 
 
 def test_a_message_that_comes_twice_is_listed_once(stack: Stack) -> None:
     fill(stack, [refused("one"), refused("two")])
-    twice = Twice(stack.client("sqs"))
-    listing = read_all(Queue(twice, stack.rejected_url, listen_seconds=0), Choice(every=True))
-    assert twice.repeated > 0
+    received: list[Any] = []
+
+    def receive(**request: Any) -> Any:
+        """The first slice is handed out a second time."""
+        again = len(received) == 1
+        received.append(received[0] if again else stack.client("sqs").receive_message(**request))
+        return received[-1]
+
+    sqs = Otherwise(stack, receive_message=receive)
+    listing = read_all(Queue(sqs, stack.rejected_url, listen_seconds=0), Choice(every=True))
+    assert len(received) > 2 and received[0]["Messages"]
     assert [one.key for one in listing.rejections] == ["one", "two"]
     assert keys_in(stack, stack.rejected_url) == ["one", "two"]
-
-
-class Twice:
-    """SQS on a bad day: the first slice is handed out a second time."""
-
-    def __init__(self, sqs: Any) -> None:
-        self._sqs = sqs
-        self._first: Any = None
-        self.repeated = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sqs, name)
-
-    def receive_message(self, **request: Any) -> Any:
-        response = self._sqs.receive_message(**request)
-        if response.get("Messages") and self._first is None:
-            self._first = response
-        elif self._first is not None and not self.repeated:
-            self.repeated = len(self._first["Messages"])
-            return self._first
-        return response
-
-
-def test_a_long_list_is_cut_and_says_so(stack: Stack, local: list[str]) -> None:
-    fill(stack, [refused(f"key-{n}") for n in range(12)])
-    result = run("rejected", "list", "--limit", "5", *local)
-    assert "7 more" in result.err
-    assert "12 rejected" in result.err
 
 
 def test_a_queue_full_of_others_messages_has_one_hint(stack: Stack, local: list[str]) -> None:
@@ -157,29 +155,38 @@ def test_a_queue_full_of_others_messages_has_one_hint(stack: Stack, local: list[
     assert run("rejected", "list", *local).out.count("→") == 1
 
 
-@pytest.mark.parametrize("command", [("show",), ("show", "nobody"), ("drop", "k", "--all")])
-def test_the_command_to_see_them_is_for_the_same_stack(
-    stack: Stack, local: list[str], command: tuple[str, ...]
-) -> None:
-    assert "rejected list --local" in run("rejected", *command, *local).err
+NO_KEY, BOTH, NOT_THERE = "Name the records", "not both", "None of these keys is in Rejected."
+SLIPS: list[tuple[str, int, str]] = [
+    ("show", 1, NO_KEY),
+    ("replay", 1, NO_KEY),
+    ("drop", 1, NO_KEY),
+    ("show one --all", 1, BOTH),
+    ("replay one --all", 1, BOTH),
+    ("drop one --all", 1, BOTH),
+    ("export FILE one --all", 1, BOTH),
+    ("show nobody", 1, NOT_THERE),
+    ("replay nobody", 1, NOT_THERE),
+    ("drop nobody --yes", 1, NOT_THERE),
+    ("export FILE nobody", 1, NOT_THERE),
+    ("show one Slip", 0, "Not in Rejected: Slip"),
+    ("drop one Slip --yes", 0, "Not in Rejected: Slip"),
+    ("replay one Slip --no-wait", 0, "Not in Rejected: Slip"),
+    ("export FILE one Slip", 0, "Not in Rejected: Slip"),
+    ("drop --all", 1, "Add --yes to delete them."),
+]
 
 
-@pytest.mark.parametrize(
-    "command", [("show",), ("drop", "--yes"), ("replay", "--no-wait"), ("export", "FILE")]
-)
-def test_a_key_of_several_that_is_not_there_is_named(
-    stack: Stack, local: list[str], tmp_path: Path, command: tuple[str, ...]
+@pytest.mark.parametrize(("words", "status", "said"), SLIPS)
+def test_what_is_missing_or_contradicts_is_said(
+    stack: Stack, local: list[str], tmp_path: Path, words: str, status: int, said: str
 ) -> None:
     fill(stack, [refused("one")])
-    words = [str(tmp_path / "out.jsonl") if word == "FILE" else word for word in command]
-    result = run("rejected", *words, "one", "Slip", *local)
-    assert result.status == 0 and "Not in Rejected: Slip" in result.err
-
-
-def test_only_cases_are_listed_if_asked_for(stack: Stack, local: list[str]) -> None:
-    fill(stack, [refused("a-lead"), refused("a-case", object_name="Case")])
-    listed = run("rejected", "list", "--object", "case", "--json", *local).json()
-    assert [one["key"] for one in listed] == ["a-case"]
+    result = run("rejected", *words.replace("FILE", str(tmp_path / "out")).split(), *local)
+    assert result.status == status
+    assert said in result.err
+    if said in (NO_KEY, BOTH, NOT_THERE):
+        assert "rejected list --local" in result.err
+    assert (keys_in(stack, stack.rejected_url) == ["one"]) is ("Slip --" not in words)
 
 
 def test_a_message_of_somebody_else_is_listed_and_can_be_dropped(
@@ -205,31 +212,11 @@ def test_a_message_that_sqs_moved_has_no_reason_and_can_be_replayed(
 
 
 def test_show_tells_the_values_and_what_to_do(stack: Stack, local: list[str]) -> None:
-    fill(stack, [refused("one"), refused("two")])
-    result = run("rejected", "show", "one", *local)
-    assert "Name of one" in result.out
+    fill(stack, [refused(stored_key("wamid.HBgLMzE2=")), refused("two")])
+    result = run("rejected", "show", "wamid.HBgLMzE2=", *local)  # as the flow sent it
+    assert f"Name of {stored_key('wamid.HBgLMzE2=')}" in result.out
     assert "Shorten it." in result.out
     assert "Name of two" not in result.out
-
-
-def test_a_key_is_found_as_the_flow_sent_it(stack: Stack, local: list[str]) -> None:
-    from bridge.records import stored_key
-
-    fill(stack, [refused(stored_key("wamid.HBgLMzE2="))])
-    assert "Name of" in run("rejected", "show", "wamid.HBgLMzE2=", *local).out
-
-
-def test_a_key_that_is_not_there_is_said(stack: Stack, local: list[str]) -> None:
-    for command in (["show"], ["replay"], ["drop", "--yes"]):
-        result = run("rejected", *command, "nobody", *local)
-        assert result.status == 1
-        assert "None of these keys" in result.err
-
-
-def test_keys_or_all_must_be_said(local: list[str]) -> None:
-    for command in ("show", "replay", "drop"):
-        assert run("rejected", command, *local).status == 1
-        assert run("rejected", command, "key", "--all", *local).status == 1
 
 
 def test_export_writes_a_file_for_the_owner_only(
@@ -253,8 +240,7 @@ def test_a_replay_moves_records_to_the_outbox_without_their_reason(
     assert result.status == 0
     assert "1 sent to the outbox" in result.err
     (body,) = take_all(stack, stack.outbox_url)
-    assert body["key"] == "one"
-    assert body["replayed"] == 1
+    assert (body["key"], body["replayed"]) == ("one", 1)
     assert "reason" not in body
     assert keys_in(stack, stack.rejected_url) == ["two"]
 
@@ -270,70 +256,41 @@ def test_a_replay_of_thousands_moves_each_once(stack: Stack, local: list[str]) -
 
 
 def test_what_is_refused_again_meanwhile_does_not_go_round_for_ever(stack: Stack) -> None:
+    def bounce(**request: Any) -> Any:
+        """A Deliver that is quick: what is sent is back in Rejected at once."""
+        for entry in request["Entries"]:
+            envelope = Envelope.parse(entry["MessageBody"])
+            problem = Refused("still too long", code="STRING_TOO_LONG")
+            fill(stack, [envelope.refused(problem, attempts=1).dump()])
+        return {"Successful": [{"Id": entry["Id"]} for entry in request["Entries"]]}
+
     fill(stack, [refused(f"key-{n}") for n in range(30)])
-    # An outbox whose Deliver is quick: what is sent is back in Rejected at once.
-    quick = Bouncing(stack.client("sqs"), stack)
-    moved = replay(
-        Queue(stack.client("sqs"), stack.rejected_url, listen_seconds=0),
-        Queue(quick, stack.outbox_url),
-        Choice(every=True),
-    )
+    moved = replay_by(stack, bounce)
     assert (moved.done, moved.came_back) == (30, 30)
     assert len(keys_in(stack, stack.rejected_url)) == 30
 
 
-class Bouncing:
-    """An SQS client: what is sent comes back to Rejected, refused."""
-
-    def __init__(self, sqs: Any, stack: Stack) -> None:
-        self._sqs = sqs
-        self._stack = stack
-
-    def send_message_batch(self, **request: Any) -> Any:
-        for entry in request["Entries"]:
-            envelope = Envelope.parse(entry["MessageBody"])
-            problem = Refused("still too long", code="STRING_TOO_LONG")
-            fill(self._stack, [envelope.refused(problem, attempts=1).dump()])
-        return {"Successful": [{"Id": entry["Id"]} for entry in request["Entries"]]}
-
-
 def test_a_record_that_could_not_be_sent_stays_in_rejected(stack: Stack) -> None:
+    def fail(**request: Any) -> Any:
+        entries = request.pop("Entries")
+        bad = [one for one in entries if '"key-3"' in one["MessageBody"]]
+        good = [one for one in entries if one not in bad]
+        sent = stack.client("sqs").send_message_batch(Entries=good, **request) if good else {}
+        failed = [{"Id": e["Id"], "Code": "InternalError", "SenderFault": False} for e in bad]
+        return {**sent, "Failed": failed}
+
     fill(stack, [refused(f"key-{n}") for n in range(5)])
-    moved = replay(
-        Queue(stack.client("sqs"), stack.rejected_url, listen_seconds=0),
-        Queue(Failing(stack.client("sqs"), "key-3"), stack.outbox_url),
-        Choice(every=True),
-    )
+    moved = replay_by(stack, fail)
     assert (moved.done, dict(moved.failed)) == (4, {"InternalError": 1})
     assert keys_in(stack, stack.rejected_url) == ["key-3"]
     assert keys_in(stack, stack.outbox_url) == ["key-0", "key-1", "key-2", "key-4"]
 
 
-class Failing:
-    """An SQS client that responds with `Failed` for the entry with one key."""
-
-    def __init__(self, sqs: Any, key: str) -> None:
-        self._sqs = sqs
-        self._key = key
-
-    def send_message_batch(self, **request: Any) -> Any:
-        good = [e for e in request["Entries"] if f'"{self._key}"' not in e["MessageBody"]]
-        bad = [e for e in request["Entries"] if e not in good]
-        response = (
-            self._sqs.send_message_batch(QueueUrl=request["QueueUrl"], Entries=good) if good else {}
-        )
-        failed = [{"Id": e["Id"], "Code": "InternalError", "SenderFault": False} for e in bad]
-        return {**response, "Failed": failed}
-
-
 def test_large_records_are_sent_in_several_calls(stack: Stack, local: list[str]) -> None:
-    bodies = []
     for n in range(10):
         envelope = Envelope.parse(refused(f"key-{n}"))
         record = Record(object="Lead", key=f"key-{n}", fields={"Description": "x" * 250_000})
-        bodies.append(replace(envelope, message=outside(record)).dump())
-    for body in bodies:
-        fill(stack, [body])
+        fill(stack, [replace(envelope, message=outside(record)).dump()])
     assert run("rejected", "replay", "--all", "--no-wait", *local).status == 0
     assert len(keys_in(stack, stack.outbox_url)) == 10
 
@@ -348,43 +305,21 @@ def ctrl_c_interrupts() -> Iterator[None]:
 
 @pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_ctrl_c_ends_a_replay_between_two_slices(stack: Stack) -> None:
-    keys = [f"key-{n:03}" for n in range(400)]
-    fill(stack, [refused(key) for key in keys])
-    slow = Slow(stack.client("sqs"), interrupt_at=5)
-    moved = replay(
-        Queue(stack.client("sqs"), stack.rejected_url, listen_seconds=0),
-        Queue(slow, stack.outbox_url),
-        Choice(every=True),
-    )
-    assert moved.stopped
-    assert 0 < moved.done < 400
-    sent = keys_in(stack, stack.outbox_url)
-    left = keys_in(stack, stack.rejected_url)
-    assert sorted(sent + left) == keys, "a record is lost, or in both"
+    sends = itertools.count(1)
 
-
-class Slow:
-    """An SQS client that takes a while to send; somebody presses Ctrl-C at one of its sends."""
-
-    def __init__(self, sqs: Any, *, interrupt_at: int) -> None:
-        self._sqs = sqs
-        self._sends = itertools.count(1)
-        self._interrupt_at = interrupt_at
-
-    def send_message_batch(self, **request: Any) -> Any:
-        if next(self._sends) == self._interrupt_at:
+    def slow(**request: Any) -> Any:
+        if next(sends) == 5:
             os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.1)
-        return self._sqs.send_message_batch(**request)
+        return stack.client("sqs").send_message_batch(**request)
 
-
-def test_drop_asks_first(stack: Stack, local: list[str]) -> None:
-    fill(stack, [refused("one"), refused("two")])
-    result: Result = run("rejected", "drop", "--all", *local)
-    assert result.status == 1
-    assert "--yes" in result.err
-    assert run("rejected", "drop", "two", "--yes", *local).status == 0
-    assert keys_in(stack, stack.rejected_url) == ["one"]
+    keys = [f"key-{n:03}" for n in range(400)]
+    fill(stack, [refused(key) for key in keys])
+    moved = replay_by(stack, slow)
+    assert moved.stopped
+    assert 0 < moved.done < 400
+    sent, left = (keys_in(stack, url) for url in (stack.outbox_url, stack.rejected_url))
+    assert sorted(sent + left) == keys, "a record is lost, or in both"
 
 
 def test_another_readers_messages_are_mentioned(stack: Stack, local: list[str]) -> None:
@@ -394,12 +329,6 @@ def test_another_readers_messages_are_mentioned(stack: Stack, local: list[str]) 
     )
     result = run("rejected", "list", *local)
     assert "1 more are being read by somebody else" in result.err
-
-
-def test_a_stack_that_is_not_there_is_said(tmp_path: Path) -> None:
-    result = run("rejected", "list", "--local", "--local-file", str(tmp_path / "none.json"))
-    assert result.status == 1
-    assert "make start" in result.err
 
 
 def test_a_text_that_no_terminal_should_obey_or_could_show_is_shown_escaped(

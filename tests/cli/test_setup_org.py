@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import urllib3
 
 from sandbox.org import Fault, Org
 from sandbox.org.sample import ADMIN_USER, API_ONLY_USER, INTEGRATION_USER
@@ -39,25 +39,6 @@ def rows(local: Local, soql: str) -> list[dict[str, Any]]:
     return local.org.query(soql)
 
 
-def test_a_bare_org_becomes_one_that_takes_leads_and_cases(bare: Local) -> None:
-    connect(bare)
-    lead = {"bird": {"channel": "sms", "messageId": "1", "sender": "+31612345678", "text": "Hi"}}
-    assert bare.stack.request("POST", "/leads", lead).status == 202
-
-    result = set_up(bare, "--yes")
-
-    assert result.status == 0, result.err
-    assert "The org is set up" in result.err
-    for object_name in ("Lead", "Case"):
-        field = bare.org.schema[object_name].field("Bird_Key__c")
-        assert field is not None
-        assert (field.length, field.unique, field.external_id) == (100, True, True)
-        assert field.case_sensitive
-    case = {"bird": {"channel": "viber", "messageId": "2", "displayName": "Ada", "text": "Hi"}}
-    assert bare.stack.request("POST", "/leads", {**lead, "LastName": "Okafor"}).status == 201
-    assert bare.stack.request("POST", "/cases", case).status == 201
-
-
 # An org that was set up
 
 
@@ -82,74 +63,63 @@ def test_the_permission_set_is_small_and_bound_to_no_licence(done: Local) -> Non
         "SELECT Id, LicenseId, PermissionsActivitiesAccess, PermissionsEditTask, "
         "PermissionsViewAllData FROM PermissionSet WHERE Name = 'Bird_Bridge'",
     )
-    assert made["LicenseId"] is None
-    assert made["PermissionsActivitiesAccess"]
-    assert made["PermissionsEditTask"]
-    assert not made["PermissionsViewAllData"]
+    flags = ("LicenseId", "ActivitiesAccess", "EditTask", "ViewAllData")
+    found = [made.get(f"Permissions{name}", made.get(name)) for name in flags]
+    assert found == [None, True, True, False]
+    rights = ("Create", "Read", "Edit", "Delete", "ViewAllRecords", "ModifyAllRecords")
     granted = rows(
         done,
-        "SELECT SobjectType, PermissionsCreate, PermissionsRead, PermissionsEdit, "
-        "PermissionsDelete, PermissionsViewAllRecords, PermissionsModifyAllRecords FROM "
+        f"SELECT SobjectType, {', '.join(f'Permissions{one}' for one in rights)} FROM "
         f"ObjectPermissions WHERE ParentId = '{made['Id']}'",
     )
-    read_only = {"Account", "Contact", "Opportunity"}
-    assert {one["SobjectType"] for one in granted} == {"Case", "Lead", *read_only}
-    for one in granted:
-        assert one["PermissionsRead"]
-        assert one["PermissionsViewAllRecords"]
-        assert one["PermissionsCreate"] is (one["SobjectType"] not in read_only)
-        assert one["PermissionsEdit"] is (one["SobjectType"] not in read_only)
-        assert not one["PermissionsDelete"]
-        assert not one["PermissionsModifyAllRecords"]
-
-
-def test_the_integration_user_can_then_keep_a_conversation(done: Local) -> None:
-    """Each call that a message of a conversation makes, by the integration user."""
-    token = done.stack.token()
-    assert token is not None
-
-    def call(method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
-        response = urllib3.request(
-            method,
-            f"{token['instance_url']}/services/data/v68.0/sobjects/{path}",
-            json=body,
-            headers={"Authorization": f"Bearer {token['access_token']}"},
-            retries=False,
-        )
-        return response.status, response.json() if response.data else None
-
-    ours = {"Bird_Conversation__c": "c", "Bird_Last_Message__c": "2026-11-30T14:03:07Z"}
-    lead = {"LastName": "Okafor", "Company": "Okafor", "Bird_Key__c": "c", **ours}
-    status, created = call("POST", "Lead", lead)
-    assert status == 201, created
-    assert call("POST", "Case", {"Bird_Key__c": "c", **ours})[0] == 201
-    task = {
-        "WhoId": created["id"],
-        "Subject": "Hi",
-        "Description": "Hi",
-        "ActivityDate": "2026-11-30",
-        "Status": "Completed",
-        "Bird_Key__c": "t",
-        "Bird_Conversation__c": "c",
+    reads, writes = {"Read", "ViewAllRecords"}, {"Create", "Read", "Edit", "ViewAllRecords"}
+    assert {
+        one["SobjectType"]: {right for right in rights if one[f"Permissions{right}"]}
+        for one in granted
+    } == {
+        **dict.fromkeys(("Account", "Contact", "Opportunity"), reads),
+        **dict.fromkeys(("Lead", "Case"), writes),
     }
-    status, logged = call("POST", "Task", task)
-    assert status == 201, logged
-    status, refused = call("POST", "Task", task)
-    assert (status, refused[0]["errorCode"]) == (400, "DUPLICATE_VALUE")
-    touched = {"Bird_Last_Message__c": "2026-11-30T15:00:00Z"}
-    assert call("PATCH", f"Lead/{created['id']}", touched)[0] == 204
-    (case,) = done.org.records("Case")
-    successor = {"Bird_Key__c": "c2", "ParentId": case["Id"], **ours}
-    assert call("POST", "Case", successor)[0] == 201
-    comment = {"ParentId": case["Id"], "CommentBody": "Hi", "IsPublished": False}
-    assert call("POST", "CaseComment", comment)[0] == 201
 
 
-def test_people_get_no_access_to_our_fields(done: Local) -> None:
+def test_fields_are_for_the_integration_user_only_and_contacts_only_to_read(done: Local) -> None:
+    for object_name in ("Lead", "Case"):
+        field = done.org.schema[object_name].field("Bird_Key__c")
+        assert field is not None and field.case_sensitive
+        assert (field.length, field.unique, field.external_id) == (100, True, True)
     (made,) = rows(done, "SELECT Id FROM PermissionSet WHERE Name = 'Bird_Bridge'")
-    granted = [one for one in done.org.records("FieldPermissions") if ".Bird_" in one["Field"]]
-    assert len(granted) == 8
-    assert {one["ParentId"] for one in granted} == {made["Id"]}
+    permissions = done.org.records("FieldPermissions")
+    ours = [one["ParentId"] for one in permissions if ".Bird_" in one["Field"]]
+    assert ours == [made["Id"]] * 8
+    may_edit = {
+        one["Field"]: one["PermissionsEdit"]
+        for one in permissions
+        if one["ParentId"] == made["Id"] and one["PermissionsRead"]
+    }
+    phones = ("Phone", "MobilePhone", "HomePhone", "OtherPhone", "Email", "AccountId")
+    for name in (*(f"Contact.{phone}" for phone in phones), "Lead.MobilePhone"):
+        assert may_edit[name] is False, name
+    assert may_edit["Lead.Phone"] is True
+
+
+def test_conversations_can_then_be_kept(done: Local) -> None:
+    def send(path: str, conversation: str, number: int) -> Any:
+        message = {"messageId": f"{conversation}-{number}", "conversationId": conversation}
+        bird = {"channel": "viber", "sender": "+31612345678", "text": "Hi", **message}
+        return done.stack.request("POST", path, {"bird": bird}).json()
+
+    for path, name in (("/leads", "Lead"), ("/cases", "Case")):
+        made, added = (send(path, f"of-{name}", number) for number in (1, 2))
+        assert (made["outcome"], added["outcome"], added["added"]) == ("created", "exists", True)
+        assert send(path, f"of-{name}", 2)["outcome"] == "exists"
+        tasks = [one for one in done.org.records("Task") if made["id"] in one.values()]
+        assert len(tasks) == 2, "a message that comes again is logged once"
+    (case,) = done.org.records("Case")
+    month_ago = time.strftime("%Y-%m-%dT00:00:00.000+0000", time.gmtime(time.time() - 30 * 86_400))
+    done.org.store.update("Case", case["Id"], {"Status": "Closed"})
+    done.org.store.update("Case", case["Id"], {"ClosedDate": month_ago})
+    successor = send("/cases", "of-Case", 3)
+    assert successor["outcome"] == "created" and successor["id"] != case["Id"]
 
 
 def test_running_it_again_does_nothing(done: Local) -> None:
@@ -170,19 +140,6 @@ def test_the_administrators_session_is_ended(done: Local) -> None:
     assert theirs
     assert all(one.ended for one in theirs)
     assert not [a for a in done.org.oauth.approvals.values() if a.user_id == admin["Id"]]
-
-
-def test_the_user_may_then_find_contacts_and_change_none(done: Local) -> None:
-    granted = rows(
-        done,
-        "SELECT Field, PermissionsRead, PermissionsEdit FROM FieldPermissions WHERE "
-        "Parent.Name = 'Bird_Bridge' AND SobjectType IN ('Contact', 'Lead')",
-    )
-    by_name = {one["Field"]: (one["PermissionsRead"], one["PermissionsEdit"]) for one in granted}
-    phones = ("Phone", "MobilePhone", "HomePhone", "OtherPhone", "Email", "AccountId")
-    for name in (*(f"Contact.{phone}" for phone in phones), "Lead.MobilePhone"):
-        assert by_name[name] == (True, False), name
-    assert by_name["Lead.Phone"] == (True, True)
 
 
 # Orgs that differ
@@ -412,14 +369,24 @@ def test_an_administrator_of_another_org_is_refused(ready: Local) -> None:
 
 
 def test_connect_sets_the_org_up_in_one_go(bare: Local) -> None:
+    body = {"LastName": "Okafor", "Company": "Individual", "Bird_Key__c": "k"}
+    assert bare.stack.request("POST", "/leads", body).status == 202
     arguments = ("connect", *bare.options, "--callback", bare.callback)
     with running(*arguments, "--setup-org", "--test-lead", "--yes") as program:
-        Person().sign_in(program.address(1))
-        administrator().sign_in(program.address(2))
+        first = Person().sign_in(program.address(1))
+        second = administrator().sign_in(program.address(2))
         result = program.result()
     assert result.status == 0, result.err
+    assert "One step is left in the terminal: setting the org up" in first.text
+    assert "One step is left in the terminal: it shows what would be changed" in second.text
     assert "The org is set up" in result.err
     assert "test Lead was created and rolled back" in result.err
+    assert "1 waiting record is being delivered" in result.err
+    bare.stack.drain()
+    assert bare.org.find("Lead", "k") is not None
+    with running(*arguments, "--anew") as program:
+        assert "One step is left" not in Person().sign_in(program.address(1)).text
+        assert program.result().status == 0
 
 
 def test_connect_says_what_lacks(bare: Local) -> None:
@@ -427,33 +394,6 @@ def test_connect_says_what_lacks(bare: Local) -> None:
     assert result.status == 0
     assert "The org is not set up. Missing: " in result.err
     assert "setup-org" in result.err
-
-
-def test_the_last_pages_say_that_a_step_is_left_in_the_terminal(bare: Local) -> None:
-    arguments = ("connect", *bare.options, "--callback", bare.callback)
-    with running(*arguments, "--setup-org", "--yes") as program:
-        first = Person().sign_in(program.address(1))
-        second = administrator().sign_in(program.address(2))
-        result = program.result()
-    assert "One step is left in the terminal: setting the org up" in first.text
-    assert "One step is left in the terminal: it shows what would be changed" in second.text
-    assert result.status == 0
-    with running(*arguments, "--anew") as program:
-        assert "One step is left" not in Person().sign_in(program.address(1)).text
-        assert program.result().status == 0
-
-
-def test_what_waited_for_the_connection_is_on_its_way(bare: Local) -> None:
-    body = {"LastName": "Okafor", "Company": "Individual", "Bird_Key__c": "k"}
-    assert bare.stack.request("POST", "/leads", body).status == 202
-    arguments = ("connect", *bare.options, "--callback", bare.callback)
-    with running(*arguments, "--setup-org", "--yes") as program:
-        Person().sign_in(program.address(1))
-        administrator().sign_in(program.address(2))
-        result = program.result()
-    assert "1 waiting record is being delivered" in result.err
-    bare.stack.drain()
-    assert bare.org.find("Lead", "k") is not None
 
 
 def test_setting_the_org_up_is_the_default_for_a_person(bare: Local, tmp_path: Path) -> None:

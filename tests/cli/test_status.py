@@ -17,7 +17,7 @@ from cli.deployment.stack import find_stack
 from cli.outbox.log_lines import RecordLine
 from cli.outbox.status import State, Status
 from cli.outbox.times import span
-from cli.outbox.waiting import Waiting, WaitingRecord
+from cli.outbox.waiting import Waiting
 from cli.rejected.queue import Counts
 from sandbox.org.org import Condition
 from sandbox.stack import Stack
@@ -269,7 +269,7 @@ def line(
 
 
 def status(known: Any, *lines: RecordLine, **more: Any) -> Status:
-    waiting = [WaitingRecord.of(one) for one in lines if one.waits]
+    waiting = [one for one in lines if one.waits]
     values: dict[str, Any] = {
         "rejected": Counts(),
         "refusals": [],
