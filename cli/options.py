@@ -20,6 +20,52 @@ Wide = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
+# Of the commands that sign somebody in
+
+Browser = Annotated[
+    bool,
+    typer.Option(
+        "--browser/--no-browser",
+        help="--no-browser prints the address to open, and asks for the address that the browser "
+        "shows at the end: for SSH, and for other callbacks than localhost.",
+        rich_help_panel="The browser",
+    ),
+]
+Callback = Annotated[
+    str,
+    typer.Option(
+        metavar="URL",
+        show_default=False,
+        help="The callback URL in the app's settings (default: localhost, port 8788, /callback). "
+        "Any other host works by pasting.",
+        rich_help_panel="The browser",
+    ),
+]
+Wait = Annotated[
+    float,
+    typer.Option(
+        "--wait", min=1, help="Seconds to wait for the browser.", rich_help_panel="The browser"
+    ),
+]
+LoginUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--login-url",
+        help="production, sandbox, or your My Domain, beginning with https://.",
+    ),
+]
+ClientId = Annotated[
+    str | None,
+    typer.Option(
+        help="The app's consumer key. The secret is typed in, or in the environment (above)."
+    ),
+]
+CredentialsFile = Annotated[
+    Path | None,
+    typer.Option(help='A JSON file that only you can read: {"client_id": …, "client_secret": …}.'),
+]
+
+
 class ObjectChoice(StrEnum):
     """Lead or Case, in any case of letters."""
 

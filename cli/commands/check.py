@@ -72,7 +72,8 @@ def check_command(
         return
     in_org = view(stack, found) if org else None
     if as_json:
-        terminal.result_json({**found.as_dict(), "org": in_org.as_dict() if in_org else None})
+        there = for_json(in_org, without="refuses") if in_org else None
+        terminal.result_json({**found.as_dict(), "org": there})
     else:
         _print(terminal, found, in_org)
     creates = in_org is None or in_org.creates

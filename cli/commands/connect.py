@@ -11,23 +11,23 @@ import typer
 from botocore.exceptions import ClientError
 
 from bridge.http import Http
-from cli.commands.sign_in_options import (
+from cli.connect.app_choice import Given
+from cli.connect.new_connection import Connected, Connecting
+from cli.connect.org_setup import agrees_to_plan, set_up_org
+from cli.connect.sign_in import BrowserOptions
+from cli.connect.sign_in_failures import DEFAULT_CALLBACK
+from cli.connect.stored_connection import org_of
+from cli.deployment.stack import Stack
+from cli.options import (
     Browser,
     Callback,
     ClientId,
     CredentialsFile,
     LoginUrl,
     Wait,
-    agrees_to_plan,
+    Yes,
+    on_stack,
 )
-from cli.connect.app_choice import Given
-from cli.connect.new_connection import Connected, Connecting
-from cli.connect.org_setup import set_up_org
-from cli.connect.sign_in import BrowserOptions
-from cli.connect.sign_in_failures import DEFAULT_CALLBACK
-from cli.connect.stored_connection import org_of
-from cli.deployment.stack import Stack
-from cli.options import Yes, on_stack
 from cli.org.client import try_lead
 from cli.org.plan import missing
 from cli.outbox.times import counted

@@ -12,8 +12,8 @@ from cli.deployment.stack import Stack
 from cli.options import Json, ObjectChoice, Wide, on_stack
 from cli.outbox.log_lines import RecordLine
 from cli.outbox.reasons import why
+from cli.outbox.status import Waiting, read_waiting
 from cli.outbox.times import clock, counted, span
-from cli.outbox.waiting import Waiting, read_waiting
 from cli.terminal import Terminal, visible
 
 commands = typer.Typer(

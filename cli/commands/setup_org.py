@@ -7,23 +7,24 @@ from typing import Annotated
 import typer
 
 from bridge.http import Http
-from cli.commands.sign_in_options import (
-    Browser,
-    Callback,
-    ClientId,
-    CredentialsFile,
-    LoginUrl,
-    Wait,
-    agrees_to_plan,
-)
 from cli.connect.app_choice import Given, choose_app
 from cli.connect.oauth import read_identity, try_app
-from cli.connect.org_setup import set_up_org
+from cli.connect.org_setup import agrees_to_plan, set_up_org
 from cli.connect.sign_in import BrowserOptions
 from cli.connect.sign_in_failures import DEFAULT_CALLBACK, SignInFailed
 from cli.connect.stored_connection import StoredConnection, is_outage
 from cli.deployment.stack import Stack
-from cli.options import Json, Yes, on_stack
+from cli.options import (
+    Browser,
+    Callback,
+    ClientId,
+    CredentialsFile,
+    Json,
+    LoginUrl,
+    Wait,
+    Yes,
+    on_stack,
+)
 from cli.problem import Problem
 from cli.terminal import Terminal
 

@@ -107,6 +107,14 @@ def _carry_out(terminal: Terminal, plan: Plan, *, agree: Callable[[], bool]) -> 
     return plan
 
 
+def agrees_to_plan(terminal: Terminal, *, yes: bool) -> bool:
+    """Whether the plan for the org may be carried out. Raises Problem without a person and
+    `yes`."""
+    if not yes and not terminal.interactive:
+        raise Problem("Not interactive. Add --yes to carry the plan out.")
+    return yes or terminal.confirm("Do this?", default=True)
+
+
 def _show(terminal: Terminal, plan: Plan) -> None:
     if plan.there:
         terminal.say("There already: " + ", ".join(plan.there) + ".")

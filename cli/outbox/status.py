@@ -1,6 +1,8 @@
 """The state of a stack in one look: a verdict, and what it is made of.
 
-It reads queue counts, log lines, and when the access token was stored last; no message, no token.
+It reads queue counts, the newest log line of each record, and when the access token was stored
+last; no token, and no message: SQS shows none that waits out its delay, and receiving one would
+cost it one of its tries.
 """
 
 from __future__ import annotations
@@ -18,7 +20,6 @@ from cli.deployment.stack import Stack
 from cli.outbox.log_lines import DELIVER, WRITTEN, RecordLine, newest, read_lines
 from cli.outbox.reasons import CREDENTIALS, NO_RESPONSE, RENEWED, Reason, who_acts, why
 from cli.outbox.times import clock, counted, rfc3339, span
-from cli.outbox.waiting import Waiting, read_waiting
 from cli.rejected.queue import Counts, Queue
 
 DAY_SECONDS = 86_400
@@ -27,6 +28,53 @@ NOT_TAKEN_SECONDS = 300
 
 LATE_SECONDS = 900
 """So long after its time a record may be tried again, where Deliver runs."""
+
+
+LOOK_BACK_SECONDS = 7 * 3600
+"""Longer than the longest delay (6 hours after a limit): each record has a line in it."""
+
+COUNTS_SETTLE_SECONDS = 60
+"""How old SQS's approximate counts may be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """The outbox. SQS's numbers are estimates, which the records of the log are not."""
+
+    counts: Counts
+    records: list[RecordLine]
+    """The newest line of each, the oldest first."""
+    lines: list[RecordLine]
+    """All lines that were read, newest first."""
+    cut: bool
+    """Whether there were more lines than are read."""
+
+    @property
+    def count(self) -> int:
+        """How many wait: by SQS's estimate, or those that are known by name if they are more."""
+        return max(self.counts.total, len(self.records))
+
+    @property
+    def without_line(self) -> int:
+        """How many more than the log names, by SQS's estimate."""
+        return max(self.counts.total - len(self.records), 0)
+
+
+def read_waiting(stack: Stack) -> Waiting:
+    """What waits now. Receives no message. Raises what boto3 raises."""
+    counts = Queue(stack.client("sqs"), stack.settings.outbox_url).counts()
+    since = time.time() - (LOOK_BACK_SECONDS if counts.total else COUNTS_SETTLE_SECONDS)
+    found = read_lines(stack, since=since)
+    records = [line for line in newest(found.lines) if line.waits]
+    if not counts.total:
+        settled = time.time() - COUNTS_SETTLE_SECONDS
+        records = [one for one in records if one.at > settled]
+    return Waiting(
+        counts=counts,
+        records=sorted(records, key=lambda one: one.since),
+        lines=found.lines,
+        cut=found.cut,
+    )
 
 
 class State(StrEnum):

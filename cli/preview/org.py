@@ -53,15 +53,6 @@ class OrgView:
         """Whether a record would be made."""
         return self.decision in ("create", "successor")
 
-    def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
-        return {
-            "decision": self.decision,
-            "words": self.words,
-            "recordId": self.record_id,
-            "problems": list(self.problems),
-        }
-
 
 class _OneSession(Sessions):
     """The session that is there, never renewed."""

@@ -100,11 +100,6 @@ def test_the_nearest_name_is_suggested(typed: tuple[str, ...], meant: str) -> No
     assert meant in result.err.split("Error")[1]
 
 
-def test_a_slip_in_a_channel_too(local: list[str]) -> None:
-    result = run("flow", "watsapp", *local)
-    assert result.status == 1 and "Did you mean whatsapp?" in result.err
-
-
 def test_the_page_has_every_command() -> None:
     listed = set(re.findall(r"^\| `([a-z -]+)` \|", PAGE, re.MULTILINE))
     assert listed == set(commands())

@@ -15,9 +15,8 @@ import pytest
 
 from cli.deployment.stack import find_stack
 from cli.outbox.log_lines import RecordLine
-from cli.outbox.status import State, Status
+from cli.outbox.status import Status, Waiting
 from cli.outbox.times import span
-from cli.outbox.waiting import Waiting
 from cli.rejected.queue import Counts
 from sandbox.org.org import Condition
 from sandbox.stack import Stack
@@ -121,31 +120,10 @@ def test_all_pages_are_read_and_the_newest_line_counts(
     assert {one["key"]: one["tries"] for one in listed} == dict.fromkeys(keys, 2)
 
 
-def test_more_lines_than_are_read_is_said(known: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting = status(known, line("delayed", ago=30, code="NO_ANSWER", delay_seconds=60)).waiting
-    found = Status(
-        stack=known,
-        waiting=replace(waiting, cut=True),
-        rejected=Counts(),
-        refusals=[],
-        last_success=None,
-        last_refresh=NOW,
-    )
-    assert "since before " in found.verdicts[0].text
-    assert found.as_dict()["waiting"]["linesCut"] is True
+SPANS = [(-1, "0 s"), (59.9, "59 s"), (60, "1 min"), (7199, "119 min"), (7200, "2 h"), (2e5, "2 d")]
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (-1, "0 s"),
-        (59.9, "59 s"),
-        (60, "1 min"),
-        (7199, "119 min"),
-        (7200, "2 h"),
-        (172_800, "2 d"),
-    ],
-)
+@pytest.mark.parametrize(("seconds", "words"), SPANS)
 def test_a_span_is_short(seconds: float, words: str) -> None:
     assert span(seconds) == words
 
@@ -257,15 +235,12 @@ def known(running: Stack, tmp_path_factory: pytest.TempPathFactory) -> Any:
 def line(
     outcome: str, *, ago: float, code: str = "", function: str = "deliver", **more: Any
 ) -> RecordLine:
-    return RecordLine(
-        at=NOW - ago,
-        function=function,
-        outcome=outcome,
-        object="Lead",
-        key=f"k-{ago}",
-        code=code,
-        **more,
-    )
+    more |= {"object": "Lead", "key": f"k-{ago}", "code": code}
+    return RecordLine(at=NOW - ago, function=function, outcome=outcome, **more)
+
+
+def delayed(code: str, *, ago: float = 30, delay: float = 60, **more: Any) -> RecordLine:
+    return line("delayed", ago=ago, code=code, delay_seconds=delay, **more)
 
 
 def status(known: Any, *lines: RecordLine, **more: Any) -> Status:
@@ -285,82 +260,98 @@ def status(known: Any, *lines: RecordLine, **more: Any) -> Status:
     )
 
 
-def test_it_responds_again_and_what_waits_has_not_had_its_turn(known: Any) -> None:
-    found = status(
-        known,
-        line("created", ago=10),
-        line("delayed", ago=120, code="NO_ANSWER", delay_seconds=600),
+CONNECT, DOCTOR = "bird-salesforce connect --local", "bird-salesforce doctor --local"
+QUEUED = line("queued", ago=600, function="create-lead")
+RENEWED = {"last_refresh": NOW - 60}
+UNRENEWED = {"last_refresh": NOW - 86_400}
+DEAD = ("NOT_CONNECTED", "CREDENTIALS_REVOKED", "CREDENTIALS_LOST")
+ACTS = "Delivering nothing since "
+NOT_RUN, RUNBOOK = "Deliver has not run since ", "docs/operations.md, outbox-old"
+
+
+def case(*begins: str, of: list[RecordLine], step: str = "", **more: Any) -> Any:
+    """How the verdicts of these lines begin, and what the first says to run: then it is red."""
+    return begins, of, step, more
+
+
+VERDICTS = {
+    "Salesforce responds again, and what waits has not had its turn": case(
+        "Salesforce responds again since ",
+        of=[line("created", ago=10), delayed("NO_ANSWER", ago=120, delay=600)],
         last_success=NOW - 10,
-    )
-    assert [one.state for one in found.verdicts] == [State.WAITING]
-    assert found.verdicts[0].text.startswith("Salesforce responds again since ")
+    ),
+    "maintenance": case(
+        "Salesforce unavailable (ORG_IN_MAINTENANCE) since ", of=[delayed("ORG_IN_MAINTENANCE")]
+    ),
+    "a limit": case(
+        "A limit of Salesforce is used up since ", of=[delayed("REQUEST_LIMIT_EXCEEDED")]
+    ),
+    "a locked row": case("Delivering · 1 record safe", of=[delayed("UNABLE_TO_LOCK_ROW")]),
+    "a code that is new": case(
+        "Salesforce unavailable (SOMETHING_NEW) since ", of=[delayed("SOMETHING_NEW")]
+    ),
+    "no token yet": case("Salesforce unreachable since ", of=[delayed("TOKEN_PENDING")]),
+    "an update before its record": case(
+        "Updates wait for their record · 1 record safe", of=[delayed("NO_SUCH_RECORD")]
+    ),
+    **{code: case(ACTS, of=[delayed(code)], step=CONNECT) for code in DEAD},
+    **{
+        f"{code}, then renewed": case(
+            "Connected again", of=[delayed(code, ago=90, delay=600)], **RENEWED
+        )
+        for code in DEAD
+    },
+    "new tokens are refused too": case(
+        ACTS, of=[delayed("FRESH_SESSION_REFUSED", ago=90, delay=600)], step=CONNECT, **RENEWED
+    ),
+    "no key field": case(ACTS, of=[delayed("KEY_FIELD_MISSING")], step=DOCTOR),
+    "an outage that ended is not told beside what came after it": case(
+        ACTS,
+        of=[delayed("CREDENTIALS_REVOKED"), delayed("UNREACHABLE", ago=300, delay=600)],
+        step=CONNECT,
+    ),
+    "an outage that goes on is": case(
+        *(ACTS, "Salesforce unreachable since "),
+        of=[delayed("CREDENTIALS_REVOKED"), delayed("UNREACHABLE", ago=20, delay=600)],
+        step=CONNECT,
+    ),
+    "Deliver does not run": case(NOT_RUN, "Delivering", of=[QUEUED], step=RUNBOOK),
+    "Deliver does not run any more": case(
+        *(NOT_RUN, "Salesforce unreachable"),
+        of=[delayed("NO_ANSWER", ago=3600, delay=600, attempts=2)],
+        step=RUNBOOK,
+    ),
+    "Deliver is at work": case(
+        "Salesforce unreachable since ", of=[delayed("NO_ANSWER", ago=20, delay=40), QUEUED]
+    ),
+    "a token is not renewed": case("The access token was last", of=[], step=DOCTOR, **UNRENEWED),
+    "a token cannot be renewed": case(
+        "Salesforce unreachable since ", of=[delayed("NO_ANSWER")], **UNRENEWED
+    ),
+    "never connected": case("Not connected", of=[], step=CONNECT, last_refresh=None),
+}
 
 
-@pytest.mark.parametrize(
-    ("code", "begin"),
-    [
-        ("ORG_IN_MAINTENANCE", "Salesforce unavailable (ORG_IN_MAINTENANCE) since "),
-        ("REQUEST_LIMIT_EXCEEDED", "A limit of Salesforce is used up since "),
-        ("UNABLE_TO_LOCK_ROW", "Delivering · 1 record safe"),
-        ("SOMETHING_NEW", "Salesforce unavailable (SOMETHING_NEW) since "),
-        ("TOKEN_PENDING", "Salesforce unreachable since "),
-        ("NO_SUCH_RECORD", "Updates wait for their record · 1 record safe"),
-    ],
-)
-def test_trouble_that_passes_needs_nobody(known: Any, code: str, begin: str) -> None:
-    found = status(known, line("delayed", ago=30, code=code, delay_seconds=60))
-    assert found.verdicts[0].text.startswith(begin)
-    assert not found.must_act
+@pytest.mark.parametrize("name", VERDICTS)
+def test_the_verdict_says_who_acts_and_what_to_run(known: Any, name: str) -> None:
+    begins, lines, step, more = VERDICTS[name]
+    found = status(known, *lines, **more)
+    assert len(found.verdicts) == len(begins)
+    for one, begin in zip(found.verdicts, begins, strict=True):
+        assert one.text.startswith(begin)
+    assert found.verdicts[0].next_step == step
+    assert found.must_act is bool(step)
 
 
-@pytest.mark.parametrize("code", ["NOT_CONNECTED", "CREDENTIALS_REVOKED", "CREDENTIALS_LOST"])
-def test_only_dead_credentials_lead_to_connect(known: Any, code: str) -> None:
-    found = status(known, line("delayed", ago=30, code=code, delay_seconds=60))
-    assert found.must_act and " connect " in found.verdicts[0].next_step
-    other = status(known, line("delayed", ago=30, code="KEY_FIELD_MISSING", delay_seconds=60))
-    assert other.must_act and " doctor " in other.verdicts[0].next_step
+def test_more_lines_than_are_read_is_said(known: Any) -> None:
+    found = status(known, delayed("NO_ANSWER"))
+    found = replace(found, waiting=replace(found.waiting, cut=True))
+    assert "since before " in found.verdicts[0].text
+    assert found.as_dict()["waiting"]["linesCut"] is True
 
 
-@pytest.mark.parametrize("code", ["NOT_CONNECTED", "CREDENTIALS_REVOKED", "CREDENTIALS_LOST"])
-def test_after_a_renewal_nobody_is_sent_to_connect_again(known: Any, code: str) -> None:
-    """`connect` has just succeeded; the records go with their next try."""
-    waits = line("delayed", ago=90, code=code, delay_seconds=600)
-    found = status(known, waits, last_refresh=NOW - 60)
-    assert [one.state for one in found.verdicts] == [State.WAITING]
-    assert found.verdicts[0].text.startswith("Connected again")
-    refused = line("delayed", ago=90, code="FRESH_SESSION_REFUSED", delay_seconds=600)
-    assert status(known, refused, last_refresh=NOW - 60).must_act
-
-
-def test_an_outage_that_ended_is_not_told_beside_what_came_after_it(known: Any) -> None:
-    revoked = line("delayed", ago=30, code="CREDENTIALS_REVOKED", delay_seconds=60)
-    before = line("delayed", ago=300, code="UNREACHABLE", delay_seconds=600)
-    since = line("delayed", ago=20, code="UNREACHABLE", delay_seconds=600)
-    assert len(status(known, revoked, before).verdicts) == 1
-    assert len(status(known, revoked, since).verdicts) == 2
-
-
-def test_a_deliver_that_does_not_run_is_noticed(known: Any) -> None:
-    queued = line("queued", ago=600, function="create-lead")
-    found = status(known, queued)
-    assert found.verdicts[0].text.startswith("Deliver has not run since ")
-    late = line("delayed", ago=3600, code="NO_ANSWER", delay_seconds=600, attempts=2)
-    assert status(known, late).verdicts[0].text.startswith("Deliver has not run since ")
-    at_work = line("delayed", ago=20, code="NO_ANSWER", delay_seconds=40)
-    assert not status(known, at_work, queued).must_act
-
-
-def test_a_token_that_is_not_renewed_is_noticed_unless_salesforce_is_down(known: Any) -> None:
-    old = NOW - known.settings.refresh_minutes * 60 * 2
-    assert status(known, last_refresh=old).must_act
-    down = line("delayed", ago=30, code="NO_ANSWER", delay_seconds=60)
-    assert not status(known, down, last_refresh=old).must_act
-    assert " connect " in status(known, last_refresh=None).verdicts[0].next_step
-
-
-def test_a_record_that_was_made_without_its_message_waits(known: Any) -> None:
+def test_a_record_that_was_made_without_its_message_waits() -> None:
     """Its response is `created`, and its message is in the outbox."""
-    made = line("created", ago=5, code="STRING_TOO_LONG", function="create-case")
-    assert made.waits
+    assert line("created", ago=5, code="STRING_TOO_LONG", function="create-case").waits
     assert not line("created", ago=5, function="create-case").waits
     assert not line("created", ago=5, code="X", function="deliver").waits
