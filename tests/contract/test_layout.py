@@ -134,5 +134,5 @@ def test_a_command_is_a_file_of_its_own() -> None:
     files = {module.partition(".")[2] for module in modules("cli") if part_of(module) == "commands"}
     assert files == {
         *("connect", "setup_org", "doctor", "status", "outbox", "check", "flow", "disconnect"),
-        *("rejected", "sign_in_options"),
+        "rejected",
     }
