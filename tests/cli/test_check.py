@@ -156,8 +156,8 @@ def test_the_look_says_where_it_would_go(
 def test_a_closed_case_is_reopened(stack: Stack, options: list[str]) -> None:
     stack.request("POST", "/cases", flow())
     (case,) = stack.org.records("Case")
-    hour_ago = time.strftime("%Y-%m-%dT%H:%M:%S.000+0000", time.gmtime(time.time() - 3600))
-    for changes in ({"Status": "Closed"}, {"ClosedDate": hour_ago}):
+    day_ago = time.strftime("%Y-%m-%dT%H:%M:%S.000+0000", time.gmtime(time.time() - 86_400))
+    for changes in ({"Status": "Closed", "IsClosed": True}, {"ClosedDate": day_ago}):
         stack.org.store.update("Case", case["Id"], changes)
     body = flow("And now?", messageId="wamid.Two")
     told = check(options, body, "--org", "--json", "--route", "cases").json()["org"]
