@@ -74,6 +74,7 @@ SAME = {
     "1.0": b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
     "1.0 kept": b"HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 2\r\n\r\nok",
     "chunks": CHUNKED + b"3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n",
+    "the end in place of trailers": CHUNKED + b"1\r\na\r\n0\r\n",
     "no chunk": CHUNKED + b"0\r\n\r\n",
     "chunks and a length": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\nContent-Length: 9\r\n"
     b"\r\n3\r\nabc\r\n0\r\n\r\n",

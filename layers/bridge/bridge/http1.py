@@ -11,6 +11,7 @@ import re
 import select
 import socket
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from bridge.deadline import Deadline
@@ -117,8 +118,9 @@ class Connection:
                 yield from self._exactly(size, deadline)
                 if self._line(deadline):
                     raise BadResponse("a chunk is longer than it says")
-            while self._line(deadline):
-                pass  # a trailer
+            with suppress(BadResponse):  # some end the connection in place of the trailers
+                while self._line(deadline):
+                    pass
         else:
             if self._arrived:
                 yield self._arrived
