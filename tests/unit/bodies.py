@@ -155,6 +155,30 @@ def sms_2022(text: str = "INFO", sender: str = "447700900142") -> dict[str, Any]
     }
 
 
+def sms_to_a_number(text: str = "INFO", sender: str = "447700900142") -> dict[str, Any]:
+    """The keys of MessageBird's "Receive a message"; a query makes a blank of the time's plus."""
+    return {
+        "id": "e8077d803532c0b5937c639b60216938",
+        "recipient": "447700900900",
+        "originator": sender,
+        "body": text,
+        "createdDatetime": "2026-09-24T07:59:59 00:00",
+    }
+
+
+def sms_to_a_short_code(text: str = "INFO", sender: str = "447700900142") -> dict[str, Any]:
+    """The same of a short code, whose text begins with the keyword."""
+    return {
+        "mid": 123456789,
+        "shortcode": "1008",
+        "keyword": "INFO",
+        "originator": sender,
+        "operator": 20401,
+        "message": text,
+        "receive_datetime": "20260924075959",
+    }
+
+
 def without(body: dict[str, Any], *paths: str) -> dict[str, Any]:
     """A copy without some parts, named with dots."""
     copied = copy.deepcopy(body)

@@ -391,6 +391,7 @@ def test_a_caller_s_own_channel_name_goes_no_further() -> None:
     [
         *(bodies.v1(), bodies.channels(), bodies.conversation(), bodies.event_2026()),
         *(bodies.sms_guide(), bodies.sms_2022()),
+        *(bodies.sms_to_a_number(), bodies.sms_to_a_short_code()),
     ],
 )
 @pytest.mark.parametrize("at", ["Lead", "Case", None])

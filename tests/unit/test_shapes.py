@@ -40,6 +40,8 @@ EVERY = {
     "2026": event_2026(),
     "sms of the guide": bodies.sms_guide(),
     "sms of 2022": bodies.sms_2022(),
+    "sms to a number": bodies.sms_to_a_number(),
+    "sms to a short code": bodies.sms_to_a_short_code(),
 }
 
 
@@ -69,6 +71,8 @@ def test_beside_a_salesforce_field_no_body_is_a_shape(name: str, field: str) -> 
         {"sender": {"x": 1}, "receiver": PHONE, "body": "Hello"},
         {"originator": PHONE},
         {"originator": PHONE, "payload": {"text": "Hello"}},
+        {"originator": PHONE, "body": "Hello"},
+        {"originator": PHONE, "message": {"text": "Hello"}, "shortcode": "1008"},
         {"service": "channels", "payload": {}},
         {"service": "repairs", "event": "x.inbound", "payload": {}},
         {"Service": "channels", "Event": "sms.inbound", "Payload": {}},
@@ -267,6 +271,14 @@ READ: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "an SMS without a date has no key": (bodies.sms_guide(), {"message_id": ""}),
     "an SMS with an id has it": ({**bodies.sms_guide(), "id": "m-1"}, {"message_id": "m-1"}),
+    "an SMS to a number": (
+        bodies.sms_to_a_number("CALL ME"),
+        {"message_id": "e8077d803532c0b5937c639b60216938", "text": "CALL ME", "details": ()},
+    ),
+    "an SMS to a short code": (
+        bodies.sms_to_a_short_code("INFO please"),
+        {"message_id": "123456789", "text": "INFO please", "details": ()},
+    ),
 }
 
 

@@ -94,6 +94,7 @@ BODIES: dict[str, list[Any]] = {
     "Bird Channels and Conversations webhooks": [bodies.channels(), bodies.conversation()],
     "events of 2026": [bodies.event_2026()],
     'SMS, "Forward to URL"': [bodies.sms_guide(), bodies.sms_2022()],
+    "SMS to a number or a short code": [bodies.sms_to_a_number(), bodies.sms_to_a_short_code()],
     "a v1 message alone": [bodies.v1()["message"]],
     "a Bird message alone": [bodies.channels()["payload"]],
 }

@@ -14,6 +14,8 @@ How a body is told from a plain Salesforce one:
 | Bird Channels and Conversations webhooks | `service` channels/conversations, `event`, `payload` |
 | events of 2026 | `type` with a dot, `timestamp`, and the object `data` |
 | SMS "Forward to URL" | `originator` and `payload`, or `sender`, `receiver` and `body`, all texts |
+| SMS to a number | `originator`, `recipient` and `body`, all texts |
+| SMS to a short code | `originator`, `shortcode` and `message`, all texts |
 | a message alone (v1) | `conversationId`, `channelId`, `direction`, and the object `content` |
 | a message alone (Bird) | `channelId` or `conversationId`, the objects `sender` and `body`, and
 `body.type` |
@@ -111,19 +113,33 @@ def _is_forwarded_sms(body: Mapping[str, Any]) -> bool:
     def texts(*names: str) -> bool:
         return all(_scalar(body.get(name)) for name in names)
 
-    return texts("originator", "payload") or texts("sender", "receiver", "body")
+    return any(texts(*keys) for keys in _SMS)
+
+
+_SMS = (
+    ("originator", "payload"),
+    ("sender", "receiver", "body"),
+    ("originator", "recipient", "body"),
+    ("originator", "shortcode", "message"),
+)
+"""The first two from two public consumers of "Forward to URL"; the others from the examples of
+MessageBird's "Receive a message" (SMS messaging), as the public Rust client has them."""
 
 
 def _read_forwarded_sms(body: Mapping[str, Any], channel: str, _replies: bool) -> BirdMessage:
-    """Two sets of keys are known from two public consumers; none has a message id for certain.
+    """Not every one has a message id.
 
     With a date, sender, receiver and text make one that a repeated call makes again. Without, a
     repeated call is a new record: two equal texts may be two.
     """
     sms = Part(body)
-    sender, text = sms.text("originator", "sender"), sms.words("payload") or sms.words("body")
-    receiver, date = sms.text("receiver", "recipient"), sms.text("date_utc", "createdDatetime")
-    message_id = sms.text("id", "messageId")
+    sender = sms.text("originator", "sender")
+    text = sms.words("payload") or sms.words("body") or sms.words("message")
+    receiver = sms.text("receiver", "recipient") or sms.text("shortcode")
+    date = sms.text("date_utc", "createdDatetime") or sms.text("receive_datetime")
+    message_id = sms.text("id", "messageId") or sms.text("mid")
+    if "shortcode" in sms:
+        sms.skip("keyword", "operator")  # the text begins with the keyword
     if not message_id and date:
         whole = "\0".join((sender, receiver, text, date))
         message_id = "sms-" + hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
