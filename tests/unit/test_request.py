@@ -618,3 +618,23 @@ def test_a_value_that_cannot_be_read_is_named(bird: dict[str, str], named: str) 
     shown = warnings_of(asked)
     assert (named in shown) if named else not asked.misread
     assert "yesterday" not in shown and "outgoin:" not in shown
+
+
+@pytest.mark.parametrize(
+    ("body", "hidden"),
+    [
+        ({"Description": "From the flow", "bird": {"text": "Is it blue?"}}, True),
+        ({"Description": "They ask: Is it blue?", "bird": {"text": "Is it blue?"}}, False),
+        ({"Note__c": "Is it blue?", "Description": "x", "bird": {"text": "Is it blue?"}}, False),
+        ({"Description": "x", "bird": {"text": "x", "media": "https://a.example/1"}}, True),
+        ({"Description": "x", "bird": {"channel": "sms", "sender": "+447700900142"}}, False),
+        ({"Description": "x", "bird": {"conversationId": "c", "text": "Is it blue?"}}, False),
+        ({"bird": {"text": "Is it blue?"}}, False),
+    ],
+)
+def test_words_that_a_given_description_keeps_from_the_record_are_warned_of(
+    body: dict[str, Any], hidden: bool
+) -> None:
+    """A conversation's Task shows them."""
+    body["bird"] = {"channel": "whatsapp", "messageId": "m", **body["bird"]}
+    assert ("since Description is given" in warnings_of(read(body))) == hidden

@@ -301,6 +301,7 @@ def _warnings_of(requested: MessageRequest) -> str:
         or requested.left_out
         or requested.unused
         or requested.misread
+        or requested.hidden
     )
     unknown = requested.bird is not None and requested.bird.channel.name == UNKNOWN
     if not suspicious and not unknown:

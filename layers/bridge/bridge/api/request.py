@@ -11,7 +11,7 @@ import binascii
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -185,6 +185,8 @@ class MessageRequest:
     """Names in the query that do nothing."""
     misread: tuple[str, ...] = ()
     """Keys of `bird` whose values cannot be what they should be."""
+    hidden: bool = False
+    """Whether some of what the customer sent is not on the record: the caller gave Description."""
 
 
 def read_message(
@@ -261,7 +263,17 @@ def read_message(
         left_out=asked.left_out,
         unused=unused_parameters(request, object_name),
         misread=misread,
+        hidden=bool(message and not conversation and _is_hidden(message, asked.fields, given)),
     )
+
+
+def _is_hidden(message: BirdMessage, fields: Mapping[str, Any], given: Set[str]) -> bool:
+    """Whether a Description that the caller gave lacks what the message's own would say."""
+    if "description" not in given:
+        return False
+    values = [value for value in fields.values() if isinstance(value, str)]
+    said = (message.headline, message.text, *message.details)
+    return any(part.strip() and not any(part in value for value in values) for part in said)
 
 
 def unused_parameters(request: HttpRequest, object_name: ObjectName | None) -> tuple[str, ...]:

@@ -41,6 +41,11 @@ def warnings_of(request: MessageRequest) -> str:
         nearest = _nearest(message.called.lower(), sorted({one.name for one in table().values()}))
         found.append(f"The channel is unknown{_hint(nearest)}.")
     found += [f"bird.{name} does not count: it is no {_WANTED[name]}." for name in request.misread]
+    if request.hidden:
+        found.append(
+            "Some of what the customer sent is not on the record, since Description is given: put "
+            "it into Description, or leave Description out."
+        )
     if request.left_out:
         found.append(left_out_warning(request.left_out))
     if request.unused:
