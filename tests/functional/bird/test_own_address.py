@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from sandbox.stack import Response, Stack
+from sandbox.stack import Stack
 from tests.conftest import PATIENT
 from tests.functional.bird.conftest import clean, only
 from tests.stacks import public_address, write_signing_keys
@@ -21,10 +20,11 @@ from tests.unit.signing import KEY, bird
 
 DOMAIN = "bird.example.com"
 CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b2c3d"
+OWN = f"https://{DOMAIN}"
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Stack]:
+def stack() -> Iterator[Stack]:
     parameters = {"DomainName": DOMAIN, "CertificateArn": CERTIFICATE, "SignatureScheme": "bird"}
     with Stack(poll=False, processes=1, parameters={**PATIENT, **parameters}) as stack:
         write_signing_keys(stack, KEY)
@@ -32,49 +32,39 @@ def shared() -> Iterator[Stack]:
         yield stack
 
 
-@pytest.fixture
-def stack(shared: Stack) -> Stack:
-    clean(shared)
-    return shared
+def test_what_a_person_enters_in_bird_has_no_stage_in_it(stack: Stack) -> None:
+    outputs = stack.deployment.outputs
+    assert outputs["WebhookUrl"] == f"{OWN}/webhooks/bird"
+    assert outputs["LeadsUrl"] == f"{OWN}/leads"
 
 
-def send(stack: Stack, path: str, *, host: str, signed_for: str, **more: Any) -> Response:
-    """A request to an address of `host`, whose signature is for another or the same one."""
+@pytest.mark.parametrize(
+    ("host", "path", "signed_for", "has_key", "status"),
+    [
+        (DOMAIN, "/webhooks/bird", f"{OWN}/webhooks/bird", False, 201),
+        (DOMAIN, "/webhooks/bird?object=Lead", f"{OWN}/webhooks/bird?object=Lead", False, 201),
+        # A signature is for one address.
+        (DOMAIN, "/webhooks/bird", "the stage's", False, 401),
+        ("localhost", "/v1/webhooks/bird", "the stage's", False, 201),
+        # A flow's request needs key and signature as any other.
+        (DOMAIN, "/leads", f"{OWN}/leads", False, 403),
+        (DOMAIN, "/leads", f"{OWN}/leadsx", True, 401),
+        (DOMAIN, "/leads", f"{OWN}/leads", True, 201),
+        (DOMAIN, "/v1/leads", f"{OWN}/v1/leads", True, 404),
+    ],
+)
+def test_a_request_counts_where_it_is_signed_for_the_address_that_was_called(
+    stack: Stack, host: str, path: str, signed_for: str, has_key: bool, status: int
+) -> None:
+    clean(stack)
+    if signed_for == "the stage's":
+        signed_for = public_address(stack, "/webhooks/bird")
     raw = json.dumps(bodies.channels()).encode()
     headers = bird(at=time.time(), url=signed_for, body=raw)
     headers |= {"content-type": "application/json", "host": host}
+    headers |= {"x-api-key": stack.api_key} if has_key else {}
     # `request` puts the stage in front, so the connection is used directly.
-    key = {} if more.get("api_key", "") is None else {"x-api-key": stack.api_key}
-    made = stack._http.request(
-        "POST", stack.gateway.server.url + path, body=raw, headers={**headers, **key}
-    )
-    return Response(status=made.status, headers=made.headers, body=made.data)
-
-
-@pytest.mark.parametrize("path", ["/webhooks/bird", "/webhooks/bird?object=Lead"])
-def test_a_webhook_is_signed_for_the_address_without_a_stage(stack: Stack, path: str) -> None:
-    signed_for = f"https://{DOMAIN}{path}"
-    assert send(stack, path, host=DOMAIN, signed_for=signed_for, api_key=None).status == 201
-    assert only(stack, "Lead")["LastName"] == "van Dijk"
-    output = stack.deployment.outputs["WebhookUrl"]
-    assert output == f"https://{DOMAIN}/webhooks/bird", "what a person enters in Bird"
-
-
-def test_a_signature_for_another_address_is_refused(stack: Stack) -> None:
-    path = "/webhooks/bird"
-    elsewhere = public_address(stack, path)
-    assert send(stack, path, host=DOMAIN, signed_for=elsewhere).status == 401
-    assert send(stack, "/v1" + path, host="localhost", signed_for=elsewhere).status == 201
-
-
-def test_a_flow_s_request_needs_key_and_signature_as_any_other(stack: Stack) -> None:
-    address = stack.deployment.outputs["LeadsUrl"]
-    assert address == f"https://{DOMAIN}/leads"
-    assert send(stack, "/leads", host=DOMAIN, signed_for=address, api_key=None).status == 403
-    assert send(stack, "/leads", host=DOMAIN, signed_for=address + "x").status == 401
-    assert send(stack, "/leads", host=DOMAIN, signed_for=address).status == 201
-
-
-def test_the_address_has_no_stage_in_it(stack: Stack) -> None:
-    address = f"https://{DOMAIN}/v1/leads"
-    assert send(stack, "/v1/leads", host=DOMAIN, signed_for=address).status == 404
+    url = stack.gateway.server.url + path
+    assert stack._http.request("POST", url, body=raw, headers=headers).status == status
+    if status == 201:
+        assert only(stack, "Lead")["LastName"] == "van Dijk"
