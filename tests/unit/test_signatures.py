@@ -118,8 +118,8 @@ def test_a_spoilt_header_is_refused_and_never_an_error(scheme: str, spoilt: str)
 def test_how_long_a_comparison_takes_tells_nothing(
     scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All are made, in constant time, whichever byte is wrong and whichever key fits."""
-    compared: list[bytes] = []
+    """All are made, in constant time, whichever key and whichever address fits."""
+    compared: list[Any] = []
     constant_time = hmac.compare_digest
 
     def compare(one: Any, other: Any) -> bool:
@@ -127,36 +127,16 @@ def test_how_long_a_comparison_takes_tells_nothing(
         return constant_time(one, other)
 
     monkeypatch.setattr(hmac, "compare_digest", compare)
-    if scheme == "messagebird-jwt":
-        digest = hashlib.sha256(URL.encode()).hexdigest()
-        wrong = [digest[:at] + "x" + digest[at + 1 :] for at in (0, 31, 63)]
-        attempts = [(jwt(url_hash=one), one.encode()) for one in wrong]
-    else:
-        name = {"bird": "messagebird-signature", "standard-webhooks": "webhook-signature"}[scheme]
-        begin, _, right = SIGN[scheme]()[name].rpartition(",")
-        attempts = []
-        for at in (0, 15, 31):
-            given = bytearray(base64.b64decode(right))
-            given[at] ^= 1
-            encoded = f"{begin},{base64.b64encode(given).decode()}".removeprefix(",")
-            attempts.append(({**SIGN[scheme](), name: encoded}, bytes(given)))
-    counts = set()
-    for headers, given_bytes in attempts:
-        for keys in ((KEYS[scheme], OTHER_KEY), (KEYS[scheme], KEYS[scheme])):
-            compared.clear()
-            assert reason(scheme, headers, keys=keys, urls=(URL, f"{URL}&x=1"))
-            assert given_bytes in compared
-            counts.add(len(compared))
-    assert len(counts) == 1
-
-
-@pytest.mark.parametrize("stamp", ["²", "9" * 5_000, "1e9", "-1", "+1", " 1", "٣", "1_0"])
-@pytest.mark.parametrize(
-    ("scheme", "name"),
-    [("bird", "messagebird-request-timestamp"), ("standard-webhooks", "webhook-timestamp")],
-)
-def test_a_time_that_is_no_plain_number_is_refused(scheme: str, name: str, stamp: str) -> None:
-    assert reason(scheme, {**SIGN[scheme](), name: stamp})
+    signatures, counts = [], set()
+    for url in (URL, f"{URL}&x=1"):
+        headers = standard() if scheme == "standard-webhooks" else SIGN[scheme](url=url)
+        compared.clear()
+        assert not reason(scheme, headers, keys=(KEYS[scheme], OTHER_KEY), urls=(URL, f"{URL}&x=1"))
+        counts.add(len(compared))
+        signatures.append(headers.get("messagebird-signature") or headers.get("webhook-signature"))
+    assert len(counts) == 1 and counts != {0}
+    if scheme != "messagebird-jwt":  # PyJWT compares the signature itself
+        assert base64.b64decode(signatures[-1].rpartition(",")[2]) in compared
 
 
 @pytest.mark.parametrize(
@@ -172,7 +152,11 @@ def test_a_time_that_is_no_plain_number_is_refused(scheme: str, name: str, stamp
     ],
 )
 def test_a_signature_is_good_for_a_time(scheme: str, age: int, refused: str) -> None:
-    assert reason(scheme, SIGN[scheme](at=NOW - age)) == refused
+    headers = SIGN[scheme](at=NOW - age)
+    assert reason(scheme, headers) == refused
+    (name,) = [name for name in headers if name.endswith("timestamp")]
+    for no_plain_number in ("²", "9" * 5_000, "1e9", "-1", "+1", "٣", "1_0", " "):
+        assert reason(scheme, {**headers, name: no_plain_number}) == "timestamp"
 
 
 # MessageBird-Signature-JWT
@@ -183,27 +167,6 @@ def token(*parts: str) -> Headers:
 
 
 HEAD, CLAIMS, MAC = jwt()["messagebird-signature-jwt"].split(".")
-
-
-@pytest.mark.parametrize("alg", ["HS256", "HS384", "HS512"])
-def test_three_algorithms_are_known(alg: str) -> None:
-    headers = jwt(alg=alg)
-    assert not reason("messagebird-jwt", headers)
-    covered = headers["messagebird-signature-jwt"].split(".")[:2]
-    for unsigned in (token(*covered, ""), token(*covered)):
-        assert reason("messagebird-jwt", unsigned)
-
-
-@pytest.mark.parametrize("alg", ["none", "None", "NONE", "HS1", "RS256", "ES256", "", 7, [], None])
-def test_no_other_algorithm_is(alg: Any) -> None:
-    assert reason("messagebird-jwt", jwt(alg=alg))
-
-
-def test_a_public_key_is_no_shared_secret() -> None:
-    """The confusion of algorithms: what everybody knows must not verify an HMAC."""
-    key = "MFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBAL3wZC"
-    public = f"-----BEGIN PUBLIC KEY-----\n{key}\n-----END PUBLIC KEY-----"
-    assert reason("messagebird-jwt", jwt(key=public), keys=(public,))
 
 
 @pytest.mark.parametrize(
@@ -219,6 +182,8 @@ def test_an_unreadable_part_of_a_token_is_refused_and_never_an_error(part: str) 
         token(HEAD, encoded, MAC),
         token(HEAD, encoded, mac.rstrip(b"=").decode()),
         token(part, part, part),
+        token(HEAD, CLAIMS, ""),
+        token(HEAD, CLAIMS),
     ):
         assert reason("messagebird-jwt", spoilt)
 
@@ -244,7 +209,10 @@ def test_an_unreadable_part_of_a_token_is_refused_and_never_an_error(part: str) 
         ({"payload_hash": ""}, "payload"),
         ({"payload_hash": hashlib.sha256(b"other").hexdigest()}, "payload"),
         ({"payload_hash": hashlib.sha256(BODY).hexdigest().upper()}, "payload"),
-        ({"alg": "none"}, "algorithm"),
+        # three algorithms are known
+        *(({"alg": one}, "") for one in ("HS256", "HS384", "HS512")),
+        *(({"alg": one}, "algorithm") for one in ("none", "None", "NONE", "HS1", "RS256", "ES256")),
+        *(({"alg": one}, "algorithm") for one in ("", 7, [], None)),
         ({"key": "another-signing-key-entirely-000"}, "signature"),
         ({"nbf": int(NOW) + 2}, "too_early"),
         ({"exp": int(NOW) - 1}, "too_late"),
@@ -262,6 +230,13 @@ def test_every_claim_counts_and_the_log_names_it(changed: dict[str, Any], refuse
 def test_a_payload_hash_is_there_if_and_only_if_there_is_a_body() -> None:
     assert not reason("messagebird-jwt", jwt(body=b""), body=b"")
     assert reason("messagebird-jwt", jwt(body=b"")) == "payload"
+
+
+def test_a_public_key_is_no_shared_secret() -> None:
+    """The confusion of algorithms: what everybody knows must not verify an HMAC."""
+    key = "MFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBAL3wZC"
+    public = f"-----BEGIN PUBLIC KEY-----\n{key}\n-----END PUBLIC KEY-----"
+    assert reason("messagebird-jwt", jwt(key=public), keys=(public,))
 
 
 @pytest.mark.parametrize(
