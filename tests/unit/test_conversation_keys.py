@@ -47,7 +47,8 @@ def test_a_conversations_key_is_bird_s_id_or_its_sender(
     [
         ([("message", "m-1"), ("header", "h-1"), ("webhook", "w-1")], "m-1", "message"),
         ([("message", ""), ("header", " h-1 "), ("webhook", "w-1")], "h-1", "header"),
-        ([("message", None), ("header", None), ("webhook", "w-1")], "w-1", "webhook"),
+        ([("message", None), ("header", "  "), ("webhook", "w-1")], "w-1", "webhook"),
+        ([("message", {"a": 1}), ("header", ["k"]), ("webhook", "w-1")], "w-1", "webhook"),
         ([("message", 17), ("header", "h-1")], "17", "message"),
         ([("message", True), ("header", "h-1")], "h-1", "header"),
         ([("message", "wamid.HBgL=")], "wamid.HBgL=", "message"),

@@ -9,7 +9,6 @@ import copy
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from bridge.bird.message import BirdMessage
 from bridge.bird.part import Shows
 from bridge.bird.texts import as_text
 from bridge.bird.webhooks import read_shape
-from tests.unit import bodies, made_bodies
+from tests.unit import bodies, examples, made_bodies
 
 TOLD_OTHERWISE = {
     "data.from.bsuid": "a handle, where a phone number or an address is known",
@@ -39,7 +38,6 @@ TOLD_OTHERWISE = {
     "payload.meta.order.products.price.exponent": "1250 and 2 are shown as 12.50",
     "payload.meta.referral.source": "an ad is called one",
 }
-LISTS = Path(channels_api.__file__).with_name("technical_keys.json")
 UNKNOWN = "Words of nobody known"
 
 
@@ -160,7 +158,12 @@ def test_a_key_that_is_no_key_is_not_logged() -> None:
     assert "Ada Okafor: y" in shown(message)
 
 
+def test_docs_messages_md_says_what_the_code_makes_of_a_message_of_each_kind() -> None:
+    page = examples.PAGE.read_text(encoding="utf-8")
+    assert examples.written(page) == page, "python -m tests.unit.examples writes them anew"
+
+
 def test_every_list_of_technical_keys_has_its_reason() -> None:
-    for lists in json.loads(LISTS.read_text(encoding="utf-8")).values():
+    for lists in json.loads(examples.LISTS.read_text(encoding="utf-8")).values():
         for reason, paths in lists.items():
             assert reason.endswith(".") and paths.split(), reason

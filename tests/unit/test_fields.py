@@ -46,6 +46,8 @@ PLAIN: tuple[tuple[str, Any], ...] = (
     ("Identifier", "x"),
     ("Picks__c", ["A", "B"]),
     ("Region__rx", "x"),
+    ("Bird__c", "almost called like bird"),
+    ("birds", "x"),
 )
 
 

@@ -1,6 +1,6 @@
 """Bird's own bodies are recognised, and nothing else is taken for one.
 
-What is read of each type of message is in docs/messages.md, which test_messages_page.py compares.
+What is read of each type of message is in docs/messages.md, which test_every_leaf.py compares.
 """
 
 from __future__ import annotations
@@ -109,9 +109,6 @@ NOT_FROM_A_CUSTOMER = {
     "conversation deleted": conversation(event="conversation.deleted"),
     "conversation updated": conversation(event="conversation.updated"),
     "conversation by an agent": conversation(initiatingParticipant={"type": "user"}),
-    "conversation answered by a bot": conversation(
-        event="conversation.updated", lastMessage=by("bot")
-    ),
     "conversation without a customer": conversation(featuredParticipants=[]),
     "2026 of a kind nobody knows": event_2026("voice.call.ended"),
     "2026 an echo": event_2026(origin="business_app_echo"),
