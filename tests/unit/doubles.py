@@ -23,6 +23,7 @@ from bridge.records import ObjectName, Record
 from bridge.salesforce.composite import PartResponse
 from bridge.salesforce.session import full_id
 from bridge.settings import Settings
+from tests.conftest import ENVIRON
 
 INSTANCE = "https://acme.my.salesforce.com"
 KEY = "Bird_Key__c"
@@ -70,6 +71,21 @@ def read_asked(
     """`read_message` with the record."""
     made = read_message(request, object_name, settings=settings)
     return Asked(**{one.name: getattr(made, one.name) for one in fields(made)})
+
+
+def posted(
+    body: object,
+    *,
+    at: ObjectName | None = "Lead",
+    configured: Mapping[str, str] | None = None,
+    **event: Any,
+) -> Asked:
+    """What a POST of this body (text as it is, all else as JSON) to the route of this object asks
+    for, with these settings changed."""
+    text = body if isinstance(body, str) else json.dumps(body)
+    request = HttpRequest.from_event({"httpMethod": "POST", "body": text, **event})
+    settings = Settings.from_environ({**ENVIRON, **(configured or {})})
+    return read_asked(request, at, settings=settings)
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,11 @@ from typing import Any
 
 import pytest
 
-from bridge.api.request import HttpRequest, read_message
 from bridge.bird import channels
 from bridge.bird.channels import PATH, read_table
 from bridge.bird.mapping import SOURCES
 from bridge.conversations.message import Message
-from bridge.settings import Settings
-from tests.conftest import ENVIRON
+from tests.unit.doubles import posted
 from tools.channel_table import check
 from tools.template import ROOT
 
@@ -118,13 +116,11 @@ def test_a_deployer_chooses_fields_and_values(monkeypatch: pytest.MonkeyPatch) -
     sms["fields"] = {"Task": {"Subject": "label"}}
     assert check(json.dumps(said)) == []
     monkeypatch.setattr(channels, "table", lambda: read_table(said))
-    settings = Settings.from_environ(ENVIRON)
 
     def message(channel: str) -> Message:
         ids = {"messageId": "m", "conversationId": "c-1", "sender": "+447700900142"}
         bird = {"channel": channel, **ids, "tags": ["a", "b", "cd"], "text": "Hi"}
-        event = {"httpMethod": "POST", "body": json.dumps({"bird": bird})}
-        return read_message(HttpRequest.from_event(event), "Lead", settings=settings).message
+        return posted({"bird": bird}).message
 
     found = message("viber")
     assert found.record("Lead", "k").fields == {

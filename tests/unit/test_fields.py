@@ -11,14 +11,11 @@ from typing import Any
 
 import pytest
 
-from bridge.api.request import HttpRequest
 from bridge.api.warnings import warnings_of
 from bridge.bird import channels
 from bridge.errors import BadRequest
-from bridge.settings import Settings
-from tests.conftest import ENVIRON
 from tests.unit import bodies
-from tests.unit.doubles import Asked, read_asked
+from tests.unit.doubles import posted
 
 REFERENCES = (
     *("OwnerId", "RecordTypeId", "IndividualId", "MasterRecordId", "ConvertedAccountId"),
@@ -51,11 +48,9 @@ PLAIN: tuple[tuple[str, Any], ...] = (
 )
 
 
-def read(body: object, allowed: str = "", **event: Any) -> Asked:
-    text = body if isinstance(body, str) else json.dumps(body)
-    settings = Settings.from_environ({**ENVIRON, "ALLOWED_FIELDS": allowed})
-    request = HttpRequest.from_event({"httpMethod": "POST", "body": text, **event})
-    return read_asked(request, "Lead", settings=settings)
+def allow(fields: str) -> dict[str, str]:
+    """The setting that lets bodies set these fields."""
+    return {"ALLOWED_FIELDS": fields}
 
 
 def query(**parameters: str) -> dict[str, Any]:
@@ -86,7 +81,7 @@ def query(**parameters: str) -> dict[str, Any]:
 )
 def test_a_key_that_is_twice_in_an_object_is_refused_and_named(body: str, name: str) -> None:
     with pytest.raises(BadRequest, match="twice") as caught:
-        read(body, allowed="*")
+        posted(body, configured=allow("*"))
     assert name in str(caught.value) and len(str(caught.value)) < 200
 
 
@@ -101,7 +96,7 @@ def test_a_key_that_is_twice_in_an_object_is_refused_and_named(body: str, name: 
     ],
 )
 def test_the_same_key_in_two_objects_or_without_a_value_is_no_second_one(body: str) -> None:
-    assert read(body).record.fields["LastName"] == "a"
+    assert posted(body).record.fields["LastName"] == "a"
 
 
 # Ids and links in a body
@@ -110,7 +105,7 @@ def test_the_same_key_in_two_objects_or_without_a_value_is_no_second_one(body: s
 @pytest.mark.parametrize(("name", "value"), CHOOSING)
 def test_a_body_sets_no_id_and_no_link(name: str, value: Any) -> None:
     body = {"Company": "x", "bird": {"channel": "sms", "sender": "+447700900142"}, name: value}
-    made = read(body)
+    made = posted(body)
     assert made.left_out == (name,)
     assert name not in made.record.fields or name == "LastName", "the channel's own"
     assert value not in made.record.fields.values()
@@ -123,25 +118,27 @@ def test_a_body_sets_no_id_and_no_link(name: str, value: Any) -> None:
 @pytest.mark.parametrize("listed", ["*", "Nothing,{}", "{}", "Rating , {} ", "*,Rating"])
 def test_it_sets_those_that_the_deployer_lists(name: str, value: Any, listed: str) -> None:
     for spelled in (name, name.upper(), name.lower()):
-        made = read({name: value, "Company": "x"}, allowed=listed.format(spelled))
+        made = posted({name: value, "Company": "x"}, configured=allow(listed.format(spelled)))
         assert made.record.fields[name] == value
         assert made.left_out == ()
 
 
 @pytest.mark.parametrize("listed", ["Owner", "OwnerIds", "Id", "RecordTypeId", ""])
 def test_a_name_is_listed_as_a_whole(listed: str) -> None:
-    assert read({"OwnerId": "005", "LastName": "x"}, allowed=listed).left_out == ("OwnerId",)
+    assert posted({"OwnerId": "005", "LastName": "x"}, configured=allow(listed)).left_out == (
+        "OwnerId",
+    )
 
 
 @pytest.mark.parametrize(("name", "value"), PLAIN)
 def test_every_other_field_needs_no_permission(name: str, value: Any) -> None:
-    made = read({"LastName": "x", name: value})
+    made = posted({"LastName": "x", name: value})
     assert made.left_out == () and name in made.record.fields
 
 
 @pytest.mark.parametrize("absent", [None, "", "{{owner}}", {}, {"a": None}])
 def test_an_absent_id_is_not_named(absent: Any) -> None:
-    assert read({"LastName": "x", "OwnerId": absent}).left_out == ()
+    assert posted({"LastName": "x", "OwnerId": absent}).left_out == ()
 
 
 def test_a_channel_s_id_stays_where_a_body_s_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,16 +147,16 @@ def test_a_channel_s_id_stays_where_a_body_s_is_left_out(monkeypatch: pytest.Mon
     written["channels"]["viber"]["values"] = {"Lead": {"OwnerId": "005TABLE"}}
     table = channels.read_table(written)
     monkeypatch.setattr(channels, "table", lambda: table)
-    made = read({"OwnerId": "005BODY", "bird": {"channel": "viber"}})
+    made = posted({"OwnerId": "005BODY", "bird": {"channel": "viber"}})
     assert made.record.fields["OwnerId"] == "005TABLE"
     assert made.left_out == ("OwnerId",)
 
 
 def test_the_warning_is_short_and_shows_the_way_that_there_is() -> None:
-    assert "?set.OwnerId=" in warnings_of(read({"LastName": "x", "OwnerId": "005"}))
+    assert "?set.OwnerId=" in warnings_of(posted({"LastName": "x", "OwnerId": "005"}))
     for body in ({"Region__r": {"a": "b"}}, {"OwnerId": "005", "Region__r": {"a": "b"}}):
-        assert "?set." not in warnings_of(read({"LastName": "x", **body}))
-    made = read({"LastName": "x", **{f"{'x' * 500}{n}Id": "y" for n in range(50)}})
+        assert "?set." not in warnings_of(posted({"LastName": "x", **body}))
+    made = posted({"LastName": "x", **{f"{'x' * 500}{n}Id": "y" for n in range(50)}})
     assert len(made.left_out) == 50
     assert len(warnings_of(made)) < 1_000 and "40 more" in warnings_of(made)
 
@@ -174,7 +171,7 @@ def test_what_the_address_sets_counts_and_goes_before_the_body(
     body: dict[str, str], allowed: str, prefix: str
 ) -> None:
     address = {"queryStringParameters": {f"{prefix}OwnerId": "005ADDRESS", "errors": "inline"}}
-    made = read({"LastName": "x", **body}, allowed=allowed, **address)
+    made = posted({"LastName": "x", **body}, configured=allow(allowed), **address)
     owners = {n: v for n, v in made.record.fields.items() if n.lower() == "ownerid"}
     assert owners == {"OwnerId": "005ADDRESS"}
     assert made.record.has_owner and made.left_out == ()
@@ -182,7 +179,7 @@ def test_what_the_address_sets_counts_and_goes_before_the_body(
 
 @pytest.mark.parametrize("absent", ["", " ", "{{owner}}"])
 def test_an_absent_value_in_the_address_sets_nothing(absent: str) -> None:
-    made = read({"LastName": "x", "Rating": "Hot"}, **query(Rating=absent, OwnerId=absent))
+    made = posted({"LastName": "x", "Rating": "Hot"}, **query(Rating=absent, OwnerId=absent))
     assert made.record.fields["Rating"] == "Hot" and "OwnerId" not in made.record.fields
 
 
@@ -190,13 +187,13 @@ def test_an_absent_value_in_the_address_sets_nothing(absent: str) -> None:
     "body", [{"bird": {"channel": "sms"}}, bodies.v1(), bodies.channels(), bodies.sms_guide()]
 )
 def test_any_field_can_be_set_in_it_and_its_company_is_not_derived(body: Any) -> None:
-    fields = read(body, **query(Company="Acme", OwnerId="005")).record.fields
+    fields = posted(body, **query(Company="Acme", OwnerId="005")).record.fields
     assert (fields["Company"], fields["OwnerId"]) == ("Acme", "005")
 
 
 def test_it_counts_for_an_sms_in_the_query_and_is_no_part_of_it() -> None:
     parameters = {"originator": "447700900142", "payload": "INFO", "set.Vip__c": "true"}
-    fields = read("", httpMethod="GET", queryStringParameters=parameters).record.fields
+    fields = posted("", httpMethod="GET", queryStringParameters=parameters).record.fields
     assert fields["Vip__c"] == "true"
     assert fields["Description"] == "INFO"
 
@@ -206,13 +203,13 @@ def test_an_opt_out_is_one_whatever_the_address_sets() -> None:
 
     stop = {"bird": {"channel": "sms", "sender": "+447700900142", "text": "STOP"}}
     with pytest.raises(Ignored):
-        read(stop, **query(OwnerId="005"))
-    read({**stop, "Rating": "Hot"})
+        posted(stop, **query(OwnerId="005"))
+    posted({**stop, "Rating": "Hot"})
 
 
 @pytest.mark.parametrize(("address", "key"), [("address", "address"), ("{{x}}", "body")])
 def test_the_key_can_be_set_in_it(address: str, key: str) -> None:
-    made = read({"LastName": "x", "Bird_Key__c": "body"}, **query(bird_key__c=address))
+    made = posted({"LastName": "x", "Bird_Key__c": "body"}, **query(bird_key__c=address))
     assert (made.record.key, made.key_source) == (key, "field")
 
 
@@ -228,7 +225,7 @@ def test_the_key_can_be_set_in_it(address: str, key: str) -> None:
 def test_what_names_no_field_or_one_twice_is_refused(parameters: dict[str, list[str]]) -> None:
     single = {name: values[-1] for name, values in parameters.items()}
     with pytest.raises(BadRequest):
-        read(
+        posted(
             {"LastName": "x"},
             queryStringParameters=single,
             multiValueQueryStringParameters=parameters,

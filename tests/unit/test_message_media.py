@@ -6,20 +6,17 @@ models of `messagebird-sdk`, as in tests/unit/made_bodies.py.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
-from bridge.api.request import HttpRequest, read_message
 from bridge.bird.message import Media
 from bridge.conversations.message import Message
 from bridge.delivery.outbox import Envelope, sealed
 from bridge.errors import Refused
 from bridge.files.addresses import read_link
-from bridge.settings import Settings
-from tests.conftest import ENVIRON
 from tests.unit import bodies
+from tests.unit.doubles import posted
 
 LINK, OTHER = "https://media.api.bird.com/1", "https://media.api.bird.com/2"
 
@@ -38,9 +35,7 @@ def flow(**bird: Any) -> dict[str, Any]:
 
 def message_of(body: Any, **configured: str) -> Message:
     on = {"ATTACH_MEDIA": "on", "FILES_URL": "https://sqs.eu-west-1.amazonaws.com/1/Files"}
-    event = {"httpMethod": "POST", "body": json.dumps(body), "resource": "/messages"}
-    settings = Settings.from_environ({**ENVIRON, **on, **configured})
-    return read_message(HttpRequest.from_event(event), None, settings=settings).message
+    return posted(body, at=None, configured={**on, **configured}).message
 
 
 PNG = "image/png"

@@ -20,7 +20,7 @@ from bridge.records import ObjectName, stored_key
 from bridge.settings import Settings
 from tests.conftest import ENVIRON, LoadEvent
 from tests.unit import bodies
-from tests.unit.doubles import Asked, read_asked
+from tests.unit.doubles import posted, read_asked
 
 
 def request(body: object, **changed: Any) -> HttpRequest:
@@ -29,17 +29,9 @@ def request(body: object, **changed: Any) -> HttpRequest:
     return HttpRequest.from_event({"httpMethod": "POST", "body": text, **changed})
 
 
-def read(
-    body: object, *, at: ObjectName | None = "Lead", configured: Any = None, **event: Any
-) -> Asked:
-    """What the body asks for at the route of this object, with some settings changed."""
-    settings = Settings.from_environ({**ENVIRON, **(configured or {})})
-    return read_asked(request(body, **event), at, settings=settings)
-
-
 def fields(body: object, **more: Any) -> Any:
     """The fields of the record that it makes."""
-    return read(body, **more).record.fields
+    return posted(body, **more).record.fields
 
 
 FORM = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
@@ -157,18 +149,18 @@ def test_nothing_personal_is_in_the_repr() -> None:
 )
 def test_a_body_that_cannot_be_read_is_a_bad_request(body: str) -> None:
     with pytest.raises(BadRequest) as caught:
-        read(body)
+        posted(body)
     assert str(caught.value)
 
 
 def test_a_body_may_be_nested_as_deeply_as_the_limit_says() -> None:
-    read('{"LastName":' + "[" * 19 + "]" * 19 + "}")
-    read({"LastName": "x", "bird": '{"media":' + "[" * 19 + "]" * 19 + "}"})
+    posted('{"LastName":' + "[" * 19 + "]" * 19 + "}")
+    posted({"LastName": "x", "bird": '{"media":' + "[" * 19 + "]" * 19 + "}"})
 
 
 def test_a_fault_in_json_is_told_with_its_place_and_without_its_text() -> None:
     with pytest.raises(BadRequest, match=r"line 2, column") as caught:
-        read('{"LastName":\n secret}')
+        posted('{"LastName":\n secret}')
     assert "secret" not in str(caught.value)
 
 
@@ -209,7 +201,9 @@ def test_base64_of_anything_but_utf_8_is_a_bad_request(body: Any) -> None:
 def test_quotes_and_breaks_that_a_step_does_not_escape_cost_no_message_if_the_text_is_last(
     text: str, end: str
 ) -> None:
-    record = read(f'{{"bird": {{"channel": "sms", "messageId": "m-1", "text": "{text}"{end}').record
+    record = posted(
+        f'{{"bird": {{"channel": "sms", "messageId": "m-1", "text": "{text}"{end}'
+    ).record
     assert (record.fields["Description"], record.key) == (text, "m-1")
 
 
@@ -217,7 +211,7 @@ def test_no_broken_body_is_slow() -> None:
     started = time.perf_counter()
     for begin, piece in (("", '{"text": "'), ('{"text": "', '"'), ('{"text":"x', "}")):
         with pytest.raises(BadRequest):
-            read(begin + piece * 1_000_000)
+            posted(begin + piece * 1_000_000)
     assert time.perf_counter() - started < 5
 
 
@@ -278,7 +272,7 @@ def test_a_form_is_read_with_its_bird_fields(body: str, expected: dict[str, str]
 @pytest.mark.parametrize("body", ["&&", "&".join(["a=1"] * 1001)])
 def test_a_form_that_cannot_be_read_is_a_bad_request(body: str) -> None:
     with pytest.raises(BadRequest):
-        read(body, headers=FORM)
+        posted(body, headers=FORM)
 
 
 # Fields
@@ -290,7 +284,7 @@ def test_some_fields_are_not_a_caller_s_to_set(name: str) -> None:
     for allowed in ("", "*", "Id,attributes"):
         for body, event in (({"LastName": "Berg", name: "00Q8d00000555AbEAM"}, {}), ({}, address)):
             with pytest.raises(ForbiddenField, match=name):
-                read(body, configured={"ALLOWED_FIELDS": allowed}, **event)
+                posted(body, configured={"ALLOWED_FIELDS": allowed}, **event)
     for absent in (None, "", "{{contact.id}}"):
         assert name not in fields({"LastName": "Berg", name: absent})
 
@@ -322,20 +316,20 @@ def test_an_absent_value_does_not_stand_beside_another_spelling(
     for said in ({names[0]: absent, names[1]: "Hot"}, {names[1]: "Hot", names[0]: absent}):
         assert fields({"LastName": "a", **said})[names[1]] == "Hot"
     with pytest.raises(BadRequest, match="given twice"):
-        read({names[0]: "Hot", names[1]: "Hot"})
+        posted({names[0]: "Hot", names[1]: "Hot"})
 
 
 def test_an_absent_key_or_bird_does_not_stand_beside_another_spelling() -> None:
-    said = read({"Bird_Key__c": "{{key}}", "bird_key__c": "k", "BIRD_KEY__C": None})
+    said = posted({"Bird_Key__c": "{{key}}", "bird_key__c": "k", "BIRD_KEY__C": None})
     assert (said.record.key, said.key_source) == ("k", "field")
     for absent in (None, "", " ", "{{bird}}"):
-        assert read({"bird": absent, "Bird": {"channel": "viber"}}).record.channel == "viber"
-        assert read({"LastName": "x", "bird": absent}).record.channel == "none"
+        assert posted({"bird": absent, "Bird": {"channel": "viber"}}).record.channel == "viber"
+        assert posted({"LastName": "x", "bird": absent}).record.channel == "none"
 
 
 def test_an_explicit_field_wins_in_any_case() -> None:
     bird = {"channel": "whatsapp", "sender": "447700900142", "text": "Hi", "displayName": "A B"}
-    record = read({"lastname": "Berg", "PHONE": "+1", "bird": bird}).record
+    record = posted({"lastname": "Berg", "PHONE": "+1", "bird": bird}).record
     assert (record.fields["lastname"], record.fields["PHONE"]) == ("Berg", "+1")
     assert not {"LastName", "FirstName", "Phone"} & record.fields.keys(), "no mixed name either"
     assert record.derived == {"Company", "Description", "LeadSource"}
@@ -375,9 +369,9 @@ def test_a_company_of_the_channel_s_own_comes_before_the_default(
 def test_a_body_of_bird_s_own_counts_forwarded_whole_and_inside_bird(
     body: dict[str, Any], at: ObjectName | None
 ) -> None:
-    whole = read(body, at=at)
-    inside = read({"Rating": "Hot", "bird": body}, at=at)
-    inside_a_text = read({"Rating": "Hot", "bird": json.dumps(body)}, at=at)
+    whole = posted(body, at=at)
+    inside = posted({"Rating": "Hot", "bird": body}, at=at)
+    inside_a_text = posted({"Rating": "Hot", "bird": json.dumps(body)}, at=at)
     for one in (inside, inside_a_text):
         assert one.record.fields == {**whole.record.fields, "Rating": "Hot"}
     assert whole.record.object == (at or "Lead")
@@ -387,16 +381,16 @@ def test_an_sms_comes_as_json_as_a_form_or_in_the_query() -> None:
     sms = bodies.sms_2022("a+b & c")
     query = {"queryStringParameters": {**sms, "odd": "x"}}
     asked = [
-        read(sms, at=None),
-        read(urlencode(sms), headers=FORM),
-        read("", at=None, **query),
-        read("", at=None, httpMethod="GET", **query),
+        posted(sms, at=None),
+        posted(urlencode(sms), headers=FORM),
+        posted("", at=None, **query),
+        posted("", at=None, httpMethod="GET", **query),
     ]
     assert len({one.record.key for one in asked}) == 1
     assert all("a+b & c" in one.record.fields["Description"] for one in asked)
     assert not any(one.unused for one in asked)
     with pytest.raises(BadRequest, match="no query"):
-        read("", httpMethod="GET")
+        posted("", httpMethod="GET")
 
 
 def test_what_no_customer_sent_is_ignored_at_any_route() -> None:
@@ -404,7 +398,7 @@ def test_what_no_customer_sent_is_ignored_at_any_route() -> None:
     for body in (bodies.v1(direction="sent"), stop):
         for at in ("Lead", "Case", None):
             with pytest.raises(Ignored):
-                read(body, at=at)  # type: ignore[arg-type]
+                posted(body, at=at)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -429,10 +423,10 @@ def test_the_channel_decides_unless_the_flow_says_otherwise(
 ) -> None:
     parameters = {"queryStringParameters": {"object": query}}
     if object_name:
-        assert read(body, at=None, **parameters).record.object == object_name
+        assert posted(body, at=None, **parameters).record.object == object_name
     else:
         with pytest.raises(BadRequest, match="Lead"):
-            read(body, at=None, **parameters)
+            posted(body, at=None, **parameters)
 
 
 # Keys
@@ -441,25 +435,25 @@ def test_the_channel_decides_unless_the_flow_says_otherwise(
 def test_the_field_comes_before_the_message_and_the_message_before_the_header() -> None:
     headers = {"Idempotency-Key": "header-1", "webhook-id": "webhook-1"}
     bird = {"LastName": "x", "bird": {"messageId": "message-1"}}
-    three = read({**bird, "bird_key__C": "field-1"}, headers=headers)
-    two = read(bird, headers=headers)
-    one = read({"LastName": "x"}, headers=headers)
-    none = read({"LastName": "x"})
+    three = posted({**bird, "bird_key__C": "field-1"}, headers=headers)
+    two = posted(bird, headers=headers)
+    one = posted({"LastName": "x"}, headers=headers)
+    none = posted({"LastName": "x"})
     assert [(r.record.key, r.key_source) for r in (three, two, one)] == [
         ("field-1", "field"),
         ("message-1", "message"),
         ("header-1", "header"),
     ]
     assert none.key_source == "made_up"
-    assert none.record.key != read({"LastName": "x"}).record.key
+    assert none.record.key != posted({"LastName": "x"}).record.key
     assert not any(name.lower() == "bird_key__c" for name in three.record.fields)
 
 
 def test_a_webhook_s_header_of_anybody_is_no_key() -> None:
     bird = {"LastName": "x", "bird": {"channel": "sms"}}
     headers = {"Idempotency-Key": "header-1", "webhook-id": "webhook-1"}
-    assert read(bird, headers=headers).record.key == "header-1"
-    assert read(bird, headers=headers, resource="/webhooks/bird").record.key == "webhook-1"
+    assert posted(bird, headers=headers).record.key == "header-1"
+    assert posted(bird, headers=headers, resource="/webhooks/bird").record.key == "webhook-1"
 
 
 @pytest.mark.parametrize(
@@ -478,22 +472,22 @@ def test_a_webhook_s_header_of_anybody_is_no_key() -> None:
     ],
 )
 def test_which_messages_are_of_a_conversation(bird: dict[str, Any], conversation: str) -> None:
-    made = read({"LastName": "x", "bird": {"messageId": "m", **bird}})
+    made = posted({"LastName": "x", "bird": {"messageId": "m", **bird}})
     assert made.message.conversation == (stored_key(conversation) if conversation else "")
 
 
 def test_without_a_key_field_it_is_an_ordinary_field() -> None:
-    asked = read({"LastName": "x", "Bird_Key__c": "k"}, configured={"EXTERNAL_ID_FIELD": ""})
+    asked = posted({"LastName": "x", "Bird_Key__c": "k"}, configured={"EXTERNAL_ID_FIELD": ""})
     assert (asked.record.fields["Bird_Key__c"], asked.key_source) == ("k", "made_up")
 
 
 @pytest.mark.parametrize("broken", ["{{message.id}}", "wa-{{message.id}}", "x}}", "{{"])
 def test_a_variable_in_a_key_is_no_key_wherever_it_stands_and_is_counted(broken: str) -> None:
     body = {"LastName": "x", "Bird_Key__c": broken, "bird": {"messageId": "message-1"}}
-    asked = read(body, headers={"Idempotency-Key": broken})
+    asked = posted(body, headers={"Idempotency-Key": broken})
     assert (asked.record.key, asked.key_source) == ("message-1", "message")
     assert asked.unresolved_keys == 1  # the header is not looked at any more
-    asked = read({"LastName": "x", "bird": {"messageId": broken}})
+    asked = posted({"LastName": "x", "bird": {"messageId": broken}})
     assert (asked.key_source, asked.unresolved_keys) == ("made_up", 1)
 
 
@@ -545,7 +539,7 @@ def test_a_channel_in_the_query_counts_where_bird_names_none(
     channel: str | None, query: str, read_as: str
 ) -> None:
     body = {"bird": {"channel": channel, "messageId": "m", "text": "x"}}
-    assert read(body, queryStringParameters={"channel": query}).message.channel == read_as
+    assert posted(body, queryStringParameters={"channel": query}).message.channel == read_as
 
 
 @pytest.mark.parametrize(
@@ -566,7 +560,7 @@ def test_a_channel_in_the_query_counts_where_bird_names_none(
 def test_a_part_of_the_query_that_does_nothing_is_named(
     query: dict[str, str], warned_of: str
 ) -> None:
-    asked = read({"LastName": "x", "bird": {"messageId": "m"}}, queryStringParameters=query)
+    asked = posted({"LastName": "x", "bird": {"messageId": "m"}}, queryStringParameters=query)
     assert (warned_of in warnings_of(asked)) if warned_of else not asked.unused
     assert not any(value in warnings_of(asked) for value in ("inlined", "=", "m-1"))
 
@@ -582,7 +576,7 @@ def test_a_part_of_the_query_that_does_nothing_is_named(
     ],
 )
 def test_a_value_that_cannot_be_read_is_named(bird: dict[str, str], named: str) -> None:
-    asked = read({"bird": {"messageId": "m", "text": "x", **bird}})
+    asked = posted({"bird": {"messageId": "m", "text": "x", **bird}})
     shown = warnings_of(asked)
     assert (named in shown) if named else not asked.misread
     assert "yesterday" not in shown and "outgoin:" not in shown

@@ -13,11 +13,9 @@ from tools import flow_pages
 from tools.template import ROOT
 
 PAGE = (ROOT / "docs" / "flows.md").read_text(encoding="utf-8")
-PAGES = re.findall(
-    r"### (.+? → .+?)\n.*?\| URL \| `https://YOUR-API-ADDRESS/v1(/\S+)` \|(.*?)```json\n(.*?)```",
-    PAGE,
-    re.DOTALL,
-)
+FLOW = r"### (.+? → .+?)\n.*?\| URL \| `https://YOUR-API-ADDRESS/v1(/\S+)` \|(.*?)```json\n(.*?)```"
+PAGES = {title: found for title, *found in re.findall(FLOW, PAGE, re.DOTALL)}
+"""Path, rows of the table, and body, by title."""
 VALUES = {
     "messageId": "m-1",
     "conversationId": "c-1",
@@ -29,7 +27,7 @@ VALUES = {
 
 
 def test_there_is_a_page_for_every_channel_that_was_promised() -> None:
-    assert [title for title, *_ in PAGES] == [
+    assert list(PAGES) == [
         "WhatsApp → Lead",
         "Viber → Case",
         "SMS → Lead",
@@ -38,10 +36,10 @@ def test_there_is_a_page_for_every_channel_that_was_promised() -> None:
     ]
 
 
-@pytest.mark.parametrize("title", [title for title, *_ in PAGES])
+@pytest.mark.parametrize("title", PAGES)
 @pytest.mark.parametrize("known", ["all", "none", "only the text"])
 def test_what_is_pasted_makes_the_record(stack: Stack, title: str, known: str) -> None:
-    path, body = next((path, body) for found, path, _, body in PAGES if found == title)
+    path, _, body = PAGES[title]
     names = {"all": list(VALUES), "none": [], "only the text": ["payload"]}[known]
     for name in names:
         body = body.replace("{{" + name + "}}", VALUES[name])
@@ -53,9 +51,9 @@ def test_what_is_pasted_makes_the_record(stack: Stack, title: str, known: str) -
     assert "{{" not in json.dumps({name: str(value) for name, value in record.items()})
 
 
-@pytest.mark.parametrize("title", [title for title, *_ in PAGES])
+@pytest.mark.parametrize("title", PAGES)
 def test_the_variables_to_fetch_are_keys_of_the_answers(stack: Stack, title: str) -> None:
-    path, rows = next((path, rows) for found, path, rows, _ in PAGES if found == title)
+    path, rows, _ = PAGES[title]
     viber = {"bird": {"channel": "viber", "messageId": "m-2"}}
     refused = {"bird": {"channel": "viber", "messageId": "m-3"}, "Nothing__c": 1}
     answers = [stack.request("POST", path, body).json() for body in (viber, refused, viber)]

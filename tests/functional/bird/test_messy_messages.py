@@ -9,15 +9,12 @@ from typing import Any
 
 import pytest
 
-from bridge.api.request import HttpRequest
 from bridge.bird.channels import LENGTHS
 from bridge.errors import Ignored
 from bridge.records import ObjectName
-from bridge.settings import Settings
 from sandbox.stack import Stack
-from tests.conftest import ENVIRON
 from tests.functional.bird.conftest import made
-from tests.unit.doubles import read_asked
+from tests.unit.doubles import posted
 from tests.unit.examples import CHANNELS, SHAPES
 
 NAMES = [
@@ -106,9 +103,7 @@ def messages(*, seed: int) -> list[Any]:
 
 def read(body: Any, kind: ObjectName) -> dict[str, Any]:
     """The fields of the record that it makes."""
-    event = {"httpMethod": "POST", "headers": {}, "body": json.dumps(body)}
-    settings = Settings.from_environ(ENVIRON)
-    return dict(read_asked(HttpRequest.from_event(event), kind, settings=settings).record.fields)
+    return dict(posted(body, at=kind).record.fields)
 
 
 def is_opt_out(body: Any) -> bool:
