@@ -1,4 +1,4 @@
-"""A cold start imports what it needs and nothing slow."""
+"""A cold start imports what it needs, nothing slow, and nothing that only some bodies need."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ before = set(sys.modules)
 sys.path[:0] = [{function!r}, {layer!r}]
 import app
 from bridge import wiring
+from bridge.api.request import HttpRequest, read_message
 made = wiring.{made}
+if {body!r}:
+    request = HttpRequest.from_event({{"httpMethod": "POST", "body": {body!r}}})
+    read_message(request, "Lead", settings=wiring.settings())
 print(json.dumps(sorted(set(sys.modules) - before)))
 """
 
@@ -27,10 +31,13 @@ MOST_MODULES = 240
 """Ceiling on the modules that a cold start loads on top of a bare Python; 204 on Python 3.11."""
 
 
-def loaded_by(folder: str, made: str, **variables: str) -> set[str]:
-    """The modules that a fresh process loads to answer."""
+def loaded_by(folder: str, made: str, *, body: str = "", **variables: str) -> set[str]:
+    """The modules that a fresh process loads to make what responds, and to read a body."""
     program = PROBE.format(
-        function=str(ROOT / "functions" / folder), layer=str(ROOT / "layers" / "bridge"), made=made
+        function=str(ROOT / "functions" / folder),
+        layer=str(ROOT / "layers" / "bridge"),
+        made=made,
+        body=body,
     )
     powertools = {
         "POWERTOOLS_SERVICE_NAME": "bird-salesforce",
@@ -53,6 +60,14 @@ def isolated(program: str, environ: dict[str, str]) -> subprocess.CompletedProce
     )
 
 
+def loaded_for_a_lead(**options: str) -> set[str]:
+    return loaded_by("create_lead", "record_api('Lead')", **options)
+
+
+SHAPES = {"bridge.bird.webhooks", "bridge.bird.events_2026", "bridge.bird.part", "html.parser"}
+SIGNATURES = {"bridge.api.signatures", "jwt"}
+
+
 @pytest.mark.parametrize(
     ("folder", "made"),
     [
@@ -73,24 +88,36 @@ def test_a_cold_start_loads_nothing_slow(folder: str, made: str) -> None:
     assert len(modules) <= MOST_MODULES
     if folder not in ("create_lead", "create_case"):
         return
-    ours = {name for name in modules if name.startswith("bridge.")}
-    assert not ours & {
-        *("bridge.delivery.deliver", "bridge.delivery.verdict"),
+    assert not modules & {
+        *("bridge.delivery.deliver", "bridge.delivery.verdict", "bridge.delivery.conversation"),
         *("bridge.salesforce.error_codes", "bridge.oauth.boto3_errors"),
         *("bridge.oauth.grant", "bridge.oauth.lease"),
-        *("bridge.oauth.refresher", "bridge.oauth.vault", "bridge.api.signatures"),
-        *("bridge.bird.webhooks", "bridge.api.warnings", "bridge.conversations.decide"),
-        *("bridge.conversations.look", "bridge.conversations.write"),
-        "bridge.delivery.conversation",
+        *("bridge.oauth.refresher", "bridge.oauth.vault", "bridge.api.warnings"),
+        *("bridge.conversations.decide", "bridge.conversations.look", "bridge.conversations.write"),
     }
-    assert not {name for name in ours if name.startswith("bridge.files")}
+    assert not {name for name in modules if name.startswith("bridge.files")}
 
 
 def test_with_attach_media_a_cold_start_loads_no_more() -> None:
     # Few messages bring files: they pay for what they need.
-    on = {"ATTACH_MEDIA": "on", "FILES_URL": "https://sqs.eu-west-1.amazonaws.com/1/Files"}
-    plain, attaching = (loaded_by("create_lead", "record_api('Lead')", **more) for more in ({}, on))
-    assert attaching == plain
+    files = "https://sqs.eu-west-1.amazonaws.com/1/Files"
+    attaching = loaded_for_a_lead(ATTACH_MEDIA="on", FILES_URL=files)
+    assert attaching == loaded_for_a_lead()
+
+
+@pytest.mark.parametrize(
+    "body", ['{"LastName": "x"}', '{"bird": {"channel": "sms", "text": "x"}}', '{"Type": "x"}']
+)
+def test_a_flow_s_own_body_loads_neither_shapes_nor_signatures(body: str) -> None:
+    assert loaded_for_a_lead(body=body) & (SHAPES | SIGNATURES) == set()
+
+
+def test_a_body_of_bird_s_loads_the_shapes_and_a_scheme_the_signatures() -> None:
+    loaded = loaded_for_a_lead(body='{"originator": "447700900142", "payload": "x"}')
+    assert "bridge.bird.webhooks" in loaded and not loaded & SIGNATURES
+    for scheme in ("bird", "messagebird-jwt"):  # PyJWT is imported for the first token
+        loaded = loaded_for_a_lead(body="{}", SIGNATURE_SCHEME=scheme)
+        assert loaded & (SHAPES | SIGNATURES) == {"bridge.api.signatures"}
 
 
 def test_importing_a_module_reads_no_environment_and_makes_no_client() -> None:
