@@ -399,6 +399,14 @@ def test_a_link_to_a_record_that_is_not_there_is_rejected_alone(stand: Stand, wh
     assert kept.record.key == "bad" and kept.reason["fields"] == [f"Parent.{KEY}"]
 
 
+def test_while_our_field_is_missing_a_link_by_it_waits_like_all_others(stand: Stand) -> None:
+    missing = fault("INVALID_FIELD", f"No such column '{KEY}' on sobject of type Lead")
+    stand.org.whole_call, stand.org.key_field = lambda records: missing, None
+    assert len(stand.run(*messages(40, Parent={KEY: "nobody"}))) == 40
+    assert stand.sqs.sent == []
+    assert len(stand.org.calls) <= 10
+
+
 # A refusal that is the org's fault
 
 

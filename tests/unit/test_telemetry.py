@@ -44,18 +44,18 @@ def everything(telemetry: Telemetry) -> None:
     telemetry.event("e")
     telemetry.warn("w")
     telemetry.alarm("a", error=ValueError("x"))
-    telemetry.record("created", object_name="Lead", channel="sms", key="k", milliseconds=1)
+    record(telemetry, "created", milliseconds=1)
     telemetry.count("TokenRefreshed")
-    telemetry.record(
-        "delayed",
-        object_name="Case",
-        channel="viber",
-        key="k",
-        of_outbox={"attempts": 2, "age_seconds": 90, "delay_seconds": 40},
-    )
+    of_outbox = {"attempts": 2, "age_seconds": 90, "delay_seconds": 40}
+    record(telemetry, "delayed", of_outbox=of_outbox)
     telemetry.measure_salesforce(milliseconds=3, usage_percent=50, calls=1)
     telemetry.measure_age("OutboxAge", 5)
     telemetry.measure_age("TokenAge", 60)
+
+
+def record(telemetry: Telemetry, outcome: str, **more: Any) -> None:
+    """A line of a record, with what every one has."""
+    telemetry.record(outcome, **{"object_name": "Lead", "channel": "sms", "key": "k", **more})
 
 
 def declared(line: dict[str, Any]) -> set[str]:
@@ -132,21 +132,19 @@ def test_only_what_looks_like_a_name_is_logged_as_one(
     def use(telemetry: Telemetry) -> None:
         telemetry.begin("i", correlation_id=text)
         telemetry.alarm("a", error=problem, key=text)
-        telemetry.record(
+        record(
+            telemetry,
             "rejected",
-            object_name="Lead",
-            channel="sms",
-            key="k",
             code=text,
             fields=(text,),
             milliseconds=1,
             salesforce_request_id=text,
         )
 
-    alarm, record = written(use)
-    assert alarm["fields"] == record["fields"] == [shown]
-    assert alarm["key"] == alarm["correlation_id"] == record["correlation_id"] == shown
-    assert record.get("code", "") == record.get("salesforce_request_id", "") == shown
+    alarm, line = written(use)
+    assert alarm["fields"] == line["fields"] == [shown]
+    assert alarm["key"] == alarm["correlation_id"] == line["correlation_id"] == shown
+    assert line.get("code", "") == line.get("salesforce_request_id", "") == shown
 
 
 # Which request a line belongs to
@@ -174,18 +172,9 @@ def test_every_line_names_the_request_and_notes_a_cold_start(written: Written) -
 
 @pytest.mark.parametrize("outcome", sorted(set(OUTCOME_METRICS) - {"duplicate"}))
 def test_a_record_is_one_line_with_its_metrics(written: Written, outcome: str) -> None:
+    measured = {"milliseconds": 12.34, "salesforce_milliseconds": 10.0, "usage_percent": 1.5}
     (line,) = written(
-        lambda telemetry: telemetry.record(
-            outcome,
-            object_name="Lead",
-            channel="whatsapp",
-            key="k-1",
-            milliseconds=12.34,
-            salesforce_milliseconds=10.0,
-            api_calls=1,
-            usage_percent=1.5,
-            salesforce_request_id="r-1",
-        )
+        lambda telemetry: record(telemetry, outcome, channel="whatsapp", api_calls=1, **measured)
     )
     metric = OUTCOME_METRICS[outcome]
     assert declared(line) == {metric, *MEASURED}
@@ -200,11 +189,7 @@ def test_a_record_is_one_line_with_its_metrics(written: Written, outcome: str) -
 
 def test_a_record_of_the_outbox_has_what_only_deliver_knows(written: Written) -> None:
     of_outbox = {"attempts": 2, "age_seconds": 90, "delay_seconds": 40, "phone": 31612345678}
-    (line,) = written(
-        lambda telemetry: telemetry.record(
-            "delayed", object_name="Case", channel="sms", key="k", of_outbox=of_outbox
-        )
-    )
+    (line,) = written(lambda telemetry: record(telemetry, "delayed", of_outbox=of_outbox))
     assert {name: line.get(name) for name in of_outbox} == {**of_outbox, "phone": None}
     assert "milliseconds" not in line and "api_calls" not in line
     assert line["RecordsDelayed"] == [1.0]
@@ -217,15 +202,13 @@ def test_a_line_s_metrics_are_its_own_whatever_came_before(written: Written, tur
     def use(telemetry: Telemetry) -> None:
         for outcome in ("created", "exists"):
             for call in calls[turn:] + calls[:turn]:
-                telemetry.record(
-                    outcome, object_name="Case", channel="sms", key="k", milliseconds=1, **call
-                )
+                record(telemetry, outcome, milliseconds=1, **call)
                 telemetry.count("TokenRefreshed")
 
     lines = written(use)
     assert len(lines) == 12
-    for record, count in zip(lines[::2], lines[1::2], strict=True):
-        assert declared(record) == METRICS & set(record)
+    for line, count in zip(lines[::2], lines[1::2], strict=True):
+        assert declared(line) == METRICS & set(line)
         assert declared(count) == {"TokenRefreshed"} and not METRICS & set(count)
         assert dimensions(count) == [["service"]]
         assert "object" not in count and "channel" not in count
@@ -233,9 +216,7 @@ def test_a_line_s_metrics_are_its_own_whatever_came_before(written: Written, tur
 
 def test_a_record_without_a_call_measures_no_salesforce(written: Written) -> None:
     (line,) = written(
-        lambda telemetry: telemetry.record(
-            "rejected", object_name="Lead", channel="sms", key="k", milliseconds=1, duplicate=True
-        )
+        lambda telemetry: record(telemetry, "rejected", milliseconds=1, duplicate=True)
     )
     assert line["RecordsDuplicate"] == [1.0] and line["outcome"] == "rejected"
     assert "SalesforceLatency" not in line and "ApiUsage" not in line
