@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import gzip
 import socket
 import ssl
@@ -14,14 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from bridge import http as http_module
 from bridge.deadline import Deadline
 from bridge.http import MAX_RESPONSE_BYTES, Http, HttpError, NoConnection, NoResponse, TooLarge
+from sandbox.org.http.tls import make_certificate
 
 Behaviour = Callable[[socket.socket, int], bool]
 """Answers the n-th request on a connection; True: go on with the next one."""
@@ -212,19 +208,24 @@ def test_a_new_connection_that_is_reset_is_not_tried_again(serve: Serve, repeata
     assert len(server.requests) == 1
 
 
-def die_after_the_first(connection: socket.socket, number: int) -> bool:
+def dies(*, after: float = 0) -> Behaviour:
     """Answers the first request, and resets the kept connection at the second."""
-    if number == 2:
+
+    def behave(connection: socket.socket, number: int) -> bool:
+        if number != 2:
+            connection.sendall(OK)
+            return True
+        time.sleep(after)
         return reset(connection, number)
-    connection.sendall(OK)
-    return True
+
+    return behave
 
 
 @pytest.mark.parametrize("repeatable", [True, False])
 def test_a_kept_connection_found_dead_is_replaced_once_for_what_may_be_repeated(
     serve: Serve, repeatable: bool
 ) -> None:
-    server = serve(die_after_the_first)
+    server = serve(dies())
     http = Http()
     send(http, server.url)
     with contextlib.nullcontext() if repeatable else pytest.raises(NoResponse):
@@ -233,14 +234,7 @@ def test_a_kept_connection_found_dead_is_replaced_once_for_what_may_be_repeated(
 
 
 def test_a_request_that_was_sent_is_never_said_to_be_unsent(serve: Serve) -> None:
-    def die_late(connection: socket.socket, number: int) -> bool:
-        if number == 2:
-            time.sleep(0.4)
-            return reset(connection, number)
-        connection.sendall(OK)
-        return True
-
-    server = serve(die_late)
+    server = serve(dies(after=0.4))
     http = Http()
     send(http, server.url)
     with pytest.raises(NoResponse):
@@ -351,35 +345,9 @@ def test_an_endless_response_is_given_up(serve: Serve) -> None:
 @pytest.fixture
 def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
     """A server's context with a certificate that this process trusts."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = tmp_path / "server.pem"
-    pem.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
-    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
-    return context
+    made = make_certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(made.path))
+    return made.context
 
 
 def test_https_is_spoken_whatever_the_case_of_the_scheme(serve: Serve, tls: ssl.SSLContext) -> None:

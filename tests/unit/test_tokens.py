@@ -24,6 +24,7 @@ from bridge.errors import (
 from bridge.oauth.access_token import AccessToken
 from bridge.oauth.sessions import Sessions
 from bridge.salesforce.session import Session
+from bridge.settings import Settings
 from tests.conftest import MakeSettings
 from tests.unit.doubles import INSTANCE, SmallAws
 
@@ -45,50 +46,49 @@ class Tries:
         return "done"
 
 
-@pytest.fixture
-def aws() -> SmallAws:
-    return SmallAws()
+class Stand:
+    """Sessions with AWS in memory, where no token is stored yet."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.aws = SmallAws()
+        self.sessions = Sessions(aws=self.aws, settings=settings)
+
+    def call(self, attempt: Callable[[Session], str], *, seconds: float = 5) -> str:
+        return self.sessions.call(attempt, deadline=Deadline.after(seconds))
+
+    def use(self, *accepted: str, seconds: float = 5) -> list[str]:
+        """Make a call that takes these tokens only; returns those that were tried."""
+        tries = Tries(*accepted)
+        assert self.call(tries, seconds=seconds) == "done"
+        return tries.seen
+
+    def pending(self, *, seconds: float = 5) -> str:
+        """Make a call that gets no token in time; returns why."""
+        with pytest.raises(TokenPending) as caught:
+            self.call(Tries(), seconds=seconds)
+        return caught.value.code
+
+    def renews(self, text: str) -> Callable[[Any], Any]:
+        """A RefreshToken that publishes this token and returns it."""
+
+        def refresh(payload: Any) -> Any:
+            generation = (payload["refused_generation"] or 0) + 1
+            self.aws.publish(text, generation)
+            return {"generation": generation, "refreshed": True, "token": self.aws.stored()}
+
+        return refresh
 
 
 @pytest.fixture
-def published(aws: SmallAws) -> SmallAws:
-    """AWS with a stored token of the first generation."""
-    aws.publish("token-1", 1)
-    return aws
+def empty(settings: MakeSettings) -> Stand:
+    return Stand(settings())
 
 
 @pytest.fixture
-def sessions(aws: SmallAws, settings: MakeSettings) -> Sessions:
-    return Sessions(aws=aws, settings=settings())
-
-
-def soon(seconds: float = 5) -> Deadline:
-    return Deadline.after(seconds)
-
-
-def use(sessions: Sessions, *accepted: str, seconds: float = 5) -> list[str]:
-    """Make a call that takes these tokens only; returns those that were tried."""
-    tries = Tries(*accepted)
-    assert sessions.call(tries, deadline=soon(seconds)) == "done"
-    return tries.seen
-
-
-def pending(sessions: Sessions, *, seconds: float = 5) -> str:
-    """Make a call that gets no token in time; returns why."""
-    with pytest.raises(TokenPending) as caught:
-        sessions.call(Tries(), deadline=soon(seconds))
-    return caught.value.code
-
-
-def renews(aws: SmallAws, text: str) -> Callable[[Any], Any]:
-    """A RefreshToken that publishes this token and returns it."""
-
-    def refresh(payload: Any) -> Any:
-        generation = (payload["refused_generation"] or 0) + 1
-        aws.publish(text, generation)
-        return {"generation": generation, "refreshed": True, "token": aws.stored()}
-
-    return refresh
+def stand(empty: Stand) -> Stand:
+    """The same with a stored token of the first generation."""
+    empty.aws.publish("token-1", 1)
+    return empty
 
 
 # The stored value
@@ -134,54 +134,57 @@ def test_a_token_s_age_is_counted_from_when_it_was_issued() -> None:
 # Calls
 
 
-def test_a_token_is_read_once_and_kept(published: SmallAws, sessions: Sessions) -> None:
+def test_a_token_is_read_once_and_kept(stand: Stand) -> None:
     for _ in range(5):
-        use(sessions, "token-1")
-    assert (published.reads, published.invoked) == (1, [])
+        stand.use("token-1")
+    assert (stand.aws.reads, stand.aws.invoked) == (1, [])
 
 
-def test_a_refused_token_costs_one_read(published: SmallAws, sessions: Sessions) -> None:
-    use(sessions, "token-1")
-    published.publish("token-2", 2)
-    assert use(sessions, "token-2") == ["token-1", "token-2"]
-    assert (published.reads, published.invoked) == (2, [])
+def test_a_refused_token_costs_one_read(stand: Stand) -> None:
+    stand.use("token-1")
+    stand.aws.publish("token-2", 2)
+    assert stand.use("token-2") == ["token-1", "token-2"]
+    assert (stand.aws.reads, stand.aws.invoked) == (2, [])
 
 
 @pytest.mark.parametrize("warm", [True, False])
-def test_renewing_a_token_costs_one_read(
-    published: SmallAws, sessions: Sessions, warm: bool
-) -> None:
+def test_renewing_a_token_costs_one_read(stand: Stand, warm: bool) -> None:
     if warm:
-        use(sessions, "token-1")
-        published.reads = 0
-    published.refresh = renews(published, "token-2")
-    use(sessions, "token-2")
-    assert (published.reads, published.invoked) == (1, [{"refused_generation": 1}])
+        stand.use("token-1")
+        stand.aws.reads = 0
+    stand.aws.refresh = stand.renews("token-2")
+    stand.use("token-2")
+    assert (stand.aws.reads, stand.aws.invoked) == (1, [{"refused_generation": 1}])
     # What came with the result is kept like what is read.
-    use(sessions, "token-2")
-    assert (published.reads, len(published.invoked)) == (1, 1)
+    stand.use("token-2")
+    assert (stand.aws.reads, len(stand.aws.invoked)) == (1, 1)
 
 
 @pytest.mark.parametrize("token", [None, 7, "no JSON", ELSEWHERE.dump()])
 def test_a_result_without_a_token_that_may_be_used_leads_to_the_stored_one(
-    published: SmallAws, sessions: Sessions, clock: list[float], token: Any
+    stand: Stand, clock: list[float], token: Any
 ) -> None:
-    published.refresh = lambda payload: {**renews(published, "token-2")(payload), "token": token}
-    assert use(sessions, "token-2") == ["token-1", "token-2"]
+    def refresh(payload: Any) -> Any:
+        stand.aws.publish("token-2", 2)
+        return {"generation": 2, "refreshed": True, "token": token}
+
+    stand.aws.refresh = refresh
+    assert stand.use("token-2") == ["token-1", "token-2"]
+    assert clock == []
 
 
 @pytest.mark.parametrize("warm", [True, False])
 def test_where_ssm_throttles_it_is_read_again_after_one_two_and_four_seconds(
-    published: SmallAws, sessions: Sessions, clock: list[float], warm: bool
+    stand: Stand, clock: list[float], warm: bool
 ) -> None:
     if warm:
-        use(sessions, "token-1")
-    published.broken["ssm"] = AwsError("ThrottlingException", "Rate exceeded", status=400)
-    before = published.reads
-    assert pending(sessions, seconds=9) == "ThrottlingException"
+        stand.use("token-1")
+    stand.aws.broken["ssm"] = AwsError("ThrottlingException", "Rate exceeded", status=400)
+    before = stand.aws.reads
+    assert stand.pending(seconds=9) == "ThrottlingException"
     # Who does not know whether the token was renewed does not have it renewed.
-    assert published.invoked == []
-    assert published.reads - before == 1 + len(clock)
+    assert stand.aws.invoked == []
+    assert stand.aws.reads - before == 1 + len(clock)
     first, second, third, *last = clock
     assert 0.5 <= first <= 1 <= second <= 2 <= third <= 4
     assert all(pause <= 4 for pause in last) and sum(clock) == pytest.approx(8)
@@ -189,88 +192,78 @@ def test_where_ssm_throttles_it_is_read_again_after_one_two_and_four_seconds(
 
 def test_callers_do_not_read_together(settings: MakeSettings, clock: list[float]) -> None:
     for _ in range(20):
-        aws = SmallAws()
-        aws.publish("token-1", 1)
-        pending(Sessions(aws=aws, settings=settings()), seconds=1.9)
+        stand = Stand(settings())
+        stand.aws.publish("token-1", 1)
+        stand.pending(seconds=1.9)
     assert len({round(pause, 3) for pause in clock}) > 10
 
 
-def test_of_two_refused_tokens_the_newer_is_renewed(
-    published: SmallAws, sessions: Sessions
-) -> None:
-    use(sessions, "token-1")
-    published.publish("token-2", 7)
-    published.refresh = renews(published, "token-3")
-    assert use(sessions, "token-3") == ["token-1", "token-2", "token-3"]
-    assert published.invoked == [{"refused_generation": 7}]
+def test_of_two_refused_tokens_the_newer_is_renewed(stand: Stand) -> None:
+    stand.use("token-1")
+    stand.aws.publish("token-2", 7)
+    stand.aws.refresh = stand.renews("token-3")
+    assert stand.use("token-3") == ["token-1", "token-2", "token-3"]
+    assert stand.aws.invoked == [{"refused_generation": 7}]
 
 
-def test_a_refused_fresh_token_is_configuration(published: SmallAws, sessions: Sessions) -> None:
-    published.refresh = renews(published, "token-2")
+def test_a_refused_fresh_token_is_configuration(stand: Stand) -> None:
+    stand.aws.refresh = stand.renews("token-2")
     tries = Tries()
     # For a few seconds no call is made again: a person has to connect the org.
     for _ in range(2):
         with pytest.raises(FreshSessionRefused):
-            sessions.call(tries, deadline=soon())
+            stand.call(tries)
     assert tries.seen == ["token-1", "token-2"]
-    assert len(published.invoked) == 1
+    assert len(stand.aws.invoked) == 1
 
 
-def test_the_same_token_back_is_known_by_its_generation(
-    published: SmallAws, sessions: Sessions
-) -> None:
-    published.refresh = renews(published, "token-1")
+def test_the_same_token_back_is_known_by_its_generation(stand: Stand) -> None:
+    stand.aws.refresh = stand.renews("token-1")
 
     def accept_the_second_generation(session: Session) -> str:
         if session.generation == 1:
             raise SessionRefused("Session expired or invalid")
         return "done"
 
-    assert sessions.call(accept_the_second_generation, deadline=soon()) == "done"
+    assert stand.call(accept_the_second_generation) == "done"
 
 
-def test_vain_renewals_become_rare(
-    published: SmallAws, sessions: Sessions, clock: list[float]
-) -> None:
+def test_vain_renewals_become_rare(stand: Stand, clock: list[float]) -> None:
     # A page of maintenance answers with 200, or a redirect, for an hour; each renewal is a login.
-    published.refresh = renews(published, "token-2")
+    stand.aws.refresh = stand.renews("token-2")
     moved = Tries(refusal=InstanceMoved)
 
     def fail(seconds: float, *, times: int) -> None:
         for _ in range(times):
             with pytest.raises(Unavailable):
-                sessions.call(moved, deadline=soon())
+                stand.call(moved)
             time.sleep(seconds)
 
     fail(1, times=3600)
-    assert 55 < len(published.invoked) < 70
+    assert 55 < len(stand.aws.invoked) < 70
     # Salesforce is called all the same, and the first success ends the trouble.
     assert len(moved.seen) >= 3600
-    use(sessions, "token-2")
-    published.invoked.clear()
+    stand.use("token-2")
+    stand.aws.invoked.clear()
     fail(10, times=8)
-    assert len(published.invoked) == 4
+    assert len(stand.aws.invoked) == 4
 
 
-def test_a_moved_instance_does_not_keep_an_expired_session_from_being_renewed(
-    published: SmallAws, sessions: Sessions
-) -> None:
-    published.refresh = renews(published, "token-2")
+def test_a_moved_instance_does_not_keep_an_expired_session_from_being_renewed(stand: Stand) -> None:
+    stand.aws.refresh = stand.renews("token-2")
     with pytest.raises(Unavailable):
-        sessions.call(Tries(refusal=InstanceMoved), deadline=soon())
-    assert len(published.invoked) == 1
-    published.refresh = renews(published, "token-3")
-    use(sessions, "token-3")
+        stand.call(Tries(refusal=InstanceMoved))
+    assert len(stand.aws.invoked) == 1
+    stand.aws.refresh = stand.renews("token-3")
+    stand.use("token-3")
 
 
-def test_a_count_that_began_anew_is_no_reason_to_wait(
-    aws: SmallAws, sessions: Sessions, clock: list[float]
-) -> None:
-    aws.publish("token-1", 7)
-    use(sessions, "token-1")
-    aws.parameters.clear()
-    aws.refresh = lambda payload: renews(aws, "token-2")({"refused_generation": None})
-    use(sessions, "token-2", seconds=3)
+def test_a_count_that_began_anew_is_no_reason_to_wait(empty: Stand, clock: list[float]) -> None:
+    empty.aws.publish("token-1", 7)
+    empty.use("token-1")
+    empty.aws.parameters.clear()
+    empty.aws.refresh = lambda payload: empty.renews("token-2")({"refused_generation": None})
+    empty.use("token-2", seconds=3)
     assert clock == []
 
 
@@ -280,13 +273,13 @@ def test_a_count_that_began_anew_is_no_reason_to_wait(
     ids=["none", "no JSON", "no instance", "a stranger's"],
 )
 def test_a_stored_value_that_is_no_token_for_salesforce_is_replaced(
-    aws: SmallAws, sessions: Sessions, value: str | None
+    empty: Stand, value: str | None
 ) -> None:
     if value is not None:
-        aws.parameters["/bird-salesforce/access-token"] = value
-    aws.refresh = renews(aws, "token-1")
-    assert use(sessions, "token-1") == ["token-1"]
-    assert json.loads(json.dumps(aws.invoked)) == [{"refused_generation": None}]
+        empty.aws.parameters["/bird-salesforce/access-token"] = value
+    empty.aws.refresh = empty.renews("token-1")
+    assert empty.use("token-1") == ["token-1"]
+    assert json.loads(json.dumps(empty.aws.invoked)) == [{"refused_generation": None}]
 
 
 # As SSM passes KMS's errors on, in public reports: stelligent/mu#345 and segmentio/chamber#355 (a
@@ -304,73 +297,68 @@ NOT_DECRYPTED = {
 
 
 @pytest.mark.parametrize(("text", "code"), NOT_DECRYPTED.items())
-def test_a_token_that_cannot_be_decrypted_is_renewed(
-    aws: SmallAws, sessions: Sessions, text: str, code: str
-) -> None:
-    aws.broken["ssm"] = AwsError(code, text)
+def test_a_token_that_cannot_be_decrypted_is_renewed(empty: Stand, text: str, code: str) -> None:
+    empty.aws.broken["ssm"] = AwsError(code, text)
 
     def renew(payload: Any) -> Any:
-        del aws.broken["ssm"]
-        return renews(aws, "token-2")(payload)
+        del empty.aws.broken["ssm"]
+        empty.aws.publish("token-2", 1)
+        return {"generation": 1, "refreshed": True}
 
-    aws.refresh = renew
-    use(sessions, "token-2")
-    assert aws.invoked == [{"refused_generation": None}]
+    empty.aws.refresh = renew
+    empty.use("token-2")
+    assert empty.aws.invoked == [{"refused_generation": None}]
 
 
-def test_no_right_to_read_the_token_renews_nothing(aws: SmallAws, sessions: Sessions) -> None:
+def test_no_right_to_read_the_token_renews_nothing(empty: Stand) -> None:
     text = "User: u is not authorized to perform: ssm:GetParameter"
-    aws.broken["ssm"] = AwsError("AccessDeniedException", text)
-    pending(sessions)
-    assert aws.invoked == []
+    empty.aws.broken["ssm"] = AwsError("AccessDeniedException", text)
+    empty.pending()
+    assert empty.aws.invoked == []
 
 
 # What RefreshToken returns
 
 
-def test_before_anybody_connected_the_fix_is_named_and_not_asked_for_again(
-    aws: SmallAws, sessions: Sessions
-) -> None:
-    aws.refresh = lambda payload: {"connected": False}
+def test_before_anybody_connected_the_fix_is_named_and_not_asked_for_again(empty: Stand) -> None:
+    empty.aws.refresh = lambda payload: {"connected": False}
     for _ in range(3):
         with pytest.raises(NotConnected) as caught:
-            sessions.call(Tries(), deadline=soon())
+            empty.call(Tries())
         assert "make connect" in caught.value.hint
-    assert len(aws.invoked) == 1
+    assert len(empty.aws.invoked) == 1
 
 
-def test_what_needs_a_person_comes_back_by_its_name(aws: SmallAws, sessions: Sessions) -> None:
-    aws.refresh = lambda payload: FunctionError("CredentialsRevoked", "run make connect")
+def test_what_needs_a_person_comes_back_by_its_name(empty: Stand) -> None:
+    empty.aws.refresh = lambda payload: FunctionError("CredentialsRevoked", "run make connect")
     with pytest.raises(CredentialsRevoked, match="make connect"):
-        sessions.call(Tries(), deadline=soon())
+        empty.call(Tries())
 
 
 @pytest.mark.parametrize("error_type", ["Unavailable", "Sandbox.Timedout", "Refused", "x", ""])
-def test_a_refresh_that_failed_otherwise_is_passing(
-    aws: SmallAws, sessions: Sessions, error_type: str
-) -> None:
-    aws.refresh = lambda payload: FunctionError(error_type, "m")
-    pending(sessions)
+def test_a_refresh_that_failed_otherwise_is_passing(empty: Stand, error_type: str) -> None:
+    empty.aws.refresh = lambda payload: FunctionError(error_type, "m")
+    empty.pending()
 
 
 @pytest.mark.parametrize("status", [None, 0, 429, 500])
 def test_while_somebody_else_refreshes_the_newer_token_is_waited_for(
-    published: SmallAws, sessions: Sessions, monkeypatch: pytest.MonkeyPatch, status: int | None
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, status: int | None
 ) -> None:
     if status is not None:  # else RefreshToken says that it is busy
-        published.broken["lambda"] = AwsError("TooManyRequestsException", "x", status=status)
+        stand.aws.broken["lambda"] = AwsError("TooManyRequestsException", "x", status=status)
     pauses: list[float] = []
 
     def sleep(seconds: float) -> None:
         pauses.append(seconds)
         if len(pauses) == 3:
-            published.publish("token-2", 2)
+            stand.aws.publish("token-2", 2)
 
     monkeypatch.setattr(time, "sleep", sleep)
-    use(sessions, "token-2", seconds=9)
+    stand.use("token-2", seconds=9)
     first, second, third = pauses
     assert 0.5 <= first <= 1 <= second <= 2 <= third <= 4
-    assert len(published.invoked) == 1
+    assert len(stand.aws.invoked) == 1
 
 
 def then(aws: SmallAws, first: Any, second: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -386,55 +374,51 @@ def then(aws: SmallAws, first: Any, second: Callable[[Any], Any]) -> Callable[[A
     return refresh
 
 
-def test_a_refresh_that_was_killed_is_asked_for_once_more(
-    published: SmallAws, sessions: Sessions, clock: list[float]
-) -> None:
+def test_a_refresh_that_was_killed_is_asked_for_once_more(stand: Stand, clock: list[float]) -> None:
     killed = AwsError("NO_ANSWER", "broke off")
-    published.refresh = then(published, killed, renews(published, "token-2"))
-    use(sessions, "token-2", seconds=45)
-    assert published.invoked == [{"refused_generation": 1}] * 2
+    stand.aws.refresh = then(stand.aws, killed, stand.renews("token-2"))
+    stand.use("token-2", seconds=45)
+    assert stand.aws.invoked == [{"refused_generation": 1}] * 2
     assert 10 <= sum(clock) < 14
 
 
-def test_what_the_second_request_for_a_token_says_counts(
-    published: SmallAws, sessions: Sessions, clock: list[float]
-) -> None:
+def test_what_the_second_request_for_a_token_says_counts(stand: Stand, clock: list[float]) -> None:
     revoked = FunctionError("CredentialsRevoked", "run make connect")
-    published.refresh = then(published, {"busy": True}, lambda payload: revoked)
+    stand.aws.refresh = then(stand.aws, {"busy": True}, lambda payload: revoked)
     with pytest.raises(CredentialsRevoked):
-        sessions.call(Tries(), deadline=soon(45))
+        stand.call(Tries(), seconds=45)
     assert sum(clock) < 14
 
 
 def test_a_refresh_that_never_comes_is_asked_for_twice_and_no_more(
-    published: SmallAws, sessions: Sessions, clock: list[float]
+    stand: Stand, clock: list[float]
 ) -> None:
-    pending(sessions, seconds=45)
-    assert len(published.invoked) == 2
+    stand.pending(seconds=45)
+    assert len(stand.aws.invoked) == 2
     assert 43 < sum(clock) <= 45
 
 
 def test_a_refresh_that_took_all_the_time_is_what_was_waited_for(
-    published: SmallAws, sessions: Sessions, clock: list[float]
+    stand: Stand, clock: list[float]
 ) -> None:
     def hang(payload: Any) -> Any:
         time.sleep(5)
         raise AwsError("NO_ANSWER", "did not answer in time")
 
-    published.refresh = hang
-    assert pending(sessions) == "TOKEN_PENDING"
-    assert published.reads == 1
+    stand.aws.refresh = hang
+    assert stand.pending() == "TOKEN_PENDING"
+    assert stand.aws.reads == 1
 
 
-def test_a_refresh_that_is_not_allowed_is_not_waited_for(aws: SmallAws, sessions: Sessions) -> None:
-    aws.broken["lambda"] = AwsError("AccessDeniedException", "x", status=403)
-    assert pending(sessions) == "AccessDeniedException"
+def test_a_refresh_that_is_not_allowed_is_not_waited_for(empty: Stand) -> None:
+    empty.aws.broken["lambda"] = AwsError("AccessDeniedException", "x", status=403)
+    assert empty.pending() == "AccessDeniedException"
 
 
-def test_other_trouble_is_the_caller_s(published: SmallAws, sessions: Sessions) -> None:
+def test_other_trouble_is_the_caller_s(stand: Stand) -> None:
     def fails(session: Session) -> str:
         raise Unavailable("down")
 
     with pytest.raises(Unavailable, match="down"):
-        sessions.call(fails, deadline=soon())
-    assert published.invoked == []
+        stand.call(fails)
+    assert stand.aws.invoked == []
