@@ -177,7 +177,6 @@ class Row:
     object: str
     fields: dict[str, Any]
     deleted: bool = False
-    visible: bool = True
 
 
 Rule = Callable[[dict[str, Any], int], dict[str, Any] | None]
@@ -216,11 +215,9 @@ class SmallOrg(Scripted):
         ends = ("/sobjects/Lead", "/sobjects/Case")
         return [c for c in self.calls if c.method == "GET" and c.path.endswith(ends)]
 
-    def put(
-        self, object_name: str, key: str, *, deleted: bool = False, visible: bool = True
-    ) -> Row:
+    def put(self, object_name: str, key: str, *, deleted: bool = False) -> Row:
         """A record that is there already."""
-        row = Row(self._new_id(object_name), object_name, {KEY: key}, deleted, visible)
+        row = Row(self._new_id(object_name), object_name, {KEY: key}, deleted)
         self.rows.append(row)
         return row
 
@@ -286,19 +283,17 @@ class SmallOrg(Scripted):
             text = f"Provided external ID field does not exist or is not accessible: {asked}"
             return fault("NOT_FOUND", text, status=404)
         row = self._find(object_name, unquote(key))
-        if row is None or not row.visible:
+        if row is None:
             return fault("NOT_FOUND", "The requested resource does not exist", status=404)
         return json_response(200, {"attributes": {"type": object_name}, **self._shown(row)})
 
     def _by_id(self, method: str, record_id: str, body: Any) -> Response:
         for row in self.rows:
-            if row.id == record_id and row.visible and not row.deleted:
-                row.fields |= body if method == "PATCH" else {}
-                return (
-                    Response(204, {}, b"")
-                    if method == "PATCH"
-                    else json_response(200, {**row.fields, **self._shown(row)})
-                )
+            if row.id == record_id and not row.deleted:
+                if method == "PATCH":
+                    row.fields |= body
+                    return Response(204, {}, b"")
+                return json_response(200, {**row.fields, **self._shown(row)})
         return fault("NOT_FOUND", "The requested resource does not exist", status=404)
 
     def _create(self, object_name: str, fields: dict[str, Any], *, crowd: int) -> dict[str, Any]:
@@ -327,7 +322,6 @@ class SmallOrg(Scripted):
             {**row.fields, **self._shown(row), KEY: row.fields[KEY], "IsDeleted": row.deleted}
             for row in self.rows
             if row.object == object_name
-            and row.visible
             and f"'{row.fields.get(KEY)}'" in soql
             and (deleted or not row.deleted)
         ]

@@ -69,10 +69,6 @@ def home(**fields: Any) -> Home:
     return Home(**({"task_id": "00T000000000001AAA", "created": ago(days=1)} | fields))
 
 
-def task(object_name: ObjectName, **fields: Any) -> SeenTask:
-    return SeenTask(**({"id": TASK, "key": task_key(object_name, M)} | fields))
-
-
 def look(**found: Any) -> Look:
     return Look(conversation=C, message=M, **found)
 
@@ -91,7 +87,16 @@ def merged(elsewhere: CaseRow | None, *rows: CaseRow, **home_fields: Any) -> Loo
     return cases(*rows, case_home=on, homes={ELSEWHERE_CASE: elsewhere})
 
 
-def exists(name: str, record_id: str, **more: Any) -> Exists:
+def logged(on: str | None, of: ObjectName | None = None, **fields: Any) -> SeenTask:
+    """The message's Task on a record: of the object that was asked for, if not that of another."""
+    is_case = (on or "").startswith("500")
+    link = {"what_id" if is_case else "who_id": on}
+    values = {"id": TASK, "key": task_key(of or ("Case" if is_case else "Lead"), M)}
+    return SeenTask(**(values | link | fields))
+
+
+def exists(record_id: str, **more: Any) -> Exists:
+    name = {"00Q": "Lead", "500": "Case", "003": "Contact"}[record_id[:3]]
     return Exists(**{"object": name, "record_id": record_id, "task_id": TASK, **more})
 
 
@@ -131,50 +136,34 @@ def reopen(record_id: str = CASE) -> Reopen:
 OTHER_CASE = case(ELSEWHERE_CASE, key="", conversation="")
 FIRST_LEAD = Create(object="Lead", key=C)
 FIRST_CASE = Create(object="Case", key=C)
+DELETED, GONE_TASK = Exists(deleted=True), Exists(task_id=TASK)
+EXISTS = exists(CASE, number="00001026")
 THANKS = add_to_case(status="Closed", status_may_change=False)
 
 
 TO_LEADS: dict[str, tuple[Look, Decision]] = {
     # A live Task of the message
-    "a message whose Task is there exists": (
-        leads(lead(), seen=(task("Lead", who_id=LEAD),)),
-        exists("Lead", LEAD),
-    ),
+    "a message whose Task is there exists": (leads(lead(), seen=[logged(LEAD)]), exists(LEAD)),
     "a Lead's Task that moved at conversion exists on the Contact": (
-        leads(converted(), seen=(task("Lead", who_id=CONTACT, what_id=OPPORTUNITY),)),
-        exists("Contact", CONTACT),
+        leads(converted(), seen=[logged(CONTACT, what_id=OPPORTUNITY)]),
+        exists(CONTACT),
     ),
-    "a Task that somebody took off its record exists all the same": (
-        look(seen=(task("Lead"),)),
-        Exists(task_id=TASK),
-    ),
-    "the Task of the other object does not count": (
-        cases(case(), seen=(task("Case", what_id=CASE),)),
-        FIRST_LEAD,
-    ),
+    "a Task that somebody took off its record exists": (look(seen=[logged(None)]), GONE_TASK),
+    "a Case's Task does not count": (cases(case(), seen=[logged(CASE)]), FIRST_LEAD),
     "a record under the message's key, of no conversation, is the message": (
         leads(lead(key=M, conversation="")),
-        exists("Lead", LEAD, task_id=None),
+        exists(LEAD, task_id=None),
     ),
     # A deleted Task
-    "a message whose Task was deleted exists, deleted, and makes no record": (
-        look(seen=(task("Lead", who_id=LEAD, deleted=True),)),
-        Exists(deleted=True),
-    ),
-    "also beside an open record": (
-        leads(lead(), seen=(task("Lead", who_id=LEAD, deleted=True),)),
-        Exists(deleted=True),
-    ),
+    "a message whose Task was deleted exists": (look(seen=[logged(LEAD, deleted=True)]), DELETED),
+    "also beside an open record": (leads(lead(), seen=[logged(LEAD, deleted=True)]), DELETED),
     "a live Task counts more than a deleted one of the same key": (
-        leads(
-            lead(),
-            seen=(task("Lead", id="00T1", deleted=True), task("Lead", id="00T2", who_id=LEAD)),
-        ),
-        exists("Lead", LEAD, task_id="00T2"),
+        leads(lead(), seen=[logged(LEAD, id="00T1", deleted=True), logged(LEAD, id="00T2")]),
+        exists(LEAD, task_id="00T2"),
     ),
     "a record under the message's key that was deleted is not made again": (
         leads(lead(key=M, conversation="", deleted=True)),
-        Exists(deleted=True),
+        DELETED,
     ),
     # An open record
     "an open Lead gets the message": (leads(lead()), add_to_lead()),
@@ -182,16 +171,13 @@ TO_LEADS: dict[str, tuple[Look, Decision]] = {
         leads(lead(), lead(LEAD_2, key="k2", created=ago(days=1))),
         add_to_lead(LEAD_2),
     ),
-    "a record that an older flow made under the conversation's id is its first": (
-        leads(lead(conversation="")),
-        add_to_lead(),
-    ),
+    "so does one that an older flow made by its id": (leads(lead(conversation="")), add_to_lead()),
     "a clone, whose key is empty, is no record of the conversation": (
         leads(lead(LEAD_2, key="", created=ago(hours=1)), lead()),
         add_to_lead(),
     ),
     "a deleted record is none": (leads(lead(deleted=True)), FIRST_LEAD),
-    "a Lead of a closed status is not open": (
+    "one of a closed status is not open": (
         leads(lead(status="closed - not converted ")),
         successor_of(LEAD),
     ),
@@ -228,26 +214,20 @@ TO_LEADS: dict[str, tuple[Look, Decision]] = {
 TO_CASES: dict[str, tuple[Look, Decision]] = {
     # A live Task of the message
     "a message exists on the record that has its Task now, not on the newest": (
-        cases(case(CASE_2, created=ago(days=1)), seen=(task("Case", what_id=CASE),)),
-        exists("Case", CASE),
+        cases(case(CASE_2, created=ago(days=1)), seen=[logged(CASE)]),
+        exists(CASE),
     ),
-    "with the Case's number": (
-        cases(case(), seen=(task("Case", what_id=CASE),)),
-        exists("Case", CASE, number="00001026"),
+    "with the Case's number": (cases(case(), seen=[logged(CASE)]), EXISTS),
+    "even if somebody named a Contact on it": (
+        cases(case(), seen=[logged(CASE, who_id=CONTACT)]),
+        EXISTS,
     ),
-    "a Case's Task exists on the Case, even if somebody named a Contact on it": (
-        cases(case(), seen=(task("Case", who_id=CONTACT, what_id=CASE),)),
-        exists("Case", CASE, number="00001026"),
-    ),
-    "a Task of the other object counts on the very record that the message would go to": (
-        cases(case(), seen=(task("Lead", what_id=CASE),)),
-        exists("Case", CASE, number="00001026"),
+    "a Lead's Task counts on the very record that the message would go to": (
+        cases(case(), seen=[logged(CASE, "Lead")]),
+        EXISTS,
     ),
     # A deleted Task
-    "a deleted Task of the other object is none of this one's": (
-        look(seen=(task("Lead", deleted=True),)),
-        FIRST_CASE,
-    ),
+    "a deleted Task of a Lead is none": (look(seen=[logged(LEAD, deleted=True)]), FIRST_CASE),
     # An open record
     "an open Case gets the message, and its status may change": (cases(case()), add_to_case()),
     "an older open one rather than a newer closed one": (
@@ -320,75 +300,61 @@ def test_where_a_message_to_cases_goes(sentence: str) -> None:
     assert goes(found, "Case") == expected
 
 
-CHOICES: dict[str, tuple[Look, ObjectName, Decision]] = {
+def on_both(**ago_of: int) -> Look:
+    """A closed Case and a converted Lead, each with a Task so many hours old."""
+    case_home = home(what_id=CASE, created=ago(hours=ago_of["case"]))
+    lead_home = home(who_id=CONTACT, created=ago(hours=ago_of["lead"]))
+    both = {"case_home": case_home, "lead_home": lead_home}
+    return cases(closed(ago(hours=1)), leads=(converted(),), **both)
+
+
+ON_A_CASE_AND_A_CONTACT = home(what_id=CASE, who_id=CONTACT)
+
+TO_ANY: dict[str, tuple[Look, Decision]] = {
     "the open Case before the open Lead": (
-        look(cases=(case(),), leads=(lead(created=ago(hours=1)),)),
-        "Lead",
+        cases(case(), leads=(lead(created=ago(hours=1)),)),
         add_to_case(),
     ),
     "the open Lead before a closed Case": (
-        look(cases=(closed(ago(minutes=1)),), leads=(lead(),)),
-        "Case",
+        cases(closed(ago(minutes=1)), leads=(lead(),)),
         add_to_lead(),
     ),
-    "without an open one, the Case if the newer Task is on it": (
-        look(
-            cases=(closed(ago(hours=1)),),
-            leads=(converted(),),
-            case_home=home(what_id=CASE, created=ago(hours=1)),
-            lead_home=home(who_id=CONTACT, created=ago(hours=2)),
-        ),
-        "Lead",
-        reopen(),
-    ),
-    "the Contact if the newer Task is there": (
-        look(
-            cases=(closed(ago(hours=1)),),
-            leads=(converted(),),
-            case_home=home(what_id=CASE, created=ago(hours=2)),
-            lead_home=home(who_id=CONTACT, created=ago(hours=1)),
-        ),
-        "Case",
-        add_to_contact(),
-    ),
+    "without an open one, the Case if the newer Task is on it": (on_both(case=1, lead=2), reopen()),
+    "the Contact if the newer Task is there": (on_both(case=2, lead=1), add_to_contact()),
     "the Case if one Task is on a Case and a Contact": (
         cases(
             closed(ago(minutes=1)),
-            case_home=home(what_id=CASE, who_id=CONTACT),
-            lead_home=home(what_id=CASE, who_id=CONTACT),
+            case_home=ON_A_CASE_AND_A_CONTACT,
+            lead_home=ON_A_CASE_AND_A_CONTACT,
         ),
-        "Lead",
         THANKS,
     ),
     "the only object that has Tasks": (
         cases(closed(ago(days=30)), case_home=home(what_id=CASE)),
-        "Lead",
         successor_of(CASE),
     ),
-    "the channel's Lead where nothing is known": (look(), "Lead", FIRST_LEAD),
-    "the channel's Case where nothing is known": (look(), "Case", FIRST_CASE),
     "a Task of either object is the message": (
-        cases(case(), seen=(task("Lead", who_id=CONTACT),)),
-        "Lead",
-        exists("Contact", CONTACT),
+        cases(case(), seen=[logged(CONTACT)]),
+        exists(CONTACT),
     ),
-    "a deleted Task of either object too": (
-        cases(case(), seen=(task("Lead", deleted=True),)),
-        "Case",
-        Exists(deleted=True),
-    ),
-    "a record under the message's key of either object too": (
+    "a deleted Task too": (cases(case(), seen=[logged(LEAD, deleted=True)]), DELETED),
+    "a record under the message's key too": (
         cases(case(key=M, conversation="")),
-        "Lead",
-        exists("Case", CASE, number="00001026", task_id=None),
+        EXISTS._replace(task_id=None),
     ),
 }
 
 
-@pytest.mark.parametrize("sentence", CHOICES)
-def test_what_a_route_without_an_object_chooses(sentence: str) -> None:
-    found, channel_object, expected = CHOICES[sentence]
+@pytest.mark.parametrize("sentence", TO_ANY)
+@pytest.mark.parametrize("channel_object", ["Lead", "Case"])
+def test_what_a_route_without_an_object_chooses(sentence: str, channel_object: str) -> None:
+    found, expected = TO_ANY[sentence]
     assert goes(found, None, channel_object=channel_object) == expected
+
+
+def test_where_nothing_is_known_the_channel_s_object_is_made() -> None:
+    assert goes(look(), None, channel_object="Lead") == FIRST_LEAD
+    assert goes(look(), None, channel_object="Case") == FIRST_CASE
 
 
 def test_a_case_is_never_reopened_with_reopen_days_0_but_thanks_stay_thanks() -> None:
@@ -542,7 +508,7 @@ def test_whatever_is_found(
     if isinstance(decision, (Add, Reopen, Create)):
         o: ObjectName = "Case" if isinstance(decision, Reopen) else decision.object
         where = decision.record_id if isinstance(decision, (Add, Reopen)) else ELSEWHERE_LEAD
-        again = found._replace(seen=(*found.seen, task(o, who_id=where)))
+        again = found._replace(seen=(*found.seen, logged(where, o)))
         assert isinstance(goes(again, requested, **how), Exists)
     # The order of the rows does not matter.
     lists = {"seen": found.seen, "leads": found.leads, "cases": found.cases}
