@@ -410,41 +410,33 @@ def test_while_our_field_is_missing_a_link_by_it_waits_like_all_others(stand: St
 # A refusal that is the org's fault
 
 
-def refuse_leads(
-    org: SmallOrg, code: str, *, whole: bool, where: Callable[[Any], bool] = bool
+@pytest.mark.parametrize("whole", [True, False], ids=["the whole call", "each record"])
+@pytest.mark.parametrize(
+    ("code", "kept"),
+    [
+        pytest.param("INSUFFICIENT_ACCESS", 203, id="no right to create leads"),
+        pytest.param("INVALID_CROSS_REFERENCE_KEY", 200, id="no such assignment rule"),
+    ],
+)
+def test_those_that_the_org_is_at_fault_for_wait_and_no_others(
+    settings: MakeSettings, code: str, kept: int, whole: bool
 ) -> None:
-    """Refuse the leads that `where` chooses, either in a call as a whole or one by one."""
-
     def is_refused(values: dict[str, Any]) -> bool:
-        return "LastName" in values and where(values)
+        by_the_rule = "OwnerId" not in values
+        return "LastName" in values and (by_the_rule or code == "INSUFFICIENT_ACCESS")
 
-    if whole:
-        org.whole_call = lambda records: fault(code) if is_refused(records[0]) else None
-    else:
-        org.rules = [lambda values, crowd: refusal(code) if is_refused(values) else None]
-
-
-@pytest.mark.parametrize("whole", [True, False], ids=["the whole call", "each record"])
-def test_without_the_right_to_create_leads_only_they_wait(stand: Stand, whole: bool) -> None:
-    refuse_leads(stand.org, "INSUFFICIENT_ACCESS", whole=whole)
-    stand.org.createable["Lead"] = False
-    kept = stand.run(*messages(200), message(CASE))
-    assert (len(kept), stand.sqs.sent) == (200, [])
-    assert [row.object for row in stand.org.rows] == ["Case"]
-    assert len(stand.org.asked()) == 1
-    assert len(stand.org.calls) <= 12
-
-
-@pytest.mark.parametrize("whole", [True, False], ids=["the whole call", "each record"])
-def test_who_goes_by_a_rule_that_is_not_there_waits(settings: MakeSettings, whole: bool) -> None:
     stand = Stand(settings(LEAD_ASSIGNMENT=RULE))
-    by_the_rule: Callable[[Any], bool] = lambda values: "OwnerId" not in values  # noqa: E731
-    refuse_leads(stand.org, "INVALID_CROSS_REFERENCE_KEY", whole=whole, where=by_the_rule)
+    stand.org.createable["Lead"] = code != "INSUFFICIENT_ACCESS"
+    if whole:
+        stand.org.whole_call = lambda records: fault(code) if is_refused(records[0]) else None
+    else:
+        stand.org.rules = [lambda values, crowd: refusal(code) if is_refused(values) else None]
     owned = [message(lead(f"o-{i}", OwnerId="0058d00000555Ab")) for i in range(3)]
-    kept = stand.run(*messages(100), *owned, message(CASE))
-    assert (len(kept), stand.sqs.sent) == (100, [])
-    assert len(stand.org.rows) == 4
-    assert len(stand.org.calls) <= 12
+    assert len(stand.run(*messages(200), *owned, message(CASE))) == kept
+    assert len(stand.org.rows) == 204 - kept
+    assert stand.sqs.sent == []
+    assert len(stand.org.asked()) <= 1
+    assert len(stand.org.calls) <= 15
 
 
 @pytest.mark.parametrize("code", ["INSUFFICIENT_ACCESS_OR_READONLY", "INVALID_CROSS_REFERENCE_KEY"])
@@ -759,14 +751,19 @@ def test_what_records_became_is_counted(stand: Stand, capsys: pytest.CaptureFixt
         assert sum(line.get(f"Records{name}", [0])[0] for line in lines) == count
 
 
+def lines(capsys: pytest.CaptureFixture[str], **having: object) -> list[dict[str, Any]]:
+    """What was logged with these values."""
+    found = map(json.loads, capsys.readouterr().out.splitlines())
+    return [line for line in found if line.items() >= having.items()]
+
+
 def test_only_a_channel_of_the_table_becomes_a_metric_s_dimension(
     stand: Stand, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number, channel in enumerate(("whatsapp", "none", "anna@example.com", "+491512345")):
         record = {"v": 2, "object": "Lead", "key": f"k-{number}", "fields": {"LastName": "x"}}
         stand.run(message(json.dumps({**record, "channel": channel}), message_id=f"k-{number}"))
-    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    channels = [line["channel"] for line in said if "channel" in line]
+    channels = [line["channel"] for line in lines(capsys, message="record")]
     assert channels == ["whatsapp", "none", "other", "other"]
 
 
@@ -776,22 +773,15 @@ def test_every_record_has_a_line_of_its_own_at_every_log_level(
     """Of what waits nothing else tells: SQS hides a message that is delayed."""
     monkeypatch.setenv("POWERTOOLS_LOG_LEVEL", "ERROR")
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "quiet")
-
-    def lines() -> dict[str, dict[str, Any]]:
-        found = map(json.loads, capsys.readouterr().out.splitlines())
-        return {line["key"]: line for line in found if line.get("message") == "record"}
-
     stand.org.trouble = [NoResponse("broke off")]
     stand.run(message(lead("k-1"), receives=3, age=300), message(lead("k-2")))
-    delayed = lines()
-    assert delayed.keys() == {"k-1", "k-2"}
-    line = delayed["k-1"]
-    assert (line["outcome"], line["code"], line["attempts"]) == ("delayed", "NO_ANSWER", 3)
+    line, other = lines(capsys, message="record", outcome="delayed", code="NO_ANSWER")
+    assert (line["key"], line["attempts"], other["key"]) == ("k-1", 3, "k-2")
     assert (line["object"], line["RecordsDelayed"]) == ("Lead", [1.0])
     assert 299 <= line["age_seconds"] <= 310
     assert line["delay_seconds"] == next(v for k, v in stand.sqs.hidden.items() if "k-1" in k)
     stand.run(message(lead("k-1"), receives=4))
-    assert lines()["k-1"]["outcome"] == "created"
+    assert lines(capsys, message="record", key="k-1", outcome="created")
 
 
 # What SQS would never send

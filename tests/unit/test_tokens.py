@@ -140,11 +140,17 @@ def test_a_token_is_read_once_and_kept(stand: Stand) -> None:
     assert (stand.aws.reads, stand.aws.invoked) == (1, [])
 
 
-def test_a_refused_token_costs_one_read(stand: Stand) -> None:
+def test_a_refused_token_costs_one_read_and_if_that_is_refused_too_it_is_renewed(
+    stand: Stand,
+) -> None:
     stand.use("token-1")
     stand.aws.publish("token-2", 2)
     assert stand.use("token-2") == ["token-1", "token-2"]
     assert (stand.aws.reads, stand.aws.invoked) == (2, [])
+    stand.aws.publish("token-3", 7)
+    stand.aws.refresh = stand.renews("token-4")
+    assert stand.use("token-4") == ["token-2", "token-3", "token-4"]
+    assert stand.aws.invoked == [{"refused_generation": 7}]
 
 
 @pytest.mark.parametrize("warm", [True, False])
@@ -196,14 +202,6 @@ def test_callers_do_not_read_together(settings: MakeSettings, clock: list[float]
         stand.aws.publish("token-1", 1)
         stand.pending(seconds=1.9)
     assert len({round(pause, 3) for pause in clock}) > 10
-
-
-def test_of_two_refused_tokens_the_newer_is_renewed(stand: Stand) -> None:
-    stand.use("token-1")
-    stand.aws.publish("token-2", 7)
-    stand.aws.refresh = stand.renews("token-3")
-    assert stand.use("token-3") == ["token-1", "token-2", "token-3"]
-    assert stand.aws.invoked == [{"refused_generation": 7}]
 
 
 def test_a_refused_fresh_token_is_configuration(stand: Stand) -> None:

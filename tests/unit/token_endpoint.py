@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -37,15 +36,14 @@ def signed_body(**more: Any) -> dict[str, Any]:
 class TokenEndpoint(Scripted):
     """Salesforce's token endpoint, with rotation: a replayed refresh token revokes everything."""
 
-    def __init__(self, *, rotation: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__(self._handle)
-        self.rotation = rotation
+        self.rotation = False
         self.current = "refresh-1"
         self.issued = 0
         self.revoked = False
         self.trouble: list[Response | Exception] = []
         self.before: Callable[[], None] = lambda: None
-        self._busy = threading.Lock()
         self.more: dict[str, Any] = {}
 
     def _handle(self, call: Call) -> Response:
@@ -56,21 +54,14 @@ class TokenEndpoint(Scripted):
                 raise happens
             return happens
         form = {name: values[0] for name, values in parse_qs((call.body or b"").decode()).items()}
-        if not self._busy.acquire(blocking=False):
-            return oauth_error("invalid_grant", "token request is already being processed")
-        try:
-            if form["grant_type"] == "refresh_token":
-                if form["refresh_token"] != self.current:
-                    self.revoked = True
-                if self.revoked:
-                    return oauth_error("invalid_grant", "expired access/refresh token")
-            self.issued += 1
-            new: dict[str, Any] = {"access_token": f"access-{self.issued}"}
-            if self.rotation:
-                self.current = new["refresh_token"] = f"refresh-{self.issued + 1}"
-            return json_response(200, signed_body(**{**new, **self.more}))
-        finally:
-            self._busy.release()
+        self.revoked |= form["refresh_token"] != self.current
+        if self.revoked:
+            return oauth_error("invalid_grant", "expired access/refresh token")
+        self.issued += 1
+        new: dict[str, Any] = {"access_token": f"access-{self.issued}"}
+        if self.rotation:
+            self.current = new["refresh_token"] = f"refresh-{self.issued + 1}"
+        return json_response(200, signed_body(**{**new, **self.more}))
 
 
 def oauth_error(error: str, description: str, status: int = 400) -> Response:
