@@ -138,6 +138,23 @@ def test_only_a_post_makes_a_record(leads: Stand, method: str) -> None:
     assert leads.is_untouched()
 
 
+@pytest.mark.parametrize("method", ["POST", "GET", "PATCH"])
+@pytest.mark.parametrize("query", [None, {"errors": "inline"}])
+def test_the_key_for_looking_customers_up_opens_nothing_else(
+    method: str, query: dict[str, str] | None
+) -> None:
+    stand = Stand("Lead", LOOKUP_KEY_ID="a1b2")
+    status, said = stand.post(
+        {"LastName": "Berg"},
+        httpMethod=method,
+        pathParameters={"key": "k-1"},
+        queryStringParameters=query,
+        requestContext={"identity": {"apiKeyId": "a1b2"}},
+    )
+    assert (status, said["code"]) == (403, "KEY_NOT_FOR_THIS_ROUTE")
+    assert stand.is_untouched()
+
+
 def test_a_record_too_large_to_queue_is_400(leads: Stand) -> None:
     status, said = leads.post({"LastName": "x", "Description": "😀" * 100_000})
     assert (status, said["code"]) == (400, "REQUEST_TOO_LARGE")

@@ -599,4 +599,4 @@ def test_words_that_a_given_description_keeps_from_the_record_are_warned_of(
 ) -> None:
     """A conversation's Task shows them."""
     body["bird"] = {"channel": "whatsapp", "messageId": "m", **body["bird"]}
-    assert ("since Description is given" in warnings_of(read(body))) == hidden
+    assert ("since Description is given" in warnings_of(posted(body))) == hidden

@@ -210,14 +210,6 @@ READ: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         identified("viber", "phonenumber", PHONE),
         {"channel": "viber", "phone": PHONE, "LastName": PHONE},
     ),
-    "channels: an address": (
-        identified("email", "emailaddress", "a@example.org"),
-        {"channel": "email", "phone": "", "email": "a@example.org"},
-    ),
-    "channels: an id of a channel's own": (
-        identified("facebook", "facebookid-1648", "27612960145"),
-        {"channel": "messenger", "phone": "", "LastName": "27612960145"},
-    ),
     "channels: digits of an unknown channel": (
         identified("pigeon", "pigeonid", "44770090014"),
         {"channel": "unknown", "phone": "", "LastName": "44770090014"},
@@ -237,8 +229,6 @@ READ: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         begun_by("facebookid-1648"),
         {"channel": "messenger"},
     ),
-    "conversation: Apple by its identifier": (begun_by("applebc-77"), {"channel": "apple"}),
-    "conversation: a mail by its identifier": (begun_by("emailaddress"), {"channel": "email"}),
     "conversation: the customer, not the agent": (
         conversation(),
         {"message_id": CONVERSATION, "SuppliedName": PHONE, "last_message": ""},
