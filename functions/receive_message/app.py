@@ -8,4 +8,4 @@ from bridge.api.record_api import LambdaContext
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Respond to an API Gateway proxy event."""
-    return wiring.message_api().respond(event, context)
+    return wiring.record_api(None).respond(event, context)

@@ -73,7 +73,7 @@ SIGNATURES = {"bridge.api.signatures", "jwt"}
     [
         ("create_lead", "record_api('Lead')"),
         ("create_case", "record_api('Case')"),
-        ("receive_message", "message_api()"),
+        ("receive_message", "record_api(None)"),
         ("find_customer", "customer_api()"),
     ],
 )

@@ -10,7 +10,7 @@ BridgeError
 ├── Ignored                 200  a webhook's event that no customer caused; nothing is made
 ├── Refused                 422  Salesforce refuses this record; it is kept in Rejected
 │   ├── DuplicatesDetected  409  a duplicate rule found another record
-│   └── KeyTaken                 our own key is in the unique index: the record is there
+│   └── KeyTaken                 `DUPLICATE_VALUE` on our own field: the record is there
 ├── SessionRefused               the access token was refused; renewed, never shown to a caller
 │   └── InstanceMoved            the instance URL redirects or shows a web page
 ├── Unavailable             202  Salesforce cannot take it now; it is queued
@@ -33,8 +33,6 @@ from __future__ import annotations
 
 
 class BridgeError(Exception):
-    """The root of everything this package raises on purpose."""
-
     status = 500
     title = "Something went wrong"
 
@@ -62,8 +60,6 @@ class RequestTooLarge(BadRequest):
 
 
 class WrongKey(BridgeError):
-    """An API key opens a stage, not a route: this one is not for this route."""
-
     status = 403
     title = "Forbidden"
     code = "KEY_NOT_FOR_THIS_ROUTE"
@@ -75,8 +71,7 @@ class WrongKey(BridgeError):
 
 
 class Unsigned(BridgeError):
-    """The request is not signed as it should be. The response is the same whatever is wrong;
-    `reason` is for the log."""
+    """The response is the same whatever is wrong; `reason` is for the log."""
 
     status = 401
     title = "The request is not signed as expected"
@@ -88,10 +83,7 @@ class Unsigned(BridgeError):
 
 
 class Ignored(BridgeError):
-    """A webhook's event that no customer caused: no record is made of it.
-
-    `event` is the event's name, as Bird wrote it.
-    """
+    """`event` is the event's name, as Bird wrote it."""
 
     status = 200
     title = "Nothing to do"
@@ -134,26 +126,19 @@ class SalesforceProblem(BridgeError):
 
 
 class Refused(SalesforceProblem):
-    """Salesforce refuses this record, and it is not there under its key: it goes to Rejected."""
-
     status = 422
     title = "Salesforce refuses the record"
     code = "REFUSED"
 
 
 class DuplicatesDetected(Refused):
-    """A duplicate rule of the org matched another record: `existing_id`, where it is named."""
-
     status = 409
     title = "Salesforce found a duplicate"
     code = "DUPLICATES_DETECTED"
 
 
 class KeyTaken(Refused):
-    """`DUPLICATE_VALUE` on our own field: a record with this key exists.
-
-    `existing_id` is the id that the message named, None for `<unknown>`.
-    """
+    """`existing_id` is the id that the message named, None for `<unknown>`."""
 
     code = "DUPLICATE_VALUE"
 
@@ -188,8 +173,6 @@ class TokenPending(Unavailable):
 
 
 class NotSetUp(SalesforceProblem):
-    """A person has to mend the org or the connection; until then records wait, none is refused."""
-
     status = 202
     code = "NOT_SET_UP"
     subject = "the connection"

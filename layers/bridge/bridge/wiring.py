@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
 
     from bridge.api.customers import CustomerApi
-    from bridge.api.signatures import SignatureGate
     from bridge.delivery.creation import Feed
     from bridge.delivery.deliver import Delivery
     from bridge.files.attaching import Attaching
@@ -31,72 +30,42 @@ if TYPE_CHECKING:
 
 @cache
 def settings() -> Settings:
-    """The environment, read as a whole."""
     return Settings.from_environ(os.environ)
 
 
 @cache
 def telemetry() -> Telemetry:
-    """Logs and metrics."""
     return Telemetry()
 
 
 @cache
 def http() -> Http:
-    """The HTTP client with its kept connections."""
     return Http()
 
 
 @cache
 def aws() -> Aws:
-    """The few AWS calls of the hot path."""
     return Aws(http=http(), identity=AwsIdentity.from_environ(os.environ))
 
 
 @cache
 def salesforce() -> Salesforce:
-    """The org's REST API."""
     return Salesforce(http=http(), settings=settings())
 
 
 @cache
 def sessions() -> Sessions:
-    """The access token in memory."""
     return Sessions(aws=aws(), settings=settings())
 
 
 @cache
-def record_api(object_name: ObjectName) -> RecordApi:
-    """The API of create_lead and of create_case."""
-    gate = signature_gate() if settings().signature_scheme != "none" else None
-    return _api(object_name, gate)
+def record_api(object_name: ObjectName | None) -> RecordApi:
+    """The API of create_lead and create_case; None, of receive_message: the channel decides."""
+    gate: SignatureGate | None = None
+    if object_name is None or settings().signature_scheme != "none":
+        from bridge.api.signatures import SignatureGate
 
-
-@cache
-def message_api() -> RecordApi:
-    """The API of receive_message: the channel decides between Lead and Case."""
-    return _api(None, signature_gate())
-
-
-@cache
-def customer_api() -> CustomerApi:
-    """The API of find_customer."""
-    from bridge.api.customers import CustomerApi
-    from bridge.delivery.customers import Customers
-
-    customers = Customers(salesforce=salesforce(), sessions=sessions())
-    return CustomerApi(customers=customers, settings=settings(), telemetry=telemetry())
-
-
-@cache
-def signature_gate() -> SignatureGate:
-    """The check of signatures, where the deployer wants one."""
-    from bridge.api.signatures import SignatureGate
-
-    return SignatureGate(aws=aws(), settings=settings())
-
-
-def _api(object_name: ObjectName | None, gate: SignatureGate | None) -> RecordApi:
+        gate = SignatureGate(aws=aws(), settings=settings())
     creator = RecordCreator(
         salesforce=salesforce(),
         sessions=sessions(),
@@ -111,8 +80,16 @@ def _api(object_name: ObjectName | None, gate: SignatureGate | None) -> RecordAp
 
 
 @cache
+def customer_api() -> CustomerApi:
+    from bridge.api.customers import CustomerApi
+    from bridge.delivery.customers import Customers
+
+    customers = Customers(salesforce=salesforce(), sessions=sessions())
+    return CustomerApi(customers=customers, settings=settings(), telemetry=telemetry())
+
+
+@cache
 def token_refresher() -> TokenRefresher:
-    """The job of refresh_token."""
     from bridge.oauth.refresher import TokenRefresher
     from bridge.oauth.vault import Vault
 
@@ -132,7 +109,6 @@ def token_refresher() -> TokenRefresher:
 
 @cache
 def delivery() -> Delivery:
-    """The job of deliver."""
     from bridge.delivery.deliver import Delivery
 
     return Delivery(
@@ -147,7 +123,6 @@ def delivery() -> Delivery:
 
 @cache
 def attaching() -> Attaching:
-    """The job of attach_files."""
     from bridge.files.attaching import Attaching
 
     return Attaching(
