@@ -43,15 +43,15 @@ class Fault:
 def check(text: str) -> list[Fault]:
     """Everything that is wrong with a table, by line; nothing if it can be used."""
     try:
-        said = json.loads(text)
+        parsed = json.loads(text)
     except json.JSONDecodeError as error:
         return [Fault(error.lineno, f"this is not JSON: {error.msg} (column {error.colno})")]
     # A tab can stand in JSON only between tokens; PyYAML, which knows the lines, takes none there.
     root = yaml.compose(text.replace("\t", " "), Loader=yaml.SafeLoader)
-    if root is None or not isinstance(said, dict):
+    if root is None or not isinstance(parsed, dict):
         return [Fault(1, 'the table is an object with "fields" and "channels"')]
     table = _Table(root)
-    return sorted({*table.doubles, *table.faults(said)})
+    return sorted({*table.doubles, *table.faults(parsed)})
 
 
 class _Table:
@@ -83,11 +83,11 @@ class _Table:
             path = path[:-1]
         return Fault(self._lines[path], text)
 
-    def faults(self, said: dict[str, Any]) -> Iterator[Fault]:
-        for name in said:
+    def faults(self, parsed: dict[str, Any]) -> Iterator[Fault]:
+        for name in parsed:
             if name not in ("fields", "channels"):
                 yield self._fault((name,), f'{name!r} is neither "fields" nor "channels"')
-        every = said.get("fields")
+        every = parsed.get("fields")
         if not isinstance(every, dict):
             yield self._fault(("fields",), '"fields" has to say what a Lead and a Case get')
             every = {}
@@ -99,7 +99,7 @@ class _Table:
             yield self._fault(("fields", "Lead"), "a Lead needs LastName: Salesforce requires it")
         if "Description" not in (every.get("Task", TASK) or {}):
             yield self._fault(("fields", "Task"), "a Task needs Description: the message is there")
-        channels = said.get("channels")
+        channels = parsed.get("channels")
         if not isinstance(channels, dict):
             yield self._fault(("channels",), '"channels" has to be an object, a channel each')
             return
@@ -159,9 +159,9 @@ class _Table:
         yield from self._values(entry.get("values", {}), (*path, "values"), name)
 
     def _fields(
-        self, said: dict[str, Any], path: tuple[str, ...], *, removable: bool
+        self, parsed: dict[str, Any], path: tuple[str, ...], *, removable: bool
     ) -> Iterator[Fault]:
-        for object_name, fields in said.items():
+        for object_name, fields in parsed.items():
             here = (*path, object_name)
             if object_name not in FILLED or not isinstance(fields, dict):
                 yield self._fault(
@@ -188,11 +188,11 @@ class _Table:
                 if isinstance(how, dict) and set(how) - {"from", "length"}:
                     yield self._fault(at, f'{field} is a source, or "from" and "length"')
 
-    def _values(self, said: Any, path: tuple[str, ...], name: str) -> Iterator[Fault]:
-        if not isinstance(said, dict):
+    def _values(self, parsed: Any, path: tuple[str, ...], name: str) -> Iterator[Fault]:
+        if not isinstance(parsed, dict):
             yield self._fault(path, f"{name}: values is an object of Lead, Case, Task")
             return
-        for object_name, values in said.items():
+        for object_name, values in parsed.items():
             here = (*path, object_name)
             if object_name not in FILLED or not isinstance(values, dict):
                 yield self._fault(here, f"{name}: values are given for Lead, Case or Task")

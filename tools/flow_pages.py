@@ -103,7 +103,7 @@ def questions_page() -> str:
         f"| {number} | {one.text} | `{json.dumps({one.field: '{{reply}}'})}` |"
         if not one.choices
         else f"| {number} | {one.text} | "
-        + "; ".join(f"{said}: `{json.dumps({one.field: value})}`" for said, value in one.choices)
+        + "; ".join(f"{words}: `{json.dumps({one.field: value})}`" for words, value in one.choices)
         + " |"
         for number, one in enumerate(QUESTIONS, start=1)
     ]

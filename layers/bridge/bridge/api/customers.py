@@ -22,7 +22,7 @@ from bridge.errors import BadRequest, Ignored, NoSuchRoute, NotSetUp, Unavailabl
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
 
-NOBODY_SAID = "There is neither a phone number nor an e-mail address to look for."
+NO_SENDER = "There is neither a phone number nor an e-mail address to look for."
 
 
 class CustomerApi(HttpApi):
@@ -55,11 +55,11 @@ class CustomerApi(HttpApi):
         sender = self._sender(request)
         body: dict[str, Any] = {"outcome": "unknown", "success": True}
         if sender is None:
-            body["warnings"] = NOBODY_SAID
+            body["warnings"] = NO_SENDER
         else:
             match self._customers.find(sender, deadline=deadline):
                 case Known() as known:
-                    body |= {"outcome": "known", **_told(known)}
+                    body |= {"outcome": "known", **_shown(known)}
                 case Several(count):
                     body |= {"outcome": "several", "matches": count}
                 case Unknown():
@@ -89,7 +89,7 @@ class CustomerApi(HttpApi):
         return Sender(phone, email) if phone or email else None
 
 
-def _told(known: Known) -> dict[str, Any]:
+def _shown(known: Known) -> dict[str, Any]:
     """What is told of a customer: nothing that they did not know or that is about others."""
     values = {
         "object": known.object,
@@ -100,5 +100,5 @@ def _told(known: Known) -> dict[str, Any]:
         "openCaseNumber": known.open_case_number,
         "leadStatus": known.lead_status,
     }
-    told: dict[str, Any] = {name: value for name, value in values.items() if value}
-    return {**told, "openCases": known.open_cases}
+    shown: dict[str, Any] = {name: value for name, value in values.items() if value}
+    return {**shown, "openCases": known.open_cases}

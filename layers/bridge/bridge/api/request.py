@@ -200,10 +200,10 @@ def read_message(
     message = _read_shape(body, request, replies=replies)
     if message is not None:
         body = {}  # it is Bird's own, and no field of it is Salesforce's
-    asked = read_fields(body, request.query, repeated=request.repeated, settings=settings)
-    message = message or read_bird(asked.bird, request, replies=replies)
+    sent = read_fields(body, request.query, repeated=request.repeated, settings=settings)
+    message = message or read_bird(sent.bird, request, replies=replies)
     requested = object_name or _requested_object(request, message)
-    has_key = message_key([("field", asked.key)]).source == "field"
+    has_key = message_key([("field", sent.key)]).source == "field"
     conversation = ""
     if message and settings.conversations and settings.external_id_field and not has_key:
         conversation = _conversation_of(message)
@@ -213,7 +213,7 @@ def read_message(
         requested = _channel_object(message)
     key = message_key(
         [
-            ("field", asked.key),
+            ("field", sent.key),
             ("message", message.message_id if message else None),
             ("header", _header_key(request)),
             ("webhook", request.headers.get("webhook-id") if message else None),
@@ -222,10 +222,10 @@ def read_message(
         last_message=message.last_message if message else "",
         content=_content_of(message) if message else (),
     )
-    if message and not asked.in_body and is_opt_out(message):
+    if message and not sent.in_body and is_opt_out(message):
         raise Ignored(f"the text is {message.text.strip()} alone, an opt-out", event="opt-out")
     has_task = conversation or settings.attach_duplicates
-    given = {name.lower() for name in asked.fields}
+    given = {name.lower() for name in sent.fields}
     derived = {
         name: derived_fields(message, name, given=given, default_company=settings.default_company)
         for name in ((requested,) if requested else OBJECTS)
@@ -242,7 +242,7 @@ def read_message(
             key=key.key,
             requested=requested,
             channel_object=message.channel.object if message else "Lead",
-            fields=asked.fields,
+            fields=sent.fields,
             derived={name: fields for name, (fields, _) in derived.items()},
             task=_task_of(message) if message and has_task else {},
             unshown=message.unshown() if message and has_task else {},
@@ -259,11 +259,11 @@ def read_message(
         cut=tuple(dict.fromkeys(name for _, names in derived.values() for name in names)),
         without_id=bool(message and message.forwarded and not message.message_id),
         bird=message,
-        variables=asked.variables + _unresolved(asked.bird),
-        left_out=asked.left_out,
+        variables=sent.variables + _unresolved(sent.bird),
+        left_out=sent.left_out,
         unused=unused_parameters(request, object_name),
         misread=misread,
-        hidden=bool(message and not conversation and _is_hidden(message, asked.fields, given)),
+        hidden=bool(message and not conversation and _is_hidden(message, sent.fields, given)),
     )
 
 
@@ -272,8 +272,8 @@ def _is_hidden(message: BirdMessage, fields: Mapping[str, Any], given: Set[str])
     if "description" not in given:
         return False
     values = [value for value in fields.values() if isinstance(value, str)]
-    said = (message.headline, message.text, *message.details)
-    return any(part.strip() and not any(part in value for value in values) for part in said)
+    parts = (message.headline, message.text, *message.details)
+    return any(part.strip() and not any(part in value for value in values) for part in parts)
 
 
 def unused_parameters(request: HttpRequest, object_name: ObjectName | None) -> tuple[str, ...]:

@@ -70,25 +70,25 @@ def read_update(
     forbidden = {name.lower() for name in ("Id", "attributes", settings.external_id_field)}
     if settings.conversations:
         forbidden |= {CONVERSATION_FIELD.lower(), LAST_MESSAGE_FIELD.lower()}
-    asked = read_fields(
+    sent = read_fields(
         read_object(request), request.query, repeated=request.repeated, settings=settings
     )
-    fields = asked.fields
-    given = [*fields, *asked.left_out]
-    for name in (*given, *([settings.external_id_field] if not is_absent(asked.key) else ())):
+    fields = sent.fields
+    given = [*fields, *sent.left_out]
+    for name in (*given, *([settings.external_id_field] if not is_absent(sent.key) else ())):
         if name.lower() in forbidden:
             raise ForbiddenField(f"{name} of a record cannot be changed: leave it out of the body")
     names = {name.lower() for name in given}
-    derived, channel, warnings = _learned(asked.bird, object_name, names)
-    if asked.left_out:
-        warnings = " ".join(filter(None, [warnings, left_out_warning(asked.left_out)]))
+    derived, channel, warnings = _learned(sent.bird, object_name, names)
+    if sent.left_out:
+        warnings = " ".join(filter(None, [warnings, left_out_warning(sent.left_out)]))
     if unused := unused_parameters(request, object_name):
         warnings = " ".join(filter(None, [warnings, unused_warning(unused)]))
     if re.fullmatch(_SALESFORCE_ID, request.path_key or ""):
         warnings = f"{warnings} {NO_KEY}".lstrip()
     if not fields and not derived:
-        if asked.left_out:
-            raise BadRequest(left_out_warning(asked.left_out))
+        if sent.left_out:
+            raise BadRequest(left_out_warning(sent.left_out))
         nothing = "no field of the body has a value, so there is nothing to change"
         raise BadRequest(f"{nothing}. {warnings}" if warnings else nothing)
     return UpdateRequest(
@@ -103,7 +103,7 @@ def read_update(
             channel=channel,
         ),
         warnings,
-        asked.left_out,
+        sent.left_out,
     )
 
 

@@ -111,13 +111,13 @@ def table() -> dict[str, Channel]:
     return read_table(json.loads(PATH.read_text(encoding="utf-8")))
 
 
-def read_table(said: Mapping[str, Any]) -> dict[str, Channel]:
+def read_table(entries: Mapping[str, Any]) -> dict[str, Channel]:
     """The table that a parsed file says. It is `make check` that explains a faulty one; here a
     fault is a KeyError or a TypeError."""
-    fields = {"Task": TASK, **said["fields"]}
+    fields = {"Task": TASK, **entries["fields"]}
     every = _fills(fields, {})
     named: dict[str, Channel] = {}
-    for name, entry in said["channels"].items():
+    for name, entry in entries["channels"].items():
         own = entry.get("fields")
         channel = Channel(
             name=name,

@@ -124,8 +124,8 @@ def _sender(content: Content, contact: Part, channel: str) -> tuple[dict[str, An
 def _read_meta(content: Content, meta: Part, *, handle: str) -> None:
     if referral := meta.part("referral"):
         content.ad(referral, referral.part("metadata"))
-    asked = meta.part("referredProduct")
-    content.product(asked.text("externalProductId"), asked.text("externalCatalogId"))
+    referred = meta.part("referredProduct")
+    content.product(referred.text("externalProductId"), referred.text("externalCatalogId"))
     for item in meta.part("order").parts("products"):
         price = item.part("price")
         amount = money(*map(price.text, ("amount", "exponent", "currencyCode")))
@@ -137,25 +137,25 @@ def _read_meta(content: Content, meta: Part, *, handle: str) -> None:
 def _read_body(content: Content, body: Part) -> None:
     """A body; of a section the bodies in it."""
     kind = body.text("type")
-    said, meta = body.part(kind), body.part(kind, "metadata")
-    content.title(meta.text("subject"), said.text("title"))
-    plain, html = said.words("text") or body.words("text"), said.words("html")
+    inner, meta = body.part(kind), body.part(kind, "metadata")
+    content.title(meta.text("subject"), inner.text("title"))
+    plain, html = inner.words("text") or body.words("text"), inner.words("html")
     content.say(plain or text_of(html), beyond(plain, html) if plain and html else "")
     if kind == "location":
-        content.place(said.part("location"), said.part("coordinates"))
+        content.place(inner.part("location"), inner.part("coordinates"))
     if kind == "gif":
-        content.media("GIF", said, "altText")
-    for part in said.parts("images"):
+        content.media("GIF", inner, "altText")
+    for part in inner.parts("images"):
         content.media("Image", part, "altText", "filename")
-    for part in said.parts("files"):
+    for part in inner.parts("files"):
         content.media(_kind_of_file(part.text("contentType")), part, "filename", "altText")
-    for part in said.parts("attachments"):
+    for part in inner.parts("attachments"):
         if part.flag("inline"):
             part.skip()  # drawn inside the text: logos of signatures
         else:
             content.media("Attachment", part, "filename")
             part.skip("content")  # the file itself
-    for item in said.parts("items"):
+    for item in inner.parts("items"):
         if kind == "section":
             _read_body(content, item)
             continue
@@ -164,14 +164,14 @@ def _read_body(content: Content, body: Part) -> None:
         if "mediaUrl" in item or "altText" in item:
             content.media("Image", item, "altText")
         _read_actions(content, item)
-    content.say("" if kind == "gif" else said.text("altText"), meta.words("fallbackText"))
+    content.say("" if kind == "gif" else inner.text("altText"), meta.words("fallbackText"))
     if story := meta.text("storyType"):
         content.lines.append(f"Story: {story}")
-    _read_actions(content, said)
+    _read_actions(content, inner)
 
 
-def _read_actions(content: Content, said: Part) -> None:
-    for action in said.parts("actions"):
+def _read_actions(content: Content, inner: Part) -> None:
+    for action in inner.parts("actions"):
         kind = action.text("type")
         part = action.part(kind)
         description = part.part("metadata", "description").text("label")

@@ -81,36 +81,36 @@ def _read(body: Part, *, channel: str, event: str, replies: bool) -> BirdMessage
     )
 
 
-def _read_content(content: Content, said: Part, *, sender: str) -> None:
+def _read_content(content: Content, inner: Part, *, sender: str) -> None:
     """The words of a message, and a line for everything else; several parts may come together."""
-    content.say(said.words("text"))
+    content.say(inner.words("text"))
     for name in _MEDIA:
-        if part := said.part(name):
+        if part := inner.part(name):
             content.media(name.capitalize(), part, "filename", "name")
-    if part := said.part("whatsappSticker"):
+    if part := inner.part("whatsappSticker"):
         content.media("Sticker", part)
-    for part in said.parts("externalAttachments"):
+    for part in inner.parts("externalAttachments"):
         content.media("Attachment", part, "name")
-    if part := said.part("location"):
+    if part := inner.part("location"):
         content.place(part)
-    reply = said.part("interactive", "reply")
+    reply = inner.part("interactive", "reply")
     content.tapped(
         label=reply.words("text"),
         description=reply.text("description"),
         handle=reply.text("id"),
     )
-    asked = said.part("whatsappText")
-    content.say(asked.part("text").words("body"))
-    product = asked.part("context", "referred_product")
+    whatsapp = inner.part("whatsappText")
+    content.say(whatsapp.part("text").words("body"))
+    product = whatsapp.part("context", "referred_product")
     content.product(product.text("product_retailer_id"), product.text("catalog_id"))
-    order = said.part("whatsappOrder")
+    order = inner.part("whatsappOrder")
     content.say(order.words("text"))
     items = order.parts("product_items")
     catalog = order.text("catalog_id") if items else ""
     for item in items:
         price = " ".join(filter(None, map(item.text, ("item_price", "currency"))))
         content.ordered(item.text("quantity"), item.text("product_retailer_id"), price, catalog)
-    _read_mail(content, said.part("email"), sender=sender)
+    _read_mail(content, inner.part("email"), sender=sender)
 
 
 def _read_mail(content: Content, mail: Part, *, sender: str) -> None:

@@ -130,16 +130,16 @@ def _read_mailbox(content: Content, mail: Part) -> None:
 
 
 def _read_apple(content: Content, message: Part) -> None:
-    said = message.part("content")
-    content.title(said.text("subject"))
-    content.say(said.words("body").replace(_PLACE_OF_ATTACHMENT, ""))
-    interactive = said.part("interactive_data")
+    inner = message.part("content")
+    content.title(inner.text("subject"))
+    content.say(inner.words("body").replace(_PLACE_OF_ATTACHMENT, ""))
+    interactive = inner.part("interactive_data")
     reply, data = interactive.part("reply_message"), interactive.part("data")
-    rows = _read_answer(content, data)
+    rows = _read_choice(content, data)
     content.say(*(text for text in map(reply.text, _BUBBLE) if text not in rows))
     if app := joined((interactive.text("app_name"), interactive.text("url"))):
         content.lines.append(f"App: {app}")
-    for part in said.parts("attachments"):
+    for part in inner.parts("attachments"):
         content.media("Attachment", part, "name")
     if entry := joined((message.text("intent"), message.text("group"))):
         content.lines.append(f"Entry point: {entry}")
@@ -151,7 +151,7 @@ _BUBBLE = (
 )
 
 
-def _read_answer(content: Content, data: Part) -> list[str]:
+def _read_choice(content: Content, data: Part) -> list[str]:
     """What was chosen or filled in, not the choices beside it; the chosen rows are returned."""
     quick = data.part("quick_reply")
     chosen = quick.text("selected_identifier")
@@ -178,9 +178,9 @@ def _read_answer(content: Content, data: Part) -> list[str]:
             content.place(place)
     form = data.part("dynamic", "data")
     for page in form.parts("selections"):
-        answers = [item.text("title") or item.text("value") for item in page.parts("items")]
+        filled = [item.text("title") or item.text("value") for item in page.parts("items")]
         question = page.text("title") or page.text("subtitle")
-        content.say(f"{question}: {', '.join(filter(None, answers))}")
+        content.say(f"{question}: {', '.join(filter(None, filled))}")
     if form.flag("private"):
         content.lines.append("The customer's device marked this form as private")
     for name, key in (("payment", "state"), ("authenticate", "status")):

@@ -161,7 +161,7 @@ class BirdMessage:
                 details.append(title)
         referral: dict[str, str] = {}
         if not _REFERRAL.isdisjoint(lower):
-            referral = {name: said for name in REFERRAL if (said := text(name.lower()))}
+            referral = {name: value for name in REFERRAL if (value := text(name.lower()))}
         details += [f"{name}: {value}" for name, value in referral.items()]
         channel = channel_named(text("channel"))
         attributes = _attributes(lower.get("attributes"))

@@ -105,8 +105,8 @@ def _is_bird_message(body: Mapping[str, Any]) -> bool:
 
 
 def _is_event(body: Mapping[str, Any]) -> bool:
-    told = _texts(body, "type", "timestamp") and _objects(body, "data")
-    return told and _DOTTED.fullmatch(body["type"]) is not None
+    named = _texts(body, "type", "timestamp") and _objects(body, "data")
+    return named and _DOTTED.fullmatch(body["type"]) is not None
 
 
 def _is_forwarded_sms(body: Mapping[str, Any]) -> bool:

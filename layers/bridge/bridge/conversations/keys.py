@@ -79,8 +79,8 @@ def message_key(
     if not names_conversation:
         return MessageKey(made_up_key(), MADE_UP, unresolved)
     # As JSON, so that ("a", "bc") and ("ab", "c") are two messages.
-    told_by = last_message.strip() if is_id(last_message) else _hash(json.dumps(list(content)))
-    return MessageKey(stored_key(f"{conversation}~{told_by}"), CONTENT, unresolved)
+    ending = last_message.strip() if is_id(last_message) else _hash(json.dumps(list(content)))
+    return MessageKey(stored_key(f"{conversation}~{ending}"), CONTENT, unresolved)
 
 
 def task_key(object_name: ObjectName, message: str) -> str:

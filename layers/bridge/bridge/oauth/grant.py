@@ -230,29 +230,29 @@ class Grant:
 
 
 def read_grant(
-    answer: Response, *, credentials: Credentials, previous: AccessToken | None, now: float
+    response: Response, *, credentials: Credentials, previous: AccessToken | None, now: float
 ) -> Grant:
     """Read a token response. Raises GrantRefused, SignatureMismatch, Unavailable.
 
     `instance_url` is kept from the previous token if the response lacks it. The token endpoint may
     respond with a REST error list too (REQUEST_LIMIT_EXCEEDED), or form-encoded.
     """
-    body = read_json(answer.body)
-    if answer.status == 200 and not isinstance(body, dict):
-        pairs = parse_qs(answer.body.decode("utf-8", "replace"))
+    body = read_json(response.body)
+    if response.status == 200 and not isinstance(body, dict):
+        pairs = parse_qs(response.body.decode("utf-8", "replace"))
         body = {name: values[0] for name, values in pairs.items()}
-    success = 200 <= answer.status < 300
+    success = 200 <= response.status < 300
     if success and isinstance(body, dict) and is_token(body.get("access_token")):
         return _accept(body, credentials=credentials, previous=previous, now=now)
     if isinstance(body, dict) and isinstance(body.get("error"), str):
         about = loggable_error(body["error"], read_encodable(body, "error_description"))
-        raise GrantRefused(*about, grant_hint(*about, answer.status))
-    faults = read_faults(body, status=answer.status)
+        raise GrantRefused(*about, grant_hint(*about, response.status))
+    faults = read_faults(body, status=response.status)
     if faults:
         raise GrantRefused(faults[0].code if faults[0].code in MEANINGS else OTHER_ERROR)
     raise Unavailable(
-        f"the token endpoint responds with HTTP {answer.status} and no token",
-        code=f"HTTP_{answer.status}",
+        f"the token endpoint responds with HTTP {response.status} and no token",
+        code=f"HTTP_{response.status}",
     )
 
 

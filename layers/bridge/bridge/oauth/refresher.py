@@ -173,7 +173,7 @@ class TokenRefresher:
             )
         for attempt in range(GRANT_ATTEMPTS):
             try:
-                answer = self._http.send(
+                response = self._http.send(
                     "POST",
                     credentials.login_url + "/services/oauth2/token",
                     headers={
@@ -184,7 +184,7 @@ class TokenRefresher:
                     deadline=min(deadline.sooner(STORE_SECONDS), Deadline.after(GRANT_SECONDS)),
                 )
                 return read_grant(
-                    answer, credentials=credentials, previous=previous, now=time.time()
+                    response, credentials=credentials, previous=previous, now=time.time()
                 )
             except GrantRefused as refusal:
                 if refusal.hint:
