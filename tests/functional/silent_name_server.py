@@ -1,10 +1,10 @@
-"""A function beside a name server that drops every packet; run in namespaces of its own.
+"""CreateLead beside a name server that drops every packet; run in namespaces of its own.
 
     unshare --map-root-user --net --mount python -m tests.functional.silent_name_server CASE
 
-`CASE` is a JSON object: `function`, its `environ`, its `event`, the lines of `resolv_conf`, whether
-AWS is `aws_at_hand` (then only Salesforce's name is looked up), how many `times` it is called.
-Prints a JSON object for each call: `status`, `body`, `seconds`, and `queries`, by host, of type A.
+`CASE` is a JSON object: the `event` of two calls, the lines of `resolv_conf`, and whether AWS is
+`aws_at_hand` (then only Salesforce's name is looked up). Prints a JSON object for each call:
+`status`, `body`, `seconds`, and `queries`, by host, of type A.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 from tests.unit.doubles import INSTANCE
+from tests.unit.test_record_api import Context
 from tools.template import ROOT
 
 SIOCSIFFLAGS, IFF_UP_RUNNING = 0x8914, 0x41
@@ -81,29 +82,18 @@ class LocalAws(BaseHTTPRequestHandler):
         pass
 
 
-class Context:
-    aws_request_id = "request"
-
-    def __init__(self) -> None:
-        self._until = time.monotonic() + 20
-
-    def get_remaining_time_in_millis(self) -> int:
-        return int((self._until - time.monotonic()) * 1000)
-
-
 def main(case: Any) -> None:
     bring_loopback_up()
     use(case["resolv_conf"])
     server = Silent()
     server.start()
-    os.environ.update(case["environ"])
     if case["aws_at_hand"]:
         aws = HTTPServer(("127.0.0.1", 0), LocalAws)
         threading.Thread(target=aws.serve_forever, daemon=True).start()
         os.environ["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{aws.server_port}"
-    sys.path.insert(0, str(ROOT / "functions" / case["function"]))
+    sys.path.insert(0, str(ROOT / "functions" / "create_lead"))
     handler = importlib.import_module("app").handler
-    for _ in range(case["times"]):
+    for _ in range(2):
         event = case["event"]
         event["requestContext"]["requestTimeEpoch"] = int(time.time() * 1000)
         server.queries.clear()

@@ -17,20 +17,7 @@ from .conftest import Bundle
 from .test_timeline import bird, closed
 
 PHONE = "+31612345678"
-Send = Callable[..., Any]
-
-
-@pytest.fixture(params=["a conversation", "alone"])
-def case_of(request: pytest.FixtureRequest) -> Callable[..., dict[str, Any]]:
-    """A body that makes a Case, of a conversation or outside any."""
-
-    def body(**more: Any) -> dict[str, Any]:
-        made = bird(1, **more.pop("bird", {}))
-        if request.param == "alone":
-            made["Bird_Key__c"] = "k-1"
-        return {**made, **more}
-
-    return body
+MAIL = "anna@example.com"
 
 
 @pytest.fixture(params=["now", "later"])
@@ -41,7 +28,6 @@ def case(request: pytest.FixtureRequest) -> Callable[[Bundle, Any], dict[str, An
         if request.param == "now":
             reply = bundle.post(body, "Case")
             assert reply.status == 201, reply
-            bundle.last = reply.body  # type: ignore[attr-defined]
         else:
             bundle.queue(body, "Case")
             bundle.deliver()
@@ -52,116 +38,104 @@ def case(request: pytest.FixtureRequest) -> Callable[[Bundle, Any], dict[str, An
     return send
 
 
+Case = Callable[[Bundle, Any], dict[str, Any]]
+ALONE = {"Bird_Key__c": "k-1"}
+"""With it a body is of no conversation."""
+
+
 def contact(org: Org, **fields: Any) -> tuple[str, str]:
     account = org.create("Account", {"Name": "Bakery"})
     return org.create("Contact", {"LastName": "J", "AccountId": account, **fields}), account
 
 
-Case = Callable[[Bundle, Any], dict[str, Any]]
-Body = Callable[..., dict[str, Any]]
+ELSEWHERE = ({"Phone": "+32612345678"}, {"Fax": PHONE})  # the one ends alike, in Belgium
+
+PEOPLE: dict[str, tuple[tuple[dict[str, str], ...], bool, dict[str, str]]] = {
+    "by the phone": (({"Phone": PHONE}, *ELSEWHERE), True, {}),
+    "by the mobile phone": (({"MobilePhone": "+31 6 1234 5678"}, *ELSEWHERE), True, {}),
+    "by the phone at home": (({"HomePhone": "06-12345678"}, *ELSEWHERE), True, {}),
+    "by another phone": (({"OtherPhone": "0031612345678"}, *ELSEWHERE), True, {}),
+    "with its country before without": (({"Phone": PHONE}, {"Phone": "0612345678"}), True, {}),
+    "of several none": (({"Phone": PHONE},) * 3, False, {}),
+    "by the address": (({"Email": "Anna@Example.com"},), True, {"MATCH_EMAIL": "on"}),
+    "not by the address": (({"Email": MAIL},), False, {}),
+    "off by default": (({"Phone": PHONE},), False, {"MATCH_CONTACTS": "off"}),
+}
+"""Contacts, whether the first of them gets the Case, and what else is configured."""
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"Phone": PHONE},
-        {"MobilePhone": "+31 6 1234 5678"},
-        {"HomePhone": "06-12345678"},
-        {"OtherPhone": "0031612345678"},
-    ],
-)
-def test_the_one_contact_with_the_sender_s_number_gets_the_case(
-    deploy: Callable[..., Bundle], case: Case, case_of: Body, fields: dict[str, str]
+@pytest.mark.parametrize("alone", [{}, ALONE], ids=["a conversation", "alone"])
+@pytest.mark.parametrize(("people", "found", "variables"), PEOPLE.values(), ids=PEOPLE)
+def test_the_one_contact_of_the_sender_gets_the_case(
+    deploy: Callable[..., Bundle],
+    case: Case,
+    alone: dict[str, str],
+    people: tuple[dict[str, str], ...],
+    found: bool,
+    variables: dict[str, str],
 ) -> None:
-    bundle = deploy(MATCH_CONTACTS="on")
-    who, account = contact(bundle.org, **fields)
-    contact(bundle.org, Phone="+32612345678")  # ends alike, in Belgium
-    contact(bundle.org, Fax=PHONE)
-    made = case(bundle, case_of())
-    assert (made["ContactId"], made["AccountId"]) == (who, account)
-    assert "matches" not in getattr(bundle, "last", made)
+    bundle = deploy(**{"MATCH_CONTACTS": "on", **variables})
+    expected, *_ = [contact(bundle.org, **fields) for fields in people]
+    made = case(bundle, {**bird(1, email=MAIL), **alone})
+    assert (made.get("ContactId"), made.get("AccountId")) == (expected if found else (None, None))
 
 
-def test_a_number_with_its_country_goes_before_one_without(deploy: Callable[..., Bundle]) -> None:
-    bundle = deploy(MATCH_CONTACTS="on")
-    contact(bundle.org, Phone="0612345678")
-    who, _ = contact(bundle.org, Phone=PHONE)
-    bundle.post(bird(1), "Case")
-    assert bundle.org.records("Case")[0]["ContactId"] == who
+def test_a_contact_that_the_flow_names_stays_and_a_successor_keeps_it(
+    deploy: Callable[..., Bundle], case: Case
+) -> None:
+    bundle = deploy(MATCH_CONTACTS="on", ALLOWED_FIELDS="ContactId")
+    contact(bundle.org, Phone=PHONE)
+    named, _ = contact(bundle.org)
+    made = case(bundle, {**bird(1), "ContactId": named})
+    closed(bundle, made["Id"], days=9)
+    bundle.post(bird(2), "Case")
+    assert [one["ContactId"] for one in bundle.org.records("Case")] == [named, named]
 
 
-def test_of_several_it_is_none(deploy: Callable[..., Bundle], case: Case, case_of: Body) -> None:
+def test_it_costs_one_call_for_a_new_case_and_of_several_the_reply_tells_how_many(
+    deploy: Callable[..., Bundle],
+) -> None:
     bundle = deploy(MATCH_CONTACTS="on")
     for _ in range(3):
         contact(bundle.org, Phone=PHONE)
-    assert case(bundle, case_of()).get("ContactId") is None
-    if reply := getattr(bundle, "last", None):
-        assert reply["matches"] == 3
-
-
-@pytest.mark.parametrize(("switch", "found"), [("on", True), ("off", False)])
-def test_an_address_counts_where_it_may(
-    deploy: Callable[..., Bundle], case: Case, case_of: Body, switch: str, found: bool
-) -> None:
-    bundle = deploy(MATCH_CONTACTS="on", MATCH_EMAIL=switch)
-    who, _ = contact(bundle.org, Email="Anna@Example.com")
-    made = case(bundle, case_of(bird={"email": "anna@example.com"}))
-    assert made.get("ContactId") == (who if found else None)
-
-
-def test_a_contact_that_the_flow_names_stays(
-    deploy: Callable[..., Bundle], case: Case, case_of: Body
-) -> None:
-    bundle = deploy(MATCH_CONTACTS="on", ALLOWED_FIELDS="ContactId")
-    contact(bundle.org, Phone=PHONE)
-    other, _ = contact(bundle.org)
-    assert case(bundle, case_of(ContactId=other))["ContactId"] == other
-
-
-def test_a_successor_keeps_its_predecessor_s_contact(deploy: Callable[..., Bundle]) -> None:
-    bundle = deploy(MATCH_CONTACTS="on", ALLOWED_FIELDS="ContactId")
-    old_one, _ = contact(bundle.org)
-    bundle.post({**bird(1), "ContactId": old_one}, "Case")
-    (old,) = bundle.org.records("Case")
-    closed(bundle, old["Id"], days=9)
-    contact(bundle.org, Phone=PHONE)
-    bundle.post(bird(2), "Case")
-    assert {one["ContactId"] for one in bundle.org.records("Case")} == {old_one}
-
-
-def test_it_is_off_by_default_and_costs_one_call(deploy: Callable[..., Bundle]) -> None:
-    bundle = deploy()
-    contact(bundle.org, Phone=PHONE)
     reply = bundle.post(bird(1), "Case")
-    assert (reply.calls, bundle.org.records("Case")[0].get("ContactId")) == (2, None)
-    bundle = deploy(MATCH_CONTACTS="on")
-    reply = bundle.post(bird(2, conversationId="other"), "Case")
-    assert (reply.calls, reply["outcome"]) == (3, "created")
-    assert bundle.post(bird(3, conversationId="other"), "Case").calls == 2  # no new case
-    assert bundle.post(bird(4), "Lead").calls == 2
+    assert (reply.calls, reply["outcome"], reply["matches"]) == (3, "created", 3)
+    assert bundle.post(bird(2), "Case").calls == 2  # no new case
+    assert bundle.post(bird(3), "Lead").calls == 2
 
 
-# Trouble keeps no Case back
+def hide(org: Org, *fields: str) -> None:
+    for field in fields:
+        org.hide_field("Case", field, user=sample.INTEGRATION_USER)
 
 
-def test_a_slow_search_is_given_up(
-    deploy: Callable[..., Bundle], case: Case, case_of: Body
-) -> None:
-    bundle = deploy(MATCH_CONTACTS="on")
-    contact(bundle.org, Phone=PHONE)
-    bundle.org.trouble.add(path="/search", latency_before=2.5)
-    assert case(bundle, case_of()).get("ContactId") is None
+def slow(org: Org) -> None:
+    org.trouble.add(path="/search", latency_before=2.5)
 
 
-def test_a_search_that_is_not_allowed_costs_no_case(
-    fresh: Callable[..., Bundle], case: Case, case_of: Body
+# Without the right to see contacts a conversation cannot be followed: that is another matter.
+TROUBLE: dict[str, tuple[Callable[[Org], object], dict[str, str]]] = {
+    "a slow search": (slow, {}),
+    "a slow search, of no conversation": (slow, ALONE),
+    "no right to contacts": (
+        lambda org: org.set_object_rights("Contact", user=sample.INTEGRATION_USER),
+        ALONE,
+    ),
+    "a link that is refused": (lambda org: hide(org, "ContactId", "AccountId"), ALONE),
+}
+
+
+@pytest.mark.parametrize(("trouble", "alone"), TROUBLE.values(), ids=TROUBLE)
+def test_trouble_costs_no_case(
+    fresh: Callable[..., Bundle],
+    case: Case,
+    trouble: Callable[[Org], object],
+    alone: dict[str, str],
 ) -> None:
     bundle = fresh(MATCH_CONTACTS="on")
     contact(bundle.org, Phone=PHONE)
-    bundle.org.set_object_rights("Contact", user=sample.INTEGRATION_USER)
-    # Without the right to see contacts a conversation cannot be followed: that is another matter.
-    body = {**case_of(), "Bird_Key__c": "k-1"}
-    assert case(bundle, body).get("ContactId") is None
+    trouble(bundle.org)
+    assert case(bundle, {**bird(1), **alone}).get("ContactId") is None
 
 
 def test_hidden_phone_fields_are_not_asked_for_again(fresh: Callable[..., Bundle]) -> None:
@@ -186,14 +160,3 @@ def test_a_look_up_does_without_hidden_phone_fields_too(fresh: Callable[..., Bun
     with pytest.raises(Unavailable) as refused:
         customers.find(sender, deadline=Deadline.after(9))
     assert refused.value.hint == HIDDEN_HINT
-
-
-def test_a_link_that_is_refused_costs_no_case(
-    fresh: Callable[..., Bundle], case: Case, case_of: Body
-) -> None:
-    bundle = fresh(MATCH_CONTACTS="on")
-    contact(bundle.org, Phone=PHONE)
-    bundle.org.hide_field("Case", "ContactId", user=sample.INTEGRATION_USER)
-    bundle.org.hide_field("Case", "AccountId", user=sample.INTEGRATION_USER)
-    body = {**case_of(), "Bird_Key__c": "k-1"}
-    assert case(bundle, body).get("ContactId") is None
