@@ -6,11 +6,10 @@ they belong to.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from typing import Any
 
-from tools.template import ROOT, Attributes, Deployment, Template
+from tools.template import Attributes, Deployment, Template
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
@@ -71,24 +70,8 @@ EVERYTHING: Mapping[str, str] = {
 """For every parameter another value than its default, so that every condition is true."""
 
 
-def stages() -> dict[str, dict[str, str]]:
-    """The parameters of each stage in samconfig.toml; what is empty there has its default."""
-    config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
-    config.pop("version")
-    found = {}
-    for stage, commands in config.items():
-        overrides = commands["deploy"]["parameters"].get("parameter_overrides", [])
-        pairs = (one.partition("=") for one in overrides)
-        found[stage] = {name: value for name, _, value in pairs if value != '""'}
-    return found
-
-
-PARAMETERS: Mapping[str, Mapping[str, str]] = {
-    "defaults": {},
-    "everything": EVERYTHING,
-    **{name: parameters for name, parameters in stages().items() if parameters},
-}
-"""The sets of parameters that are tried. A stage that sets none has the defaults."""
+PARAMETERS: Mapping[str, Mapping[str, str]] = {"defaults": {}, "everything": EVERYTHING}
+"""The sets of parameters that are tried."""
 
 
 def deploy(*, stack_name: str = "stack", stack_id: str = "local", **parameters: str) -> Deployment:

@@ -135,11 +135,3 @@ def test_the_tree_in_the_readme_shows_every_folder_on_one_screen() -> None:
     folders = {one.split("/")[0] for one in files if "/" in one}
     hidden_or_small = {".ci", ".github", "tools"}
     assert folders - hidden_or_small == {path.split("/")[0] for path in paths} - {"template.yaml"}
-
-
-def test_parameters_that_the_operators_page_names_are_in_the_template() -> None:
-    template = (ROOT / "template.yaml").read_text(encoding="utf-8")
-    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    section = text.split("\n## Restrict access\n")[1].split("\n## ")[0]
-    for name in re.findall(r"^\| `([A-Z]\w+)`", section, re.MULTILINE):
-        assert re.search(rf"^  {name}:", template, re.MULTILINE), name

@@ -52,16 +52,12 @@ def test_what_is_loaded_from_elsewhere_is_found(html: str) -> None:
     assert len(list(site.foreign(html))) == 1
 
 
-@pytest.mark.parametrize(
-    "html",
-    [
-        '<a href="https://calculator.aws">costs</a>',
-        '<script src="assets/a.js"></script>',
-        '<link rel="canonical" href="https://docs.example/">',
-        "url(data:image/svg+xml;charset=utf-8,<svg/>)",
-    ],
-)
-def test_a_link_to_follow_is_not_loaded(html: str) -> None:
+def test_a_link_to_follow_is_not_loaded() -> None:
+    html = (
+        '<a href="https://calculator.aws">costs</a> <script src="assets/a.js"></script>'
+        '<link rel="canonical" href="https://docs.example/">'
+        "url(data:image/svg+xml;charset=utf-8,<svg/>)"
+    )
     assert list(site.foreign(html)) == []
 
 

@@ -39,14 +39,6 @@ def test_a_key_of_a_message_a_record_or_a_conversation_leads_to_its_record(bundl
     assert bundle.get("Conversation-1", "Case")["id"] == new["Id"]  # the newest
 
 
-def test_after_a_conversion_a_message_s_key_leads_to_the_contact(bundle: Bundle) -> None:
-    bundle.post(bird(1))
-    done = bundle.org.convert(only(bundle, "Lead")["Id"])
-    bundle.post(bird(2))
-    reply = bundle.get("message-2")
-    assert (reply["object"], reply["id"]) == ("Contact", done.contact_id)
-
-
 # POST
 
 

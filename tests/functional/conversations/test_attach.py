@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Bundle, Reply
+from .conftest import Bundle, Send
 from .test_timeline import bird, tasks
 
 EMAIL = "anna@example.org"
@@ -25,18 +25,6 @@ def bundle(deploy: Callable[..., Bundle]) -> Bundle:
     return bundle
 
 
-@pytest.fixture(params=["now", "later"])
-def send(request: pytest.FixtureRequest) -> Callable[[Bundle, Any], Reply | None]:
-    def post(bundle: Bundle, body: Any) -> Reply | None:
-        if request.param == "now":
-            return bundle.post(body)
-        bundle.queue(body)
-        bundle.deliver()
-        return None
-
-    return post
-
-
 def made(bundle: Bundle, name: str, **fields: Any) -> str:
     needed = {"LastName": "Jansen", "Company": "Bakery"} if name == "Lead" else {"LastName": "J"}
     return bundle.org.create(name, {**needed, "Email": EMAIL, **fields})
@@ -44,34 +32,31 @@ def made(bundle: Bundle, name: str, **fields: Any) -> str:
 
 @pytest.mark.parametrize("name", BOTH)
 def test_the_message_goes_onto_the_one_that_the_rule_names(
-    bundle: Bundle, send: Callable[..., Reply | None], name: str
+    bundle: Bundle, send: Send, name: str
 ) -> None:
     known = made(bundle, name)
-    reply = send(bundle, message(1))
+    reply = send(message(1))
     if reply:
         assert (reply.status, reply["outcome"], reply["added"]) == (200, "exists", True)
         assert (reply["matched"], reply["object"], reply["id"]) == (True, name, known)
-        assert reply.calls <= 6
-    send(bundle, message(2))  # it is the conversation's home now
+    send(message(2))  # it is the conversation's home now
     assert [task["WhoId"] for task in tasks(bundle)] == [known, known]
     assert len(bundle.org.records("Lead")) == (1 if name == "Lead" else 0)
     assert not bundle.rejected and not bundle.outbox
 
 
-def test_a_repetition_adds_nothing(bundle: Bundle, send: Callable[..., Reply | None]) -> None:
+def test_a_repetition_adds_nothing(bundle: Bundle, send: Send) -> None:
     made(bundle, "Lead")
     for _ in range(2):
-        reply = send(bundle, message(1))
+        reply = send(message(1))
     assert len(tasks(bundle)) == 1
     if reply:
         assert (reply["outcome"], reply["added"]) == ("exists", False)
 
 
-def test_of_several_it_is_refused_and_kept(
-    bundle: Bundle, send: Callable[..., Reply | None]
-) -> None:
+def test_of_several_it_is_refused_and_kept(bundle: Bundle, send: Send) -> None:
     made(bundle, "Lead"), made(bundle, "Contact")
-    reply = send(bundle, message(1))
+    reply = send(message(1))
     if reply:
         assert (reply.status, reply["outcome"], reply["kept"]) == (409, "rejected", True)
     assert len(bundle.rejected) == 1 and not tasks(bundle)
@@ -86,13 +71,11 @@ def test_block_and_allow_stay_as_they_are(deploy: Callable[..., Bundle]) -> None
         bundle.org.reset()
 
 
-def test_a_message_of_no_conversation_is_logged_as_well(
-    bundle: Bundle, send: Callable[..., Reply | None]
-) -> None:
+def test_a_message_of_no_conversation_is_logged_as_well(bundle: Bundle, send: Send) -> None:
     known = made(bundle, "Lead")
     body = {**message(1), "Bird_Key__c": "k-1", "Rating": "Hot"}
-    reply = send(bundle, body)
-    send(bundle, body)
+    reply = send(body)
+    send(body)
     (task,) = tasks(bundle)
     assert (task["WhoId"], task.get("Bird_Conversation__c")) == (known, None)
     assert "text 1" in task["Description"] and "Rating: Hot" in task["Description"]

@@ -11,7 +11,7 @@ from bridge.delivery.timelines import VISIBLE_AFTER_SECONDS
 from bridge.records import ObjectName, stored_key
 from sandbox.org import Org, sample
 
-from .conftest import Bundle
+from .conftest import Bundle, Send
 from .test_timeline import C, bird, closed, only, only_other, tasks, texts
 
 
@@ -40,25 +40,16 @@ def test_a_task_refused_beside_a_made_record_is_logged_later(bundle: Bundle) -> 
     assert texts(bundle, reply["id"]) == ["text 1"]
 
 
-def test_a_task_that_stays_refused_goes_to_rejected_as_a_message(bundle: Bundle) -> None:
-    bundle.queue(bird(1))
-    bundle.queue(bird(2, "bad word"))
+def test_a_message_whose_task_is_refused_is_kept_as_a_message(bundle: Bundle, send: Send) -> None:
+    send(bird(1))
     refuse_tasks(bundle.org, text="bad word")
-    bundle.deliver()
+    reply = send(bird(2, "bad word"))
     (refused,) = bundle.rejected
     assert (refused.refused_what, refused.key) == ("message", "message-2")
     assert refused.reason and refused.reason["code"] == "FIELD_CUSTOM_VALIDATION_EXCEPTION"
     assert texts(bundle, only(bundle, "Lead")["Id"]) == ["text 1"]
-
-
-def test_a_message_whose_task_is_refused_is_kept(bundle: Bundle) -> None:
-    bundle.post(bird(1))
-    refuse_tasks(bundle.org)
-    reply = bundle.post(bird(2))
-    assert (reply.status, reply["outcome"], reply["kept"]) == (422, "rejected", True)
-    assert reply.calls <= 4
-    (refused,) = bundle.rejected
-    assert refused.refused_what == "message"
+    if reply:
+        assert (reply.status, reply["outcome"], reply["kept"]) == (422, "rejected", True)
 
 
 @pytest.mark.parametrize("refused", ["message", "record"])
@@ -98,9 +89,8 @@ def test_a_replayed_message_that_has_nowhere_to_go_is_kept(bundle: Bundle) -> No
     assert len(bundle.org.records("Lead")) == 1
 
 
-@pytest.mark.parametrize("send", ["post", "queue"])
 def test_a_link_of_the_predecessor_that_leads_nowhere_costs_no_message(
-    bundle: Bundle, send: str
+    bundle: Bundle, send: Send
 ) -> None:
     """Salesforce names no field beside these codes (SALESFORCE.md, 8a): the predecessor itself may
     be gone, and where a second look finds it, what is inherited is left out."""
@@ -108,8 +98,7 @@ def test_a_link_of_the_predecessor_that_leads_nowhere_costs_no_message(
     case_id = only(bundle, "Case")["Id"]
     bundle.org.store.update("Case", case_id, {"ContactId": "003000000000001AAA"})
     closed(bundle, case_id, days=9)
-    getattr(bundle, send)(bird(2), "Case")
-    bundle.deliver()
+    send(bird(2), "Case")
     assert bundle.outbox == [] == bundle.rejected
     successor = only_other(bundle, "Case", case_id)
     assert (successor["ParentId"], successor.get("ContactId")) == (case_id, None)
@@ -117,9 +106,8 @@ def test_a_link_of_the_predecessor_that_leads_nowhere_costs_no_message(
 
 
 @pytest.mark.parametrize("name", ["Lead", "Case"])
-@pytest.mark.parametrize("send", ["post", "queue"])
 def test_what_a_person_has_related_the_newest_task_to_costs_no_message(
-    bundle: Bundle, send: str, name: ObjectName
+    bundle: Bundle, send: Send, name: ObjectName
 ) -> None:
     """The next Task goes to the same contact and record, unless the integration user may not see
     the other one: a colleague may relate a Task to anything."""
@@ -134,8 +122,8 @@ def test_what_a_person_has_related_the_newest_task_to_costs_no_message(
     (task,) = bundle.org.records("Task")
     nowhere = {"WhatId": "006000000000001AAA", "WhoId": "003000000000001AAA"}[other]
     bundle.org.store.update("Task", task["Id"], {other: nowhere, "Status": "Not Started"})
-    getattr(bundle, send)(bird(2), name)
-    bundle.deliver()
+    send(bird(2), name)
+    bundle.deliver()  # for a caller one more try would take too long
     assert bundle.outbox == [] == bundle.rejected
     new = only_other(bundle, "Task", task["Id"])
     assert (new[on], new.get(other)) == (parent, None)
@@ -144,13 +132,13 @@ def test_what_a_person_has_related_the_newest_task_to_costs_no_message(
 # The record
 
 
-def test_a_refused_record_is_kept_as_one(bundle: Bundle) -> None:
+def test_a_refused_record_is_kept_as_one(bundle: Bundle, send: Send) -> None:
     bundle.org.add_validation_rule("Lead", lambda lead: True, "no", name="no_leads")
-    reply = bundle.post(bird(1))
-    assert (reply.status, reply["outcome"], reply["kept"]) == (422, "rejected", True)
-    assert reply.calls <= 4
+    reply = send(bird(1))
     (refused,) = bundle.rejected
     assert (refused.refused_what, refused.object_name) == ("record", "Lead")
+    if reply:
+        assert (reply.status, reply["outcome"], reply["kept"]) == (422, "rejected", True)
 
 
 def test_after_a_refused_record_one_more_message_tries(bundle: Bundle) -> None:
@@ -186,10 +174,9 @@ def test_a_field_of_ours_that_the_org_refuses_costs_no_record_and_no_message(
 ) -> None:
     bundle.org.change_field(name, field, restricted=True, **restricted)
     try:
-        reply = bundle.post(bird(1))
+        reply, again = (bundle.post(bird(number)) for number in (1, 2))
         bundle.queue(bird(1, conversationId="other", messageId="other"))
         bundle.deliver()
-        again = bundle.post(bird(2))
     finally:
         bundle.org.change_field(name, field, restricted=False)
     assert reply.status == 201
@@ -199,7 +186,7 @@ def test_a_field_of_ours_that_the_org_refuses_costs_no_record_and_no_message(
         lead = next(one for one in bundle.org.records("Lead") if one["Id"] == reply["id"])
         assert lead["Description"].endswith("\nLeadSource: WhatsApp")
     assert len(bundle.org.records("Lead")) == 2
-    assert len(tasks(bundle)) + len(bundle.outbox) == 3 and not bundle.rejected
+    assert len(tasks(bundle)) == 3 and not bundle.outbox and not bundle.rejected
 
 
 # What needs a person

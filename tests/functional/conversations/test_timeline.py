@@ -16,10 +16,9 @@ import pytest
 from bridge.records import ObjectName, stored_key
 from sandbox.org import Org, sample
 
-from .conftest import Bundle, Reply
+from .conftest import Bundle, Send
 
 C = stored_key("Conversation-1")
-Send = Callable[..., Reply | None]
 
 
 def bird(number: int, text: str = "", **more: Any) -> dict[str, Any]:
@@ -36,22 +35,6 @@ def bird(number: int, text: str = "", **more: Any) -> dict[str, Any]:
             **more,
         }
     }
-
-
-@pytest.fixture(params=["now", "later"])
-def send(request: pytest.FixtureRequest, bundle: Bundle) -> Send:
-    """Brings a message into Salesforce; the reply where a caller waited."""
-
-    def post(body: Any, name: ObjectName | None = "Lead") -> Reply | None:
-        if request.param == "now":
-            reply = bundle.post(body, name)
-            assert reply.calls <= 4, reply
-            return reply
-        bundle.queue(body, name)
-        bundle.deliver()
-        return None
-
-    return post
 
 
 def tasks(bundle: Bundle) -> list[dict[str, Any]]:

@@ -72,7 +72,14 @@ def test_without_conversations_the_record_has_the_message_s_key(
     bundle.deliver()
     lead = only(bundle, "Lead")
     assert (lead["Industry"], lead["Rating"]) == ("Retail", "Hot")
-    assert bundle.patch("message-2", {"Industry": "Retail"})["outcome"] == "queued"
+    done = bundle.org.convert(lead["Id"])
+    reply = bundle.patch("message-1", {"Rating": "Warm"})
+    assert (reply.status, reply["existingId"]) == (409, done.contact_id)
+    bundle.queue_update("message-1", {"Rating": "Warm"})
+    bundle.deliver()
+    assert [one.reason["code"] for one in bundle.rejected if one.reason] == [
+        "CANNOT_UPDATE_CONVERTED_LEAD"
+    ]
 
 
 def test_a_conversation_means_its_open_record_and_a_record_s_key_that_record(
@@ -240,12 +247,11 @@ def test_changes_of_our_own_are_no_reason_to_keep_anything_back(bundle: Bundle) 
     bundle.post({**bird(1), "Rating": "Cold"})
     bundle.patch("message-1", {"Rating": "Warm"})
     bundle.queue_update("message-1", {"Rating": "Hot"})
-    first, second = bundle.outbox[0], None
     bundle.queue_update("message-1", {"Rating": "Hotter", "Industry": "Retail"})
-    second = bundle.outbox.pop()
+    another_batch = bundle.outbox.pop()
     bundle.deliver()
-    assert only(bundle, "Lead")["Rating"] == "Hot" and first
-    bundle.outbox.append(second)  # another batch
+    assert only(bundle, "Lead")["Rating"] == "Hot"
+    bundle.outbox.append(another_batch)
     bundle.deliver()
     assert only(bundle, "Lead")["Rating"] == "Hotter" and not bundle.rejected
 
@@ -277,6 +283,7 @@ def test_while_salesforce_is_down_it_is_queued(bundle: Bundle, server: OrgServer
     ("body", "code"),
     [
         ({}, "BAD_REQUEST"),
+        ({"bird": {"text": "x"}}, "BAD_REQUEST"),
         ({"Rating": "{{answer}}", "Email": None}, "BAD_REQUEST"),
         ({"Bird_Key__c": "other"}, "FORBIDDEN_FIELD"),
         ({"bird_conversation__c": "other"}, "FORBIDDEN_FIELD"),
@@ -288,11 +295,6 @@ def test_what_is_no_update_is_400(bundle: Bundle, body: dict[str, Any], code: st
     bundle.post(bird(1))
     reply = bundle.patch("message-1", body)
     assert (reply.status, reply["outcome"], reply["code"]) == (400, "failed", code)
-
-
-def test_what_an_update_does_not_take_is_named_where_nothing_is_left(bundle: Bundle) -> None:
-    reply = bundle.patch("message-1", {"bird": {"text": "x"}})
-    assert reply.status == 400 and "bird.text" in reply["detail"]
 
 
 @pytest.mark.parametrize("key", ["{{key}}", "%7B%7Bkey%7D%7D", "lead-{{id}}", "x}}"])
@@ -324,25 +326,6 @@ def test_without_the_right_to_edit_updates_wait_for_a_person(
     assert "may not change a Lead" in reply["message"]
     bundle.deliver()
     assert len(bundle.outbox) == 1 and not bundle.rejected
-
-
-def test_tags_and_attributes_go_where_the_table_says_and_the_rest_is_named(bundle: Bundle) -> None:
-    bundle.post(bird(1))
-    reply = bundle.patch("message-1", {"Rating": "Hot", "bird": {"tags": ["vip"], "text": "x"}})
-    assert reply["outcome"] == "updated"
-    assert "bird.text" in reply["warnings"] and "bird.tags" in reply["warnings"]
-
-
-def test_without_conversations_a_converted_lead_is_rejected(deploy: Callable[..., Bundle]) -> None:
-    bundle = deploy(CONVERSATIONS="off")
-    bundle.post(bird(1))
-    done = bundle.org.convert(only(bundle, "Lead")["Id"])
-    reply = bundle.patch("message-1", {"Rating": "Hot"})
-    assert (reply.status, reply["existingId"]) == (409, done.contact_id)
-    bundle.queue_update("message-1", {"Rating": "Hot"})
-    bundle.deliver()
-    (rejected,) = bundle.rejected
-    assert (rejected.reason or {})["code"] == "CANNOT_UPDATE_CONVERTED_LEAD"
 
 
 def test_an_update_has_to_be_signed_like_a_message(bundle: Bundle) -> None:

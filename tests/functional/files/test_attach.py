@@ -44,25 +44,6 @@ def test_a_repeated_message_attaches_nothing_again(files: Files) -> None:
     assert len(files.org.records("ContentVersion")) == 1
 
 
-def test_each_message_of_a_conversation_brings_its_own_files(files: Files) -> None:
-    links = [files.media.put(PICTURE + bytes([n])) for n in range(3)]
-    first = files.send(links[0], conversation="c-long")
-    files.send(*links[1:], conversation="c-long")
-    files.attach()
-    assert len(files.on(first.json()["id"])) == 3
-
-
-def test_a_message_that_waits_in_the_outbox_gets_its_files_afterwards(files: Files) -> None:
-    link = files.media.put(PICTURE)
-    with files.stack.outage():
-        assert files.send(link, path="/leads").status == 202
-    assert files.stack.files_waiting() == 0
-    files.stack.drain()
-    files.attach()
-    (lead,) = files.org.records("Lead")
-    assert len(files.on(lead["Id"])) == 1
-
-
 @pytest.mark.parametrize("later", [False, True], ids=["now", "later"])
 def test_where_the_files_cannot_be_queued_the_message_stays_in_the_outbox(
     files: Files, later: bool
