@@ -21,12 +21,20 @@ class Problem(Exception):
         self.what = what
         self.next_step = next_step
 
+    @property
+    def is_outage(self) -> bool:
+        """Whether Salesforce is down: then nothing is known of the connection."""
+        return False
+
+    @property
+    def calls_for_connecting(self) -> bool:
+        """Of what a stored connection met: whether to connect anew can help."""
+        return True
+
 
 class StackNotFound(Problem):
     """No deployment of that name, or no right to look at it."""
 
 
 class Cancelled(Problem):
-    """A person ended it."""
-
     exit_status = 130

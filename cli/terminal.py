@@ -140,7 +140,6 @@ class Terminal:
         self._say(text, mark="[bold green]✓[/] ", style="green")
 
     def note(self, text: str) -> None:
-        """A yellow line: worth knowing."""
         self._say(text, mark="[bold yellow]![/] ")
 
     def bad(self, problem: Problem) -> None:
@@ -223,7 +222,6 @@ class Terminal:
         return line.strip()
 
     def ask_secret(self, question: str) -> str:
-        """The same, with hidden input."""
         if not self.interactive:
             raise Problem(
                 f"Not interactive, and this is missing: {question}.",

@@ -146,7 +146,6 @@ class ApiChecks:
     cause: str = ""
     """The check that shows why Salesforce cannot be used, if it cannot."""
     org_reds: frozenset[str] = frozenset()
-    """Red checks of the org."""
     created: list[CreatedRecord] = field(default_factory=list, init=False)
     _connected: bool | None = field(default=None, init=False)
     """None until a look-up shows it."""
@@ -321,7 +320,6 @@ class ApiChecks:
         return good(f"{name} {ids[0]} was sent twice and created once.")
 
     def _record_queued(self, name: ObjectName, key: str) -> Finding:
-        """One record through the outbox."""
         response = self._post_record(name, key, {"Prefer": "respond-async"})
         if (response.status, response.outcome) != (202, "queued"):
             return self._explain(response, FUNCTIONS[name], expected="202 queued")

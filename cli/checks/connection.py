@@ -39,7 +39,6 @@ class ConnectionChecks:
     cause: str = field(default="", init=False)
     """The first check that shows why Salesforce cannot be used; empty if there is none."""
     down: bool = field(default=False, init=False)
-    """Whether Salesforce does not respond."""
 
     def __post_init__(self) -> None:
         self.stored = StoredConnection(self.stack)

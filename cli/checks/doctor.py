@@ -36,15 +36,12 @@ def _carried_out(group: str, checks: Iterable[Check]) -> Iterator[Finding]:
 
 @dataclass(kw_only=True)
 class Doctor:
-    """One examination of a stack."""
-
     stack: Stack
     sends: Iterable[str] = ()
     """Further fields that the flows send (`Lead.Region__c`)."""
     after_deploy: bool = False
     """Also send through the API what a flow would send; it may not be connected yet."""
     record: bool = False
-    """After a deployment: create two leads, too."""
     wait_seconds: float = 0.0
     """How long to repeat what a new deployment may not serve yet."""
     report: Callable[[str], None] = lambda text: None

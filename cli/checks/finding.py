@@ -38,8 +38,6 @@ _MARKS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """The result of one check."""
-
     state: State
     message: str
     next_step: str = ""
@@ -52,7 +50,6 @@ class Finding:
     """For how many checks it stands."""
 
     def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
         return for_json(self)
 
 
@@ -61,7 +58,6 @@ Check = tuple[str, Callable[[], Finding]]
 
 
 def good(message: str) -> Finding:
-    """All is well."""
     return Finding(state=State.GOOD, message=message)
 
 
@@ -71,12 +67,10 @@ def bad(message: str, next_step: str) -> Finding:
 
 
 def note(message: str, next_step: str = "") -> Finding:
-    """Worth knowing."""
     return Finding(state=State.NOTE, message=message, next_step=next_step)
 
 
 def unknown(message: str, next_step: str = "") -> Finding:
-    """It could not be checked."""
     return Finding(state=State.UNKNOWN, message=message, next_step=next_step)
 
 

@@ -12,7 +12,7 @@ from cli.connect.oauth import read_identity, try_app
 from cli.connect.org_setup import agrees_to_plan, set_up_org
 from cli.connect.sign_in import BrowserOptions
 from cli.connect.sign_in_failures import DEFAULT_CALLBACK, SignInFailed
-from cli.connect.stored_connection import StoredConnection, is_outage
+from cli.connect.stored_connection import StoredConnection
 from cli.deployment.stack import Stack
 from cli.options import (
     Browser,
@@ -72,7 +72,7 @@ def setup_org_command(
     try:
         try_app(Http(), app)
     except SignInFailed as failed:
-        if is_outage(failed) and token is not None:
+        if failed.is_outage and token is not None:
             raise Problem(
                 "Salesforce is down. Nothing was changed.",
                 next_step="Run this again later. See https://status.salesforce.com. If only this "

@@ -11,7 +11,6 @@ from typing import Any
 
 from bridge.oauth.grant import Credentials
 from cli.connect import oauth
-from cli.connect.oauth import App
 from cli.deployment.stack import Stack
 from cli.problem import Problem
 from cli.terminal import Terminal
@@ -85,7 +84,7 @@ def choose_app(
     *,
     to_connect: bool = False,
     callback: str = "",
-) -> App:
+) -> Credentials:
     """The app: from what was given, then from the stored `secret`, then from a person.
 
     `to_connect`: a person can replace what is stored, since that may be what is wrong.
@@ -121,7 +120,7 @@ def choose_app(
         client_secret = terminal.ask_secret("Consumer secret (hidden)")
     if not client_id or not client_secret:
         raise Problem("Consumer key and consumer secret are both needed.")
-    return App(login_url=login_url, client_id=client_id, client_secret=client_secret)
+    return Credentials(login_url=login_url, client_id=client_id, client_secret=client_secret)
 
 
 def _say_where(terminal: Terminal, callback: str) -> None:

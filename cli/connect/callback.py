@@ -40,11 +40,9 @@ class Page:
 
     @classmethod
     def of(cls, problem: Problem, *, title: str) -> Page:
-        """The page of a failure."""
         return cls(good=False, title=title, text=problem.what, next_step=problem.next_step)
 
     def render(self) -> bytes:
-        """The HTML."""
         kind = "good" if self.good else "bad"
         parts = [
             f'<p class="mark {kind}" aria-hidden="true">{"✓" if self.good else "✕"}</p>',

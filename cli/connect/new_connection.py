@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,14 +12,12 @@ from bridge.oauth.grant import Credentials, Grant
 from cli.connect import oauth, sign_in
 from cli.connect.app_choice import Given, choose_app
 from cli.connect.callback import Page
-from cli.connect.oauth import App, Identity, SignIn
+from cli.connect.oauth import Identity, SignIn
 from cli.connect.sign_in import BrowserOptions
 from cli.connect.sign_in_failures import SignInFailed
 from cli.connect.stored_connection import (
     StoredConnection,
     describe_identity,
-    is_outage,
-    needs_connecting,
     org_of,
 )
 from cli.deployment.stack import Stack
@@ -31,23 +29,17 @@ from cli.terminal import Terminal
 
 @dataclass(frozen=True, kw_only=True)
 class Connected:
-    """A connection that works."""
-
     identity: Identity | None
     token: AccessToken
-    app: App
+    app: Credentials
     replaced: Credentials | None = None
-    """What was stored before."""
     lacking: str
     """What the org lacks, in a few words; empty if it is set up."""
     changed: bool
-    """Whether this run stored anything."""
 
 
 @dataclass(kw_only=True)
 class Connecting:
-    """One run of `connect`."""
-
     terminal: Terminal
     stack: Stack
     browser: BrowserOptions
@@ -81,7 +73,7 @@ class Connecting:
             connect = self._by_client_credentials if self.client_credentials else self._by_browser
             done = connect(app)
         except SignInFailed as failed:
-            if before is not None and app.login_url == before.login_url and is_outage(failed):
+            if before is not None and app.login_url == before.login_url and failed.is_outage:
                 raise _outage() from failed
             raise
         if revoke_old and done.replaced is not None:
@@ -103,26 +95,26 @@ class Connecting:
         try:
             token = self._connection.working_token(self.http)
         except Problem as problem:
-            if is_outage(problem):
+            if problem.is_outage:
                 raise _outage() from problem
-            if not needs_connecting(problem):
+            if not problem.calls_for_connecting:
                 raise
             self.terminal.note(f"The stored connection does not work any more: {problem.what}")
             return None
         self.terminal.good(f"Connected already as {self._who(token)}. Nothing was changed.")
         self.terminal.say("To connect again, add --anew.")
-        app = App(
+        app = Credentials(
             login_url=stored.login_url,
             client_id=stored.client_id,
             client_secret=stored.client_secret,
         )
         return self._done(token, app, identity=oauth.read_identity(token.id), changed=False)
 
-    def _done(self, token: AccessToken, app: App, **more: Any) -> Connected:
+    def _done(self, token: AccessToken, app: Credentials, **more: Any) -> Connected:
         lacking = missing(org_of(token, self.stack, self.http), self.stack.settings)
         return Connected(token=token, app=app, lacking=lacking, **more)
 
-    def _by_browser(self, app: App) -> Connected:
+    def _by_browser(self, app: Credentials) -> Connected:
         oauth.try_app(self.http, app)
         self.terminal.say("Sign in as the integration user: records are created as that user.")
         sign_in.say_sandbox_user(self.terminal, self.stack, "integration_user")
@@ -150,15 +142,16 @@ class Connecting:
 
         return sign_in.run(self.terminal, request, self.browser, use=use, page=page)
 
-    def _by_client_credentials(self, app: App) -> Connected:
+    def _by_client_credentials(self, app: Credentials) -> Connected:
         grant = oauth.fetch_with_client_credentials(self.http, app)
         oauth.check_scopes(grant, refresh_token=False)
         return self._store(app, grant, grant="client_credentials")
 
-    def _store(self, app: App, new: Grant, **how: str) -> Connected:
+    def _store(self, app: Credentials, new: Grant, **how: str) -> Connected:
         """Try the token, store the connection, and make RefreshToken use it."""
         org_of(new.token, self.stack, self.http).get("/")
-        replaced = self._connection.store({**asdict(app), **how})
+        names = ("login_url", "client_id", "client_secret")
+        replaced = self._connection.store({**{one: getattr(app, one) for one in names}, **how})
         token = self._connection.refresh(replaced.generation)
         identity = oauth.read_identity(token.id) or oauth.read_identity(new.token.id)
         return self._done(

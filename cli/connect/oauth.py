@@ -74,28 +74,12 @@ def read_login_url(text: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class App:
-    """The app in Salesforce that is used to sign in."""
-
-    login_url: str
-    client_id: str
-    client_secret: str = field(repr=False)
-
-    def credentials(self) -> Credentials:
-        """As RefreshToken would read it from the secret, without a refresh token."""
-        return Credentials(
-            login_url=self.login_url,
-            client_id=self.client_id,
-            client_secret=self.client_secret,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
 class SignIn:
     """One sign-in by a browser, from its address to its code, with a state and a proof of its
     own."""
 
-    app: App
+    app: Credentials
+    """Of the app in Salesforce, without a refresh token."""
     callback: str
     scopes: tuple[str, ...]
     state: str = field(repr=False, default_factory=lambda: secrets.token_urlsafe(32))
@@ -164,14 +148,14 @@ def exchange(http: Http, sign_in: SignIn, code: str) -> Grant:
     )
 
 
-def fetch_with_client_credentials(http: Http, app: App) -> Grant:
+def fetch_with_client_credentials(http: Http, app: Credentials) -> Grant:
     """Get a token without a browser. Raises SignInFailed."""
     if urlsplit(app.login_url).hostname in SHARED_HOSTS:
         raise SignInFailed("my_domain_needed")
     return _request_grant(http, app, grant_type="client_credentials")
 
 
-def try_app(http: Http, app: App) -> None:
+def try_app(http: Http, app: Credentials) -> None:
     """Find a wrong key or secret before a browser is opened. Raises SignInFailed.
 
     It sends a made-up code. That Salesforce checks the app before the code is not confirmed, so
@@ -184,7 +168,7 @@ def try_app(http: Http, app: App) -> None:
             raise
 
 
-def _request_grant(http: Http, app: App, **form: str) -> Grant:
+def _request_grant(http: Http, app: Credentials, **form: str) -> Grant:
     host = urlsplit(app.login_url).netloc
     own = {"client_id": app.client_id, "client_secret": app.client_secret, "format": "json"}
     try:
@@ -194,7 +178,7 @@ def _request_grant(http: Http, app: App, **form: str) -> Grant:
     except NoResponse as error:
         raise SignInFailed("passing_trouble", detail=f"no response from {host}") from error
     try:
-        return read_grant(response, credentials=app.credentials(), previous=None, now=time.time())
+        return read_grant(response, credentials=app, previous=None, now=time.time())
     except GrantRefused as refusal:
         # No log may hold Salesforce's own text, but a person at a terminal may read it.
         raise failure(refusal.error, _description(response)) from refusal
@@ -248,8 +232,6 @@ def check_scopes(grant: Grant, *, refresh_token: bool) -> None:
 
 @dataclass(frozen=True)
 class Identity:
-    """Whose token it is: ids of 15 or 18 characters."""
-
     org_id: str
     user_id: str
 

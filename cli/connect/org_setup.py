@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from bridge.http import Http
+from bridge.oauth.grant import Credentials
 from cli.connect import oauth, sign_in
 from cli.connect.callback import Page
-from cli.connect.oauth import App, Identity, SignIn
+from cli.connect.oauth import Identity, SignIn
 from cli.connect.sign_in import BrowserOptions
 from cli.connect.stored_connection import org_of
 from cli.deployment.stack import Stack
@@ -33,7 +34,7 @@ def set_up_org(
     terminal: Terminal,
     stack: Stack,
     *,
-    app: App,
+    app: Credentials,
     connected: Identity | None,
     username: str = "",
     more_fields: Iterable[str] = (),

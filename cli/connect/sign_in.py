@@ -28,7 +28,6 @@ class BrowserOptions:
     browser: bool
     """False: the address is pasted, as over SSH."""
     seconds: float
-    """How long the browser may take."""
 
     @property
     def can_listen(self) -> bool:

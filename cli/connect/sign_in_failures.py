@@ -14,8 +14,6 @@ DEFAULT_CALLBACK = "http://localhost:8788/callback"
 
 
 class Explanation(NamedTuple):
-    """What happened, and what to do about it."""
-
     what: str
     next_step: str
 
@@ -206,6 +204,10 @@ class SignInFailed(Problem):
         what, next_step = EXPLANATIONS[reason]
         super().__init__(f"{what} ({detail})" if detail else what, next_step=next_step)
         self.reason = reason
+
+    @property
+    def is_outage(self) -> bool:
+        return self.reason in ("unreachable", "passing_trouble")
 
 
 def failure(error: str, description: str) -> SignInFailed:

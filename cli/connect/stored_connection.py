@@ -38,33 +38,29 @@ BUSY_ATTEMPTS = 10
 class RefreshFailed(Problem):
     """RefreshToken could not get an access token with what is stored."""
 
-    def __init__(
-        self,
-        what: str,
-        *,
-        next_step: str = "",
-        is_outage: bool = False,
-        of_connection: bool = False,
-    ) -> None:
+    def __init__(self, what: str, *, next_step: str = "", kind: str = "") -> None:
+        """`kind`: the name of RefreshToken's own error."""
         super().__init__(what, next_step=next_step)
-        self.is_outage = is_outage
-        """Whether Salesforce did not respond, so that nothing is known of the credentials."""
-        self.of_connection = of_connection
-        """Whether to connect anew helps: not where AWS refused RefreshToken something."""
+        self._kind = kind
+
+    @property
+    def is_outage(self) -> bool:
+        return self._kind == Unavailable.__name__
+
+    @property
+    def calls_for_connecting(self) -> bool:
+        """Not where AWS refused RefreshToken something."""
+        return named(self._kind) is not None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Replaced:
-    """What a new connection replaced."""
-
     generation: int | None
     """Of the access token in use, which still belongs to the earlier connection."""
     credentials: Credentials | None
 
 
 class StoredConnection:
-    """The connection of one stack."""
-
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
         self._secrets = stack.client("secretsmanager")
@@ -158,14 +154,13 @@ class StoredConnection:
                 raise RefreshFailed(
                     f"RefreshToken could not get an access token: {reason}",
                     next_step=see_log,
-                    is_outage=result.get("errorType") == Unavailable.__name__,
-                    of_connection=named(str(result.get("errorType"))) is not None,
+                    kind=str(result.get("errorType")),
                 )
             if result.get("connected") is False:
                 raise RefreshFailed(
                     "RefreshToken finds no connection.",
                     next_step=f"Run: {self._stack.command('connect')}",
-                    of_connection=True,
+                    kind=NotConnected.__name__,
                 )
             if "generation" in result:
                 if token := self.token():
@@ -199,20 +194,6 @@ class StoredConnection:
     def _delete_parameter(self, name: str) -> None:
         with contextlib.suppress(self._ssm.exceptions.ParameterNotFound):
             self._ssm.delete_parameter(Name=name)
-
-
-def is_outage(problem: Problem) -> bool:
-    """Whether Salesforce is down, rather than the connection broken."""
-    if isinstance(problem, SignInFailed):
-        return problem.reason in ("unreachable", "passing_trouble")
-    return isinstance(problem, (OrgProblem, RefreshFailed)) and problem.is_outage
-
-
-def needs_connecting(problem: Problem) -> bool:
-    """Whether to connect anew can help against what a stored connection met."""
-    if isinstance(problem, RefreshFailed):
-        return problem.of_connection
-    return not (isinstance(problem, OrgProblem) and problem.is_limit)
 
 
 def org_of(token: AccessToken, stack: Stack, http: Http) -> Org:

@@ -20,8 +20,6 @@ TIMEOUT_MARGIN_SECONDS = 2
 
 
 class Builder(StrEnum):
-    """Which editor of Bird's the step is typed into."""
-
     LEGACY = "legacy"
     """The older Flow Builder (dashboard.messagebird.com): variables like {{payload}}."""
     FLOWS = "flows"
@@ -158,8 +156,6 @@ def variables(object_name: ObjectName | None) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class FlowStep:
-    """The fields of one step."""
-
     builder: Builder
     channel: Channel
     object: ObjectName
@@ -169,7 +165,6 @@ class FlowStep:
     timeout_seconds: int
 
     def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
         return {
             "builder": self.builder.value,
             "file": self.file,
@@ -196,7 +191,6 @@ class FlowStep:
         return name if self.builder is Builder.LEGACY else f"steps.httpRequest.body.{name}"
 
     def body_text(self) -> str:
-        """The body to paste."""
         return json.dumps(self.body, indent=2)
 
     def curl(self) -> str:
@@ -218,7 +212,6 @@ class FlowStep:
 
 
 def channel_names() -> list[str]:
-    """The channels of the table, sorted."""
     return sorted({one.name for one in table().values()} - {UNKNOWN})
 
 

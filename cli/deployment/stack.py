@@ -106,7 +106,6 @@ class Stack:
         return self.output("LeadsUrl").removesuffix("/leads")
 
     def url(self, object_name: str) -> str:
-        """The address for a Lead or a Case."""
         return f"{self.api_url}/{object_name.lower()}s"
 
     def api_key(self) -> str:
@@ -141,7 +140,6 @@ class Stack:
 
     @property
     def is_local(self) -> bool:
-        """Whether it runs on this machine."""
         return self.local is not None
 
     def options(self) -> str:

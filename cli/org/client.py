@@ -40,8 +40,7 @@ class OrgProblem(Problem):
 
     @property
     def is_outage(self) -> bool:
-        """Whether Salesforce did not respond, or says that it is unavailable: time is all that
-        helps."""
+        """Whether Salesforce did not respond, or says that it is unavailable."""
         kind = MEANINGS[self.code].kind if self.code in MEANINGS else None
         return (
             kind is Kind.UNAVAILABLE
@@ -50,9 +49,9 @@ class OrgProblem(Problem):
         )
 
     @property
-    def is_limit(self) -> bool:
-        """Whether a limit of the org is used up; the session is accepted."""
-        return self.code in MEANINGS and MEANINGS[self.code].kind is Kind.LIMIT
+    def calls_for_connecting(self) -> bool:
+        """Not where a limit of the org is used up: the session is accepted."""
+        return self.code not in MEANINGS or MEANINGS[self.code].kind is not Kind.LIMIT
 
     @property
     def outage(self) -> str:
@@ -88,15 +87,12 @@ class Org:
         return self.call("GET", path)
 
     def post(self, path: str, body: Any) -> Any:
-        """POST; the JSON of the response."""
         return self.call("POST", path, body)
 
     def patch(self, path: str, body: Any) -> None:
-        """PATCH."""
         self.call("PATCH", path, body)
 
     def delete(self, path: str) -> None:
-        """DELETE."""
         self.call("DELETE", path)
 
     def query(self, soql: str, *, tooling: bool = False) -> list[dict[str, Any]]:
@@ -123,7 +119,6 @@ class Org:
         return _if_allowed(lambda: self.query(soql))
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """One request. Raises OrgProblem."""
         response = self._send(method, f"/services/data/{self.api_version}{path}", body)
         problem = read_org_problem(response, key_field="")
         if problem is not None:

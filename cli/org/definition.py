@@ -121,7 +121,6 @@ def _fields() -> tuple[FieldDefinition, ...]:
 
 @cache
 def permission_set() -> PermissionSetDefinition:
-    """The permission set of `salesforce/`."""
     root = _read(FOLDER / "permissionsets" / f"{PERMISSION_SET}.permissionset-meta.xml")
     values = _values(root)
     objects = {

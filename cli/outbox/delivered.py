@@ -13,7 +13,6 @@ from cli.outbox.log_lines import DELIVER, RecordLine, read_lines
 from cli.outbox.reasons import why
 
 Which = tuple[str, str]
-"""Object and key."""
 
 PAUSE_SECONDS = 2.0
 """Between two looks; AWS allows five a second for an account."""
@@ -61,7 +60,6 @@ class Delivered:
 
     @property
     def refused(self) -> int:
-        """How many were refused again."""
         return self.outcomes["refused_same"] + self.outcomes["refused_other"]
 
     @property
@@ -101,7 +99,6 @@ class Delivered:
         return f" ({why(codes.most_common(1)[0][0])})" if codes else ""
 
     def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
         return {
             "outcomes": dict(self.outcomes),
             "refusedAgain": self.refused,

@@ -50,7 +50,6 @@ class RecordLine:
     age_seconds: float = 0.0
     """How old it was at that moment, where it was delayed."""
     delay_seconds: float = 0.0
-    """How long it is delayed."""
 
     @property
     def waits(self) -> bool:
@@ -62,7 +61,6 @@ class RecordLine:
 
     @property
     def which(self) -> tuple[str, str]:
-        """Object and key, which tell records apart."""
         return self.object, self.key
 
     @property

@@ -17,7 +17,6 @@ class Reason(StrEnum):
     DOWN = "down"
     """Salesforce: it is delivered by itself."""
     LIMIT = "limit"
-    """A limit of the org."""
     BUSY = "busy"
     """Another process, for seconds."""
     PERSON = "person"

@@ -78,8 +78,6 @@ def read_waiting(stack: Stack) -> Waiting:
 
 
 class State(StrEnum):
-    """What is to be done."""
-
     GOOD = "good"
     WAITING = "waiting"
     """Records wait, and are delivered by themselves."""
@@ -89,8 +87,6 @@ class State(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """One sentence, and what to run next."""
-
     state: State
     text: str
     next_step: str = ""
@@ -116,7 +112,6 @@ class Group:
         return why(self.code, self.fields) if self.code else "waiting for the first try"
 
     def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
         return {
             "code": self.code,
             "fields": list(self.fields),
@@ -128,8 +123,6 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """What was read."""
-
     stack: Stack
     waiting: Waiting
     rejected: Counts
@@ -179,12 +172,10 @@ class Status:
 
     @property
     def next_try(self) -> float | None:
-        """When the next record is tried again."""
         return min((one.next_try for one in self.waiting.records if one.next_try), default=None)
 
     @property
     def oldest_seconds(self) -> float | None:
-        """The age of the oldest record that waits."""
         return max((one.waits_seconds for one in self.waiting.records), default=None)
 
     @property
@@ -198,7 +189,6 @@ class Status:
 
     @property
     def must_act(self) -> bool:
-        """Whether somebody has to act."""
         return any(one.state is State.ACT for one in self.verdicts)
 
     def _safe(self) -> str:
@@ -325,7 +315,6 @@ class Status:
         return Verdict(state=State.GOOD, text="All is well · nothing waits · nothing to do")
 
     def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
         oldest = self.oldest_seconds
         first, *more = self.verdicts
         return {

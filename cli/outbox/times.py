@@ -25,7 +25,6 @@ def span(seconds: float) -> str:
 
 
 def rfc3339(moment: float | None) -> str | None:
-    """For `--json`."""
     if moment is None:
         return None
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")

@@ -70,7 +70,6 @@ class Preview:
 
     @property
     def record(self) -> Record:
-        """The record as a new one, with the names of the fields that were filled in."""
         message = self.request.message
         if not message.conversation:
             return message.record(self.object, message.key)
@@ -120,7 +119,6 @@ class Preview:
         return [one for one in found if one]
 
     def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
         message, record = self.request.message, self.record
         return {
             "route": self.route,

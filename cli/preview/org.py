@@ -50,7 +50,6 @@ class OrgView:
 
     @property
     def creates(self) -> bool:
-        """Whether a record would be made."""
         return self.decision in ("create", "successor")
 
 

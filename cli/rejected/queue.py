@@ -54,8 +54,6 @@ COUNTED = (
 
 
 class Counts(NamedTuple):
-    """How many messages a queue holds, approximately."""
-
     visible: int = 0
     hidden: int = 0
     """Received by somebody, and not visible yet."""
@@ -63,7 +61,6 @@ class Counts(NamedTuple):
 
     @property
     def total(self) -> int:
-        """All of them."""
         return sum(self)
 
 
@@ -80,7 +77,6 @@ class Queue:
         self.listen_seconds = listen_seconds
 
     def counts(self) -> Counts:
-        """How many messages are in it."""
         return self._attributes()[0]
 
     def clock(self) -> float:
@@ -131,14 +127,11 @@ class Queue:
         return _in_slices(messages, call, VisibilityTimeout=0)
 
     def sweep(self) -> Sweep:
-        """Start going through all of it."""
         counts, clock = self._attributes()
         return Sweep(self, self._sqs, counts=counts, started_ms=clock)
 
 
 class Sweep:
-    """One pass through a queue, from `run` to `close`."""
-
     def __init__(self, queue: Queue, sqs: BaseClient, *, counts: Counts, started_ms: int) -> None:
         self._queue = queue
         self._sqs = sqs
@@ -184,7 +177,8 @@ class Sweep:
                     fresh = [one for one in received if one.id not in self._seen]
                     self._seen.update(one.id for one in fresh)
                     # A message that comes again has a newer receipt, which is needed to release it.
-                    self._held.update((one.id, one) for one in received)
+                    # Bodies are forgotten: a queue may hold gigabytes.
+                    self._held.update((one.id, replace(one, body="")) for one in received)
                 if fresh:
                     removed = list(handle(fresh))
                     with self._lock:
@@ -212,14 +206,6 @@ class Sweep:
             )
             for one in response.get("Messages", [])
         ]
-
-    def keep_only_receipts_of(self, messages: Iterable[Message]) -> None:
-        """Forget the bodies of these: a queue may hold gigabytes."""
-        with self._lock:
-            for message in messages:
-                held = self._held.get(message.id)
-                if held is not None:
-                    self._held[message.id] = replace(held, body="")
 
     def close(self) -> int:
         """Make visible again what was not removed; how many could not be."""

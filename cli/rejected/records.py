@@ -117,7 +117,6 @@ class Choice:
     every: bool = False
     object: str = ""
     given: tuple[str, ...] = ()
-    """The keys as they were given."""
 
     @classmethod
     def of(
@@ -146,7 +145,6 @@ class Choice:
         return [key for key in self.given if there.isdisjoint((key, stored_key(key)))]
 
     def covers(self, rejection: Rejection) -> bool:
-        """Whether the choice includes this one."""
         if self.object and rejection.object != self.object:
             return False
         return self.every or not self.keys.isdisjoint((rejection.key, rejection.message_id))
@@ -154,8 +152,6 @@ class Choice:
 
 @dataclass(kw_only=True)
 class Listing:
-    """What `list` found."""
-
     rejections: list[Rejection]
     estimate: int
     """How many messages there are by SQS's count, which is approximate."""
@@ -180,7 +176,6 @@ def read_all(
         with lock:
             found.extend(one for one in read if choice.covers(one))
             advance(len(messages))
-        sweep.keep_only_receipts_of(messages)
         return ()
 
     try:
@@ -199,10 +194,7 @@ def read_all(
 
 @dataclass(kw_only=True)
 class Moved:
-    """What became of a replay or a drop."""
-
     done: int = 0
-    """Replayed, or deleted."""
     failed: Counter[str] = field(default_factory=Counter)
     """By SQS's code: those that could not be sent, and stay in Rejected."""
     in_both: int = 0
@@ -262,7 +254,6 @@ def replay(
         with lock:
             going = [(one, found) for one in messages if (found := chosen(one))]
             sent.update(_identity(replace(one, replayed=one.replayed + 1)) for _, one in going)
-        sweep.keep_only_receipts_of(messages)
         arrived: list[tuple[Message, Rejection]] = []
         failures: list[str] = []
         for queue, is_file in ((outbox, False), (files, True)):
@@ -288,7 +279,6 @@ def replay(
 
 
 def drop(rejected: Queue, message_ids: set[str], *, advance: Advance = nothing) -> Moved:
-    """Delete these messages for good."""
     sweep = rejected.sweep()
     moved = Moved()
     lock = threading.Lock()
@@ -296,7 +286,6 @@ def drop(rejected: Queue, message_ids: set[str], *, advance: Advance = nothing) 
     def remove(messages: list[Message]) -> Iterable[str]:
         chosen = [one for one in messages if one.id in message_ids]
         left = set(rejected.delete(chosen))
-        sweep.keep_only_receipts_of(messages)
         with lock:
             moved.done += len(chosen) - len(left)
             moved.failed.update("NotDeleted" for _ in left)
@@ -339,7 +328,6 @@ def _read_envelope(body: str) -> Envelope | FileEnvelope | None:
 
 
 def _again(envelope: Envelope | FileEnvelope | None, *, force: bool) -> str:
-    """What a replay sends."""
     assert envelope is not None
     if isinstance(envelope, Envelope):
         return envelope.again(force=force).dump()

@@ -16,10 +16,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import urllib3
 
+from bridge.oauth.grant import Credentials
 from cli.connect.app_choice import Given, choose_app
-from cli.connect.oauth import App, SignIn
+from cli.connect.oauth import SignIn
 from cli.connect.sign_in_failures import EXPLANATIONS
-from cli.connect.stored_connection import RefreshFailed, StoredConnection, needs_connecting
+from cli.connect.stored_connection import RefreshFailed, StoredConnection
 from cli.terminal import Terminal
 from sandbox.org.errors import OAuthRefused
 from sandbox.org.org import Condition
@@ -110,7 +111,7 @@ def test_where_connecting_would_not_help_nobody_reconnects(ready: Local) -> None
     ready.org.trouble.add(error="REQUEST_LIMIT_EXCEEDED")
     limited = run(*connect(ready))
     ready.org.trouble.clear()
-    assert needs_connecting(RefreshFailed("x", of_connection=True))
+    assert RefreshFailed("x", kind="CredentialsRevoked").calls_for_connecting
     with mock.patch.object(
         StoredConnection, "working_token", side_effect=RefreshFailed("no right")
     ):
@@ -456,7 +457,7 @@ def test_a_state_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -
         return one == other
 
     monkeypatch.setattr("hmac.compare_digest", compare)
-    app = App(login_url="https://login.salesforce.com", client_id="x", client_secret="y")
+    app = Credentials(login_url="https://login.salesforce.com", client_id="x", client_secret="y")
     sign_in = SignIn(app=app, callback="http://localhost:8788/callback", scopes=())
     for state in (sign_in.state, "é", ""):
         assert sign_in.belongs(state) is (state == sign_in.state)

@@ -135,17 +135,20 @@ def test_listing_leaves_every_message_visible(stack: Stack, local: list[str]) ->
 
 def test_a_message_that_comes_twice_is_listed_once(stack: Stack) -> None:
     fill(stack, [refused("one"), refused("two")])
-    received: list[Any] = []
+    slices: list[Any] = []
 
     def receive(**request: Any) -> Any:
         """The first slice is handed out a second time."""
-        again = len(received) == 1
-        received.append(received[0] if again else stack.client("sqs").receive_message(**request))
-        return received[-1]
+        response = stack.client("sqs").receive_message(**request)
+        if len(slices) == 1:
+            response = slices[0]
+        if response.get("Messages"):
+            slices.append(response)
+        return response
 
     sqs = Otherwise(stack, receive_message=receive)
     listing = read_all(Queue(sqs, stack.rejected_url, listen_seconds=0), Choice(every=True))
-    assert len(received) > 2 and received[0]["Messages"]
+    assert len(slices) == 2
     assert [one.key for one in listing.rejections] == ["one", "two"]
     assert keys_in(stack, stack.rejected_url) == ["one", "two"]
 
