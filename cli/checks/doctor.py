@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from bridge.http import Http
 from bridge.salesforce.session import Session
@@ -20,6 +21,7 @@ from cli.checks.org import OrgChecks
 from cli.connect.oauth import read_identity
 from cli.deployment.stack import Stack
 from cli.org.client import Org
+from cli.outbox.times import counted
 from cli.rejected.queue import Queue
 
 FEW_AT_ONCE = 50
@@ -125,42 +127,39 @@ class Doctor:
 
     def _queues(self) -> Iterator[Check]:
         settings = self.stack.settings
-        yield (
-            "outbox",
-            lambda: self._queue(
-                settings.outbox_url,
-                f"No record is waiting in the outbox ({ESTIMATE}).",
-                f"1 record is waiting and will be sent automatically ({ESTIMATE}).",
-                f"{{:,}} records are waiting and will be sent automatically ({ESTIMATE}).",
-                self.stack.command("status"),
-            ),
-        )
+        yield "outbox", partial(self._queue, settings.outbox_url, self._outbox)
         if settings.files_url:
-            yield (
-                "files-queue",
-                lambda: self._queue(
-                    settings.files_url,
-                    "No file is waiting.",
-                    "The files of 1 message are waiting and will be attached automatically.",
-                    "The files of {:,} messages are waiting and will be attached automatically.",
-                    "If the number does not fall: fix what is red here, and see AttachFiles's "
-                    f"log: {self.stack.log_of('attach-files')}",
-                ),
-            )
-        kept = f"({ESTIMATE}). Rejected records are kept for 14 days."
-        yield (
-            "rejected",
-            lambda: self._queue(
-                settings.rejected_url,
-                f"No record is rejected ({ESTIMATE}).",
-                f"Salesforce refused 1 record {kept}",
-                f"Salesforce refused {{:,}} records {kept}",
-                self.stack.command("rejected list"),
-            ),
+            yield "files-queue", partial(self._queue, settings.files_url, self._files)
+        yield "rejected", partial(self._queue, settings.rejected_url, self._rejected)
+
+    def _queue(self, url: str, finding: Callable[[int], Finding]) -> Finding:
+        return finding(Queue(self.stack.client("sqs"), url).counts().total)
+
+    def _outbox(self, count: int) -> Finding:
+        if not count:
+            return good(f"No record is waiting in the outbox ({ESTIMATE}).")
+        are = "is" if count == 1 else "are"
+        return note(
+            f"{counted(count)} {are} waiting and will be sent automatically ({ESTIMATE}).",
+            self.stack.command("status"),
         )
 
-    def _queue(self, url: str, none: str, one: str, several: str, step: str) -> Finding:
-        count = Queue(self.stack.client("sqs"), url).counts().total
+    def _files(self, count: int) -> Finding:
         if not count:
-            return good(none)
-        return note(one if count == 1 else several.format(count), step)
+            return good("No file is waiting.")
+        are = "is" if count == 1 else "are"
+        return note(
+            f"{counted(count, 'message')} with files {are} waiting: they will be attached "
+            "automatically.",
+            "If the number does not fall: fix what is red here, and see AttachFiles's log: "
+            + self.stack.log_of("attach-files"),
+        )
+
+    def _rejected(self, count: int) -> Finding:
+        if not count:
+            return good(f"No record is rejected ({ESTIMATE}).")
+        return note(
+            f"Salesforce refused {counted(count)} ({ESTIMATE}). Rejected records are kept for 14 "
+            "days.",
+            self.stack.command("rejected list"),
+        )

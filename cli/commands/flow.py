@@ -87,8 +87,8 @@ def _print_step(terminal: Terminal, step: FlowStep) -> None:
     out.print("[bold]Body[/]")
     out.print(step.body_text(), markup=False, soft_wrap=True)
     out.print("\n[bold]Values[/] (replace each {{…}} with your flow's own variable):")
-    for name, sent in BIRD_KEYS.items():
-        terminal.result_lines(f"{name}: {sent.meaning}", first="  ", rest="    ")
+    for name, (_, meaning) in BIRD_KEYS.items():
+        terminal.result_lines(f"{name}: {meaning}", first="  ", rest="    ")
     if step.builder is Builder.LEGACY:
         out.print("\n[bold]Variables to fetch from the response[/]:")
     else:

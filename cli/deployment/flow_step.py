@@ -14,6 +14,7 @@ from bridge.records import ObjectName
 from cli.deployment.stack import Stack
 from cli.deployment.target import PROJECT
 from cli.problem import Problem
+from cli.terminal import for_json
 
 TIMEOUT_MARGIN_SECONDS = 2
 """How much longer a step waits than the API takes at most."""
@@ -30,27 +31,18 @@ SHIPPED = PROJECT / "flows"
 """Flows to import, whose variables are those of real exports."""
 
 
-@dataclass(frozen=True)
-class Value:
-    """A value that a flow sends: a variable of Bird's, and what it holds."""
-
-    variable: str
-    """As the editor of the older Flow Builder lists it; not confirmed for every channel."""
-    meaning: str
-
-
 BIRD_KEYS = {
-    "messageId": Value(
-        "{{messageId}}", "the id of the message; a repeated call with it adds nothing"
+    "messageId": ("{{messageId}}", "the id of the message; a repeated call with it adds nothing"),
+    "conversationId": (
+        "{{conversationId}}",
+        "the id of the conversation; its messages share one record",
     ),
-    "conversationId": Value(
-        "{{conversationId}}", "the id of the conversation; its messages share one record"
-    ),
-    "sender": Value("{{sender}}", "the customer's number or address, as the channel has it"),
-    "displayName": Value("{{contact.displayName}}", "the customer's name in the channel's profile"),
-    "text": Value("{{payload}}", "the text of the message; keep it last"),
+    "sender": ("{{sender}}", "the customer's number or address, as the channel has it"),
+    "displayName": ("{{contact.displayName}}", "the customer's name in the channel's profile"),
+    "text": ("{{payload}}", "the text of the message; keep it last"),
 }
-"""What a flow sends about a message. The channel is given as a word, not as a variable."""
+"""What a flow sends about a message: a variable, as the editor of the older Flow Builder lists it
+(not confirmed for every channel), and what it holds. The channel is a word, not a variable."""
 
 RESPONSE_KEYS = {
     "outcome": "what became of the message: created, exists, queued, rejected, failed or ignored",
@@ -146,7 +138,12 @@ QUALIFY_WAIT = "PT12H"
 
 def step_body(channel: str) -> dict[str, Any]:
     """The body of the step. `channel` is a name of the table, or a variable of Bird's."""
-    return {"bird": {"channel": channel, **{k: v.variable for k, v in BIRD_KEYS.items()}}}
+    return {
+        "bird": {
+            "channel": channel,
+            **{name: variable for name, (variable, _) in BIRD_KEYS.items()},
+        }
+    }
 
 
 def variables(object_name: ObjectName | None) -> tuple[str, ...]:
@@ -165,17 +162,14 @@ class FlowStep:
     timeout_seconds: int
 
     def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
         return {
-            "builder": self.builder.value,
-            "file": self.file,
+            **for_json(self),
             "channel": self.channel.name,
-            "object": self.object,
-            "method": "POST",
-            "url": self.url,
             "headers": dict(self.headers),
+            "method": "POST",
             "contentType": "application/json",
-            "body": self.body,
-            "timeoutSeconds": self.timeout_seconds,
+            "file": self.file,
             "variables": [self.response_variable(name) for name in variables(self.object)],
         }
 

@@ -230,15 +230,15 @@ def try_lead(org: Org, *, key_field: str, key: str, values: Mapping[str, Any]) -
             ],
         },
     )
-    first, second = result["compositeResponse"]
+    parts = result["compositeResponse"]
+    first = parts[0]
+    faults = read_faults(first["body"], status=first["httpStatusCode"])
     if first["httpStatusCode"] < 300:
         # A trigger of the org named the nameless Lead, so both were created.
-        for part in (first, second):
+        for part in parts:
             if part["httpStatusCode"] < 300:
                 org.delete(f"/sobjects/Lead/{part['body']['id']}")
-        return
-    faults = read_faults(first["body"], status=first["httpStatusCode"])
-    if any(fault.code != "PROCESSING_HALTED" for fault in faults):
+    elif any(fault.code != "PROCESSING_HALTED" for fault in faults):
         response = Response(first["httpStatusCode"], {}, json.dumps(first["body"]).encode())
         problem = read_org_problem(response, key_field=key_field)
         assert problem is not None

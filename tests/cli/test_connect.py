@@ -140,53 +140,37 @@ def test_whoever_is_asked_is_told_where_it_is(capsys: pytest.CaptureFixture[str]
     assert f"callback URL to enter in the same OAuth Settings: {where}" in told
 
 
-def test_connecting_again_changes_nothing(ready: Local) -> None:
+def test_a_connection_that_works_stays_and_a_revoked_one_is_replaced_without_typing(
+    ready: Local,
+) -> None:
     connected(ready)
     secret, versions, token = ready.secret(), ready.versions(), ready.stack.token()
     refreshes = ready.org.oauth.processed
     result = run(*connect(ready))
     assert result.status == 0
-    assert "Connected already" in result.err
-    assert "Nothing was changed" in result.err
+    assert "Connected already" in result.err and "Nothing was changed" in result.err
     assert (ready.secret(), ready.versions(), ready.stack.token()) == (secret, versions, token)
     assert ready.org.oauth.processed == refreshes
-
-
-def test_connecting_again_with_an_expired_session_renews_it_only(ready: Local) -> None:
-    connected(ready)
-    secret = ready.secret()
     ready.org.oauth.expire_sessions()
-    result = run(*connect(ready))
-    assert "Connected already" in result.err
-    assert ready.secret() == secret
-
-
-def test_a_revoked_connection_is_connected_anew_without_typing_anything(ready: Local) -> None:
-    connected(ready)
-    before = ready.secret()
+    assert "Connected already" in run(*connect(ready)).err
+    assert (ready.secret(), ready.stack.token() == token) == (secret, False)
     ready.org.oauth.revoke_all()
     result = connected(ready)
     assert result.status == 0
     assert "does not work any more" in result.err
-    assert ready.secret()["refresh_token"] != before["refresh_token"]
+    assert ready.secret()["refresh_token"] != secret["refresh_token"]
 
 
-def test_anew_replaces_a_connection_that_works(ready: Local) -> None:
+def test_anew_replaces_a_connection_that_works_and_revokes_it_if_asked(ready: Local) -> None:
     connected(ready)
-    before, token = ready.secret(), ready.stack.token()
+    first, token = ready.secret()["refresh_token"], ready.stack.token() or {}
     assert connected(ready, "--anew").status == 0
-    after = ready.stack.token()
-    assert token is not None and after is not None
-    assert ready.secret()["refresh_token"] != before["refresh_token"]
-    assert after["generation"] > token["generation"]
-    assert ready.org.connected(before["refresh_token"]), "it was revoked unasked"
-
-
-def test_the_old_token_is_revoked_if_asked_for(ready: Local) -> None:
-    connected(ready)
-    before = ready.secret()
+    second = ready.secret()["refresh_token"]
+    assert second != first
+    assert (ready.stack.token() or {})["generation"] > token["generation"]
+    assert ready.org.connected(first), "it was revoked unasked"
     assert connected(ready, "--anew", "--revoke-old").status == 0
-    assert not ready.org.connected(before["refresh_token"])
+    assert not ready.org.connected(second)
     assert ready.org.connected(ready.secret()["refresh_token"])
 
 

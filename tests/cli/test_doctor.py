@@ -176,8 +176,12 @@ TROUBLES: dict[str, tuple[tuple[Change, ...], dict[str, str], Finds]] = {
         org("remove_field", "Lead", "Bird_Key__c"),
         finds={"lead-key": ("bad", "missing", SETUP), "case-key": ("good",)},
     ),
-    "a hidden key field is not called missing for sure": row(
-        hide("Case", "Bird_Key__c"), finds={"case-key": ("bad", "may not see it", SETUP)}
+    "a hidden key field is not called missing for sure, and is said once": row(
+        hide("Case", "Bird_Key__c"),
+        finds={
+            "case-key": ("bad", "may not see it", SETUP),
+            "case-lookup": ("skipped", "KEY_FIELD_MISSING", "as “case-key” says"),
+        },
     ),
     "key fields without a trait": row(
         org("change_field", "Lead", "Bird_Key__c", unique=False),
@@ -389,6 +393,7 @@ def test_salesforce_down(connected: Local) -> None:
     skipped = {name: one["count"] for name, one in checks.items() if one["state"] == "skipped"}
     assert skipped.keys() == {"refresh-token", "api", "org", "lead-lookup", "case-lookup"}
     assert {checks[name]["because"] for name in skipped} == {"salesforce"}
+    assert "cannot use Salesforce" in checks["lead-lookup"]["message"]
     assert result.out.startswith("Salesforce is down: ")
     words = " ".join(result.out.split())
     assert f"Skipped because of it: {sum(skipped.values())} checks." in words
