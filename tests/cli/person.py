@@ -31,7 +31,7 @@ class Person:
         default_factory=lambda: urllib3.PoolManager(retries=False, timeout=30)
     )
 
-    def open(self, url: str, form: dict[str, str] | None = None) -> Seen:
+    def open(self, url: str, form: dict[str, str] | None = None, *, follow: bool = True) -> Seen:
         """Open an address, or send a form to it, and follow where it leads.
 
         An address of another host than the org's and ours is where the browser would get stuck.
@@ -53,28 +53,18 @@ class Person:
             where = response.headers.get("Location")
             if response.status in (301, 302, 303) and where:
                 url, form = urljoin(url, where), None
-                continue
+                if follow:
+                    continue
             return Seen(url, response.status, response.data.decode("utf-8", "replace"))
         raise AssertionError(f"it goes round in circles at {url}")
 
     def sign_in(self, address: str, *, decision: str = "allow") -> Seen:
         """Log in and decide; the page at the end."""
-        consent = self.log_in(address)
-        return self.decide(consent, decision)
+        return self.decide(self.log_in(address), decision)
 
     def sign_in_without_following(self, address: str) -> str:
         """Log in and allow; the address that the browser is sent to at the end."""
-        consent = self.log_in(address)
-        form = {"request": _hidden(consent.text, "request"), "decision": "allow"}
-        response = self._http.request(
-            "POST",
-            urljoin(consent.url, "/services/oauth2/authorize/decide"),
-            headers={"Cookie": "; ".join(f"{n}={v}" for n, v in self._cookies.items())},
-            fields=form,
-            encode_multipart=False,
-            redirect=False,
-        )
-        return response.headers["Location"]
+        return self.decide(self.log_in(address), follow=False).url
 
     def log_in(self, address: str) -> Seen:
         """Log in; the page after it."""
@@ -88,12 +78,13 @@ class Person:
         }
         return self.open(urljoin(page.url, "/login"), form)
 
-    def decide(self, consent: Seen, decision: str = "allow") -> Seen:
+    def decide(self, consent: Seen, decision: str = "allow", *, follow: bool = True) -> Seen:
         """Press Allow or Deny."""
         if 'name="decision"' not in consent.text:
             return consent
         form = {"request": _hidden(consent.text, "request"), "decision": decision}
-        return self.open(urljoin(consent.url, "/services/oauth2/authorize/decide"), form)
+        url = urljoin(consent.url, "/services/oauth2/authorize/decide")
+        return self.open(url, form, follow=follow)
 
 
 def administrator() -> Person:

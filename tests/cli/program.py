@@ -26,6 +26,8 @@ from sandbox.stack import Stack
 # Every run makes the commands anew, 40 ms of CPU: once is enough here.
 typer.main.get_command = cache(typer.main.get_command)
 
+NO_BROWSER = {"BROWSER": "", "DISPLAY": "", "WAYLAND_DISPLAY": ""}
+
 SECONDS = 30.0
 """Longer than any run here should take."""
 
@@ -61,8 +63,7 @@ class Keyboard(io.TextIOBase):
 class Running:
     """A run of the program that is under way."""
 
-    def __init__(self, arguments: tuple[str, ...]) -> None:
-        self._arguments = arguments
+    def __init__(self) -> None:
         self.keyboard = Keyboard()
         self._out, self._err = io.StringIO(), io.StringIO()
         self._status = 0
@@ -100,12 +101,11 @@ class Running:
 @contextlib.contextmanager
 def running(*arguments: str, environ: Mapping[str, str] | None = None) -> Iterator[Running]:
     """Begin a run, to be ended inside the `with` block by what happens there."""
-    run = Running(arguments)
+    run = Running()
     with (
         mock.patch.object(sys, "argv", ["bird-salesforce", *arguments]),
         mock.patch.object(sys, "stdin", run.keyboard),
-        mock.patch.dict("os.environ", {"COLUMNS": "200", "BROWSER": "", **(environ or {})}),
-        mock.patch.dict("os.environ", {"DISPLAY": "", "WAYLAND_DISPLAY": ""}),
+        mock.patch.dict("os.environ", {"COLUMNS": "200", **NO_BROWSER, **(environ or {})}),
     ):
         run.start()
         yield run
