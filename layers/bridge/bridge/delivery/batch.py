@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from bridge.delivery.outbox import Envelope, UnknownEnvelope, UnreadableEnvelope, What
 from bridge.errors import BadRequest, LimitExceeded, NotSetUp, RowLocked, SalesforceProblem
 from bridge.records import Record
+
+T = TypeVar("T")
 
 MAX_RECORDS = (200, 50, 10)
 """Of one call, by how often SQS has handed a record out: 200 is what a collection takes. What an
@@ -158,19 +161,32 @@ def calls_of(items: Iterable[Item], encode: Callable[[Record], bytes]) -> list[l
     for item in items:
         most = MAX_RECORDS[min(max(item.attempts, 1), len(MAX_RECORDS)) - 1]
         groups.setdefault((item.record.has_owner, most), []).append(item)
-    calls = []
-    for (_, most), group in groups.items():
-        call: list[Item] = []
-        size = 0
-        for item in group:
-            item.entry = item.entry or encode(item.record)
-            if call and (len(call) == most or size + len(item.entry) > MAX_BYTES):
-                calls.append(call)
-                call, size = [], 0
-            call.append(item)
-            size += len(item.entry)
-        calls.append(call)
-    return calls
+        item.entry = item.entry or encode(item.record)
+    return [
+        call
+        for (_, most), group in groups.items()
+        for call in runs(group, most=most, most_bytes=MAX_BYTES, size=lambda item: len(item.entry))
+    ]
+
+
+def runs(
+    each: Iterable[T],
+    *,
+    most: int,
+    most_bytes: float = math.inf,
+    size: Callable[[T], int] = lambda _: 0,
+) -> Iterable[list[T]]:
+    """Runs of at most so many, and together of at most so many bytes."""
+    some: list[T] = []
+    total = 0
+    for one in each:
+        total += size(one)
+        if some and (len(some) == most or total > most_bytes):
+            yield some
+            some, total = [], size(one)
+        some.append(one)
+    if some:
+        yield some
 
 
 def in_two(items: Iterable[Item]) -> list[list[Item]]:

@@ -10,20 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from bridge.bird.phones import as_e164, is_number, written_forms
 from bridge.conversations.message import Message
 from bridge.deadline import Deadline
+from bridge.delivery.batch import Item, runs
 from bridge.delivery.calls import Calls
 from bridge.errors import Refused, SalesforceProblem
 from bridge.salesforce.client import Row, soql_text, sosl_text
 from bridge.salesforce.session import read_id
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
-
-if TYPE_CHECKING:
-    from bridge.delivery.batch import Item
 
 SEARCH_SECONDS = 1.5
 """How long all of it may take."""
@@ -132,12 +129,12 @@ class Contacts:
         found: dict[Sender, Match] = {}
         ends = min(calls.deadline(), Deadline.after(SEARCH_SECONDS))
         try:
-            for some in _slices(one for one in senders if one.phone):
+            for some in runs((one for one in senders if one.phone), most=SENDERS):
                 phones = [one.phone for one in some]
                 rows = self._book.search(phones, "Id, AccountId", calls, by=ends)
                 found |= {one: one_of(rows, one.phone, self._book.fields) for one in some}
             nobody = (one for one in senders if one.email and not found.get(one, NOBODY).count)
-            for some in _slices(nobody if self._settings.match_email else ()):
+            for some in runs(nobody if self._settings.match_email else (), most=SENDERS):
                 rows = self._by_email({one.email for one in some}, calls, ends)
                 for one in some:
                     same = (row for row in rows if str(row["Email"]).lower() == one.email.lower())
@@ -176,9 +173,3 @@ def only(rows: list[Row]) -> Match:
         return Match(len(by_id))
     ((record_id, row),) = by_id.items()
     return Match(1, record_id, read_id(row.get("AccountId")))
-
-
-def _slices(senders: Iterable[Sender]) -> Iterable[list[Sender]]:
-    each = list(senders)
-    for start in range(0, len(each), SENDERS):
-        yield each[start : start + SENDERS]

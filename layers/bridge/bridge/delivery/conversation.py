@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from bridge.conversations import write
 from bridge.conversations.decide import (
     Add,
     CaseRow,
@@ -39,21 +40,6 @@ from bridge.conversations.look import (
     read_look,
 )
 from bridge.conversations.message import Message
-from bridge.conversations.write import (
-    AlreadyLogged,
-    CommentRefused,
-    LeaveOut,
-    Logged,
-    NotTaken,
-    ParentGone,
-    RecordKeyTaken,
-    ReopenRefused,
-    Written,
-    new_record,
-    other_links,
-    parts_of,
-    read_written,
-)
 from bridge.deadline import Deadline
 from bridge.delivery.calls import Calls, Rights
 from bridge.delivery.outbox import What
@@ -74,9 +60,6 @@ from bridge.telemetry import Telemetry, tell_dropped
 
 if TYPE_CHECKING:
     from bridge.delivery.contacts import Contacts, Match
-
-MOST_CASES = 200
-"""Of one query by ids."""
 
 KEY_TAKEN = "KEY_TAKEN"
 """Of a record whose key is in the index, and which cannot be seen."""
@@ -149,10 +132,7 @@ class Conversations:
             and look.case_home.what_id
             and look.case_home.what_id not in {*look.homes, *(row.id for row in look.cases)}
         }
-        ids = sorted(set(away.values()))
-        homes: dict[str, CaseRow | None] = {}
-        for start in range(0, len(ids), MOST_CASES):
-            homes |= self.read_cases(ids[start : start + MOST_CASES], calls)
+        homes = self.read_cases(sorted(set(away.values())), calls) if away else {}
         found = {at: looks[at]._replace(homes={home: homes[home]}) for at, home in away.items()}
         return {**looks, **found}
 
@@ -164,7 +144,7 @@ class Conversations:
         return False
 
     def read_cases(self, ids: Sequence[str], calls: Calls) -> Mapping[str, CaseRow | None]:
-        """At most 200 Cases by their ids. Raises Unavailable, NotSetUp."""
+        """Some Cases by their ids. Raises Unavailable, NotSetUp."""
         return read_cases(ids, self.fields, calls.send_parts(case_parts(ids, self.fields)))
 
     def decide(
@@ -216,7 +196,7 @@ class Logging:
         None: there is no record to log it on, and the message may make none. Raises Unavailable,
         NotSetUp.
         """
-        before: tuple[Decision, Written] | None = None
+        before: tuple[Decision, write.Written] | None = None
         while True:
             decision = self._decide()
             match decision:
@@ -229,28 +209,28 @@ class Logging:
             if before is not None and self._calls_are_spent:
                 return self._refused(*before, looked=False)
             written = self._write(decision)
-            if isinstance(written, Logged):
+            if isinstance(written, write.Logged):
                 return self._filled_in(decision, self._created(decision, written))
             before = decision, written
             if self._calls_are_spent:
                 return self._refused(*before, looked=False)
 
-    def _without_links(self, decision: Decision, written: Written) -> bool:
+    def _without_links(self, decision: Decision, written: write.Written) -> bool:
         """Leave out the other links, once, where the record of the conversation proved to be
         there."""
-        if not (isinstance(decision, (Add, Create)) and isinstance(written, ParentGone)):
+        if not (isinstance(decision, (Add, Create)) and isinstance(written, write.ParentGone)):
             return False
         what: What = "record" if isinstance(decision, Create) else "message"
-        links = other_links(decision) - self._without[what]
+        links = write.other_links(decision) - self._without[what]
         if links:
             name = decision.object if what == "record" else "Task"
             tell_dropped(self._conversations.telemetry, name, links)
             self._without[what] |= links
         return bool(links)
 
-    def _attached(self, decision: Decision, written: Written) -> Created | None:
+    def _attached(self, decision: Decision, written: write.Written) -> Created | None:
         """The message on the one Lead or Contact that a duplicate rule names, where it may be."""
-        if not (isinstance(decision, Create) and isinstance(written, NotTaken)):
+        if not (isinstance(decision, Create) and isinstance(written, write.NotTaken)):
             return None
         if (onto := attach_to(written.problem, self._conversations.settings)) is None:
             return None
@@ -261,13 +241,13 @@ class Logging:
         """Log the message on a record that is there; None where that is refused. Raises
         Unavailable, NotSetUp."""
         match self._write(onto):
-            case Logged() as logged:
+            case write.Logged() as logged:
                 return self._created(onto, logged)._replace(matched=True)
-            case AlreadyLogged(task_id):
+            case write.AlreadyLogged(task_id):
                 return self._logged_before(onto, task_id)._replace(matched=True)
         return None
 
-    def _created(self, decision: Add | Create | Reopen, written: Logged) -> Created:
+    def _created(self, decision: Add | Create | Reopen, written: write.Logged) -> Created:
         # A Task whose key is taken is there: somebody else has logged the message meanwhile.
         elsewhere = isinstance(written.not_logged, KeyTaken)
         successor = isinstance(decision, Create) and decision.is_successor
@@ -319,23 +299,23 @@ class Logging:
             return decision.successor
         return decision
 
-    def _write(self, decision: Add | Create | Reopen) -> Written:
+    def _write(self, decision: Add | Create | Reopen) -> write.Written:
         """Write, and once more without what was refused, if that may be left out."""
         while True:
             written = self._write_once(decision)
             match written:
-                case LeaveOut(what, names):
+                case write.LeaveOut(what, names):
                     name = "Task"
                     if what == "record" and isinstance(decision, Create):
                         name = decision.object
                     tell_dropped(self._conversations.telemetry, name, names)
                     self._without[what] |= names
-                case CommentRefused():
+                case write.CommentRefused():
                     self._with_comment = False
-                case ReopenRefused() if isinstance(decision, Reopen):
+                case write.ReopenRefused() if isinstance(decision, Reopen):
                     self._may_reopen = False
                     decision = decision.successor
-                case ParentGone(record_id, _):
+                case write.ParentGone(record_id, _):
                     self._gone |= {record_id}
                     return written
                 case _:
@@ -343,16 +323,16 @@ class Logging:
             if self._calls_are_spent:
                 return written
 
-    def _write_once(self, decision: Add | Create | Reopen) -> Written:
+    def _write_once(self, decision: Add | Create | Reopen) -> write.Written:
         if not self._write_by.remaining():
             raise Unavailable("there was no time left to write", code="NO_TIME")
         conversations, message = self._conversations, self._message
         headers: Mapping[str, str] = {}
         if isinstance(decision, Create):
             decision = self._linked(decision)
-            record = new_record(message, decision)
+            record = write.new_record(message, decision)
             headers = self._calls.salesforce.insert_headers(record)
-        write = parts_of(
+        sent = write.parts_of(
             message,
             decision,
             conversations.settings,
@@ -363,10 +343,10 @@ class Logging:
         )
         send = self._calls.salesforce.send_parts
         try:
-            responses = self._calls.make(send, write.parts, write.all_or_none)
+            responses = self._calls.make(send, sent.parts, sent.all_or_none)
         except Refused as problem:
-            return NotTaken("record" if isinstance(decision, Create) else "message", problem)
-        return read_written(message, decision, write, responses, conversations.settings)
+            return write.NotTaken("record" if isinstance(decision, Create) else "message", problem)
+        return write.read_written(message, decision, sent, responses, conversations.settings)
 
     def _linked(self, decision: Create) -> Create:
         """A new Case with the Contact that its sender is, unless it has one."""
@@ -386,21 +366,21 @@ class Logging:
             self._last_call += self._calls.cost.calls - before
         return decision._replace(derived={**self._match.link, **decision.derived})
 
-    def _refused(self, decision: Decision, written: Written, *, looked: bool) -> Outcome:
+    def _refused(self, decision: Decision, written: write.Written, *, looked: bool) -> Outcome:
         """What becomes of a message that could not be written.
 
         With no call left for what a look since then shows, or might show, no refusal stands: it
         may be there by now. Deliver decides.
         """
         match written:
-            case AlreadyLogged(task_id) if isinstance(decision, (Add, Reopen)):
+            case write.AlreadyLogged(task_id) if isinstance(decision, (Add, Reopen)):
                 return self._logged_before(decision, task_id)
-            case NotTaken(what, problem) | LeaveOut(what, _, problem) if looked:
+            case write.NotTaken(what, problem) | write.LeaveOut(what, _, problem) if looked:
                 return self._refusal(decision, what, problem)
-            case RecordKeyTaken():
+            case write.RecordKeyTaken():
                 taken = RowLocked("a record with this key is just being made", code=KEY_TAKEN)
                 return Queued(taken)
-            case Logged() | AlreadyLogged():
+            case write.Logged() | write.AlreadyLogged():
                 raise AssertionError(f"{written} was refused")
         return Queued(Unavailable(written.problem.message, code=written.problem.code))
 
@@ -411,7 +391,7 @@ class Logging:
         conversations = self._conversations
         record = None
         if isinstance(decision, Create) and what == "record":
-            record = new_record(self._message, decision)
+            record = write.new_record(self._message, decision)
         name = record.object if record else "Task"
         may_create = None
         if problem.code.startswith(verdict.ABOUT_RIGHTS):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bridge.delivery.batch import runs
 from bridge.delivery.outbox import VERSION, now
 from bridge.settings import Settings
 from bridge.telemetry import Telemetry
@@ -36,7 +37,7 @@ class BatchQueues:
     def reject(self, bodies: Sequence[tuple[str, list[Message]]]) -> list[Message]:
         """Send bodies to Rejected; gives the messages whose body could not be sent."""
         failed: list[Message] = []
-        for some in _batches(bodies):
+        for some in runs(bodies, most=SQS_BATCH, most_bytes=SQS_BATCH_BYTES, size=_bytes_of):
             entries = [{"Id": str(i), "MessageBody": body} for i, (body, _) in enumerate(some)]
             try:
                 result = self._sqs.send_message_batch(
@@ -58,8 +59,7 @@ class BatchQueues:
             for message, seconds in later
             if (handle := message.get("receiptHandle"))
         ]
-        for start in range(0, len(entries), SQS_BATCH):
-            some = entries[start : start + SQS_BATCH]
+        for some in runs(entries, most=SQS_BATCH):
             try:
                 self._sqs.change_message_visibility_batch(
                     QueueUrl=self._source,
@@ -82,18 +82,5 @@ def unreadable_body(message: Message) -> str:
     return wrapped if len(wrapped) <= SQS_BATCH_BYTES else body
 
 
-def _batches(
-    bodies: Sequence[tuple[str, list[Message]]],
-) -> Iterable[list[tuple[str, list[Message]]]]:
-    """Runs of at most ten bodies and together at most what SQS takes in one call."""
-    some: list[tuple[str, list[Message]]] = []
-    size = 0
-    for body in bodies:
-        cost = len(body[0].encode(errors="replace"))
-        if some and (len(some) == SQS_BATCH or size + cost > SQS_BATCH_BYTES):
-            yield some
-            some, size = [], 0
-        some.append(body)
-        size += cost
-    if some:
-        yield some
+def _bytes_of(body: tuple[str, list[Message]]) -> int:
+    return len(body[0].encode(errors="replace"))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from bridge.conversations import write
 from bridge.conversations.decide import (
     Add,
     Create,
@@ -25,19 +26,7 @@ from bridge.conversations.decide import (
     Reopen,
 )
 from bridge.conversations.look import Wanted
-from bridge.conversations.write import (
-    FIXED,
-    GONE,
-    comment_fields,
-    field_missing,
-    new_record,
-    other_links,
-    predecessor_is_gone,
-    record_changes,
-    record_fields,
-    task_fields,
-)
-from bridge.delivery.batch import Item
+from bridge.delivery.batch import Item, runs
 from bridge.delivery.calls import Calls
 from bridge.delivery.conversation import (
     KEY_TAKEN,
@@ -88,7 +77,7 @@ MOVED = "moved"
 
 Where = tuple[str, ObjectName]
 """A conversation and an object."""
-Logged = tuple[Item, Add | Create, str]
+Adding = tuple[Item, Add | Create, str]
 """A message, and the id of the record that it goes onto."""
 
 
@@ -140,7 +129,7 @@ class Timelines:
 
     def _round(self, items: Sequence[Item]) -> None:
         """Decide what can be decided by one look, and write it."""
-        adds: list[Logged] = []
+        adds: list[Adding] = []
         creates: dict[Where, tuple[Item, Create]] = {}
         followers: list[tuple[Item, Where]] = []
         alone: list[Item] = []
@@ -186,7 +175,7 @@ class Timelines:
         """Whether a message is written by itself."""
         if not isinstance(decision, (Add, Create)):
             return isinstance(decision, Reopen)
-        if id(item) in self._by_itself and other_links(decision):
+        if id(item) in self._by_itself and write.other_links(decision):
             return True
         return isinstance(decision, Add) and (decision.for_owner or decision.adopted)
 
@@ -247,7 +236,7 @@ class Timelines:
     ) -> None:
         """Decide a message whose record is refused. One more message of the conversation tries;
         then the others wait."""
-        if predecessor_is_gone(problem, item.envelope.message, decision):
+        if write.predecessor_is_gone(problem, item.envelope.message, decision):
             self._by_itself.add(id(item))
             return
         attach = self.conversations.settings.attach_duplicates
@@ -267,12 +256,12 @@ class Timelines:
 
     def _record(self, item: Item, decision: Create) -> Record:
         message, settings = item.envelope.message, self.conversations.settings
-        record = new_record(message, decision)
-        fields = record_fields(message, record, settings)
+        record = write.new_record(message, decision)
+        fields = write.record_fields(message, record, settings)
         del fields[settings.external_id_field]
         return replace(record, fields=fields)
 
-    def _add(self, adds: list[Logged]) -> None:
+    def _add(self, adds: list[Adding]) -> None:
         """Log messages on records that are there, then what hangs on that."""
         adds.sort(key=lambda add: (add[2], add[0].envelope.message.sent_at))
         pieces = [
@@ -289,7 +278,7 @@ class Timelines:
                     logged.append((item, decision))
             elif piece.outcome == MOVED:
                 self._gone[item.envelope.message.conversation] |= {record_id}
-                if isinstance(decision, Add) and other_links(decision):
+                if isinstance(decision, Add) and write.other_links(decision):
                     self._by_itself.add(id(item))
             elif piece.outcome or failure is not None:
                 item.settle(piece.outcome or "delayed", piece.problem or failure)
@@ -308,10 +297,10 @@ class Timelines:
             message, on = item.envelope.message, add.record_object
             if message.from_us or on == "Contact":
                 continue
-            changed = record_changes(message, add, settings)
+            changed = write.record_changes(message, add, settings)
             changes[add.record_id] = on, {"id": add.record_id, **changed} if changed else {}
             if on == "Case" and settings.case_comments:
-                comment = {"ParentId": add.record_id, **comment_fields(message)}
+                comment = {"ParentId": add.record_id, **write.comment_fields(message)}
                 comments.append(("CaseComment", comment))
         some = [change for change in changes.values() if change[1]]
         self._save("PATCH", sorted(some, key=lambda change: change[0]))
@@ -321,8 +310,7 @@ class Timelines:
         """Save what hangs on Tasks that are made: its trouble takes no message back."""
         problems = []
         try:
-            for start in range(0, len(records), COLLECTION):
-                some = records[start : start + COLLECTION]
+            for some in runs(records, most=COLLECTION):
                 sent = self.calls.make(self.calls.salesforce.save_many, method, some)
                 problems += [problem for problem in sent if problem is not None]
         except SalesforceProblem as problem:
@@ -350,7 +338,7 @@ class Pieces(Work):
         """Nothing: the look has shown what is there."""
 
     def _decide_call(self, refusal: Refused, items: list[Item]) -> None:
-        if missing := field_missing([refusal]):
+        if missing := write.field_missing([refusal]):
             self._wait_for_a_person(missing)
         else:
             super()._decide_call(refusal, items)
@@ -358,9 +346,9 @@ class Pieces(Work):
     def _decide(self, item: Item, attempt: Attempt, *, alone: bool = True) -> bool:
         problem = attempt.problem
         if isinstance(problem, Refused):
-            if missing := field_missing([problem]):
+            if missing := write.field_missing([problem]):
                 self._wait_for_a_person(missing)
-            elif self.object == "Task" and problem.code in GONE:
+            elif self.object == "Task" and problem.code in write.GONE:
                 item.settle(MOVED, problem)  # its record is looked for again
             elif isinstance(problem, KeyTaken) and attempt.found is False and self.object != "Task":
                 item.settle("delayed", _not_visible(item))
@@ -394,11 +382,11 @@ def _add_to(record_id: str, decision: Create, last_message: datetime) -> Add:
 
 def _task(item: Item, decision: Add | Create, record_id: str) -> Record:
     """The Task that logs a message on a record that is there."""
-    fields = task_fields(item.envelope.message, decision)
+    fields = write.task_fields(item.envelope.message, decision)
     if isinstance(decision, Create):
         fields["WhoId" if decision.object == "Lead" else "WhatId"] = record_id
     key = fields.pop(TASK_KEY_FIELD)
-    return Record(object="Task", key=key, fields=fields, derived=frozenset(fields) - FIXED)
+    return Record(object="Task", key=key, fields=fields, derived=frozenset(fields) - write.FIXED)
 
 
 def _settle_nowhere(item: Item) -> None:

@@ -29,7 +29,7 @@ from bridge.conversations.enrich import (
 from bridge.conversations.look import Wanted
 from bridge.conversations.message import read_moment
 from bridge.conversations.write import problem_of
-from bridge.delivery.batch import Item
+from bridge.delivery.batch import Item, runs
 from bridge.delivery.calls import Calls
 from bridge.delivery.conversation import Conversations
 from bridge.delivery.update import raise_no_right
@@ -200,9 +200,7 @@ class Updates:
     def _read(self, found: Mapping[str, list[Item]]) -> list[Change]:
         """The records as they are now."""
         changes = []
-        each = list(found.items())
-        for start in range(0, len(each), AT_ONCE):
-            some = each[start : start + AT_ONCE]
+        for some in runs(found.items(), most=AT_ONCE):
             responses = self._send(
                 Part(
                     name="",
