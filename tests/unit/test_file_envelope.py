@@ -19,6 +19,7 @@ from bridge.errors import NotSetUp, Refused, SalesforceProblem, Unavailable
 from bridge.files.envelope import FileEnvelope
 from bridge.files.place import Place, place_parts, read_place
 from bridge.salesforce.composite import PartResponse
+from tests.unit.doubles import part_failure
 
 LEAD, LEAD_2 = "00Q000000000001AAA", "00Q000000000002AAA"
 CASE, CONTACT = "500000000000001AAA", "003000000000001AAA"
@@ -61,30 +62,26 @@ def test_keys_of_files_differ_by_message_and_number() -> None:
 
 
 @pytest.mark.parametrize(
-    "changed",
+    ("changed", "raised"),
     [
-        {"kind": "message"},
-        {"key": ""},
-        {"object": "Account"},
-        {"files": []},
-        {"files": {}},
-        {"files": [{"number": 0, "link": "l"}]},
-        {"files": [{"number": "1", "link": "l"}]},
-        {"files": [{"number": 1}]},
-        {"files": ["l"]},
-        {"replayed": "2"},
+        ({"kind": "message"}, UnreadableEnvelope),
+        ({"key": ""}, UnreadableEnvelope),
+        ({"object": "Account"}, UnreadableEnvelope),
+        ({"files": []}, UnreadableEnvelope),
+        ({"files": {}}, UnreadableEnvelope),
+        ({"files": [{"number": 0, "link": "l"}]}, UnreadableEnvelope),
+        ({"files": [{"number": "1", "link": "l"}]}, UnreadableEnvelope),
+        ({"files": [{"number": 1}]}, UnreadableEnvelope),
+        ({"files": ["l"]}, UnreadableEnvelope),
+        ({"replayed": "2"}, UnreadableEnvelope),
+        ({"v": 3}, UnknownEnvelope),  # not unreadable for good
     ],
 )
-def test_what_is_no_envelope_of_files_is_told(changed: dict[str, Any]) -> None:
-    values = {**json.loads(envelope().dump()), **changed}
-    with pytest.raises(UnreadableEnvelope):
-        FileEnvelope.parse(json.dumps(values))
-
-
-def test_another_version_is_not_unreadable_for_good() -> None:
-    values = {**json.loads(envelope().dump()), "v": 3}
-    with pytest.raises(UnknownEnvelope):
-        FileEnvelope.parse(json.dumps(values))
+def test_what_is_no_envelope_of_files_is_told(
+    changed: dict[str, Any], raised: type[Exception]
+) -> None:
+    with pytest.raises(raised):
+        FileEnvelope.parse(json.dumps({**json.loads(envelope().dump()), **changed}))
     with pytest.raises(UnknownEnvelope):
         Envelope.parse(envelope().dump())
 
@@ -154,13 +151,9 @@ def test_a_task_is_looked_for_only_in_conversations() -> None:
 @pytest.mark.parametrize(
     ("part", "response", "raised"),
     [
-        ("tasks", PartResponse(400, [{"errorCode": "INVALID_FIELD", "message": ""}]), NotSetUp),
-        (
-            "tasks",
-            PartResponse(400, [{"errorCode": "MALFORMED_QUERY", "message": ""}]),
-            Unavailable,
-        ),
-        ("Lead", PartResponse(400, [{"errorCode": "INVALID_TYPE", "message": ""}]), NotSetUp),
+        ("tasks", part_failure("INVALID_FIELD"), NotSetUp),
+        ("tasks", part_failure("MALFORMED_QUERY"), Unavailable),
+        ("Lead", part_failure("INVALID_TYPE"), NotSetUp),
         ("Lead", PartResponse(503, "<html>"), Unavailable),
         ("Lead", PartResponse(200, {}), Unavailable),
         ("Lead", None, Unavailable),
@@ -175,6 +168,5 @@ def test_a_read_that_failed_decides_nothing(
 
 
 def test_trouble_with_cases_keeps_no_file_of_a_lead_back() -> None:
-    refused = PartResponse(400, [{"errorCode": "INVALID_TYPE", "message": ""}])
-    every = {**responses(Lead=[record(LEAD)]), "Case": refused}
+    every = {**responses(Lead=[record(LEAD)]), "Case": part_failure("INVALID_TYPE")}
     assert read_place(envelope(), every) == Place(LEAD)
