@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
 from sandbox.stack import Stack
-from tests.conftest import PATIENT
+from tests.conftest import EVENTS, PATIENT
+from tests.stacks import deployed_with
 
 SENDER = "+447700900142"
-BODY = {"bird": {"channel": "whatsapp", "sender": SENDER, "displayName": "Noor"}}
+BODY = json.loads((EVENTS / "find_customer.json").read_text(encoding="utf-8"))["body"]
 
 
-def find(stack: Stack, *, key: str = "") -> Any:
-    return stack.request("POST", "/customers/find", body=BODY, api_key=key or stack.lookup_key)
+def find(stack: Stack, body: Any = BODY, *, key: str = "", query: str = "") -> Any:
+    key = key or stack.lookup_key
+    return stack.request("POST", f"/customers/find{query}", body=body, api_key=key)
 
 
 def test_a_lead_is_known_until_it_is_converted(stack: Stack) -> None:
@@ -60,11 +63,38 @@ def test_a_person_account_s_name_is_the_person_s_and_is_not_told(stack: Stack) -
         assert (body["outcome"], body.get("accountName")) == ("known", told)
 
 
+@pytest.mark.parametrize(("switch", "outcome"), [("off", "unknown"), ("on", "known")])
+def test_an_address_is_looked_for_where_it_counts(stack: Stack, switch: str, outcome: str) -> None:
+    stack.org.create("Contact", {"LastName": "C", "Email": "noor@example.org"})
+    body = {"bird": {"channel": "email", "sender": "noor@example.org"}}
+    with deployed_with(stack, MATCH_EMAIL=switch):
+        told = find(stack, body).json()
+    assert (told["outcome"], "warnings" in told) == (outcome, switch == "off")
+
+
+def test_while_salesforce_cannot_be_asked_nobody_is_known(stack: Stack) -> None:
+    with stack.outage():
+        for query, status in (("", 503), ("?errors=inline", 200)):
+            answer = find(stack, query=query)
+            assert (answer.status, answer.json()["outcome"]) == (status, "unknown")
+
+
+@pytest.mark.parametrize("body", [{}, {"bird": None}, {"bird": 5}, b"[", b""])
+@pytest.mark.parametrize("mark", ["", "payload", "originator", "service"])
+def test_what_does_not_say_whom_to_look_for_is_400(stack: Stack, body: Any, mark: str) -> None:
+    """Addresses are logged, so nobody is looked for by one; a "Forward to URL" step says all in its
+    query, and makes no look-up."""
+    stack.org.create("Contact", {"LastName": "C", "Phone": SENDER})
+    query = urlencode({mark: "x", "bird": json.dumps({"channel": "sms", "sender": SENDER})})
+    assert find(stack, body, query=f"?{query}" if mark else "").status == 400
+
+
 def test_its_key_opens_nothing_else_and_no_other_key_opens_it(stack: Stack) -> None:
     """A usage plan's key opens a stage; the functions tell the keys apart."""
     for path, key in (("/leads", stack.lookup_key), ("/customers/find", stack.api_key)):
-        answer = stack.request("POST", path, body=BODY, api_key=key)
-        assert (answer.status, answer.json()["code"]) == (403, "KEY_NOT_FOR_THIS_ROUTE")
+        for query in ("", "?errors=inline"):
+            answer = stack.request("POST", path + query, body=BODY, api_key=key)
+            assert (answer.status, answer.json()["code"]) == (403, "KEY_NOT_FOR_THIS_ROUTE")
 
 
 def test_it_is_closed_by_default() -> None:

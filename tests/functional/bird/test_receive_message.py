@@ -19,6 +19,7 @@ from tests.conftest import PATIENT
 from tests.functional.bird.conftest import clean, made, only
 from tests.stacks import public_address, write_signing_keys
 from tests.unit import bodies
+from tests.unit.examples import mail
 from tests.unit.signing import KEY, SECRET, bird, jwt, standard
 
 
@@ -176,11 +177,6 @@ def test_what_is_not_signed_changes_nothing_that_is_written() -> None:
 
 
 # One mail by two events
-
-
-def mail(kind: str, **data: Any) -> dict[str, Any]:
-    whole = {"whatsapp_id": ..., "direction": ..., "to": ["shop@example.org"], "text": ..., **data}
-    return bodies.event_2026(kind, **{"from": "ada@example.org", "subject": "Lamp", **whole})
 
 
 def whole_mail(message_id: str, text: str) -> dict[str, Any]:
