@@ -278,8 +278,7 @@ class Logging:
 
         record = self._message.record(decision.object, self._message.key)
         try:
-            if mail.brings_text(record):
-                mail.add_text(record, decision.record_id, self._calls)
+            mail.add_text(record, decision.record_id, self._calls)
         except SalesforceProblem as problem:
             return created._replace(problems={**created.problems, "text": problem})
         return created

@@ -314,7 +314,7 @@ class RecordCreator:
             match verdict.verdict_on(attempt, record, context):
                 case Found() as found:
                     new = attempt.created is not None
-                    if not new and mail.brings_text(record):
+                    if not new:
                         try:
                             mail.add_text(record, found.id, calls)
                         except Refused as refusal:

@@ -52,9 +52,6 @@ SQS itself would move it with its old one, and delete it seven days later."""
 FILES_SECONDS = 3.0
 """For the queue of files, for each message that has some."""
 
-DONE = frozenset({"created", "added", "exists", "updated", "deleted", "ignored"})
-"""Outcomes whose messages are acknowledged."""
-
 
 class Delivery:
     """The job of Deliver."""
@@ -167,7 +164,7 @@ class Delivery:
                     # Not one of ours, if it was so long: it goes as it came, which SQS took once.
                     refused = item.messages[0]["body"]
                 to_reject.append((refused, item.messages))
-            elif item.outcome not in DONE:
+            elif item.outcome in ("", "delayed"):  # with any other it is acknowledged
                 item.outcome = "delayed"
                 seconds = item.delay_seconds = delay_seconds(item.problem, attempts=item.attempts)
                 later += [(message, seconds) for message in item.messages]
@@ -197,12 +194,10 @@ class Delivery:
         """Log and count what became of the messages."""
         for metric, value in (+metrics).items():
             self._telemetry.count(metric, value)
-        waiting = {
-            item.problem.code: item.problem
-            for item in batch.items
-            if item.outcome == "delayed" and item.problem is not None
-        }
-        for problem in waiting.values():
+        delayed = [item for item in batch.items if item.outcome == "delayed"]
+        for problem in {
+            item.problem.code: item.problem for item in delayed if item.problem
+        }.values():
             if isinstance(problem, NotSetUp):
                 self._telemetry.alarm("not_set_up", error=problem)
                 self._telemetry.count("NotSetUp")
@@ -211,9 +206,8 @@ class Delivery:
         for item in batch.items:
             self._tell_record(item)
         # SQS's own metric passes over messages that were received three times.
-        ages = [item.age_seconds for item in batch.items if item.outcome == "delayed"]
-        if ages:
-            self._telemetry.measure_age("OutboxAge", max(ages))
+        if delayed:
+            self._telemetry.measure_age("OutboxAge", max(item.age_seconds for item in delayed))
         if batch.unreadable:
             self._telemetry.warn("unreadable_messages", count=len(batch.unreadable))
         if batch.unknown:

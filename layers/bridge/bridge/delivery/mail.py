@@ -41,10 +41,12 @@ def with_text(description: object, record: Record) -> str | None:
 
 
 def add_text(record: Record, record_id: str, calls: Calls) -> None:
-    """Give the record that is there the text of this one, if it waits for it.
+    """Give the record that is there the text of this one, if it brings one and that waits for it.
 
     Raises Refused: then the text has to be kept elsewhere; Unavailable, NotSetUp.
     """
+    if not brings_text(record):
+        return
     where = record.object, record_id
     text = with_text(calls.make(calls.salesforce.read_description, *where), record)
     if text is not None:

@@ -191,8 +191,7 @@ class Work:
     def _settle_there(self, item: Item, there: Found) -> None:
         """The record was there before; that of a mail gets its text, if it was made without."""
         try:
-            if mail.brings_text(item.record):
-                mail.add_text(item.record, there.id, self.calls)
+            mail.add_text(item.record, there.id, self.calls)
         except Refused as refusal:
             item.settle("rejected", refusal)
         item.settle("exists")
