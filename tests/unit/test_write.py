@@ -15,13 +15,10 @@ from bridge.conversations.look import NOT_SET_UP
 from bridge.conversations.message import Message
 from bridge.conversations.write import (
     AlreadyLogged,
-    CommentRefused,
     LeaveOut,
     Logged,
     NotTaken,
     ParentGone,
-    RecordKeyTaken,
-    ReopenRefused,
     Written,
     parts_of,
     read_written,
@@ -444,16 +441,16 @@ def in_words(decision: Decision, options: Settings = OPTIONS, **responses: Any) 
     match written:
         case AlreadyLogged(task_id):
             return f"logged already: {task_id}"
-        case RecordKeyTaken(record_id):
+        case NotTaken(problem=KeyTaken(existing_id=record_id)):
             return f"made meanwhile: {record_id}"
         case ParentGone(record_id, problem):
             return f"{record_id} is gone: {problem.code}"
+        case LeaveOut("comment"):
+            return "without the comment"
+        case LeaveOut("reopen"):
+            return "a successor"
         case LeaveOut(what, fields):
             return f"leave out of the {what}: {', '.join(sorted(fields))}"
-        case CommentRefused():
-            return "without the comment"
-        case ReopenRefused():
-            return "a successor"
         case NotTaken(what, problem):
             return f"{what} refused: {problem.code}"
         case Logged():

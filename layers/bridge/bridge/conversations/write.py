@@ -83,12 +83,6 @@ class AlreadyLogged(NamedTuple):
     task_id: str | None
 
 
-class RecordKeyTaken(NamedTuple):
-    """Somebody else has made the record meanwhile; `existing_id` where Salesforce names it."""
-
-    existing_id: str | None
-
-
 class ParentGone(NamedTuple):
     """The record was converted, merged or deleted meanwhile."""
 
@@ -97,42 +91,23 @@ class ParentGone(NamedTuple):
 
 
 class LeaveOut(NamedTuple):
-    """Write it again without these derived fields of the record or of the Task."""
+    """Write it again without these derived fields of the record or of the Task, without the
+    comment, or without opening the Case: then the message needs its successor."""
 
-    what: Literal["record", "message"]
+    what: Literal["record", "message", "comment", "reopen"]
     fields: frozenset[str]
     problem: Refused
 
 
-class CommentRefused(NamedTuple):
-    """Nothing was written, for the comment's sake: write it again without."""
-
-    problem: Refused
-
-
-class ReopenRefused(NamedTuple):
-    """Nothing was written: the Case stays closed, and the message needs its successor."""
-
-    problem: Refused
-
-
 class NotTaken(NamedTuple):
-    """Salesforce refuses the record or the message's Task."""
+    """Salesforce refuses the record or the message's Task. Of a record KeyTaken: somebody else has
+    made it meanwhile."""
 
     what: Literal["record", "message"]
     problem: Refused
 
 
-Written = (
-    Logged
-    | AlreadyLogged
-    | RecordKeyTaken
-    | ParentGone
-    | LeaveOut
-    | CommentRefused
-    | ReopenRefused
-    | NotTaken
-)
+Written = Logged | AlreadyLogged | ParentGone | LeaveOut | NotTaken
 
 
 # What is sent
@@ -362,7 +337,7 @@ def _read_create(
             response, key_field=settings.external_id_field, object_name=decision.object
         )
         if isinstance(problem, KeyTaken):
-            return RecordKeyTaken(problem.existing_id)
+            return NotTaken("record", problem)
         if not isinstance(problem, Refused):
             raise problem
         sent = {n for part in write.parts if part.name == "create" for n in part.body or {}}
@@ -465,7 +440,7 @@ def _read_refused_reopen(
         return ParentGone(decision.record_id, problem)
     if not isinstance(problem, Refused):
         raise problem
-    return CommentRefused(problem) if cause == "comment" else ReopenRefused(problem)
+    return LeaveOut("comment" if cause == "comment" else "reopen", frozenset(), problem)
 
 
 def _left_out(problem: Refused, sent: Mapping[str, Any]) -> frozenset[str]:

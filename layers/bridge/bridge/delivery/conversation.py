@@ -303,17 +303,17 @@ class Logging:
         while True:
             written = self._write_once(decision)
             match written:
-                case write.LeaveOut(what, names):
+                case write.LeaveOut("comment"):
+                    self._with_comment = False
+                case write.LeaveOut("reopen") if isinstance(decision, Reopen):
+                    self._may_reopen = False
+                    decision = decision.successor
+                case write.LeaveOut("record" | "message" as what, names):
                     name = "Task"
                     if what == "record" and isinstance(decision, Create):
                         name = decision.object
                     tell_dropped(self._conversations.telemetry, name, names)
                     self._without[what] |= names
-                case write.CommentRefused():
-                    self._with_comment = False
-                case write.ReopenRefused() if isinstance(decision, Reopen):
-                    self._may_reopen = False
-                    decision = decision.successor
                 case write.ParentGone(record_id, _):
                     self._gone |= {record_id}
                     return written
@@ -374,11 +374,11 @@ class Logging:
         match written:
             case write.AlreadyLogged(task_id) if isinstance(decision, (Add, Reopen)):
                 return self._logged_before(decision, task_id)
-            case write.NotTaken(what, problem) | write.LeaveOut(what, _, problem) if looked:
-                return self._refusal(decision, what, problem)
-            case write.RecordKeyTaken():
+            case write.NotTaken(problem=KeyTaken()):
                 taken = RowLocked("a record with this key is just being made", code=KEY_TAKEN)
                 return Queued(taken)
+            case write.NotTaken(what, problem) if looked:
+                return self._refusal(decision, what, problem)
             case write.Logged() | write.AlreadyLogged():
                 raise AssertionError(f"{written} was refused")
         return Queued(Unavailable(written.problem.message, code=written.problem.code))
