@@ -11,6 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.connect.app_choice import Given
+from cli.connect.sign_in import BrowserOptions
+from cli.connect.sign_in_failures import DEFAULT_CALLBACK
 from cli.deployment.stack import LOCAL_FILE, Stack, find_stack
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
@@ -20,52 +23,6 @@ Wide = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
-# Of the commands that sign somebody in
-
-Browser = Annotated[
-    bool,
-    typer.Option(
-        "--browser/--no-browser",
-        help="--no-browser prints the address to open, and asks for the address that the browser "
-        "shows at the end: for SSH, and for other callbacks than localhost.",
-        rich_help_panel="The browser",
-    ),
-]
-Callback = Annotated[
-    str,
-    typer.Option(
-        metavar="URL",
-        show_default=False,
-        help="The callback URL in the app's settings (default: localhost, port 8788, /callback). "
-        "Any other host works by pasting.",
-        rich_help_panel="The browser",
-    ),
-]
-Wait = Annotated[
-    float,
-    typer.Option(
-        "--wait", min=1, help="Seconds to wait for the browser.", rich_help_panel="The browser"
-    ),
-]
-LoginUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--login-url",
-        help="production, sandbox, or your My Domain, beginning with https://.",
-    ),
-]
-ClientId = Annotated[
-    str | None,
-    typer.Option(
-        help="The app's consumer key. The secret is typed in, or in the environment (above)."
-    ),
-]
-CredentialsFile = Annotated[
-    Path | None,
-    typer.Option(help='A JSON file that only you can read: {"client_id": …, "client_secret": …}.'),
-]
-
-
 class ObjectChoice(StrEnum):
     """Lead or Case, in any case of letters."""
 
@@ -73,8 +30,12 @@ class ObjectChoice(StrEnum):
     CASE = "Case"
 
 
-def _which(*names: str, **more: Any) -> Any:
-    return typer.Option(*names, rich_help_panel="Which deployment", **more)
+def _in_panel(panel: str) -> Callable[..., Any]:
+    return functools.partial(typer.Option, rich_help_panel=panel)
+
+
+_which = _in_panel("Which deployment")
+_browser = _in_panel("The browser")
 
 
 def named_stack(
@@ -118,23 +79,89 @@ def named_stack(
     )
 
 
-def on_stack(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of `named_stack`, and pass it the `stack` that they name.
+def given_app(
+    *,
+    login_url: Annotated[
+        str | None,
+        typer.Option(
+            "--login-url", help="production, sandbox, or your My Domain, beginning with https://."
+        ),
+    ] = None,
+    client_id: Annotated[
+        str | None,
+        typer.Option(
+            help="The app's consumer key. The secret is typed in, or in the environment (above)."
+        ),
+    ] = None,
+    credentials_file: Annotated[
+        Path | None,
+        typer.Option(
+            help='A JSON file that only you can read: {"client_id": …, "client_secret": …}.'
+        ),
+    ] = None,
+) -> Given:
+    """What is given of the app. Raises Problem for a file that cannot be used."""
+    return Given.read(login_url=login_url, client_id=client_id, credentials_file=credentials_file)
 
-    typer reads options from a command's signature, so the wrapper's is put together from both.
+
+def browser_options(
+    *,
+    browser: Annotated[
+        bool,
+        _browser(
+            "--browser/--no-browser",
+            help="--no-browser prints the address to open, and asks for the address that the "
+            "browser shows at the end: for SSH, and for other callbacks than localhost.",
+        ),
+    ] = True,
+    callback: Annotated[
+        str,
+        _browser(
+            metavar="URL",
+            show_default=False,
+            help="The callback URL in the app's settings (default: localhost, port 8788, "
+            "/callback). Any other host works by pasting.",
+        ),
+    ] = DEFAULT_CALLBACK,
+    wait: Annotated[
+        float, _browser("--wait", min=1, help="Seconds to wait for the browser.")
+    ] = 300,
+) -> BrowserOptions:
+    """How the code of a sign-in comes here."""
+    return BrowserOptions(callback=callback, browser=browser, seconds=wait)
+
+
+def supplied(**makers: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of these functions, and pass it what they make of them.
+
+    typer reads options from a command's signature, so the wrapper's is put together from all.
     """
-    shared = inspect.signature(named_stack, eval_str=True).parameters
-    signature = inspect.signature(command, eval_str=True)
-    own = [one for name, one in signature.parameters.items() if name != "stack"]
-    parameters = [
-        one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*own, *shared.values())
-    ]
+    shared = {
+        name: inspect.signature(make, eval_str=True).parameters for name, make in makers.items()
+    }
 
-    @functools.wraps(command)
-    def run(**options: Any) -> None:
-        stack = named_stack(**{name: options.pop(name) for name in shared})
-        command(stack=stack, **options)
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command, eval_str=True)
+        own = [one for name, one in signature.parameters.items() if name not in makers]
+        parameters = [
+            one.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for one in (*own, *(one for some in shared.values() for one in some.values()))
+        ]
 
-    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {one.name: one.annotation for one in parameters}
-    return run
+        @functools.wraps(command)
+        def run(**options: Any) -> None:
+            made = {
+                name: makers[name](**{one: options.pop(one) for one in some})
+                for name, some in shared.items()
+            }
+            command(**made, **options)
+
+        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {one.name: one.annotation for one in parameters}
+        return run
+
+    return decorate
+
+
+on_stack = supplied(stack=named_stack)
+signing_in = supplied(stack=named_stack, given=given_app, browser=browser_options)

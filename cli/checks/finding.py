@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from functools import partial
 
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.markup import escape
 
 from cli.deployment.aws_problem import problem_of
 from cli.problem import Problem
-from cli.terminal import Terminal, for_json, visible, wrapped
+from cli.terminal import Terminal, visible, wrapped
 
 
 class State(StrEnum):
@@ -36,7 +36,7 @@ _MARKS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Finding:
     state: State
     message: str
@@ -49,39 +49,22 @@ class Finding:
     count: int = 1
     """For how many checks it stands."""
 
-    def as_dict(self) -> dict[str, Any]:
-        return for_json(self)
-
 
 Check = tuple[str, Callable[[], Finding]]
 """A check's name, and what carries it out."""
 
 
-def good(message: str) -> Finding:
-    return Finding(state=State.GOOD, message=message)
-
-
-def bad(message: str, next_step: str) -> Finding:
-    """Somebody has to act."""
-    return Finding(state=State.BAD, message=message, next_step=next_step)
-
-
-def note(message: str, next_step: str = "") -> Finding:
-    return Finding(state=State.NOTE, message=message, next_step=next_step)
-
-
-def unknown(message: str, next_step: str = "") -> Finding:
-    return Finding(state=State.UNKNOWN, message=message, next_step=next_step)
+good = partial(Finding, State.GOOD)
+bad = partial(Finding, State.BAD)
+note = partial(Finding, State.NOTE)
+unknown = partial(Finding, State.UNKNOWN)
+"""A finding of a message and, where somebody can do something, the next step."""
 
 
 def skipped(because: str, message: str = "", *, count: int = 1) -> Finding:
     """Not checked, since it depends on the check `because`, which is red."""
-    return Finding(
-        state=State.SKIPPED,
-        message=message or f"Not checked: that depends on “{because}”.",
-        because=because,
-        count=count,
-    )
+    message = message or f"Not checked: that depends on “{because}”."
+    return Finding(State.SKIPPED, message, because=because, count=count)
 
 
 def carry_out(check: Check) -> Finding:

@@ -13,21 +13,11 @@ from botocore.exceptions import ClientError
 from bridge.http import Http
 from cli.connect.app_choice import Given
 from cli.connect.new_connection import Connected, Connecting
-from cli.connect.org_setup import agrees_to_plan, set_up_org
+from cli.connect.org_setup import set_up_org
 from cli.connect.sign_in import BrowserOptions
-from cli.connect.sign_in_failures import DEFAULT_CALLBACK
 from cli.connect.stored_connection import org_of
 from cli.deployment.stack import Stack
-from cli.options import (
-    Browser,
-    Callback,
-    ClientId,
-    CredentialsFile,
-    LoginUrl,
-    Wait,
-    Yes,
-    on_stack,
-)
+from cli.options import Yes, signing_in
 from cli.org.client import try_lead
 from cli.org.plan import missing
 from cli.outbox.times import counted
@@ -48,12 +38,11 @@ class GrantChoice(StrEnum):
     CLIENT_CREDENTIALS = "client-credentials"
 
 
-@on_stack
+@signing_in
 def connect_command(
     stack: Stack,
-    login_url: LoginUrl = None,
-    client_id: ClientId = None,
-    credentials_file: CredentialsFile = None,
+    given: Given,
+    browser: BrowserOptions,
     grant: Annotated[
         GrantChoice,
         typer.Option(
@@ -86,9 +75,6 @@ def connect_command(
         ),
     ] = None,
     yes: Yes = False,
-    browser: Browser = True,
-    callback: Callback = DEFAULT_CALLBACK,
-    wait: Wait = 300,
 ) -> None:
     """Connect the deployed stack to a Salesforce org: one click in a browser.
 
@@ -99,12 +85,10 @@ def connect_command(
     BIRD_SALESFORCE_CLIENT_SECRET.
     """
     terminal = Terminal()
-    given = Given.read(login_url=login_url, client_id=client_id, credentials_file=credentials_file)
-    browser_options = BrowserOptions(callback=callback, browser=browser, seconds=wait)
     connecting = Connecting(
         terminal=terminal,
         stack=stack,
-        browser=browser_options,
+        browser=browser,
         client_credentials=grant is GrantChoice.CLIENT_CREDENTIALS,
     )
     done = connecting.run(given, anew=anew, revoke_old=revoke_old)
@@ -123,8 +107,8 @@ def connect_command(
                 stack,
                 app=done.app,
                 connected=done.identity,
-                agree=lambda: agrees_to_plan(terminal, yes=yes),
-                browser=browser_options,
+                yes=yes,
+                browser=browser,
             )
             lacking = missing(org_of(done.token, stack, Http()), stack.settings)
         else:

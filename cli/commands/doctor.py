@@ -85,7 +85,7 @@ def doctor_command(
             {
                 "healthy": not reds,
                 "verdict": verdict,
-                "checks": [one.as_dict() for one in findings],
+                "checks": [for_json(one) for one in findings],
                 "records": [for_json(one) for one in doctor.created],
             }
         )

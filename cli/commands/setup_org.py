@@ -9,29 +9,21 @@ import typer
 from bridge.http import Http
 from cli.connect.app_choice import Given, choose_app
 from cli.connect.oauth import read_identity, try_app
-from cli.connect.org_setup import agrees_to_plan, set_up_org
+from cli.connect.org_setup import set_up_org
 from cli.connect.sign_in import BrowserOptions
-from cli.connect.sign_in_failures import DEFAULT_CALLBACK, SignInFailed
+from cli.connect.sign_in_failures import SignInFailed
 from cli.connect.stored_connection import StoredConnection
 from cli.deployment.stack import Stack
-from cli.options import (
-    Browser,
-    Callback,
-    ClientId,
-    CredentialsFile,
-    Json,
-    LoginUrl,
-    Wait,
-    Yes,
-    on_stack,
-)
+from cli.options import Json, Yes, signing_in
 from cli.problem import Problem
 from cli.terminal import Terminal
 
 
-@on_stack
+@signing_in
 def setup_org_command(
     stack: Stack,
+    given: Given,
+    browser: BrowserOptions,
     plan: Annotated[bool, typer.Option("--plan", help="Only show what would be changed.")] = False,
     yes: Yes = False,
     user: Annotated[
@@ -49,12 +41,6 @@ def setup_org_command(
         ),
     ] = None,
     as_json: Json = False,
-    login_url: LoginUrl = None,
-    client_id: ClientId = None,
-    credentials_file: CredentialsFile = None,
-    browser: Browser = True,
-    callback: Callback = DEFAULT_CALLBACK,
-    wait: Wait = 300,
 ) -> None:
     """Create the fields and the permission set in the org, as an administrator.
 
@@ -67,8 +53,7 @@ def setup_org_command(
     terminal = Terminal()
     connection = StoredConnection(stack)
     token = connection.token()
-    given = Given.read(login_url=login_url, client_id=client_id, credentials_file=credentials_file)
-    app = choose_app(terminal, stack, given, connection.secret(), callback=callback)
+    app = choose_app(terminal, stack, given, connection.secret(), callback=browser.callback)
     try:
         try_app(Http(), app)
     except SignInFailed as failed:
@@ -86,8 +71,9 @@ def setup_org_command(
         connected=read_identity(token.id) if token else None,
         username=user or "",
         more_fields=fields or (),
-        agree=lambda: not plan and agrees_to_plan(terminal, yes=yes),
-        browser=BrowserOptions(callback=callback, browser=browser, seconds=wait),
+        yes=yes,
+        plan_only=plan,
+        browser=browser,
     )
     if as_json:
         terminal.result_json(

@@ -151,12 +151,12 @@ class Connecting:
         """Try the token, store the connection, and make RefreshToken use it."""
         org_of(new.token, self.stack, self.http).get("/")
         names = ("login_url", "client_id", "client_secret")
-        replaced = self._connection.store({**{one: getattr(app, one) for one in names}, **how})
-        token = self._connection.refresh(replaced.generation)
-        identity = oauth.read_identity(token.id) or oauth.read_identity(new.token.id)
-        return self._done(
-            token, app, identity=identity, replaced=replaced.credentials, changed=True
+        generation, replaced = self._connection.store(
+            {**{one: getattr(app, one) for one in names}, **how}
         )
+        token = self._connection.refresh(generation)
+        identity = oauth.read_identity(token.id) or oauth.read_identity(new.token.id)
+        return self._done(token, app, identity=identity, replaced=replaced, changed=True)
 
     def _revoke(self, before: Credentials) -> None:
         """End the approval that the new one replaces, so that it is not one of the five any more.

@@ -6,7 +6,7 @@ the end. Of the stored connection only the ids of org and user are used, never i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from bridge.http import Http
 from bridge.oauth.grant import Credentials
@@ -38,10 +38,11 @@ def set_up_org(
     connected: Identity | None,
     username: str = "",
     more_fields: Iterable[str] = (),
-    agree: Callable[[], bool],
+    yes: bool,
+    plan_only: bool = False,
     browser: BrowserOptions,
 ) -> Plan:
-    """Sign an administrator in, and carry the plan out if `agree` returns True. Raises Problem.
+    """Sign an administrator in, and carry the plan out, with `yes` unasked. Raises Problem.
 
     `username` names the integration user where the stack is not connected, or another one is
     meant.
@@ -73,7 +74,11 @@ def set_up_org(
             if username:
                 user_id = user_named(org, username)
             planner = Planner(org=org, settings=stack.settings, user_id=user_id, fields=fields)
-            return _carry_out(terminal, planner.plan(), agree=agree)
+            plan = planner.plan()
+            _show(terminal, plan)
+            if plan.steps and not plan_only and _agrees(terminal, yes=yes):
+                _carry_out(terminal, plan)
+            return plan
         except OrgProblem as problem:
             raise may_set_up(problem) from problem
     finally:
@@ -85,10 +90,13 @@ def set_up_org(
                 )
 
 
-def _carry_out(terminal: Terminal, plan: Plan, *, agree: Callable[[], bool]) -> Plan:
-    _show(terminal, plan)
-    if not plan.steps or not agree():
-        return plan
+def _agrees(terminal: Terminal, *, yes: bool) -> bool:
+    if not yes and not terminal.interactive:
+        raise Problem("Not interactive. Add --yes to carry the plan out.")
+    return yes or terminal.confirm("Do this?", default=True)
+
+
+def _carry_out(terminal: Terminal, plan: Plan) -> None:
     with terminal.progress("Setting up", total=len(plan.steps)) as advance:
         for step in plan.steps:
             try:
@@ -105,15 +113,6 @@ def _carry_out(terminal: Terminal, plan: Plan, *, agree: Callable[[], bool]) -> 
             plan.done.append(step.target)
             advance(1)
     terminal.good(f"The org is set up: {len(plan.done)} changes.")
-    return plan
-
-
-def agrees_to_plan(terminal: Terminal, *, yes: bool) -> bool:
-    """Whether the plan for the org may be carried out. Raises Problem without a person and
-    `yes`."""
-    if not yes and not terminal.interactive:
-        raise Problem("Not interactive. Add --yes to carry the plan out.")
-    return yes or terminal.confirm("Do this?", default=True)
 
 
 def _show(terminal: Terminal, plan: Plan) -> None:

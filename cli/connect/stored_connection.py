@@ -10,7 +10,6 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -51,13 +50,6 @@ class RefreshFailed(Problem):
     def calls_for_connecting(self) -> bool:
         """Not where AWS refused RefreshToken something."""
         return named(self._kind) is not None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Replaced:
-    generation: int | None
-    """Of the access token in use, which still belongs to the earlier connection."""
-    credentials: Credentials | None
 
 
 class StoredConnection:
@@ -109,8 +101,12 @@ class StoredConnection:
         org_of(token, self._stack, http).get("/")
         return token
 
-    def store(self, value: dict[str, str]) -> Replaced:
-        """Write the secret; keys of others in it stay. Nothing is written if nothing changes."""
+    def store(self, value: dict[str, str]) -> tuple[int | None, Credentials | None]:
+        """Write the secret; keys of others in it stay. Nothing is written if nothing changes.
+
+        The generation of the access token in use, which still belongs to the earlier connection,
+        and that connection's credentials.
+        """
         ours = {"login_url", "client_id", "client_secret", "refresh_token", "grant"}
         with self._lease():
             replaced = self.credentials()
@@ -120,7 +116,7 @@ class StoredConnection:
                 self._put(after)
             self._delete_parameter(self._stack.settings.pending_parameter)
             token = self.token()
-        return Replaced(generation=token.generation if token else None, credentials=replaced)
+        return token.generation if token else None, replaced
 
     def empty(self) -> None:
         """Remove the access token, the pending refresh token, and the secret's value.

@@ -132,8 +132,6 @@ QUESTIONS = (
 """Of the flow "qualify a lead in three questions"."""
 
 QUALIFIED = "Thank you! A colleague who knows this will get in touch with you soon."
-QUALIFY_WAIT = "PT12H"
-"""How long a question waits for its reply (ISO 8601)."""
 
 
 def step_body(channel: str) -> dict[str, Any]:
