@@ -137,6 +137,32 @@ def own_org(connected: Local) -> Iterator[Local]:
     connected.use_org(Org.sample())
 
 
+@pytest.fixture(scope="module")
+def running(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """A connected stack with the module's own PARAMETERS, which delivers nothing by itself."""
+    parameters = {**PATIENT, **getattr(request.module, "PARAMETERS", {})}
+    with Stack(poll=False, parameters=parameters) as stack:
+        stack.tick()
+        yield stack
+
+
+@pytest.fixture
+def stack(running: Stack) -> Iterator[Stack]:
+    """The same, which every test finds empty."""
+    yield running
+    running.aws.heal()
+    running.org.reset()
+    empty_queues(running)
+    for function in running.functions.values():
+        function.log.write_text("")
+
+
+@pytest.fixture
+def options(stack: Stack, tmp_path: Path) -> list[str]:
+    """The options that lead the program to that stack."""
+    return options_for(stack, tmp_path)
+
+
 @contextlib.contextmanager
 def file_changed(local: Local, name: str, change: Callable[[str], str]) -> Iterator[None]:
     """One of the files that lead the program to the stack, changed for a while."""

@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -14,29 +13,13 @@ from unittest import mock
 import pytest
 
 from sandbox.stack import Stack
-from tests.cli.program import Result, options_for, run
-from tests.conftest import EVENTS, PATIENT
+from tests.cli.program import Result, run
+from tests.conftest import EVENTS
 
 KEYS = ("Bird_Key__c", "Bird_Conversation__c")
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[Stack]:
-    with Stack(poll=False, parameters={**PATIENT, "DefaultCompany": "Walk-in"}) as stack:
-        stack.tick()
-        yield stack
-
-
-@pytest.fixture
-def stack(running: Stack) -> Iterator[Stack]:
-    yield running
-    running.org.reset()
-    running.client("sqs").purge_queue(QueueUrl=running.rejected_url)
-
-
-@pytest.fixture
-def options(stack: Stack, tmp_path: Path) -> list[str]:
-    return options_for(stack, tmp_path)
+PARAMETERS = {"DefaultCompany": "Walk-in"}
 
 
 def check(options: list[str], body: Any, *more: str) -> Result:

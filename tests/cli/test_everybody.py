@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +15,18 @@ import typer.main
 
 from cli.main import app
 from sandbox.stack import Stack
-from tests.cli.program import options_for, run
-from tests.conftest import PATIENT
+from tests.cli.program import run
 from tools.template import ROOT
 
 PAGE = (ROOT / "docs" / "exit-codes.md").read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
-    with Stack(poll=False, parameters=PATIENT) as stack:
-        stack.tick()
-        body = {"LastName": "Okafor", "Company": "x" * 300, "Bird_Key__c": "k"}
-        assert stack.request("POST", "/leads", body).status == 422
-        yield options_for(stack, tmp_path_factory.mktemp("stack"))
+@pytest.fixture
+def local(stack: Stack, options: list[str]) -> list[str]:
+    """A stack with a record that was refused."""
+    body = {"LastName": "Okafor", "Company": "x" * 300, "Bird_Key__c": "k"}
+    assert stack.request("POST", "/leads", body).status == 422
+    return options
 
 
 def commands() -> dict[str, Any]:

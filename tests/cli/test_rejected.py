@@ -21,28 +21,8 @@ from bridge.records import Record, stored_key
 from cli.rejected.queue import Queue
 from cli.rejected.records import Choice, Moved, read_all, replay
 from sandbox.stack import Stack
-from tests.cli.program import options_for, run
-from tests.stacks import empty_queues
+from tests.cli.program import run
 from tests.unit.doubles import outside
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Stack]:
-    # Salesforce is not needed: nothing is delivered here.
-    with Stack(login_url="http://127.0.0.1:9", connected=False, poll=False) as stack:
-        yield stack
-
-
-@pytest.fixture
-def stack(running: Stack) -> Iterator[Stack]:
-    yield running
-    empty_queues(running)
-
-
-@pytest.fixture
-def local(stack: Stack, tmp_path: Path) -> list[str]:
-    """The options that lead the program to the stack."""
-    return options_for(stack, tmp_path)
 
 
 def refused(key: str, *, object_name: Any = "Lead", code: str = "STRING_TOO_LONG") -> str:
@@ -106,10 +86,10 @@ def keys_in(stack: Stack, url: str) -> list[str]:
 
 
 def test_the_list_tells_why_each_record_was_refused_and_no_value(
-    stack: Stack, local: list[str]
+    stack: Stack, options: list[str]
 ) -> None:
     fill(stack, [refused("one"), refused("a-case", object_name="Case")])
-    result, as_json = run("rejected", "list", *local), run("rejected", "list", "--json", *local)
+    result, as_json = run("rejected", "list", *options), run("rejected", "list", "--json", *options)
     assert result.status == 0
     for word in ("one", "Lead", "STRING_TOO_LONG", "it is too long", "LastName", "3"):
         assert word in result.out
@@ -118,17 +98,17 @@ def test_the_list_tells_why_each_record_was_refused_and_no_value(
     one = listed["one"]
     assert (one["code"], one["fields"], one["attempts"]) == ("STRING_TOO_LONG", ["LastName"], 3)
     assert one["acceptedAt"] <= one["at"]
-    cases = run("rejected", "list", "--object", "case", "--json", *local).json()
+    cases = run("rejected", "list", "--object", "case", "--json", *options).json()
     assert cases == [listed["a-case"]]
 
 
-def test_listing_leaves_every_message_visible(stack: Stack, local: list[str]) -> None:
+def test_listing_leaves_every_message_visible(stack: Stack, options: list[str]) -> None:
     keys = [f"key-{n:04}" for n in range(250)]
     fill(stack, [refused(key) for key in keys])
     for _ in range(2):
-        listed = run("rejected", "list", "--json", *local).json()
+        listed = run("rejected", "list", "--json", *options).json()
         assert sorted(one["key"] for one in listed) == keys
-    result = run("rejected", "list", "--limit", "5", *local)
+    result = run("rejected", "list", "--limit", "5", *options)
     assert "245 more" in result.err and "250 rejected" in result.err
     assert keys_in(stack, stack.rejected_url) == keys
 
@@ -153,9 +133,9 @@ def test_a_message_that_comes_twice_is_listed_once(stack: Stack) -> None:
     assert keys_in(stack, stack.rejected_url) == ["one", "two"]
 
 
-def test_a_queue_full_of_others_messages_has_one_hint(stack: Stack, local: list[str]) -> None:
+def test_a_queue_full_of_others_messages_has_one_hint(stack: Stack, options: list[str]) -> None:
     fill(stack, [f"no envelope {number}" for number in range(12)])
-    assert run("rejected", "list", *local).out.count("→") == 1
+    assert run("rejected", "list", *options).out.count("→") == 1
 
 
 NO_KEY, BOTH, NOT_THERE = "Name the records", "not both", "None of these keys is in Rejected."
@@ -181,10 +161,10 @@ SLIPS: list[tuple[str, int, str]] = [
 
 @pytest.mark.parametrize(("words", "status", "said"), SLIPS)
 def test_what_is_missing_or_contradicts_is_said(
-    stack: Stack, local: list[str], tmp_path: Path, words: str, status: int, said: str
+    stack: Stack, options: list[str], tmp_path: Path, words: str, status: int, said: str
 ) -> None:
     fill(stack, [refused("one")])
-    result = run("rejected", *words.replace("FILE", str(tmp_path / "out")).split(), *local)
+    result = run("rejected", *words.replace("FILE", str(tmp_path / "out")).split(), *options)
     assert result.status == status
     assert said in result.err
     if said in (NO_KEY, BOTH, NOT_THERE):
@@ -193,53 +173,53 @@ def test_what_is_missing_or_contradicts_is_said(
 
 
 def test_a_message_of_somebody_else_is_listed_and_can_be_dropped(
-    stack: Stack, local: list[str]
+    stack: Stack, options: list[str]
 ) -> None:
     fill(stack, ["no envelope", refused("one")])
-    listed = run("rejected", "list", "--json", *local).json()
+    listed = run("rejected", "list", "--json", *options).json()
     (alien,) = [one for one in listed if one["code"] == "UNREADABLE"]
-    assert "stays here" in run("rejected", "replay", alien["messageId"], *local).err
-    assert run("rejected", "drop", alien["messageId"], "--yes", *local).status == 0
+    assert "stays here" in run("rejected", "replay", alien["messageId"], *options).err
+    assert run("rejected", "drop", alien["messageId"], "--yes", *options).status == 0
     assert keys_in(stack, stack.rejected_url) == ["one"]
 
 
 def test_a_message_that_sqs_moved_has_no_reason_and_can_be_replayed(
-    stack: Stack, local: list[str]
+    stack: Stack, options: list[str]
 ) -> None:
     envelope = Envelope.parse(refused("moved")).again()
     fill(stack, [envelope.dump()])
-    (listed,) = run("rejected", "list", "--json", *local).json()
+    (listed,) = run("rejected", "list", "--json", *options).json()
     assert listed["code"] == "NOT_DELIVERED"
-    assert run("rejected", "replay", "moved", "--no-wait", *local).status == 0
+    assert run("rejected", "replay", "moved", "--no-wait", *options).status == 0
     assert keys_in(stack, stack.outbox_url) == ["moved"]
 
 
-def test_show_tells_the_values_and_what_to_do(stack: Stack, local: list[str]) -> None:
+def test_show_tells_the_values_and_what_to_do(stack: Stack, options: list[str]) -> None:
     fill(stack, [refused(stored_key("wamid.HBgLMzE2=")), refused("two")])
-    result = run("rejected", "show", "wamid.HBgLMzE2=", *local)  # as the flow sent it
+    result = run("rejected", "show", "wamid.HBgLMzE2=", *options)  # as the flow sent it
     assert f"Name of {stored_key('wamid.HBgLMzE2=')}" in result.out
     assert "Shorten it." in result.out
     assert "Name of two" not in result.out
 
 
 def test_export_writes_a_file_for_the_owner_only(
-    stack: Stack, local: list[str], tmp_path: Path
+    stack: Stack, options: list[str], tmp_path: Path
 ) -> None:
     fill(stack, [refused("one"), refused("two")])
     file = tmp_path / "rejected.jsonl"
-    assert run("rejected", "export", str(file), *local).status == 0
+    assert run("rejected", "export", str(file), *options).status == 0
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [one["values"]["LastName"] for one in lines] == ["Name of one", "Name of two"]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert run("rejected", "export", str(file), *local).status == 1, "it was overwritten"
+    assert run("rejected", "export", str(file), *options).status == 1, "it was overwritten"
     assert keys_in(stack, stack.rejected_url) == ["one", "two"]
 
 
 def test_a_replay_moves_records_to_the_outbox_without_their_reason(
-    stack: Stack, local: list[str]
+    stack: Stack, options: list[str]
 ) -> None:
     fill(stack, [refused("one"), refused("two")])
-    result = run("rejected", "replay", "one", "--no-wait", *local)
+    result = run("rejected", "replay", "one", "--no-wait", *options)
     assert result.status == 0
     assert "1 sent to the outbox" in result.err
     (body,) = take_all(stack, stack.outbox_url)
@@ -248,10 +228,10 @@ def test_a_replay_moves_records_to_the_outbox_without_their_reason(
     assert keys_in(stack, stack.rejected_url) == ["two"]
 
 
-def test_a_replay_of_thousands_moves_each_once(stack: Stack, local: list[str]) -> None:
+def test_a_replay_of_thousands_moves_each_once(stack: Stack, options: list[str]) -> None:
     keys = [f"key-{n:05}" for n in range(1200)]
     fill(stack, [refused(key) for key in keys])
-    result = run("rejected", "replay", "--all", "--no-wait", *local)
+    result = run("rejected", "replay", "--all", "--no-wait", *options)
     assert result.status == 0
     assert "1,200 sent to the outbox" in result.err
     assert keys_in(stack, stack.outbox_url) == keys
@@ -289,12 +269,12 @@ def test_a_record_that_could_not_be_sent_stays_in_rejected(stack: Stack) -> None
     assert keys_in(stack, stack.outbox_url) == ["key-0", "key-1", "key-2", "key-4"]
 
 
-def test_large_records_are_sent_in_several_calls(stack: Stack, local: list[str]) -> None:
+def test_large_records_are_sent_in_several_calls(stack: Stack, options: list[str]) -> None:
     for n in range(10):
         envelope = Envelope.parse(refused(f"key-{n}"))
         record = Record(object="Lead", key=f"key-{n}", fields={"Description": "x" * 250_000})
         fill(stack, [replace(envelope, message=outside(record)).dump()])
-    assert run("rejected", "replay", "--all", "--no-wait", *local).status == 0
+    assert run("rejected", "replay", "--all", "--no-wait", *options).status == 0
     assert len(keys_in(stack, stack.outbox_url)) == 10
 
 
@@ -325,17 +305,17 @@ def test_ctrl_c_ends_a_replay_between_two_slices(stack: Stack) -> None:
     assert sorted(sent + left) == keys, "a record is lost, or in both"
 
 
-def test_another_readers_messages_are_mentioned(stack: Stack, local: list[str]) -> None:
+def test_another_readers_messages_are_mentioned(stack: Stack, options: list[str]) -> None:
     fill(stack, [refused("one"), refused("two")])
     stack.client("sqs").receive_message(
         QueueUrl=stack.rejected_url, MaxNumberOfMessages=1, VisibilityTimeout=60
     )
-    result = run("rejected", "list", *local)
+    result = run("rejected", "list", *options)
     assert "1 more are being read by somebody else" in result.err
 
 
 def test_a_text_that_no_terminal_should_obey_or_could_show_is_shown_escaped(
-    stack: Stack, local: list[str], tmp_path: Path
+    stack: Stack, options: list[str], tmp_path: Path
 ) -> None:
     record = Record(object="Lead", key="odd", fields={"LastName": "\x1b[2J\x9b2Jgone \ud83d"})
     problem = Refused("\x1b]0;title\x07 \ud83d", code="STRING_TOO_LONG")
@@ -343,33 +323,33 @@ def test_a_text_that_no_terminal_should_obey_or_could_show_is_shown_escaped(
     # A lone surrogate makes JSON write ASCII only; this record's is written as it is.
     eight = Record(object="Lead", key="eight", fields={"LastName": "\x9b2Jgone \x7f"})
     fill(stack, [Envelope.of(outside(eight), request_id="r").dump()])
-    assert not {"\x9b", "\x7f"} & set(run("rejected", "show", "eight", "--json", *local).out)
+    assert not {"\x9b", "\x7f"} & set(run("rejected", "show", "eight", "--json", *options).out)
     for command in (["list"], ["show", "odd"], ["show", "odd", "--json"], ["list", "--json"]):
-        result = run("rejected", *command, *local)
+        result = run("rejected", *command, *options)
         assert result.status == 0, result.err
         assert not {"\x1b", "\x9b", "\x07"} & set(result.out)
-    assert run("rejected", "show", "odd", "--json", *local).json()[0]["values"] == dict(
+    assert run("rejected", "show", "odd", "--json", *options).json()[0]["values"] == dict(
         record.fields
     )
     file = tmp_path / "export.jsonl"
-    assert run("rejected", "export", str(file), "odd", *local).status == 0
+    assert run("rejected", "export", str(file), "odd", *options).status == 0
     assert json.loads(file.read_text(encoding="utf-8"))["values"] == dict(record.fields)
 
 
 def test_an_update_is_named_as_one_and_only_force_overwrites(
-    stack: Stack, local: list[str]
+    stack: Stack, options: list[str]
 ) -> None:
     record = Record(object="Lead", key="one", fields={"Rating": "Hot"})
     envelope = Envelope.of(outside(record), request_id="request", kind="update")
     problem = Refused("changed", code="CHANGED_MEANWHILE", fields=("Rating",))
     fill(stack, [envelope.refused(problem, attempts=1).dump(), refused("two")])
-    assert "update" in run("rejected", "list", *local).out
-    kinds = {one["key"]: one["kind"] for one in run("rejected", "list", "--json", *local).json()}
+    assert "update" in run("rejected", "list", *options).out
+    kinds = {one["key"]: one["kind"] for one in run("rejected", "list", "--json", *options).json()}
     assert kinds == {"one": "update", "two": "message"}
-    assert "Update of a Lead" in run("rejected", "show", "one", *local).out
-    assert run("rejected", "replay", "one", "--no-wait", *local).status == 0
+    assert "Update of a Lead" in run("rejected", "show", "one", *options).out
+    assert run("rejected", "replay", "one", "--no-wait", *options).status == 0
     fill(stack, [envelope.refused(problem, attempts=1).dump()])
-    assert run("rejected", "replay", "--all", "--force", "--no-wait", *local).status == 0
+    assert run("rejected", "replay", "--all", "--force", "--no-wait", *options).status == 0
     sent = take_all(stack, stack.outbox_url)
     forced = {(body["kind"], body.get("forced", False)) for body in sent}
     assert forced == {("update", False), ("update", True), ("message", False)}

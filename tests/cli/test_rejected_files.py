@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from sandbox.stack import Stack
 from tests.cli.program import options_for, run
-from tests.conftest import PATIENT
 
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    with Stack(poll=False, parameters={**PATIENT, "AttachMedia": "on"}) as made:
-        made.tick()
-        yield made
+PARAMETERS = {"AttachMedia": "on"}
 
 
 def test_a_rejected_file_is_shown_and_replayed_onto_its_record(
-    stack: Stack, tmp_path: Path
+    stack: Stack, options: list[str], tmp_path: Path
 ) -> None:
-    options = options_for(stack, tmp_path)
     link = stack.media.put(b"JFIF", trouble=("404", "404"))
     bird = {"channel": "whatsapp", "messageId": "m1", "conversationId": "c1", "sender": "+44770"}
     media = [stack.media.put(b"JFIF"), {"url": link, "filename": "parcel.jpg"}]
@@ -50,7 +40,7 @@ def test_a_rejected_file_is_shown_and_replayed_onto_its_record(
     assert run("rejected", "list", "--json", *options).json() == []
 
 
-def test_with_attach_media_off_a_rejected_file_stays(stack: Stack, tmp_path: Path) -> None:
+def test_with_attach_media_off_a_rejected_file_stays(tmp_path: Path) -> None:
     body = json.dumps(
         {
             "v": 2,

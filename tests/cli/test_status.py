@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -21,34 +19,14 @@ from cli.rejected.queue import Counts
 from sandbox.org.org import Condition
 from sandbox.stack import Stack
 from tests.cli.program import Result, options_for, run
-from tests.conftest import PATIENT
-from tests.stacks import empty_queues
 from tools.template import ROOT
 
 CLOCK = r"\d\d:\d\d"
 SPAN = r"\d+ (?:s|min|h|d)"
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[Stack]:
-    """What is logged of a record must not depend on the log level: most others run with INFO."""
-    with Stack(poll=False, parameters={**PATIENT, "LogLevel": "ERROR"}) as stack:
-        stack.tick()
-        yield stack
-
-
-@pytest.fixture
-def stack(running: Stack) -> Iterator[Stack]:
-    yield running
-    running.org.reset()
-    empty_queues(running)
-    for function in running.functions.values():
-        function.log.write_text("")
-
-
-@pytest.fixture
-def options(stack: Stack, tmp_path: Path) -> list[str]:
-    return options_for(stack, tmp_path)
+PARAMETERS = {"LogLevel": "ERROR"}
+"""What is logged of a record must not depend on the log level: most others run with INFO."""
 
 
 def send(stack: Stack, name: str, *, channel: str = "whatsapp", path: str = "/leads") -> Any:
