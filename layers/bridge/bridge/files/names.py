@@ -82,19 +82,13 @@ CHARSETS = frozenset({"utf-8", "iso-8859-1", "us-ascii", "windows-1252"})
 
 def _decoded(name: str | tuple[str | None, str | None, str]) -> str:
     """The text of a parameter, which comes read as Latin-1; empty where its charset is none."""
-    if isinstance(name, tuple):
-        charset, _, value = name
-        try:
-            if (charset or "utf-8").lower() not in CHARSETS:
-                return ""
-            return value.encode("latin-1").decode(charset or "utf-8", "replace")
-        except (LookupError, ValueError):
-            return ""
-    # Servers put UTF-8 there.
     try:
-        return name.encode("latin-1").decode("utf-8")
+        if isinstance(name, str):
+            return name.encode("latin-1").decode()  # servers put UTF-8 there
+        charset, value = (name[0] or "utf-8").lower(), name[2]
+        return value.encode("latin-1").decode(charset, "replace") if charset in CHARSETS else ""
     except UnicodeError:
-        return name
+        return name if isinstance(name, str) else ""
 
 
 def _clean(name: str) -> str:

@@ -43,19 +43,14 @@ class AccessToken:
         stored = read_json(value)
         if not isinstance(stored, dict) or not is_token(stored.get("access_token")):
             return None
-        generation = stored.get("generation", 0)
-        if not isinstance(stored.get("instance_url"), str) or not isinstance(generation, int):
+        url, generation = stored.get("instance_url"), stored.get("generation", 0)
+        if not isinstance(url, str) or not isinstance(generation, int):
             return None
         if not 0 <= generation < MOST_GENERATIONS:
             return None
-        return cls(
-            access_token=stored["access_token"],
-            instance_url=read_text(stored, "instance_url").rstrip("/"),
-            issued_at=read_text(stored, "issued_at"),
-            scope=read_text(stored, "scope"),
-            id=read_text(stored, "id"),
-            generation=generation,
-        )
+        more = {name: read_text(stored, name) for name in ("issued_at", "scope", "id")}
+        token, url = stored["access_token"], url.rstrip("/")
+        return cls(access_token=token, instance_url=url, generation=generation, **more)
 
     def dump(self) -> str:
         """The value to store."""

@@ -12,7 +12,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
 from bridge.errors import BridgeError, NotConnected, Unavailable
 from bridge.http import Response
@@ -89,7 +89,6 @@ def read_encodable(fields: Mapping[str, Any], name: str) -> str:
 
 LONGEST_ERROR = 40
 """Characters of an OAuth error code; the longest known one has 22."""
-
 
 _ADMIN = "Salesforce administrator: "
 _RECONNECT = "Run `make connect` (bird-salesforce connect) to connect the org again."
@@ -239,16 +238,14 @@ def read_grant(
     """
     body = read_json(response.body)
     if response.status == 200 and not isinstance(body, dict):
-        pairs = parse_qs(response.body.decode("utf-8", "replace"))
-        body = {name: values[0] for name, values in pairs.items()}
-    success = 200 <= response.status < 300
-    if success and isinstance(body, dict) and is_token(body.get("access_token")):
-        return _accept(body, credentials=credentials, previous=previous, now=now)
-    if isinstance(body, dict) and isinstance(body.get("error"), str):
-        about = loggable_error(body["error"], read_encodable(body, "error_description"))
+        body = dict(parse_qsl(response.body.decode("utf-8", "replace")))
+    values = body if isinstance(body, dict) else {}
+    if 200 <= response.status < 300 and is_token(values.get("access_token")):
+        return _accept(values, credentials=credentials, previous=previous, now=now)
+    if isinstance(values.get("error"), str):
+        about = loggable_error(values["error"], read_encodable(values, "error_description"))
         raise GrantRefused(*about, grant_hint(*about, response.status))
-    faults = read_faults(body, status=response.status)
-    if faults:
+    if faults := read_faults(body, status=response.status):
         raise GrantRefused(faults[0].code if faults[0].code in MEANINGS else OTHER_ERROR)
     raise Unavailable(
         f"the token endpoint responds with HTTP {response.status} and no token",
@@ -259,32 +256,29 @@ def read_grant(
 def _accept(
     body: Mapping[str, Any], *, credentials: Credentials, previous: AccessToken | None, now: float
 ) -> Grant:
+    before = previous or AccessToken(access_token="", instance_url=credentials.login_url)
     identity, issued_at = read_encodable(body, "id"), read_encodable(body, "issued_at")
     refresh_token = read_encodable(body, "refresh_token").strip()
-    # Something else than a token must not replace the stored one.
-    refresh_token = refresh_token if is_token(refresh_token) else ""
+    if not is_token(refresh_token):
+        refresh_token = ""  # something else must not replace the stored one
     if body.get("signature") and credentials.client_secret:
         expected = hmac.digest(
             credentials.client_secret.encode(), (identity + issued_at).encode(), hashlib.sha256
         )
         given = read_encodable(body, "signature").encode()
         if not hmac.compare_digest(base64.b64encode(expected), given):
-            same_user = not previous or not previous.id or previous.id == identity
             raise SignatureMismatch(
                 "the token response's signature does not fit the consumer secret",
-                refresh_token=refresh_token if same_user else "",
+                refresh_token=refresh_token if before.id in ("", identity) else "",
             )
-    instance_url = read_encodable(body, "instance_url").rstrip("/")
-    if not instance_url:
-        instance_url = previous.instance_url if previous else credentials.login_url
     return Grant(
         token=AccessToken(
             access_token=body["access_token"],
-            instance_url=instance_url,
+            instance_url=read_encodable(body, "instance_url").rstrip("/") or before.instance_url,
             issued_at=issued_at or str(int(now * 1000)),
-            scope=read_encodable(body, "scope") or (previous.scope if previous else ""),
+            scope=read_encodable(body, "scope") or before.scope,
             id=identity,
-            generation=(previous.generation if previous else 0) + 1,
+            generation=before.generation + 1,
         ),
         refresh_token=refresh_token,
     )
