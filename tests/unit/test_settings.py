@@ -16,7 +16,8 @@ MAY_BE_BLANK = {
 
 
 def test_a_deployed_environment_is_read() -> None:
-    settings = Settings.from_environ(ENVIRON)
+    settings = Settings.from_environ({**ENVIRON, "REOPEN_DAYS": "0"})
+    assert settings.reopen_days == 0
     assert settings.api_version == "v68.0"
     assert settings.response_budget_seconds == 8
     assert settings.refresh_minutes == 45

@@ -230,6 +230,8 @@ def test_every_claim_counts_and_the_log_names_it(changed: dict[str, Any], refuse
 def test_a_payload_hash_is_there_if_and_only_if_there_is_a_body() -> None:
     assert not reason("messagebird-jwt", jwt(body=b""), body=b"")
     assert reason("messagebird-jwt", jwt(body=b"")) == "payload"
+    of_nothing = jwt(body=b"", payload_hash=hashlib.sha256(b"").hexdigest())
+    assert reason("messagebird-jwt", of_nothing, body=b"") == "payload"
 
 
 def test_a_public_key_is_no_shared_secret() -> None:
