@@ -16,6 +16,7 @@ import urllib3
 
 from sandbox.org import Org, OrgServer, sample
 from sandbox.org.data.settings import Settings
+from sandbox.org.http.control import CALLS
 
 from .conftest import Caller, lead
 
@@ -24,6 +25,10 @@ def control(caller: Caller, method: str, path: str, body: Any = None) -> Any:
     answer = caller.call(method, "/_sandbox" + path, body)
     assert answer.status < 300, answer.data
     return answer.json()
+
+
+def call(caller: Caller, name: str, /, **arguments: Any) -> Any:
+    return control(caller, "POST", f"/call/{name}", arguments)["result"]
 
 
 def test_it_needs_no_token_but_json(anonymous: Caller, org: Org) -> None:
@@ -51,112 +56,82 @@ def test_faults_are_ordered_listed_and_cleared(caller: Caller, org: Org) -> None
     [
         ("/faults", {"nonsense": 1}),
         ("/faults", {"reset": "sometimes"}),
-        ("/faults", {"path": "("}),
-        ("/settings", {"nonsense": 1}),
-        ("/settings", {"api_enabled": "yes"}),
-        ("/rules/validation", {"object": "Lead"}),
-        ("/rules/validation", {"object": "Lead", "field": "x", "operator": "is", "message": "x"}),
-        ("/fields", {"object": "Lead", "name": "X__c", "type": "magic"}),
-        ("/clock", {"advance_seconds": -1}),
-        ("/outage", {}),
         ("/faults", [1]),
+        ("/call/settings.put", {"nonsense": 1}),
+        ("/call/settings.put", {"api_enabled": "yes"}),
+        ("/call/oauth.set_policies", {"client_id": sample.CLIENT_ID, "client_secret": "x"}),
+        ("/call/add_validation_rule", {"object_name": "Lead", "error_when": 1, "message": "x"}),
+        ("/call/set_object_rights", {"user": sample.ADMIN_USER}),
+        ("/call/create", {"object_name": "Lead", "fields": {}}),
+        ("/call/oauth.revoke", {"token": "nobody's"}),
+        ("/outage", {}),
+        *(("/outage", {"seconds": seconds}) for seconds in ("soon", -1, "nan", [])),
     ],
 )
-def test_what_makes_no_sense_is_told(anonymous: Caller, path: str, body: Any) -> None:
+def test_what_makes_no_sense_is_told(
+    anonymous: Caller, server: OrgServer, path: str, body: Any
+) -> None:
     answer = anonymous.call("POST", "/_sandbox" + path, body)
     assert answer.status == 400, answer.data
     assert answer.json()["error"]
+    assert not server.refusing
 
 
-def test_an_unknown_object_is_404(anonymous: Caller) -> None:
-    assert anonymous.call("GET", "/_sandbox/records/Nothing").status == 404
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/records/Nothing"),
+        ("GET", "/nothing"),
+        ("POST", "/call/__init__"),
+        ("POST", "/call/store.purge"),
+    ],
+)
+def test_what_is_not_there_is_404_in_json(anonymous: Caller, method: str, path: str) -> None:
+    answer = anonymous.call(method, "/_sandbox" + path, {} if method == "POST" else None)
+    assert (answer.status, list(answer.json())) == (404, ["error"])
 
 
-def test_rules_can_be_set_from_outside(caller: Caller, org: Org) -> None:
-    rule = {
-        "object": "Lead",
-        "field": "Phone",
-        "operator": "not_matches",
-        "value": r"^\+",
-        "message": "Phone needs a country code",
-        "at_field": True,
-        "name": "country",
-    }
-    control(caller, "POST", "/rules/validation", rule)
-    answer = caller.create("Lead", **lead(Phone="020"))
-    assert answer.json()[0]["fields"] == ["Phone"]
+def test_rules_rights_and_settings_can_be_set_from_outside(caller: Caller, org: Org) -> None:
+    rule = {"field": "Phone", "operator": "not_matches", "value": r"^\+"}
+    named = {"object_name": "Lead", "field": "Phone", "message": "Phone needs a country code"}
+    call(caller, "add_validation_rule", error_when=rule, **named)
+    assert caller.create("Lead", **lead(Phone="020")).json()[0]["fields"] == ["Phone"]
     assert caller.create("Lead", **lead(Phone="+3120")).status == 201
-    control(caller, "DELETE", "/rules/validation/country")
-    assert caller.create("Lead", **lead(Phone="020")).status == 201
-    control(caller, "POST", "/rules/duplicate", {"object": "Lead", "fields": ["Phone"]})
-    assert caller.create("Lead", **lead(Phone="020")).status == 400
-    control(caller, "DELETE", "/rules/duplicate/Lead")
-    assert caller.create("Lead", **lead(Phone="020")).status == 201
-    made = control(
-        caller, "POST", "/rules/assignment", {"object": "Lead", "owner": sample.SALES_USER}
-    )
-    caller.create("Lead", **lead(Bird_Key__c="mine"))
-    owned, user = org.find("Lead", "mine"), org.oauth.user(sample.SALES_USER)
-    assert owned is not None
-    assert user is not None
-    assert owned["OwnerId"] == user["Id"]
-    assert control(caller, "GET", "/rules")["assignment"][0]["id"] == made["id"]
-    control(caller, "DELETE", "/rules")
-    assert control(caller, "GET", "/rules") == {"validation": [], "duplicate": [], "assignment": []}
-
-
-def test_fields_and_access_can_be_set_from_outside(caller: Caller) -> None:
-    user = sample.INTEGRATION_USER
-    field = {"object": "Lead", "name": "Vip__c", "type": "boolean", "visible_to": [user]}
-    control(caller, "POST", "/fields", field)
-    assert caller.create("Lead", **lead(Vip__c=True)).status == 201
-    hidden = {"object": "Lead", "field": "Vip__c", "user": user, "visible": False}
-    control(caller, "POST", "/access/field", hidden)
-    assert caller.create("Lead", **lead(Vip__c=True)).status == 400
-    control(caller, "PATCH", "/fields/Lead/LeadSource", {"restricted": True, "values": ["SMS"]})
+    call(caller, "clear_rules")
+    call(caller, "change_field", object_name="Lead", name="LeadSource", restricted=True)
     assert caller.create("Lead", **lead(LeadSource="Viber")).status == 400
-    assert caller.create("Lead", **lead(LeadSource="SMS")).status == 201
-    rights = {"object": "Lead", "rights": ["Read"], "user": user}
-    control(caller, "POST", "/access/object", rights)
+    user = {"user": sample.INTEGRATION_USER}
+    call(caller, "set_object_rights", object_name="Lead", actions=["Read"], **user)
     assert caller.create("Lead", **lead()).json()[0]["message"] == (
         "entity type cannot be inserted: Lead"
     )
-    control(caller, "PATCH", f"/users/{user}", {"IsActive": False})
-    assert caller.call("GET", "/sobjects").status == 401
-
-
-def test_clock_sessions_usage_and_settings(caller: Caller, org: Org) -> None:
-    control(caller, "POST", "/settings", {"daily_requests": 10, "session_seconds": 60})
+    call(caller, "settings.put", daily_requests=10, session_seconds=60)
     assert org.settings.session_seconds == 60.0
-    control(caller, "POST", "/usage", {"used": 10})
+    call(caller, "usage.set_used", count=10)
     assert caller.call("GET", "/sobjects").status == 403
-    control(caller, "POST", "/clock", {"advance_seconds": 86_400})
+    call(caller, "clock.advance", seconds=86_400)
     assert org.usage.used() == 0
-    assert control(caller, "POST", "/sessions/expire", {})["ended"] >= 0
     assert caller.call("GET", "/sobjects").status == 401
 
 
 def test_policies_of_an_app_can_be_set_from_outside(caller: Caller, org: Org) -> None:
-    path = f"/apps/{sample.CLIENT_ID}"
-    view = control(caller, "PATCH", path, {"rotation": True, "idle_seconds": 60, "young": True})
-    assert view["rotation"] is True
-    assert "client_secret" not in view
+    call(caller, "oauth.set_policies", client_id=sample.CLIENT_ID, rotation=True, young=True)
     app = org.oauth.apps[sample.CLIENT_ID]
+    assert app.rotation
     assert app.ready_at > org.clock.now()
-    assert caller.call("PATCH", "/_sandbox" + path, {"client_id": "x"}).status == 400
     token = org.oauth.current_refresh_token(sample.INTEGRATION_USER)
     assert token is not None
-    assert org.connected(token)
-    control(caller, "POST", "/tokens/revoke", {})
+    call(caller, "oauth.revoke", token=token)
     assert not org.connected(token)
 
 
-def test_a_lead_can_be_converted_and_merged_from_outside(caller: Caller, org: Org) -> None:
-    master, loser, other = (org.create("Lead", lead()) for _ in range(3))
-    control(caller, "POST", "/merge", {"object": "Lead", "master": master, "losers": [loser]})
-    assert org.records("Lead", deleted=True)[0]["MasterRecordId"] == master
-    made = control(caller, "POST", "/convert", {"lead": other, "opportunity": False})
-    assert made == {
+def test_records_can_be_made_merged_and_converted_from_outside(caller: Caller, org: Org) -> None:
+    made = {"object_name": "Lead", "fields": lead()}
+    master, loser, other = (call(caller, "create", **made) for _ in range(3))
+    call(caller, "merge", object_name="Lead", master_id=master, loser_ids=[loser])
+    (gone,) = control(caller, "GET", "/records/Lead?deleted=true")["records"]
+    assert (gone["Id"], gone["MasterRecordId"]) == (loser, master)
+    assert call(caller, "convert", lead_id=other, opportunity=False) == {
         "account_id": org.records("Account")[0]["Id"],
         "contact_id": org.records("Contact")[0]["Id"],
         "opportunity_id": None,
@@ -188,28 +163,6 @@ def test_an_outage_of_a_while_ends_by_itself(caller: Caller, server: OrgServer) 
     pytest.fail("the outage did not end")
 
 
-def test_an_outage_that_this_port_cannot_end_names_the_one_that_can(
-    caller: Caller, server: OrgServer
-) -> None:
-    refused = caller.call("POST", "/_sandbox/outage", {})
-    assert refused.status == 400
-    assert f"{server.control_url}/_sandbox/outage" in refused.json()["error"]
-    assert not server.refusing
-    begun = control(caller, "POST", "/outage", {"seconds": 60})
-    method, address = begun["end"].split()
-    assert server.refusing
-    assert urllib3.request(method, address, timeout=5).status == 200
-    assert not server.refusing
-
-
-@pytest.mark.parametrize("seconds", ["soon", -1, "nan", []])
-def test_an_outage_with_a_wrong_length_does_not_begin(
-    caller: Caller, server: OrgServer, seconds: Any
-) -> None:
-    assert caller.call("POST", "/_sandbox/outage", {"seconds": seconds}).status == 400
-    assert not server.refusing
-
-
 def test_an_outage_replaces_the_one_before_and_its_end(server: OrgServer) -> None:
     server.refuse_connections(seconds=0.2)
     server.refuse_connections()
@@ -222,17 +175,12 @@ def test_an_outage_replaces_the_one_before_and_its_end(server: OrgServer) -> Non
     assert server.refusing
 
 
-def test_an_outage_can_be_ended_from_the_other_port(server: OrgServer) -> None:
-    def send(method: str) -> None:
-        answer = urllib3.request(
-            method, server.control_url + "/_sandbox/outage", json={}, timeout=5
-        )
-        assert answer.status == 200
-
-    send("POST")
+def test_an_outage_can_be_ended_from_the_other_port(caller: Caller, server: OrgServer) -> None:
+    begun = control(caller, "POST", "/outage", {"seconds": 60})
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", server.port), timeout=5)
-    send("DELETE")
+    method, address = begun["end"].split()
+    assert urllib3.request(method, address, timeout=5).status == 200
     socket.create_connection(("127.0.0.1", server.port), timeout=5).close()
 
 
@@ -244,7 +192,7 @@ def test_the_other_port_does_not_speak_salesforce(server: OrgServer) -> None:
 def test_a_reset_leaves_users_fields_and_tokens(caller: Caller, org: Org) -> None:
     caller.create("Lead", **lead(Bird_Key__c="k"))
     control(caller, "POST", "/faults", {"error": "SERVER_UNAVAILABLE"})
-    control(caller, "POST", "/settings", {"maintenance": True})
+    org.settings.put(maintenance=True)
     control(caller, "POST", "/reset", {})
     assert org.records("Lead") == []
     assert caller.create("Lead", **lead(Bird_Key__c="k")).status == 201
@@ -256,20 +204,13 @@ def test_every_setting_is_documented() -> None:
     assert missing == []
 
 
-def test_every_path_of_the_control_api_is_documented(server: OrgServer) -> None:
+def test_every_path_and_call_of_the_control_api_is_documented(server: OrgServer) -> None:
     readme = (Path(__file__).parents[2] / "sandbox/org/README.md").read_text()
     app: Any = server.app
     rules = [rule.rule for rule in app.url_map.iter_rules() if rule.rule.startswith("/_sandbox")]
-    missing = [r for r in rules if re.sub(r"<(\w+)>", r"{\1}", r) not in readme]
-    assert missing == []
-
-
-def test_a_wrong_path_or_method_of_the_control_api_is_json(caller: Caller) -> None:
-    missing = caller.call("GET", "/_sandbox/nothing")
-    assert (missing.status, list(missing.json())) == (404, ["error"])
-    wrong = caller.call("PUT", "/_sandbox/outage", {})
-    assert (wrong.status, wrong.headers["Allow"]) == (405, "DELETE, OPTIONS, POST")
-    assert "PUT" in wrong.json()["error"]
+    paths = [re.sub(r"<(\w+)>", r"{\1}", rule) for rule in rules]
+    assert [one for one in paths if one not in readme] == []
+    assert [one for one in CALLS if f"`{one}`" not in readme] == []
 
 
 # --- pages --------------------------------------------------------------------------------

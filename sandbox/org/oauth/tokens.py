@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from sandbox.org.data.state import State
@@ -60,6 +60,9 @@ class App:
 
     def __repr__(self) -> str:
         return f"App({self.name!r})"
+
+
+POLICIES = frozenset(item.name for item in fields(App)) - {"name", "client_id", "client_secret"}
 
 
 @dataclass(slots=True)
@@ -131,6 +134,16 @@ class OAuth:
             app.ready_at = self._state.clock.now() + 600
         self.apps[app.client_id] = app
         return app
+
+    def set_policies(self, client_id: str, *, young: bool | None = None, **policies: Any) -> None:
+        """Change an app: ``set_policies(id, rotation=True)``; `young` as in `add_app`."""
+        app = self.apps[client_id]
+        if unknown := set(policies) - POLICIES:
+            raise ValueError(f"an app has no {', '.join(sorted(unknown))}")
+        if young is not None:
+            app.ready_at = self._state.clock.now() + 600 if young else 0.0
+        for name, value in policies.items():
+            setattr(app, name, value)
 
     def set_password(self, username: str, password: str) -> None:
         self._passwords[username.lower()] = password

@@ -67,7 +67,7 @@ try {
 // The session ends; jsforce takes a new one with the refresh token and goes on.
 seen.refreshes = 0;
 conn.on("refresh", () => { seen.refreshes += 1; });
-await fetch(`${LOGIN_URL}/_sandbox/sessions/expire`, {
+await fetch(`${LOGIN_URL}/_sandbox/call/oauth.expire_sessions`, {
   method: "POST", body: "{}", headers: { "content-type": "application/json" },
 });
 seen.afterRefresh = (await conn.sobject("Case").create({ Subject: "x" })).success;
