@@ -17,12 +17,20 @@ import traceback
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from types import TracebackType
-from typing import ClassVar, NoReturn
+from typing import TYPE_CHECKING, ClassVar, NoReturn
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+Reply = tuple[int, list[tuple[str, str]], bytes]
+"""Status, headers and body of a response."""
 
 _LINGER = struct.pack("ii", 1, 0)
 # Thousands of callers may connect at the same moment; 5, the usual default, would refuse them.
 _BACKLOG = 4096
 _TLS_HANDSHAKE_SECONDS = 30
+_OF_THE_BODY = frozenset({"content-length", "content-encoding", "transfer-encoding"})
+_SENT_ANYWAY = frozenset({"content-length", "connection", "transfer-encoding", "server", "date"})
 _SHOWN = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -101,6 +109,24 @@ class Handler(BaseHTTPRequestHandler):
             pass
         return bytes(body)
 
+    def run_wsgi(self, app: WSGIApplication, body: bytes, **environ: object) -> Reply:
+        """The response of a WSGI application to this request, whose body was read and unpacked."""
+        from werkzeug.test import EnvironBuilder, run_wsgi_app
+
+        path, _, query = self.path.partition("?")
+        builder = EnvironBuilder(
+            path=path,
+            base_url=self.server.url,
+            query_string=query,
+            method=self.command,
+            headers=[one for one in self.headers.items() if one[0].lower() not in _OF_THE_BODY],
+            data=body,
+            environ_overrides={"REMOTE_ADDR": self.client_address[0], **environ},
+        )
+        parts, status, headers = run_wsgi_app(app, builder.get_environ())
+        kept = [one for one in headers if one[0].lower() not in _SENT_ANYWAY]
+        return int(status.partition(" ")[0]), kept, b"".join(parts)
+
     def answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         """Send a whole response."""
         self.send_response(status)
@@ -124,6 +150,16 @@ class Handler(BaseHTTPRequestHandler):
         """End the connection with RST, so that the client sees a reset and not an end."""
         _reset(self.connection)
         raise Closed
+
+
+def handling(respond: Callable[[Handler], object]) -> type[Handler]:
+    """Connections whose requests this function responds to."""
+
+    class Responding(Handler):
+        def handle_any(self) -> None:
+            respond(self)
+
+    return Responding
 
 
 class Server:

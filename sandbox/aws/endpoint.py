@@ -9,12 +9,10 @@ called what (`calls`).
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import secrets
 import string
-import sys
 import threading
 import time
 import uuid
@@ -24,7 +22,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, unquote_to_bytes, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 from sandbox.aws.functions import PAYLOAD_LIMIT, VERSION, Outcome, Throttled, caller_key
@@ -32,7 +30,7 @@ from sandbox.aws.logs import Logs, LogsError
 from sandbox.aws.queues import Queues
 from sandbox.aws.roles import Role, action_of, resource_of
 from sandbox.aws.throttling import SSM_READS, ssm_reads
-from sandbox.http_server import Handler, Server
+from sandbox.http_server import Handler, Reply, Server, handling
 from tools.template import Attributes
 
 ACCOUNT = "123456789012"
@@ -105,15 +103,7 @@ class LocalAws:
         self.queues = Queues(region=REGION, account=ACCOUNT, base_url=lambda: self.url)
         self.concurrency = 1000
         """The limit of the account that Lambda tells."""
-        aws = self
-
-        class RequestHandler(Handler):
-            def handle_any(self) -> None:
-                aws._handle(self)
-
-            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = handle_any
-
-        self.server = Server(RequestHandler, host=host, port=port, advertise=advertise)
+        self.server = Server(handling(self._handle), host=host, port=port, advertise=advertise)
         self._callers: dict[str, str] = {}
         self._stack_name = ""
         self._outputs: Callable[[], Mapping[str, str]] = dict
@@ -270,47 +260,11 @@ class LocalAws:
             return handler.hang_up()
         return handler.answer(*response)
 
-    def _moto(self, handler: Handler, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-        parts = urlsplit(handler.path)
-        environ: dict[str, Any] = {
-            "REQUEST_METHOD": handler.command,
-            "SCRIPT_NAME": "",
-            "PATH_INFO": unquote_to_bytes(parts.path).decode("latin-1"),
-            "QUERY_STRING": parts.query,
-            "RAW_URI": handler.path,
-            "REQUEST_URI": handler.path,
-            "SERVER_NAME": self.server.host,
-            "SERVER_PORT": str(self.server.port),
-            "SERVER_PROTOCOL": handler.request_version,
-            "REMOTE_ADDR": handler.client_address[0],
-            "CONTENT_TYPE": handler.headers.get("Content-Type", ""),
-            "CONTENT_LENGTH": str(len(body)),
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http",
-            "wsgi.input": io.BytesIO(body),
-            "wsgi.errors": sys.stderr,
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
-            "wsgi.run_once": False,
-        }
-        for name, value in handler.headers.items():
-            key = name.upper().replace("-", "_")
-            if key not in ("CONTENT_TYPE", "CONTENT_LENGTH", "TRANSFER_ENCODING"):
-                environ[f"HTTP_{key}"] = value
-        started: list[Any] = []
-
-        def start_response(status: str, headers: list[tuple[str, str]], _: Any = None) -> None:
-            started[:] = [int(status.split()[0]), headers]
-
+    def _moto(self, handler: Handler, body: bytes) -> Reply:
         with _MOTO:
-            content = b"".join(self._app(environ, start_response))
-        status, headers = started
-        skipped = ("content-length", "connection", "transfer-encoding", "server", "date")
-        return status, [(k, v) for k, v in headers if k.lower() not in skipped], content
+            return handler.run_wsgi(self._app, body)
 
-    def _sqs(
-        self, operation: str, body: bytes, *, partial: bool
-    ) -> tuple[int, list[tuple[str, str]], bytes]:
+    def _sqs(self, operation: str, body: bytes, *, partial: bool) -> Reply:
         try:
             parameters = json.loads(body)
         except ValueError:
@@ -322,7 +276,7 @@ class LocalAws:
         ]
         return status, headers, json.dumps(response).encode()
 
-    def _filter_log_events(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+    def _filter_log_events(self, body: bytes) -> Reply:
         try:
             found = self.logs.filter_log_events(json.loads(body))
         except LogsError as error:
@@ -330,7 +284,7 @@ class LocalAws:
         headers = [("Content-Type", "application/x-amz-json-1.1")]
         return 200, headers, json.dumps(found).encode()
 
-    def _describe_stack(self, name: str) -> tuple[int, list[tuple[str, str]], bytes]:
+    def _describe_stack(self, name: str) -> Reply:
         """https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html"""
         headers = [("Content-Type", "text/xml")]
         if name != self._stack_name:
@@ -353,7 +307,7 @@ class LocalAws:
         )
         return 200, headers, text.encode()
 
-    def _function(self, name: str) -> tuple[int, list[tuple[str, str]], bytes]:
+    def _function(self, name: str) -> Reply:
         """https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html"""
         arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
         environment = self._environments().get(name)
@@ -366,15 +320,13 @@ class LocalAws:
         }
         return 200, [("Content-Type", "application/json")], json.dumps(configuration).encode()
 
-    def _account_settings(self) -> tuple[int, list[tuple[str, str]], bytes]:
+    def _account_settings(self) -> Reply:
         """https://docs.aws.amazon.com/lambda/latest/api/API_GetAccountSettings.html"""
         limit = {"ConcurrentExecutions": self.concurrency}
         body = {"AccountLimit": {**limit, "UnreservedConcurrentExecutions": self.concurrency}}
         return 200, [("Content-Type", "application/json")], json.dumps(body).encode()
 
-    def _invoke_function(
-        self, name: str, handler: Handler, body: bytes
-    ) -> tuple[int, list[tuple[str, str]], bytes]:
+    def _invoke_function(self, name: str, handler: Handler, body: bytes) -> Reply:
         """https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html"""
         # A name, a whole ARN or part of one, with a version behind it or beside it.
         if ":function:" in name:
@@ -566,7 +518,7 @@ def _operation(handler: Handler, body: bytes) -> str:
     return f"{handler.command} {urlsplit(handler.path).path}"
 
 
-def _error(status: int, code: str, message: str) -> tuple[int, list[tuple[str, str]], bytes]:
+def _error(status: int, code: str, message: str) -> Reply:
     headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", code)]
     body = {"__type": code, "message": message, "Message": message, "Type": "User"}
     return status, headers, json.dumps(body).encode()

@@ -23,7 +23,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from sandbox.aws.functions import PAYLOAD_LIMIT, NoAnswerInTime, Outcome, Throttled
 from sandbox.aws.keys import Holder, Keys
 from sandbox.aws.throttling import TokenBucket
-from sandbox.http_server import Handler, Server
+from sandbox.http_server import Handler, Reply, Server, handling
 from tools.template import Deployment, Route
 
 BODY_LIMIT = 10 * 1024 * 1024
@@ -43,10 +43,6 @@ _PLAIN = {
 
 Invoke = Callable[[str, bytes, float], Outcome]
 """Function's logical id, event, seconds to wait at most. Raises Throttled, NoAnswerInTime."""
-
-
-Response = tuple[int, list[tuple[str, str]], bytes]
-"""Status, headers, body."""
 
 
 @dataclass
@@ -94,15 +90,7 @@ class Gateway:
         self._lock = threading.Lock()
         self.statuses: Counter[int] = Counter()
         """How often, by status."""
-        gateway = self
-
-        class RequestHandler(Handler):
-            def handle_any(self) -> None:
-                gateway._handle(self)
-
-            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = handle_any
-
-        self.server = Server(RequestHandler, host=host, port=port, advertise=advertise)
+        self.server = Server(handling(self._handle), host=host, port=port, advertise=advertise)
 
     @property
     def url(self) -> str:
@@ -119,7 +107,7 @@ class Gateway:
                     log.write(self._log_line(self._log_format, handler, visit, status) + "\n")
         handler.answer(status, [*headers, ("x-amzn-RequestId", visit.request_id)], body)
 
-    def _respond(self, handler: Handler, visit: _Visit) -> Response:
+    def _respond(self, handler: Handler, visit: _Visit) -> Reply:
         body = handler.read_body(limit=BODY_LIMIT)
         parts = urlsplit(handler.path)
         path = parts.path
@@ -205,7 +193,7 @@ class Gateway:
                 return route, match.groupdict()
         return None
 
-    def _own_response(self, kind: str, visit: _Visit) -> Response:
+    def _own_response(self, kind: str, visit: _Visit) -> Reply:
         """The gateway's own response, as the template declares it if it does."""
         visit.response_type = kind
         status, message = _PLAIN[kind]
@@ -317,7 +305,7 @@ def _pattern(path: str) -> re.Pattern[str]:
     )
 
 
-def _read_response(payload: bytes) -> Response | None:
+def _read_response(payload: bytes) -> Reply | None:
     """The function's result as a response; None if API Gateway would call it malformed."""
     try:
         result = json.loads(payload)

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
-from sandbox.http_server import Handler, Server
+from sandbox.http_server import Handler, Server, handling
 
 SIGNATURE = "X-Amz-Signature"
 EXTRA_BYTES = 64 * 1024
@@ -83,22 +83,8 @@ class MediaHost:
         """How long a silent or dripping file keeps its connection."""
         self._files: dict[str, _File] = {}
         self._lock = threading.Lock()
-        media = self
-
-        class Bird(Handler):
-            def handle_any(self) -> None:
-                media._serve_host(self)
-
-            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = handle_any
-
-        class Store(Handler):
-            def handle_any(self) -> None:
-                media._serve_store(self)
-
-            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = handle_any
-
-        self.host = Server(Bird, host=host, advertise=advertise)
-        self.store = Server(Store, host=host, advertise=advertise)
+        self.host = Server(handling(self._serve_host), host=host, advertise=advertise)
+        self.store = Server(handling(self._serve_store), host=host, advertise=advertise)
 
     def start(self) -> MediaHost:
         self.host.start()

@@ -25,7 +25,6 @@ from sandbox.org.rules.access import SYSTEM, AccessBook, Rights
 from sandbox.org.rules.conversion import Conversion, convert_lead
 from sandbox.org.rules.customizations import (
     AssignmentRule,
-    BeforeTrigger,
     Condition,
     DuplicateRule,
     Rules,
@@ -278,15 +277,6 @@ class Org(State):
             self.rules.validation.append(rule)
         return rule
 
-    def add_trigger(
-        self, object_name: str, run: Callable[[Record], str | None], *, name: str = ""
-    ) -> BeforeTrigger:
-        """Run code before an insert: a returned text refuses, an exception breaks the trigger."""
-        trigger = BeforeTrigger(name or f"{object_name}Trigger", object_name, run)
-        with self.lock:
-            self.rules.triggers.append(trigger)
-        return trigger
-
     def set_duplicate_rule(self, object_name: str, **options: Any) -> DuplicateRule:
         """Switch the duplicate rule of an object on; `options` are those of `DuplicateRule`."""
         names = {
@@ -339,18 +329,10 @@ class Org(State):
                     self.store.update("AssignmentRule", rule_id, {"Active": False})
 
     def clear_rules(self) -> None:
-        """No validation rule, trigger, duplicate or assignment rule is left."""
+        """No validation, duplicate or assignment rule is left."""
         with self.lock:
             self.rules.clear()
             self.store.purge(["AssignmentRule"])
-
-    def rename(self, new_url: str) -> None:
-        """Rename My Domain: REST under the former address redirects from now on, and the next
-        refresh returns the new one."""
-        with self.lock:
-            self.former_hosts.add(self.instance_url.partition("://")[2])
-            self.settings.instance_url = new_url.rstrip("/")
-            self.former_hosts.discard(new_url.partition("://")[2].rstrip("/"))
 
     def reset(self) -> None:
         """Back to an empty org: no records, faults, rules, counts; settings as at the start.
@@ -361,7 +343,6 @@ class Org(State):
             self.forget_records()
             owner = self.settings.default_case_owner
             self.settings = Settings(default_case_owner=owner)
-            self.former_hosts.clear()
             self.usage.reset()
             self.journal.reset()
 

@@ -71,8 +71,6 @@ class Fault:
     """``session`` ends the one of this request, ``all`` every one, before it is handled."""
     mangle: str = ""
     """``truncate``, ``garbage`` or ``empty``: what happens to the response's body."""
-    drip: float = 0.0
-    """Send the response at so many bytes a second."""
     connection: str = ""
     """``reset``: a new TCP connection is accepted and reset before any byte."""
 
@@ -102,8 +100,8 @@ class Fault:
             raise ValueError(f"error is one of {', '.join(KNOWN)}, or give a status with it")
         if not 0 <= self.probability <= 1 or not 0 <= self.share <= 1:
             raise ValueError("probability and share lie between 0 and 1")
-        if self.drip < 0 or self.latency_before < 0 or self.latency_after < 0:
-            raise ValueError("latency and drip are not negative")
+        if self.latency_before < 0 or self.latency_after < 0:
+            raise ValueError("latency is not negative")
         self._random = random.Random(self.seed)
 
     @property

@@ -106,6 +106,12 @@ def problem(answer: Any) -> tuple[int, str, str, list[str] | None]:
     return answer.status, body[0]["errorCode"], body[0]["message"], body[0].get("fields")
 
 
+def refusal(answer: Any) -> str:
+    """The only problem in an answer as a line: ``400 CODE: message [fields]``."""
+    status, code, message, fields = problem(answer)
+    return f"{status} {code}: {message}" + ("" if fields is None else f" [{', '.join(fields)}]")
+
+
 def user_id(org: Org, username: str) -> str:
     user = org.oauth.user(username)
     assert user is not None

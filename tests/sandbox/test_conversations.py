@@ -192,19 +192,6 @@ def test_a_comment_has_4000_bytes(admin: Caller, org: Org) -> None:
     assert problem(answer)[1] == "INVALID_FIELD_FOR_INSERT_UPDATE"
 
 
-def test_a_comment_needs_edit_access_to_its_case(caller: Caller, org: Org) -> None:
-    """[K]"""
-    rights = ("Create", "Read", "ViewAllRecords")
-    org.set_object_rights("Case", *rights, user=sample.INTEGRATION_USER)
-    case = org.create("Case", {})
-    fields = {"ParentId": case, "CommentBody": "x"}
-    assert problem(caller.create("CaseComment", **fields))[2] == (
-        "entity type cannot be inserted: Case Comment"
-    )
-    org.set_object_rights("Case", *rights, "Edit", user=sample.INTEGRATION_USER)
-    assert caller.create("CaseComment", **fields).status == 201
-
-
 def test_a_case_knows_when_it_was_closed(org: Org) -> None:
     """[O] IsClosed and ClosedDate follow CaseStatus."""
     made = org.create("Case", {})
@@ -288,18 +275,6 @@ def test_a_converted_lead_can_be_queried_and_deleted(admin: Caller, org: Org) ->
 # --- merge --------------------------------------------------------------------------------
 
 
-def test_merged_leads_leave_their_tasks_to_the_master(keyed: Org) -> None:
-    org = keyed
-    master = org.create("Lead", lead(Bird_Key__c="a"))
-    loser = org.create("Lead", lead(Bird_Key__c="b"))
-    logged = task(org, WhoId=loser, Bird_Key__c="t")
-    org.merge("Lead", master, loser[:15])
-    assert (org.get("Task", logged) or {})["WhoId"] == master
-    (gone,) = org.records("Lead", deleted=True)
-    assert (gone["Id"], gone["MasterRecordId"], gone["IsDeleted"]) == (loser, master, True)
-    assert org.create("Lead", lead(Bird_Key__c="b")).startswith("00Q")
-
-
 def test_merged_cases_leave_tasks_comments_and_children(org: Org) -> None:
     master, loser = org.create("Case", {}), org.create("Case", {"Comments": "internal"})
     child = org.create("Case", {"ParentId": loser})
@@ -350,16 +325,6 @@ def test_a_task_with_a_contact_and_a_case_lives_as_long_as_one_of_them(org: Org)
     assert (org.get("Task", logged) or {}).get("WhoId") is None
     org.delete("Case", case)
     assert org.records("Task") == []
-
-
-def test_a_contact_or_account_with_cases_stays(org: Org) -> None:
-    """[K] the code and the words."""
-    account = org.create("Account", {"Name": "x"})
-    contact = org.create("Contact", {"LastName": "J", "AccountId": account})
-    org.create("Case", {"ContactId": contact})
-    for name, record_id in (("Contact", contact), ("Account", account)):
-        with pytest.raises(Refused, match=r"DELETE_FAILED.*associated with the following cases"):
-            org.delete(name, record_id)
 
 
 def test_a_look_up_to_a_deleted_record(admin: Caller, org: Org) -> None:

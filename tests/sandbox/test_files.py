@@ -123,11 +123,6 @@ def test_a_large_file_needs_a_multipart_body(admin: Caller) -> None:
     assert upload(admin, large).status == 201
 
 
-def test_files_take_from_the_file_storage(admin: Caller) -> None:
-    upload(admin, bytes(3_000_000))
-    assert admin.call("GET", "/limits").json()["FileStorageMB"] == {"Max": 1024, "Remaining": 1021}
-
-
 def test_the_control_api_shows_a_files_bytes(admin: Caller) -> None:
     upload(admin)
     (record,) = admin.call("GET", "/_sandbox/records/ContentVersion").json()["records"]

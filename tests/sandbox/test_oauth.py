@@ -1,19 +1,23 @@
-"""Tokens: how they are got, renewed, lost, and what each refusal says."""
+"""Tokens: how they are got, renewed, lost, and what each refusal says.
+
+Code with PKCE, rotation, introspection and revocation are held against authlib and jsforce
+(tests/slow/clients), the consent page's refusals against `connect` (tests/cli/test_connect.py).
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import hmac
-import re
 import threading
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 import pytest
 
 from sandbox.org import Org, OrgServer, sample
 from sandbox.org.oauth.tokens import App
+from tests.cli.person import Person, Seen, administrator
 
 from .conftest import Caller
 
@@ -21,6 +25,7 @@ VERIFIER = "v" * 64
 CHALLENGE = (
     base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).decode().rstrip("=")
 )
+PKCE = {"code_challenge": CHALLENGE, "code_challenge_method": "S256"}
 CALLBACK = sample.CALLBACKS[0]
 
 
@@ -51,81 +56,32 @@ def refresh(caller: Caller, token: str, **more: str) -> tuple[int, dict[str, Any
 # --- the web-server flow ------------------------------------------------------------------
 
 
-class Browser:
-    """Follows the pages as a person would, without running anything."""
-
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
-        self._cookie = ""
-
-    def _send(self, method: str, target: str, form: dict[str, str] | None = None) -> Any:
-        answer = self._caller.http.request(
-            method,
-            self._caller.server.url + target,
-            body=urlencode(form) if form else None,
-            headers={"Cookie": self._cookie, "Content-Type": "application/x-www-form-urlencoded"},
-            redirect=False,
-        )
-        if "Set-Cookie" in answer.headers:
-            self._cookie = answer.headers["Set-Cookie"].partition(";")[0]
-        return answer
-
-    def open(self, **parameters: str) -> Any:
-        wanted = {
-            "response_type": "code",
-            "client_id": sample.CLIENT_ID,
-            "redirect_uri": CALLBACK,
-            "scope": "api refresh_token",
-            **parameters,
-        }
-        return self._send("GET", "/services/oauth2/authorize?" + urlencode(wanted))
-
-    @staticmethod
-    def request(page: Any) -> str:
-        found = re.search(r'name="request" value="([^"]+)"', page.data.decode())
-        assert found is not None, page.data
-        return found[1]
-
-    def log_in(self, page: Any, username: str, password: str) -> Any:
-        form = {"request": self.request(page), "username": username, "password": password}
-        return self._send("POST", "/login", form)
-
-    def decide(self, page: Any, decision: str) -> dict[str, list[str]]:
-        form = {"request": self.request(page), "decision": decision}
-        answer = self._send("POST", "/services/oauth2/authorize/decide", form)
-        assert answer.status == 302
-        return parse_qs(urlsplit(answer.headers["Location"]).query)
-
-    def consent(self, decision: str = "allow", **parameters: str) -> dict[str, list[str]]:
-        """All pages; the query with which the browser comes back to the app."""
-        page = self.open(**parameters)
-        assert page.status == 200
-        page = self.log_in(page, sample.INTEGRATION_USER, sample.INTEGRATION_PASSWORD)
-        assert b"Allow access?" in page.data
-        return self.decide(page, decision)
+def authorize(caller: Caller, **parameters: str) -> str:
+    wanted = {
+        "response_type": "code",
+        "client_id": sample.CLIENT_ID,
+        "redirect_uri": CALLBACK,
+        "scope": "api refresh_token",
+        **parameters,
+    }
+    return f"{caller.server.url}/services/oauth2/authorize?{urlencode(wanted)}"
 
 
-def exchange(caller: Caller, code: str, **more: str) -> tuple[int, dict[str, Any]]:
-    form = {"redirect_uri": CALLBACK, "code_verifier": VERIFIER, **more}
+def sent_back(caller: Caller, **parameters: str) -> dict[str, list[str]]:
+    """The query with which the browser comes back to the app without any page."""
+    answer = caller.http.request("GET", authorize(caller, **parameters), redirect=False)
+    assert answer.status == 302
+    return parse_qs(urlsplit(answer.headers["Location"]).query)
+
+
+def code_for(caller: Caller, **parameters: str) -> str:
+    back = Person().sign_in_without_following(authorize(caller, **PKCE, **parameters))
+    return parse_qs(urlsplit(back).query)["code"][0]
+
+
+def exchange(caller: Caller, code: str) -> tuple[int, dict[str, Any]]:
+    form = {"redirect_uri": CALLBACK, "code_verifier": VERIFIER}
     return caller.token_call(grant_type="authorization_code", code=code, **form)
-
-
-PKCE = {"code_challenge": CHALLENGE, "code_challenge_method": "S256"}
-
-
-def test_a_person_logs_in_allows_and_the_code_becomes_tokens(anonymous: Caller) -> None:
-    back = Browser(anonymous).consent(state="s&?=", **PKCE)
-    assert back["state"] == ["s&?="]
-    assert back["code"][0].startswith("aPrx")
-    status, body = exchange(anonymous, back["code"][0])
-    assert status == 200
-    assert body["refresh_token"].startswith("5Aep861")
-    assert body["access_token"].startswith(anonymous.org.org_id[:15] + "!")
-    assert body["scope"] == "api refresh_token"
-    assert body["token_type"] == "Bearer"
-    assert re.fullmatch(r"\d{13}", body["issued_at"])
-    assert "expires_in" not in body
-    assert Caller(anonymous.server, body["access_token"]).call("GET", "/sobjects").status == 200
 
 
 def test_the_signature_proves_where_the_answer_came_from(tokens: dict[str, Any]) -> None:
@@ -134,73 +90,47 @@ def test_the_signature_proves_where_the_answer_came_from(tokens: dict[str, Any])
     assert tokens["signature"] == base64.b64encode(made).decode()
 
 
-def test_a_wrong_password_says_so_and_lets_try_again(anonymous: Caller) -> None:
-    browser = Browser(anonymous)
-    page = browser.log_in(browser.open(), sample.INTEGRATION_USER, "wrong")
-    assert b"do not fit" in page.data
-    assert b'role="alert"' in page.data
-    page = browser.log_in(page, sample.INTEGRATION_USER, sample.INTEGRATION_PASSWORD)
-    assert b"Allow access?" in page.data
-
-
-def test_an_inactive_user_cannot_log_in(anonymous: Caller, org: Org) -> None:
+def test_a_login_that_fails_says_so_and_lets_try_again(anonymous: Caller, org: Org) -> None:
+    page = Person(password="wrong").log_in(authorize(anonymous))
+    assert "do not fit" in page.text and 'role="alert"' in page.text
+    assert "Allow access?" in Person().log_in(authorize(anonymous)).text
     org.set_user(sample.INTEGRATION_USER, IsActive=False)
-    browser = Browser(anonymous)
-    page = browser.log_in(browser.open(), sample.INTEGRATION_USER, sample.INTEGRATION_PASSWORD)
-    assert b"do not fit" in page.data
-
-
-def test_a_denial_comes_back_as_one(anonymous: Caller) -> None:
-    back = Browser(anonymous).consent("deny", state="x")
-    assert back == {
-        "error": ["access_denied"],
-        "error_description": ["end-user denied authorization"],
-        "state": ["x"],
-    }
+    assert "do not fit" in Person().log_in(authorize(anonymous)).text
 
 
 def test_a_page_of_another_browser_cannot_be_decided(anonymous: Caller) -> None:
-    browser = Browser(anonymous)
-    page = browser.log_in(browser.open(), sample.INTEGRATION_USER, sample.INTEGRATION_PASSWORD)
-    form = {"request": browser.request(page), "decision": "allow"}
-    answer = Browser(anonymous)._send("POST", "/services/oauth2/authorize/decide", form)
-    assert answer.status == 400
+    page = Person().log_in(authorize(anonymous))
+    assert Person().decide(page).status == 400
 
 
 def test_who_is_logged_in_is_asked_only_for_consent(anonymous: Caller) -> None:
-    browser = Browser(anonymous)
-    browser.consent()
-    assert b"Allow access?" in browser.open().data
-    assert b"Password" in browser.open(prompt="login").data
-
-
-def test_a_hint_fills_the_user_name_in(anonymous: Caller) -> None:
-    page = Browser(anonymous).open(login_hint='a"><b>')
-    assert b"a&#34;&gt;&lt;b&gt;" in page.data
+    person = Person()
+    person.log_in(authorize(anonymous))
+    assert "Allow access?" in person.open(authorize(anonymous)).text
+    assert "Password" in person.open(authorize(anonymous, prompt="login")).text
 
 
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"client_id": "nobody"}, b"client identifier invalid"),
-        ({"redirect_uri": ""}, b"redirect_uri not provided"),
-        ({"redirect_uri": "https://elsewhere.example/"}, b"redirect_uri must match configuration"),
+        ({"client_id": "nobody"}, "client identifier invalid"),
+        ({"redirect_uri": ""}, "redirect_uri not provided"),
+        ({"redirect_uri": "https://elsewhere.example/"}, "redirect_uri must match configuration"),
     ],
 )
 def test_nobody_is_sent_to_an_address_that_was_not_registered(
-    anonymous: Caller, parameters: dict[str, str], message: bytes
+    anonymous: Caller, parameters: dict[str, str], message: str
 ) -> None:
-    page = Browser(anonymous).open(**parameters)
-    assert page.status == 400
-    assert message in page.data
-    assert "Location" not in page.headers
+    page: Seen = Person().open(authorize(anonymous, **parameters))
+    assert (page.status, message in page.text) == (400, True)
+    assert page.url == authorize(anonymous, **parameters)
 
 
 def test_plain_http_is_for_localhost_only(anonymous: Caller, app: App) -> None:
-    app.callbacks = ("http://127.0.0.1:8788/callback",)
-    assert Browser(anonymous).open(redirect_uri=app.callbacks[0]).status == 400
-    app.callbacks = ("http://localhost:8788/callback",)
-    assert Browser(anonymous).open(redirect_uri=app.callbacks[0]).status == 200
+    for host, status in (("127.0.0.1", 400), ("localhost", 200)):
+        app.callbacks = (f"http://{host}:8788/callback",)
+        page = Person().open(authorize(anonymous, redirect_uri=app.callbacks[0]))
+        assert page.status == status
 
 
 @pytest.mark.parametrize(
@@ -209,63 +139,34 @@ def test_plain_http_is_for_localhost_only(anonymous: Caller, app: App) -> None:
         ({"response_type": "token"}, "unsupported_response_type"),
         ({"scope": "api chatter_api"}, "invalid_scope"),
         ({"code_challenge": "x", "code_challenge_method": "plain"}, "invalid_request"),
-        ({"immediate": "true"}, "immediate_unsuccessful"),
+        ({}, "invalid_request"),
     ],
+    ids=["no code", "a scope it has not", "plain PKCE", "no PKCE where the app insists"],
 )
 def test_a_wrong_request_comes_back_to_the_app(
-    anonymous: Caller, parameters: dict[str, str], error: str
+    anonymous: Caller, app: App, parameters: dict[str, str], error: str
 ) -> None:
-    answer = Browser(anonymous).open(**parameters)
-    assert answer.status == 302
-    assert parse_qs(urlsplit(answer.headers["Location"]).query)["error"] == [error]
-
-
-def test_an_app_may_insist_on_pkce(anonymous: Caller, app: App) -> None:
     app.pkce_required = True
-    answer = Browser(anonymous).open()
-    query = parse_qs(urlsplit(answer.headers["Location"]).query)
-    assert query["error"] == ["invalid_request"]
-    assert Browser(anonymous).open(**PKCE).status == 200
+    assert sent_back(anonymous, **parameters)["error"] == [error]
 
 
-def test_a_verifier_must_fit_its_challenge(anonymous: Caller) -> None:
-    code = Browser(anonymous).consent(**PKCE)["code"][0]
-    status, body = exchange(anonymous, code, code_verifier="w" * 64)
-    assert (status, body["error"]) == (400, "invalid_request")
-    status, body = exchange(anonymous, code, code_verifier="")
-    assert (status, body["error"]) == (400, "invalid_grant")
-    assert exchange(anonymous, code)[0] == 200
-
-
-def test_a_code_works_once_and_for_fifteen_minutes(anonymous: Caller, org: Org) -> None:
-    code = Browser(anonymous).consent(**PKCE)["code"][0]
-    assert exchange(anonymous, code)[0] == 200
-    expired = refused("invalid_grant", "expired authorization code")
-    assert exchange(anonymous, code) == expired
-    code = Browser(anonymous).consent(**PKCE)["code"][0]
+def test_a_code_lives_for_fifteen_minutes(anonymous: Caller, org: Org) -> None:
+    code = code_for(anonymous)
     org.clock.advance(901)
-    assert exchange(anonymous, code) == expired
+    assert exchange(anonymous, code) == refused("invalid_grant", "expired authorization code")
     unknown = refused("invalid_grant", "invalid authorization code")
     assert exchange(anonymous, "aPrxNothing") == unknown
 
 
 def test_without_its_scope_there_is_no_refresh_token(anonymous: Caller) -> None:
-    code = Browser(anonymous).consent(scope="api", **PKCE)["code"][0]
-    status, body = exchange(anonymous, code)
+    status, body = exchange(anonymous, code_for(anonymous, scope="api"))
     assert status == 200
     assert "refresh_token" not in body
 
 
-def test_an_app_from_elsewhere_must_be_installed(anonymous: Caller, app: App) -> None:
+def test_an_app_from_elsewhere_lets_administrators_in(anonymous: Caller, app: App) -> None:
     app.installed = False
-    browser = Browser(anonymous)
-    answer = browser.log_in(browser.open(), sample.INTEGRATION_USER, sample.INTEGRATION_PASSWORD)
-    query = parse_qs(urlsplit(answer.headers["Location"]).query)
-    assert query["error"] == ["invalid_client"]
-    assert query["error_description"] == ["app must be installed into org"]
-    browser = Browser(anonymous)
-    page = browser.log_in(browser.open(), sample.ADMIN_USER, sample.ADMIN_PASSWORD)
-    assert b"Allow access?" in page.data
+    assert "Allow access?" in administrator().log_in(authorize(anonymous)).text
 
 
 # --- refresh ------------------------------------------------------------------------------
@@ -274,44 +175,13 @@ def test_an_app_from_elsewhere_must_be_installed(anonymous: Caller, app: App) ->
 def test_a_refresh_without_rotation_keeps_the_refresh_token(
     anonymous: Caller, tokens: dict[str, Any]
 ) -> None:
-    for _ in range(3):
+    for _ in range(2):
         status, body = refresh(anonymous, tokens["refresh_token"])
         assert status == 200
-        assert "refresh_token" not in body
         assert set(body) == {
-            "access_token",
-            "signature",
-            "scope",
-            "instance_url",
-            "id",
-            "token_type",
+            *("access_token", "signature", "scope", "instance_url", "id", "token_type"),
             "issued_at",
         }
-
-
-def test_each_refresh_gives_another_session_unless_the_org_returns_the_same(
-    anonymous: Caller, org: Org, tokens: dict[str, Any]
-) -> None:
-    first = refresh(anonymous, tokens["refresh_token"])[1]
-    second = refresh(anonymous, tokens["refresh_token"])[1]
-    assert first["access_token"] != second["access_token"]
-    org.settings.same_session = True
-    third = refresh(anonymous, tokens["refresh_token"])[1]
-    assert third["access_token"] == second["access_token"]
-    org.oauth.expire_sessions()
-    assert refresh(anonymous, tokens["refresh_token"])[1]["access_token"] != third["access_token"]
-
-
-def test_with_rotation_each_token_works_once(
-    anonymous: Caller, org: Org, app: App, tokens: dict[str, Any]
-) -> None:
-    app.rotation = True
-    first = tokens["refresh_token"]
-    second = refresh(anonymous, first)[1]["refresh_token"]
-    third = refresh(anonymous, second)[1]["refresh_token"]
-    assert len({first, second, third}) == 3
-    assert org.connected(third)
-    assert not org.connected(first)
 
 
 def test_a_replayed_token_ends_everything(
@@ -319,11 +189,12 @@ def test_a_replayed_token_ends_everything(
 ) -> None:
     app.rotation = True
     body = refresh(anonymous, tokens["refresh_token"])[1]
-    assert Caller(anonymous.server, body["access_token"]).call("GET", "/sobjects").status == 200
+    assert org.connected(body["refresh_token"]) and not org.connected(tokens["refresh_token"])
+    session = Caller(anonymous.server, body["access_token"])
+    assert session.call("GET", "/sobjects").status == 200
     assert refresh(anonymous, tokens["refresh_token"]) == EXPIRED
     assert refresh(anonymous, body["refresh_token"]) == EXPIRED
-    assert Caller(anonymous.server, body["access_token"]).call("GET", "/sobjects").status == 401
-    assert not org.connected(body["refresh_token"])
+    assert session.call("GET", "/sobjects").status == 401
 
 
 def test_of_two_refreshes_at_once_one_is_told_to_wait(
@@ -331,12 +202,9 @@ def test_of_two_refreshes_at_once_one_is_told_to_wait(
 ) -> None:
     org.settings.refresh_seconds = 0.5
     answers: list[tuple[int, dict[str, Any]]] = []
-    lock = threading.Lock()
 
     def run() -> None:
-        answer = refresh(Caller(server), tokens["refresh_token"])
-        with lock:
-            answers.append(answer)
+        answers.append(refresh(Caller(server), tokens["refresh_token"]))
 
     threads = [threading.Thread(target=run) for _ in range(5)]
     for thread in threads:
@@ -344,8 +212,8 @@ def test_of_two_refreshes_at_once_one_is_told_to_wait(
     for thread in threads:
         thread.join(timeout=10)
     busy = refused("invalid_grant", "token request is already being processed")
-    assert sorted(status for status, _ in answers) == [200, 400, 400, 400, 400]
     assert sum(answer == busy for answer in answers) == 4
+    assert sum(status == 200 for status, _ in answers) == 1
     assert org.connected(tokens["refresh_token"])
 
 
@@ -364,10 +232,9 @@ def test_a_refresh_token_may_expire_when_idle_or_old(
     anonymous: Caller, org: Org, app: App, tokens: dict[str, Any]
 ) -> None:
     app.idle_seconds = 100
-    org.clock.advance(90)
-    assert refresh(anonymous, tokens["refresh_token"])[0] == 200
-    org.clock.advance(90)
-    assert refresh(anonymous, tokens["refresh_token"])[0] == 200
+    for _ in range(2):
+        org.clock.advance(90)
+        assert refresh(anonymous, tokens["refresh_token"])[0] == 200
     app.lifetime_seconds = 185
     org.clock.advance(10)
     assert refresh(anonymous, tokens["refresh_token"]) == EXPIRED
@@ -411,48 +278,9 @@ def test_policies_refuse_with_words_of_their_own(
     assert refresh(anonymous, token) == refused("invalid_grant", "inactive user")
 
 
-def test_a_refresh_may_need_no_secret(anonymous: Caller, app: App, tokens: dict[str, Any]) -> None:
-    app.secret_required = False
-    assert refresh(anonymous, tokens["refresh_token"], client_secret="")[0] == 200
-    assert refresh(anonymous, tokens["refresh_token"], client_secret="wrong")[0] == 400
-
-
-def test_an_answer_may_lack_the_instance_url(
-    anonymous: Caller, org: Org, tokens: dict[str, Any]
-) -> None:
-    org.settings.send_instance_url = False
-    assert "instance_url" not in refresh(anonymous, tokens["refresh_token"])[1]
-
-
-def test_credentials_may_come_in_the_header(anonymous: Caller, tokens: dict[str, Any]) -> None:
-    pair = base64.b64encode(f"{sample.CLIENT_ID}:{sample.CLIENT_SECRET}".encode()).decode()
-    answer = anonymous.http.request(
-        "POST",
-        anonymous.server.url + "/services/oauth2/token",
-        body=urlencode(
-            {
-                "grant_type": "refresh_token",
-                "refresh_token": tokens["refresh_token"],
-                "format": "urlencoded",
-            }
-        ),
-        headers={
-            "Authorization": f"Basic {pair}",
-            "Content-Type": "application/x-www-form-urlencoded",
-        },
-    )
-    assert answer.status == 200
-    assert answer.headers["Cache-Control"] == "no-store"
-    assert parse_qs(answer.data.decode())["token_type"] == ["Bearer"]
-
-
 def test_the_token_endpoint_takes_post_only(anonymous: Caller) -> None:
     answer = anonymous.call("GET", "/services/oauth2/token")
-    assert answer.status == 400
-    assert answer.json()["error"] == "invalid_request"
-
-
-# --- the other grants ---------------------------------------------------------------------
+    assert (answer.status, answer.json()["error"]) == (400, "invalid_request")
 
 
 def test_client_credentials_need_a_user_and_a_domain(anonymous: Caller, org: Org, app: App) -> None:
@@ -468,19 +296,6 @@ def test_client_credentials_need_a_user_and_a_domain(anonymous: Caller, org: Org
     org.settings.login_host = True
     status, body = anonymous.token_call(grant_type="client_credentials")
     assert (status, body["error"]) == (400, "invalid_grant")
-
-
-def test_the_password_flow_is_off_unless_switched_on(anonymous: Caller, org: Org) -> None:
-    form = {
-        "grant_type": "password",
-        "username": sample.INTEGRATION_USER,
-        "password": sample.INTEGRATION_PASSWORD,
-    }
-    failed = refused("invalid_grant", "authentication failure")
-    assert anonymous.token_call(**form) == failed
-    org.settings.password_flow = True
-    assert anonymous.token_call(**form)[0] == 200
-    assert anonymous.token_call(**{**form, "password": "wrong"}) == failed
 
 
 # --- sessions -----------------------------------------------------------------------------
@@ -504,19 +319,11 @@ def test_a_session_ends_when_it_was_not_used(caller: Caller, org: Org) -> None:
     assert caller.call("GET", "/sobjects").status == 401
 
 
-def test_a_session_may_end_whether_used_or_not(caller: Caller, org: Org) -> None:
-    org.settings.session_slides = False
-    org.clock.advance(7100)
-    assert caller.call("GET", "/sobjects").status == 200
-    org.clock.advance(200)
-    assert caller.call("GET", "/sobjects").status == 401
-
-
 def test_a_session_that_is_not_for_rest_says_so(server: OrgServer, org: Org) -> None:
     token = org.oauth.approve(sample.CLIENT_ID, sample.INTEGRATION_USER, "id")["access_token"]
     answer = Caller(server, token).call("GET", "/sobjects")
-    assert answer.status == 401
     message = "This session is not valid for use with the REST API"
+    assert answer.status == 401
     assert answer.json() == [{"message": message, "errorCode": "INVALID_SESSION_ID"}]
 
 
@@ -534,54 +341,27 @@ def test_org_and_user_must_allow_the_api(caller: Caller, org: Org) -> None:
     assert (answer.status, answer.json()[0]["errorCode"]) == (403, "API_CURRENTLY_DISABLED")
 
 
-# --- revoke, introspect, identity ---------------------------------------------------------
+# --- introspect, identity -----------------------------------------------------------------
 
 
-def endpoint(caller: Caller, name: str, **form: str) -> Any:
-    return caller.http.request(
-        "POST",
-        f"{caller.server.url}/services/oauth2/{name}",
-        body=urlencode(form),
-        headers={"Content-Type": "application/x-www-form-urlencoded"},
-    )
-
-
-def test_revoking_a_refresh_token_ends_its_sessions(
-    anonymous: Caller, org: Org, tokens: dict[str, Any]
-) -> None:
-    answer = endpoint(anonymous, "revoke", token=tokens["refresh_token"])
-    assert (answer.status, answer.data) == (200, b"")
-    assert refresh(anonymous, tokens["refresh_token"]) == EXPIRED
-    assert Caller(anonymous.server, tokens["access_token"]).call("GET", "/limits").status == 401
-    again = endpoint(anonymous, "revoke", token=tokens["refresh_token"])
-    assert (again.status, again.json()["error"]) == (400, "unsupported_token_type")
-
-
-def test_revoking_a_session_leaves_the_refresh_token(
-    anonymous: Caller, org: Org, tokens: dict[str, Any]
-) -> None:
-    path = f"/services/oauth2/revoke?token={tokens['access_token']}"
-    assert anonymous.call("GET", path).status == 200
-    assert org.connected(tokens["refresh_token"])
-
-
-def test_a_token_can_be_asked_what_it_is_worth(
+def test_an_end_is_told_of_a_token_that_has_one(
     anonymous: Caller, org: Org, app: App, tokens: dict[str, Any]
 ) -> None:
-    client = {"client_id": sample.CLIENT_ID, "client_secret": sample.CLIENT_SECRET}
+    """What else introspection tells is held against authlib."""
 
-    def ask(token: str) -> Any:
-        return endpoint(anonymous, "introspect", token=token, **client).json()
+    def ends(token: str) -> int | None:
+        form = {"token": token, "client_id": app.client_id, "client_secret": app.client_secret}
+        url = urljoin(anonymous.server.url, "/services/oauth2/introspect")
+        found: dict[str, Any] = anonymous.http.request(
+            "POST", url, fields=form, encode_multipart=False
+        ).json()
+        return found.get("exp")
 
-    access = ask(tokens["access_token"])
-    assert access["active"] is True
-    assert access["username"] == sample.INTEGRATION_USER
-    # It counts from the session's last use, which may be a second later on a busy machine.
-    assert 7200 <= access["exp"] - access["iat"] < 7230
-    assert "exp" not in ask(tokens["refresh_token"])
+    assert ends(tokens["refresh_token"]) is None
+    assert ends("nothing") is None
     app.idle_seconds = 30 * 86400
-    assert ask(tokens["refresh_token"])["exp"] - int(org.clock.now()) > 29 * 86400
-    assert ask("nothing") == {"active": False}
+    idle_end = ends(tokens["refresh_token"])
+    assert idle_end is not None and idle_end - int(org.clock.now()) > 29 * 86400
 
 
 def test_who_one_is_can_be_asked_with_a_good_token_only(
@@ -600,27 +380,3 @@ def test_who_one_is_can_be_asked_with_a_good_token_only(
         answer = Caller(server, "bad").call("GET", place)
         assert (answer.status, answer.data) == (403, b"Bad_OAuth_Token")
         assert answer.headers["Content-Type"].startswith("text/plain")
-
-
-def test_the_endpoints_can_be_discovered(anonymous: Caller) -> None:
-    answer = anonymous.http.request(
-        "GET", anonymous.server.url + "/.well-known/openid-configuration"
-    )
-    assert answer.json()["token_endpoint"] == anonymous.server.url + "/services/oauth2/token"
-
-
-def test_a_form_may_come_in_chunks(anonymous: Caller, tokens: dict[str, Any]) -> None:
-    form = {
-        "grant_type": "refresh_token",
-        "refresh_token": tokens["refresh_token"],
-        "client_id": sample.CLIENT_ID,
-        "client_secret": sample.CLIENT_SECRET,
-    }
-    answer = anonymous.http.request(
-        "POST",
-        anonymous.server.url + "/services/oauth2/token",
-        body=iter([urlencode(form).encode()]),
-        headers={"Content-Type": "application/x-www-form-urlencoded"},
-        chunked=True,
-    )
-    assert answer.status == 200

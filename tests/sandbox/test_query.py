@@ -28,6 +28,7 @@ def people(org: Org) -> dict[str, str]:
     ("where", "found"),
     [
         ("LastName = 'ADA'", ["Ada"]),
+        ("Id = '{Ada}'", ["Ada"]),
         ("LastName != 'Ada'", ["bob", "Cy'd", "50%_off"]),
         ("LastName <> 'Ada' AND NumberOfEmployees > 5", ["bob"]),
         ("NumberOfEmployees >= 5", ["Ada", "bob"]),
@@ -49,6 +50,7 @@ def people(org: Org) -> dict[str, str]:
     ],
 )
 def test_a_condition_finds(org: Org, people: dict[str, str], where: str, found: list[str]) -> None:
+    where = where.replace("{Ada}", people["Ada"][:15])
     rows = org.query(f"SELECT LastName FROM Lead WHERE {where}")
     assert [row["LastName"] for row in rows] == found
 
@@ -69,11 +71,6 @@ def test_a_count_is_answered_without_records(caller: Caller, people: dict[str, s
     assert body == {"totalSize": 2, "done": True, "records": []}
     body = caller.query("SELECT COUNT(Id) FROM Lead").json()
     assert body["records"][0]["expr0"] == 4
-
-
-def test_an_id_is_found_in_both_its_forms(org: Org, people: dict[str, str]) -> None:
-    for form in (people["Ada"], people["Ada"][:15]):
-        assert org.query(f"SELECT Id FROM Lead WHERE Id = '{form}'")[0]["Id"] == people["Ada"]
 
 
 def test_a_large_answer_comes_in_pages(caller: Caller, org: Org) -> None:
@@ -123,33 +120,6 @@ def test_a_wrong_query_is_shown_where(caller: Caller, text: str, code: str, mess
     assert (answer.status, answer.json()) == (400, [{"message": message, "errorCode": code}])
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "DELETE FROM Lead",
-        "SELECT Id",
-        "SELECT Id FROM Lead WHERE",
-        "SELECT Id FROM Lead WHERE LastName",
-        "SELECT Id FROM Lead WHERE LastName = 'open",
-        "SELECT Id FROM Lead WHERE LastName = 5",
-        "SELECT Id FROM Lead WHERE NumberOfEmployees = 'many'",
-        "SELECT Id FROM Lead WHERE LastName IN ()",
-        "SELECT Id FROM Lead LIMIT many",
-        "SELECT Id FROM Lead; DROP TABLE Lead",
-        "SELECT Owner.Nope FROM Lead",
-        "SELECT Nobody.Name FROM Lead",
-        "SELECT Id FROM Lead WHERE Description = 'x'",
-        "SELECT FIELDS(ALL) FROM Lead",
-        "SELECT Id FROM Lead WHERE Id = 'x' x",
-    ],
-)
-def test_a_query_that_makes_no_sense_is_refused(caller: Caller, text: str) -> None:
-    answer = caller.query(text)
-    assert answer.status == 400
-    assert answer.json()[0]["errorCode"] in ("MALFORMED_QUERY", "INVALID_FIELD")
-
-
 def test_fields_all_shows_every_visible_field(caller: Caller, people: dict[str, str]) -> None:
     row = caller.query("SELECT FIELDS(ALL) FROM Lead LIMIT 1").json()["records"][0]
     assert {"Id", "LastName", "Bird_Key__c"} <= set(row)
@@ -163,94 +133,56 @@ def test_setup_needs_the_right_to_view_it(org: Org) -> None:
     assert refused.value.problems[0].code == "INVALID_TYPE"
 
 
-def test_a_search_finds_words_and_numbers(caller: Caller, people: dict[str, str]) -> None:
-    body = {"q": "205551234", "sobjects": [{"name": "Lead"}], "fields": ["Id", "LastName"]}
-    found = caller.call("POST", "/parameterizedSearch", body).json()["searchRecords"]
-    assert [r["LastName"] for r in found] == ["Ada"]
-    path = "/parameterizedSearch?q=bob&sobject=Lead&Lead.fields=id,LastName&Lead.limit=10"
-    found = caller.call("GET", path).json()["searchRecords"]
-    assert [r["Id"] for r in found] == [people["bob"]]
-    path = "/search?q=FIND+%7Bada%7D+IN+ALL+FIELDS+RETURNING+Lead(Id,LastName)"
-    found = caller.call("GET", path).json()["searchRecords"]
-    assert [r["LastName"] for r in found] == ["Ada"]
+OPERATOR, FIELD, SYNTAX = "INVALID_QUERY_FILTER_OPERATOR", "INVALID_FIELD", "MALFORMED_QUERY"
 
 
 @pytest.mark.parametrize(
     ("text", "code", "words"),
     [
-        ("SELECT Id FROM Lead OFFSET 2001", "NUMBER_OUTSIDE_VALID_RANGE", "offset allowed is 2000"),
-        ("SELECT Id FROM Lead ALL ROWS", "MALFORMED_QUERY", "ALL ROWS not allowed in this context"),
-        (
-            "SELECT Id FROM Lead WITH SECURITY_ENFORCED",
-            "MALFORMED_QUERY",
-            "unexpected token: 'WITH",
-        ),
-        ("SELECT Id, id FROM Lead", "INVALID_FIELD", "duplicate field selected: id"),
-        (
-            "SELECT Id FROM Lead ORDER BY Description",
-            "INVALID_FIELD",
-            "can not be sorted in a query",
-        ),
-        (
-            "SELECT Id FROM Lead WHERE Description = 'x'",
-            "INVALID_FIELD",
-            "can not be filtered in a",
-        ),
-        (
-            "SELECT Id FROM Lead WHERE Id LIKE '00Q%'",
-            "INVALID_QUERY_FILTER_OPERATOR",
-            "on id field",
-        ),
-        (
-            "SELECT Id FROM Lead WHERE OwnerId > '005'",
-            "INVALID_QUERY_FILTER_OPERATOR",
-            "on id field",
-        ),
-        (
-            "SELECT Id FROM Lead WHERE CreatedDate LIKE '2%'",
-            "INVALID_QUERY_FILTER_OPERATOR",
-            "operator",
-        ),
-        (
-            "SELECT Id FROM Lead WHERE DoNotCall > false",
-            "INVALID_QUERY_FILTER_OPERATOR",
-            "operator",
-        ),
-        (
-            "SELECT Id FROM Lead WHERE CreatedDate = 'x'",
-            "INVALID_FIELD",
-            "must be of type datetime and",
-        ),
-        (
-            "SELECT Id FROM Lead WHERE LastName = 1",
-            "INVALID_FIELD",
-            "must be of type string and should",
-        ),
+        ("DELETE FROM Lead", SYNTAX, "unexpected token: 'DELETE'"),
+        ("SELECT Id", SYNTAX, "unexpected token"),
+        ("SELECT Id FROM Lead WHERE LastName", SYNTAX, "unexpected token"),
+        ("SELECT Id FROM Lead WHERE LastName = 'open", SYNTAX, "'"),
+        ("SELECT Id FROM Lead WHERE LastName IN ()", SYNTAX, "unexpected token: ')'"),
+        ("SELECT Id FROM Lead LIMIT many", SYNTAX, "unexpected token: 'many'"),
+        ("SELECT Id FROM Lead; DROP TABLE Lead", SYNTAX, ";"),
+        ("SELECT Id FROM Lead WHERE Id = null x", SYNTAX, "unexpected token: 'x'"),
+        ("SELECT Id FROM Lead ALL ROWS", SYNTAX, "ALL ROWS not allowed in this context"),
+        ("SELECT FIELDS(ALL) FROM Lead", SYNTAX, "must have a LIMIT of at most 200"),
+        ("SELECT Id FROM Lead OFFSET 2001", "NUMBER_OUTSIDE_VALID_RANGE", "allowed is 2000"),
+        ("SELECT Owner.Nope FROM Lead", FIELD, "No such column 'Nope'"),
+        ("SELECT Nobody.Name FROM Lead", FIELD, "Didn't understand relationship 'Nobody'"),
+        ("SELECT Id, id FROM Lead", FIELD, "duplicate field selected: id"),
+        ("SELECT Id FROM Lead ORDER BY Description", FIELD, "can not be sorted in a query"),
+        ("SELECT Id FROM Lead WHERE Description = 'x'", FIELD, "can not be filtered in a"),
+        ("SELECT Id FROM Lead WHERE CreatedDate = 'x'", FIELD, "must be of type datetime and"),
+        ("SELECT Id FROM Lead WHERE LastName = 1", FIELD, "must be of type string and should"),
+        ("SELECT Id FROM Lead WHERE NumberOfEmployees = 'x'", FIELD, "must be of type int"),
+        ("SELECT Id FROM Lead WHERE Id LIKE '00Q%'", OPERATOR, "on id field"),
+        ("SELECT Id FROM Lead WHERE OwnerId > '005'", OPERATOR, "on id field"),
+        ("SELECT Id FROM Lead WHERE CreatedDate LIKE '2%'", OPERATOR, "operator"),
+        ("SELECT Id FROM Lead WHERE DoNotCall > false", OPERATOR, "operator"),
         (
             "SELECT Id FROM Lead WHERE Id IN (SELECT Id FROM Lead)",
-            "MALFORMED_QUERY",
+            SYNTAX,
             "The inner and outer selects should not be on the same object type",
         ),
         (
             "SELECT Id FROM Lead WHERE OwnerId IN (SELECT Name FROM User)",
-            "MALFORMED_QUERY",
+            SYNTAX,
             "The selected field 'Name' in the subquery and the left operand field in the where "
             "expression in the outer query 'OwnerId' should point to the same object type",
         ),
-        ("SELECT Id, (SELECT Id FROM Tasks) FROM Lead", "MALFORMED_QUERY", "unexpected token: '('"),
-        (
-            "SELECT COUNT(Id) FROM Lead GROUP BY Status",
-            "MALFORMED_QUERY",
-            "unexpected token: 'GROUP'",
-        ),
-        ("SELECT MAX(CreatedDate) FROM Lead", "MALFORMED_QUERY", "unexpected token: '('"),
+        ("SELECT Id FROM Lead WITH SECURITY_ENFORCED", SYNTAX, "unexpected token: 'WITH"),
+        ("SELECT Id, (SELECT Id FROM Tasks) FROM Lead", SYNTAX, "unexpected token: '('"),
+        ("SELECT COUNT(Id) FROM Lead GROUP BY Status", SYNTAX, "unexpected token: 'GROUP'"),
+        ("SELECT MAX(CreatedDate) FROM Lead", SYNTAX, "unexpected token: '('"),
     ],
 )
 def test_a_query_is_refused_rather_than_misread(
     admin: Caller, text: str, code: str, words: str
 ) -> None:
-    """[O], [K] the words; the last three Salesforce can do, and this org says that it cannot."""
+    """[O], [K] the words; the last four Salesforce can do, and this org says that it cannot."""
     answer = admin.query(text)
     assert (answer.status, answer.json()[0]["errorCode"]) == (400, code)
     assert words in answer.json()[0]["message"]
-    assert "ERROR at Row:1:Column:" in answer.json()[0]["message"]

@@ -1,4 +1,4 @@
-"""SOSL and the parameterized search: what they find, and what they refuse."""
+"""SOSL: what it finds, and what it refuses."""
 
 from __future__ import annotations
 
@@ -116,36 +116,7 @@ def test_what_cannot_be_searched_is_refused(admin: Caller, text: str, code: str)
 
 @pytest.mark.parametrize(
     "path",
-    ["/limits/recordCount", "/search/scopeOrder", "/search/layout", "/parameterizedSearch/x"],
+    ["/limits/recordCount", "/search/scopeOrder", "/parameterizedSearch"],
 )
 def test_what_is_below_is_not_there(admin: Caller, path: str) -> None:
     assert admin.call("GET", path + "?q=jansen").status == 404
-
-
-def test_parameters_name_several_objects(admin: Caller) -> None:
-    """[O] sobject may be repeated; X.fields, X.where and X.limit belong to one of them."""
-    path = (
-        "/parameterizedSearch?q=jansen&sobject=Lead&sobject=Contact&Lead.fields=Id,LastName"
-        "&Lead.limit=1&Contact.fields=Id,Phone"
-    )
-    first, second = admin.call("GET", path).json()["searchRecords"]
-    assert first["LastName"] == "Jansen"
-    assert second["Phone"] == "0205551234"
-    where = "/parameterizedSearch?q=jansen&sobject=Lead&Lead.where=" + quote("Company = 'x'")
-    assert len(admin.call("GET", where).json()["searchRecords"]) == 1
-
-
-def test_a_body_says_where_to_look(admin: Caller) -> None:
-    body = {
-        "q": "205551234",
-        "in": "PHONE",
-        "fields": ["Id", "LastName"],
-        "sobjects": [{"name": "Lead"}, {"name": "Contact", "fields": ["Id"], "limit": 1}],
-        "overallLimit": 5,
-    }
-    rows = admin.call("POST", "/parameterizedSearch", body).json()["searchRecords"]
-    assert [row["attributes"]["type"] for row in rows] == ["Lead", "Contact"]
-    body["in"] = "EMAIL"
-    assert admin.call("POST", "/parameterizedSearch", body).json() == {"searchRecords": []}
-    body["in"] = "SOMEWHERE"
-    assert problem(admin.call("POST", "/parameterizedSearch", body))[1] == "INVALID_SEARCH"

@@ -11,30 +11,13 @@ import pytest
 import urllib3
 from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 
-from sandbox.org import Fault, Org, OrgServer
+from sandbox.org import Org, OrgServer
 
-from .conftest import DATA, Caller, composite, lead, sub, typed
+from .conftest import Caller, lead
 
 
 def create(caller: Caller, key: str = "k") -> urllib3.BaseHTTPResponse:
     return caller.create("Lead", **lead(Bird_Key__c=key))
-
-
-def test_a_reset_before_the_commit_leaves_nothing(caller: Caller, org: Org) -> None:
-    fault = org.trouble.add(reset="before", times=1)
-    with pytest.raises(ProtocolError, match="reset by peer"):
-        create(caller)
-    assert org.records("Lead") == []
-    assert fault.hits == 1
-    assert create(caller).status == 201
-
-
-def test_a_reset_after_the_commit_leaves_a_record(caller: Caller, org: Org) -> None:
-    org.trouble.add(reset="after", times=1, method="POST", object="Lead")
-    with pytest.raises(ProtocolError, match="reset by peer"):
-        create(caller)
-    assert len(org.records("Lead")) == 1
-    assert create(caller).json()[0]["errorCode"] == "DUPLICATE_VALUE"
 
 
 def test_resets_work_under_tls_too(tmp_path: Any) -> None:
@@ -67,21 +50,6 @@ def test_silence_ends_when_faults_are_cleared(caller: Caller, org: Org) -> None:
     with pytest.raises(ProtocolError):
         create(caller)
     assert 0.2 < time.monotonic() - begun < 5
-
-
-def test_latency_comes_before_or_after_the_commit(caller: Caller, org: Org) -> None:
-    org.trouble.add(latency_before=0.4, latency_after=0.8, times=1)
-    begun = time.monotonic()
-    thread = threading.Thread(target=create, args=(caller,))
-    thread.start()
-    committed = 0.0
-    while thread.is_alive():
-        if not committed and org.records("Lead"):
-            committed = time.monotonic()
-        time.sleep(0.01)
-    assert committed - begun >= 0.4
-    # The commit is seen well before the answer, however slow the machine is.
-    assert time.monotonic() - committed >= 0.5
 
 
 def test_an_outage_refuses_connections_and_ends(
@@ -120,28 +88,6 @@ def test_idle_connections_may_be_dropped(server: OrgServer, caller: Caller, org:
                 pass
 
 
-@pytest.mark.parametrize(
-    ("code", "status"),
-    [
-        ("SERVER_UNAVAILABLE", 503),
-        ("UNKNOWN_EXCEPTION", 500),
-        ("APEX_ERROR", 500),
-        ("REQUEST_LIMIT_EXCEEDED", 403),
-        ("INVALID_SESSION_ID", 401),
-        ("API_DISABLED_FOR_ORG", 403),
-    ],
-)
-def test_an_error_may_be_asked_for_by_its_code(
-    caller: Caller, org: Org, code: str, status: int
-) -> None:
-    org.trouble.add(error=code, times=1)
-    answer = create(caller)
-    assert (answer.status, answer.json()[0]["errorCode"]) == (status, code)
-    assert "fields" not in answer.json()[0]
-    assert org.records("Lead") == []
-    assert create(caller).status == 201
-
-
 def test_an_error_may_come_although_the_work_was_done(caller: Caller, org: Org) -> None:
     org.trouble.add(status=502, body="<html>Bad Gateway</html>", commit=True, times=1)
     answer = create(caller)
@@ -159,31 +105,12 @@ def test_a_lock_refuses_records_one_by_one(caller: Caller, org: Org) -> None:
     assert len(org.records("Lead")) == 100 - len(locked)
 
 
-def test_a_lock_of_one_record_is_400(caller: Caller, org: Org) -> None:
-    org.trouble.add(error="UNABLE_TO_LOCK_ROW", times=1)
-    answer = create(caller)
-    assert (answer.status, answer.json()[0]["errorCode"]) == (400, "UNABLE_TO_LOCK_ROW")
-
-
-def test_a_lock_in_a_composite_hits_the_subrequest(caller: Caller, org: Org) -> None:
-    org.trouble.add(error="UNABLE_TO_LOCK_ROW", object="Case", times=1)
-    (part,) = composite(caller, sub("a", "POST", "/sobjects/Case", {"Subject": "x"}))
-    assert part["body"][0]["errorCode"] == "UNABLE_TO_LOCK_ROW"
-
-
 @pytest.mark.parametrize("which", ["session", "all"])
 def test_a_session_may_expire_in_the_middle(caller: Caller, org: Org, which: str) -> None:
     org.trouble.add(expire=which, skip=1, times=1)
     assert create(caller, "a").status == 201
     assert create(caller, "b").status == 401
     assert create(caller, "c").status == 401
-
-
-def test_an_answer_may_be_cut_short(caller: Caller, org: Org) -> None:
-    org.trouble.add(mangle="truncate", times=1)
-    with pytest.raises(ProtocolError):
-        create(caller)
-    assert len(org.records("Lead")) == 1
 
 
 @pytest.mark.parametrize("mangle", ["garbage", "empty"])
@@ -193,13 +120,6 @@ def test_an_answer_may_be_no_json(caller: Caller, org: Org, mangle: str) -> None
     assert answer.status == 201
     with pytest.raises(ValueError):
         answer.json()
-
-
-def test_an_answer_may_drip(caller: Caller, org: Org) -> None:
-    org.trouble.add(drip=1500, times=1)
-    begun = time.monotonic()
-    assert create(caller).status == 201
-    assert 0.2 < time.monotonic() - begun < 5
 
 
 def test_a_fault_happens_only_where_it_should(caller: Caller, org: Org) -> None:
@@ -216,39 +136,6 @@ def test_a_fault_may_be_for_logins_or_for_the_api(caller: Caller, org: Org, area
     rest = create(caller).status
     login = caller.call("GET", "/services/oauth2/userinfo").status
     assert (rest, login) == ((201, 503) if area == "oauth" else (503, 200))
-
-
-def test_a_fault_for_an_object_is_found_in_bodies_too(caller: Caller, org: Org) -> None:
-    org.trouble.add(error="SERVER_UNAVAILABLE", object="Lead")
-    assert caller.call("POST", "/composite/sobjects", {"records": typed(lead())}).status == 503
-    assert caller.create("Case").status == 201
-
-
-def test_probability_follows_its_seed() -> None:
-    def hits() -> list[bool]:
-        fault = Fault(probability=0.3, seed=42)
-        return [fault.fires() for _ in range(200)]
-
-    assert hits() == hits()
-    assert 30 < sum(hits()) < 90
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"reset": "sometimes"},
-        {"area": "moon"},
-        {"error": "NO_SUCH_CODE"},
-        {"probability": 2.0},
-        {"mangle": "a bit"},
-        {"drip": -1.0},
-        {"expire": "me"},
-        {"connection": "yes"},
-    ],
-)
-def test_trouble_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError):
-        Fault(**wrong)
 
 
 # --- limits and outages of the org itself -------------------------------------------------
@@ -268,73 +155,7 @@ def test_the_daily_budget_counts_and_ends(caller: Caller, org: Org) -> None:
     assert org.usage.used() == 0
 
 
-def test_the_limit_header_has_two_forms(caller: Caller, org: Org) -> None:
-    org.settings.limit_info = "app"
-    assert create(caller, "a").headers["Sforce-Limit-Info"] == (
-        "api-usage=1/100000; per-app-api-usage=1/100000(appName=Bird bridge)"
-    )
-    org.settings.limit_info = "off"
-    assert "Sforce-Limit-Info" not in create(caller, "b").headers
-
-
-def test_too_many_long_calls_at_once_are_refused(caller: Caller, org: Org) -> None:
-    org.settings.long_requests = 2
-    org.settings.long_after_seconds = 0.1
-    fault = org.trouble.add(latency_before=3, times=2)
-    threads = [threading.Thread(target=create, args=(caller, f"slow{n}")) for n in range(2)]
-    for thread in threads:
-        thread.start()
-    while fault.hits < 2:
-        time.sleep(0.01)
-    time.sleep(0.3)
-    answer = create(caller, "third")
-    assert (answer.status, answer.json()[0]["errorCode"]) == (403, "REQUEST_LIMIT_EXCEEDED")
-    for thread in threads:
-        thread.join(timeout=10)
-    assert create(caller, "fourth").status == 201
-
-
-def test_maintenance_is_a_page_of_html(caller: Caller, org: Org) -> None:
-    org.settings.maintenance = True
-    for answer in (create(caller), caller.call("POST", "/services/oauth2/token", raw=b"")):
-        assert answer.status == 503
-        assert answer.headers["Content-Type"].startswith("text/html")
-
-
-def test_after_a_rename_the_old_address_points_to_the_new(caller: Caller, org: Org) -> None:
-    old = caller.server.url
-    new = old.replace("127.0.0.1", "localhost")
-    org.rename(new)
-    answer = caller.http.request(
-        "GET",
-        f"{old}{DATA}/sobjects",
-        headers={"Authorization": f"Bearer {caller.token}"},
-        redirect=False,
-    )
-    assert (answer.status, answer.headers["Location"]) == (302, f"{new}{DATA}/sobjects")
-    assert answer.headers["Content-Type"].startswith("text/html")
-    token = org.oauth.current_refresh_token("integration@bird.example")
-    assert token is not None
-    body = caller.token_call(grant_type="refresh_token", refresh_token=token)[1]
-    assert body["instance_url"] == new
-    answer = caller.http.request(
-        "GET", f"{new}{DATA}/sobjects", headers={"Authorization": f"Bearer {caller.token}"}
-    )
-    assert answer.status == 200
-
-
 # --- bookkeeping --------------------------------------------------------------------------
-
-
-def test_requests_and_connections_are_counted(caller: Caller, org: Org) -> None:
-    for n in range(3):
-        create(caller, f"k{n}")
-        caller.call("GET", f"/sobjects/Lead/Bird_Key__c/k{n}?fields=Id")
-    assert org.journal.counts["POST /sobjects/Lead"] == 3
-    assert org.journal.counts["GET /sobjects/Lead/Bird_Key__c/{key}"] == 3
-    assert org.journal.count(r"^POST /sobjects/") == 3
-    assert org.journal.connections == 1
-    assert org.journal.created["Lead"] == 3
 
 
 def test_the_journal_keeps_requests_without_credentials(caller: Caller, org: Org) -> None:
@@ -359,14 +180,6 @@ def test_the_journal_is_bounded_and_its_counts_are_not(org: Org) -> None:
     assert sum(len(e.body) for e in entries) <= 8_000_000
     assert entries[-1].number == 2500
     assert org.journal.counts["GET /x"] == 2500
-
-
-def test_many_records_are_made_quickly(caller: Caller, org: Org) -> None:
-    begun = time.monotonic()
-    for n in range(25):
-        caller.collection(*(lead(Bird_Key__c=f"{n}-{m}", Phone="1") for m in range(200)))
-    assert len(org.records("Lead")) == 5_000
-    assert time.monotonic() - begun < 20
 
 
 def test_simultaneous_creates_of_one_key_make_one_record(caller: Caller, org: Org) -> None:

@@ -29,9 +29,6 @@ class Settings:
     # Limits.
     daily_requests: int = 100_000
     """Calls in 24 hours; beyond it REQUEST_LIMIT_EXCEEDED."""
-    long_requests: int = 25
-    """Calls of more than `long_after_seconds` that may run at a time."""
-    long_after_seconds: float = 20.0
     limit_info: str = "org"
     """Sforce-Limit-Info: ``org``, ``app`` (with the per-app part) or ``off``."""
     search_lag_seconds: float = 0.0
@@ -43,10 +40,6 @@ class Settings:
 
     # Sessions and tokens.
     session_seconds: float = 7200.0
-    session_slides: bool = True
-    """True: a session ends when it was not used for that long; False: that long after its start."""
-    same_session: bool = False
-    """True: a refresh returns the access token again while its session is valid."""
     refresh_seconds: float = 0.02
     """Duration of a refresh; another one with the same token meanwhile is refused."""
     send_instance_url: bool = True
@@ -54,18 +47,12 @@ class Settings:
     """Empty: the address of the server that runs the org."""
     deploy_seconds: float = 0.2
     """How long a metadata deployment takes."""
-    password_flow: bool = False
-    approvals_per_user: int = 5
 
     # Texts and keys of which Salesforce has more than one form.
     duplicate_value_id: str = "18"
     """The id in a DUPLICATE_VALUE message: ``18``, ``15`` or ``unknown``."""
-    duplicate_result_key: str = ""
-    """``duplicateResult`` or ``duplicateResut``; empty: as the API version spells it."""
     language: str = "en"
     """``de``: DUPLICATE_VALUE in German (our wording): messages are in the user's language."""
-    gzip: bool = False
-    """True: responses are compressed for clients that accept it."""
 
     def as_dict(self) -> dict[str, Any]:
         return {item.name: getattr(self, item.name) for item in fields(self)}

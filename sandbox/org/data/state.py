@@ -42,8 +42,6 @@ class State:
         self.journal = Journal()
         self.url = "http://localhost"
         """The address of the server that runs the org; the server sets it."""
-        self.former_hosts: set[str] = set()
-        """Host names given up when My Domain was renamed: they redirect."""
         self._case_numbers = itertools.count(1001)
         self.org_id = self.ids.make("00D")
         self.system_user_id = ""

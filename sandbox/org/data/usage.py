@@ -1,12 +1,9 @@
-"""API limits: the daily number of calls, and long calls at the same time."""
+"""The daily number of API calls."""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from sandbox.org.data.state import State
 from sandbox.org.errors import KNOWN, refused
@@ -15,13 +12,12 @@ _HOUR = 3600
 
 
 class Usage:
-    """Calls of the last 24 hours, by the org's clock, and those that are running now."""
+    """Calls of the last 24 hours, by the org's clock."""
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._hours: dict[int, int] = {}
         self._apps: Counter[str] = Counter()
-        self._running: dict[int, float] = {}
         self._lock = threading.Lock()
 
     def used(self) -> int:
@@ -33,43 +29,17 @@ class Usage:
         with self._lock:
             self._hours = {int(self._state.clock.now() // _HOUR): count}
 
-    def take(self, app_name: str, calls: int = 1) -> None:
-        """Count calls; raises `Refused` with REQUEST_LIMIT_EXCEEDED where the budget is spent."""
+    def take(self, app_name: str) -> None:
+        """Count a call; raises `Refused` with REQUEST_LIMIT_EXCEEDED where the budget is spent."""
         with self._lock:
-            if self.used() + calls > self._state.settings.daily_requests:
+            if self.used() >= self._state.settings.daily_requests:
                 status, message = KNOWN["REQUEST_LIMIT_EXCEEDED"]
                 raise refused(status, "REQUEST_LIMIT_EXCEEDED", message)
             hour = int(self._state.clock.now() // _HOUR)
-            self._hours[hour] = self._hours.get(hour, 0) + calls
-            self._apps[app_name] += calls
+            self._hours[hour] = self._hours.get(hour, 0) + 1
+            self._apps[app_name] += 1
             if len(self._hours) > 30:
                 self._hours = {h: n for h, n in self._hours.items() if h >= hour - 23}
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """While a call runs; raises `Refused` where too many long ones do already."""
-        me = threading.get_ident()
-        now = time.monotonic()
-        settings = self._state.settings
-        with self._lock:
-            if len(self._running) >= settings.long_requests:
-                before = now - settings.long_after_seconds
-                if (
-                    sum(begun < before for begun in self._running.values())
-                    >= settings.long_requests
-                ):
-                    # The wording of this one is not confirmed.
-                    raise refused(
-                        403,
-                        "REQUEST_LIMIT_EXCEEDED",
-                        "ConcurrentRequests (Concurrent API Requests) Limit exceeded.",
-                    )
-            self._running[me] = now
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._running.pop(me, None)
 
     def header(self, app_name: str) -> str | None:
         """The value of ``Sforce-Limit-Info``."""

@@ -30,7 +30,7 @@ CALLS = frozenset(
         *("add_field", "change_field", "remove_field", "show_field", "hide_field"),
         *("set_object_rights", "set_user", "add_status", "add_queue", "add_record_type"),
         *("add_address_picklists", "add_validation_rule", "set_duplicate_rule"),
-        *("clear_duplicate_rule", "add_assignment_rule", "clear_rules", "rename"),
+        *("clear_duplicate_rule", "add_assignment_rule", "clear_rules"),
         *("settings.put", "clock.advance", "clock.reset", "usage.set_used"),
         *("oauth.set_policies", "oauth.expire_sessions", "oauth.revoke", "oauth.revoke_all"),
     }

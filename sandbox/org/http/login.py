@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import secrets
 from collections.abc import Mapping
@@ -44,7 +43,6 @@ class AuthorizeRequest:
     scope: tuple[str, ...]
     state: str | None
     challenge: str
-    login_hint: str = ""
     user_id: str = ""
 
     def send_back(self, **parameters: str) -> Page:
@@ -85,7 +83,6 @@ class LoginPages:
             scope or app.scopes,
             given.get("state"),
             given.get("code_challenge", ""),
-            given.get("login_hint", ""),
         )
         if given.get("response_type") != "code":
             return pending.error("unsupported_response_type", "response type not supported")
@@ -101,8 +98,6 @@ class LoginPages:
         if logged_in and not {"login", "select_account"} & set(prompt):
             pending.user_id = logged_in
             return self._consent_page(self._keep(pending), pending)
-        if given.get("immediate") == "true":
-            return pending.error("immediate_unsuccessful", "immediate unsuccessful")
         return self._login_page(self._keep(pending), pending)
 
     def _keep(self, pending: AuthorizeRequest) -> str:
@@ -119,7 +114,7 @@ class LoginPages:
             "login.html",
             request_id=number,
             app_name=pending.app.name,
-            username=username or pending.login_hint,
+            username=username,
             error=error,
             org_name=self._org.name,
         )
@@ -233,24 +228,8 @@ def _bearer() -> str:
 
 
 def _response(body: dict[str, Any], status: int = 200) -> Response:
-    """In the requested format: JSON unless ``format`` or Accept says otherwise."""
-    accept = request.headers.get("Accept", "")
-    wanted = _form().get("format") or (
-        "urlencoded"
-        if "application/x-www-form-urlencoded" in accept
-        else "xml"
-        if accept.startswith("application/xml")
-        else "json"
-    )
-    if wanted == "urlencoded":
-        text, kind = urlencode(body), "application/x-www-form-urlencoded"
-    elif wanted == "xml":
-        inner = "".join(f"<{k}>{html.escape(str(v))}</{k}>" for k, v in body.items())
-        text = f'<?xml version="1.0" encoding="UTF-8"?><OAuth>{inner}</OAuth>'
-        kind = "application/xml"
-    else:
-        text, kind = json.dumps(body), "application/json;charset=UTF-8"
-    return Response(text, status, _NO_STORE, content_type=kind)
+    kind = "application/json;charset=UTF-8"
+    return Response(json.dumps(body), status, _NO_STORE, content_type=kind)
 
 
 def _refusal(error: OAuthRefused) -> Response:
@@ -300,14 +279,6 @@ def blueprint(org: Org) -> Blueprint:
     def identity(org_id: str, user_id: str) -> Response:
         return identity_response(org.oauth.identity(_bearer(), openid=False))
 
-    @routes.get("/id/keys")
-    def keys() -> Response:
-        return _response({"keys": []})
-
-    @routes.get("/.well-known/openid-configuration")
-    def discovery() -> Response:
-        return _response(_discovery(org.url))
-
     return routes
 
 
@@ -316,23 +287,3 @@ def identity_response(body: dict[str, Any] | None) -> Response:
     if body is None:
         return Response("Bad_OAuth_Token", 403, content_type="text/plain")
     return Response(json.dumps(body), 200, _NO_STORE, content_type="application/json;charset=UTF-8")
-
-
-def _discovery(url: str) -> dict[str, Any]:
-    base = f"{url}/services/oauth2"
-    return {
-        "issuer": url,
-        "authorization_endpoint": f"{base}/authorize",
-        "token_endpoint": f"{base}/token",
-        "revocation_endpoint": f"{base}/revoke",
-        "userinfo_endpoint": f"{base}/userinfo",
-        "introspection_endpoint": f"{base}/introspect",
-        "registration_endpoint": f"{base}/register",
-        "jwks_uri": f"{url}/id/keys",
-        "scopes_supported": list(SCOPE_WORDS),
-        "response_types_supported": ["code"],
-        "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["RS256"],
-        "display_values_supported": ["page", "popup", "touch"],
-        "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
-    }

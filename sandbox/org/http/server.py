@@ -8,32 +8,30 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import io
 import secrets
 import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from functools import partial
 from http.client import responses
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
-from urllib.parse import unquote_to_bytes
+from typing import TYPE_CHECKING, ClassVar, NoReturn, Self
 
 from sandbox.http_server import Handler, Server
-from sandbox.org.errors import Problem, Refused
+from sandbox.org.errors import Problem
 from sandbox.org.http.tls import Certificate, make_certificate
 from sandbox.org.http.web import make_app
 from sandbox.org.org import Org
 from sandbox.org.rest import api
-from sandbox.org.rest.call import Response, refusal
+from sandbox.org.rest.call import Response
 from sandbox.org.trouble import Fault
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import WSGIApplication
 
 MAX_BODY = 60_000_000
 SILENCE_SECONDS = 900.0
@@ -41,8 +39,6 @@ MAINTENANCE_PAGE = (
     "<!DOCTYPE html><html><head><title>Maintenance</title></head><body><h1>We are down for "
     "maintenance.</h1><p>Sorry for the inconvenience. We'll be back shortly.</p></body></html>"
 )
-# The body is read and unpacked before Flask sees the request.
-_ALREADY_READ = frozenset({"CONTENT_LENGTH", "CONTENT_ENCODING", "TRANSFER_ENCODING"})
 _QUIET_HEADERS = (
     ("Cache-Control", "no-cache,must-revalidate,max-age=0,no-store,private"),
     ("Server", "sfdcedge"),
@@ -248,20 +244,10 @@ class _Handler(Handler):
         return self._flask(body)
 
     def _rest(self, body: bytes, fault: Fault | None) -> Response:
-        host = self.headers.get("Host", "")
-        if host in self._org.former_hosts:
-            location = self._org.instance_url + self.path
-            page = f'<html><body>Moved to <a href="{location}">a new address</a></body></html>'
-            return Response(
-                302, page, {"Location": location}, content_type="text/html;charset=UTF-8"
-            )
         trouble = fault.record_problem if fault is not None and fault.for_records else None
         headers = {name.lower(): value for name, value in self.headers.items()}
         try:
-            with self._org.usage.running():
-                return api.serve(self._org, self.command, self.path, headers, body, trouble=trouble)
-        except Refused as error:
-            return refusal(error)
+            return api.serve(self._org, self.command, self.path, headers, body, trouble=trouble)
         except Exception as error:
             # A defect of the org itself must look like Salesforce's own, and be seen here.
             self._org.journal.counts["defects"] += 1
@@ -270,59 +256,11 @@ class _Handler(Handler):
             return Response(500, [problem.as_rest()])
 
     def _flask(self, body: bytes) -> Response:
-        response = Response(500)
-
-        def start_response(
-            status: str, headers: list[tuple[str, str]], exc_info: Any = None
-        ) -> Any:
-            response.status = int(status.partition(" ")[0])
-            response.content_type = ""
-            response.headers = {}
-            for name, value in headers:
-                if name.lower() == "content-type":
-                    response.content_type = value
-                elif name.lower() not in ("content-length", "connection"):
-                    response.headers[name] = value
-            return lambda data: None
-
-        parts: Iterable[bytes] = self._owner.app(self._environ(body), start_response)
-        try:
-            response.body = b"".join(parts)
-        finally:
-            close = getattr(parts, "close", None)
-            if close is not None:
-                close()
-        return response
-
-    def _environ(self, body: bytes) -> WSGIEnvironment:
-        path, _, query = self.path.partition("?")
-        environ: WSGIEnvironment = {
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "https" if self._owner.certificate else "http",
-            "wsgi.input": io.BytesIO(body),
-            "wsgi.errors": io.StringIO(),
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
-            "wsgi.run_once": False,
-            "werkzeug.socket": self.connection,
-            "sandbox.control": self._for_control,
-            "REQUEST_METHOD": self.command,
-            "SCRIPT_NAME": "",
-            "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
-            "QUERY_STRING": query,
-            "REMOTE_ADDR": self.client_address[0],
-            "SERVER_NAME": "localhost",
-            "SERVER_PORT": str(self._owner.port),
-            "SERVER_PROTOCOL": self.request_version,
-            "CONTENT_LENGTH": str(len(body)),
-        }
-        for name, value in self.headers.items():
-            key = name.upper().replace("-", "_")
-            if key == "CONTENT_TYPE":
-                environ[key] = value
-            elif key not in _ALREADY_READ and "_" not in name:
-                environ[f"HTTP_{key}"] = value
-        return environ
+        control = {"sandbox.control": self._for_control}
+        status, headers, content = self.run_wsgi(self._owner.app, body, **control)
+        own = {name: value for name, value in headers if name.lower() != "content-type"}
+        kind = dict(headers).get("Content-Type", "")
+        return Response(status, content, own, content_type=kind)
 
     # --- trouble -------------------------------------------------------------------------
 
@@ -333,13 +271,7 @@ class _Handler(Handler):
             with self._org.lock:
                 self._org.oauth.expire_sessions(None if fault.expire == "all" else token)
         if fault.latency_before:
-            try:
-                with self._org.usage.running() if self._counts() else contextlib.nullcontext():
-                    time.sleep(fault.latency_before)
-            except Refused as error:
-                note(error.status)
-                self._send(refusal(error))
-                return
+            time.sleep(fault.latency_before)
         if "before" in (fault.reset, fault.silence):
             note(0)
             self._end_silently(fault)
@@ -357,10 +289,7 @@ class _Handler(Handler):
             note(0)
             self._end_silently(fault)
         note(response.status)
-        self._send(response, mangle=fault.mangle, drip=fault.drip)
-
-    def _counts(self) -> bool:
-        return self.path.startswith("/services/data")
+        self._send(response, mangle=fault.mangle)
 
     def _end_silently(self, fault: Fault) -> NoReturn:
         """Reset the connection: now, or when the client gives up or faults are cleared."""
@@ -377,7 +306,7 @@ class _Handler(Handler):
 
     # --- responses -------------------------------------------------------------------------
 
-    def _send(self, response: Response, *, mangle: str = "", drip: float = 0.0) -> None:
+    def _send(self, response: Response, *, mangle: str = "") -> None:
         body = response.encoded()
         if mangle:
             body = _mangled(body, mangle)
@@ -392,13 +321,6 @@ class _Handler(Handler):
         own = {name.lower() for name in response.headers}
         headers = [h for h in headers if h[0].lower() not in own]
         headers.extend(response.headers.items())
-        if (
-            self._org.settings.gzip
-            and len(body) > 500
-            and "gzip" in self.headers.get("Accept-Encoding", "")
-        ):
-            body = gzip.compress(body, 5)
-            headers.append(("Content-Encoding", "gzip"))
         if response.status not in (204, 304):
             if response.content_type:
                 headers.append(("Content-Type", response.content_type))
@@ -414,16 +336,7 @@ class _Handler(Handler):
             if mangle == "truncate":
                 body = body[: len(body) // 2]
             whole += body
-        if drip:
-            self._drip(whole, drip)
-        else:
-            self.wfile.write(whole)
-
-    def _drip(self, whole: bytes, bytes_per_second: float) -> None:
-        step = max(1, int(bytes_per_second / 20))
-        for start in range(0, len(whole), step):
-            self.wfile.write(whole[start : start + step])
-            time.sleep(step / bytes_per_second)
+        self.wfile.write(whole)
 
 
 def _one_line(value: str) -> str:

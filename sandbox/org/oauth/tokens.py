@@ -22,6 +22,7 @@ from sandbox.org.errors import OAuthRefused
 from sandbox.org.oauth.identity import identity, userinfo
 
 CODE_SECONDS = 900.0
+APPROVALS_PER_USER = 5
 EXPIRED = ("invalid_grant", "expired access/refresh token")
 # RFC 7636 ends at 128 characters; jsforce, which works with Salesforce, sends 171.
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,256}\Z")
@@ -39,8 +40,6 @@ class App:
     rotation: bool = False
     """Each refresh returns a new refresh token and ends the old one. There is no grace."""
     pkce_required: bool = False
-    secret_required: bool = True
-    """False: a refresh needs no client secret."""
     admin_approved_only: bool = False
     approved_users: set[str] = field(default_factory=set)
     """User names that may use the app where `admin_approved_only` is on."""
@@ -169,8 +168,7 @@ class OAuth:
         if found is None or found.ended:
             return None
         now = self._state.clock.now()
-        since = found.used_at if self._state.settings.session_slides else found.made_at
-        if now - since > found.seconds:
+        if now - found.used_at > found.seconds:
             found.ended = True
             return None
         user = self._state.store["User"].live.get(found.user_id)
@@ -244,22 +242,18 @@ class OAuth:
             "authorization_code": self._grant_code,
             "refresh_token": self._grant_refresh,
             "client_credentials": self._grant_client,
-            "password": self._grant_password,
         }
         if grant not in grants:
             raise OAuthRefused("unsupported_grant_type", "grant type not supported")
-        app = self._client(form, basic, grant)
+        app = self._client(form, basic)
         return grants[grant](app, form)
 
-    def _client(self, form: Mapping[str, str], basic: tuple[str, str] | None, grant: str) -> App:
+    def _client(self, form: Mapping[str, str], basic: tuple[str, str] | None) -> App:
         client_id, secret = basic or (form.get("client_id", ""), form.get("client_secret", ""))
         app = self.apps.get(client_id)
         if app is None or app.ready_at > self._state.clock.now():
             raise OAuthRefused("invalid_client_id", "client identifier invalid")
-        optional = grant == "refresh_token" and not app.secret_required
-        if not (optional and not secret) and not hmac.compare_digest(
-            secret.encode(), app.client_secret.encode()
-        ):
+        if not hmac.compare_digest(secret.encode(), app.client_secret.encode()):
             raise OAuthRefused("invalid_client", "invalid client credentials")
         return app
 
@@ -358,14 +352,6 @@ class OAuth:
                 body["api_instance_url"] = body["instance_url"]
             return body
 
-    def _grant_password(self, app: App, form: Mapping[str, str]) -> dict[str, Any]:
-        with self._state.lock:
-            user = self.check_password(form.get("username", ""), form.get("password", ""))
-            if not self._state.settings.password_flow or user is None:
-                raise OAuthRefused("invalid_grant", "authentication failure")
-            self._check_user(app, user["Id"])
-            return self._token_body(self._session(app, user["Id"], ("api",), None))
-
     def _check_user(self, app: App, user_id: str) -> None:
         user = self._state.store["User"].live.get(user_id, {})
         if not user.get("IsActive"):
@@ -389,7 +375,7 @@ class OAuth:
             if a.app is app and a.user_id == user_id and not a.revoked
         }
         mine = sorted(living.values(), key=lambda a: a.made_at)
-        for oldest in mine[: max(0, len(mine) + 1 - self._state.settings.approvals_per_user)]:
+        for oldest in mine[: max(0, len(mine) + 1 - APPROVALS_PER_USER)]:
             self._revoke(oldest)
         self.approvals[approval.token] = approval
         body = self._token_body(self._session(app, user_id, scope, approval))
@@ -403,12 +389,6 @@ class OAuth:
     def _session(
         self, app: App, user_id: str, scope: tuple[str, ...], approval: Approval | None
     ) -> Session:
-        settings = self._state.settings
-        if settings.same_session:
-            for known in reversed(list(self.sessions.values())):
-                same = known.user_id == user_id and known.client_id == app.client_id
-                if same and known.approval is approval and self.session(known.token):
-                    return known
         now = self._state.clock.now()
         session = Session(
             token=f"{self._state.org_id[:15]}!AQEAQ{secrets.token_urlsafe(66)}",
@@ -418,7 +398,7 @@ class OAuth:
             scope=scope,
             made_at=now,
             used_at=now,
-            seconds=app.session_seconds or settings.session_seconds,
+            seconds=app.session_seconds or self._state.settings.session_seconds,
             approval=approval,
         )
         self.sessions[session.token] = session
@@ -467,7 +447,7 @@ class OAuth:
     ) -> dict[str, Any]:
         """State of a token. A refresh token that cannot expire has no ``exp``."""
         with self._state.lock:
-            self._client(form, basic, "introspect")
+            self._client(form, basic)
             token = form.get("token", "")
             approval = self.approvals.get(token)
             if approval is not None and self._why_not(approval, token) is None:

@@ -22,7 +22,6 @@ from sandbox.org.rules.access import Rights
 
 MAX_ROWS = 2000
 SHORTEST_NUMBER = 4
-SCOPES = ("ALL", "NAME", "EMAIL", "PHONE", "SIDEBAR")
 _FALLBACK = ("Account", "Contact", "Lead", "Case")
 _STATEMENT = re.compile(
     r"""\s*FIND\s*\{(?P<words>(?:[^}\\]|\\.)*)\}
@@ -82,11 +81,6 @@ def parse(text: str) -> Search:
         scope=(match["scope"] or "ALL").upper(),
         limit=min(MAX_ROWS, int(match["limit"] or MAX_ROWS)),
     )
-
-
-def default_sources() -> tuple[Source, ...]:
-    """What is searched where nothing is named."""
-    return tuple(map(Source, _FALLBACK))
 
 
 def _sources(text: str) -> Iterator[Source]:

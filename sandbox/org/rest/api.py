@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import ceil
 
 from sandbox.org.errors import KNOWN, Problem, Refused, bad_session, not_found, refused
 from sandbox.org.oauth.tokens import Session
@@ -52,7 +51,7 @@ def serve(
             dispatch=dispatch,
         )
         authorise(call)
-        org.usage.take(app_name, composite.cost(call))
+        org.usage.take(app_name)
         with org.lock:
             response = dispatch(call)
     except Refused as error:
@@ -110,18 +109,14 @@ def composites(call: Call) -> Response:
     if not parts and call.method != "POST":
         call.allow("GET", "HEAD", "POST")
         base = f"/services/data/{call.version}/composite"
-        return Response(200, {n: f"{base}/{n}" for n in ("batch", "graph", "sobjects", "tree")})
+        return Response(200, {n: f"{base}/{n}" for n in ("graph", "sobjects")})
     match parts:
         case []:
             return composite.composite(call)
-        case ["batch"]:
-            return composite.batch(call)
         case ["graph"]:
             return graph.graph(call)
         case ["sobjects", *rest]:
             return collection.collections(call, rest)
-        case ["tree", *rest]:
-            return collection.tree(call, rest)
     raise not_found()
 
 
@@ -135,18 +130,10 @@ def limits(call: Call) -> Response:
         raise refused(status, "INSUFFICIENT_ACCESS", message)
     budget = call.org.settings.daily_requests
     left = max(0, budget - call.org.usage.used())
-    files = sum(v.get("ContentSize", 0) for v in call.org.store["ContentVersion"].live.values())
-    stored = 10 if call.org.settings.storage_full else 1024
     return Response(
         200,
         {
             "DailyApiRequests": {"Max": budget, "Remaining": left},
-            "DailyAsyncApexExecutions": {"Max": 250_000, "Remaining": 250_000},
-            "DailyBulkApiBatches": {"Max": 15_000, "Remaining": 15_000},
-            "DailyBulkV2QueryJobs": {"Max": 10_000, "Remaining": 10_000},
-            "DataStorageMB": {"Max": 1024, "Remaining": 0 if stored == 10 else 1000},
-            "FileStorageMB": {"Max": 1024, "Remaining": max(0, 1024 - ceil(files / 2**20))},
-            "SingleEmail": {"Max": 5_000, "Remaining": 5_000},
         },
     )
 
@@ -159,6 +146,5 @@ _RESOURCES: dict[str, Callable[[Call], Response]] = {
     "composite": composites,
     "tooling": tooling.serve,
     "metadata": metadata.serve,
-    "parameterizedSearch": search.parameterized,
-    "search": search.statement,
+    "search": search.search,
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl, unquote
@@ -49,17 +49,6 @@ def refusal(error: Refused) -> Response:
     return Response(error.status, [problem.as_rest() for problem in error.problems])
 
 
-class Query(dict[str, str]):
-    """The parameters of a URL: the last value of each name, and with `all` every one."""
-
-    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
-        super().__init__(pairs)
-        self._pairs = pairs
-
-    def all(self, name: str) -> list[str]:
-        return [value for key, value in self._pairs if key == name]
-
-
 @dataclass(slots=True, kw_only=True)
 class Call:
     """A call that passed authentication. `parts` are the path's segments after the version."""
@@ -67,7 +56,7 @@ class Call:
     org: Org
     method: str
     parts: list[str]
-    query: Query
+    query: dict[str, str]
     headers: Mapping[str, str]
     session: Session
     actor: Rights
@@ -127,18 +116,17 @@ class Call:
         return SaveOptions(
             auto_assign=auto,
             allow_duplicates=switches.get("allowsave") == "true",
-            record_details=switches.get("includerecorddetails") == "true",
             version=self.version,
             all_or_none=all_or_none or self.all_or_none,
             trouble=self.trouble,
         )
 
 
-def split_target(target: str) -> tuple[list[str], Query]:
+def split_target(target: str) -> tuple[list[str], dict[str, str]]:
     """A request target as decoded path segments and query; ``%2F`` stays inside its segment."""
     path, _, query = target.partition("?")
     parts = [unquote(part) for part in path.split("/") if part]
-    return parts, Query(parse_qsl(query, keep_blank_values=True))
+    return parts, dict(parse_qsl(query, keep_blank_values=True))
 
 
 def read_json(raw: bytes) -> Any:

@@ -1,4 +1,4 @@
-"""Many records in one call: sObject Collections and sObject Tree. They count as one API call."""
+"""Many records in one call, which counts as one: sObject Collections."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from sandbox.org.data.schema import ObjectType
 from sandbox.org.data.store import Record
 from sandbox.org.errors import Refused, not_found, refused
-from sandbox.org.rest.call import Call, Query, Response
+from sandbox.org.rest.call import Call, Response
 from sandbox.org.rest.sobjects import external_id, show
 from sandbox.org.rules.access import visible_record
 from sandbox.org.rules.saving import Outcome
@@ -146,7 +146,7 @@ def _retrieve(call: Call, parts: list[str]) -> Response:
         listed, fields = body.get("ids", []), body.get("fields", [])
         if not _strings(listed) or not _strings(fields):
             raise refused(400, "JSON_PARSER_ERROR", "ids and fields must be lists of text")
-        call.query = Query([*call.query.items(), ("fields", ",".join(fields))])
+        call.query = {**call.query, "fields": ",".join(fields)}
     else:
         listed = [i for i in call.query.get("ids", "").split(",") if i]
     found: list[dict[str, Any] | None] = []
@@ -162,35 +162,3 @@ def _retrieve(call: Call, parts: list[str]) -> Response:
 
 def _strings(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-
-def tree(call: Call, parts: list[str]) -> Response:
-    """All or nothing. Only one level is understood: records without children."""
-    call.allow("POST")
-    if len(parts) != 1:
-        raise not_found()
-    kind = call.kind(parts[0])
-    records, _ = _records(call)
-    names = []
-    for record in records:
-        attributes = record.get("attributes")
-        name = attributes.get("referenceId") if isinstance(attributes, dict) else None
-        if not isinstance(name, str) or name in names:
-            raise refused(
-                400, "INVALID_INPUT", "Each record needs a referenceId of its own in attributes"
-            )
-        names.append(name)
-    rows = [(kind, _fields(record)) for record in records]
-    outcomes = call.org.saver.insert(rows, call.actor, call.options(all_or_none=True))
-    broken = [
-        {"referenceId": name, "errors": [p.as_collection() for p in outcome.problems]}
-        for name, outcome in zip(names, outcomes, strict=True)
-        if not outcome.success and outcome.problems[0].code != "ALL_OR_NONE_OPERATION_ROLLED_BACK"
-    ]
-    if broken:
-        return Response(400, {"hasErrors": True, "results": broken})
-    done = [
-        {"referenceId": name, "id": outcome.id}
-        for name, outcome in zip(names, outcomes, strict=True)
-    ]
-    return Response(201, {"hasErrors": False, "results": done})

@@ -1,7 +1,4 @@
-"""Many requests in one call: composite and batch, and the resources beside them.
-
-They count as one API call, except a batch, of which each part counts.
-"""
+"""Many requests in one call, which counts as one: composite."""
 
 from __future__ import annotations
 
@@ -17,18 +14,6 @@ MAX_QUERIES = 5
 _INHERITED = ("accept", "authorization", "content-type")
 _MANY = re.compile(r"/services/data/v[\d.]+/(?:query|queryAll|composite/sobjects)(?=[/?]|\Z)")
 _REFERENCE = re.compile(r"@\{([A-Za-z0-9_]+)((?:\.[A-Za-z0-9_]+|\[\d+\])*)\}")
-
-
-def cost(call: Call) -> int:
-    """How many API calls this one counts for."""
-    if call.parts[:2] == ["composite", "batch"] and call.method == "POST":
-        body = call.json()
-        parts = body.get("batchRequests") if isinstance(body, dict) else None
-        return max(1, len(parts)) if isinstance(parts, list) else 1
-    return 1
-
-
-# --- composite --------------------------------------------------------------------------------
 
 
 def composite(call: Call) -> Response:
@@ -134,50 +119,36 @@ def _subrequest(
     call: Call, item: dict[str, Any], bodies: dict[str, Any], *, all_or_none: bool
 ) -> Response:
     try:
-        url = _resolve(item["url"], bodies)
-        body = _resolve(item.get("body"), bodies)
+        parts, query = split_target(_resolve(item["url"], bodies))
+        if parts[:2] != ["services", "data"] or len(parts) < 4:
+            raise not_found()
+        check_version(parts[2])
+        if parts[3:] in (["composite"], ["composite", "graph"]):
+            raise refused(400, "JSON_PARSER_ERROR", "A composite cannot be part of a composite")
         own = item.get("httpHeaders") or {}
         if not isinstance(own, dict):
             raise refused(400, "JSON_PARSER_ERROR", "httpHeaders must be an object")
         headers = {n: call.headers[n] for n in _INHERITED if n in call.headers}
         headers.update({str(k).lower(): str(v) for k, v in own.items()})
-        method = item["method"].upper()
-        return _inner(call, method, url, headers, body, all_or_none=all_or_none)
+        inner = Call(
+            org=call.org,
+            method=item["method"].upper(),
+            parts=parts[3:],
+            query=query,
+            headers=headers,
+            session=call.session,
+            actor=call.org.access.rights(call.session.user_id),
+            version=parts[2],
+            trouble=call.trouble,
+            dispatch=call.dispatch,
+            all_or_none=all_or_none,
+        )
+        body = _resolve(item.get("body"), bodies)
+        if body is not None:
+            inner.payload = body
+        return call.dispatch(inner)
     except Refused as error:
         return refusal(error)
-
-
-def _inner(
-    call: Call,
-    method: str,
-    url: str,
-    headers: dict[str, str],
-    body: Any,
-    *,
-    all_or_none: bool = False,
-) -> Response:
-    parts, query = split_target(url)
-    if parts[:2] != ["services", "data"] or len(parts) < 4 or parts[3:5] == ["composite", "batch"]:
-        raise not_found()
-    check_version(parts[2])
-    if parts[3:] in (["composite"], ["composite", "graph"]):
-        raise refused(400, "JSON_PARSER_ERROR", "A composite cannot be part of a composite")
-    inner = Call(
-        org=call.org,
-        method=method,
-        parts=parts[3:],
-        query=query,
-        headers=headers,
-        session=call.session,
-        actor=call.org.access.rights(call.session.user_id),
-        version=parts[2],
-        trouble=call.trouble,
-        dispatch=call.dispatch,
-        all_or_none=all_or_none,
-    )
-    if body is not None:
-        inner.payload = body
-    return call.dispatch(inner)
 
 
 def references(value: Any) -> set[str]:
@@ -220,39 +191,3 @@ def _look_up(match: re.Match[str], bodies: dict[str, Any]) -> Any:
             f"Invalid reference specified. No value for {match[0][2:-1]} found in {match[1]}",
         )
     return found
-
-
-# --- batch ------------------------------------------------------------------------------------
-
-
-def batch(call: Call) -> Response:
-    """Up to 25 independent subrequests; a failed one undoes nothing."""
-    call.allow("POST")
-    body = call.object()
-    subrequests = body.get("batchRequests")
-    if not isinstance(subrequests, list) or not all(isinstance(item, dict) for item in subrequests):
-        raise refused(400, "JSON_PARSER_ERROR", "batchRequests is required")
-    if len(subrequests) > MAX_SUBREQUESTS:
-        raise refused(400, "PROCESSING_HALTED", f"Limit of {MAX_SUBREQUESTS} subrequests exceeded.")
-    results: list[dict[str, Any]] = []
-    failed = False
-    for item in subrequests:
-        if failed and body.get("haltOnError") is True:
-            halted = [
-                {"errorCode": "BATCH_PROCESSING_HALTED", "message": "Batch processing halted"}
-            ]
-            results.append({"statusCode": 412, "result": halted})
-            continue
-        url = str(item.get("url", ""))
-        headers = {n: call.headers[n] for n in _INHERITED if n in call.headers}
-        headers["content-type"] = "application/json"
-        try:
-            target = "/services/data/" + url.removeprefix("/services/data/").lstrip("/")
-            response = _inner(
-                call, str(item.get("method", "GET")).upper(), target, headers, item.get("richInput")
-            )
-        except Refused as error:
-            response = refusal(error)
-        failed = failed or response.status >= 400
-        results.append({"statusCode": response.status, "result": response.body})
-    return Response(200, {"hasErrors": failed, "results": results})

@@ -85,9 +85,8 @@ def by_key(call: Call, kind: ObjectType, field_name: str, value: str) -> Respons
     if call.method == "POST":
         raise refused(404, "NOT_FOUND", KNOWN["NOT_FOUND"][1])
     if call.method == "PATCH":
-        only = call.query.get("updateOnly", "").lower() == "true"
         rows = [(kind, column, value, call.json())]
-        outcome = saver.upsert(rows, call.actor, call.options(), update_only=only)[0]
+        outcome = saver.upsert(rows, call.actor, call.options())[0]
         if not outcome.success and outcome.problems[0].code == "DUPLICATE_EXTERNAL_ID":
             return _choices(call, kind, outcome.problems[0].extra["ids"])
         if outcome.created:

@@ -5,14 +5,13 @@ A field made here is visible to nobody, its maker included, until field permissi
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from sandbox.org.data import ids
 from sandbox.org.data.schema import Field, ObjectType
 from sandbox.org.data.store import Record
 from sandbox.org.errors import KNOWN, not_found, refused
-from sandbox.org.rest.call import Call, Query, Response
+from sandbox.org.rest.call import Call, Response
 from sandbox.org.rest.custom_fields import NAME, container, from_metadata, to_metadata
 from sandbox.org.rest.queries import run_query
 
@@ -22,7 +21,8 @@ def serve(call: Call) -> Response:
     if not parts:
         raise not_found()
     if parts[0] in ("query", "queryAll"):
-        return _query(call, parts)
+        _register_known(call)
+        return run_query(call, parts, tooling=True)
     if parts[0] != "sobjects" or len(parts) < 2 or parts[1].lower() != "customfield":
         raise not_found()
     if not call.actor.may("PermissionsCustomizeApplication"):
@@ -34,39 +34,10 @@ def serve(call: Call) -> Response:
     record = call.org.store["CustomField"].live.get(ids.normalise(parts[2]) or "")
     if record is None:
         raise not_found()
-    call.allow("GET", "HEAD", "PATCH", "DELETE")
+    call.allow("GET", "HEAD", "PATCH")
     if call.method == "PATCH":
         return _change(call, record)
-    if call.method == "DELETE":
-        call.org.remove_field(record["TableEnumOrId"], record["DeveloperName"] + "__c")
-        call.org.store.delete("CustomField", record["Id"], {})
-        return Response(204)
     return Response(200, _shown(call, record))
-
-
-def _query(call: Call, parts: list[str]) -> Response:
-    """``CustomField`` by query. ``FullName`` and ``Metadata`` are returned for one row only."""
-    text = call.query.get("q", "")
-    _register_known(call)
-    wants_metadata = re.search(r"select[^()]*\bMetadata\b.*\bfrom\b", text, re.I | re.S)
-    if wants_metadata:
-        bare = re.sub(r",\s*Metadata\b|\bMetadata\s*,", "", text, flags=re.I)
-        call.query = Query([*call.query.items(), ("q", bare)])
-    response = run_query(call, parts, tooling=True)
-    if wants_metadata:
-        rows = response.body["records"]
-        if len(rows) > 1:
-            raise refused(
-                400,
-                "MALFORMED_QUERY",
-                "When retrieving results with Metadata or FullName fields, the query "
-                "qualifications must specify no more than one row for retrieval. Result size: "
-                f"{len(rows)}",
-            )
-        for row in rows:
-            record = call.org.store["CustomField"].live[row["attributes"]["url"].rpartition("/")[2]]
-            row["Metadata"] = to_metadata(_field(call, record))
-    return response
 
 
 def _register_known(call: Call) -> None:

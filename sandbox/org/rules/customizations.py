@@ -1,7 +1,7 @@
-"""What an administrator adds to the saving of records: validation rules, triggers, duplicate rules,
+"""What an administrator adds to the saving of records: validation rules, duplicate rules,
 assignment rules.
 
-The first three run before the unique index is checked; assignment rules run after the save.
+The first two run before the unique index is checked; assignment rules run after the save.
 """
 
 from __future__ import annotations
@@ -60,27 +60,6 @@ class ValidationRule:
 
 
 @dataclass(frozen=True)
-class BeforeTrigger:
-    """Apex before insert. `run` may change the record, return a message (addError) or raise (an
-    unhandled exception, whose message names the trigger)."""
-
-    name: str
-    object: str
-    run: Callable[[Record], str | None]
-
-    def problem(self, record: Record) -> Problem | None:
-        try:
-            message = self.run(record)
-        except Exception as error:
-            return Problem(
-                "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",
-                f"{self.name}: execution of BeforeInsert\n\ncaused by: "
-                f"System.{type(error).__name__}: {error}\n\nTrigger.{self.name}: line 3, column 1",
-            )
-        return Problem("FIELD_CUSTOM_VALIDATION_EXCEPTION", message) if message else None
-
-
-@dataclass(frozen=True)
 class DuplicateRule:
     """Looks for records with the same phone or e-mail before a save.
 
@@ -134,23 +113,17 @@ class Rules:
     """All rules of one org."""
 
     validation: list[ValidationRule] = field(default_factory=list)
-    triggers: list[BeforeTrigger] = field(default_factory=list)
     duplicates: list[DuplicateRule] = field(default_factory=list)
     assignment: dict[str, AssignmentRule] = field(default_factory=dict)
 
     def clear(self) -> None:
         """Remove all of them."""
-        for rules in (self.validation, self.triggers, self.duplicates):
-            rules.clear()
+        self.validation.clear()
+        self.duplicates.clear()
         self.assignment.clear()
 
     def before_save(self, object_name: str, record: Record) -> list[Problem]:
-        """Triggers first, then all validation rules that are broken, each with its message."""
-        for trigger in self.triggers:
-            if trigger.object == object_name:
-                problem = trigger.problem(record)
-                if problem is not None:
-                    return [problem]
+        """All validation rules that are broken, each with its message."""
         return [
             Problem(
                 "FIELD_CUSTOM_VALIDATION_EXCEPTION",

@@ -48,25 +48,9 @@ def _stamps(state: State) -> Record:
     return {"LastModifiedDate": stamp, "SystemModstamp": stamp}
 
 
-def delete_record(
-    state: State, object_name: str, record_id: str, **changes: str | None
-) -> list[Problem]:
-    """Move a live record and what belongs to it to the recycle bin; or why that is refused."""
-    cases = _REFERRING.get(object_name, ()) if object_name in ("Account", "Contact") else ()
-    for other, field_name in cases:
-        found = _related(state, other, field_name, record_id) if other == "Case" else []
-        if found:
-            record = state.store[object_name].live[record_id]
-            return [
-                Problem(
-                    "DELETE_FAILED",
-                    f"Your attempt to delete {record.get('Name')} could not be completed because "
-                    "it is associated with the following cases.: "
-                    + "".join(f"{case['CaseNumber']}\n" for case in found),
-                )
-            ]
-    _delete(state, object_name, record_id, dict(changes), state.deleted_with[record_id])
-    return []
+def delete_record(state: State, object_name: str, record_id: str) -> None:
+    """Move a live record and what belongs to it to the recycle bin."""
+    _delete(state, object_name, record_id, {}, state.deleted_with[record_id])
 
 
 def _delete(

@@ -21,7 +21,6 @@ def duplicate_problem(
     actor: Rights,
     *,
     allow_save: bool,
-    details: bool,
     version: str,
 ) -> Problem | None:
     """The first duplicate rule that stops `record`, or None.
@@ -33,9 +32,8 @@ def duplicate_problem(
             continue
         found = _matches(state, rule, record)
         if found:
-            body = _result(state, rule, found, actor, details=details, version=version)
-            key = state.settings.duplicate_result_key or _key(version)
-            return Problem("DUPLICATES_DETECTED", rule.message, None, {key: body})
+            body = _result(state, rule, found, actor, version=version)
+            return Problem("DUPLICATES_DETECTED", rule.message, None, {_key(version): body})
     return None
 
 
@@ -66,7 +64,6 @@ def _result(
     found: list[tuple[ObjectType, Record]],
     actor: Rights,
     *,
-    details: bool,
     version: str,
 ) -> dict[str, Any]:
     """What the rule found, as far as this user may see it."""
@@ -91,7 +88,7 @@ def _result(
                         "additionalInformation": [],
                         "fieldDiffs": [],
                         "matchConfidence": 100.0,
-                        "record": _shown(kind, match, actor, details=details, version=version),
+                        "record": _shown(kind, match, version),
                     }
                     for kind, match in visible
                 ],
@@ -109,18 +106,6 @@ def _result(
     }
 
 
-def _shown(
-    kind: ObjectType, match: Record, actor: Rights, *, details: bool, version: str
-) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "attributes": {
-            "type": kind.name,
-            "url": f"/services/data/{version}/sobjects/{kind.name}/{match['Id']}",
-        },
-        "Id": match["Id"],
-    }
-    if details:
-        for item in kind.fields.values():
-            if item.name in match and item.type != "address" and actor.may_read(kind, item):
-                body[item.name] = match[item.name]
-    return body
+def _shown(kind: ObjectType, match: Record, version: str) -> dict[str, Any]:
+    url = f"/services/data/{version}/sobjects/{kind.name}/{match['Id']}"
+    return {"attributes": {"type": kind.name, "url": url}, "Id": match["Id"]}

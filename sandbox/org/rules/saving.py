@@ -2,7 +2,7 @@
 
 1. the parser: unknown or hidden fields and unreadable values refuse the **whole** call;
 2. rights, required fields, lengths, picklists, references: record by record;
-3. before-triggers, validation rules, duplicate rules;
+3. validation rules, duplicate rules;
 4. only then the unique index;
 5. the save, and after it the assignment rules.
 
@@ -46,7 +46,6 @@ class SaveOptions:
     auto_assign: bool | str = True
     """``Sforce-Auto-Assign``: TRUE (Salesforce's default), FALSE, or the id of a rule."""
     allow_duplicates: bool = False
-    record_details: bool = False
     version: str = "v68.0"
     all_or_none: bool = False
     trouble: Callable[[str], Problem | None] | None = None
@@ -130,8 +129,6 @@ class Saver:
         rows: Sequence[tuple[ObjectType, Field, Any, Any]],
         actor: Rights,
         options: SaveOptions,
-        *,
-        update_only: bool = False,
     ) -> list[Outcome]:
         """Create or update by external id: rows of (object, field, its value, body).
 
@@ -157,8 +154,6 @@ class Saver:
                         {"ids": found},
                     )
                 ]
-            elif creating and update_only:
-                outcome.problems = [Problem("NOT_FOUND", KNOWN["NOT_FOUND"][1], status=404)]
             elif creating:
                 values[column.name] = read(column, key)
                 if not actor.may_object(kind, "Create"):
@@ -180,7 +175,7 @@ class Saver:
                 problems = self.reach(kind, record_id, actor, "Delete")
                 full = ids.normalise(record_id) or record_id
                 if not problems:
-                    problems = delete_record(state, kind.name, full)
+                    delete_record(state, kind.name, full)
                 outcomes.append(Outcome(id=full, problems=problems))
             if all_or_none and any(not o.success for o in outcomes):
                 roll_back()
@@ -324,7 +319,6 @@ class Saver:
             record,
             actor,
             allow_save=options.allow_duplicates,
-            details=options.record_details,
             version=options.version,
         )
         return [found] if found else []
