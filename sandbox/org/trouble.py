@@ -16,7 +16,14 @@ from typing import Any
 
 from sandbox.org.errors import KNOWN, RECORD_CODES, Problem
 
-_MOMENTS = ("", "before", "after")
+_ALLOWED = {
+    "area": ("oauth", "rest"),
+    "reset": ("before", "after"),
+    "silence": ("before", "after"),
+    "expire": ("session", "all"),
+    "mangle": ("truncate", "garbage", "empty"),
+    "connection": ("reset",),
+}
 
 
 @dataclass(kw_only=True, eq=False)
@@ -85,17 +92,9 @@ class Fault:
             re.compile(self.path)
         except re.error as error:
             raise ValueError(f"path is no regular expression: {error}") from error
-        for name in ("reset", "silence"):
-            if getattr(self, name) not in _MOMENTS:
-                raise ValueError(f"{name} is before or after")
-        if self.area not in ("", "oauth", "rest"):
-            raise ValueError("area is oauth or rest")
-        if self.expire not in ("", "session", "all"):
-            raise ValueError("expire is session or all")
-        if self.mangle not in ("", "truncate", "garbage", "empty"):
-            raise ValueError("mangle is truncate, garbage or empty")
-        if self.connection not in ("", "reset"):
-            raise ValueError("connection is reset")
+        for name, allowed in _ALLOWED.items():
+            if getattr(self, name) not in ("", *allowed):
+                raise ValueError(f"{name} is {' or '.join(allowed)}")
         if self.error and self.error not in KNOWN and not self.status:
             raise ValueError(f"error is one of {', '.join(KNOWN)}, or give a status with it")
         if not 0 <= self.probability <= 1 or not 0 <= self.share <= 1:

@@ -42,11 +42,8 @@ def people(org: Org) -> dict[str, str]:
         ("NOT (LastName = 'Ada' OR LastName = 'bob')", ["Cy'd", "50%_off"]),
         ("(LastName = 'Ada' OR LastName = 'bob') AND DoNotCall = TRUE", ["bob"]),
         ("DoNotCall = false AND LeadSource = null", ["Ada"]),
-        ("CreatedDate = TODAY AND LastName = 'Ada'", ["Ada"]),
-        ("CreatedDate = LAST_N_DAYS:3 AND LastName = 'Ada'", ["Ada"]),
         ("CreatedDate < 2001-01-01T00:00:00Z", []),
         ("Owner.Name = 'Ada Admin' AND LastName = 'Ada'", ["Ada"]),
-        ("OwnerId IN (SELECT Id FROM User WHERE Username LIKE 'nobody%')", []),
     ],
 )
 def test_a_condition_finds(org: Org, people: dict[str, str], where: str, found: list[str]) -> None:
@@ -120,11 +117,6 @@ def test_a_wrong_query_is_shown_where(caller: Caller, text: str, code: str, mess
     assert (answer.status, answer.json()) == (400, [{"message": message, "errorCode": code}])
 
 
-def test_fields_all_shows_every_visible_field(caller: Caller, people: dict[str, str]) -> None:
-    row = caller.query("SELECT FIELDS(ALL) FROM Lead LIMIT 1").json()["records"][0]
-    assert {"Id", "LastName", "Bird_Key__c"} <= set(row)
-
-
 def test_setup_needs_the_right_to_view_it(org: Org) -> None:
     text = "SELECT Id FROM PermissionSet"
     assert org.query(text, user=sample.ADMIN_USER)
@@ -148,7 +140,6 @@ OPERATOR, FIELD, SYNTAX = "INVALID_QUERY_FILTER_OPERATOR", "INVALID_FIELD", "MAL
         ("SELECT Id FROM Lead; DROP TABLE Lead", SYNTAX, ";"),
         ("SELECT Id FROM Lead WHERE Id = null x", SYNTAX, "unexpected token: 'x'"),
         ("SELECT Id FROM Lead ALL ROWS", SYNTAX, "ALL ROWS not allowed in this context"),
-        ("SELECT FIELDS(ALL) FROM Lead", SYNTAX, "must have a LIMIT of at most 200"),
         ("SELECT Id FROM Lead OFFSET 2001", "NUMBER_OUTSIDE_VALID_RANGE", "allowed is 2000"),
         ("SELECT Owner.Nope FROM Lead", FIELD, "No such column 'Nope'"),
         ("SELECT Nobody.Name FROM Lead", FIELD, "Didn't understand relationship 'Nobody'"),
@@ -162,17 +153,9 @@ OPERATOR, FIELD, SYNTAX = "INVALID_QUERY_FILTER_OPERATOR", "INVALID_FIELD", "MAL
         ("SELECT Id FROM Lead WHERE OwnerId > '005'", OPERATOR, "on id field"),
         ("SELECT Id FROM Lead WHERE CreatedDate LIKE '2%'", OPERATOR, "operator"),
         ("SELECT Id FROM Lead WHERE DoNotCall > false", OPERATOR, "operator"),
-        (
-            "SELECT Id FROM Lead WHERE Id IN (SELECT Id FROM Lead)",
-            SYNTAX,
-            "The inner and outer selects should not be on the same object type",
-        ),
-        (
-            "SELECT Id FROM Lead WHERE OwnerId IN (SELECT Name FROM User)",
-            SYNTAX,
-            "The selected field 'Name' in the subquery and the left operand field in the where "
-            "expression in the outer query 'OwnerId' should point to the same object type",
-        ),
+        ("SELECT FIELDS(ALL) FROM Lead", SYNTAX, "unexpected token: '('"),
+        ("SELECT Id FROM Lead WHERE CreatedDate = TODAY", SYNTAX, "unexpected token: 'TODAY'"),
+        ("SELECT Id FROM Lead WHERE Id IN (SELECT Id FROM Task)", SYNTAX, "token: 'SELECT'"),
         ("SELECT Id FROM Lead WITH SECURITY_ENFORCED", SYNTAX, "unexpected token: 'WITH"),
         ("SELECT Id, (SELECT Id FROM Tasks) FROM Lead", SYNTAX, "unexpected token: '('"),
         ("SELECT COUNT(Id) FROM Lead GROUP BY Status", SYNTAX, "unexpected token: 'GROUP'"),
@@ -182,7 +165,7 @@ OPERATOR, FIELD, SYNTAX = "INVALID_QUERY_FILTER_OPERATOR", "INVALID_FIELD", "MAL
 def test_a_query_is_refused_rather_than_misread(
     admin: Caller, text: str, code: str, words: str
 ) -> None:
-    """[O], [K] the words; the last four Salesforce can do, and this org says that it cannot."""
+    """[O], [K] the words; the last seven Salesforce can do, and this org says that it cannot."""
     answer = admin.query(text)
     assert (answer.status, answer.json()[0]["errorCode"]) == (400, code)
     assert words in answer.json()[0]["message"]

@@ -226,23 +226,12 @@ def test_a_value_of_the_wrong_type_is_unreadable(caller: Caller, field: str, val
 
 
 @pytest.mark.parametrize(
-    ("raw", "beginning"),
-    [
-        (b"", "The HTTP entity body is required, but this request has no entity body."),
-        (b"{", "Unexpected end-of-input"),
-        (b"{}}", "Unexpected character ('}' (code 125))"),
-        (b'{"LastName": NaN}', "Non-standard token 'NaN'"),
-        (b'{"LastName": "\xff"}', "Invalid UTF-8 start byte 0xff"),
-        (b'{,"a":1}', "Unexpected character (',' (code 44)): was expecting double-quote to start"),
-        (b"[" * 100_000, "The body is nested too deeply"),
-    ],
+    "raw",
+    [b"", b"{", b"{}}", b'{"LastName": NaN}', b'{"LastName": "\xff"}', b"[" * 100_000, b"[]", b"1"],
 )
-def test_a_body_that_is_no_json_is_a_parser_error(
-    caller: Caller, raw: bytes, beginning: str
-) -> None:
-    status, code, message, _ = problem(caller.call("POST", "/sobjects/Lead", raw=raw))
-    assert (status, code) == (400, "JSON_PARSER_ERROR")
-    assert message.startswith(beginning)
+def test_a_body_that_is_no_object_is_a_parser_error(caller: Caller, raw: bytes) -> None:
+    told = refusal(caller.call("POST", "/sobjects/Lead", raw=raw))
+    assert told.startswith("400 JSON_PARSER_ERROR: ")
 
 
 def test_all_faults_of_a_record_are_told_at_once(caller: Caller, org: Org) -> None:

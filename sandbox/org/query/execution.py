@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sandbox.org.data import ids
@@ -17,7 +16,7 @@ from sandbox.org.data.store import Record
 from sandbox.org.data.values import moment, printed
 from sandbox.org.errors import Refused, refused
 from sandbox.org.query import soql
-from sandbox.org.query.soql import Comparison, DateLiteral, Junction, Query, Term, error_at
+from sandbox.org.query.soql import Comparison, Junction, Term, error_at
 from sandbox.org.rules.access import Rights, may_be_hidden, sees
 
 Test = Callable[[Record], bool]
@@ -61,14 +60,13 @@ class QueryRun:
         version: str = "v68.0",
         deleted: bool = False,
         tooling: bool = False,
-        parsed: Query | None = None,
     ) -> None:
         self._state = state
         self._actor = actor
         self._version = version
         self._deleted = deleted
         self._tooling = tooling
-        self.query = parsed or soql.parse(text)
+        self.query = soql.parse(text)
         self.kind = self._source()
 
     def _source(self) -> ObjectType:
@@ -173,29 +171,10 @@ class QueryRun:
                 message = f"duplicate field selected: {name}"
                 raise error_at(self.query.text, at, "INVALID_FIELD", message)
             seen.add(name.lower())
-            if name.startswith("FIELDS("):
-                columns.extend(self._all_fields(name, at))
-            else:
-                columns.append((name, self._resolve(name, at)))
+            columns.append((name, self._resolve(name, at)))
         for name in self.query.counted:
             self._resolve(name, self.query.text.find(name))
         return columns
-
-    def _all_fields(self, name: str, at: int) -> list[tuple[str, Path]]:
-        limit = self.query.limit
-        if name != "FIELDS(STANDARD)" and (limit is None or limit > 200):
-            raise error_at(
-                self.query.text,
-                at,
-                "MALFORMED_QUERY",
-                "The SOQL FIELDS function must have a LIMIT of at most 200",
-            )
-        return [
-            (item.name, ((item, self.kind),))
-            for item in self.kind.fields.values()
-            if self._actor.may_read(self.kind, item)
-            and (name == "FIELDS(ALL)" or item.custom == (name == "FIELDS(CUSTOM)"))
-        ]
 
     def _print(self, record: Record, columns: list[tuple[str, Path]]) -> dict[str, Any]:
         body: dict[str, Any] = {"attributes": self._attributes(self.kind, record)}
@@ -308,11 +287,8 @@ class QueryRun:
             pattern = _like(term.value)
             return lambda value: isinstance(value, str) and pattern.match(value) is not None
         if operator == "in":
-            wanted = self._wanted(term, item)
+            wanted = {self._literal(term, item, value) for value in term.value}
             return lambda value: _key(item, value) in wanted
-        if isinstance(term.value, DateLiteral):
-            start, end = self._span(term.value.word, item)
-            return lambda value: _in_span(operator, value, start, end)
         right = self._literal(term, item, term.value)
         if operator == "=":
             return lambda value: bool(_key(item, value) == right)
@@ -332,40 +308,6 @@ class QueryRun:
         else:
             return
         raise error_at(self.query.text, term.at, "INVALID_QUERY_FILTER_OPERATOR", message)
-
-    def _wanted(self, term: Comparison, item: Field) -> set[Any]:
-        values = term.value
-        if isinstance(values, Query):
-            inner = QueryRun(
-                self._state,
-                values.text,
-                self._actor,
-                version=self._version,
-                deleted=self._deleted,
-                tooling=self._tooling,
-                parsed=values,
-            )
-            path = self._joined(term, item, inner)
-            table = self._state.store[inner.kind.name]
-            found = (table.any(record_id) for record_id in inner.ids())
-            return {_key(item, inner._value(r, path)) for r in found if r is not None}
-        return {self._literal(term, item, value) for value in values}
-
-    def _joined(self, term: Comparison, item: Field, inner: QueryRun) -> Path:
-        """The column of a semi-join, which must have ids of the objects of the outer field."""
-        columns = inner._columns()
-        if inner.kind.name == self.kind.name and item.name == "Id":
-            message = "The inner and outer selects should not be on the same object type"
-            raise error_at(self.query.text, term.at, "MALFORMED_QUERY", message)
-        name, path = columns[0]
-        if len(columns) != 1 or not _targets(path) & _targets(((item, self.kind),)):
-            message = (
-                f"The selected field '{name}' in the subquery and the left operand field in the "
-                f"where expression in the outer query '{item.name}' should point to the same "
-                "object type"
-            )
-            raise error_at(self.query.text, term.at, "MALFORMED_QUERY", message)
-        return path
 
     def _literal(self, term: Comparison, item: Field, value: Any) -> Any:
         """A literal in the form in which the field's values are compared."""
@@ -411,34 +353,6 @@ class QueryRun:
             ),
         )
 
-    def _span(self, word: str, item: Field) -> tuple[str, str]:
-        now = datetime.fromtimestamp(self._state.clock.now(), UTC)
-        today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        day = timedelta(days=1)
-        name, _, number = word.partition(":")
-        spans = {
-            "TODAY": (today, today + day),
-            "YESTERDAY": (today - day, today),
-            "TOMORROW": (today + day, today + 2 * day),
-            "THIS_WEEK": (
-                today - (today.weekday() + 1) % 7 * day,
-                today + (7 - (today.weekday() + 1) % 7) * day,
-            ),
-            "THIS_MONTH": (
-                today.replace(day=1),
-                (today.replace(day=1) + 32 * day).replace(day=1),
-            ),
-            "THIS_YEAR": (
-                today.replace(month=1, day=1),
-                today.replace(year=today.year + 1, month=1, day=1),
-            ),
-            "LAST_N_DAYS": (today - int(number or 0) * day, today + day),
-            "NEXT_N_DAYS": (today + day, today + (int(number or 0) + 1) * day),
-        }
-        start, end = spans[name]
-        length = 10 if item.type == "date" else None
-        return stamp(start.timestamp())[:length], stamp(end.timestamp())[:length]
-
 
 def _names_one_end(where: Term | None) -> bool:
     """Whether a filter has one end of a ContentDocumentLink by ``=`` or ``IN``."""
@@ -454,12 +368,6 @@ def _names_one_end(where: Term | None) -> bool:
 def _is_long(item: Field) -> bool:
     """Whether a field can be neither filtered nor sorted by."""
     return item.type == "address" or (item.type == "textarea" and item.length > 255)
-
-
-def _targets(path: Path) -> set[str]:
-    """The objects whose ids a column holds; none for a column without ids."""
-    item, kind = path[-1]
-    return {kind.name} if item.type == "id" else set(item.reference_to)
 
 
 def _is_queue(record: Record) -> bool:
@@ -500,21 +408,6 @@ def _ordered(operator: str, left: Any, right: Any) -> bool:
     if operator == ">":
         return bool(left > right)
     return bool(left <= right) if operator == "<=" else bool(left >= right)
-
-
-def _in_span(operator: str, value: Any, start: str, end: str) -> bool:
-    if value is None:
-        return operator == "!="
-    inside = start <= value < end
-    outcomes: dict[str, bool] = {
-        "=": inside,
-        "!=": not inside,
-        "<": value < start,
-        ">": value >= end,
-        "<=": value < end,
-        ">=": value >= start,
-    }
-    return outcomes[operator]
 
 
 def _like(pattern: str) -> re.Pattern[str]:

@@ -1,7 +1,7 @@
 """SOQL as text: from a query to a tree, or the position and words of what is wrong with it.
 
-Understood: fields (with parents, ``Owner.Name``; ``FIELDS(ALL)``), ``COUNT()``, ``COUNT(field)``,
-WHERE with AND, OR, NOT, comparison, LIKE, IN (lists and one sub-select), ORDER BY, LIMIT, OFFSET.
+Understood: fields (with parents, ``Owner.Name``), ``COUNT()``, ``COUNT(field)``, WHERE with AND,
+OR, NOT, comparison, LIKE, IN with a list, ORDER BY, LIMIT, OFFSET.
 """
 
 from __future__ import annotations
@@ -18,23 +18,13 @@ _TOKEN = re.compile(
     | (?P<moment>\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:?\d{2}))
     | (?P<date>\d{4}-\d{2}-\d{2})
     | (?P<number>[+-]?\d+(?:\.\d+)?)
-    | (?P<name>[A-Za-z_][A-Za-z0-9_.]*(?::\d+)?)
+    | (?P<name>[A-Za-z_][A-Za-z0-9_.]*)
     | (?P<mark><=|>=|!=|<>|[=<>(),])
     )""",
     re.X | re.S,
 )
 MAX_OFFSET = 2000
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
-_LITERALS = re.compile(
-    r"(?:TODAY|YESTERDAY|TOMORROW|THIS_(?:WEEK|MONTH|YEAR)|LAST_N_DAYS:\d+|NEXT_N_DAYS:\d+)\Z", re.I
-)
-
-
-@dataclass(frozen=True)
-class DateLiteral:
-    """``TODAY``, ``LAST_N_DAYS:7`` …"""
-
-    word: str
 
 
 @dataclass(frozen=True)
@@ -175,27 +165,18 @@ class _Parser:
     # --- grammar -------------------------------------------------------------------------
 
     def query(self) -> Query:
-        query = self._select()
-        if self._now.kind != "end":
-            raise self._unexpected()
-        return query
-
-    def _select(self) -> Query:
         self._expect("SELECT")
         columns: list[tuple[str, int]] = []
         counted: list[str] = []
         count = False
         while True:
             token = self._name()
-            if token.word in ("COUNT", "FIELDS") and self._accept("("):
-                inner = "" if self._now.text == ")" else self._name().text
-                self._expect(")")
-                if token.word == "FIELDS":
-                    columns.append((f"FIELDS({inner.upper()})", token.at))
-                elif inner:
-                    counted.append(inner)
-                else:
+            if token.word == "COUNT" and self._accept("("):
+                if self._accept(")"):
                     count = True
+                else:
+                    counted.append(self._name().text)
+                    self._expect(")")
             else:
                 columns.append((token.text, token.at))
             if not self._accept(","):
@@ -216,6 +197,8 @@ class _Parser:
         if self._now.word == "ALL":
             message = "ALL ROWS not allowed in this context"
             raise error_at(self._text, self._now.at, "MALFORMED_QUERY", message)
+        if self._now.kind != "end":
+            raise self._unexpected()
         return Query(
             text=self._text,
             columns=tuple(columns),
@@ -282,10 +265,6 @@ class _Parser:
 
     def _list(self, field: _Token) -> Comparison:
         self._expect("(")
-        if self._now.word == "SELECT":
-            inner = self._select()
-            self._expect(")")
-            return Comparison(field.text, "in", inner, field.at)
         values = [self._value()]
         while self._accept(","):
             values.append(self._value())
@@ -304,8 +283,6 @@ class _Parser:
             known = {"NULL": None, "TRUE": True, "FALSE": False}
             if token.word in known:
                 return known[token.word]
-            if _LITERALS.match(token.text):
-                return DateLiteral(token.word)
         raise self._unexpected(token)
 
 

@@ -134,6 +134,8 @@ def limits(call: Call) -> Response:
         200,
         {
             "DailyApiRequests": {"Max": budget, "Remaining": left},
+            "DataStorageMB": {"Max": 1024, "Remaining": 1000},
+            "FileStorageMB": {"Max": 1024, "Remaining": 1000},
         },
     )
 

@@ -6,8 +6,6 @@ https://developer.salesforce.com/docs/atlas.en-us.api_meta.meta/api_meta/meta_re
 
 from __future__ import annotations
 
-import base64
-import binascii
 import io
 import zipfile
 from collections.abc import Callable, Iterator
@@ -119,12 +117,7 @@ def _begin(call: Call) -> Response:
 
 
 def _unpacked(content: bytes) -> dict[str, bytes]:
-    """The files of a zip, which some clients send in base64; raises `Refused`."""
-    if not content.startswith(b"PK"):
-        try:
-            content = base64.b64decode(content)
-        except binascii.Error as error:
-            raise refused(400, "INVALID_INPUT", "The file is no zip file") from error
+    """The files of a zip; raises `Refused`."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = [name for name in archive.namelist() if not name.endswith("/")]
@@ -144,7 +137,7 @@ def _read(files: dict[str, bytes]) -> Iterator[_Component]:
     wanted: dict[str, set[str]] = {}
     for part in _parse(files["package.xml"]).iter(f"{_SPACE}types"):
         name = _text(part, "name")
-        if name not in ("CustomObject", "CustomField", "PermissionSet"):
+        if name not in ("CustomField", "PermissionSet"):
             problem = f"Unknown type name '{name}' specified in package.xml"
             yield _broken("", "package.xml", "package.xml", problem)
             continue
@@ -155,19 +148,16 @@ def _read(files: dict[str, bytes]) -> Iterator[_Component]:
         folder, _, base = file.rpartition("/")
         if folder == "objects" and base.endswith(".object"):
             object_name = base.removesuffix(".object")
-            whole = {object_name, "*"} & wanted.get("CustomObject", set())
-            if whole:
-                given["CustomObject"].add(object_name)
             for part in _parse(files[file]).findall(f"{_SPACE}fields"):
                 full = f"{object_name}.{_text(part, 'fullName')}"
-                if whole or {full, "*"} & wanted.get("CustomField", set()):
-                    given.setdefault("CustomField", set()).add(full)
+                if full in wanted.get("CustomField", ()):
+                    given["CustomField"].add(full)
                     yield _field(full, file, part)
                 else:
                     yield _broken("CustomField", full, file, "Not in package.xml")
         elif folder == "permissionsets" and base.endswith(".permissionset"):
             set_name = base.removesuffix(".permissionset")
-            if {set_name, "*"} & wanted.get("PermissionSet", set()):
+            if set_name in wanted.get("PermissionSet", ()):
                 given["PermissionSet"].add(set_name)
                 yield _permission_set(set_name, file, _parse(files[file]))
             else:
@@ -175,7 +165,7 @@ def _read(files: dict[str, bytes]) -> Iterator[_Component]:
         elif file != "package.xml":
             yield _broken("", file, file, "Not in package.xml")
     for kind, names in wanted.items():
-        for name in sorted(names - given.get(kind, set()) - {"*"}):
+        for name in sorted(names - given[kind]):
             problem = f"Entity of type '{kind}' named '{name}' cannot be found"
             yield _broken(kind, name, "package.xml", problem)
 
@@ -334,8 +324,7 @@ def _deploy(org: Org, made: _Deployment) -> None:
             except Refused as error:
                 component.problem = error.problems[0].message
         failed = any(component.problem for component in made.components)
-        rolls_back = made.options.get("rollbackOnError", True) is not False
-        if made.options.get("checkOnly") is True or (failed and rolls_back):
+        if made.options.get("checkOnly") is True or failed:
             roll_back()
             for kind, fields in before:
                 _restore(org, kind, fields)
@@ -361,7 +350,7 @@ def _shown(call: Call, made: _Deployment, *, details: bool) -> dict[str, Any]:
         "id": made.id,
         "checkOnly": made.options.get("checkOnly") is True,
         "ignoreWarnings": made.options.get("ignoreWarnings") is True,
-        "rollbackOnError": made.options.get("rollbackOnError", True) is not False,
+        "rollbackOnError": True,
         "done": done,
         "status": ("Failed" if failures else "Succeeded") if done else "InProgress",
         "success": done and not failures,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,13 @@ def throwaway_stack(**options: object) -> Stack:
         "parameters": {"ThrottleRate": "10000", "ThrottleBurst": "5000"},
     }
     return Stack(**{**settings, **options})  # type: ignore[arg-type]
+
+
+def wait_for(what: Callable[[], object], *, seconds: float = 20) -> None:
+    """Return when it is true, or when the time is over."""
+    until = time.monotonic() + seconds
+    while not what() and time.monotonic() < until:
+        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")

@@ -32,20 +32,6 @@ def code(error: pytest.ExceptionInfo[ClientError]) -> str:
     return str(error.value.response["Error"]["Code"])
 
 
-def test_the_secret_has_no_value_until_somebody_connects(stack: Stack) -> None:
-    secrets = stack.client("secretsmanager")
-    with pytest.raises(secrets.exceptions.ResourceNotFoundException):
-        secrets.get_secret_value(SecretId=stack.secret_id)
-
-
-def test_the_queues_are_as_the_template_says(stack: Stack) -> None:
-    attributes = stack.client("sqs").get_queue_attributes(
-        QueueUrl=stack.outbox_url, AttributeNames=["All"]
-    )["Attributes"]
-    assert attributes["VisibilityTimeout"] == "740"
-    assert attributes["MessageRetentionPeriod"] == "1209600"
-
-
 def test_of_two_who_write_under_one_condition_only_one_succeeds(stack: Stack) -> None:
     table = stack.deployment.resource("RefreshLease")["Ref"]
     won: list[int] = []
@@ -154,11 +140,6 @@ def test_messages_come_twice_and_in_any_order_on_request(stack: Stack, sqs: Any)
     assert list(dict.fromkeys(received)) != bodies
 
 
-def test_a_queue_that_is_not_there_is_an_error(sqs: Any) -> None:
-    with pytest.raises(sqs.exceptions.QueueDoesNotExist):
-        sqs.send_message(QueueUrl="http://127.0.0.1/1/nowhere", MessageBody="x")
-
-
 def test_a_service_fails_as_often_as_its_fault_says(stack: Stack, sqs: Any) -> None:
     stack.aws.fail("sqs", "SendMessage", times=2, status=503, code="ServiceUnavailable")
     for _ in range(2):
@@ -188,32 +169,6 @@ def test_a_part_of_a_batch_fails_on_request(stack: Stack, sqs: Any) -> None:
     )
     assert [one["Id"] for one in answer["Failed"]] == ["1", "3"]
     assert stack.waiting() == 2
-
-
-def test_it_is_counted_who_called_what(stack: Stack, sqs: Any) -> None:
-    before = stack.aws.calls["-", "sqs.SendMessage"]
-    sqs.send_message(QueueUrl=stack.outbox_url, MessageBody="x")
-    assert stack.aws.calls["-", "sqs.SendMessage"] == before + 1
-
-
-def test_cloudformation_tells_the_outputs_and_lambda_the_environment(stack: Stack) -> None:
-    cloudformation = stack.client("cloudformation")
-    (description,) = cloudformation.describe_stacks(StackName=stack.stack_name)["Stacks"]
-    outputs = {one["OutputKey"]: one["OutputValue"] for one in description["Outputs"]}
-    assert outputs["LeadsUrl"] == f"{stack.url}/leads"
-    assert outputs["CredentialsSecret"] == stack.secret_id
-    name = outputs["RefreshTokenFunction"]
-    configured = stack.client("lambda").get_function_configuration(FunctionName=name)
-    assert configured["Environment"]["Variables"]["OUTBOX_URL"] == stack.outbox_url
-
-
-def test_a_stack_that_is_not_there_is_an_error(stack: Stack) -> None:
-    with pytest.raises(ClientError) as error:
-        stack.client("cloudformation").describe_stacks(StackName="another")
-    assert code(error) == "ValidationError"
-    with pytest.raises(ClientError) as error:
-        stack.client("lambda").get_function_configuration(FunctionName="another")
-    assert code(error) == "ResourceNotFoundException"
 
 
 def test_ssm_throttles_what_the_whole_account_reads(

@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.stack import Stack
 
-from .conftest import throwaway_stack
+from .conftest import throwaway_stack, wait_for
 
 
 def send(stack: Stack, *bodies: str) -> None:
@@ -22,19 +22,6 @@ def send(stack: Stack, *bodies: str) -> None:
             ],
         )
         assert not answer.get("Failed")
-
-
-def test_what_was_delivered_leaves_the_queue(stack: Stack) -> None:
-    send(stack, "a", "b", "c")
-    delivery = stack.deliver_once()
-    assert (delivery.received, delivery.deleted) == (3, 3)
-    assert stack.waiting() == 0
-
-
-def test_an_empty_queue_invokes_nothing(stack: Stack) -> None:
-    before = stack.functions["deliver"].invocations
-    assert stack.deliver_once().received == 0
-    assert stack.functions["deliver"].invocations == before
 
 
 def test_only_what_the_function_names_stays_in_the_queue(stack: Stack) -> None:
@@ -89,9 +76,7 @@ def test_a_record_has_what_sqs_tells(stack: Stack) -> None:
 def test_a_killed_function_keeps_its_batch() -> None:
     with throwaway_stack(poll=True, window=0.1) as stack:
         send(stack, "sleep", "b")
-        until = time.monotonic() + 20
-        while not stack.functions["deliver"].busy and time.monotonic() < until:
-            time.sleep(0.02)
+        wait_for(lambda: stack.functions["deliver"].busy)
         time.sleep(0.3)
         assert stack.kill("deliver") == 1
         stack.poller.pause()
@@ -101,18 +86,14 @@ def test_a_killed_function_keeps_its_batch() -> None:
 def test_the_background_poller_delivers_by_itself_and_can_be_paused() -> None:
     with throwaway_stack(poll=True, window=0.1) as stack:
         send(stack, *("x" for _ in range(25)))
-        until = time.monotonic() + 20
-        while stack.waiting() and time.monotonic() < until:
-            time.sleep(0.05)
+        wait_for(lambda: not stack.waiting())
         assert stack.waiting() == 0
         stack.poller.pause()
         send(stack, "later")
         time.sleep(0.6)
         assert stack.waiting() == 1
         stack.poller.start()
-        until = time.monotonic() + 20
-        while stack.waiting() and time.monotonic() < until:
-            time.sleep(0.05)
+        wait_for(lambda: not stack.waiting())
         assert stack.waiting() == 0
 
 
@@ -180,11 +161,8 @@ def test_the_poller_waits_for_a_function_that_is_throttled() -> None:
         deliver = stack.functions["deliver"]
         with stack.account_used_up():
             send(stack, "a")
-            until = time.monotonic() + 10
-            while not deliver.throttles and time.monotonic() < until:
-                time.sleep(0.01)
+            wait_for(lambda: deliver.throttles)
             assert (deliver.invocations, stack.waiting()) == (0, 1)
-        while stack.waiting() and time.monotonic() < until:
-            time.sleep(0.02)
+        wait_for(lambda: not stack.waiting())
         assert deliver.invocations == 1, "the same batch, without waiting for its visibility"
         assert stack.waiting() == 0

@@ -112,44 +112,24 @@ def send(url: str, event: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("name", "event", "status", "outcome"),
+    ("event", "status", "expected"),
     [
-        ("create_lead", "create_lead.json", 201, "created"),
-        ("create_lead", "create_lead.not_json.json", 400, "failed"),
-        ("create_case", "create_case.json", 201, "created"),
-        ("receive_message", "receive_message.json", 201, "created"),
+        ("create_lead.json", 201, "created"),
+        ("create_lead.not_json.json", 400, "failed"),
+        ("create_case.json", 201, "created"),
+        ("receive_message.json", 201, "created"),
+        ("refresh_token.json", None, "generation"),
+        ("deliver.json", None, "batchItemFailures"),
     ],
 )
-def test_a_function_that_answers_http_runs_under_aws_s_runtime(
-    connected: Stack,
-    emulator: Path,
-    tmp_path: Path,
-    name: str,
-    event: str,
-    status: int,
-    outcome: str,
+def test_a_function_runs_under_aws_s_runtime(
+    connected: Stack, emulator: Path, tmp_path: Path, event: str, status: int | None, expected: str
 ) -> None:
     log = tmp_path / "log"
-    with runtime(connected, emulator, name, log) as url:
+    with runtime(connected, emulator, event.partition(".")[0], log) as url:
         answer = send(url, event)
     # The emulator answers 200 on errors too: what it says is what counts.
     assert answer.get("statusCode") == status, log.read_text(errors="replace")[-2000:]
-    assert json.loads(answer["body"])["outcome"] == outcome
-
-
-def test_the_refresh_runs_under_aws_s_runtime(
-    connected: Stack, emulator: Path, tmp_path: Path
-) -> None:
-    with runtime(connected, emulator, "refresh_token", tmp_path / "log") as url:
-        answer = send(url, "refresh_token.json")
-    assert answer["generation"] >= 1, (tmp_path / "log").read_text(errors="replace")[-2000:]
-
-
-def test_the_delivery_runs_under_aws_s_runtime(
-    connected: Stack, emulator: Path, tmp_path: Path
-) -> None:
-    before = len(connected.org.records("Lead")) + len(connected.org.records("Case"))
-    with runtime(connected, emulator, "deliver", tmp_path / "log") as url:
-        answer = send(url, "deliver.json")
-    assert answer == {"batchItemFailures": []}
-    assert len(connected.org.records("Lead")) + len(connected.org.records("Case")) > before
+    body = json.loads(answer["body"])["outcome"] if status else answer
+    assert expected in body
+    assert not answer.get("batchItemFailures")
