@@ -13,19 +13,6 @@ from .conftest import Caller, composite, lead, sub, typed
 # --- composite ----------------------------------------------------------------------------
 
 
-def test_a_case_and_its_number_come_in_one_round_trip(caller: Caller, org: Org) -> None:
-    post = sub("made", "POST", "/sobjects/Case", {"Subject": "x", "Bird_Key__c": "k"})
-    read = sub("shown", "GET", "/sobjects/Case/Bird_Key__c/k?fields=Id,CaseNumber")
-    first = composite(caller, post, read)
-    assert [r["httpStatusCode"] for r in first] == [201, 200]
-    assert first[1]["body"]["CaseNumber"] == "00001001"
-    again = composite(caller, post, read)
-    assert [r["httpStatusCode"] for r in again] == [400, 200]
-    assert again[0]["body"][0]["errorCode"] == "DUPLICATE_VALUE"
-    assert again[1]["body"] == first[1]["body"]
-    assert org.usage.used() == 2
-
-
 def test_only_headers_of_the_subrequest_itself_count(caller: Caller, org: Org) -> None:
     mine = org.oauth.user(sample.INTEGRATION_USER)
     assert mine is not None
@@ -121,26 +108,6 @@ def test_all_or_none_rolls_a_collection_back(caller: Caller, org: Org) -> None:
     assert "id" not in results[0]
     assert org.records("Lead") == []
     assert caller.create("Lead", **lead(Bird_Key__c="k")).status == 201
-
-
-def test_a_trigger_limit_breaks_large_calls_only(caller: Caller, org: Org) -> None:
-    org.settings.trigger_limits = {"Lead": 2}
-    large = caller.collection(*(lead() for _ in range(3)))
-    codes = {r["errors"][0]["statusCode"] for r in large}
-    assert codes == {"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY"}
-    assert all(r["success"] for r in caller.collection(lead(), lead()))
-
-
-def test_records_are_changed_read_and_deleted_together(admin: Caller, org: Org) -> None:
-    ids = [org.create("Lead", lead()) for _ in range(2)]
-    changed = typed(*({"id": one, "LastName": "x"} for one in ids))
-    results = admin.call("PATCH", "/composite/sobjects", {"records": changed}).json()
-    assert [r["id"] for r in results] == ids
-    path = f"/composite/sobjects/Lead?ids={','.join(ids)},00QABCDE0000abc&fields=LastName"
-    assert [r and r["LastName"] for r in admin.call("GET", path).json()] == ["x", "x", None]
-    gone = admin.call("DELETE", f"/composite/sobjects?ids={','.join(ids)}").json()
-    assert all(r["success"] for r in gone)
-    assert org.records("Lead") == []
 
 
 # --- limits -------------------------------------------------------------------------------

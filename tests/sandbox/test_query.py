@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -169,3 +170,54 @@ def test_a_query_is_refused_rather_than_misread(
     answer = admin.query(text)
     assert (answer.status, answer.json()[0]["errorCode"]) == (400, code)
     assert words in answer.json()[0]["message"]
+
+
+# --- columns, which the CLI asks for ----------------------------------------------------------
+
+NOTHING = {
+    "aggregate": False,
+    "apexType": None,
+    "booleanType": False,
+    "custom": False,
+    "foreignKeyName": None,
+    "insertable": False,
+    "joinColumns": [],
+    "numberType": False,
+    "textType": False,
+    "updatable": False,
+}
+
+
+def columns_of(caller: Caller, query: str) -> dict[str, Any]:
+    body: dict[str, Any] = caller.call("GET", f"/query?columns=true&q={quote(query)}").json()
+    return body
+
+
+def column(name: str, **properties: Any) -> dict[str, Any]:
+    return {**NOTHING, "columnName": name, "displayName": name, **properties}
+
+
+def test_fields_and_parents_of_a_query_are_described(admin: Caller) -> None:
+    body = columns_of(admin, "SELECT Id, Name, Owner.Name, Owner.Id, Company FROM Lead")
+    name = column("Name", apexType="String", textType=True)
+    assert body == {
+        "columnMetadata": [
+            column("Id", apexType="Id"),
+            name,
+            column(
+                "Owner", foreignKeyName="OwnerId", joinColumns=[name, column("Id", apexType="Id")]
+            ),
+            column("Company", apexType="String", insertable=True, textType=True, updatable=True),
+        ],
+        "entityName": "Lead",
+        "groupBy": False,
+        "idSelected": True,
+        "keyPrefix": "00Q",
+    }
+
+
+def test_a_count_is_an_aggregate(admin: Caller) -> None:
+    body = columns_of(admin, "SELECT COUNT(Id) FROM Case")
+    expected = column("expr0", displayName="count(Id)", aggregate=True, numberType=True)
+    assert body["columnMetadata"] == [expected]
+    assert body["idSelected"] is False

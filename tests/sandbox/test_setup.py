@@ -61,46 +61,12 @@ def grant(admin: Caller, set_id: str) -> None:
     )
 
 
-def test_before_it_is_set_up_the_integration_user_may_do_nothing(caller: Caller) -> None:
-    assert caller.create("Lead", **lead()).status == 404
-    assert caller.call("GET", "/sobjects").status == 200
-
-
 def test_a_field_is_visible_to_nobody_until_access_is_given(admin: Caller, org: Org) -> None:
     make_field(admin)
     described = admin.call("GET", "/sobjects/Lead/describe").json()
     assert "Bird_Key__c" not in [f["name"] for f in described["fields"]]
     answer = admin.create("Lead", **lead(Bird_Key__c="k"))
     assert answer.json()[0]["errorCode"] == "INVALID_FIELD"
-
-
-def test_the_whole_set_up_lets_the_integration_user_work(
-    admin: Caller, caller: Caller, org: Org
-) -> None:
-    make_field(admin)
-    set_id = make_set(admin)
-    grant(admin, set_id)
-    made(
-        admin.create(
-            "FieldPermissions",
-            ParentId=set_id,
-            SobjectType="Lead",
-            Field="Lead.Bird_Key__c",
-            PermissionsRead=True,
-            PermissionsEdit=True,
-        )
-    )
-    assignee = user_id(org, sample.INTEGRATION_USER)
-    made(admin.create("PermissionSetAssignment", AssigneeId=assignee, PermissionSetId=set_id))
-    assert caller.create("Lead", **lead(Bird_Key__c="k")).status == 201
-    assert caller.create("Lead", **lead(Bird_Key__c="k")).json()[0]["errorCode"] == (
-        "DUPLICATE_VALUE"
-    )
-    assert caller.call("GET", "/sobjects/Lead/Bird_Key__c/k").status == 200
-    rows = admin.query(
-        f"SELECT PermissionSet.Name FROM PermissionSetAssignment WHERE AssigneeId = '{assignee}'"
-    ).json()["records"]
-    assert [row["PermissionSet"]["Name"] for row in rows] == ["Bird_Bridge"]
 
 
 def test_a_field_can_be_found_and_changed(admin: Caller, org: Org) -> None:
@@ -201,26 +167,6 @@ def test_what_is_given_twice_is_refused_the_second_time(admin: Caller, org: Org)
     made(admin.create("PermissionSetAssignment", **pair))
     answer = admin.create("PermissionSetAssignment", **pair)
     assert answer.json()[0]["errorCode"] == "DUPLICATE_VALUE"
-
-
-def test_an_integration_licence_needs_the_permission_set_licence_first(
-    admin: Caller, org: Org
-) -> None:
-    set_id = make_set(admin)
-    grant(admin, set_id)
-    assignee = user_id(org, sample.API_ONLY_USER)
-    pair = {"AssigneeId": assignee, "PermissionSetId": set_id}
-    answer = admin.create("PermissionSetAssignment", **pair)
-    assert answer.json()[0]["errorCode"] == "FIELD_INTEGRITY_EXCEPTION"
-    licence = admin.query(
-        "SELECT Id FROM PermissionSetLicense WHERE DeveloperName = 'SalesforceAPIIntegrationPsl'"
-    ).json()["records"][0]["Id"]
-    made(
-        admin.create(
-            "PermissionSetLicenseAssign", AssigneeId=assignee, PermissionSetLicenseId=licence
-        )
-    )
-    made(admin.create("PermissionSetAssignment", **pair))
 
 
 def test_taking_the_set_away_takes_the_rights_away(admin: Caller, caller: Caller, org: Org) -> None:

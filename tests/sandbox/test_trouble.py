@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from typing import Any
 
 import pytest
 import urllib3
-from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from sandbox.org import Org, OrgServer
 
@@ -43,29 +42,6 @@ def test_silence_lasts_until_the_client_gives_up(
     assert len(org.records("Lead")) == records
 
 
-def test_silence_ends_when_faults_are_cleared(caller: Caller, org: Org) -> None:
-    org.trouble.add(silence="before")
-    threading.Timer(0.3, org.trouble.clear).start()
-    begun = time.monotonic()
-    with pytest.raises(ProtocolError):
-        create(caller)
-    assert 0.2 < time.monotonic() - begun < 5
-
-
-def test_an_outage_refuses_connections_and_ends(
-    server: OrgServer, caller: Caller, org: Org
-) -> None:
-    assert create(caller, "a").status == 201
-    with server.down():
-        with pytest.raises((HTTPError, OSError)):
-            create(caller, "b")
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", server.port), timeout=5)
-        state = urllib3.request("GET", server.control_url + "/_sandbox/state", timeout=5).json()
-        assert state["records"]["Lead"] == 1
-    assert create(caller, "b").status == 201
-
-
 def test_a_connection_may_be_reset_before_any_byte(
     server: OrgServer, caller: Caller, org: Org
 ) -> None:
@@ -88,14 +64,6 @@ def test_idle_connections_may_be_dropped(server: OrgServer, caller: Caller, org:
                 pass
 
 
-def test_an_error_may_come_although_the_work_was_done(caller: Caller, org: Org) -> None:
-    org.trouble.add(status=502, body="<html>Bad Gateway</html>", commit=True, times=1)
-    answer = create(caller)
-    assert (answer.status, answer.data) == (502, b"<html>Bad Gateway</html>")
-    assert answer.headers["Content-Type"].startswith("text/html")
-    assert len(org.records("Lead")) == 1
-
-
 def test_a_lock_refuses_records_one_by_one(caller: Caller, org: Org) -> None:
     org.trouble.add(error="UNABLE_TO_LOCK_ROW", share=0.5, seed=7, times=1)
     results = caller.collection(*(lead(Bird_Key__c=f"k{n}") for n in range(100)))
@@ -105,37 +73,12 @@ def test_a_lock_refuses_records_one_by_one(caller: Caller, org: Org) -> None:
     assert len(org.records("Lead")) == 100 - len(locked)
 
 
-@pytest.mark.parametrize("which", ["session", "all"])
-def test_a_session_may_expire_in_the_middle(caller: Caller, org: Org, which: str) -> None:
-    org.trouble.add(expire=which, skip=1, times=1)
-    assert create(caller, "a").status == 201
-    assert create(caller, "b").status == 401
-    assert create(caller, "c").status == 401
-
-
-@pytest.mark.parametrize("mangle", ["garbage", "empty"])
-def test_an_answer_may_be_no_json(caller: Caller, org: Org, mangle: str) -> None:
-    org.trouble.add(mangle=mangle, times=1)
-    answer = create(caller)
-    assert answer.status == 201
-    with pytest.raises(ValueError):
-        answer.json()
-
-
 def test_a_fault_happens_only_where_it_should(caller: Caller, org: Org) -> None:
     fault = org.trouble.add(error="SERVER_UNAVAILABLE", path=r"/Case\b", method="POST")
     assert create(caller).status == 201
     assert caller.call("GET", "/sobjects/Case/describe").status == 200
     assert caller.create("Case", Subject="x").status == 503
     assert fault.hits == 1
-
-
-@pytest.mark.parametrize("area", ["oauth", "rest"])
-def test_a_fault_may_be_for_logins_or_for_the_api(caller: Caller, org: Org, area: str) -> None:
-    org.trouble.add(status=503, body="<html></html>", area=area)
-    rest = create(caller).status
-    login = caller.call("GET", "/services/oauth2/userinfo").status
-    assert (rest, login) == ((201, 503) if area == "oauth" else (503, 200))
 
 
 # --- limits and outages of the org itself -------------------------------------------------

@@ -23,6 +23,18 @@ _SOAP = {
     "base64": "xsd:base64Binary",
 }
 
+# Keys of a described field for which nothing here has a value.
+_NEVER = (
+    *("aiPredictionField", "cascadeDelete", "dependentPicklist", "deprecatedAndHidden"),
+    *("displayLocationInDecimal", "encrypted", "highScaleNumber", "htmlFormatted"),
+    *("queryByDistance", "restrictedDelete", "writeRequiresMasterRead"),
+)
+_NOTHING = (
+    *("calculatedFormula", "compoundFieldName", "controllerName", "defaultValueFormula"),
+    *("extraTypeInfo", "filteredLookupInfo", "inlineHelpText", "mask", "maskType"),
+    *("referenceTargetField", "relationshipOrder"),
+)
+
 SYSTEM_FIELDS = frozenset(
     {
         "Id",
@@ -87,39 +99,24 @@ class Field:
         """The field in ``/describe``, with Salesforce's keys."""
         has_default = self.defaulted or self.default is not None or self.type == "boolean"
         return {
+            **dict.fromkeys(_NEVER, False),
+            **dict.fromkeys(_NOTHING),
             "aggregatable": self.type not in {"textarea", "address", "base64"},
-            "aiPredictionField": False,
             "autoNumber": self.auto_number,
             "byteLength": self.length * 3 if self.type in TEXT_TYPES else self.length,
             "calculated": self.calculated,
-            "calculatedFormula": None,
-            "cascadeDelete": False,
             "caseSensitive": self.case_sensitive,
-            "compoundFieldName": None,
-            "controllerName": None,
             "createable": self.createable and editable,
             "custom": self.custom,
             "defaultValue": False if self.type == "boolean" else None,
-            "defaultValueFormula": None,
             "defaultedOnCreate": has_default,
-            "dependentPicklist": False,
-            "deprecatedAndHidden": False,
             "digits": self.precision if self.type == "int" else 0,
-            "displayLocationInDecimal": False,
-            "encrypted": False,
             "externalId": self.external_id,
-            "extraTypeInfo": None,
             "filterable": not (self.type == "textarea" and self.length > 255),
-            "filteredLookupInfo": None,
             "groupable": self.type not in {"textarea", "datetime", "double", "currency"},
-            "highScaleNumber": False,
-            "htmlFormatted": False,
             "idLookup": self.id_lookup or self.external_id or self.name == "Id",
-            "inlineHelpText": None,
             "label": self.label,
             "length": self.length,
-            "mask": None,
-            "maskType": None,
             "name": self.name,
             "nameField": self.name_field,
             "namePointing": len(self.reference_to) > 1,
@@ -137,12 +134,8 @@ class Field:
             ],
             "polymorphicForeignKey": len(self.reference_to) > 1,
             "precision": self.precision,
-            "queryByDistance": False,
-            "referenceTargetField": None,
             "referenceTo": list(self.reference_to),
             "relationshipName": self.relationship,
-            "relationshipOrder": None,
-            "restrictedDelete": False,
             "restrictedPicklist": self.restricted,
             "scale": self.scale,
             "searchPrefilterable": self.type == "reference",
@@ -151,7 +144,6 @@ class Field:
             "type": self.type,
             "unique": self.unique,
             "updateable": self.updateable and editable,
-            "writeRequiresMasterRead": False,
         }
 
 
@@ -241,12 +233,18 @@ def system_fields(*, owners: tuple[str, ...]) -> list[Field]:
     return items
 
 
+def words(name: str) -> str:
+    """A name as a label: ``Case Comment`` for ``CaseComment``; that of a custom object stays."""
+    if name.endswith("__c"):
+        return name
+    return "".join(f" {c}" if c.isupper() and at else c for at, c in enumerate(name))
+
+
 def object_type(
     name: str,
     prefix: str,
     fields: Iterable[Field],
     *,
-    label: str | None = None,
     plural: str | None = None,
     owned: bool = False,
     queues: bool = False,
@@ -258,7 +256,7 @@ def object_type(
     `owned`: each record belongs to a user; `queues`: or to a queue.
     """
     owners = ("Group", "User") if queues else ("User",) if owned else ()
-    label = label or name
+    label = words(name)
     return ObjectType(
         name=name,
         label=label,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 from sandbox.org.data.fields import READ_ONLY, email, flag, link, moment, number, pick, text
-from sandbox.org.data.schema import ObjectType, object_type
+from sandbox.org.data.schema import ObjectType, object_type, words
 
 OBJECT_PERMISSIONS = (
     "PermissionsCreate",
@@ -31,9 +34,16 @@ SYSTEM_PERMISSIONS = (
 )
 
 
+ONCE: dict[str, Any] = {"updateable": False}
+"""Fields that are set when the record is made, or never."""
+NEEDED: dict[str, Any] = {**ONCE, "required": True}
+
+setup_type = partial(object_type, setup=True)
+
+
 def people() -> list[ObjectType]:
     return [
-        object_type(
+        setup_type(
             "User",
             "005",
             [
@@ -51,9 +61,8 @@ def people() -> list[ObjectType]:
                 pick("LanguageLocaleKey", "Language", "", default="en_US"),
                 pick("EmailEncodingKey", "Email Encoding", "", default="UTF-8"),
             ],
-            setup=True,
         ),
-        object_type(
+        setup_type(
             "Group",
             "00G",
             [
@@ -61,19 +70,16 @@ def people() -> list[ObjectType]:
                 text("DeveloperName", "Developer Name", 80),
                 pick("Type", "Type", "Queue/Regular", default="Queue"),
             ],
-            setup=True,
         ),
-        object_type(
+        setup_type(
             "QueueSobject",
             "03g",
             [
-                link("QueueId", "Group ID", "Group", required=True, updateable=False),
-                pick("SobjectType", "Sobject Type", "", required=True, updateable=False),
+                link("QueueId", "Group ID", "Group", **NEEDED),
+                pick("SobjectType", "Sobject Type", "", **NEEDED),
             ],
-            label="Queue Sobject",
-            setup=True,
         ),
-        object_type(
+        setup_type(
             "Organization",
             "00D",
             [
@@ -88,9 +94,8 @@ def people() -> list[ObjectType]:
                 text("DefaultLocaleSidKey", "Locale", 40),
             ],
             plural="Organizations",
-            setup=True,
         ),
-        object_type(
+        setup_type(
             "UserLicense",
             "100",
             [
@@ -98,19 +103,19 @@ def people() -> list[ObjectType]:
                 text("LicenseDefinitionKey", "Definition Key", 40),
                 text("MasterLabel", "Master Label", 255),
             ],
-            label="User License",
-            setup=True,
         ),
-        object_type(
+        setup_type(
             "Profile",
             "00e",
             [
                 text("Name", "Name", 255, name_field=True, required=True),
                 text("Description", "Description", 255),
                 link("UserLicenseId", "User License ID", "UserLicense"),
-                *[flag(name, _words(name)) for name in SYSTEM_PERMISSIONS],
+                *[
+                    flag(name, words(name.removeprefix("Permissions")))
+                    for name in SYSTEM_PERMISSIONS
+                ],
             ],
-            setup=True,
         ),
     ]
 
@@ -126,35 +131,32 @@ def statuses() -> list[ObjectType]:
     ]
     closed = flag("IsClosed", "Is Closed", **READ_ONLY)
     return [
-        object_type("CaseStatus", "01J", [*shared, closed], plural="Case Status", setup=True),
-        object_type("TaskStatus", "01L", [*shared, closed], plural="Task Status", setup=True),
-        object_type(
+        setup_type("CaseStatus", "01J", [*shared, closed], plural="Case Status"),
+        setup_type("TaskStatus", "01L", [*shared, closed], plural="Task Status"),
+        setup_type(
             "LeadStatus",
             "01K",
             [*shared, flag("IsConverted", "Is Converted", **READ_ONLY)],
             plural="Lead Status",
-            setup=True,
         ),
-        object_type(
+        setup_type(
             "RecordType",
             "012",
             [
                 text("Name", "Record Type Name", 80, name_field=True, required=True),
                 text("DeveloperName", "Record Type Name", 80, required=True),
-                pick("SobjectType", "SObject Type Name", "", required=True, updateable=False),
+                pick("SobjectType", "SObject Type Name", "", **NEEDED),
                 text("Description", "Description", 255),
                 flag("IsActive", "Active", default=True),
                 flag("IsPersonType", "Is Person Type", **READ_ONLY),
             ],
-            label="Record Type",
-            setup=True,
         ),
     ]
 
 
 def rights() -> list[ObjectType]:
     return [
-        object_type(
+        setup_type(
             "PermissionSet",
             "0PS",
             [
@@ -168,55 +170,52 @@ def rights() -> list[ObjectType]:
                 pick("Type", "Permission Set Type", "Regular/Profile/Group", default="Regular"),
                 flag("HasActivationRequired", "Session Activation Required"),
                 text("NamespacePrefix", "Namespace Prefix", 15, **READ_ONLY),
-                *[flag(name, _words(name)) for name in SYSTEM_PERMISSIONS],
+                *[
+                    flag(name, words(name.removeprefix("Permissions")))
+                    for name in SYSTEM_PERMISSIONS
+                ],
             ],
-            label="Permission Set",
-            setup=True,
         ),
-        object_type(
+        setup_type(
             "PermissionSetAssignment",
             "0Pa",
             [
-                link("AssigneeId", "Assignee ID", "User", required=True, updateable=False),
+                link("AssigneeId", "Assignee ID", "User", **NEEDED),
                 link(
                     "PermissionSetId",
                     "PermissionSet ID",
                     "PermissionSet",
-                    required=True,
-                    updateable=False,
+                    **NEEDED,
                 ),
                 flag("IsActive", "Is Active", default=True, **READ_ONLY),
             ],
-            label="Permission Set Assignment",
-            setup=True,
         ),
-        object_type(
+        setup_type(
             "ObjectPermissions",
             "110",
             [
-                link("ParentId", "Parent ID", "PermissionSet", required=True, updateable=False),
-                pick("SobjectType", "SObject Type Name", "", required=True, updateable=False),
-                *[flag(name, _words(name)) for name in OBJECT_PERMISSIONS],
+                link("ParentId", "Parent ID", "PermissionSet", **NEEDED),
+                pick("SobjectType", "SObject Type Name", "", **NEEDED),
+                *[
+                    flag(name, words(name.removeprefix("Permissions")))
+                    for name in OBJECT_PERMISSIONS
+                ],
             ],
-            label="Object Permissions",
             plural="Object Permissions",
-            setup=True,
         ),
-        object_type(
+        setup_type(
             "FieldPermissions",
             "01k",
             [
-                link("ParentId", "Parent ID", "PermissionSet", required=True, updateable=False),
-                pick("SobjectType", "SObject Type Name", "", required=True, updateable=False),
-                pick("Field", "Field Name", "", required=True, updateable=False),
+                link("ParentId", "Parent ID", "PermissionSet", **NEEDED),
+                pick("SobjectType", "SObject Type Name", "", **NEEDED),
+                pick("Field", "Field Name", "", **NEEDED),
                 flag("PermissionsRead", "Read Field"),
                 flag("PermissionsEdit", "Edit Field"),
             ],
-            label="Field Permissions",
             plural="Field Permissions",
-            setup=True,
         ),
-        object_type(
+        setup_type(
             "PermissionSetLicense",
             "0PL",
             [
@@ -227,26 +226,21 @@ def rights() -> list[ObjectType]:
                 number("TotalLicenses", "Total Licenses", 9),
                 number("UsedLicenses", "Used Licenses", 9),
             ],
-            label="Permission Set License",
-            setup=True,
         ),
-        object_type(
+        setup_type(
             "PermissionSetLicenseAssign",
             "2LA",
             [
-                link("AssigneeId", "User ID", "User", required=True, updateable=False),
+                link("AssigneeId", "User ID", "User", **NEEDED),
                 link(
                     "PermissionSetLicenseId",
                     "PermissionSetLicense ID",
                     "PermissionSetLicense",
-                    required=True,
-                    updateable=False,
+                    **NEEDED,
                 ),
             ],
-            label="Permission Set License Assignment",
-            setup=True,
         ),
-        object_type(
+        setup_type(
             "AssignmentRule",
             "01Q",
             [
@@ -254,27 +248,17 @@ def rights() -> list[ObjectType]:
                 pick("SobjectType", "SObject Type", "Case/Lead", **READ_ONLY),
                 flag("Active", "Active", **READ_ONLY),
             ],
-            label="Assignment Rule",
-            setup=True,
         ),
-        object_type(
+        setup_type(
             "CustomField",
             "00N",
             [
                 text("DeveloperName", "Name", 80, name_field=True, **READ_ONLY),
                 text("TableEnumOrId", "Object", 40, **READ_ONLY),
                 text("NamespacePrefix", "Namespace Prefix", 15, **READ_ONLY),
-                text("FullName", "Full Name", 255, updateable=False),
+                text("FullName", "Full Name", 255, **ONCE),
                 number("Length", "Length", 8, **READ_ONLY),
             ],
-            label="Custom Field",
-            setup=True,
             tooling=True,
         ),
     ]
-
-
-def _words(name: str) -> str:
-    """``PermissionsApiEnabled`` as a label: ``Api Enabled``."""
-    bare = name.removeprefix("Permissions")
-    return "".join(f" {c}" if c.isupper() and at else c for at, c in enumerate(bare))

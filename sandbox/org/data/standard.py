@@ -22,7 +22,7 @@ from sandbox.org.data.fields import (
     url,
 )
 from sandbox.org.data.schema import Field, ObjectType, Schema, object_type
-from sandbox.org.data.setup_objects import people, rights, statuses
+from sandbox.org.data.setup_objects import ONCE, people, rights, statuses
 
 SALUTATIONS = "Mr./Ms./Mrs./Dr./Prof."
 SOURCES = "Web/Phone Inquiry/Partner Referral/Purchased List/Other"
@@ -34,8 +34,17 @@ INDUSTRIES = (
 )
 
 
-FIXED: dict[str, Any] = {**READ_ONLY, "always_visible": True}
+SEEN: dict[str, Any] = {"always_visible": True}
+"""Fields without field-level security."""
+SEEN_ONCE: dict[str, Any] = {**SEEN, **ONCE}
+FIXED: dict[str, Any] = {**READ_ONLY, **SEEN}
 """Fields that the org writes and everybody sees."""
+CASE_NUMBER: dict[str, Any] = {"auto_number": True, "defaulted": True, **READ_ONLY}
+LEAD_STATUSES = "Open - Not Contacted/Working - Contacted/Closed - Converted/Closed - Not Converted"
+REASONS = "Installation/Equipment Complexity/Performance/Breakdown/Equipment Design/Feedback/Other"
+STAGES = "Prospecting/Qualification/Needs Analysis/Value Proposition/Closed Won/Closed Lost"
+SUBTYPES = "Task/Email/ListEmail/Cadence/Call"
+TASK_STATUSES = "Not Started/In Progress/Completed/Waiting on someone else/Deferred"
 
 
 def _master(name: str) -> Field:
@@ -44,7 +53,7 @@ def _master(name: str) -> Field:
 
 
 def _record_type() -> Field:
-    return link("RecordTypeId", "Record Type ID", "RecordType", always_visible=True)
+    return link("RecordTypeId", "Record Type ID", "RecordType", **SEEN)
 
 
 def _address(prefix: str, label: str, compound: str) -> list[Field]:
@@ -77,14 +86,7 @@ def lead() -> ObjectType:
             url("Website", "Website"),
             area("Description", "Description", 32000),
             pick("LeadSource", "Lead Source", SOURCES),
-            pick(
-                "Status",
-                "Status",
-                "Open - Not Contacted/Working - Contacted/Closed - Converted/"
-                "Closed - Not Converted",
-                default="Open - Not Contacted",
-                always_visible=True,
-            ),
+            pick("Status", "Status", LEAD_STATUSES, default="Open - Not Contacted", **SEEN),
             pick("Industry", "Industry", INDUSTRIES),
             pick("Rating", "Rating", "Hot/Warm/Cold"),
             number("AnnualRevenue", "Annual Revenue", 18, type="currency"),
@@ -94,7 +96,7 @@ def lead() -> ObjectType:
             link("ConvertedAccountId", "Converted Account ID", "Account", **FIXED),
             link("ConvertedContactId", "Converted Contact ID", "Contact", **FIXED),
             link("ConvertedOpportunityId", "Converted Opportunity ID", "Opportunity", **FIXED),
-            flag("IsUnreadByOwner", "Unread By Owner", default=True, always_visible=True),
+            flag("IsUnreadByOwner", "Unread By Owner", default=True, **SEEN),
             flag("HasOptedOutOfEmail", "Email Opt Out"),
             flag("DoNotCall", "Do Not Call"),
             text("Jigsaw", "Data.com Key", 20),
@@ -110,37 +112,17 @@ def case() -> ObjectType:
         "Case",
         "500",
         [
-            text(
-                "CaseNumber",
-                "Case Number",
-                30,
-                auto_number=True,
-                name_field=True,
-                defaulted=True,
-                id_lookup=True,
-                **READ_ONLY,
-            ),
+            text("CaseNumber", "Case Number", 30, name_field=True, id_lookup=True, **CASE_NUMBER),
             link("ContactId", "Contact ID", "Contact"),
             link("AccountId", "Account ID", "Account"),
             link("ParentId", "Parent Case ID", "Case"),
-            text("SuppliedName", "Web Name", 80, updateable=False),
-            email("SuppliedEmail", "Web Email", updateable=False),
-            phone("SuppliedPhone", "Web Phone", updateable=False),
-            text("SuppliedCompany", "Web Company", 80, updateable=False),
+            text("SuppliedName", "Web Name", 80, **ONCE),
+            email("SuppliedEmail", "Web Email", **ONCE),
+            phone("SuppliedPhone", "Web Phone", **ONCE),
+            text("SuppliedCompany", "Web Company", 80, **ONCE),
             pick("Type", "Case Type", "Mechanical/Electrical/Electronic/Structural/Other"),
-            pick(
-                "Status",
-                "Status",
-                "New/Working/Escalated/Closed",
-                default="New",
-                always_visible=True,
-            ),
-            pick(
-                "Reason",
-                "Case Reason",
-                "Installation/Equipment Complexity/Performance/Breakdown/Equipment Design/"
-                "Feedback/Other",
-            ),
+            pick("Status", "Status", "New/Working/Escalated/Closed", default="New", **SEEN),
+            pick("Reason", "Case Reason", REASONS),
             pick("Origin", "Case Origin", "Phone/Email/Web"),
             text("Subject", "Subject", 255),
             pick("Priority", "Priority", "High/Medium/Low", default="Medium"),
@@ -148,7 +130,7 @@ def case() -> ObjectType:
             area("Comments", "Internal Comments", 4000, in_bytes=True),
             flag("IsClosed", "Closed", **FIXED),
             moment("ClosedDate", "Closed Date", **FIXED),
-            flag("IsEscalated", "Escalated", always_visible=True),
+            flag("IsEscalated", "Escalated", **SEEN),
             phone("ContactPhone", "Contact Phone", **READ_ONLY),
             email("ContactEmail", "Contact Email", **READ_ONLY),
             phone("ContactMobile", "Contact Mobile", **READ_ONLY),
@@ -227,12 +209,7 @@ def opportunity() -> ObjectType:
         [
             text("Name", "Name", 120, required=True, name_field=True),
             link("AccountId", "Account ID", "Account"),
-            pick(
-                "StageName",
-                "Stage",
-                "Prospecting/Qualification/Needs Analysis/Value Proposition/Closed Won/Closed Lost",
-                required=True,
-            ),
+            pick("StageName", "Stage", STAGES, required=True),
             date("CloseDate", "Close Date", required=True),
             number("Amount", "Amount", 18, 2, type="currency"),
             number("Probability", "Probability (%)", 3, type="percent"),
@@ -264,12 +241,11 @@ def campaigns() -> list[ObjectType]:
             "CampaignMember",
             "00v",
             [
-                link("CampaignId", "Campaign ID", "Campaign", required=True, updateable=False),
-                link("LeadId", "Lead ID", "Lead", updateable=False, always_visible=True),
-                link("ContactId", "Contact ID", "Contact", updateable=False, always_visible=True),
+                link("CampaignId", "Campaign ID", "Campaign", required=True, **ONCE),
+                link("LeadId", "Lead ID", "Lead", **SEEN_ONCE),
+                link("ContactId", "Contact ID", "Contact", **SEEN_ONCE),
                 pick("Status", "Status", "Sent/Responded", default="Sent"),
             ],
-            label="Campaign Member",
         ),
     ]
 
@@ -295,27 +271,13 @@ def activities() -> list[ObjectType]:
             [
                 *shared,
                 date("ActivityDate", "Due Date Only"),
-                pick(
-                    "Status",
-                    "Status",
-                    "Not Started/In Progress/Completed/Waiting on someone else/Deferred",
-                    default="Not Started",
-                    always_visible=True,
-                ),
-                pick(
-                    "Priority", "Priority", "High/Normal/Low", default="Normal", always_visible=True
-                ),
+                pick("Status", "Status", TASK_STATUSES, default="Not Started", **SEEN),
+                pick("Priority", "Priority", "High/Normal/Low", default="Normal", **SEEN),
                 flag("IsClosed", "Closed", **FIXED),
                 flag("IsHighPriority", "High Priority", **FIXED),
                 moment("CompletedDateTime", "Completed Date", **FIXED),
                 pick("Type", "Type", "Call/Meeting/Other"),
-                pick(
-                    "TaskSubtype",
-                    "Task Subtype",
-                    "Task/Email/ListEmail/Cadence/Call",
-                    default="Task",
-                    updateable=False,
-                ),
+                pick("TaskSubtype", "Task Subtype", SUBTYPES, default="Task", **ONCE),
                 number("CallDurationInSeconds", "Call Duration", 8),
                 pick("CallType", "Call Type", "Internal/Inbound/Outbound"),
             ],
@@ -341,125 +303,56 @@ def case_comment() -> ObjectType:
         "CaseComment",
         "00a",
         [
-            link(
-                "ParentId",
-                "Parent ID",
-                "Case",
-                required=True,
-                updateable=False,
-            ),
-            area("CommentBody", "Body", 4000, in_bytes=True, always_visible=True),
-            flag("IsPublished", "Published", always_visible=True),
+            link("ParentId", "Parent ID", "Case", required=True, **ONCE),
+            area("CommentBody", "Body", 4000, in_bytes=True, **SEEN),
+            flag("IsPublished", "Published", **SEEN),
         ],
-        label="Case Comment",
     )
 
 
 def files() -> list[ObjectType]:
-    linked = (*WHAT, *WHO, "Task")
-    read_only: dict[str, Any] = {"always_visible": True, **READ_ONLY}
+    linked = (*WHAT, *WHO, "Task", "User")
+    document, shared = ("ContentDocument ID", "ContentDocument"), "AllUsers/InternalUsers"
     return [
         object_type(
             "ContentVersion",
             "068",
             [
-                text("Title", "Title", 255, always_visible=True),
-                area("Description", "Description", 1000, always_visible=True),
-                text(
-                    "PathOnClient",
-                    "Path On Client",
-                    500,
-                    updateable=False,
-                    required=True,
-                    always_visible=True,
-                ),
-                Field(
-                    "VersionData",
-                    "Version Data",
-                    "base64",
-                    updateable=False,
-                    always_visible=True,
-                ),
-                pick(
-                    "ContentLocation",
-                    "Content Origin",
-                    "S/E/L",
-                    default="S",
-                    updateable=False,
-                    always_visible=True,
-                ),
-                text("FileExtension", "File Extension", 40, **read_only),
-                text("Checksum", "Checksum", 50, **read_only),
-                number("ContentSize", "Size", 9, **read_only),
-                text("VersionNumber", "Version Number", 20, **read_only),
-                flag("IsLatest", "Is Latest", **read_only),
-                link(
-                    "FirstPublishLocationId",
-                    "First Publish Location ID",
-                    *linked,
-                    "User",
-                    updateable=False,
-                    always_visible=True,
-                ),
-                link(
-                    "ContentDocumentId",
-                    "ContentDocument ID",
-                    "ContentDocument",
-                    updateable=False,
-                    always_visible=True,
-                ),
+                text("Title", "Title", 255, **SEEN),
+                area("Description", "Description", 1000, **SEEN),
+                text("PathOnClient", "Path On Client", 500, required=True, **SEEN_ONCE),
+                Field("VersionData", "Version Data", "base64", **SEEN_ONCE),
+                pick("ContentLocation", "Content Origin", "S/E/L", default="S", **SEEN_ONCE),
+                text("FileExtension", "File Extension", 40, **FIXED),
+                text("Checksum", "Checksum", 50, **FIXED),
+                number("ContentSize", "Size", 9, **FIXED),
+                text("VersionNumber", "Version Number", 20, **FIXED),
+                flag("IsLatest", "Is Latest", **FIXED),
+                link("FirstPublishLocationId", "First Publish Location ID", *linked, **SEEN_ONCE),
+                link("ContentDocumentId", *document, **SEEN_ONCE),
             ],
-            label="Content Version",
             owned=True,
         ),
         object_type(
             "ContentDocument",
             "069",
             [
-                text("Title", "Title", 255, always_visible=True),
-                text("FileExtension", "File Extension", 40, **read_only),
-                number("ContentSize", "Size", 9, **read_only),
-                link(
-                    "LatestPublishedVersionId",
-                    "Latest Published Version ID",
-                    "ContentVersion",
-                    **read_only,
-                ),
+                text("Title", "Title", 255, **SEEN),
+                text("FileExtension", "File Extension", 40, **FIXED),
+                number("ContentSize", "Size", 9, **FIXED),
+                link("LatestPublishedVersionId", "Latest Version ID", "ContentVersion", **FIXED),
             ],
-            label="Content Document",
             owned=True,
         ),
         object_type(
             "ContentDocumentLink",
             "06A",
             [
-                link(
-                    "LinkedEntityId",
-                    "Linked Entity ID",
-                    *linked,
-                    "User",
-                    required=True,
-                    updateable=False,
-                    always_visible=True,
-                ),
-                link(
-                    "ContentDocumentId",
-                    "ContentDocument ID",
-                    "ContentDocument",
-                    required=True,
-                    updateable=False,
-                    always_visible=True,
-                ),
-                pick("ShareType", "Share Type", "V/C/I", default="V", always_visible=True),
-                pick(
-                    "Visibility",
-                    "Visibility",
-                    "AllUsers/InternalUsers/SharedUsers",
-                    default="AllUsers",
-                    always_visible=True,
-                ),
+                link("LinkedEntityId", "Linked Entity ID", *linked, required=True, **SEEN_ONCE),
+                link("ContentDocumentId", *document, required=True, **SEEN_ONCE),
+                pick("ShareType", "Share Type", "V/C/I", default="V", **SEEN),
+                pick("Visibility", "Visibility", shared, default="AllUsers", **SEEN),
             ],
-            label="Content Document Link",
         ),
     ]
 
