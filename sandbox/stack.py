@@ -70,7 +70,6 @@ class Stack:
                         and what finds no process waits for one)
     poll                deliver the outbox in the background (else by `deliver_once` or `drain`)
     window              seconds that the poller waits for a fuller batch
-    visibility_seconds  how long a received message is hidden (default: as the template says)
     folders             other code for a function: {"create_lead": folder with an app.py}
     host, advertise     the address to listen on, and the one in URLs
     ports               (API, AWS, org); 0 is any free one
@@ -89,7 +88,6 @@ class Stack:
         concurrency: int | None = None,
         poll: bool = True,
         window: float = 1.0,
-        visibility_seconds: int | None = None,
         folders: Mapping[str, Path] | None = None,
         integration_seconds: float = INTEGRATION_SECONDS,
         host: str = "127.0.0.1",
@@ -111,7 +109,6 @@ class Stack:
         self._concurrency = concurrency
         self._poll = poll
         self._window = window
-        self._visibility = visibility_seconds
         self._folders = {name: Path(folder).resolve() for name, folder in (folders or {}).items()}
         self._integration_seconds = integration_seconds
         self._host = host
@@ -306,7 +303,6 @@ class Stack:
                 queue_url=queue_url,
                 invoke=function.invoke,
                 window=self._window,
-                visibility=self._visibility,
             )
             self._exit.callback(poller.stop)
             poller.begin()

@@ -328,13 +328,7 @@ class LocalAws:
 
     def _invoke_function(self, name: str, handler: Handler, body: bytes) -> Reply:
         """https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html"""
-        # A name, a whole ARN or part of one, with a version behind it or beside it.
-        if ":function:" in name:
-            name = name.split(":function:")[1]
-        name, _, qualifier = name.partition(":")
-        in_query = parse_qs(urlsplit(handler.path).query).get("Qualifier", [""])[0]
-        qualifier = qualifier or in_query or VERSION
-        how = handler.headers.get("X-Amz-Invocation-Type", "RequestResponse")
+        name = name.rpartition(":function:")[2]
         if len(body) > PAYLOAD_LIMIT:
             return _error(413, "RequestTooLargeException", "The request payload is too large.")
         try:
@@ -351,18 +345,14 @@ class LocalAws:
             ("x-amzn-RequestId", str(uuid.uuid4())),
         ]
         try:
-            if qualifier != VERSION:
-                raise LookupError(qualifier)
-            if how == "DryRun":
-                return 204, headers, b""
-            if how == "Event":
+            if handler.headers.get("X-Amz-Invocation-Type") == "Event":
                 threading.Thread(
                     target=self._invoke, args=(name, body or b"{}"), daemon=True
                 ).start()
                 return 202, headers, b""
             outcome = self._invoke(name, body or b"{}")
         except LookupError:
-            arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}:{qualifier}"
+            arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
             return _error(404, "ResourceNotFoundException", f"Function not found: {arn}")
         except Throttled:
             return _error(429, "TooManyRequestsException", "Rate Exceeded.")

@@ -50,15 +50,13 @@ class QueueMapping:
         queue_url: str,
         invoke: Callable[[bytes], Outcome],
         window: float,
-        visibility: int | None = None,
     ) -> None:
         self._source = source
         self._sqs = sqs
         self._queue_url = queue_url
         self._invoke = invoke
         self._window = window
-        self._visibility = visibility
-        self._hidden_seconds = visibility or 0
+        self._hidden_seconds = 0
         self._stopped = threading.Event()
         self._running = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -71,7 +69,7 @@ class QueueMapping:
         queue = self._sqs.get_queue_attributes(
             QueueUrl=self._queue_url, AttributeNames=["VisibilityTimeout"]
         )
-        self._hidden_seconds = self._visibility or int(queue["Attributes"]["VisibilityTimeout"])
+        self._hidden_seconds = int(queue["Attributes"]["VisibilityTimeout"])
 
     # In the background
 
@@ -149,15 +147,12 @@ class QueueMapping:
         until = 0.0
         while len(messages) < self._source.batch_size and size < BATCH_BYTES:
             wanted = min(SQS_BATCH, self._source.batch_size - len(messages))
-            parameters: dict[str, Any] = {
-                "QueueUrl": self._queue_url,
-                "MaxNumberOfMessages": wanted,
-                "MessageSystemAttributeNames": ["All"],
-                "MessageAttributeNames": ["All"],
-            }
-            if self._visibility is not None:
-                parameters["VisibilityTimeout"] = self._visibility
-            received = self._sqs.receive_message(**parameters).get("Messages", [])
+            received = self._sqs.receive_message(
+                QueueUrl=self._queue_url,
+                MaxNumberOfMessages=wanted,
+                MessageSystemAttributeNames=["All"],
+                MessageAttributeNames=["All"],
+            ).get("Messages", [])
             if received and not messages:
                 until = time.monotonic() + window
             for number, message in enumerate(received):

@@ -25,13 +25,6 @@ TRAIL = json.dumps(
     ("pattern", "message", "fits"),
     [
         ("", "anything", True),
-        ("ERROR", "[ERROR 400] BAD REQUEST", True),
-        ("ERROR ARGUMENTS", "[ERROR 419] MISSING ARGUMENTS", True),
-        ("ERROR ARGUMENTS", "[ERROR 400] BAD REQUEST", False),
-        ("?ERROR ?ARGUMENTS", "[ERROR 400] BAD REQUEST", True),
-        ("?ERROR ?ARGUMENTS", "[WARN] nothing", False),
-        ('"INTERNAL SERVER ERROR"', "[ERROR 500] INTERNAL SERVER ERROR", True),
-        ('?ERROR ?"timed out"', "Task timed out after 3 seconds", True),
         ('{ $.eventType = "UpdateTrail" }', TRAIL, True),
         ('{ $.eventType = "Other" }', TRAIL, False),
         ("{ $.sourceIPAddress != 123.123.* }", TRAIL, True),
@@ -48,7 +41,8 @@ def test_a_pattern_fits(pattern: str, message: str, fits: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["{ $.a > 1 }", "{ $.a IS NULL }", "[a, b]", "%re%", "-ERROR", "{ $.a = }", "{ ( }"]
+    "pattern",
+    ["{ $.a > 1 }", "{ $.a IS NULL }", "[a, b]", "%re%", "ERROR", "-ERROR", "{ $.a = }", "{ ( }"],
 )
 def test_what_the_sandbox_does_not_know_is_refused(pattern: str) -> None:
     with pytest.raises(LogsError):
@@ -84,9 +78,7 @@ def test_boto3_reads_what_a_function_printed(stack: Stack) -> None:
     group = stack.functions["deliver"].spec.log_group
     began = int(time.time() * 1000) - 1000
     stack.invoke("deliver", {"Records": [{"body": "go"}] * 3})
-    found = stack.client("logs").filter_log_events(
-        logGroupName=group, filterPattern='"3 records"', startTime=began
-    )
+    found = stack.client("logs").filter_log_events(logGroupName=group, startTime=began)
     assert [event["message"] for event in found["events"]] == ["3 records"]
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         stack.client("logs").filter_log_events(logGroupName="/no/group")
