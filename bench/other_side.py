@@ -87,8 +87,6 @@ class Forwarder:
     ) -> None:
         self._target = port
         self._round_trip = round_trip_seconds
-        self.connections = 0
-        """How many were opened."""
         loop = asyncio.new_event_loop()
         server = loop.run_until_complete(
             asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls, backlog=256)
@@ -97,7 +95,6 @@ class Forwarder:
         threading.Thread(target=loop.run_forever, daemon=True).start()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
         # TCP's handshake is one round trip.
         await asyncio.sleep(self._round_trip)
         try:
@@ -120,11 +117,10 @@ class Forwarder:
 class _Commands:
     """The commands of the process."""
 
-    def __init__(self, stack: Stack, server: Any, aws: Forwarder) -> None:
+    def __init__(self, stack: Stack, server: Any) -> None:
         self._stack = stack
         self._server = server
         self._org = server.org
-        self._aws = aws
 
     def forget(self) -> Any:
         """No records, empty queues, counts at zero; tokens and connections stay."""
@@ -132,18 +128,15 @@ class _Commands:
         self._org.journal.reset()
         for url in (self._stack.outbox_url, self._stack.rejected_url):
             self._stack.client("sqs").purge_queue(QueueUrl=url)
-        self._aws.connections = 0
         self._stack.aws.calls.clear()
         return True
 
     def counts(self) -> Any:
-        """Since `forget`: requests to Salesforce, AWS calls by function, new connections."""
+        """Since `forget`: requests to Salesforce, AWS calls by function."""
         calls = self._stack.aws.calls
         return {
             "salesforce": dict(self._org.journal.counts),
-            "salesforce_connections": self._org.journal.connections,
             "aws": {f"{who} {what}": n for (who, what), n in calls.items() if who != "-"},
-            "aws_connections": self._aws.connections,
         }
 
     def session(self) -> Any:
@@ -234,7 +227,7 @@ def main(round_trip_seconds: float) -> None:
         tick = stack.tick()
         if tick.failed:
             raise RuntimeError(tick.payload.decode() + stack.logs("refresh_token"))
-        commands = _Commands(stack, server, aws)
+        commands = _Commands(stack, server)
         environments = {name: stack.function_environment(name) for name in stack.functions}
         print(json.dumps(environments), flush=True)
         for line in sys.stdin:

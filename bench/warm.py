@@ -11,15 +11,13 @@ from bench import child
 from bench.cold import EVENTS, KEY, event_of
 from bench.layer import function_folder
 from bench.other_side import OtherSide
-
-CALLERS = ("create_lead", "create_case", "message of a conversation")
+from bench.report import CALLERS
 
 
 def measure(other: OtherSide, folder: Path, layer: Path, *, blocks: int, records: int) -> Any:
-    """By function: CPU and wall microseconds a record and a POST, what was counted, memory."""
+    """By function: CPU and wall microseconds a record and a POST, memory."""
     result: dict[str, Any] = {}
     for name in CALLERS:
-        other.call("forget")
         function, _ = EVENTS[name]
         event = folder / f"{function}.json"
         event.write_text(json.dumps(event_of(name)), encoding="utf-8")
@@ -33,8 +31,6 @@ def measure(other: OtherSide, folder: Path, layer: Path, *, blocks: int, records
             path=(function_folder(layer, function), layer),
             packages=True,  # urllib3, for the floor
         )
-        counts = other.call("counts")
-        requests = sum(counts["salesforce"].values())
         result[name] = {
             "cpu_us": _each(sample["ours"], 0, sample["block"]),
             "wall_us": _each(sample["ours"], 1, sample["block"]),
@@ -46,13 +42,6 @@ def measure(other: OtherSide, folder: Path, layer: Path, *, blocks: int, records
                 for ours, floor in zip(sample["ours"], sample["floor"], strict=True)
             ),
             "bytes": sample["bytes"],
-            "records": sample["records"],
-            # Everything is counted, the first record too, which reads the token.
-            "salesforce_calls": (requests - sample["posts"]) / sample["records"],
-            "aws_calls": sum(counts["aws"].values()),
-            # One is the floor's own.
-            "connections": counts["salesforce_connections"] - 1,
-            "aws_connections": counts["aws_connections"],
             "memory_kib": sample["memory_kib"],
         }
     return result

@@ -126,8 +126,6 @@ with open(sys.argv[1], "w") as file:
             "ours": ours,
             "floor": floors,
             "block": BLOCK,
-            "records": 2 + BLOCK // 2 + blocks * BLOCK + made,
-            "posts": len(seen) * (BLOCK // 2 + blocks * BLOCK),
             "bytes": sum(len(body) for _, _, _, body, _ in seen),
             "memory_kib": memory,
         },
