@@ -127,18 +127,22 @@ class Handler(BaseHTTPRequestHandler):
         kept = [one for one in headers if one[0].lower() not in _SENT_ANYWAY]
         return int(status.partition(" ")[0]), kept, b"".join(parts)
 
-    def answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
-        """Send a whole response."""
+    def answer(
+        self, status: int, headers: list[tuple[str, str]], body: bytes, *, lost: int = 0
+    ) -> None:
+        """Send a whole response, or one whose last `lost` bytes do not come."""
+        self.close_connection |= lost > 0
         self.send_response(status)
         for name, value in headers:
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        if status not in (204, 304):
+            self.send_header("Content-Length", str(len(body)))
         if self.close_connection:
             # Without it the client's next request meets a connection that is being closed.
             self.send_header("Connection", "close")
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+        if self.command != "HEAD" and status not in (204, 304):
+            self.wfile.write(body[: len(body) - lost])
 
     def hang_up(self) -> None:
         """End the connection without a response."""

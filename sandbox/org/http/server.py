@@ -1,7 +1,7 @@
 """The org over HTTP.
 
 Requests are read whole, checked once for faults, and passed to the REST API (`rest.api.serve`) or
-to the Flask application with OAuth, pages and control. Responses go out in one piece.
+to the Flask application with OAuth, pages and control.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from email.utils import formatdate
 from functools import partial
-from http.client import responses
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, NoReturn, Self
@@ -39,13 +37,12 @@ MAINTENANCE_PAGE = (
     "<!DOCTYPE html><html><head><title>Maintenance</title></head><body><h1>We are down for "
     "maintenance.</h1><p>Sorry for the inconvenience. We'll be back shortly.</p></body></html>"
 )
-_QUIET_HEADERS = (
-    ("Cache-Control", "no-cache,must-revalidate,max-age=0,no-store,private"),
-    ("Server", "sfdcedge"),
-    ("Vary", "Accept-Encoding"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("X-Robots-Tag", "none"),
-)
+_QUIET_HEADERS = {
+    "Cache-Control": "no-cache,must-revalidate,max-age=0,no-store,private",
+    "Vary": "Accept-Encoding",
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "none",
+}
 
 
 class OrgServer:
@@ -306,44 +303,19 @@ class _Handler(Handler):
 
     # --- responses -------------------------------------------------------------------------
 
+    def version_string(self) -> str:
+        return "sfdcedge"
+
     def _send(self, response: Response, *, mangle: str = "") -> None:
         body = response.encoded()
-        if mangle:
-            body = _mangled(body, mangle)
-        head = [f"HTTP/1.1 {response.status} {responses.get(response.status, '')}\r\n"]
-        head.append(f"Date: {formatdate(usegmt=True)}\r\n")
+        if mangle == "garbage":
+            body = b'{"id": "00Q' + secrets.token_bytes(12) + b'", success: tru'
+        elif mangle == "empty":
+            body = b""
         request_id = secrets.token_hex(16)
-        headers: list[tuple[str, str]] = [
-            *_QUIET_HEADERS,
-            ("X-Request-Id", request_id),
-            ("X-Sfdc-Request-Id", request_id),
-        ]
-        own = {name.lower() for name in response.headers}
-        headers = [h for h in headers if h[0].lower() not in own]
-        headers.extend(response.headers.items())
-        if response.status not in (204, 304):
-            if response.content_type:
-                headers.append(("Content-Type", response.content_type))
-            headers.append(("Content-Length", str(len(body))))
-        if mangle == "truncate":
-            self.close_connection = True
-        if self.close_connection:
-            headers.append(("Connection", "close"))
-        head.extend(f"{name}: {_one_line(value)}\r\n" for name, value in headers)
-        head.append("\r\n")
-        whole = "".join(head).encode("latin-1", "replace")
-        if self.command != "HEAD" and response.status not in (204, 304):
-            if mangle == "truncate":
-                body = body[: len(body) // 2]
-            whole += body
-        self.wfile.write(whole)
-
-
-def _one_line(value: str) -> str:
-    return value.replace("\r", " ").replace("\n", " ")
-
-
-def _mangled(body: bytes, mangle: str) -> bytes:
-    if mangle == "garbage":
-        return b'{"id": "00Q' + secrets.token_bytes(12) + b'", success: tru'
-    return b"" if mangle == "empty" else body
+        headers = {"X-Request-Id": request_id, "X-Sfdc-Request-Id": request_id}
+        headers |= {**_QUIET_HEADERS, **response.headers}
+        if response.content_type and response.status not in (204, 304):
+            headers["Content-Type"] = response.content_type
+        lost = (len(body) + 1) // 2 if mangle == "truncate" else 0
+        self.answer(response.status, list(headers.items()), body, lost=lost)

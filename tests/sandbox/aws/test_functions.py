@@ -133,22 +133,24 @@ def test_a_process_can_be_killed_in_the_middle(stack: Stack) -> None:
     assert outcomes[0].json()["errorType"] == "Runtime.ExitError"
 
 
-def test_an_answer_that_is_no_json_is_an_error(stack: Stack, tmp_path: Any) -> None:
-    (tmp_path / "app.py").write_text("def handler(event, context):\n    return {1, 2}\n")
-    with throwaway_stack(folders={"create_lead": tmp_path}) as other:
-        outcome = other.invoke("create_lead", {})
-        assert outcome.failed
-        assert outcome.json()["errorType"] == "Runtime.MarshalError"
-
-
-def test_code_that_cannot_be_loaded_is_an_error_at_every_event(tmp_path: Any) -> None:
-    (tmp_path / "app.py").write_text("import nowhere_at_all\n")
+@pytest.mark.parametrize(
+    ("code", "kind", "words"),
+    [
+        ("def handler(event, context):\n    return {1, 2}\n", "Runtime.MarshalError", "marshal"),
+        ("import nowhere_at_all\n", "Runtime.ImportModuleError", "nowhere_at_all"),
+    ],
+    ids=["a result that is no JSON", "code that cannot be loaded"],
+)
+def test_code_that_is_wrong_is_an_error_at_every_event(
+    tmp_path: Path, code: str, kind: str, words: str
+) -> None:
+    (tmp_path / "app.py").write_text(code)
     with throwaway_stack(folders={"create_lead": tmp_path}) as stack:
         for _ in range(2):
             outcome = stack.invoke("create_lead", {})
             assert outcome.failed
-            assert outcome.json()["errorType"] == "Runtime.ImportModuleError"
-            assert "nowhere_at_all" in outcome.json()["errorMessage"]
+            assert outcome.json()["errorType"] == kind
+            assert words in outcome.json()["errorMessage"]
 
 
 def test_a_function_is_killed_at_its_timeout(tmp_path: Any) -> None:
