@@ -29,7 +29,7 @@ _LINGER = struct.pack("ii", 1, 0)
 # Thousands of callers may connect at the same moment; 5, the usual default, would refuse them.
 _BACKLOG = 4096
 _TLS_HANDSHAKE_SECONDS = 30
-_OF_THE_BODY = frozenset({"content-length", "content-encoding", "transfer-encoding"})
+_OF_THE_BODY = frozenset({"content-length", "transfer-encoding"})
 _SENT_ANYWAY = frozenset({"content-length", "connection", "transfer-encoding", "server", "date"})
 _SHOWN = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 

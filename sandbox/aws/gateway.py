@@ -41,6 +41,12 @@ _PLAIN = {
     "INTEGRATION_FAILURE": (502, "Internal server error"),
 }
 
+# Keys of an identity that only a caller with an account of AWS or Cognito has.
+_NOBODY = (
+    *("accessKey", "accountId", "caller", "cognitoAuthenticationProvider", "principalOrgId"),
+    *("cognitoAuthenticationType", "cognitoIdentityId", "cognitoIdentityPoolId", "user", "userArn"),
+)
+
 Invoke = Callable[[str, bytes, float], Outcome]
 """Function's logical id, event, seconds to wait at most. Raises Throttled, NoAnswerInTime."""
 
@@ -262,20 +268,11 @@ class Gateway:
                 "extendedRequestId": uuid.uuid4().hex[:15] + "=",
                 "httpMethod": handler.command,
                 "identity": {
-                    "accessKey": None,
-                    "accountId": None,
+                    **dict.fromkeys(_NOBODY),
                     "apiKey": key or None,
                     "apiKeyId": key_id,
-                    "caller": None,
-                    "cognitoAuthenticationProvider": None,
-                    "cognitoAuthenticationType": None,
-                    "cognitoIdentityId": None,
-                    "cognitoIdentityPoolId": None,
-                    "principalOrgId": None,
                     "sourceIp": source_ip,
-                    "user": None,
                     "userAgent": handler.headers.get("User-Agent"),
-                    "userArn": None,
                 },
                 "path": public_path,
                 "protocol": "HTTP/1.1",

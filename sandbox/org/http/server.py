@@ -7,7 +7,6 @@ to the Flask application with OAuth, pages and control.
 from __future__ import annotations
 
 import contextlib
-import gzip
 import secrets
 import select
 import socket
@@ -183,8 +182,9 @@ class _Handler(Handler):
 
     def handle_any(self) -> None:
         begun = time.perf_counter()
-        body = self._unpacked_body()
+        body = self.read_body(limit=MAX_BODY)
         if body is None:
+            self._send(Response(413, "", content_type="text/plain"))
             return
         if self.server.dropped(self.connection):
             self.reset()
@@ -212,20 +212,6 @@ class _Handler(Handler):
         response = self._work(body, None)
         note(response.status)
         self._send(response)
-
-    def _unpacked_body(self) -> bytes | None:
-        """The whole body; None where a response was sent because it cannot be read."""
-        body = self.read_body(limit=MAX_BODY)
-        if body is None:
-            self._send(Response(413, "", content_type="text/plain"))
-            return None
-        if self.headers.get("Content-Encoding", "").lower() == "gzip":
-            try:
-                return gzip.decompress(body)
-            except (OSError, EOFError):
-                self._send(Response(400, "", content_type="text/plain"))
-                return None
-        return body
 
     # --- the work ------------------------------------------------------------------------
 

@@ -8,32 +8,30 @@ from sandbox.org.data.schema import ObjectType
 from sandbox.org.data.state import MASTER_RECORD_TYPE
 from sandbox.org.rest.call import Call
 
+_NEVER = (
+    *("activateable", "customSetting", "deprecatedAndHidden", "feedEnabled", "hasSubtypes"),
+    "isSubtype",
+)
+_ON_PAGES = ("layoutable", "mruEnabled", "searchable", "triggerable")
+
 
 def object_summary(call: Call, kind: ObjectType) -> dict[str, Any]:
     base = f"/services/data/{call.version}/sobjects/{kind.name}"
     may = call.actor.may_object
     return {
-        "activateable": False,
+        **dict.fromkeys(_NEVER, False),
+        **dict.fromkeys(_ON_PAGES, not kind.setup),
         "createable": may(kind, "Create"),
         "custom": kind.name.endswith("__c"),
-        "customSetting": False,
         "deletable": may(kind, "Delete"),
-        "deprecatedAndHidden": False,
-        "feedEnabled": False,
-        "hasSubtypes": False,
-        "isSubtype": False,
         "keyPrefix": kind.prefix,
         "label": kind.label,
         "labelPlural": kind.plural,
-        "layoutable": not kind.setup,
         "mergeable": kind.name in ("Lead", "Contact", "Account", "Case"),
-        "mruEnabled": not kind.setup,
         "name": kind.name,
         "queryable": may(kind, "Read"),
         "replicateable": True,
         "retrieveable": may(kind, "Read"),
-        "searchable": not kind.setup,
-        "triggerable": not kind.setup,
         "undeletable": may(kind, "Delete"),
         "updateable": may(kind, "Edit"),
         "urls": {
@@ -71,12 +69,10 @@ def describe(call: Call, kind: ObjectType) -> dict[str, Any]:
         "actionOverrides": [],
         "childRelationships": [],
         "compactLayoutable": True,
+        **dict.fromkeys(("listviewable", "lookupLayoutable", "networkScopeFieldName")),
         **object_summary(call, kind),
         "fields": fields,
-        "listviewable": None,
-        "lookupLayoutable": None,
         "namedLayoutInfos": [],
-        "networkScopeFieldName": None,
         "recordTypeInfos": _record_types(call, kind),
         "searchLayoutable": True,
         "supportedScopes": [{"label": "All", "name": "everything"}],
