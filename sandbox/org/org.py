@@ -7,21 +7,19 @@ it the REST API, `sandbox.org.http.server.OrgServer` serves both over HTTP.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Self
 
 from sandbox.org.data import ids
-from sandbox.org.data.schema import Field
 from sandbox.org.data.settings import Settings
-from sandbox.org.data.state import State
 from sandbox.org.data.store import Record
 from sandbox.org.data.usage import Usage
 from sandbox.org.errors import Refused
 from sandbox.org.oauth.tokens import OAuth
 from sandbox.org.query.execution import Cursors, QueryRun
-from sandbox.org.rules import administrator
 from sandbox.org.rules.access import SYSTEM, AccessBook, Rights
+from sandbox.org.rules.administrator import Administrator
 from sandbox.org.rules.conversion import Conversion, convert_lead
 from sandbox.org.rules.customizations import (
     AssignmentRule,
@@ -38,7 +36,7 @@ from sandbox.org.trouble import Trouble
 KEY_FIELD = "Bird_Key__c"
 
 
-class Org(State):
+class Org(Administrator):
     """A whole org. `Org.sample()` is ready to use; `Org.bare()` is what a customer starts with."""
 
     def __init__(self, name: str = "Sandbox org") -> None:
@@ -202,62 +200,6 @@ class Org(State):
         """Whether this refresh token is valid now."""
         with self.lock:
             return self.oauth.connected(refresh_token)
-
-    # --- set-up, in process ---------------------------------------------------------------
-
-    def add_field(
-        self,
-        object_name: str,
-        name: str,
-        kind: str = "string",
-        *,
-        length: int = 100,
-        visible_to: Sequence[str] = (),
-        **properties: Any,
-    ) -> Field:
-        """Add or replace a custom field that only the users (by name) in `visible_to` can see.
-
-        `properties` are those of `Field`: required, unique, external_id, case_sensitive,
-        restricted, values, default, precision, scale.
-        """
-        with self.lock:
-            return administrator.add_field(
-                self, object_name, name, kind, length=length, visible_to=visible_to, **properties
-            )
-
-    def change_field(self, object_name: str, name: str, **properties: Any) -> Field:
-        """Change a field: ``change_field("Lead", "LeadSource", restricted=True, values=(…))``."""
-        with self.lock:
-            item = replace(self._field(object_name, name), **properties)
-            self.put_field(object_name, item)
-            return item
-
-    def _field(self, object_name: str, name: str) -> Field:
-        item = self.schema.with_fields_of(object_name)[0].field(name)
-        if item is None:
-            raise KeyError(f"{object_name}.{name}")
-        return item
-
-    def show_field(self, object_name: str, name: str, *, user: str, edit: bool = True) -> None:
-        """Give one user access to a field, in a permission set of that user's own."""
-        with self.lock:
-            administrator.show_field(self, object_name, name, username=user, edit=edit)
-
-    def hide_field(self, object_name: str, name: str, *, user: str) -> None:
-        """Remove access to a field from all permission sets that a user has."""
-        with self.lock:
-            administrator.hide_field(self, object_name, name, username=user)
-
-    def set_object_rights(self, object_name: str, *actions: str, user: str) -> None:
-        """Give a user exactly these rights on an object: Create, Read, Edit, Delete,
-        ViewAllRecords, ModifyAllRecords. None of them: no access at all."""
-        with self.lock:
-            administrator.set_object_rights(self, object_name, *actions, username=user)
-
-    def set_user(self, username: str, **fields: Any) -> None:
-        """Change a user's record: ``set_user(name, IsActive=False)``."""
-        with self.lock:
-            administrator.set_user(self, username, **fields)
 
     # --- rules, in process ----------------------------------------------------------------
 

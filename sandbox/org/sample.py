@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from sandbox.org.data.setup_objects import SYSTEM_PERMISSIONS
-from sandbox.org.data.state import State
 from sandbox.org.oauth.tokens import App, OAuth
-from sandbox.org.rules.administrator import add_field, grant_fields, grant_object
+from sandbox.org.rules.administrator import Administrator
 
 # Well known on purpose: they open nothing but an org in memory on this machine.
 CLIENT_ID = "3MVG9SandboxBirdBridge.ConsumerKey0001"
@@ -24,11 +23,15 @@ _ACTIVITIES = ("ActivitiesAccess", "EditTask", "EditEvent")
 
 
 def _profile(
-    state: State, name: str, licence_id: str, *permissions: str, rights: tuple[str, ...] = ()
+    state: Administrator,
+    name: str,
+    licence: str,
+    *permissions: str,
+    rights: tuple[str, ...] = (),
 ) -> str:
     """A profile with the permission set that it owns, which holds its object and field rights."""
     granted = {f"Permissions{name}": True for name in permissions}
-    profile_id = state.put_raw("Profile", Name=name, UserLicenseId=licence_id, **granted)
+    profile_id = state.put_raw("Profile", Name=name, UserLicenseId=licence, **granted)
     set_id = state.put_raw(
         "PermissionSet",
         Name=f"X{profile_id[:15]}",
@@ -40,14 +43,14 @@ def _profile(
     )
     if rights:
         for object_name in _BUSINESS:
-            grant_object(state, set_id, object_name, *rights)
-            grant_fields(state, set_id, object_name)
+            state.grant_object(set_id, object_name, *rights)
+            state.grant_fields(set_id, object_name)
         for object_name in ("Task", "Event"):
-            grant_fields(state, set_id, object_name)
+            state.grant_fields(set_id, object_name)
     return profile_id
 
 
-def _user(state: State, username: str, first: str, last: str, profile_id: str) -> str:
+def _user(state: Administrator, username: str, first: str, last: str, profile_id: str) -> str:
     return state.put_raw(
         "User",
         Username=username,
@@ -61,7 +64,7 @@ def _user(state: State, username: str, first: str, last: str, profile_id: str) -
     )
 
 
-def fill_bare(state: State, oauth: OAuth) -> None:
+def fill_bare(state: Administrator, oauth: OAuth) -> None:
     """Users, profiles and the app, but neither the fields nor the permission set.
 
     The integration user has a profile that may log in and use the API, and nothing else.
@@ -104,12 +107,11 @@ def fill_bare(state: State, oauth: OAuth) -> None:
     )
 
 
-def fill_ready(state: State) -> None:
+def fill_ready(state: Administrator) -> None:
     """What ``setup-org`` makes: the keys on records, tasks and files, and who may use them."""
     for object_name in ("Lead", "Case", "Activity"):
         for name, unique in (("Bird_Key__c", True), ("Bird_Conversation__c", False)):
-            add_field(
-                state,
+            state.add_field(
                 object_name,
                 name,
                 length=100,
@@ -119,9 +121,8 @@ def fill_ready(state: State) -> None:
                 visible_to=(ADMIN_USER,),
             )
     for object_name in ("Lead", "Case"):
-        add_field(state, object_name, "Bird_Last_Message__c", "datetime", visible_to=(ADMIN_USER,))
-    add_field(
-        state,
+        state.add_field(object_name, "Bird_Last_Message__c", "datetime", visible_to=(ADMIN_USER,))
+    state.add_field(
         "ContentVersion",
         "Bird_Key__c",
         length=100,
@@ -138,13 +139,13 @@ def fill_ready(state: State) -> None:
         PermissionsEditTask=True,
     )
     for object_name in ("Lead", "Case"):
-        grant_object(state, set_id, object_name, "Create", "Read", "Edit", "ViewAllRecords")
-        grant_fields(state, set_id, object_name, custom=True)
+        state.grant_object(set_id, object_name, "Create", "Read", "Edit", "ViewAllRecords")
+        state.grant_fields(set_id, object_name, custom=True)
     for object_name in ("Contact", "Account", "Opportunity"):
-        grant_object(state, set_id, object_name, "Read", "ViewAllRecords")
-        grant_fields(state, set_id, object_name)
+        state.grant_object(set_id, object_name, "Read", "ViewAllRecords")
+        state.grant_fields(set_id, object_name)
     for object_name in ("Task", "ContentVersion"):
-        grant_fields(state, set_id, object_name, custom=True)
+        state.grant_fields(set_id, object_name, custom=True)
     for username in (INTEGRATION_USER,):
         user = state.user(username)
         assert user is not None
