@@ -8,15 +8,12 @@ import os
 import signal
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from sandbox.org import Org, sample
 from sandbox.stack import Stack
 from tools.template import ROOT, TemplateError
-
-if TYPE_CHECKING:
-    from sandbox.org import Org
 
 LOCAL = Path(os.environ.get("BIRD_SALESFORCE_LOCAL_FILE") or ROOT / ".local" / "stack.json").parent
 """Where the running stack says what it is called; `bird-salesforce --local` reads it there."""
@@ -72,15 +69,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def write_files(stack: Stack, folder: Path = LOCAL) -> None:
     """What `sam local`, `make invoke` and `bird-salesforce --local` need to find the stack."""
-    from sandbox.org.sample import (
-        ADMIN_PASSWORD,
-        ADMIN_USER,
-        CLIENT_ID,
-        CLIENT_SECRET,
-        INTEGRATION_PASSWORD,
-        INTEGRATION_USER,
-    )
-
     folder.mkdir(exist_ok=True)
     environment = {
         logical_id: dict(spec.environment)
@@ -95,9 +83,12 @@ def write_files(stack: Stack, folder: Path = LOCAL) -> None:
         "functions": {name: one.spec.name for name, one in stack.functions.items()},
         "outputs": stack.deployment.outputs,
         "stack_name": stack.stack_name,
-        "app": {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET},
-        "integration_user": {"username": INTEGRATION_USER, "password": INTEGRATION_PASSWORD},
-        "administrator": {"username": ADMIN_USER, "password": ADMIN_PASSWORD},
+        "app": {"client_id": sample.CLIENT_ID, "client_secret": sample.CLIENT_SECRET},
+        "integration_user": {
+            "username": sample.INTEGRATION_USER,
+            "password": sample.INTEGRATION_PASSWORD,
+        },
+        "administrator": {"username": sample.ADMIN_USER, "password": sample.ADMIN_PASSWORD},
     }
     (folder / "stack.json").write_text(json.dumps(where, indent=2), encoding="utf-8")
 
@@ -108,13 +99,6 @@ def _shown(folder: Path) -> Path:
 
 def describe(stack: Stack, console: Console, *, connected: bool, bare: bool) -> None:
     """Where everything is, what is not there, and something to try at once."""
-    from sandbox.org.sample import (
-        ADMIN_PASSWORD,
-        ADMIN_USER,
-        INTEGRATION_PASSWORD,
-        INTEGRATION_USER,
-    )
-
     first, second = (
         json.dumps(
             {
@@ -142,8 +126,8 @@ The local stack is running. Ctrl-C ends it.
   API          {stack.url}
   API key      {stack.api_key}{lookup}
   Salesforce   {stack.org_url}   its leads and cases, as they come in
-               {ADMIN_USER} / {ADMIN_PASSWORD}   the administrator
-               {INTEGRATION_USER} / {INTEGRATION_PASSWORD}   as whom records are made
+               {sample.ADMIN_USER} / {sample.ADMIN_PASSWORD}   the administrator
+               {sample.INTEGRATION_USER} / {sample.INTEGRATION_PASSWORD}   as whom records are made
   Controls     {stack.control_url}   outages, faults, what the org holds (sandbox/org/README.md)
   AWS          {stack.aws_endpoint}   AWS_ENDPOINT_URL for the AWS CLI and for boto3
   Logs         {stack.folder}/<function>.log
@@ -158,12 +142,6 @@ Add the customer's next message to it:
   {curl} '{second}'
 """
     console.print(lines, highlight=False, soft_wrap=True, markup=False)
-
-
-def _bare_org() -> Org:
-    from sandbox.org import Org
-
-    return Org.bare()
 
 
 def _lacking(*, connected: bool, bare: bool) -> str:
@@ -201,7 +179,7 @@ def main(arguments: list[str] | None = None) -> int:
     stack = Stack(
         connected=not options.not_connected,
         parameters=parameters,
-        org=_bare_org() if options.bare else None,
+        org=Org.bare() if options.bare else None,
         stack_name=STACK_NAME,
         host=options.listen,
         advertise=options.advertise,
