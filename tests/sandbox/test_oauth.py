@@ -283,21 +283,6 @@ def test_the_token_endpoint_takes_post_only(anonymous: Caller) -> None:
     assert (answer.status, answer.json()["error"]) == (400, "invalid_request")
 
 
-def test_client_credentials_need_a_user_and_a_domain(anonymous: Caller, org: Org, app: App) -> None:
-    status, body = anonymous.token_call(grant_type="client_credentials")
-    assert status == 200
-    assert "refresh_token" not in body
-    assert body["api_instance_url"] == body["instance_url"]
-    assert "refresh_token" not in body["scope"]
-    app.run_as = ""
-    text = "no client credentials user enabled"
-    assert anonymous.token_call(grant_type="client_credentials") == refused("invalid_grant", text)
-    app.run_as = sample.INTEGRATION_USER
-    org.settings.login_host = True
-    status, body = anonymous.token_call(grant_type="client_credentials")
-    assert (status, body["error"]) == (400, "invalid_grant")
-
-
 # --- sessions -----------------------------------------------------------------------------
 
 INVALID = [{"message": "Session expired or invalid", "errorCode": "INVALID_SESSION_ID"}]
@@ -317,28 +302,6 @@ def test_a_session_ends_when_it_was_not_used(caller: Caller, org: Org) -> None:
     assert caller.call("GET", "/sobjects").status == 401
     org.clock.reset()
     assert caller.call("GET", "/sobjects").status == 401
-
-
-def test_a_session_that_is_not_for_rest_says_so(server: OrgServer, org: Org) -> None:
-    token = org.oauth.approve(sample.CLIENT_ID, sample.INTEGRATION_USER, "id")["access_token"]
-    answer = Caller(server, token).call("GET", "/sobjects")
-    message = "This session is not valid for use with the REST API"
-    assert answer.status == 401
-    assert answer.json() == [{"message": message, "errorCode": "INVALID_SESSION_ID"}]
-
-
-def test_org_and_user_must_allow_the_api(caller: Caller, org: Org) -> None:
-    org.settings.api_enabled = False
-    answer = caller.call("GET", "/sobjects")
-    message = "The REST API is not enabled for this Organization."
-    assert answer.status == 403
-    assert answer.json() == [{"message": message, "errorCode": "API_DISABLED_FOR_ORG"}]
-    org.settings.api_enabled = True
-    user = org.oauth.user(sample.INTEGRATION_USER)
-    assert user is not None
-    org.update("Profile", user["ProfileId"], {"PermissionsApiEnabled": False})
-    answer = caller.call("GET", "/sobjects")
-    assert (answer.status, answer.json()[0]["errorCode"]) == (403, "API_CURRENTLY_DISABLED")
 
 
 # --- introspect, identity -----------------------------------------------------------------

@@ -171,6 +171,21 @@ SetUp = Callable[[Org], object]
             id="no right at all",
         ),
         pytest.param(
+            lambda org: org.settings.put(api_enabled=False),
+            {},
+            "403 API_DISABLED_FOR_ORG: The REST API is not enabled for this Organization.",
+            id="no API for the org",
+        ),
+        pytest.param(
+            lambda org: [
+                org.update("Profile", one["Id"], {"PermissionsApiEnabled": False})
+                for one in org.records("Profile")
+            ],
+            {},
+            "403 API_CURRENTLY_DISABLED: API is disabled for this User",
+            id="no API for the user",
+        ),
+        pytest.param(
             lambda org: org.add_validation_rule("Lead", **RULE, field="Phone"),
             {"Bird_Key__c": "taken"},
             "400 FIELD_CUSTOM_VALIDATION_EXCEPTION: Phone, please [Phone]",
