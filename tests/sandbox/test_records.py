@@ -454,8 +454,9 @@ NO_KEY = "Provided external ID field does not exist or is not accessible: Compan
         ("POST", "Bird_Key__c/k", lead(), 404, "NOT_FOUND", "The requested resource does not"),
         ("PATCH", "Bird_Key__c/k", lead(Bird_Key__c="k"), 400, "INVALID_FIELD", "The Bird_Key__c"),
         ("GET", "Company/x", None, 404, "NOT_FOUND", NO_KEY),
+        ("PATCH", "Bird_Key__c/k?updateOnly=true", lead(), 404, "NOT_FOUND", "The requested"),
     ],
-    ids=["a POST to a key", "an upsert with its key in the body", "a field that is no key"],
+    ids=["a POST", "an upsert with the key in the body", "a field that is no key", "updateOnly"],
 )
 def test_what_a_key_cannot_be_used_for(
     admin: Caller, method: str, path: str, body: Any, status: int, code: str, message: str

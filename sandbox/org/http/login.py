@@ -98,6 +98,8 @@ class LoginPages:
         if logged_in and not {"login", "select_account"} & set(prompt):
             pending.user_id = logged_in
             return self._consent_page(self._keep(pending), pending)
+        if given.get("immediate") == "true":
+            return pending.error("immediate_unsuccessful", "immediate unsuccessful")
         return self._login_page(self._keep(pending), pending)
 
     def _keep(self, pending: AuthorizeRequest) -> str:

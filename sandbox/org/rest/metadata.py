@@ -101,6 +101,8 @@ def _begin(call: Call) -> Response:
     options = body.get("deployOptions")
     if not isinstance(options, dict) or "file" not in files:
         raise refused(400, "JSON_PARSER_ERROR", "deployOptions and a file are required")
+    if options.get("rollbackOnError") is False:
+        raise refused(400, "INVALID_INPUT", "rollbackOnError must be true")
     org = call.org
     now = org.clock.now()
     made = _Deployment(

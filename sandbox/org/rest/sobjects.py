@@ -85,6 +85,10 @@ def by_key(call: Call, kind: ObjectType, field_name: str, value: str) -> Respons
     if call.method == "POST":
         raise refused(404, "NOT_FOUND", KNOWN["NOT_FOUND"][1])
     if call.method == "PATCH":
+        if call.query.get("updateOnly", "").lower() == "true" and not saver.visible_ids(
+            kind, column, value, call.actor
+        ):
+            raise not_found()
         rows = [(kind, column, value, call.json())]
         outcome = saver.upsert(rows, call.actor, call.options())[0]
         if not outcome.success and outcome.problems[0].code == "DUPLICATE_EXTERNAL_ID":
