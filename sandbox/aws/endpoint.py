@@ -329,6 +329,9 @@ class LocalAws:
     def _invoke_function(self, name: str, handler: Handler, body: bytes) -> Reply:
         """https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html"""
         name = name.rpartition(":function:")[2]
+        how = handler.headers.get("X-Amz-Invocation-Type", "RequestResponse")
+        if how not in ("RequestResponse", "Event") or "Qualifier=" in handler.path:
+            return _error(400, "InvalidParameterValueException", "not in the sandbox")
         if len(body) > PAYLOAD_LIMIT:
             return _error(413, "RequestTooLargeException", "The request payload is too large.")
         try:
@@ -345,7 +348,7 @@ class LocalAws:
             ("x-amzn-RequestId", str(uuid.uuid4())),
         ]
         try:
-            if handler.headers.get("X-Amz-Invocation-Type") == "Event":
+            if how == "Event":
                 threading.Thread(
                     target=self._invoke, args=(name, body or b"{}"), daemon=True
                 ).start()
