@@ -67,32 +67,27 @@ def test_an_event_has_the_shape_of_its_kind(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "object_name", "channel", "field", "value"),
+    ("name", "made", "fields"),
     [
-        ("receive_message", "Lead", "whatsapp", "LastName", "van Dijk"),
-        ("receive_message.sms_form", "Case", "sms", "SuppliedPhone", "+447700900142"),
-        ("receive_message.sms_query", "Lead", "sms", "LastName", "+447700900142"),
-        ("receive_message.v1", "Lead", "whatsapp", "Phone", "+447700900142"),
+        ("receive_message", "Lead whatsapp", {"LastName": "van Dijk"}),
+        ("receive_message.sms_form", "Case sms", {"SuppliedPhone": "+447700900142"}),
+        ("receive_message.sms_query", "Lead sms", {"LastName": "+447700900142"}),
+        ("receive_message.v1", "Lead whatsapp", {"Phone": "+447700900142"}),
         (
-            *("receive_message.apple", "Case", "apple", "Description"),
-            "Sizes: Large\nApple Messages: urn:mbid:AQAAYkq3",
+            "receive_message.apple",
+            "Case apple",
+            {"Description": "Sizes: Large\nApple Messages: urn:mbid:AQAAYkq3"},
         ),
-        ("receive_message.viber", "Case", "viber", "SuppliedName", "Мария Иванова"),
-        ("receive_message.webhook_unsigned", "Lead", "whatsapp", "LastName", "van Dijk"),
+        ("receive_message.viber", "Case viber", {"SuppliedName": "Мария Иванова"}),
+        ("receive_message.webhook_unsigned", "Lead whatsapp", {"LastName": "van Dijk"}),
     ],
 )
 def test_receive_message_reads_each_of_its_events(
-    event: LoadEvent,
-    settings: MakeSettings,
-    name: str,
-    object_name: str,
-    channel: str,
-    field: str,
-    value: str,
+    event: LoadEvent, settings: MakeSettings, name: str, made: str, fields: dict[str, str]
 ) -> None:
     record = read_asked(HttpRequest.from_event(event(name)), None, settings=settings()).record
-    assert (record.object, record.channel) == (object_name, channel)
-    assert record.fields[field] == value
+    assert f"{record.object} {record.channel}" == made
+    assert fields.items() <= record.fields.items()
 
 
 def test_what_we_sent_makes_no_record(event: LoadEvent, settings: MakeSettings) -> None:
