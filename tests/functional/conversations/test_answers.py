@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from bridge.aws import AwsError
 from bridge.records import ObjectName
 from sandbox.org import OrgServer
+from tests.conftest import EVENTS
 
 from .conftest import Bundle
 from .test_timeline import C, bird, closed, only, only_other, tasks, texts
@@ -172,24 +174,13 @@ def test_outside_conversations_a_message_is_one_call_and_no_task(
 # What our side sent
 
 
-def sent_by_us(text: str = "On its way") -> dict[str, Any]:
+def sent_by_us(text: str = "On its way") -> Any:
     """A webhook of the Conversations API, v1."""
-    return {
-        "type": "message.created",
-        "contact": {"id": "c-1", "displayName": "Anna"},
-        "conversation": {"id": "Conversation-1"},
-        "message": {
-            "id": f"sent {text}",
-            "conversationId": "Conversation-1",
-            "platform": "whatsapp",
-            "to": "+31612345678",
-            "from": "+31201234567",
-            "direction": "sent",
-            "type": "text",
-            "content": {"text": text},
-            "createdDatetime": "2026-11-30T15:00:00Z",
-        },
-    }
+    body = json.loads(json.loads((EVENTS / "receive_message.sent_by_us.json").read_text())["body"])
+    body["message"] |= {"id": f"sent {text}", "content": {"text": text}}
+    body["message"]["conversationId"] = body["conversation"]["id"] = "Conversation-1"
+    body["message"]["createdDatetime"] = "2026-11-30T15:00:00Z"
+    return body
 
 
 @pytest.mark.parametrize("name", ["Lead", "Case"])

@@ -39,19 +39,13 @@ def test_the_message_goes_onto_the_one_that_the_rule_names(
     if reply:
         assert (reply.status, reply["outcome"], reply["added"]) == (200, "exists", True)
         assert (reply["matched"], reply["object"], reply["id"]) == (True, name, known)
+    again = send(message(1))
+    if again:
+        assert (again["outcome"], again["added"]) == ("exists", False)
     send(message(2))  # it is the conversation's home now
     assert [task["WhoId"] for task in tasks(bundle)] == [known, known]
     assert len(bundle.org.records("Lead")) == (1 if name == "Lead" else 0)
     assert not bundle.rejected and not bundle.outbox
-
-
-def test_a_repetition_adds_nothing(bundle: Bundle, send: Send) -> None:
-    made(bundle, "Lead")
-    for _ in range(2):
-        reply = send(message(1))
-    assert len(tasks(bundle)) == 1
-    if reply:
-        assert (reply["outcome"], reply["added"]) == ("exists", False)
 
 
 def test_of_several_it_is_refused_and_kept(bundle: Bundle, send: Send) -> None:

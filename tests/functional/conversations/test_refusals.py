@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from bridge.delivery.timelines import VISIBLE_AFTER_SECONDS
-from bridge.records import ObjectName, stored_key
+from bridge.records import ObjectName
 from sandbox.org import Org, sample
 
 from .conftest import Bundle, Send
-from .test_timeline import C, bird, closed, only, only_other, tasks, texts
+from .test_timeline import bird, closed, only, only_other, tasks, texts
 
 
 def refuse_tasks(org: Org, *, text: str = "") -> None:
@@ -360,4 +360,3 @@ def test_one_batch_may_hold_everything(bundle: Bundle) -> None:
     by_conversation = [task["Bird_Conversation__c"] for task in tasks(bundle)]
     assert by_conversation.count("converted") == by_conversation.count("closed") == 3
     assert len(bundle.org.records("Lead")) == 1 + 1 + 2
-    assert stored_key("Conversation-1") == C
