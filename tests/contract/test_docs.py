@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
+import botocore.session
 import pytest
 import typer.main
+from botocore import xform_name
 
 from cli.main import app
 from tools.template import ROOT
@@ -25,12 +29,13 @@ PAGES = sorted(
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 
-def code(text: str) -> Iterator[str]:
+def code(page: Path) -> Iterator[str]:
     """What is set as code: in fences line by line, and between backticks."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     for block in re.findall(r"```[a-z]*\n(.*?)```", text, re.DOTALL):
         yield from block.splitlines()
     outside = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
-    yield from (one.replace("\n", " ") for one in re.findall(r"`([^`]+)`", outside))
+    yield from (" ".join(one.split()) for one in re.findall(r"`([^`]+)`", outside))
 
 
 def anchors(page: Path) -> set[str]:
@@ -67,7 +72,7 @@ def test_the_list_of_decisions_has_every_page_under_its_number() -> None:
 def test_every_make_target_in_the_docs_is_in_the_makefile(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
-    for line in code(page.read_text(encoding="utf-8")):
+    for line in code(page):
         for named in re.findall(r"(?:^|[;&|$] *)make ([a-z-]+)", line):
             assert named in targets, line
 
@@ -92,7 +97,7 @@ COMMANDS = commands()
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_every_command_of_the_program_in_the_docs_exists_with_its_options(page: Path) -> None:
-    for line in code(page.read_text(encoding="utf-8")):
+    for line in code(page):
         for command in re.findall(r"(?:^\$? *|[;&|] *)bird-salesforce ([a-z][^;&|#]*)", line):
             words = command.split()
             two, one = " ".join(words[:2]), words[0]
@@ -101,6 +106,35 @@ def test_every_command_of_the_program_in_the_docs_exists_with_its_options(page: 
             for word in words:
                 if re.match(r"--[a-z]", word):
                     assert word.split("=")[0] in known, line
+
+
+EVERYWHERE = {"region", "profile", "query", "output"}
+RENAMED = {("sns", "subscribe"): {"notification-endpoint": "endpoint"}}
+"""Options that the AWS CLI calls otherwise than the API does."""
+
+
+@cache
+def operations(service: str) -> dict[str, set[str]]:
+    """The options of each command of a service of AWS."""
+    model = botocore.session.get_session().get_service_model(service)
+    found = {}
+    for name in model.operation_names:
+        shape = model.operation_model(name).input_shape
+        members = shape.members if shape else {}
+        found[xform_name(name, "-")] = {xform_name(one, "-") for one in members}
+    return found
+
+
+def test_every_aws_command_in_the_docs_exists_with_its_options() -> None:
+    found = {line for page in PAGES for line in code(page) if re.match("aws [a-z]", line)}
+    assert len(found) > 15
+    for command in found:
+        _, service, name, *words = shlex.split(command)
+        options = {word[2:].split("=")[0] for word in words if word.startswith("--")}
+        known = operations(service)
+        assert name in known, command
+        renamed = RENAMED.get((service, name), {})
+        assert {renamed.get(one, one) for one in options} - EVERYWHERE <= known[name], command
 
 
 def test_everybody_finds_their_page_in_one_click() -> None:

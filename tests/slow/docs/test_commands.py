@@ -807,10 +807,10 @@ def test_the_stack_s_own_command_prints_the_api_key(world: World) -> None:
 
 NOT_RUN = {
     r"aws logs filter-log-events --log-group-name /bird-salesforce/.*": (
-        "moto knows no such pattern; tests/contract/test_aws_commands.py checks the options"
+        "moto knows no such pattern; tests/contract/test_docs.py checks the options"
     ),
     r"aws (lambda|service-quotas|cloudwatch|cloudformation) .*": (
-        "only AWS knows; tests/contract/test_aws_commands.py checks the options"
+        "only AWS knows; tests/contract/test_docs.py checks the options"
     ),
     r"bird-salesforce (flow|rejected replay --force)": "tests/cli",
     r"make .*": "tests/slow/docs/test_make.py expands each line",
