@@ -60,16 +60,20 @@ def _die_after(steps: int) -> None:
     """SIGKILL this process once it has taken so many steps over the network.
 
     A step is a request sent or a response received: between two of them nothing
-    changes that can be seen from outside. http.client carries our own calls and boto3's alike.
+    changes that can be seen from outside. http.client carries boto3's calls, http1 our own.
     """
+    reads = {
+        "getresponse": os.path.join("http", "client.py"),
+        "read_head": os.path.join("bridge", "http1.py"),
+    }
     left = steps
 
     def watch(frame: FrameType, event: str, _: object) -> None:
         nonlocal left
         code = frame.f_code
-        if event not in ("call", "return") or code.co_name != "getresponse":
+        if event not in ("call", "return") or code.co_name not in reads:
             return
-        if code.co_filename.endswith(os.path.join("http", "client.py")):
+        if code.co_filename.endswith(reads[code.co_name]):
             left -= 1
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
