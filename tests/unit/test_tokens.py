@@ -333,6 +333,15 @@ def test_a_refresh_that_failed_otherwise_is_passing(empty: Stand, error_type: st
     empty.pending()
 
 
+@pytest.mark.parametrize("generation", [0, 1])
+def test_a_refused_token_is_no_newer_one(empty: Stand, clock: list[float], generation: int) -> None:
+    empty.aws.publish("token-1", generation)
+    tries = Tries()
+    with pytest.raises(TokenPending):
+        empty.call(tries)
+    assert tries.seen == ["token-1"]
+
+
 @pytest.mark.parametrize("status", [None, 0, 429, 500])
 def test_while_somebody_else_refreshes_the_newer_token_is_waited_for(
     stand: Stand, monkeypatch: pytest.MonkeyPatch, status: int | None

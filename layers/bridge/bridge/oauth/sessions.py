@@ -149,13 +149,14 @@ class Sessions:
 
         `refused_generation` None: there is no token yet.
         """
+        refused = -1 if refused_generation is None else refused_generation
         invoke_again_at = time.monotonic() + INVOKE_AGAIN_SECONDS
         session = self._invoke_refresh(refused_generation, deadline)
         while session is None:
             if not next(pauses, False):
                 raise TokenPending("a new access token was not ready in time")
             session = self._read(deadline, pauses)
-            if session and session.generation <= (refused_generation or -1):
+            if session and session.generation <= refused:
                 session = None
             if session is None and time.monotonic() >= invoke_again_at:
                 invoke_again_at = float("inf")
