@@ -132,9 +132,10 @@ def test_what_a_person_has_related_the_newest_task_to_costs_no_message(
 # The record
 
 
-def test_a_refused_record_is_kept_as_one(bundle: Bundle, send: Send) -> None:
+@pytest.mark.parametrize("text", ["Hi", "like a @{reference"])
+def test_a_refused_record_is_kept_as_one(bundle: Bundle, send: Send, text: str) -> None:
     bundle.org.add_validation_rule("Lead", lambda lead: True, "no", name="no_leads")
-    reply = send(bird(1))
+    reply = send(bird(1, text))
     (refused,) = bundle.rejected
     assert (refused.refused_what, refused.object_name) == ("record", "Lead")
     if reply:
@@ -277,6 +278,15 @@ def test_a_record_that_cannot_be_seen_needs_a_person(
     assert len(texts(bundle, only(bundle, "Lead")["Id"])) == 2
 
 
+def test_an_org_without_record_types_is_looked_at_twice_once(fresh: Callable[..., Bundle]) -> None:
+    bundle = fresh()
+    bundle.org.remove_field("Case", "RecordTypeId")
+    assert [bundle.post(bird(number), "Case").calls for number in (1, 2)] == [3, 2]
+    bundle.queue(bird(3), "Case")
+    bundle.deliver()
+    assert len(texts(bundle, only(bundle, "Case")["Id"])) == 3
+
+
 # What waits
 
 
@@ -301,6 +311,12 @@ def test_no_write_is_begun_with_little_time_left(deploy: Callable[..., Bundle]) 
     assert reply["outcome"] == "queued" and "NO_TIME" in reply["message"]
     assert reply.calls == 1
     assert bundle.org.records("Lead") == []
+
+
+def test_an_envelope_of_another_version_goes_back_to_the_queue(bundle: Bundle) -> None:
+    bundle.outbox.append('{"v": 3, "kind": "message", "object": "Lead"}')
+    bundle.deliver(age=8 * 24 * 3600)
+    assert len(bundle.outbox) == 1 and bundle.rejected == []
 
 
 # Many
