@@ -171,6 +171,7 @@ def identified(event: str, key: str, value: str) -> dict[str, Any]:
     return channels(event=f"{event}.inbound", key=key, value=value, name=None)
 
 
+OTHER = {"identifierKey": "phonenumber", "identifierValue": "+351910000001"}
 C, M = "9d8c7b6a5f4e4d3c2b1a0f9e8d7c6b5a", "7a6b5c4d3e2f1a0b9c8d7e6f5a4b3c2d"
 CONVERSATION = "2e9f4b1c-7a3d-4e58-9c06-b5d81f3a7e24"
 ADA = {"from": {"address": "ada@example.org", "name": "Ada Okafor"}, "subject": "Lamp"}
@@ -215,14 +216,12 @@ READ: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"channel": "unknown", "phone": "", "LastName": "44770090014"},
     ),
     "channels: a second identifier": (
-        channels(
-            sender=sender(
-                "whatsappbsuid",
-                "PT.13",
-                identifiers=[{"identifierKey": "phonenumber", "identifierValue": "+351910000001"}],
-            )
-        ),
+        channels(sender=sender("whatsappbsuid", "PT.13", identifiers=[OTHER])),
         {"Phone": "+351910000001", "Description": "Do you deliver?"},
+    ),
+    "channels: a second number beside the one they write from": (
+        channels(sender=sender("phonenumber", PHONE, identifiers=[OTHER])),
+        {"Phone": PHONE, "Description": "Do you deliver?\nAnother phone: +351910000001"},
     ),
     "channels: tags": (channels(tags=["a", {"name": "b"}, 7, {}]), {"tags": ("a", "b")}),
     "conversation: Messenger by its identifier": (

@@ -16,7 +16,7 @@ from bridge.bird.html_text import beyond, text_of
 from bridge.bird.lines import Content, joined, money
 from bridge.bird.message import FROM_US, BirdMessage
 from bridge.bird.part import Part, technical_keys
-from bridge.bird.phones import as_e164
+from bridge.bird.phones import as_e164, as_email
 from bridge.bird.texts import IN_BIRD
 from bridge.errors import Ignored
 
@@ -107,9 +107,11 @@ def _sender(content: Content, contact: Part, channel: str) -> tuple[dict[str, An
     known = channel_named(channel)
     others = [one for one in others if one[1] not in ("", value)]
     found: dict[str, str] = {}
+    own = _KINDS.get(key) if as_e164(value) or as_email(value) else None
     for name, text in others:
-        if name in _KINDS and found.setdefault(_KINDS[name], text) != text:
-            content.lines.append(f"Another {_KINDS[name]}: {text}")
+        kind = _KINDS.get(name)
+        if kind and (kind == own or found.setdefault(kind, text) != text):
+            content.lines.append(f"Another {kind}: {text}")
     who = {
         "channel": known,
         "called": channel or key,
