@@ -39,6 +39,7 @@ TOLD_OTHERWISE = {
     "payload.meta.referral.source": "an ad is called one",
 }
 UNKNOWN = "Words of nobody known"
+pytestmark = pytest.mark.timeout(240)  # the import of the SDK's models takes seconds of CPU
 
 
 def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

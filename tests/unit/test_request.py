@@ -395,7 +395,8 @@ def test_an_sms_comes_as_json_as_a_form_or_in_the_query() -> None:
 
 def test_what_no_customer_sent_is_ignored_at_any_route() -> None:
     stop = {"bird": {"channel": "sms", "sender": "+447700900142", "text": "STOP"}}
-    for body in (bodies.v1(direction="sent"), stop):
+    ours = {"bird": {"channel": "sms", "direction": "outgoing", "text": "Hi"}}
+    for body in (bodies.v1(direction="sent"), stop, ours):
         for at in ("Lead", "Case", None):
             with pytest.raises(Ignored):
                 posted(body, at=at)  # type: ignore[arg-type]
@@ -571,6 +572,7 @@ def test_a_part_of_the_query_that_does_nothing_is_named(
         ({"sentAt": "yesterday"}, "bird.sentAt"),
         ({"sentAt": "2026-01-31"}, "bird.sentAt"),
         ({"direction": "outgoin"}, "bird.direction"),
+        ({"text": {"text": "yesterday"}}, "bird.text holds more than a text"),
         ({"sentAt": "2026-01-31T12:00:00Z", "direction": "Incoming"}, ""),
         ({"sentAt": "{{sentAt}}", "direction": "{{direction}}"}, ""),
     ],

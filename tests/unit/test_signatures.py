@@ -105,8 +105,20 @@ def test_one_changed_byte_of_the_body_is_noticed(scheme: str, body: bytes) -> No
     assert reason(scheme, SIGN[scheme](), body=body)
 
 
+def encoded(part: str) -> str:
+    return base64.urlsafe_b64encode(part.encode()).rstrip(b"=").decode()
+
+
+HEAD, CLAIMS, MAC = jwt()["messagebird-signature-jwt"].split(".")
+SPOILT = (
+    *("", " ", "x", "é", "....", "v1,", "v1,x", "a.b.c", "\x00", "\ud83d.\ud83d.\ud83d"),
+    *(f"{HEAD}.{CLAIMS}.", f"{HEAD}.{CLAIMS}", f"{HEAD}.{encoded('7')}.{MAC}"),
+    *(f"{encoded(part)}.{CLAIMS}.{MAC}" for part in ("[" * 100_000, '{"kid": 7}', "[]", "{")),
+)
+
+
 @every_scheme
-@pytest.mark.parametrize("spoilt", ["", " ", "x", "é", "....", "v1,", "v1,x", "a.b.c", "\x00"])
+@pytest.mark.parametrize("spoilt", SPOILT, ids=lambda spoilt: spoilt[:20])
 def test_a_spoilt_header_is_refused_and_never_an_error(scheme: str, spoilt: str) -> None:
     headers = SIGN[scheme]()
     for name in headers:
@@ -160,32 +172,6 @@ def test_a_signature_is_good_for_a_time(scheme: str, age: int, refused: str) -> 
 
 
 # MessageBird-Signature-JWT
-
-
-def token(*parts: str) -> Headers:
-    return {"messagebird-signature-jwt": ".".join(parts)}
-
-
-HEAD, CLAIMS, MAC = jwt()["messagebird-signature-jwt"].split(".")
-
-
-@pytest.mark.parametrize(
-    "part", ["[" * 100_000, '{"alg": "HS256", "kid": 7}', "[]", "7", '"HS256"', "\ud83d", "{"]
-)
-def test_an_unreadable_part_of_a_token_is_refused_and_never_an_error(part: str) -> None:
-    encoded = base64.urlsafe_b64encode(part.encode("utf-8", "surrogatepass")).rstrip(b"=").decode()
-    mac = base64.urlsafe_b64encode(
-        hmac.digest(KEY.encode(), f"{HEAD}.{encoded}".encode(), "sha256")
-    )
-    for spoilt in (
-        token(encoded, CLAIMS, MAC),
-        token(HEAD, encoded, MAC),
-        token(HEAD, encoded, mac.rstrip(b"=").decode()),
-        token(part, part, part),
-        token(HEAD, CLAIMS, ""),
-        token(HEAD, CLAIMS),
-    ):
-        assert reason("messagebird-jwt", spoilt)
 
 
 @pytest.mark.parametrize(
