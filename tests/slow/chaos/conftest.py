@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import secrets
 from collections.abc import Callable, Iterator
 
 import pytest
 
-
-class _Nowhere(io.TextIOBase):
-    """A stream that keeps nothing and is never closed."""
-
-    def write(self, text: str, /) -> int:
-        return len(text)
-
-
-NOWHERE = _Nowhere()
+NOWHERE = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 LONG = os.environ.get("CHAOS") == "long"
 
 

@@ -8,29 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.org.org import Org
+from tests.slow.chaos.requests import mark_in
 
 Row = Mapping[str, Any]
 OBJECTS = ("Lead", "Case")
-_MARK = re.compile(r"#(\d+)#")
 CLOSED_LEAD = "Unqualified"
 
 
 def task_key_of(object_name: str, message: str) -> str:
     """T(o, m)."""
     return hashlib.sha256(f"{object_name.lower()}~{message}".encode()).hexdigest()
-
-
-def mark_in(row: Row, field_name: str = "Description") -> int | None:
-    """The number of the message whose text this is."""
-    found = _MARK.search(row.get(field_name) or "")
-    return int(found.group(1)) if found else None
 
 
 def place_of(task: Row, object_name: str) -> str | None:
@@ -61,21 +54,29 @@ class Seen:
     """The org at one moment."""
 
     def __init__(self, org: Org) -> None:
-        self.records: dict[str, Row] = {}
-        self.gone: dict[str, Row] = {}
-        for name in (*OBJECTS, "Contact"):
-            self.records |= {row["Id"]: row for row in org.records(name)}
-            self.gone |= {row["Id"]: row for row in org.records(name, deleted=True)}
-        self.tasks = {row["Id"]: row for row in org.records("Task")}
-        self.tasks_gone = {row["Id"]: row for row in org.records("Task", deleted=True)}
+        def rows(*names: str, deleted: bool = False) -> dict[str, Row]:
+            return {row["Id"]: row for n in names for row in org.records(n, deleted=deleted)}
+
+        self.records = rows(*OBJECTS, "Contact")
+        self.ever = {**rows(*OBJECTS, "Contact", deleted=True), **self.records}
+        """Deleted ones too."""
+        self.tasks = rows("Task")
+        self.tasks_ever = {**rows("Task", deleted=True), **self.tasks}
         self.comments = org.records("CaseComment")
 
-    def made(self, conversation: str, object_name: str) -> list[Row]:
-        """The live records of a conversation that the bundle made: a clone has no key."""
-        return self._made(self.records, conversation, object_name)
+    def made(self, conversation: str, object_name: str, *, ever: bool = False) -> list[Row]:
+        """The records of a conversation that the bundle made: a clone has no key."""
+        prefix = "00Q" if object_name == "Lead" else "500"
+        return [
+            row
+            for id_, row in (self.ever if ever else self.records).items()
+            if id_.startswith(prefix)
+            and row.get("Bird_Conversation__c") == conversation
+            and row.get("Bird_Key__c")
+        ]
 
     def open(self, conversation: str, object_name: str) -> list[str]:
-        """Their ids, of those that are open."""
+        """The ids of its open ones."""
         return [row["Id"] for row in self.made(conversation, object_name) if is_open(row)]
 
     def home(self, conversation: str, object_name: str) -> str | None:
@@ -94,46 +95,31 @@ class Seen:
             made = [row["CreatedDate"] for row in self.made(conversation, object_name)]
             places = [place for place in places if place[0] > max(made, default="")]
         newest = max(places)[2] if places else None
-        own = {
-            row["Id"]
-            for rows in (self.records, self.gone)
-            for row in self._made(rows, conversation, object_name)
-        }
+        own = {row["Id"] for row in self.made(conversation, object_name, ever=True)}
         return newest if newest not in own else None
 
     def family(self, conversation: str) -> set[str]:
         """The ids of its records, and of what they were merged into or converted to."""
-        every = {**self.gone, **self.records}
-        ids = {
-            row["Id"]
-            for name in OBJECTS
-            for rows in (self.records, self.gone)
-            for row in self._made(rows, conversation, name)
-        }
-        left = list(ids)
+        left = [row["Id"] for name in OBJECTS for row in self.made(conversation, name, ever=True)]
+        ids = set[str]()
         while left:
-            row = every.get(left.pop(), {})
-            for name in ("MasterRecordId", "ConvertedContactId"):
-                if (other := row.get(name)) and other not in ids:
-                    ids.add(other)
-                    left.append(other)
+            id_ = left.pop()
+            if id_ and id_ not in ids:
+                ids.add(id_)
+                row = self.ever.get(id_, {})
+                left += [row.get("MasterRecordId"), row.get("ConvertedContactId")]
         return ids
 
-    @staticmethod
-    def _made(rows: Mapping[str, Row], conversation: str, object_name: str) -> list[Row]:
-        prefix = "00Q" if object_name == "Lead" else "500"
-        return [
-            row
-            for row in rows.values()
-            if row["Id"].startswith(prefix)
-            and row.get("Bird_Conversation__c") == conversation
-            and row.get("Bird_Key__c")
-        ]
+    def is_on_a_contact(self, number: int) -> bool:
+        """Whether a message's Task is on a Contact: there the other object's Task may stand for
+        it."""
+        tasks = [task for task in self.tasks_ever.values() if mark_in(task) == number]
+        return any((task.get("WhoId") or "").startswith("003") for task in tasks)
 
 
 def check_always(
     seen: Seen,
-    sent: Iterable[Sent],
+    messages: Mapping[int, Sent],
     *,
     outbox: list[str],
     rejected: list[str],
@@ -141,10 +127,9 @@ def check_always(
 ) -> list[str]:
     """What is wrong at this moment; `reopened` are timelines on which a person opened a record."""
     wrong: list[str] = []
-    messages = {each.number: each for each in sent}
     waiting = {(one["key"], one["object"]) for one in map(json.loads, (*outbox, *rejected))}
     logged: Counter[tuple[int, str]] = Counter()
-    for task in (*seen.tasks.values(), *seen.tasks_gone.values()):
+    for id_, task in seen.tasks_ever.items():
         number = mark_in(task)
         if number is None or not task.get("Bird_Conversation__c"):
             continue
@@ -156,91 +141,62 @@ def check_always(
             continue
         logged[number, name] += 1
         place = place_of(task, name)
-        live = task["Id"] in seen.tasks
-        if live and place and place not in seen.family(message.conversation):
+        if id_ in seen.tasks and place and place not in seen.family(message.conversation):
             wrong.append(f"message {number}: on a record of somebody else's")
     for (number, name), count in logged.items():
         if count > 1:
             wrong.append(f"message {number}: {count} Tasks of {name}")
         if None not in messages[number].tried and name not in messages[number].tried:
             wrong.append(f"message {number}: logged for {name}, which nobody asked for")
-    for message in messages.values():
-        both = all(logged[message.number, name] for name in OBJECTS)
-        if both and set(message.tried) == {None}:
-            wrong.append(f"message {message.number}: logged on two timelines")
+    for number, message in messages.items():
+        on = {name for name in OBJECTS if logged[number, name]}
+        if len(on) > 1 and set(message.tried) == {None}:
+            wrong.append(f"message {number}: logged on two timelines")
         for route in message.routes:
-            found = any(logged[message.number, name] for name in OBJECTS)
-            if route is not None and not logged[message.number, route]:
-                found = found and _on_one_record(seen, message.number)
+            found = route in on or (on and (route is None or seen.is_on_a_contact(number)))
             if not found and (message.key, route) not in waiting:
-                wrong.append(f"message {message.number} for {route}: lost")
-    comments = Counter(mark_in(row, "CommentBody") for row in seen.comments)
+                wrong.append(f"message {number} for {route}: lost")
+    comments = Counter(map(mark_in, seen.comments))
     wrong += [f"message {n}: {count} comments" for n, count in comments.items() if count > 1]
     for conversation in {message.conversation for message in messages.values()}:
         for name in OBJECTS:
-            found_open = seen.open(conversation, name)
-            if len(found_open) > 1 and (conversation, name) not in reopened:
-                wrong.append(f"{conversation}: {len(found_open)} open records of {name}")
-    refused = {each.key for each in messages.values() if each.may_be_refused}
-    for one in map(json.loads, rejected):
-        if one["key"] not in refused:
-            wrong.append(f"rejected without need: {one['key']} {one.get('reason')}")
+            count = len(seen.open(conversation, name))
+            if count > 1 and (conversation, name) not in reopened:
+                wrong.append(f"{conversation}: {count} open records of {name}")
     return wrong
 
 
-def _on_one_record(seen: Seen, number: int) -> bool:
-    """Whether its Task is on a Contact: there the other object's Task may stand for it."""
-    tasks = [t for t in (*seen.tasks.values(), *seen.tasks_gone.values()) if mark_in(t) == number]
-    return any((task.get("WhoId") or "").startswith("003") for task in tasks)
-
-
 def check_step(
-    before: Seen, after: Seen, conversations: Iterable[str], *, merged: set[str]
+    before: Seen, after: Seen, conversations: Iterable[str], *, touched: set[str]
 ) -> list[str]:
     """What is wrong with what the bundle did, while nobody else did anything.
 
-    `merged` are records that a person has worked on: of a Lead that others were merged into, the
+    `touched` are records that a person has worked on: of a Lead that others were merged into, the
     look does not read when its last message came.
     """
     wrong: list[str] = []
     new_tasks = [task for id_, task in after.tasks.items() if id_ not in before.tasks]
-    new_keys = {task.get("Bird_Key__c"): task for task in new_tasks}
     for conversation in conversations:
         for name in OBJECTS:
             open_before = before.open(conversation, name)
-            home = before.home(conversation, name)
+            home = before.records.get(before.home(conversation, name) or "")
             new = [row for row in after.made(conversation, name) if row["Id"] not in before.records]
             if new and open_before:
                 wrong.append(f"{conversation}: a second {name} beside an open one")
-            elif new and home and _takes_messages(before, home):
-                wrong.append(f"{conversation}: a {name}, though it had moved to {home}")
+            elif new and home and (not home["Id"].startswith("500") or is_open(home)):
+                wrong.append(f"{conversation}: a {name}, though it had moved to {home['Id']}")
             elif len(new) > 1:
                 wrong.append(f"{conversation}: {len(new)} records of {name} at once")
-            if not open_before:
-                continue
-            for task in new_keys.values():
+            for task in new_tasks if open_before else []:
                 number = mark_in(task)
-                if number is None or task.get("Bird_Conversation__c") != conversation:
-                    continue
-                message = f"{conversation}-m{number}"
-                if task.get("Bird_Key__c") != task_key_of(name, message):
-                    continue
-                if place_of(task, name) not in open_before:
+                key = task_key_of(name, f"{conversation}-m{number}")
+                if task.get("Bird_Key__c") == key and place_of(task, name) not in open_before:
                     wrong.append(f"message {number}: not on the open {name}")
     for id_, record in after.records.items():
-        was = before.records.get(id_)
-        if was is None or id_ in merged:
-            continue
-        if (was.get("Bird_Last_Message__c") or "") > (record.get("Bird_Last_Message__c") or ""):
+        was = before.records.get(id_, {}).get("Bird_Last_Message__c") or ""
+        if id_ not in touched and was > (record.get("Bird_Last_Message__c") or ""):
             wrong.append(f"{id_}: its last message went back in time")
     return wrong
-
-
-def _takes_messages(seen: Seen, record_id: str) -> bool:
-    record = seen.records.get(record_id)
-    if record is None:
-        return False
-    return not record_id.startswith("500") or is_open(record)
 
 
 def status_changes(before: Seen, after: Seen) -> list[str]:

@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from sandbox.org.oauth.tokens import Session
 from sandbox.org.trouble import Fault
 from sandbox.stack import Stack
+from tests.stacks import renew_token
 
-QUIET_SECONDS = 30.0
+MOST_STEPS = 40
+SECONDS = 30.0
 """How long a refresh that is under way may take to end."""
 
 
@@ -31,80 +31,70 @@ class CredentialsWatch:
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
         self._function = stack.functions["refresh_token"]
-        self._gate = threading.Event()
-        self._gate.set()
-        self._held = 0
-        self._lock = threading.Lock()
-        self._crashes = 0
-        self._losses = 0
-        self.kill_after: Callable[[], int] = lambda: 0
+        self._seen = (0, 0)
         self.lost_responses: list[Fault] = []
         """Faults that lose a token response, with the new refresh token in it."""
-        self.killed = 0
         self.in_the_window = 0
         """Kills and lost responses that disconnected the org; it was connected again."""
         self.violations: list[str] = []
-        self._function.kill_after = self._pass
-
-    def _pass(self) -> int:
-        """Called at each invocation: waits during a comparison."""
-        with self._lock:
-            self._held += 1
-        self._gate.wait(QUIET_SECONDS)
-        with self._lock:
-            self._held -= 1
-        return self.kill_after()
 
     def tick(self) -> None:
         """Look if there is a reason to."""
-        if self._function.crashes != self._crashes or self._lost() != self._losses:
-            self.look()
+        if self._harm() != self._seen:
+            self._look()
 
-    def _lost(self) -> int:
-        return sum(fault.hits for fault in self.lost_responses)
-
-    def look(self) -> None:
-        """Hold new refreshes, wait for those under way, compare the stored tokens with the org's.
-
-        A killed one's lease is taken away afterwards, as if its time had run out.
-        """
-        self._gate.clear()
-        try:
-            self._wait_until_quiet()
-            # A fault on the secret would hide what is in it.
-            self._stack.aws.heal()
-            self._compare()
-            self._end_lease()
-        finally:
-            self._gate.set()
-
-    def _wait_until_quiet(self) -> None:
-        until = time.monotonic() + QUIET_SECONDS
-        quiet = 0
-        while quiet < 3:
-            with self._lock:
-                held = self._held
-            quiet = quiet + 1 if self._function.busy <= held else 0
+    def settle(self) -> None:
+        """Look in any case, as soon as no refresh is under way."""
+        until = time.monotonic() + SECONDS
+        while not self._look():
             if time.monotonic() > until:
                 self.violations.append("a refresh does not end")
                 return
-            time.sleep(0.005)
+            time.sleep(0.01)
 
-    def _compare(self) -> None:
-        crashes, losses = self._function.crashes, self._lost()
-        killed, lost = crashes - self._crashes, losses - self._losses
-        self._crashes, self._losses = crashes, losses
-        self.killed += killed
-        stored = self.stored()
-        if violation := self._published_before_stored(stored):
+    def _harm(self) -> tuple[int, int]:
+        """How many refreshes were killed, and how many responses lost."""
+        return self._function.crashes, sum(fault.hits for fault in self.lost_responses)
+
+    def _look(self) -> bool:
+        """Compare the stored tokens with the org's; False if a refresh was under way meanwhile."""
+        before = (self._harm(), self._function.invocations)
+        if self._function.busy:
+            return False
+        # A fault on the secret would hide what is in it.
+        self._stack.aws.heal()
+        stored, lease = self.stored(), self._lease()
+        violation = self._published_before_stored(stored)
+        connected = self._stack.org.connected(stored[0])
+        if self._function.busy or before != (self._harm(), self._function.invocations):
+            return False
+        if violation:
             self.violations.append(violation)
-        if any(self._stack.org.connected(token) for token in stored[:1]):
-            return
-        if killed or lost:
+        if not connected:
+            if before[0] == self._seen:
+                self.violations.append("disconnected, but no refresh died and no response was lost")
             self.in_the_window += 1
-        else:
-            self.violations.append("disconnected, and no refresh was killed nor a response lost")
-        self._stack.connect()
+            self._stack.connect()
+        self._seen = before[0]
+        # What a killed one left behind, as if its time had run out.
+        if lease:
+            with contextlib.suppress(ClientError):
+                self._stack.client("dynamodb").delete_item(
+                    **self._where(),
+                    ConditionExpression="owner_id = :owner",
+                    ExpressionAttributeValues={":owner": lease["owner_id"]},
+                )
+        return True
+
+    def _where(self) -> dict[str, Any]:
+        table = self._stack.deployment.resource("RefreshLease")["Ref"]
+        return {"TableName": table, "Key": {"name": {"S": "refresh"}}}
+
+    def _lease(self) -> dict[str, Any] | None:
+        item: dict[str, Any] | None = (
+            self._stack.client("dynamodb").get_item(**self._where()).get("Item")
+        )
+        return item
 
     def stored(self) -> list[str]:
         """The refresh tokens that are stored: the one that is used, then the one it replaces."""
@@ -123,23 +113,31 @@ class CredentialsWatch:
         published = self._stack.token()
         sessions = self._stack.org.oauth.sessions
         session = sessions.get(published["access_token"]) if published else None
-        if session is None or session.approval is None:
+        if session is None or session.approval is None or session.approval.token in stored:
             return ""
-        approval = session.approval
-        newest = max(
-            (one for one in list(sessions.values()) if one.approval is approval), key=_made_at
-        )
-        if session is newest and approval.token not in stored:
+        made = [one for one in list(sessions.values()) if one.approval is session.approval]
+        newest = max(made, key=lambda one: (one.made_at, one.token))
+        if session is newest:
             return "an access token was published whose refresh token is stored nowhere"
         return ""
 
-    def _end_lease(self) -> None:
-        table = self._stack.deployment.resource("RefreshLease")["Ref"]
-        with contextlib.suppress(ClientError, BotoCoreError):
-            self._stack.client("dynamodb").delete_item(
-                TableName=table, Key={"name": {"S": "refresh"}}
-            )
+
+def steps() -> Iterator[int]:
+    """After how many requests and responses to die: after each response, never after a request
+    alone. Between two responses nothing changes that anybody else could see."""
+    return iter(range(2, 2 * MOST_STEPS, 2))
 
 
-def _made_at(session: Session) -> tuple[float, Any]:
-    return session.made_at, session.token
+def kill_refreshes(stack: Stack) -> tuple[CredentialsWatch, int]:
+    """Kill RefreshToken after each of its steps, up to the first violation that the watch sees."""
+    watch, function = CredentialsWatch(stack), stack.functions["refresh_token"]
+    assert not stack.tick().failed
+    for deaths, step in enumerate(steps()):
+        function.recycle()
+        function.kill_after = lambda step=step: step
+        outcome = renew_token(stack)
+        function.kill_after = None
+        watch.settle()
+        if watch.violations or not outcome.failed:
+            return watch, deaths
+    raise AssertionError("it always dies")

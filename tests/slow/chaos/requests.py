@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Literal
 from urllib.parse import urlencode
@@ -17,9 +17,6 @@ from urllib.parse import urlencode
 from sandbox.org.org import Org
 from sandbox.org.sample import SALES_USER
 
-Expected = Literal["made", "refused", "one of a pair"]
-
-_MARK = re.compile(r"#(\d+)#")
 REFUSE_ME = "refuse me"
 MESSAGES_OF_A_CONVERSATION = 12
 """Requests in a row of which those with the same channel are of one conversation."""
@@ -30,69 +27,40 @@ class RecordRequest:
     """One record to create; the request may be sent more than once."""
 
     number: int
-    path: str
-    """May include a query string."""
-    headers: Mapping[str, str]
     body: Mapping[str, Any]
+    path: str = "/leads"
+    """May include a query string."""
     object: Literal["Lead", "Case"] = "Lead"
-    as_form: bool = False
-    """Sent as an HTML form instead of JSON."""
-    expected: Expected = "made"
-    """`refused`: by Salesforce. `one of a pair`: a duplicate rule accepts only the first."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """A form's `Content-Type` makes the body one."""
     code: str = ""
-    """The errorCode of the refusal."""
+    """The errorCode with which Salesforce refuses it, always or as the second of a pair."""
     pair: int = 0
+    """A duplicate rule accepts only one request with this number."""
 
     @property
     def content(self) -> dict[str, Any] | str:
-        """The body as it is sent; its type is in `headers`."""
-        return urlencode(_flat(self.body)) if self.as_form else dict(self.body)
-
-    @property
-    def inline(self) -> bool:
-        """Whether every response should have the status 200."""
-        return "errors=inline" in self.path
+        """The body as it is sent."""
+        if "Content-Type" not in self.headers:
+            return dict(self.body)
+        flat = {f"bird.{name}": value for name, value in self.body.get("bird", {}).items()}
+        return urlencode(flat or self.body)
 
     @property
     def envelope(self) -> str:
         """The message in the outbox if Salesforce is not available."""
-        return json.dumps(
-            {
-                "v": 2,
-                "object": self.object,
-                "key": f"request-{self.number}",
-                "channel": "none",
-                "fields": {"Company": "Individual", **self.body}
-                if self.object == "Lead"
-                else dict(self.body),
-                "derived": {},
-                "acceptedAt": "2026-01-01T00:00:00.000+00:00",
-                "requestId": "",
-            }
-        )
+        company = {"Company": "Individual"} if self.object == "Lead" else {}
+        envelope = {"v": 2, "object": self.object, "key": f"request-{self.number}"}
+        more = {"channel": "none", "derived": {}, "fields": {**company, **self.body}}
+        return json.dumps({**envelope, **more})
 
 
-def mark_in(*texts: object) -> int | None:
-    """The number of the request that a text belongs to."""
-    for text in texts:
-        if isinstance(text, str) and (found := _MARK.search(text)):
-            return int(found[1])
-    return None
-
-
-def mark_of(fields: Mapping[str, Any]) -> int | None:
-    """The number of the request that a record's or a Task's fields belong to."""
-    return mark_in(fields.get("Description"), fields.get("Subject"))
-
-
-def mark_of_envelope(body: str) -> int | None:
-    """The number of the request that a message in the outbox or in Rejected belongs to."""
-    envelope = json.loads(body)
-    derived = (envelope.get("derived") or {}).values()
-    for fields in (envelope.get("fields"), envelope.get("task"), *derived):
-        if isinstance(fields, dict) and (number := mark_of(fields)) is not None:
-            return number
-    return None
+def mark_in(text: object) -> int | None:
+    """The number of the request whose text, record, or message in a queue this is."""
+    if isinstance(text, Mapping):
+        text = f"{text.get('Description')} {text.get('Subject')} {text.get('CommentBody')}"
+    found = re.search(r"#(\d+)#", str(text))
+    return int(found[1]) if found else None
 
 
 def set_rules(org: Org) -> None:
@@ -113,17 +81,10 @@ def make_requests(count: int, *, random: Random, org: Org) -> list[RecordRequest
     return [_request(number, random, owner["Id"]) for number in range(1, count + 1)]
 
 
-def plain_leads(count: int) -> list[RecordRequest]:
-    """Leads with nothing special about them."""
-    return [
-        RecordRequest(
-            number=number,
-            path="/leads",
-            headers={"Idempotency-Key": f"request-{number}"},
-            body={"LastName": f"Person {number}", "Description": f"#{number}# hello"},
-        )
-        for number in range(1, count + 1)
-    ]
+def plain_lead(number: int, *, text: str = "") -> RecordRequest:
+    """A lead with nothing special about it, but for the text."""
+    body = {"LastName": f"Person {number}", "Description": f"#{number}# {text}"}
+    return RecordRequest(number=number, body=body, headers={"Idempotency-Key": f"request-{number}"})
 
 
 def with_repeats(
@@ -145,74 +106,41 @@ def _request(number: int, random: Random, owner_id: str) -> RecordRequest:
     headers = {"Idempotency-Key": key}
     if random.random() < 0.05:
         headers["Prefer"] = "respond-async"
-    lead: dict[str, Any] = {
-        "LastName": f"Person {number}",
-        "Phone": _phone(number),
-        "Description": text,
-    }
-    case: dict[str, Any] = {"Subject": f"Case {number}", "Description": text}
-
+    if random.random() < 0.1:
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
     inline = "?errors=inline" if random.random() < 0.1 else ""
-    as_form = random.random() < 0.1
-
-    def made(path: str, body: Mapping[str, Any], **more: Any) -> RecordRequest:
-        more.setdefault("object", "Case" if path == "/cases" else "Lead")
-        content = {"Content-Type": "application/x-www-form-urlencoded"} if as_form else {}
-        return RecordRequest(
-            number=number,
-            path=path + inline,
-            headers={**headers, **content},
-            body=body,
-            as_form=as_form,
-            **more,
-        )
-
-    def refused(body: Mapping[str, Any], code: str, path: str = "/leads") -> RecordRequest:
-        return made(path, body, expected="refused", code=code)
-
-    # Every kind is as likely as its weight says; the order does not matter.
-    kinds: tuple[tuple[int, Any], ...] = (
-        (30, lambda: made("/leads", lead)),
-        (12, lambda: made("/leads", _bird("whatsapp", number, text))),
-        (6, lambda: made("/messages", _bird("whatsapp", number, text))),
-        (20, lambda: made("/cases", case)),
-        (5, lambda: made("/cases", _bird("viber", number, text))),
-        (4, lambda: made("/messages", _bird("viber", number, text), object="Case")),
-        (4, lambda: made("/cases", _bird("sms", number, text))),
-        (4, lambda: made("/leads", {**lead, "OwnerId": owner_id})),
-        (3, lambda: made("/cases", {**case, "OwnerId": owner_id})),
-        (2, lambda: refused({**lead, "Nope__c": "x"}, "INVALID_FIELD")),
-        (1, lambda: refused({**case, "Nope__c": "x"}, "INVALID_FIELD", "/cases")),
-        (1, lambda: refused({**lead, "NumberOfEmployees": "many"}, "JSON_PARSER_ERROR")),
-        (2, lambda: refused({**lead, "Description": f"{text} {REFUSE_ME}"}, _VALIDATION)),
-        (1, lambda: refused({**case, "Description": f"{text} {REFUSE_ME}"}, _VALIDATION, "/cases")),
-        (1, lambda: refused({**lead, "Email": "not an address"}, "INVALID_EMAIL_ADDRESS")),
-        (1, lambda: refused({**lead, "Company": "C" * 300}, "STRING_TOO_LONG")),
+    lead = {"LastName": f"Person {number}", "Phone": _phone(number), "Description": text}
+    case = {"Subject": f"Case {number}", "Description": text}
+    refused = {"Description": f"{text} {REFUSE_ME}"}
+    whatsapp, viber, sms = (_bird(name, number, text) for name in ("whatsapp", "viber", "sms"))
+    kinds: tuple[tuple[int, str, Mapping[str, Any], Mapping[str, Any]], ...] = (
+        # how often, where to, what, and what is expected
+        (30, "/leads", lead, {}),
+        (12, "/leads", whatsapp, {}),
+        (6, "/messages", whatsapp, {}),
+        (20, "/cases", case, {}),
+        (5, "/cases", viber, {}),
+        (4, "/messages", viber, {"object": "Case"}),
+        (4, "/cases", sms, {}),
+        (4, "/leads", {**lead, "OwnerId": owner_id}, {}),
+        (3, "/cases", {**case, "OwnerId": owner_id}, {}),
+        (2, "/leads", {**lead, "Nope__c": "x"}, {"code": "INVALID_FIELD"}),
+        (1, "/cases", {**case, "Nope__c": "x"}, {"code": "INVALID_FIELD"}),
+        (1, "/leads", {**lead, "NumberOfEmployees": "many"}, {"code": "JSON_PARSER_ERROR"}),
+        (2, "/leads", {**lead, **refused}, {"code": "FIELD_CUSTOM_VALIDATION_EXCEPTION"}),
+        (1, "/cases", {**case, **refused}, {"code": "FIELD_CUSTOM_VALIDATION_EXCEPTION"}),
+        (1, "/leads", {**lead, "Email": "no address"}, {"code": "INVALID_EMAIL_ADDRESS"}),
+        (1, "/leads", {**lead, "Company": "C" * 300}, {"code": "STRING_TOO_LONG"}),
         (
             3,
-            lambda: made(
-                "/leads",
-                {**lead, "Phone": _phone(10**8 + number // 40)},
-                expected="one of a pair",
-                pair=number // 40,
-            ),
+            "/leads",
+            {**lead, "Phone": _phone(10**8 + number // 40)},
+            {"code": "DUPLICATES_DETECTED", "pair": number // 40 + 1},
         ),
     )
-    (make,) = random.choices([kind for _, kind in kinds], weights=[weight for weight, _ in kinds])
-    request: RecordRequest = make()
-    return request
-
-
-_VALIDATION = "FIELD_CUSTOM_VALIDATION_EXCEPTION"
-
-
-def _flat(body: Mapping[str, Any], within: str = "") -> dict[str, Any]:
-    """As in a form: bird.channel=whatsapp."""
-    flat: dict[str, Any] = {}
-    for name, value in body.items():
-        inner = isinstance(value, Mapping)
-        flat |= _flat(value, f"{within}{name}.") if inner else {within + name: value}
-    return flat
+    ((_, path, body, more),) = random.choices(kinds, weights=[kind[0] for kind in kinds])
+    expected = {"object": "Case" if path == "/cases" else "Lead", **more}
+    return RecordRequest(number=number, path=path + inline, body=body, headers=headers, **expected)
 
 
 def _phone(number: int) -> str:
