@@ -8,13 +8,11 @@ fail, messages come twice and in any order, and people convert and merge leads m
 from __future__ import annotations
 
 import hashlib
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from functools import partial
 from random import Random
-from typing import Any
 
 import pytest
 
@@ -26,39 +24,38 @@ TROUBLES = ("", "", "", "500", "503", "429", "break off", "claim more", "close")
 ATTEMPTS = 30
 
 
-@dataclass
 class Plan:
-    """What was sent: by message its files, as links and MD5 of their contents."""
+    """What was sent: the MD5 of each file by its link."""
 
-    stack: Stack
-    random: Random
-    files: dict[str, str] = field(default_factory=dict)
-    """MD5 by link."""
-    counts: Counter[str] = field(default_factory=Counter)
+    def __init__(self, stack: Stack, random: Random) -> None:
+        self.stack = stack
+        self.random = random
+        self.files: dict[str, str] = {}
+        self.counts: Counter[str] = Counter()
+
+    def kill(self, share: float, most_steps: int, *names: str) -> None:
+        """From now on kill this share of some functions' invocations after a few steps."""
+        draws = Random(self.random.random())
+
+        def kill_after() -> int:
+            return draws.randint(1, most_steps) if draws.random() < share else 0
+
+        for name in names:
+            self.stack.functions[name].kill_after = kill_after
 
     def send(self, number: int, files: int) -> None:
         """One message with so many files, repeated as a caller does until there is a response."""
-        media = self.stack.media
         links = []
         for at in range(files):
             content = f"file {number}-{at} ".encode() * self.random.randint(1, 3_000)
-            trouble = tuple(self.random.choice(TROUBLES) for _ in range(2))
-            link = media.put(content, trouble=tuple(filter(None, trouble)))
-            links.append(link)
-            self.files[link] = hashlib.md5(content).hexdigest()
-        bird = {
-            "channel": "whatsapp",
-            "messageId": f"message-{number}",
-            "conversationId": f"conversation-{number % 40}",
-            "sender": "+447700900142",
-            "text": f"message {number}",
-            "media": links,
-        }
-        path = "/leads" if number % 40 < 20 else "/cases"
-        for _ in range(ATTEMPTS):
-            if self.stack.request("POST", path, {"bird": bird}).status in (200, 201, 202):
-                return
-        raise AssertionError("no response in all attempts")
+            trouble = filter(None, (self.random.choice(TROUBLES) for _ in range(2)))
+            links.append(self.stack.media.put(content, trouble=tuple(trouble)))
+            self.files[links[-1]] = hashlib.md5(content).hexdigest()
+        ids = {"messageId": f"message-{number}", "conversationId": f"conversation-{number % 40}"}
+        who = {"channel": "whatsapp", "sender": "+447700900142"}
+        body = {"bird": {**ids, **who, "text": f"message {number}", "media": links}}
+        send = partial(self.stack.request, "POST", "/leads" if number % 40 < 20 else "/cases", body)
+        assert any(send().status in (200, 201, 202) for _ in range(ATTEMPTS)), "no response"
 
     def disturb(self) -> None:
         """Faults for the next moments."""
@@ -92,45 +89,40 @@ class Plan:
     def people(self) -> None:
         """Somebody converts a lead, and merges one into another."""
         org = self.stack.org
-        leads = [one for one in org.records("Lead") if not one.get("IsConverted")]
+        leads = [one["Id"] for one in org.records("Lead") if not one.get("IsConverted")]
         self.random.shuffle(leads)
         if leads and self.random.random() < 0.5:
-            org.convert(leads.pop()["Id"])
+            org.convert(leads.pop())
             self.counts["converted"] += 1
         if len(leads) > 1 and self.random.random() < 0.3:
-            org.merge("Lead", leads[0]["Id"], leads[1]["Id"])
+            org.merge("Lead", leads[0], leads[1])
             self.counts["merged"] += 1
 
-    # What became of it
-
-    def faults(self) -> list[str]:
-        """What is wrong, in words."""
+    def wrong(self) -> list[str]:
+        """What became of it otherwise than it should, in words."""
         org = self.stack.org
-        versions: dict[str, list[dict[str, Any]]] = {}
-        for version in org.records("ContentVersion"):
-            versions.setdefault(version["Checksum"], []).append(version)
-        links: dict[str, list[str]] = {}
-        for link in org.records("ContentDocumentLink"):
-            links.setdefault(link["ContentDocumentId"], []).append(link["LinkedEntityId"])
-        leads = {one["Id"]: one.get("ConvertedContactId") for one in org.records("Lead")}
+        versions = [
+            (one["Checksum"], one["ContentDocumentId"]) for one in org.records("ContentVersion")
+        ]
         owners = {user["Id"] for user in org.records("User")}
-        tasks = org.records("Task")
+        # What was attached before a conversion may still be on the lead.
+        now = {one["Id"]: one.get("ConvertedContactId") or one["Id"] for one in org.records("Lead")}
+        links = [
+            (one["ContentDocumentId"], now.get(one["LinkedEntityId"], one["LinkedEntityId"]))
+            for one in org.records("ContentDocumentLink")
+            if one["LinkedEntityId"] not in owners
+        ]
         wrong = []
         for link, checksum in self.files.items():
-            found = versions.get(checksum, [])
-            (task,) = [one for one in tasks if link in one["Description"]]
-            parent = task.get("WhatId") if str(task.get("WhatId")).startswith("500") else None
-            parent = parent or task.get("WhoId")
-            if len(found) != 1:
-                wrong.append(f"{len(found)} files of {link}")
-                continue
-            places = [one for one in links[found[0]["ContentDocumentId"]] if one not in owners]
-            # What was attached before a conversion may still be on the lead.
-            now = {leads.get(place) or place for place in places}
-            if now != {parent}:
-                wrong.append(f"{link} is on {places}, its message on {parent}")
+            documents = [document for found, document in versions if found == checksum]
+            (task,) = [one for one in org.records("Task") if link in one["Description"]]
+            case = str(task.get("WhatId")).startswith("500")
+            parent = task["WhatId"] if case else task["WhoId"]
+            places = {place for document, place in links if document in documents}
+            if len(documents) != 1 or places != {parent}:
+                wrong.append(f"{link}: {len(documents)} files on {places}, its message on {parent}")
         if len(versions) != len(self.files):
-            wrong.append(f"{len(versions)} contents of {len(self.files)}")
+            wrong.append(f"{len(versions)} files of {len(self.files)}")
         return wrong
 
 
@@ -144,55 +136,35 @@ def test_each_file_is_attached_once_on_the_record_of_its_message(
     with Stack(poll=False, window=0.1, parameters=parameters) as stack:
         stack.tick()
         plan = Plan(stack, random)
-        lock = threading.Lock()
-        draws = Random(random.random())
-
-        def drawn(share: float, most_steps: int) -> Callable[[], int]:
-            def kill_after() -> int:
-                with lock:
-                    return draws.randint(1, most_steps) if draws.random() < share else 0
-
-            return kill_after
-
-        for name in ("create_lead", "create_case"):
-            stack.functions[name].kill_after = drawn(0.1, 8)
-        number = 0
+        plan.kill(0.1, 8, "create_lead", "create_case")
         while len(plan.files) < most:
-            plan.send(number, min(random.choice([1, 1, 2, 3]), most - len(plan.files)))
-            number += 1
-        for name in ("create_lead", "create_case"):
-            stack.functions[name].kill_after = None
+            plan.counts["messages"] += 1
+            files = min(random.choice([1, 1, 2, 3]), most - len(plan.files))
+            plan.send(plan.counts["messages"], files)
+        plan.kill(0, 1, "create_lead", "create_case")
         stack.drain(seconds=60)
 
         attach = stack.functions["attach_files"]
-        attach.kill_after = drawn(0.4, 24)
+        plan.kill(0.4, 24, "attach_files")
         stack.aws.queues.misbehave(stack.files_url, twice=0.1, shuffled=True)
         # Then calmer, so that a slow machine gets through as well.
-        begun, rounds, wild_rounds = time.monotonic(), 0, sized(60, 600)
+        begun, wild_rounds = time.monotonic(), sized(60, 600)
         while stack.files_waiting() and time.monotonic() - begun < sized(200, 1_500):
-            rounds += 1
+            plan.counts["rounds"] += 1
             plan.disturb()
             stack.files_poller.start()
             for _ in range(3):
                 time.sleep(random.uniform(0.1, 0.5))
-                if rounds <= wild_rounds:
+                if plan.counts["rounds"] <= wild_rounds:
                     stack.kill("attach_files")
             stack.files_poller.pause()
             plan.people()
             plan.calm()
-            if rounds == wild_rounds:
-                attach.kill_after = drawn(0.05, 24)
-        table = {
-            "files": len(plan.files),
-            "messages": number,
-            "invocations": attach.invocations,
-            "killed": attach.crashes,
-            "rounds": rounds,
-            **plan.counts,
-        }
-        print(f"\nFiles, seed {seed}: {table}")
+            if plan.counts["rounds"] == wild_rounds:
+                plan.kill(0.05, 24, "attach_files")
+        print(f"\nFiles, seed {seed}: {attach.crashes} killed, {dict(plan.counts)}")
         assert stack.files_waiting() == 0
         assert stack.rejected() == []
-        assert plan.faults() == []
+        assert plan.wrong() == []
         assert attach.crashes >= 10
         assert stack.media.shown_the_key() == {"bird"}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from sandbox.aws.endpoint import REGION
 from sandbox.org import Org
@@ -24,33 +24,26 @@ STACK_NAME = "bird-salesforce"
 
 @dataclass
 class World:
-    """The stack, where somebody is who follows the docs, and what their terminal knows."""
+    """The stack, where somebody is who follows the docs, and a terminal in which nothing has been
+    typed yet."""
 
     stack: Stack
     folder: Path
-    _shell: Shell | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        self.environ = {
+            # What `aws configure` would have set, but that AWS is on this machine.
+            "AWS_ENDPOINT_URL": self.stack.aws_endpoint,
+            **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "local"),
+            "AWS_DEFAULT_REGION": REGION,
+            **dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), "/dev/null"),
+            "AWS_PAGER": "",
+        }
+        self.shell = Shell(self.folder, self.environ)
 
     @property
     def org(self) -> Org:
         return self.stack.org
-
-    @property
-    def environ(self) -> dict[str, str]:
-        """What `aws configure` would have set, but that AWS is on this machine."""
-        return {
-            "AWS_ENDPOINT_URL": self.stack.aws_endpoint,
-            "AWS_ACCESS_KEY_ID": "local",
-            "AWS_SECRET_ACCESS_KEY": "local",
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_CONFIG_FILE": "/dev/null",
-            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-            "AWS_PAGER": "",
-        }
-
-    @property
-    def shell(self) -> Shell:
-        assert self._shell is not None
-        return self._shell
 
     def output(self, name: str) -> str:
         """One of the stack's outputs."""
@@ -60,55 +53,44 @@ class World:
         """Whether a flow with this API key is let in."""
         return self.stack.request("GET", "/leads/nobody", api_key=value).status == 404
 
-    def lead(self, key: str, **more: Any) -> Any:
+    def lead(self, key: str) -> Any:
         """A flow's call; the body of the response."""
         bird = {"channel": "whatsapp", "messageId": key, "displayName": "Ada Okafor"}
-        return self.stack.request("POST", "/leads", {"bird": bird, **more}).json()
+        return self.stack.request("POST", "/leads", {"bird": bird}).json()
 
-    def calm(self) -> None:
-        """Connected, with nothing in it and nothing wrong."""
-        self.stack.aws.heal()
-        self.org.reset()
-        empty_queues(self.stack)
-        if not self.is_connected():
-            self.stack.connect()
-            # What was disconnected is remembered for a while.
-            for function in self.stack.functions.values():
-                function.recycle()
-        assert not renew_token(self.stack).failed
-
-    def secret(self) -> dict[str, Any]:
+    def secret(self) -> dict[str, str]:
         """What the secret holds; empty if nothing."""
-        client = self.stack.client("secretsmanager")
         try:
-            stored = client.get_secret_value(SecretId=self.stack.secret_id)["SecretString"]
-        except client.exceptions.ClientError:
+            return self.stack.credentials()
+        except ClientError:
             return {}
-        found: dict[str, Any] = json.loads(stored)
-        return found
 
     def is_connected(self) -> bool:
         """Whether Salesforce honours what is stored."""
         secret = self.secret()
-        app = self.org.oauth.apps[CLIENT_ID]
-        return (
-            secret.get("client_secret") == app.client_secret
-            and bool(secret.get("refresh_token"))
-            and self.org.connected(secret["refresh_token"])
-        )
+        return secret.get("client_secret") == self.org.oauth.apps[
+            CLIENT_ID
+        ].client_secret and self.org.connected(secret.get("refresh_token", ""))
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def running() -> Iterator[Stack]:
     with Stack(poll=False, stack_name=STACK_NAME, parameters=PATIENT) as stack:
         stack.tick()
-        yield World(stack, tmp_path_factory.mktemp("reader"))
+        yield stack
 
 
 @pytest.fixture
-def world(running: World) -> Iterator[World]:
-    """Quiet and connected, with a terminal in which nothing has been typed yet."""
-    running.calm()
-    with Shell(running.folder, running.environ) as shell:
-        running._shell = shell
-        yield running
+def world(running: Stack, tmp_path: Path) -> World:
+    """Connected, with nothing in it and nothing wrong."""
+    running.aws.heal()
+    running.org.reset()
+    empty_queues(running)
+    world = World(running, tmp_path)
+    if not world.is_connected():
+        running.connect()
+        # What was disconnected is remembered for a while.
+        for function in running.functions.values():
+            function.recycle()
+    assert not renew_token(running).failed
+    return world

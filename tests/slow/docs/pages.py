@@ -1,7 +1,7 @@
 """Reads the pages: commands, examples with their responses, tables.
 
-A fence has a language, a command is set as code, a response stands under its command in a `console`
-fence. Where the circumstances of an example matter, an HTML comment before its fence names them
+A command is set as code, a response stands under its command in a `console` fence. Where the
+circumstances of an example matter, an HTML comment before its fence names them
 (`<!-- while: an outage -->`).
 """
 
@@ -11,6 +11,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from tools.template import ROOT
 
@@ -33,18 +36,13 @@ class Fence:
     """One fenced block."""
 
     page: str
-    section: str
-    line: int
+    name: str
     language: str
     text: str
     comment: str
     """The HTML comment before it."""
     before: str
-    """The last line of text before it."""
-
-    @property
-    def name(self) -> str:
-        return f"{self.page}:{self.line}"
+    """The paragraph before it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,150 +58,104 @@ class Command:
         return self.page, self.section
 
 
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """One table: its head and its rows, cells as they are written."""
-
-    page: str
-    section: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
 @cache
 def text_of(page: str) -> str:
     return (ROOT / page).read_text(encoding="utf-8")
 
 
 @cache
+def _blocks(page: str) -> tuple[tuple[str, Token], ...]:
+    """The page's parts in their order, each with the heading that it stands under."""
+    found, section, is_heading = [], "", False
+    for token in MarkdownIt("commonmark").enable("table").parse(text_of(page)):
+        section = token.content if is_heading else section
+        is_heading = token.type == "heading_open"
+        found.append((section, token))
+    return tuple(found)
+
+
+@cache
 def fences(page: str) -> tuple[Fence, ...]:
-    """The page's fenced blocks, in their order."""
-    found = []
-    section, comment, before, opened = "", "", "", 0
-    indent, language, inside = "", "", list[str]()
-    for number, line in enumerate(text_of(page).splitlines(), start=1):
-        fence = re.fullmatch(r"(\s*)```(\w*)\s*", line)
-        if fence and not opened:
-            opened, indent, language, inside = number, fence[1], fence[2], []
-        elif fence:
-            block = "".join(one + "\n" for one in inside)
+    """The page's fenced blocks."""
+    found, comment, before = [], "", ""
+    for _, token in _blocks(page):
+        if token.type == "fence":
+            name = f"{page}:{token.map[0] + 1}" if token.map else page
             found.append(
                 Fence(
                     page=page,
-                    section=section,
-                    line=opened,
-                    language=language,
-                    text=block,
+                    name=name,
+                    language=token.info,
+                    text=token.content,
                     comment=comment,
                     before=before,
                 )
             )
-            opened, comment = 0, ""
-        elif opened:
-            inside.append(line.removeprefix(indent))
-        elif heading := re.match(r"#+ (.+)", line):
-            section, comment, before = heading[1], "", ""
-        elif remark := re.fullmatch(r"\s*<!-- (.+) -->\s*", line):
-            comment = remark[1]
-        elif line.strip():
-            comment, before = "", line.strip()
+            comment = ""
+        elif token.type == "html_block":
+            comment = token.content.strip().removeprefix("<!-- ").removesuffix(" -->")
+        elif token.type == "inline":
+            comment, before = "", token.content
     return tuple(found)
 
 
 @cache
 def commands(page: str) -> tuple[Command, ...]:
-    """The page's commands, in its order: fences of sh line by line, and in sentences."""
-    found: list[tuple[int, Command]] = []
-    for fence in fences(page):
-        if fence.language == "sh":
-            found += [
-                (fence.line, Command(page=page, section=fence.section, text=one))
-                for one in lines_of(fence.text)
-            ]
-        elif fence.language == "console":
-            found += [
-                (fence.line, Command(page=page, section=fence.section, text=one))
-                for one, _ in exchanges(fence.text)
-            ]
-    found += [
-        (number, Command(page=page, section=section, text=text))
-        for number, section, text in _inline(page)
-        if text.startswith(_STARTS)
-    ]
-    return tuple(one for _, one in sorted(found, key=lambda pair: pair[0]))
+    """The page's commands: fences of sh line by line, consoles, and in sentences."""
+    found: list[Command] = []
+    for section, token in _blocks(page):
+        texts: list[str] = []
+        if token.type == "fence" and token.info == "sh":
+            texts = list(lines_of(token.content))
+        elif token.type == "fence" and token.info == "console":
+            texts = [typed for typed, _ in exchanges(token.content)]
+        elif token.type == "inline":
+            code = [one.content for one in token.children or () if one.type == "code_inline"]
+            texts = [one for one in code if one.startswith(_STARTS)]
+        found += [Command(page=page, section=section, text=text) for text in texts]
+    return tuple(found)
 
 
 def lines_of(text: str) -> Iterator[str]:
     """Commands of a fence: continuation lines joined, comments left out."""
     whole = ""
-    for line in text.splitlines():
-        whole += line + "\n"
-        if not line.endswith("\\") and _balanced(whole):
-            if line := re.sub(r"(^|\s{2,})# .*", "", whole.strip()).strip():
-                yield line
+    for line in text.splitlines(keepends=True):
+        whole += line
+        if _is_whole(whole):
+            if command := re.sub(r"(^|\s{2,})# .*", "", whole.strip()).strip():
+                yield command
             whole = ""
 
 
-def _balanced(text: str) -> bool:
-    return text.count("'") % 2 == 0
+def _is_whole(text: str) -> bool:
+    return not text.endswith("\\\n") and text.count("'") % 2 == 0
 
 
 def exchanges(text: str) -> Iterator[tuple[str, str]]:
     """Each command of a console (after `$ `) with the response below it."""
     for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
         typed, rest = "", part.splitlines(keepends=True)
-        while rest:
+        while rest and not (typed and _is_whole(typed)):
             typed += rest.pop(0)
-            if not typed.endswith("\\\n") and _balanced(typed):
-                break
         yield typed.rstrip("\n"), "".join(rest)
 
 
-def _inline(page: str) -> Iterator[tuple[int, str, str]]:
-    """Line, section and text of all that is set as code outside of fences."""
-    text = re.sub(
-        r"^\s*```.*?^\s*```",
-        lambda one: "\n" * one[0].count("\n"),
-        text_of(page),
-        flags=re.DOTALL | re.MULTILINE,
-    )
-    headings = [(one.start(), one[1]) for one in re.finditer(r"^#+ (.+)$", text, re.MULTILINE)]
-    for one in re.finditer(r"``(.+?)``|`([^`]+)`", text, re.DOTALL):
-        section = next((name for at, name in reversed(headings) if at < one.start()), "")
-        number = text.count("\n", 0, one.start()) + 1
-        yield number, section, re.sub(r"\s*\n\s*", " ", (one[1] or one[2]).strip())
+def rows_of(page: str, section: str, *head: str) -> list[list[str]]:
+    """The rows of the one table of a section that begins with these columns, cells as written."""
+    tables: list[list[list[str]]] = []
+    inside = False
+    for under, token in _blocks(page):
+        if token.type in ("table_open", "table_close"):
+            inside = token.type == "table_open"
+            tables += [[]] if inside and under == section else []
+        elif inside and under == section and token.type == "tr_open":
+            tables[-1].append([])
+        elif inside and under == section and token.type == "inline":
+            tables[-1][-1].append(token.content)
+    (found,) = (rows for rows in tables if rows[0][: len(head)] == list(head))
+    return found[1:]
 
 
-@cache
-def tables(page: str) -> tuple[Table, ...]:
-    """The page's tables."""
-    found = []
-    section, head, rows = "", tuple[str, ...](), list[tuple[str, ...]]()
-    for line in [*text_of(page).splitlines(), ""]:
-        if heading := re.match(r"#+ (.+)", line):
-            section = heading[1]
-        if line.startswith("|"):
-            cells = tuple(one.strip() for one in re.split(r"(?<!\\)\|", line.strip())[1:-1])
-            if not head:
-                head = cells
-            elif not all(re.fullmatch(r":?-+:?", one) for one in cells):
-                rows.append(cells)
-        elif head:
-            found.append(Table(page=page, section=section, head=head, rows=tuple(rows)))
-            head, rows = (), []
-    return tuple(found)
-
-
-def table(page: str, section: str, *head: str) -> Table:
-    """The one table of a section that begins with these columns."""
-    (found,) = (
-        one
-        for one in tables(page)
-        if one.section == section and one.head[: len(head)] == tuple(head)
-    )
-    return found
-
-
-def codes(cell: str) -> list[str]:
-    """The code in a cell."""
-    return re.findall(r"`([^`]+)`", cell)
+def codes(*cells: str) -> list[str]:
+    """The code in some cells."""
+    return [code for cell in cells for code in re.findall(r"`([^`]+)`", cell)]

@@ -17,10 +17,11 @@ from tests.cli.person import Person
 from tests.cli.program import Result, run, running
 from tests.slow.docs.conftest import World
 from tests.slow.docs.pages import commands, lines_of
-from tests.slow.docs.shell import SECONDS, Terminal, terminal
+from tests.slow.docs.shell import SECONDS, Terminal
 
-ANY_TIME: set[str] = set()
-"""Commands that stand in many places and mean the same in each; what they do is tested once."""
+Alone = Callable[[World, str], None]
+ALONE: dict[str, Alone] = {}
+"""What a command does that means the same wherever it stands, by the command."""
 
 
 class Script:
@@ -53,7 +54,7 @@ class Script:
 
 def _elsewhere(line: str) -> bool:
     """Whether a command means the same wherever it stands, and is tested by itself."""
-    return line in ANY_TIME or line.startswith("make ")
+    return line in ALONE or line.startswith("make ")
 
 
 Scenario = Callable[[Script], None]
@@ -61,28 +62,21 @@ SCENARIOS: dict[tuple[str, str], Scenario] = {}
 """What happens in a section that has commands of its own, by page and section."""
 
 
-def follows(page: str, section: str) -> Callable[[Scenario], Scenario]:
-    """Says of which section a function follows the commands."""
+def follows(page: str, *sections: str) -> Callable[[Scenario], Scenario]:
+    """Says of which sections a function follows the commands."""
 
     def register(scenario: Scenario) -> Scenario:
-        assert (page, section) not in SCENARIOS
-        SCENARIOS[page, section] = scenario
+        SCENARIOS.update({(page, section): scenario for section in sections})
         return scenario
 
     return register
 
 
-ALONE: dict[str, Callable[[World, str], None]] = {}
-"""What a command does that means the same wherever it stands, by the command."""
-
-
-def alone(*lines: str) -> Callable[[Callable[[World, str], None]], Callable[[World, str], None]]:
+def alone(*lines: str) -> Callable[[Alone], Alone]:
     """Says which commands a function runs."""
 
-    def register(run_it: Callable[[World, str], None]) -> Callable[[World, str], None]:
-        for line in lines:
-            ALONE[line] = run_it
-            ANY_TIME.add(line)
+    def register(run_it: Alone) -> Alone:
+        ALONE.update(dict.fromkeys(lines, run_it))
         return run_it
 
     return register
@@ -105,11 +99,8 @@ def the_callback_is_free() -> Iterator[None]:
         fcntl.flock(held, fcntl.LOCK_EX)
         until = time.monotonic() + SECONDS
         while time.monotonic() < until:
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                with contextlib.suppress(OSError):
-                    probe.bind(("127.0.0.1", port))
-                    break
+            with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+                break
             time.sleep(0.1)
         yield
 
@@ -136,11 +127,9 @@ def sign_in(world: World, line: str, *, person: Person | None = None, **environ:
         return under_way.result()
 
 
-@contextlib.contextmanager
-def at_a_terminal(world: World, line: str) -> Iterator[Terminal]:
+def at_a_terminal(world: World, line: str) -> Terminal:
     """Run any command in a terminal, where somebody types."""
-    with terminal(line, folder=world.folder, environ=world.environ) as opened:
-        yield opened
+    return Terminal(line, folder=world.folder, environ=world.environ)
 
 
 def allow(opened: Terminal, person: Person | None = None) -> None:
@@ -148,17 +137,11 @@ def allow(opened: Terminal, person: Person | None = None) -> None:
     (person or Person()).sign_in(opened.expect(r"\s(http\S+/authorize\?\S+)\s")[1])
 
 
-def enter_the_app(
-    opened: Terminal, client_secret: str, *, login_url: str = "", client_id: str = ""
-) -> None:
-    """Reply to the questions of `connect` and allow it; Enter takes what is offered."""
-    opened.expect("Login URL")
-    opened.type(login_url)
-    opened.expect("Consumer key of the app")
-    opened.type(client_id)
-    opened.expect("Consumer secret")
-    opened.type_hidden(client_secret)
-    allow(opened)
+def reply(opened: Terminal, *exchanges: tuple[str, str]) -> None:
+    """Wait for each question, and type what stands beside it; Enter takes what is offered."""
+    for question, typed in exchanges:
+        opened.expect(question)
+        opened.type(typed, hidden=question == "Consumer secret")
 
 
 def program_behind(world: World, line: str) -> str:

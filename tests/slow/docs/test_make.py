@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 
 import pytest
 
-from tests.slow.docs.pages import FOLLOWED, commands
+from tests.slow.docs.pages import FOLLOWED, commands, text_of
 from tools.template import ROOT
 
 LINES = sorted(
@@ -22,34 +21,28 @@ LINES = sorted(
 )
 
 
-def make(line: str) -> str:
-    ready = f"{sys.prefix}/.ready"
-    line = re.sub(r"\bmake ", f'make -n -o "{ready}" VENV="{sys.prefix}" ', line, count=1)
-    done = subprocess.run(
-        ["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.mark.parametrize("line", LINES)
 def test_a_line_of_make_expands_to_commands_with_its_options(line: str) -> None:
-    assert shutil.which("make")
-    expanded = make(line)
-    assert expanded.strip()
+    ready = f'make -n -o "{sys.prefix}/.ready" VENV="{sys.prefix}" '
+    done = run("bash", "-c", re.sub(r"\bmake ", ready, line, count=1))
+    assert done.returncode == 0 and done.stdout.strip(), done.stderr
     for given in re.findall(r"""ARGS=(?:"([^"]*)"|'([^']*)'|(\S+))""", line):
-        assert "".join(given) in expanded
+        assert "".join(given) in done.stdout
     for name, value in re.findall(r"\b(STAGE|FN|EVENT)=(\S+)", line):
-        assert value in expanded, name
+        assert value in done.stdout, name
 
 
 def test_help_names_every_target() -> None:
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
-    done = subprocess.run(
-        ["make", "-C", str(ROOT), "help"], capture_output=True, text=True, timeout=30, check=True
+    targets = set(re.findall(r"^([a-z-]+):.*## ", text_of("Makefile"), re.MULTILINE))
+    assert targets <= set(
+        re.findall(r"^  make ([a-z-]+)", run("make", "help").stdout, re.MULTILINE)
     )
-    assert targets <= set(re.findall(r"^  make ([a-z-]+)", done.stdout, re.MULTILINE))
 
 
 @pytest.mark.parametrize(
@@ -63,13 +56,6 @@ def test_help_names_every_target() -> None:
     ],
 )
 def test_wrong_arguments_are_named_and_nothing_is_done(arguments: str, message: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", *arguments.split()],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run(sys.executable, "-m", *arguments.split())
     assert done.returncode == 2
     assert message in done.stdout + done.stderr and "Traceback" not in done.stderr

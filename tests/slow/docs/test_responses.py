@@ -14,48 +14,26 @@ import pytest
 from sandbox.__main__ import API_KEY, PORT
 from tests.slow.docs.alike import differences
 from tests.slow.docs.conftest import World
-from tests.slow.docs.pages import Fence, codes, exchanges, fences, table
+from tests.slow.docs.pages import Fence, codes, exchanges, fences, rows_of
 
-EXAMPLES = [
-    one
-    for page in ("README.md", "docs/api.md")
-    for one in fences(page)
-    if one.language == "console"
-]
+PAGES = ("README.md", "docs/api.md")
+EXAMPLES = {page: [one for one in fences(page) if one.language == "console"] for page in PAGES}
+OUTCOMES = rows_of("docs/api.md", "What comes back", "status", "`outcome`")
 
 
-@contextlib.contextmanager
-def nothing_wrong(world: World) -> Iterator[None]:
-    yield
+def a_validation_rule(world: World) -> None:
+    rule = "Please enter an e-mail address."
+    world.org.add_validation_rule("Lead", lambda record: not record.get("Email"), rule)
 
 
-@contextlib.contextmanager
-def a_validation_rule(world: World) -> Iterator[None]:
-    world.org.add_validation_rule(
-        "Lead", lambda record: not record.get("Email"), "Please enter an e-mail address."
-    )
-    yield
-
-
-@contextlib.contextmanager
-def a_duplicate_rule(world: World) -> Iterator[None]:
+def a_duplicate_rule(world: World) -> None:
     world.org.set_duplicate_rule("Lead")
     twin = {"LastName": "Twin", "Email": "twin@example.org"}
     assert world.stack.request("POST", "/leads", twin).status == 201
-    yield
 
 
-@contextlib.contextmanager
-def an_outage(world: World) -> Iterator[None]:
-    with world.stack.outage():
-        yield
-
-
-@contextlib.contextmanager
-def an_outage_and_no_queue(world: World) -> Iterator[None]:
+def no_queue(world: World) -> None:
     world.stack.aws.fail("sqs", "SendMessage", status=400, code="AccessDenied")
-    with world.stack.outage():
-        yield
 
 
 @contextlib.contextmanager
@@ -79,31 +57,30 @@ def a_function_dies(world: World) -> Iterator[None]:
 
 @contextlib.contextmanager
 def too_many_requests(world: World) -> Iterator[None]:
-    plan = world.output("UsagePlanId")
-
-    def limit(rate: int, burst: int) -> None:
-        limits = {"/throttle/rateLimit": str(rate), "/throttle/burstLimit": str(burst)}
+    def limit(rate: str, burst: int) -> None:
+        limits = {"/throttle/rateLimit": rate, "/throttle/burstLimit": str(burst)}
         world.stack.client("apigateway").update_usage_plan(
-            usagePlanId=plan,
+            usagePlanId=world.output("UsagePlanId"),
             patchOperations=[
                 {"op": "replace", "path": path, "value": value} for path, value in limits.items()
             ],
         )
 
     rate, burst = world.stack.deployment.throttle
-    limit(0, 1)
+    limit("0", 1)
     try:
         assert world.stack.request("GET", "/leads/nobody").status == 404
         yield
     finally:
-        limit(int(rate), burst)
+        limit(str(int(rate)), burst)
 
 
-WHILE: dict[str, Callable[[World], contextlib.AbstractContextManager[None]]] = {
-    "while: an outage": an_outage,
+WHILE: dict[str, Callable[[World], contextlib.AbstractContextManager[None] | None]] = {
+    "": lambda world: None,
+    "while: an outage": lambda world: world.stack.outage(),
     "while: a validation rule wants an e-mail address": a_validation_rule,
     "while: a duplicate rule finds the e-mail address": a_duplicate_rule,
-    "while: an outage, and no queue": an_outage_and_no_queue,
+    "while: an outage, and no queue": lambda world: no_queue(world) or world.stack.outage(),
     "while: a function dies": a_function_dies,
     "while: too many requests": too_many_requests,
 }
@@ -116,72 +93,59 @@ def status_of(fence: Fence) -> int:
     return int(found[1])
 
 
-def replay(world: World, fence: Fence) -> list[tuple[int, Any, Any]]:
-    """Run an example: status, the response that is shown, and the actual one, of each command."""
-    results = []
-    for number, (typed, shown) in enumerate(exchanges(fence.text)):
+def replay(world: World, fence: Fence) -> None:
+    """Run an example: each command's response is the one that is shown."""
+    wanted = status_of(fence)
+    for typed, shown in exchanges(fence.text):
         typed = typed.replace(f"http://127.0.0.1:{PORT}/v1", world.stack.url)
-        typed = typed.replace(API_KEY, world.stack.api_key)
-        out = world.shell.must(typed)
-        if not shown:
-            continue
-        body, _, status = out.rpartition("\n")
-        expected = json.loads(shown)
-        first = number == 0 or not results
-        wanted = status_of(fence) if first else expected["status"]
-        assert int(status) == wanted, body
-        results.append((int(status), expected, json.loads(body)))
-    assert results, f"{fence.name} shows no response"
-    return results
+        body, _, status = world.shell.must(typed.replace(API_KEY, world.stack.api_key)).rpartition(
+            "\n"
+        )
+        if shown:
+            expected = json.loads(shown)
+            assert int(status) == (wanted or expected["status"]), body
+            assert differences(expected, json.loads(body)) == [], fence.name
+            wanted = 0  # further responses show their own
+    assert not wanted, f"{fence.name} shows no response"
 
 
-@pytest.fixture
-def reader(world: World) -> World:
+@pytest.mark.parametrize("page", PAGES)
+def test_every_response_on_the_page_is_the_actual_one(world: World, page: str) -> None:
     world.shell.set(API=world.stack.url, API_KEY=world.stack.api_key)
-    return world
-
-
-@pytest.mark.parametrize("page", sorted({one.page for one in EXAMPLES}))
-def test_every_response_on_the_page_is_the_actual_one(reader: World, page: str) -> None:
-    shown = [one for one in EXAMPLES if one.page == page]
-    for fence in shown:
-        with WHILE.get(fence.comment, nothing_wrong)(reader):
-            for _, expected, actual in replay(reader, fence):
-                assert differences(expected, actual) == [], fence.name
+    for fence in EXAMPLES[page]:
+        happens = WHILE.get(fence.comment, WHILE[""])(world)
+        with happens or contextlib.nullcontext():
+            replay(world, fence)
         # Nothing is wrong when the next example is run; records stay.
-        reader.stack.aws.heal()
-        reader.org.trouble.clear()
-        reader.org.clear_rules()
-    assert reader.org.keys_twice() == {}
+        world.stack.aws.heal()
+        world.org.trouble.clear()
+        world.org.clear_rules()
+    assert world.org.keys_twice() == {}
+
+
+def shown() -> Iterator[tuple[Fence, Any]]:
+    for fence in EXAMPLES["docs/api.md"]:
+        for _, response in exchanges(fence.text):
+            if response:
+                yield fence, json.loads(response)
 
 
 def test_every_outcome_and_status_of_the_table_is_shown_by_an_example() -> None:
-    rows = table("docs/api.md", "What comes back", "status", "`outcome`").rows
-    shown = {
-        (status_of(one), json.loads(response)["outcome"])
-        for one in EXAMPLES
-        if one.page == "docs/api.md"
-        for _, response in list(exchanges(one.text))[:1]
-    }
-    for row in rows:
-        (outcome,) = codes(row[1])
+    examples = {(status_of(fence), body["outcome"]) for fence, body in shown()}
+    for row in OUTCOMES:
         for status in re.findall(r"\w+", row[0]):
-            assert any(
-                outcome == what and re.fullmatch(status.replace("x", r"\d"), str(number))
-                for number, what in shown
-            ), row
+            pattern = status.replace("x", r"\d")
+            assert [
+                number
+                for number, outcome in examples
+                if codes(row[1]) == [outcome] and re.fullmatch(pattern, str(number))
+            ], row
 
 
 def test_the_responses_have_the_keys_that_the_table_names() -> None:
-    rows = table("docs/api.md", "What comes back", "status", "`outcome`").rows
-    keys = {codes(row[1])[0]: set(codes(row[3])) for row in rows}
+    keys = {codes(row[1])[0]: set(codes(row[3])) for row in OUTCOMES}
     keys["exists"] |= keys["created"]
-    for fence in EXAMPLES:
-        for _, response in exchanges(fence.text):
-            if not response or fence.page != "docs/api.md":
-                continue
-            body = json.loads(response)
-            named = keys[body["outcome"]] | {"outcome", "warnings"}
-            if body["outcome"] in ("rejected", "failed", "unknown"):
-                named |= keys["rejected"] | {"type", "object", "key"}
-            assert set(body) <= named, fence.name
+    for outcome in ("rejected", "failed", "unknown"):
+        keys[outcome] |= keys["rejected"] | {"type", "object", "key"}
+    for fence, body in shown():
+        assert set(body) <= keys[body["outcome"]] | {"outcome", "warnings"}, fence.name
