@@ -9,15 +9,14 @@ import sysconfig
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sandbox.stack import Stack
 from tests.conftest import PATIENT
+from tools.template import ROOT
 
-ROOT = Path(__file__).parents[3]
 RECORDS = 40
 MOST_MODULES = 190
 """Ceiling on what a cold start imports: 180 modules on Python 3.11."""
@@ -144,30 +143,3 @@ def test_callers_who_are_refused_together_share_one_refresh() -> None:
         assert counts["POST /services/oauth2/token"] == 1
         # Each of them at most once more.
         assert callers < counts["POST /sobjects/Lead"] <= 2 * callers
-
-
-def test_a_full_batch_is_one_call(stack: Stack) -> None:
-    envelope = {
-        "v": 2,
-        "kind": "message",
-        "object": "Lead",
-        "channel": "whatsapp",
-        "fields": {"LastName": "Okafor", "Company": "Individual"},
-        "derived": {},
-        "acceptedAt": "2026-11-24T08:00:00.000+00:00",
-        "requestId": "",
-    }
-    records = [
-        {
-            "messageId": str(number),
-            "receiptHandle": str(number),
-            "body": json.dumps({**envelope, "key": uuid.uuid4().hex}),
-            "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "0"},
-        }
-        for number in range(200)
-    ]
-    outcome = stack.invoke("deliver", {"Records": records})
-
-    assert outcome.json() == {"batchItemFailures": []}
-    assert dict(stack.org.journal.counts) == {"POST /composite/sobjects": 1}
-    assert len(stack.org.records("Lead")) == 201

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,15 +14,20 @@ from tests.cli.conftest import Local, local_stack
 
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
+    *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
 ]
 SECONDS = 20.0
+
+Tab = Any
+"""A Playwright page."""
+
+
+def picture(tab: Tab, name: str) -> None:
+    """Keep a picture of the tab if SCREENSHOTS names a folder."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        tab.screenshot(path=str(Path(folder) / f"{name}.png"))
+
 
 playwright_api = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: make setup"

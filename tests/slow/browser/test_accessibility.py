@@ -19,7 +19,7 @@ from sandbox.org import Org, OrgServer
 from sandbox.org.sample import INTEGRATION_PASSWORD, INTEGRATION_USER
 from tests.cli.conftest import Local
 from tests.cli.program import running
-from tests.slow.browser.tabs import Tab
+from tests.slow.browser.conftest import Tab
 from tests.slow.browser.test_connect_in_a_browser import allow, connect, log_in
 from tests.slow.browser.test_pages_of_the_org import long_records, message
 from tests.slow.clients import npm

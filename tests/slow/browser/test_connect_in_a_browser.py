@@ -9,7 +9,7 @@ from cli.connect.sign_in_failures import EXPLANATIONS
 from sandbox.org.sample import ADMIN_PASSWORD, ADMIN_USER, INTEGRATION_PASSWORD, INTEGRATION_USER
 from tests.cli.conftest import Local
 from tests.cli.program import running
-from tests.slow.browser.tabs import Tab, picture
+from tests.slow.browser.conftest import Tab, picture
 
 
 def connect(local: Local, *more: str) -> tuple[str, ...]:
@@ -61,57 +61,6 @@ def test_the_pages_load_nothing_else_and_log_no_error(local: Local, tab: Tab) ->
     assert all(one.startswith(hosts) for one in requests)
 
 
-def test_denying_is_shown_on_the_page_and_in_the_terminal(local: Local, tab: Tab) -> None:
-    with running(*connect(local)) as program:
-        tab.goto(program.address())
-        log_in(tab)
-        tab.get_by_role("button", name="Deny").click()
-        tab.get_by_role("heading", name="Not connected").wait_for()
-        picture(tab, "4-denied")
-        assert EXPLANATIONS["denied"].what in tab.inner_text("main")
-        result = program.result()
-    assert result.status == 1
-    assert EXPLANATIONS["denied"].what in result.err
-    assert not local.secret().get("refresh_token")
-
-
-def test_a_wrong_password_can_be_tried_again(local: Local, tab: Tab) -> None:
-    with running(*connect(local)) as program:
-        tab.goto(program.address())
-        log_in(tab, password="wrong")
-        tab.get_by_role("alert").wait_for()
-        picture(tab, "5-wrong-password")
-        assert not local.secret().get("refresh_token")
-        log_in(tab)
-        allow(tab)
-        tab.get_by_role("heading", name="Connected").wait_for()
-        assert program.result().status == 0
-
-
-def test_a_closed_tab_ends_the_program_with_words(local: Local, tab: Tab) -> None:
-    with running(*connect(local, "--wait", "3")) as program:
-        tab.goto(program.address())
-        tab.close()
-        result = program.result()
-    assert result.status == 1
-    assert EXPLANATIONS["no_callback"].what in result.err
-    assert not local.secret().get("refresh_token")
-
-
-def test_a_forged_state_connects_nothing_and_disturbs_nobody(local: Local, tab: Tab) -> None:
-    with running(*connect(local)) as program:
-        address = program.address()
-        tab.goto(f"{local.callback}?code=aPrxForged&state=forged")
-        tab.get_by_role("heading", name="Not this sign-in").wait_for()
-        picture(tab, "6-forged")
-        assert not local.secret().get("refresh_token")
-        tab.goto(address)
-        log_in(tab)
-        allow(tab)
-        tab.get_by_role("heading", name="Connected").wait_for()
-        assert program.result().status == 0
-
-
 def test_connect_and_set_up_in_one_browser(bare: Local, tab: Tab) -> None:
     with running(*connect(bare, "--setup-org", "--yes", "--test-lead")) as program:
         tab.goto(program.address(1))
@@ -123,13 +72,15 @@ def test_connect_and_set_up_in_one_browser(bare: Local, tab: Tab) -> None:
         log_in(tab, ADMIN_USER, ADMIN_PASSWORD)
         allow(tab)
         tab.get_by_role("heading", name="Signed in").wait_for()
-        picture(tab, "7-administrator")
+        picture(tab, "5-administrator")
         result = program.result()
     assert result.status == 0, result.err
     assert bare.org.schema["Lead"].field("Bird_Key__c") is not None
 
 
-def test_the_last_page_suits_a_small_screen_and_a_dark_one(local: Local, tab: Tab) -> None:
+def test_denying_is_shown_in_the_terminal_and_on_a_small_dark_screen(
+    local: Local, tab: Tab
+) -> None:
     tab.set_viewport_size({"width": 360, "height": 640})
     tab.emulate_media(color_scheme="dark")
     with running(*connect(local)) as program:
@@ -137,7 +88,9 @@ def test_the_last_page_suits_a_small_screen_and_a_dark_one(local: Local, tab: Ta
         log_in(tab)
         tab.get_by_role("button", name="Deny").click()
         tab.get_by_role("heading", name="Not connected").wait_for()
-        picture(tab, "8-small-dark")
-        width = tab.evaluate("document.documentElement.scrollWidth")
-        program.result()
-    assert width <= 360
+        picture(tab, "4-denied")
+        assert EXPLANATIONS["denied"].what in tab.inner_text("main")
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+        result = program.result()
+    assert (result.status, EXPLANATIONS["denied"].what in result.err) == (1, True)
+    assert not local.secret().get("refresh_token")

@@ -14,7 +14,7 @@ import pytest
 from sandbox.org import Org
 from tests.cli.conftest import Local
 from tests.cli.program import running
-from tests.slow.browser.tabs import Tab, picture
+from tests.slow.browser.conftest import Tab, picture
 from tests.slow.browser.test_connect_in_a_browser import allow, connect, log_in
 from tools.template import ROOT
 

@@ -1,8 +1,11 @@
-"""Random stories: messages, inside and outside conversations, faults, kills, redeliveries, and
-people at work meanwhile.
+"""Random stories: messages, inside and outside conversations, updates, faults, kills, redeliveries,
+and people at work meanwhile.
 
 A story is a list of events. What happens between two calls of one request, or of one delivery, is a
 `Meanwhile`: another worker has the same message, or a person changes the record.
+
+Whoever puts a value into a field, by an update or by hand, puts one that is new in the story. So an
+update that was accepted before a person's edit and stands in its place is known from the value.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from bridge.records import ObjectName
 from sandbox.org.data.clock import stamp
 from sandbox.org.errors import Refused
 from sandbox.org.org import Org
-from sandbox.org.sample import SALES_USER
+from sandbox.org.sample import ADMIN_USER, SALES_USER
 from tests.slow.chaos.audit import locate
 from tests.slow.chaos.conversation_audit import (
     CLOSED_LEAD,
@@ -62,6 +65,8 @@ ACTIONS = (
     *(*CLOSED_DAYS, "close a lead", "reopen"),
     *("delete a record", "delete a task", "clone", "edit", "take", "escalate"),
 )
+FIELDS = ("Company", "City")
+"""Of a Lead: what updates and people write."""
 BY_OTHERS: Mapping[str, Mapping[str, Any]] = {
     "no record": {"Description": REFUSE_ME},
     "unknown field": {"Nope__c": 1},
@@ -71,6 +76,17 @@ BY_OTHERS: Mapping[str, Mapping[str, Any]] = {
 """What Salesforce refuses, with the fields for which it does; a Task by its text."""
 COUNTS: Counter[str] = Counter()
 """What happened in all stories of a run."""
+
+
+@dataclass
+class Write:
+    """A value that somebody wants in a field; the moment is an event's number."""
+
+    moment: int
+    name: str
+    conversation: str = ""
+    """None of a person's value."""
+    accepted: bool = True
 
 
 @dataclass(frozen=True)
@@ -124,7 +140,18 @@ EVENTS: tuple[tuple[int, str, Mapping[str, st.SearchStrategy[Any]]], ...] = (
             "how": hows,
         },
     ),
+    (
+        3,
+        "update",
+        {
+            "conversation": st.sampled_from(sorted(CONVERSATIONS)),
+            "names": st.lists(st.sampled_from(FIELDS), min_size=1, max_size=2),
+            "troubles": troubles,
+            "at_once": st.booleans(),
+        },
+    ),
     (6, "person", {"what": st.sampled_from(ACTIONS), "which": numbers, "other": numbers}),
+    (1, "edit", {"which": st.integers(0, 2), "other": numbers}),
     (2, "deliver_now", {"most": mosts, "troubles": troubles, "meanwhile": meanwhiles}),
     (2, "deliver_later", {"most": mosts, "troubles": troubles, "acknowledged": st.booleans()}),
     (1, "new_environment", {}),
@@ -135,13 +162,20 @@ EVENTS: tuple[tuple[int, str, Mapping[str, st.SearchStrategy[Any]]], ...] = (
     (1, "tasks_may_be_refused", {"strict": st.booleans()}),
     (1, "a_record_alone_is_deleted", {"which": numbers}),
 )
-# Hypothesis drops equal alternatives, so each is one of its own.
-events: st.SearchStrategy[Event] = st.one_of(
-    st.tuples(st.just(name), st.fixed_dictionaries(dict(arguments)))
-    for often, name, arguments in EVENTS
-    for _ in range(often)
-)
-stories = st.lists(events, min_size=15, max_size=50)
+
+
+def events(**often: int) -> st.SearchStrategy[Event]:
+    """Events as often as EVENTS says, or otherwise."""
+    # Hypothesis drops equal alternatives, so each is one of its own.
+    return st.one_of(
+        st.tuples(st.just(name), st.fixed_dictionaries(dict(arguments)))
+        for usually, name, arguments in EVENTS
+        for _ in range(often.get(name, usually))
+    )
+
+
+of_updates = events(update=10, edit=10, deliver_now=6, message=3)
+stories = st.lists(events(), min_size=15, max_size=50) | st.lists(of_updates, min_size=30)
 
 
 class WatchedOrg(InProcessOrg):
@@ -195,6 +229,10 @@ class Story(InProcess):
         self.sent: dict[int, Sent] = {}
         self.messages: dict[int, Message] = {}
         self.edited: dict[str, dict[str, Any]] = {}
+        self.moment = 0
+        self.writes: dict[str, Write] = {}
+        self.written: set[str] = set()
+        """Values that have stood in Salesforce."""
         self.touched: set[str] = set()
         """Records that a person closed, merged, converted or deleted."""
         self.removed: set[int] = set()
@@ -309,6 +347,35 @@ class Story(InProcess):
         if outcome.name != "not_kept":
             sent.routes.add(route)
 
+    def update(
+        self, conversation: str, names: list[str], troubles: list[str], at_once: bool
+    ) -> None:
+        """Of the open Lead of a conversation."""
+        wanted = {name: self._value(Write(self.moment, name, conversation)) for name in names}
+        what = Message(
+            conversation="",
+            key=conversation,
+            requested="Lead",
+            channel_object="Lead",
+            fields=wanted,
+            # The org's time: acceptance and changes are compared by it.
+            sent_at=datetime.fromtimestamp(self.org.clock.now(), UTC),
+        )
+        deadline = Deadline.after(8)
+        update = partial(self.creator.update, what, request_id="r", deadline=deadline)
+        with self._step():
+            outcome = self.trying(lambda: update(at_once=at_once), troubles)
+        COUNTS[f"update {outcome and outcome.name}"] += 1
+        for value in wanted.values():
+            self.writes[value].accepted = outcome is not None and outcome.name not in (
+                *("not_kept", "converted"),
+            )
+
+    def _value(self, write: Write) -> str:
+        value = f"{'u' if write.conversation else 'p'}{len(self.writes)}"
+        self.writes[value] = write
+        return value
+
     def deliver_later(self, most: int, troubles: list[str], acknowledged: bool) -> None:
         """Every other time messages are received only, and delivered the next time."""
         if self.in_hand:
@@ -364,6 +431,9 @@ class Story(InProcess):
             self.removed.add(number)
             COUNTS["removed"] += 1
 
+    def edit(self, which: int, other: int) -> None:
+        self.person("edit", which, other)
+
     def person(self, what: str, which: int, other: int) -> None:
         self.org.clock.advance(2)
         self._act(what, which, other)
@@ -390,12 +460,12 @@ class Story(InProcess):
         }.get(what, [*leads, *cases])
         if rows:
             try:
-                self._do(what, rows[which % len(rows)], rows[other % len(rows)]["Id"])
+                self._do(what, rows[which % len(rows)], rows[other % len(rows)]["Id"], other)
             except Refused:
                 return
             COUNTS[what] += 1
 
-    def _do(self, what: str, row: Row, second: str) -> None:
+    def _do(self, what: str, row: Row, second: str, other: int) -> None:
         org, id_ = self.org, str(row["Id"])
         name = {"00Q": "Lead", "500": "Case", "003": "Contact", "00T": "Task"}[id_[:3]]
         match what:
@@ -431,8 +501,10 @@ class Story(InProcess):
                 taken = ("LastName", "Company", "Subject", "Description", "Bird_Conversation__c")
                 org.create(name, {field: row[field] for field in taken if row.get(field)})
             case "edit":
-                field = "Company" if name == "Lead" else "Subject"
-                edit = {field: f"edited {COUNTS['edit']}", "Description": "by hand"}
+                edit = {"Description": "by hand"}
+                if not self.disturbed:  # else it may come between a look and its write
+                    field = FIELDS[other % len(FIELDS)] if name == "Lead" else "Subject"
+                    edit[field] = self._value(Write(self.moment, field))
                 self._edit(name, id_, edit)
             case "take":
                 self._edit(name, id_, {"OwnerId": self.sales})
@@ -440,7 +512,7 @@ class Story(InProcess):
                 org.update("Case", id_, {"Status": "Escalated"})
 
     def _edit(self, name: str, id_: str, fields: dict[str, Any]) -> None:
-        self.org.update(name, id_, fields)
+        self.org.update(name, id_, fields, user=ADMIN_USER)
         self.edited.setdefault(id_, {}).update(fields)
 
     # What always holds
@@ -461,18 +533,21 @@ class Story(InProcess):
             if number in self.removed and number in places.live:
                 wrong.append(f"message {number}: deleted, and brought back")
         for id_, fields in self.edited.items():
-            lost = [name for name, value in fields.items() if seen.ever[id_].get(name) != value]
-            if lost:
-                wrong.append(f"{id_}: what a person put into {lost} is overwritten")
+            for name, value in fields.items():
+                now = self.writes.get(seen.ever[id_].get(name))
+                later = now and now.conversation and now.moment > self.writes[value].moment
+                if seen.ever[id_].get(name) != value and not later:
+                    wrong.append(f"{id_}: what a person put into {name} is overwritten by {now}")
+        self.written |= {str(row.get(name)) for row in seen.ever.values() for name in FIELDS}
         refused = {each.key for each in self.sent.values() if each.may_be_refused}
         for one in map(json.loads, rejected):
-            if one["key"] not in refused:
+            if one["key"] not in refused and one["key"] not in CONVERSATIONS:
                 wrong.append(f"rejected without need: {one['key']} {one.get('reason')}")
         assert not wrong, "\n".join(wrong)
 
     def run(self, happens: list[Event]) -> None:
         """One event after the other, and what is true after each."""
-        for name, arguments in happens:
+        for self.moment, (name, arguments) in enumerate(happens, 1):
             getattr(self, name)(**arguments)
             self.each_message_is_where_it_belongs()
         self.end()
@@ -485,6 +560,7 @@ class Story(InProcess):
         self.strict = False
         self.rejected_is_replayed()
         self.deliver_everything()
+        self.deliver_all()  # what is left are updates
         self.each_message_is_where_it_belongs()
         seen = Seen(self.org)
         tasks = seen.tasks_ever.values()
@@ -501,3 +577,25 @@ class Story(InProcess):
                     elsewhere = chose and any(mark_in(task) == number for task in tasks)
                     assert elsewhere, f"{conversation}: an empty record {row['Id']}"
         COUNTS["tasks"] += len(tasks)
+        self.no_update_is_lost()
+
+    def no_update_is_lost(self) -> None:
+        """Each stood in Salesforce, a later one took its place, it waits, or it is in Rejected with
+        its reason."""
+        rejected = self.sqs.bodies(REJECTED)
+        kept = [*rejected, *self.sqs.bodies(OUTBOX)]
+        reasons = [json.loads(body)["reason"]["code"] for body in rejected]
+        assert all(reasons)
+        COUNTS.update(reasons)
+        updates = {value: one for value, one in self.writes.items() if one.conversation}
+        for value, write in updates.items():
+            later = any(
+                one.name == write.name
+                # After a merge one conversation's update may take another's place.
+                and (one.conversation == write.conversation or self.touched)
+                and one.moment >= write.moment
+                and other != value
+                for other, one in updates.items()
+            )
+            there = value in self.written or any(f'"{value}"' in body for body in kept)
+            assert there or later or not write.accepted, f"{value} is lost"

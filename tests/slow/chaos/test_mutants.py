@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bridge.conversations import decide, look, write
-from bridge.delivery import conversation
+from bridge.delivery import conversation, updates
 from bridge.salesforce import client
 from sandbox.org.sample import CLIENT_ID
 from sandbox.stack import Stack
@@ -167,6 +167,16 @@ def assignment_rules_run(patch: Patch) -> None:
         patch.setattr(module, "NOT_REASSIGNED", {})
 
 
+def last_change_alone_counts(patch: Patch) -> None:
+    """A later change of our own is taken to hide nobody's."""
+
+    def last_change_only(self: Any, record_id: str, row: Any, accepted: Any, user_id: str) -> bool:
+        changed: bool = row.modified >= accepted.replace(microsecond=0)
+        return changed and row.modified_by != user_id
+
+    patch.setattr(updates.OwnChanges, "others_since", last_change_only)
+
+
 def merges_are_forgotten(patch: Patch) -> None:
     def forgetful(found: Any, **more: Any) -> Any:
         return decide.decide(found._replace(lead_home=None, case_home=None), **more)
@@ -181,6 +191,11 @@ def message(conversation: str, route: str, **how: Any) -> Event:
 
 def person(what: str) -> Event:
     return ("person", {"what": what, "which": 0, "other": 0})
+
+
+def update(name: str, *, at_once: bool) -> Event:
+    what = {"conversation": "c1", "names": [name], "troubles": []}
+    return ("update", {**what, "at_once": at_once})
 
 
 def meanwhile(other: int) -> dict[str, Any]:
@@ -209,6 +224,11 @@ AGAIN: Event = ("message_again", {"which": 0, "route": "", "how": How()})
         (touch_beside_the_task, [CASE, message("c2", "Case", **meanwhile(4))], "by a redelivery"),
         (seen_is_not_asked, [LEAD, person("delete a task"), AGAIN], "2 Tasks of Lead"),
         (assignment_rules_run, [CASE, person("take"), CASE], "OwnerId"),
+        (
+            last_change_alone_counts,
+            [LEAD, update("Company", at_once=False), person("edit"), update("City", at_once=True)],
+            "overwritten",
+        ),
         (merges_are_forgotten, [LEAD, person("merge into a stranger"), LEAD], "it had moved"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -48,12 +49,6 @@ def test_it_logs_in_works_refreshes_and_logs_out(
         "state": "s t",
         "user": user["Id"],
         "organization": server.org.org_id,
-        "retrieved": "Jansen",
-        "updated": True,
-        "upserted": True,
-        "queried": ["de Vries"],
-        "many": [True, True, True],
-        "described": ["Bird_Key__c", "Bird_Conversation__c"],
         "identity": sample.ADMIN_USER,
         "refused": "REQUIRED_FIELD_MISSING",
         "malformed": "INVALID_FIELD",
@@ -61,8 +56,7 @@ def test_it_logs_in_works_refreshes_and_logs_out(
         "afterRefresh": True,
         "revoked": ["invalid_grant", "expired access/refresh token"],
     }
-    assert len(server.org.records("Lead")) == 4
-    assert len(server.org.records("Case")) == 1
+    assert (len(server.org.records("Lead")), len(server.org.records("Case"))) == (1, 1)
 
 
 @dataclass(frozen=True)
@@ -138,10 +132,14 @@ def test_its_own_suite_passes_but_for_what_is_expected(
     suite: str, outcomes: list[Outcome], record_property: Callable[[str, object], None]
 ) -> None:
     mine = [outcome for outcome in outcomes if outcome.suite == suite]
-    failed = {outcome.name: outcome.error for outcome in mine if outcome.error}
-    expected = {name: e.error for e in EXPECTED if e.suite == suite for name in e.names}
-    assert failed.keys() == expected.keys()
-    assert [name for name, error in failed.items() if expected[name] not in error] == []
+    failed = [outcome for outcome in mine if outcome.error]
+    for names, (often, error) in EXPECTED[suite].items():
+        found = [one for one in failed if re.match(names, one.name)]
+        assert len(found) == often, names
+        assert all(error in one.error for one in found), names
+        failed = [one for one in failed if one not in found]
+    assert failed == []
     assert len(mine) == SUITES[suite]
-    count = f"jsforce's {suite}: {len(mine) - len(failed)} passed, {len(failed)} failed as expected"
+    passed = sum(not outcome.error for outcome in mine)
+    count = f"jsforce's {suite}: {passed} passed, {len(mine) - passed} failed as expected"
     record_property("count", count)

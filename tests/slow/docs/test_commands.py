@@ -19,10 +19,9 @@ import pytest
 from sandbox.__main__ import API_KEY, write_files
 from sandbox.aws.endpoint import REGION
 from sandbox.org import Org
-from sandbox.org.sample import ADMIN_USER, CLIENT_ID, CLIENT_SECRET, INTEGRATION_USER
+from sandbox.org.sample import CLIENT_ID, CLIENT_SECRET, INTEGRATION_USER
 from sandbox.stack import Stack
 from tests.cli.person import Person, administrator
-from tests.cli.program import running
 from tests.conftest import PATIENT
 from tests.ports import free_ports
 from tests.slow.docs.conftest import STACK_NAME, World
@@ -41,7 +40,6 @@ from tests.slow.docs.reader import (
     reply,
     sign_in,
     the_callback_is_free,
-    words,
 )
 from tests.slow.docs.shell import environment
 from tests.stacks import public_address, renew_token, write_signing_keys
@@ -460,22 +458,6 @@ def who_is_signed_in(world: World, line: str) -> None:
     assert "123456789012" in world.shell.must(line)
 
 
-@alone("bird-salesforce connect")
-def connect(world: World, line: str) -> None:
-    program(world, "bird-salesforce disconnect --yes")
-    with the_callback_is_free(), at_a_terminal(world, line) as screen:
-        reply(screen, ("Login URL", world.stack.org_url), ("Consumer key of the app", CLIENT_ID))
-        reply(screen, ("Consumer secret", CLIENT_SECRET))
-        allow(screen)
-        reply(screen, ("Create a test Lead and roll it back", ""))
-        assert screen.end() == 0, screen.seen
-    assert "Connected to Salesforce" in screen.seen
-    assert CLIENT_SECRET not in screen.seen
-    assert world.is_connected()
-    assert world.lead("the-first")["outcome"] == "created"
-    assert "Connected already" in program(world, "bird-salesforce connect").err
-
-
 @alone(
     "bird-salesforce connect --stack-name bird-salesforce --region eu-west-1 --profile production"
 )
@@ -488,19 +470,6 @@ def connect_by_name(world: World, line: str) -> None:
     result = sign_in(world, line, **APP, AWS_CONFIG_FILE=str(config))
     assert result.status == 0, result.err
     assert world.is_connected()
-
-
-@alone("bird-salesforce connect --no-browser")
-def connect_without_a_browser(world: World, line: str) -> None:
-    program(world, "bird-salesforce disconnect --yes")
-    for more in ([], ["--callback", "https://login.salesforce.com/", "--anew"]):
-        with running(*words(line), *more, environ={**world.environ, **APP}) as under_way:
-            ended_at = Person().sign_in_without_following(under_way.address())
-            under_way.keyboard.type(ended_at)
-            assert under_way.result().status == 0
-        assert world.is_connected()
-    page = next(one for one in text_of(REFERENCE).split("### ") if "SSH" in one)
-    assert "`--callback https://login.salesforce.com/`" in page
 
 
 @follows(CONNECT, "The connection")
@@ -527,6 +496,8 @@ def the_tutorial_against_an_org_that_has_nothing(script: Script) -> None:
             screen.expect("1 waiting record is being delivered")
             reply(screen, ("Create a test Lead and roll it back", ""))
             assert screen.end() == 0, screen.seen
+        assert CLIENT_SECRET not in screen.seen, "what is typed hidden is shown"
+        assert "Connected already" in program(here, "bird-salesforce connect").err
         assert program(here, script.line("bird-salesforce doctor")).status == 0
         assert program(here, script.line("bird-salesforce flow whatsapp")).status == 0
         stack.drain()
@@ -557,19 +528,6 @@ def connect_from_a_script(script: Script) -> None:
     result = program(world, line.replace("\\\n", " "))
     assert result.status == 0, result.err
     assert world.lead("from-a-script")["outcome"] == "created"
-
-
-@alone("bird-salesforce setup-org --field Lead.Region__c --field Case.Product__c")
-def setup_org_with_fields(world: World, line: str) -> None:
-    for object_name, name in (("Lead", "Region__c"), ("Case", "Product__c")):
-        world.org.add_field(object_name, name, length=40, visible_to=[ADMIN_USER])
-    unconfirmed = sign_in(world, line, person=administrator())
-    assert unconfirmed.status == 1 and "--yes" in unconfirmed.err, "it must be confirmed"
-    result = sign_in(world, line + " --yes", person=administrator())
-    assert result.status == 0, result.err
-    assert "Region__c" in result.err and "Product__c" in result.err
-    sent = {"Region__c": "North", "bird": {"channel": "sms", "messageId": "r", "text": "Hi"}}
-    assert world.stack.request("POST", "/leads", {**sent, "LastName": "Okafor"}).status == 201
 
 
 # ── On one's own machine ─────────────────────────────────────────────────────────────────────────
@@ -664,6 +622,9 @@ NOT_RUN = {
         "only AWS knows; tests/contract/test_docs.py checks the options"
     ),
     r"bird-salesforce (flow|rejected replay --force)": "tests/cli",
+    r"bird-salesforce connect": "the tutorial above",
+    r"bird-salesforce connect --no-browser": "tests/cli/test_connect.py pastes addresses",
+    r"bird-salesforce setup-org --field .*": "tests/cli/test_setup_org.py",
     r"make .*": "tests/slow/docs/test_make.py expands each line",
     r"curl .*|API_KEY=.*": "tests/slow/docs/test_responses.py",
 }

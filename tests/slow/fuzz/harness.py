@@ -1,8 +1,8 @@
 """Each function's handler, with Salesforce and AWS in memory, and the checks after every input.
 
-Hypothesis (`test_*.py`) and atheris (`targets.py`) make the input; this module builds the handler,
-calls it and checks the result. Waiting takes no time: `Clock` counts it instead, so that "never
-beyond the budget" is checked exactly.
+Hypothesis makes the input, by chance or guided by atheris (`targets.py`); this module builds the
+handler, calls it and checks the result. Waiting takes no time: `Clock` counts it instead, so that
+"never beyond the budget" is checked exactly.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import io
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass
 from functools import cached_property
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -73,30 +74,21 @@ class Clock:
             time.monotonic, time.sleep = really, slept  # type: ignore[assignment]
 
 
-class RecordingLogger:
-    """In place of Powertools' logger: keeps the lines."""
-
-    def __init__(self, lines: list[tuple[str, Mapping[str, Any]]]) -> None:
-        self._lines = lines
-
-    def info(self, name: str, *, extra: Mapping[str, Any]) -> None:
-        self._lines.append((name, extra))
-
-    warning = error = info
-
-
 class RecordingTelemetry(Telemetry):
     """Keeps every line, and our own errors that ended in a 503 response."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.lines: list[tuple[str, Mapping[str, Any]]] = []
+        self.lines: list[Any] = []
         self.written = io.StringIO()
         self.faults: list[BaseException] = []
 
     @cached_property
     def _logger(self) -> Any:
-        return RecordingLogger(self.lines)
+        def keep(name: str, *, extra: Any) -> None:
+            self.lines.append(extra)
+
+        return SimpleNamespace(info=keep, warning=keep, error=keep)
 
     def alarm(self, name: str, *, error: BaseException, **details: Any) -> None:
         super().alarm(name, error=error, **details)
@@ -112,9 +104,7 @@ class RecordingTelemetry(Telemetry):
     def check(self) -> None:
         """Nothing in a log or a metric but names, codes, ids and numbers."""
         known = {channel.name for channel in channels.table().values()} | {"none", "other"}
-        lines = [extra for _, extra in self.lines]
-        lines += [json.loads(line) for line in self.written.getvalue().splitlines()]
-        for line in lines:
+        for line in self.lines + [json.loads(one) for one in self.written.getvalue().splitlines()]:
             for text in _texts_in(line):
                 assert LOGGABLE.fullmatch(text), f"{text!r} is in a log line"
             assert line.get("channel", "none") in known, line
@@ -173,7 +163,7 @@ class Happening:
 class MadeUp(Scripted):
     """Responds as a list says, then always with its last item. Keeps its responses."""
 
-    def __init__(self, happens: list[Happening], *, clock: Clock | None = None) -> None:
+    def __init__(self, happens: list[Happening], clock: Clock) -> None:
         super().__init__(lambda call: Response(500, {}, b""))
         self._left = list(happens)
         self._clock = clock
@@ -193,11 +183,10 @@ class MadeUp(Scripted):
         if not deadline.remaining():
             raise NoConnection("no time was left to send the request")
         happens = self._left.pop(0) if len(self._left) > 1 else self._left[0]
-        if self._clock is not None:
-            left = deadline.remaining()
-            self._clock.wait(min(happens.seconds, left))
-            if happens.seconds > left:
-                raise NoResponse("did not answer in time")
+        left = deadline.remaining()
+        self._clock.wait(min(happens.seconds, left))
+        if happens.seconds > left:
+            raise NoResponse("did not answer in time")
         if isinstance(happens.what, Exception):
             raise happens.what
         self.given.append((call, happens.what))
@@ -262,7 +251,7 @@ PERSON = {"LastName": "Okafor", "bird": {"channel": "sms", "text": "t", "sender"
 def ask_salesforce(method: str, name: ObjectName, happens: list[Happening]) -> None:
     """Whatever Salesforce does with a create or a look-up: nothing is lost, no record invented."""
     clock = Clock()
-    stand = Stand(name, MadeUp(happens, clock=clock))
+    stand = Stand(name, MadeUp(happens, clock))
     event = {"httpMethod": method, "path": "/x", "headers": {}, "body": json.dumps(PERSON)}
     with clock.running():
         status, payload = stand.answer({**event, "pathParameters": {"key": "k"}})
@@ -316,14 +305,15 @@ DELIVER_SECONDS = 120.0
 
 
 def deliver(
-    event: Any, org: MadeUp, *, clock: Clock, failing: Callable[[int], bool] = lambda number: False
-) -> Rejected:
+    event: Any, happens: list[Happening], *, failing: Callable[[int], bool] = lambda number: False
+) -> None:
     """Have Deliver work on an event, and account for each of its messages.
 
     Each is reported back, or unchanged in Rejected, or in Salesforce by one of its responses.
     """
     settings = Settings.from_environ(ENVIRON)
-    telemetry = RecordingTelemetry()
+    telemetry, clock = RecordingTelemetry(), Clock()
+    org = MadeUp(happens, clock)
     sqs = Rejected(failing=failing)
     delivery = Delivery(
         salesforce=Salesforce(http=org, settings=settings),
@@ -341,7 +331,7 @@ def deliver(
             assert not _is_sqs_event(event), "SQS could have sent this"
             assert not sqs.sent and not org.calls
             assert LOGGABLE.fullmatch(str(error).replace(" ", ""))
-            return sqs
+            return
     assert _is_sqs_event(event)
     assert json.dumps(event, default=repr) == before
     assert clock.waited < DELIVER_SECONDS
@@ -356,7 +346,6 @@ def deliver(
         if message["messageId"] not in kept:
             body = message.get("body")
             assert _is_in(sqs.sent, body) or _is_done(org, body), f"{body!r} is lost"
-    return sqs
 
 
 def _is_sqs_event(event: Any) -> bool:
@@ -369,29 +358,17 @@ def _is_sqs_event(event: Any) -> bool:
 
 
 def _is_in(sent: Iterable[str], body: Any) -> bool:
-    """Whether one of these holds that body: as it came, or the record that is in it."""
+    """Whether one of these holds that body: as it came, or the record that is in it. A message of
+    the same key stands for both."""
     read = _json(body)
+    named = (read.get("object"), read.get("key")) if isinstance(read, dict) else None
     for other in sent:
-        if other == body:
+        record = _json(other)
+        known = record if isinstance(record, dict) else {}
+        if other == body or known.get("unreadable") == str("" if body is None else body):
             return True
-        other_record = _json(other)
-        if not isinstance(other_record, dict):
-            continue
-        if other_record.get("unreadable") == str("" if body is None else body):
+        if named and "reason" in known and (known.get("object"), known.get("key")) == named:
             return True
-        if isinstance(read, dict) and "fields" in other_record and "reason" in other_record:
-            same = all(other_record[name] == read.get(name) for name in ("object", "key"))
-            missing = dict(read.get("fields") or {})
-            for name, value in other_record["fields"].items():
-                same = same and json.dumps(missing.pop(name, None)) == json.dumps(value)
-            if same and set(missing) <= set(read.get("derived") or ()):
-                return True
-            # Another message of the same key stands for both.
-            if same or (
-                other_record["object"] == read.get("object")
-                and other_record["key"] == read.get("key")
-            ):
-                return True
     return False
 
 
@@ -400,47 +377,43 @@ def _is_done(org: MadeUp, body: Any) -> bool:
     read = _json(body)
     if not isinstance(read, dict):
         return False
-    name = read.get("object")
     # A lone surrogate is sent as a question mark.
     key = str(read.get("key")).encode(errors="replace").decode()
-    for call, answer in org.given:
-        value = _json(answer.body)
-        if call.method == "POST":
-            records = call.json()["records"]
-            places = [
-                place
-                for place, record in enumerate(records)
-                if record[KEY] == key and record["attributes"] == {"type": name}
-            ]
-            if not places:
-                continue
-            if (
-                isinstance(value, list)
-                and len(value) == len(records)
-                and 200 <= answer.status < 300
-            ):
-                entry = value[places[0]]
-                if isinstance(entry, dict) and entry.get("success") is True:
-                    return ID.fullmatch(str(entry.get("id"))) is not None
-                entry_text = json.dumps(entry)
-            else:
-                entry_text = json.dumps(value) if len(records) == 1 else ""
-            if KEY.lower() in entry_text.lower() and "DUPLICATE" in entry_text:
-                return True
-        elif isinstance(value, dict) and answer.status < 300 and f" {name} " in _query_of(call):
-            rows = value.get("records")
-            for row in rows if isinstance(rows, list) else ():
-                if not isinstance(row, dict):
-                    continue
-                lower = {column.lower(): value for column, value in row.items()}
-                if lower.get(KEY.lower()) == key and ID.fullmatch(str(row.get("Id"))):
-                    return True
-    return False
+    return any(
+        _shows_made(call.json()["records"], answer, read.get("object"), key)
+        if call.method == "POST"
+        else _shows_found(call, answer, f" {read.get('object')} ", key)
+        for call, answer in org.given
+    )
 
 
-def _query_of(call: Call) -> str:
+def _shows_made(records: list[Any], answer: Response, name: Any, key: str) -> bool:
+    named = [(record[KEY], record["attributes"]) for record in records]
+    if (key, {"type": name}) not in named:
+        return False
+    value, entry = _json(answer.body), None
+    if isinstance(value, list) and len(value) == len(records) and 200 <= answer.status < 300:
+        entry = value[named.index((key, {"type": name}))]
+        if isinstance(entry, dict) and entry.get("success") is True:
+            return ID.fullmatch(str(entry.get("id"))) is not None
+    elif len(records) == 1:
+        entry = value
+    text = json.dumps(entry)
+    return KEY.lower() in text.lower() and "DUPLICATE" in text
+
+
+def _shows_found(call: Call, answer: Response, name: str, key: str) -> bool:
     # The address of a further page does not contain the query.
-    return call.url.replace("%20", " ") if "q=" in call.url else " Lead Case "
+    asked = call.url.replace("%20", " ") if "q=" in call.url else " Lead Case "
+    value = _json(answer.body)
+    rows = value.get("records") if isinstance(value, dict) and answer.status < 300 else None
+    for row in rows if isinstance(rows, list) and name in asked else ():
+        lower = (
+            {column.lower(): one for column, one in row.items()} if isinstance(row, dict) else {}
+        )
+        if lower.get(KEY.lower()) == key and ID.fullmatch(str(lower.get("id"))):
+            return True
+    return False
 
 
 def _json(text: Any) -> Any:
@@ -458,87 +431,60 @@ def aws_error(code: str, operation: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "no"}}, operation)
 
 
-@dataclass
 class AwsStore:
     """Secrets Manager, Parameter Store and DynamoDB, as far as RefreshToken uses them.
 
-    `failing` returns the error of each call, counted from 1, or None.
+    Of its calls, counted from 1, those in `failing` are refused or do not arrive.
     """
 
-    secret: str | None
-    parameters: dict[str, str]
-    failing: Callable[[int, str], Exception | None] = lambda number, operation: None
-    version: int = 1
-    lease: dict[str, Any] | None = None
-    calls: int = 0
-    wrote: list[str] = field(default_factory=list)
+    def __init__(
+        self, secret: str | None, parameters: Mapping[str, str | None], failing: Set[int]
+    ) -> None:
+        self.secret = secret
+        self.parameters = {name: value for name, value in parameters.items() if value is not None}
+        self.version = 1
+        self.lease: dict[str, Any] | None = None
+        self._failing = failing
+        self._calls = 0
 
-    def _called(self, operation: str) -> None:
-        self.calls += 1
-        error = self.failing(self.calls, operation)
-        if error is not None:
-            raise error
+    def _called(self, operation: str, found: object = True, refusal: str = "") -> None:
+        self._calls += 1
+        if self._calls in self._failing:
+            if self._calls % 2:
+                raise aws_error("LimitExceededException", operation)
+            raise EndpointConnectionError(endpoint_url="https://aws.example")
+        if not found:
+            raise aws_error(refusal, operation)
 
     def get_secret_value(self, *, SecretId: str) -> dict[str, Any]:
-        self._called("GetSecretValue")
-        if self.secret is None:
-            raise aws_error("ResourceNotFoundException", "GetSecretValue")
+        self._called("GetSecretValue", self.secret is not None, "ResourceNotFoundException")
         return {"SecretString": self.secret, "VersionId": f"v{self.version}"}
 
     def put_secret_value(self, *, SecretId: str, SecretString: str) -> dict[str, Any]:
         self._called("PutSecretValue")
-        self.wrote.append("secret")
         self.secret = SecretString
         self.version += 1
         return {"VersionId": f"v{self.version}"}
 
     def get_parameter(self, *, Name: str, WithDecryption: bool) -> dict[str, Any]:
-        self._called("GetParameter")
+        self._called("GetParameter", Name in self.parameters, "ParameterNotFound")
         assert WithDecryption
-        if Name not in self.parameters:
-            raise aws_error("ParameterNotFound", "GetParameter")
         return {"Parameter": {"Value": self.parameters[Name]}}
 
     def put_parameter(self, *, Name: str, Value: str, Type: str, **more: Any) -> None:
         self._called("PutParameter")
         assert Type == "SecureString"
-        self.wrote.append(Name)
         self.parameters[Name] = Value
 
     def put_item(self, *, Item: dict[str, Any], ConditionExpression: str, **more: Any) -> None:
-        self._called("PutItem")
-        values = more["ExpressionAttributeValues"]
-        there, owner = self.lease, values[":owner"]["S"]
-        free = there is None or there["owner_id"]["S"] == owner
-        if ConditionExpression.startswith("owner_id") and there is None:
-            free = False
-        if not free:
-            raise aws_error("ConditionalCheckFailedException", "PutItem")
+        own = self.lease and self.lease["owner_id"] == more["ExpressionAttributeValues"][":owner"]
+        free = own or not (self.lease or ConditionExpression.startswith("owner_id"))
+        self._called("PutItem", free, "ConditionalCheckFailedException")
         self.lease = Item
 
     def delete_item(self, *, ExpressionAttributeValues: dict[str, Any], **more: Any) -> None:
-        self._called("DeleteItem")
         if self.lease and self.lease["owner_id"] == ExpressionAttributeValues[":owner"]:
             self.lease = None
-
-
-def no_failure(number: int, operation: str) -> Exception | None:
-    """AWS takes every call."""
-    return None
-
-
-def failing_at(numbers: Iterable[int]) -> Callable[[int, str], Exception | None]:
-    """AWS refuses these calls, or cannot be reached."""
-    chosen = frozenset(numbers)
-
-    def fails(number: int, operation: str) -> Exception | None:
-        if number not in chosen or operation == "DeleteItem":
-            return None
-        if number % 2:
-            return aws_error("LimitExceededException", operation)
-        return EndpointConnectionError(endpoint_url="https://aws.example")
-
-    return fails
 
 
 REFRESH_SECONDS = 60.0
@@ -546,21 +492,20 @@ REFRESH_SECONDS = 60.0
 
 def refresh(
     event: Any,
+    happens: list[Happening],
     *,
     secret: str | None,
-    stored: str | None,
-    pending: str | None,
-    org: MadeUp,
-    clock: Clock,
-    failing: Callable[[int, str], Exception | None] = no_failure,
-) -> AwsStore:
-    """Have RefreshToken work on an event, and see that it kept and published what it may."""
+    stored: str | None = None,
+    pending: str | None = None,
+    failing: Set[int] = frozenset(),
+) -> list[Call]:
+    """Have RefreshToken work on an event, and see that it kept and published what it may. Returns
+    its requests to Salesforce."""
     settings = Settings.from_environ(ENVIRON)
-    telemetry = RecordingTelemetry()
+    telemetry, clock = RecordingTelemetry(), Clock()
+    org = MadeUp(happens, clock)
     token_name, pending_name = settings.token_parameter, settings.pending_parameter
-    named = {token_name: stored, pending_name: pending}
-    parameters = {name: value for name, value in named.items() if value is not None}
-    store = AwsStore(secret, dict(parameters), failing)
+    store = AwsStore(secret, {token_name: stored, pending_name: pending}, failing)
     refresher = TokenRefresher(
         http=org,
         vault=Vault(secrets=store, ssm=store, settings=settings),
@@ -615,19 +560,21 @@ def refresh(
         held = [_json(store.secret), _json(store.parameters.get(pending_name))]
         tokens = [one.get("refresh_token") for one in held if isinstance(one, dict)]
         assert rotated[-1] in tokens, "the refresh token that Salesforce gave last is lost"
-    texts = messages_of(raised)
-    for grant in grants:
-        for name in ("access_token", "refresh_token"):
-            token = grant.get(name)
-            assert not (isinstance(token, str) and len(token) > 12 and token in texts)
-    for _, answer in org.given:
-        body = _json(answer.body)
-        for name in ("error", "error_description"):
-            words = body.get(name) if isinstance(body, dict) else None
+    _check_texts(messages_of(raised), grants, [_json(answer.body) for _, answer in org.given])
+    return org.calls
+
+
+def _check_texts(raised: str, grants: list[dict[str, Any]], bodies: list[Any]) -> None:
+    """What is raised is logged: no token, and no words of Salesforce's but those that are known."""
+    for token in (
+        grant.get(name) for grant in grants for name in ("access_token", "refresh_token")
+    ):
+        assert not (isinstance(token, str) and len(token) > 12 and token in raised)
+    for body in (one for one in bodies if isinstance(one, dict)):
+        for words in (body.get("error"), body.get("error_description")):
             if isinstance(words, str) and words.lower().strip() not in GRANT_DESCRIPTIONS:
                 plain = re.fullmatch(r"[A-Za-z_]*", words.strip())
-                assert plain or words not in texts, f"{words!r} is raised, and logged with it"
-    return store
+                assert plain or words not in raised, f"{words!r} is raised, and logged with it"
 
 
 def _held(secret: str | None, pending: str | None) -> list[Any]:

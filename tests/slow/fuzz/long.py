@@ -11,52 +11,48 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.slow.fuzz.targets import TARGETS
+from tools.template import ROOT
 
-ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "build" / "fuzz"
+
+
+def command(name: str, folder: Path, *options: str) -> dict[str, Any]:
+    """What `subprocess` needs to fuzz one target in a process of its own."""
+    return {
+        "args": [sys.executable, "-m", "tests.slow.fuzz.targets", name, str(folder), *options],
+        "cwd": ROOT,
+        "env": {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'layers/bridge'}"},
+    }
 
 
 def fuzz(name: str, minutes: float) -> bool:
     """Whether a target found nothing."""
     folder = FOLDER / name
     folder.mkdir(parents=True, exist_ok=True)
-    before = _crashes(folder)
+    before = set(folder.iterdir())
     log = folder / "log.txt"
-    program = [sys.executable, "-m", "tests.slow.fuzz.atheris_run", name, str(folder)]
     print(f"{name:18} {minutes:g} min …", end=" ", flush=True)
+    options = (f"-max_total_time={int(minutes * 60)}", "-print_final_stats=1")
     with log.open("w", encoding="utf-8") as out:
         run = subprocess.run(
-            [*program, f"-max_total_time={int(minutes * 60)}", "-print_final_stats=1"],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'layers/bridge'}"},
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            check=False,
+            **command(name, folder, *options), stdout=out, stderr=subprocess.STDOUT, check=False
         )
     output = log.read_text(encoding="utf-8", errors="replace")
-    runs = re.findall(r"^stat::number_of_executed_units: (\d+)", output, re.MULTILINE)
-    covered = re.findall(r"cov: (\d+)", output)
-    print(
-        f"{int(runs[-1]) if runs else 0:,} executions, {covered[-1] if covered else '?'} branches",
-        end="",
-    )
+    runs = re.findall(r"^stat::number_of_executed_units: (\d+)", output, re.MULTILINE) or [0]
+    covered = re.findall(r"cov: (\d+)", output) or ["?"]
+    print(f"{int(runs[-1]):,} executions, {covered[-1]} branches", end="")
     if run.returncode == 0:
         print(", nothing found")
         return True
     print(f", FOUND something (status {run.returncode})")
-    for path in sorted(_crashes(folder) - before):
+    for path in sorted(set(folder.iterdir()) - before - {log, folder / "grown"}):
         print(f"    the input: {path.relative_to(ROOT)}")
     print(f"    the stack: {log.relative_to(ROOT)}")
-    print(
-        f"    again:     python -m tests.slow.fuzz.atheris_run {name} build/fuzz/{name} THE_INPUT"
-    )
+    print(f"    again:     pytest tests/slow/fuzz -k {TARGETS[name].partition('.')[2]}")
     return False
-
-
-def _crashes(folder: Path) -> set[Path]:
-    return {path for path in folder.iterdir() if path.is_file() and path.name != "log.txt"}
 
 
 def main() -> int:

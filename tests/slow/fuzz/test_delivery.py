@@ -14,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from bridge.http import Response
-from tests.slow.fuzz.harness import Clock, Happening, MadeUp, deliver
+from tests.slow.fuzz.harness import Happening, deliver
 from tests.slow.fuzz.made_up import FUZZ, codes, entries, happenings, ids, texts, values
 from tests.unit.doubles import KEY
 
@@ -91,20 +91,18 @@ answers_to_many = (st.lists(results, max_size=4) | pages).map(
 def test_every_message_is_accounted_for(
     event: Any, happens: list[Happening], failing: set[int]
 ) -> None:
-    clock = Clock()
-    deliver(event, MadeUp(happens, clock=clock), clock=clock, failing=failing.__contains__)
+    deliver(event, happens, failing=failing.__contains__)
 
 
-def sure(records: int) -> Happening:
-    payload = [{"id": "00Q8d0000000001AAA", "success": True, "errors": []}] * records
-    return Happening(Response(200, {}, json.dumps(payload).encode()))
+MADE = [{"id": "00Q8d0000000001AAA", "success": True, "errors": []}]
+SURE = Happening(Response(200, {}, json.dumps(MADE).encode()))
 
 
 @FUZZ
 @given(event=batches, odd=values | st.lists(values, max_size=4))
 def test_what_is_no_sqs_event_is_refused_before_anything_is_done(event: Any, odd: Any) -> None:
     for strange in (odd, {"Records": odd}, {"Records": [*event["Records"], odd]}):
-        deliver(strange, MadeUp([sure(1)]), clock=Clock())
+        deliver(strange, [SURE])
 
 
 @hypothesis_settings(FUZZ, max_examples=50)
@@ -119,6 +117,4 @@ def test_one_answer_to_everything_ends_in_time(code: str, count: int, seconds: f
         }
         for number in range(count)
     ]
-    clock = Clock()
-    org = MadeUp([Happening(Response(400, {}, payload), seconds)], clock=clock)
-    deliver({"Records": records}, org, clock=clock)
+    deliver({"Records": records}, [Happening(Response(400, {}, payload), seconds)])

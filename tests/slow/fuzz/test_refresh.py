@@ -16,34 +16,21 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from bridge.http import NoConnection, NoResponse, Response
-from tests.slow.fuzz.harness import Clock, Happening, MadeUp, failing_at, refresh
+from tests.slow.fuzz.harness import Happening, refresh
 from tests.slow.fuzz.made_up import FUZZ, answers, texts, values
 
 INSTANCE = "https://acme.my.salesforce.com"
 tokens = st.sampled_from(
     [
-        "00D8d!AQ.token",
-        "refresh-1",
-        "refresh-2",
-        "refresh-0",
-        " refresh-3 ",
-        "two\r\nlines",
-        "żeton",
+        *("00D8d!AQ.token", "refresh-0", "refresh-1", "refresh-2"),
+        *(" refresh-3 ", "two\r\nlines", "żeton"),
     ]
 )
 urls = st.sampled_from(
     [
-        INSTANCE,
-        INSTANCE + "/",
-        "https://acme.my.salesforce.com:8443",
-        "https://evil.example",
-        "https:\n//acme.my.salesforce.com",
-        "https://acme.my.salesforce.com:x",
-        "https://acme.my.salesforce.com:99999",
-        "https://acme.my.salesforce.com?a=",
-        "https://[::1",
-        "http://127.0.0.1:9",
-        "http://acme.my.salesforce.com",
+        *(INSTANCE, *(INSTANCE + end for end in ("/", ":8443", ":x", ":99999", "?a="))),
+        *("https://evil.example", "https:\n//acme.my.salesforce.com", "https://[::1"),
+        *("http://127.0.0.1:9", "http://acme.my.salesforce.com"),
         "https://\ud83d.my.salesforce.com",
     ]
 )
@@ -63,9 +50,9 @@ refusals = st.fixed_dictionaries(
         "error": st.sampled_from(
             [
                 "invalid_grant",
-                "unknown_error",
                 "invalid_client_id",
                 "rate_limit_exceeded",
+                "unknown_error",
                 "Anna B.",
             ]
         )
@@ -142,7 +129,7 @@ def text(made: st.SearchStrategy[Any]) -> st.SearchStrategy[str | None]:
     return st.none() | made.map(json.dumps) | values.map(json.dumps) | texts | st.just("[" * 5000)
 
 
-@FUZZ
+@hypothesis_settings(FUZZ, max_examples=400)
 @given(
     event=events,
     secret=secrets.map(json.dumps) | odd_secrets.map(json.dumps) | text(values),
@@ -151,24 +138,11 @@ def text(made: st.SearchStrategy[Any]) -> st.SearchStrategy[str | None]:
     happens=st.lists(happenings, min_size=1, max_size=5),
     failing=st.just(set()) | st.sets(st.integers(1, 25), max_size=3),
 )
-def test_nothing_costs_the_connection(
-    event: Any,
-    secret: str | None,
-    stored: str | None,
-    pending: str | None,
-    happens: list[Happening],
-    failing: set[int],
-) -> None:
-    clock = Clock()
-    refresh(
-        event,
-        secret=secret,
-        stored=stored,
-        pending=pending,
-        org=MadeUp(happens, clock=clock),
-        clock=clock,
-        failing=failing_at(failing),
-    )
+def test_nothing_costs_the_connection(event: Any, happens: list[Happening], **there: Any) -> None:
+    refresh(event, happens, **there)
+
+
+SECRET = {"client_id": "client", "refresh_token": "refresh-0"}
 
 
 @FUZZ
@@ -180,25 +154,13 @@ def test_nothing_costs_the_connection(
 def test_what_salesforce_rotated_is_kept_whatever_aws_refuses(
     happens: list[Happening], failing: set[int]
 ) -> None:
-    clock = Clock()
-    refresh(
-        {"refused_generation": None},
-        secret=json.dumps({"client_id": "client", "refresh_token": "refresh-0"}),
-        stored=None,
-        pending=None,
-        org=MadeUp(happens, clock=clock),
-        clock=clock,
-        failing=failing_at(failing),
-    )
+    refresh({"refused_generation": None}, happens, secret=json.dumps(SECRET), failing=failing)
 
 
 @hypothesis_settings(FUZZ, max_examples=50)
 @given(url=urls | texts)
 def test_credentials_are_sent_where_the_secret_says_or_nowhere(url: str) -> None:
-    clock = Clock()
     grant = json.dumps({"access_token": "a", "instance_url": INSTANCE}).encode()
-    org = MadeUp([Happening(Response(200, {}, grant))], clock=clock)
-    secret = {"client_id": "client", "refresh_token": "refresh-0", "login_url": url}
-    refresh(None, secret=json.dumps(secret), stored=None, pending=None, org=org, clock=clock)
-    for call in org.calls:
+    secret = json.dumps({**SECRET, "login_url": url})
+    for call in refresh(None, [Happening(Response(200, {}, grant))], secret=secret):
         assert call.url.startswith(("https://", "http://127.0.0.1:9/"))

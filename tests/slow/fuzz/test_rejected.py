@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 from typing import Any
 
 from hypothesis import given
@@ -15,6 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from bridge.delivery.outbox import Envelope, UnreadableEnvelope
+from bridge.errors import Unavailable
 from cli.commands.rejected import _by_code, _print_groups, _show, _wide
 from cli.rejected.queue import Queue
 from cli.rejected.records import Choice, drop, export_line, read_all, replay
@@ -86,10 +88,17 @@ class OneQueue:
 
 
 def read(body: str) -> Envelope | None:
+    """The record that can be delivered again; what is rejected anew does not grow without end."""
     try:
-        return Envelope.parse(body)
+        envelope = Envelope.parse(body)
     except UnreadableEnvelope:
         return None
+    assert envelope.key and envelope.object_name in ("Lead", "Case")
+    assert Envelope.parse(envelope.again().dump()).replayed == envelope.replayed + 1
+    problem = Unavailable("x" * 10_000, fields=("f" * 10_000,) * 1000)
+    refused = envelope.refused(problem, attempts=10**6)
+    assert len(refused.dump()) < len(envelope.dump()) + 30_000
+    return envelope
 
 
 FEWER = hypothesis_settings(FUZZ, max_examples=60)
@@ -113,7 +122,8 @@ def test_everything_in_rejected_is_listed_and_shown(bodies: list[str]) -> None:
             terminal.out.print(_wide(one), markup=False)
             json.loads(export_line(one).encode())
     screen.flush()
-    assert b"\x1b" not in screen.buffer.getvalue()  # type: ignore[attr-defined]
+    printed = screen.buffer.getvalue().decode()  # type: ignore[attr-defined]
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", printed), "a terminal would obey this"
     assert _by_code(listing.rejections) or not bodies
 
 

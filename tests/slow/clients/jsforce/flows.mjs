@@ -41,17 +41,6 @@ seen.refreshToken = conn.refreshToken;
 
 const lead = { LastName: "Jansen", Company: "x", Bird_Key__c: "js-1" };
 seen.created = await conn.sobject("Lead").create(lead);
-seen.retrieved = (await conn.sobject("Lead").retrieve(seen.created.id)).Name;
-seen.updated = (await conn.sobject("Lead").update({ Id: seen.created.id, Title: "Dr" })).success;
-const upserted = { LastName: "de Vries", Company: "x", Bird_Key__c: "js-1" };
-seen.upserted = (await conn.sobject("Lead").upsert(upserted, "Bird_Key__c")).success;
-seen.queried = (await conn.query("SELECT Id, LastName FROM Lead WHERE Bird_Key__c = 'js-1'")).records
-  .map((row) => row.LastName);
-seen.many = (await conn.sobject("Lead").create(
-  [1, 2, 3].map((n) => ({ LastName: `L${n}`, Company: "x" })), { allOrNone: false },
-)).map((result) => result.success);
-seen.described = (await conn.sobject("Lead").describe()).fields
-  .filter((field) => field.externalId).map((field) => field.name);
 seen.identity = (await conn.identity()).username;
 try {
   await conn.sobject("Lead").create({ Company: "x" });
