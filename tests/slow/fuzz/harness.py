@@ -12,7 +12,7 @@ import io
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 from types import SimpleNamespace
@@ -270,9 +270,9 @@ def ask_salesforce(method: str, name: ObjectName, happens: list[Happening]) -> N
 
 
 class Rejected:
-    """SQS for Deliver: takes what goes to Rejected, unless that fails."""
+    """SQS for Deliver: takes what goes to Rejected, but for the entries with these numbers."""
 
-    def __init__(self, *, failing: Callable[[int], bool] = lambda number: False) -> None:
+    def __init__(self, failing: Set[int]) -> None:
         self.sent: list[str] = []
         self._failing = failing
         self._number = 0
@@ -285,7 +285,7 @@ class Rejected:
         answer: dict[str, list[dict[str, str]]] = {"Successful": [], "Failed": []}
         for entry in Entries:
             self._number += 1
-            fails = self._failing(self._number)
+            fails = self._number in self._failing
             answer["Failed" if fails else "Successful"].append({"Id": entry["Id"]})
             if not fails:
                 self.sent.append(entry["MessageBody"])
@@ -304,9 +304,7 @@ class Rejected:
 DELIVER_SECONDS = 120.0
 
 
-def deliver(
-    event: Any, happens: list[Happening], *, failing: Callable[[int], bool] = lambda number: False
-) -> None:
+def deliver(event: Any, happens: list[Happening], *, failing: Set[int] = frozenset()) -> None:
     """Have Deliver work on an event, and account for each of its messages.
 
     Each is reported back, or unchanged in Rejected, or in Salesforce by one of its responses.
@@ -314,7 +312,7 @@ def deliver(
     settings = Settings.from_environ(ENVIRON)
     telemetry, clock = RecordingTelemetry(), Clock()
     org = MadeUp(happens, clock)
-    sqs = Rejected(failing=failing)
+    sqs = Rejected(failing)
     delivery = Delivery(
         salesforce=Salesforce(http=org, settings=settings),
         sessions=Sessions(aws=Keyed(), settings=settings),
