@@ -221,7 +221,7 @@ def all_statements() -> Iterator[Any]:
             yield pytest.param(name, number, id=f"{name}, {statement.actions[0]} on {resource}")
 
 
-@pytest.mark.parametrize(("name", "number"), all_statements())
+@pytest.mark.parametrize(("name", "number"), list(all_statements()))
 def test_with_one_statement_less_the_work_is_not_done(stack: Stack, name: str, number: int) -> None:
     role = stack.aws.roles[name]
     mend(stack)
