@@ -17,7 +17,7 @@ from sandbox.org.sample import ADMIN_USER, INTEGRATION_USER
 from tests.cli.conftest import Local, local_stack
 from tests.cli.person import Person, administrator
 from tests.cli.program import Result, run, running
-from tests.slow.docs.shell import terminal
+from tests.slow.docs.shell import Terminal
 
 SECRET = {"BIRD_SALESFORCE_CLIENT_SECRET": "x"}
 
@@ -279,7 +279,7 @@ def test_connect_says_what_lacks(bare: Local) -> None:
 def test_setting_the_org_up_is_the_default_for_a_person(bare: Local, tmp_path: Path) -> None:
     """At a real terminal: Enter is all that is typed."""
     words = ["bird-salesforce", "connect", *bare.options, "--callback", bare.callback]
-    with terminal(shlex.join(words), folder=tmp_path, environ={}) as screen:
+    with Terminal(shlex.join(words), folder=tmp_path, environ={}) as screen:
         address = r"\s(http\S+/authorize\?\S+)\s"
         Person().sign_in(screen.expect(address)[1])
         screen.expect(r"Set the org up now\? An administrator signs in for it\. \[y/n\] \(y\)")
