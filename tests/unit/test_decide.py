@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bridge.conversations.decide import (
     Add,
@@ -409,111 +406,33 @@ def test_a_replayed_message_makes_the_first_record_and_our_own_makes_none(
 
 # What holds whatever is found
 
-IDS = {
-    name: st.sampled_from([f"{prefix}00000000000{n}AAA" for n in range(1, 5)])
-    for name, prefix in {"lead": "00Q", "case": "500", "contact": "003", "task": "00T"}.items()
-}
-MOMENTS = st.integers(-1, 6 * 24 * 60).map(lambda minutes: ago(minutes=minutes))
-OF_A_ROW: dict[str, Any] = {
-    "key": st.sampled_from([C, M, "", record_key(C, CASE), record_key(C, LEAD)]),
-    "conversation": st.sampled_from([C, C, C, "", "other"]),
-    "created": MOMENTS,
-    "contact_id": st.none() | IDS["contact"],
-    "deleted": st.booleans(),
-}
-STATUSES = st.sampled_from(["Open - Not Contacted", "Unqualified", "", "Working"])
-LEADS = st.builds(LeadRow, id=IDS["lead"], status=STATUSES, converted=st.booleans(), **OF_A_ROW)
-CASES = st.builds(
-    CaseRow,
-    id=IDS["case"],
-    status=st.sampled_from(["New", "Closed"]),
-    closed=st.booleans(),
-    closed_at=st.none() | MOMENTS,
-    **OF_A_ROW,
-)
-ANYTHING_AT_ALL = st.none() | IDS["lead"] | IDS["case"] | IDS["contact"] | st.just(OPPORTUNITY)
-TASKS = st.builds(
-    SeenTask,
-    id=IDS["task"],
-    key=st.sampled_from([task_key("Lead", M), task_key("Case", M)]),
-    who_id=ANYTHING_AT_ALL,
-    what_id=ANYTHING_AT_ALL,
-    deleted=st.booleans(),
-)
+ALL = [
+    *(("Lead", found) for found, _ in TO_LEADS.values()),
+    *(("Case", found) for found, _ in TO_CASES.values()),
+    *((None, found) for found, _ in TO_ANY.values()),
+]
 
 
-def homes(*, who: Any, what: Any) -> Any:
-    made = st.builds(
-        Home, task_id=IDS["task"], created=MOMENTS, who_id=who, what_id=what, closed=st.booleans()
-    )
-    return st.none() | made
-
-
-LOOKS = st.builds(
-    Look,
-    conversation=st.just(C),
-    message=st.just(M),
-    seen=st.lists(TASKS, max_size=3, unique_by=lambda row: row.id).map(tuple),
-    leads=st.lists(LEADS, max_size=4, unique_by=lambda row: row.id).map(tuple),
-    cases=st.lists(CASES, max_size=4, unique_by=lambda row: row.id).map(tuple),
-    lead_home=homes(who=IDS["lead"] | IDS["contact"], what=ANYTHING_AT_ALL),
-    case_home=homes(who=st.none() | IDS["contact"], what=IDS["case"]),
-    homes=st.dictionaries(IDS["case"], st.none() | CASES, max_size=4),
-)
-OBJECTS = st.sampled_from(["Lead", "Case"])
-HOW = st.fixed_dictionaries(
-    {
-        "channel_object": OBJECTS,
-        "permit": st.sampled_from(Permit),
-        "gone": st.frozensets(IDS["contact"], max_size=1),
-    }
-)
-
-
-def open_rows(found: Look, name: str) -> list[LeadRow | CaseRow]:
-    rows: tuple[LeadRow | CaseRow, ...] = found.leads if name == "Lead" else found.cases
-    return [
-        row
-        for row in rows
-        if row.key
-        and (row.conversation == C or (row.key == C and not row.conversation))
-        and RULES.is_open(row)
-    ]
-
-
-@given(LOOKS, st.none() | OBJECTS, HOW, st.randoms(use_true_random=False))
-def test_whatever_is_found(
-    found: Look, requested: Any, how: dict[str, Any], order: random.Random
-) -> None:
-    decision = goes(found, requested, **how)
-    # It names what it is about.
-    if isinstance(decision, Add):
-        assert decision.record_id in (decision.who_id, decision.what_id)
-    elif isinstance(decision, Create):
-        assert decision.is_successor == (decision.key != C)
-    elif isinstance(decision, Exists):
-        assert decision.deleted or decision.task_id or decision.record_id
-    # Nothing is opened beside an open record.
-    if isinstance(decision, Create):
-        assert not open_rows(found, decision.object)
-    if isinstance(decision, Reopen):
-        assert not open_rows(found, "Case")
+@pytest.mark.parametrize("permit", Permit)
+@pytest.mark.parametrize(("requested", "found"), ALL)
+def test_whatever_is_found(requested: ObjectName | None, found: Look, permit: Permit) -> None:
+    decision = goes(found, requested, permit=permit)
     # Only who may opens anything.
-    if how["permit"] is not Permit.ANYTHING:
+    if permit is not Permit.ANYTHING:
         assert not isinstance(decision, Reopen)
         assert not (isinstance(decision, Create) and decision.is_successor)
-    if how["permit"] is Permit.ADD_ONLY:
+    if permit is Permit.ADD_ONLY:
         assert not isinstance(decision, Create)
     # What was added or made is seen by the next look, and then exists.
     if isinstance(decision, (Add, Reopen, Create)):
-        o: ObjectName = "Case" if isinstance(decision, Reopen) else decision.object
+        made: ObjectName = "Case" if isinstance(decision, Reopen) else decision.object
         where = decision.record_id if isinstance(decision, (Add, Reopen)) else ELSEWHERE_LEAD
-        again = found._replace(seen=(*found.seen, logged(where, o)))
-        assert isinstance(goes(again, requested, **how), Exists)
+        again = found._replace(seen=(*found.seen, logged(where, made)))
+        assert isinstance(goes(again, requested, permit=permit), Exists)
     # The order of the rows does not matter.
     lists = {"seen": found.seen, "leads": found.leads, "cases": found.cases}
-    mixed = {name: tuple(order.sample(rows, len(rows))) for name, rows in lists.items()}
-    assert goes(found._replace(**mixed), requested, **how) == decision
+    turned = {name: tuple(reversed(rows)) for name, rows in lists.items()}
+    assert goes(found._replace(**turned), requested, permit=permit) == decision
 
 
 @pytest.mark.parametrize(
