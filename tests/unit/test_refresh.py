@@ -138,23 +138,22 @@ class Bench:
             SecretId=self.settings.credentials_secret, SecretString=secret(**changed)
         )
 
-    def refresher(self, **replaced: Any) -> TokenRefresher:
-        vault = Vault(
-            secrets=replaced.get("secrets", self.secrets),
-            ssm=replaced.get("ssm", self.ssm),
-            settings=self.settings,
-        )
-        return TokenRefresher(
+    def vault(self, **replaced: Any) -> Vault:
+        clients = {"secrets": self.secrets, "ssm": self.ssm, **replaced}
+        return Vault(**clients, settings=self.settings)
+
+    def run(
+        self, event: Any = None, *, seconds: float = 60, dynamodb: Any = None, **replaced: Any
+    ) -> dict[str, Any]:
+        """The result; its token, which has tests of its own, in `returned`."""
+        refresher = TokenRefresher(
             http=self.endpoint,
-            vault=vault,
-            dynamodb=replaced.get("dynamodb", self.dynamodb),
+            vault=self.vault(**replaced),
+            dynamodb=dynamodb or self.dynamodb,
             settings=self.settings,
             telemetry=Telemetry(),
         )
-
-    def run(self, event: Any = None, *, seconds: float = 60, **replaced: Any) -> dict[str, Any]:
-        """The result; its token, which has tests of its own, in `returned`."""
-        result = self.refresher(**replaced).run(event or {"source": "aws.events"}, seconds=seconds)
+        result = refresher.run(event or {"source": "aws.events"}, seconds=seconds)
         self.returned = result.pop("token", None)
         return result
 
@@ -162,7 +161,7 @@ class Bench:
         """The result for a function whose token was refused, or that has none."""
         return self.run({"refused_generation": generation}, **replaced)
 
-    def fails(self, error: type[BridgeError], match: str | None = None, **replaced: Any) -> Any:
+    def failure(self, error: type[BridgeError], match: str | None = None, **replaced: Any) -> Any:
         """The error of a run that fails, and gives its lease back."""
         with pytest.raises(error, match=match) as caught:
             self.run(**replaced)
@@ -171,19 +170,7 @@ class Bench:
         return caught.value
 
     def token(self) -> AccessToken | None:
-        with suppress(self.ssm.exceptions.ParameterNotFound):
-            name = self.settings.token_parameter
-            stored = self.ssm.get_parameter(Name=name, WithDecryption=True)
-            return AccessToken.parse(stored["Parameter"]["Value"])
-        return None
-
-    def publish(self, token: AccessToken) -> None:
-        self.ssm.put_parameter(
-            Name=self.settings.token_parameter,
-            Value=token.dump(),
-            Type="SecureString",
-            Overwrite=True,
-        )
+        return self.vault().token()
 
     def pending(self) -> Any:
         """What the second place holds."""
@@ -336,7 +323,7 @@ def test_a_parameter_that_a_longer_token_made_an_advanced_one_stays_one(
 
     ssm = Client(bench.ssm, put_parameter=put_parameter)
     if code == "AccessDenied":
-        bench.fails(AwsError, ssm=ssm)
+        bench.failure(AwsError, ssm=ssm)
     else:
         assert bench.run(ssm=ssm)["refreshed"] and bench.token() is not None
     assert sent == tiers
@@ -348,7 +335,7 @@ def test_the_schedule_skips_a_young_token_and_renews_an_old_one(bench: Bench) ->
     half = bench.settings.refresh_minutes * 30
     token = bench.token()
     for age, refreshed in ((half - 60, False), (half + 60, True)):
-        bench.publish(replace(token, issued_at=str(int((time.time() - age) * 1000))))
+        bench.vault().publish(replace(token, issued_at=str(int((time.time() - age) * 1000))))
         assert bench.run()["refreshed"] is refreshed
 
 
@@ -363,7 +350,9 @@ def test_a_refused_token_is_renewed_only_if_nothing_newer_is_there(
 
 
 def test_a_published_token_for_another_host_is_replaced(bench: Bench) -> None:
-    bench.publish(AccessToken(access_token="x", instance_url="https://evil.example", generation=9))
+    bench.vault().publish(
+        AccessToken(access_token="x", instance_url="https://evil.example", generation=9)
+    )
     assert bench.refused(None) == {"generation": 10, "refreshed": True}
 
 
@@ -422,13 +411,13 @@ def test_a_read_that_ssm_throttles_is_tried_eight_times(
     assert bench.run(ssm=ssm(7))["refreshed"]
     assert len(quick) == 7 and sum(quick) < 21, "the function has 60 s"
     quick.clear()
-    assert bench.fails(AwsError, ssm=ssm(8)).code == code and len(quick) == 7
+    assert bench.failure(AwsError, ssm=ssm(8)).code == code and len(quick) == 7
 
 
 def test_an_ssm_that_hangs_is_not_waited_for_eight_times(bench: Bench, hang: list[float]) -> None:
     timeout = ReadTimeoutError(endpoint_url="ssm")
     slow = fails(timeout, times=99, before=lambda: hang.append(10))
-    bench.fails(AwsError, ssm=Client(bench.ssm, get_parameter=slow))
+    bench.failure(AwsError, ssm=Client(bench.ssm, get_parameter=slow))
     assert sum(hang) <= 30
 
 
@@ -451,7 +440,7 @@ def test_a_lease_that_was_lost_meanwhile_publishes_nothing(rotating: Bench) -> N
 
 
 def test_a_rotated_token_is_stored_before_the_access_token_is_published(rotating: Bench) -> None:
-    rotating.fails(AwsError, ssm=Client(rotating.ssm, put_parameter=fails()))
+    rotating.failure(AwsError, ssm=Client(rotating.ssm, put_parameter=fails()))
     assert rotating.token() is None
     assert rotating.stored_refresh_token() == rotating.endpoint.current == "refresh-2"
     assert rotating.run()["refreshed"]
@@ -503,7 +492,7 @@ def test_a_second_place_that_holds_no_token_is_passed_over(rotating: Bench) -> N
         rotating.ssm.put_parameter(
             Name=rotating.settings.pending_parameter, Value=value, Type="String", Overwrite=True
         )
-        assert rotating.refresher()._vault.credentials().refresh_token == "refresh-1"
+        assert rotating.vault().credentials().refresh_token == "refresh-1"
 
 
 def with_another_key(ssm: Any, name: str) -> Client:
@@ -552,7 +541,7 @@ def test_a_secret_that_hangs_costs_no_rotated_token(rotating: Bench, hang: list[
 
 def test_a_rotated_token_that_can_be_stored_nowhere_is_an_error(rotating: Bench) -> None:
     nowhere = {"secrets": no_secret(rotating), "ssm": Client(rotating.ssm, put_parameter=fails())}
-    rotating.fails(CredentialsLost, "make connect", **nowhere)
+    rotating.failure(CredentialsLost, "make connect", **nowhere)
     assert rotating.token() is None
 
 
@@ -563,7 +552,7 @@ def test_an_unreadable_response_of_the_secret_costs_no_rotated_token(
     rotating: Bench, put: Operation
 ) -> None:
     assert rotating.run(secrets=Client(rotating.secrets, put_secret_value=put))["refreshed"]
-    assert rotating.refresher()._vault.credentials().refresh_token == "refresh-2"
+    assert rotating.vault().credentials().refresh_token == "refresh-2"
 
 
 def test_boto3_repeats_nothing_of_ssm_s_and_the_secret_s_waits_leave_time_to_store(
@@ -604,7 +593,7 @@ def test_a_rotation_never_overwrites_what_connect_wrote_meanwhile(rotating: Benc
 
 def test_credentials_that_keep_changing_are_an_error(bench: Bench) -> None:
     bench.endpoint.before = lambda: bench.connect(note=time.perf_counter_ns())
-    bench.fails(Unavailable, "changing")
+    bench.failure(Unavailable, "changing")
     assert len(bench.endpoint.calls) == 3
 
 
@@ -623,13 +612,13 @@ def test_passing_trouble_is_tried_again(bench: Bench, trouble: Response | Except
 
 def test_lasting_trouble_is_raised_for_the_alarm(bench: Bench) -> None:
     bench.endpoint.trouble = [PASSING] * 9
-    bench.fails(Unavailable, "retry your request")
+    bench.failure(Unavailable, "retry your request")
     assert len(bench.endpoint.calls) == 4
 
 
 def test_a_permanent_refusal_costs_one_request(bench: Bench) -> None:
     bench.endpoint.trouble = [EXPIRED] * 9
-    refusal = bench.fails(CredentialsRevoked, "expired access/refresh token")
+    refusal = bench.failure(CredentialsRevoked, "expired access/refresh token")
     assert (refusal.code, len(bench.endpoint.calls)) == ("invalid_grant", 1)
 
 
@@ -671,7 +660,7 @@ def test_a_failure_of_aws_before_any_request_is_raised_and_counted(
     code: str,
 ) -> None:
     failing = Client(getattr(bench, service), **{operation: fails(error)})
-    assert bench.fails(AwsError, **{service: failing}).code == code
+    assert bench.failure(AwsError, **{service: failing}).code == code
     assert "TokenRefreshFailed" in capsys.readouterr().out
     assert bench.endpoint.calls == []
 
@@ -716,7 +705,7 @@ def test_a_forged_refresh_token_is_given_up_for_the_trusted_one(bench: Bench) ->
     mismatch(bench, refresh_token="forged-1")
     forged = signed_body(signature="AAAA", refresh_token="forged-2")
     bench.endpoint.trouble = [json_response(200, forged)]
-    bench.fails(SignatureMismatch)
+    bench.failure(SignatureMismatch)
     assert bench.pending()["refresh_token"] == "forged-2"
     bench.endpoint.trouble = [EXPIRED]
     assert bench.run()["refreshed"]
@@ -737,7 +726,7 @@ def test_a_refusal_that_is_not_about_the_token_gives_none_up(
 ) -> None:
     mismatch(rotating)
     rotating.endpoint.trouble = [oauth_error(error, description)]
-    rotating.fails(CredentialsRevoked)
+    rotating.failure(CredentialsRevoked)
     assert rotating.run()["refreshed"]
     assert not rotating.endpoint.revoked
 
@@ -770,7 +759,7 @@ def test_an_unsigned_token_of_before_connect_is_not_used_after_it(rotating: Benc
 
 def test_a_token_for_another_host_is_not_published(bench: Bench) -> None:
     bench.endpoint.more = {"instance_url": "https://evil.example"}
-    bench.fails(CredentialsRevoked, "AllowInsecureHosts")
+    bench.failure(CredentialsRevoked, "AllowInsecureHosts")
     assert bench.token() is None
 
 
@@ -783,7 +772,7 @@ def test_a_token_for_another_host_is_not_published(bench: Bench) -> None:
 )
 def test_credentials_are_sent_over_tls_and_to_a_host(bench: Bench, url: str) -> None:
     bench.connect(login_url=url)
-    refusal = bench.fails(CredentialsRevoked, "not https")
+    refusal = bench.failure(CredentialsRevoked, "not https")
     assert refusal.code == "UNTRUSTED_LOGIN_URL"
     assert url not in str(refusal) and not bench.endpoint.calls
 
@@ -791,7 +780,7 @@ def test_credentials_are_sent_over_tls_and_to_a_host(bench: Bench, url: str) -> 
 @pytest.mark.parametrize("odd", [{"a": 1}, ["a"], 7, True, "two\nlines", "\ud83d", " "])
 def test_something_else_than_a_token_is_not_published(bench: Bench, odd: Any) -> None:
     bench.endpoint.more = {"access_token": odd}
-    bench.fails(Unavailable)
+    bench.failure(Unavailable)
     assert bench.token() is None
 
 
@@ -808,7 +797,7 @@ def test_only_known_texts_of_the_token_endpoint_are_logged(
     bench: Bench, capsys: pytest.CaptureFixture[str], trouble: Response
 ) -> None:
     bench.endpoint.trouble = [trouble] * 9
-    error: BaseException | None = bench.fails(BridgeError)
+    error: BaseException | None = bench.failure(BridgeError)
     while error is not None:
         assert "Anna" not in str(error) and "anna" not in getattr(error, "code", "")
         error = error.__cause__
