@@ -187,23 +187,25 @@ def test_a_record_is_one_line_with_its_metrics(written: Written, outcome: str) -
     assert {"Name": metric, "Unit": "Count"} in directive["Metrics"]
 
 
-def test_a_record_of_the_outbox_has_what_only_deliver_knows(written: Written) -> None:
+def test_a_record_without_a_call_measures_no_salesforce_and_has_what_deliver_knows(
+    written: Written,
+) -> None:
     of_outbox = {"attempts": 2, "age_seconds": 90, "delay_seconds": 40, "phone": 31612345678}
-    (line,) = written(lambda telemetry: record(telemetry, "delayed", of_outbox=of_outbox))
+    (line,) = written(
+        lambda telemetry: record(telemetry, "rejected", duplicate=True, of_outbox=of_outbox)
+    )
     assert {name: line.get(name) for name in of_outbox} == {**of_outbox, "phone": None}
-    assert "milliseconds" not in line and "api_calls" not in line
-    assert line["RecordsDelayed"] == [1.0]
+    assert line["RecordsDuplicate"] == [1.0] and line["outcome"] == "rejected"
+    assert not line.keys() & {"milliseconds", "api_calls", *MEASURED}
 
 
-@pytest.mark.parametrize("turn", [0, 1, 2])
-def test_a_line_s_metrics_are_its_own_whatever_came_before(written: Written, turn: int) -> None:
+def test_a_line_s_metrics_are_its_own_whatever_came_before(written: Written) -> None:
     calls: list[dict[str, Any]] = [{}, {"api_calls": 2}, {"api_calls": 1, "usage_percent": 0.0}]
 
     def use(telemetry: Telemetry) -> None:
-        for outcome in ("created", "exists"):
-            for call in calls[turn:] + calls[:turn]:
-                record(telemetry, outcome, milliseconds=1, **call)
-                telemetry.count("TokenRefreshed")
+        for call in [*calls, *calls[::-1]]:
+            record(telemetry, "created", milliseconds=1, **call)
+            telemetry.count("TokenRefreshed")
 
     lines = written(use)
     assert len(lines) == 12
@@ -212,14 +214,6 @@ def test_a_line_s_metrics_are_its_own_whatever_came_before(written: Written, tur
         assert declared(count) == {"TokenRefreshed"} and not METRICS & set(count)
         assert dimensions(count) == [["service"]]
         assert "object" not in count and "channel" not in count
-
-
-def test_a_record_without_a_call_measures_no_salesforce(written: Written) -> None:
-    (line,) = written(
-        lambda telemetry: record(telemetry, "rejected", milliseconds=1, duplicate=True)
-    )
-    assert line["RecordsDuplicate"] == [1.0] and line["outcome"] == "rejected"
-    assert "SalesforceLatency" not in line and "ApiUsage" not in line
 
 
 def test_a_record_s_metrics_do_not_depend_on_the_log_level(
