@@ -1,4 +1,7 @@
-"""The write: what a decision sends, and what its responses mean for the message."""
+"""The write: what a decision sends, and what its responses mean for the message.
+
+What the parts do in an org is tested in tests/functional/conversations.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ from typing import Any
 import pytest
 
 from bridge.conversations.decide import Add, Create, Reopen
-from bridge.conversations.keys import task_key
 from bridge.conversations.look import NOT_SET_UP
 from bridge.conversations.message import Message
 from bridge.conversations.write import (
@@ -50,7 +52,6 @@ LEAD, CASE, CONTACT = "00Q000000000001EAA", "500000000000001AAA", "0030000000000
 TASK, OPPORTUNITY = "00T000000000001EAA", "006000000000001AAA"
 SENT = datetime(2026, 11, 30, 14, 3, 7, tzinfo=UTC)
 SENT_TEXT = "2026-11-30T14:03:07.000Z"
-HEAD = "2026-11-30 14:03:07 UTC"
 OPTIONS = Settings.from_environ(ENVIRON)
 NOT_REASSIGNED = {"Sforce-Auto-Assign": "FALSE"}
 
@@ -116,49 +117,7 @@ def sent(decision: Decision, *, about: Message | None = None, **how: Any) -> Any
     return {part.pop("referenceId"): part for part in body["compositeRequest"]}
 
 
-def task(name: str = "case", **fields: Any) -> dict[str, Any]:
-    """The part that logs the message."""
-    body = {
-        "Status": "Completed",
-        "Subject": "WhatsApp: Hi",
-        "Description": f"{HEAD}\nHi\n\nPriority: High",
-        "ActivityDate": "2026-11-30",
-        "Bird_Key__c": task_key("Lead" if name == "lead" else "Case", M),
-        "Bird_Conversation__c": C,
-        **fields,
-    }
-    return {
-        "method": "POST",
-        "url": f"{BASE}/sobjects/Task",
-        "body": body,
-        "httpHeaders": NOT_REASSIGNED,
-    }
-
-
-PARENT = {"method": "GET", "url": f"{BASE}/sobjects/Task/@{{add.id}}?fields=WhoId,WhatId"}
-
-
-def change(url: str, **fields: Any) -> dict[str, Any]:
-    return {"method": "PATCH", "url": url, "body": fields, "httpHeaders": NOT_REASSIGNED}
-
-
 # Added
-
-
-def test_a_message_is_logged_on_a_lead_and_the_lead_says_when() -> None:
-    assert sent(TO_LEAD) == {
-        "add": task("lead", WhoId=LEAD),
-        "parent": PARENT,
-        "touch": change(f"{BASE}/sobjects/Lead/@{{parent.WhoId}}", Bird_Last_Message__c=SENT_TEXT),
-    }
-
-
-def test_a_message_is_logged_on_a_case_and_a_person_s_status_stays() -> None:
-    assert sent(TO_CASE) == {
-        "add": task(WhatId=CASE),
-        "parent": PARENT,
-        "touch": change(f"{BASE}/sobjects/Case/@{{parent.WhatId}}", Bird_Last_Message__c=SENT_TEXT),
-    }
 
 
 ON_REPLY = OPTIONS._replace(case_status_on_reply="Customer replied")
@@ -185,40 +144,26 @@ def test_the_last_message_s_time_never_moves_back() -> None:
 
 
 COMMENTS = OPTIONS._replace(case_comments=True)
-COMMENT = {
-    "method": "POST",
-    "url": f"{BASE}/sobjects/CaseComment",
-    "body": {
-        "ParentId": "@{parent.WhatId}",
-        "CommentBody": f"{HEAD}\nHi\n\nPriority: High",
-        "IsPublished": False,
-    },
-}
 
 
 def test_a_comment_hangs_on_the_task_too() -> None:
     assert list(sent(TO_CASE, options=COMMENTS)) == ["add", "parent", "touch", "comment"]
-    assert sent(TO_CASE, options=COMMENTS)["comment"] == COMMENT
     assert "comment" not in sent(TO_LEAD, options=COMMENTS)
     assert "comment" not in sent(TO_CASE, options=COMMENTS, with_comment=False)
     later = TO_CASE._replace(last_message=SENT + timedelta(seconds=1))
     assert list(sent(later, options=COMMENTS)) == ["add", "parent", "comment"]
 
 
-def test_on_a_contact_the_owner_gets_an_open_task() -> None:
-    parts = sent(TO_CONTACT)
-    expected = task("lead", WhoId=CONTACT, WhatId=OPPORTUNITY, OwnerId="@{owner.OwnerId}")
-    del expected["body"]["Status"]
-    assert parts == {
-        "owner": {"method": "GET", "url": f"{BASE}/sobjects/Contact/{CONTACT}?fields=OwnerId"},
-        "add": expected,
-    }
-
-
-def test_a_contact_whose_newest_task_is_open_gets_a_completed_one() -> None:
-    done = task("lead", WhoId=CONTACT, WhatId=OPPORTUNITY)
-    assert sent(TO_CONTACT._replace(for_owner=False)) == {"add": done}
-    assert sent(TO_CONTACT, without=frozenset({"OwnerId"})) == {"add": done}
+@pytest.mark.parametrize(
+    ("decision", "without"),
+    [(TO_CONTACT._replace(for_owner=False), set()), (TO_CONTACT, {"OwnerId"})],
+    ids=["whose newest Task is open", "whose owner cannot have one"],
+)
+def test_a_contact_gets_a_completed_task(decision: Add, without: set[str]) -> None:
+    parts = sent(decision, without=frozenset(without))
+    assert list(parts) == ["add"]
+    assert parts["add"]["body"]["Status"] == "Completed"
+    assert "OwnerId" not in parts["add"]["body"]
 
 
 def test_what_our_side_wrote_touches_nothing() -> None:
@@ -239,35 +184,18 @@ def test_the_table_of_channels_may_name_the_org_s_closed_status() -> None:
 # Made
 
 
-def test_a_new_lead_has_the_conversation_and_its_first_message() -> None:
+def test_a_new_record_has_the_headers_of_an_insert_and_its_task_has_none() -> None:
     headers = {"Sforce-Duplicate-Rule-Header": "allowSave=true"}
-    assert sent(NEW_LEAD, insert_headers=headers) == {
-        "create": {
-            "method": "POST",
-            "url": f"{BASE}/sobjects/Lead",
-            "body": {
-                "Priority": "High",
-                "LastName": "Berg",
-                "LeadSource": "WhatsApp",
-                "Bird_Key__c": C,
-                "Bird_Conversation__c": C,
-                "Bird_Last_Message__c": SENT_TEXT,
-            },
-            "httpHeaders": headers,
-        },
-        "add": task("lead", WhoId="@{create.id}", Description=f"{HEAD}\nHi"),
-    }
+    parts = sent(NEW_LEAD, insert_headers=headers)
+    assert parts["create"]["httpHeaders"] == headers
+    assert parts["add"]["httpHeaders"] == NOT_REASSIGNED
+    assert "httpHeaders" not in sent(NEW_LEAD)["create"]
 
 
 def test_a_new_case_is_asked_for_its_number() -> None:
-    parts = sent(NEW_CASE)
-    assert list(parts) == ["create", "number", "add"]
-    assert parts["number"] == {
-        "method": "GET",
-        "url": f"{BASE}/sobjects/Case/@{{create.id}}?fields=CaseNumber",
-    }
-    assert parts["add"] == task(WhatId="@{create.id}", Description=f"{HEAD}\nHi")
-    assert "httpHeaders" not in parts["create"]
+    number = {"method": "GET", "url": f"{BASE}/sobjects/Case/@{{create.id}}?fields=CaseNumber"}
+    assert sent(NEW_CASE)["number"] == number
+    assert "number" not in sent(NEW_LEAD)
 
 
 def test_a_successor_inherits_what_the_caller_does_not_give() -> None:
@@ -285,20 +213,6 @@ def test_nobody_else_writes_our_fields() -> None:
     body = sent(NEW_CASE, about=about)["create"]["body"]
     assert body["Bird_Conversation__c"] == C
     assert not {"bird_conversation__C", "BIRD_LAST_MESSAGE__C"} & set(body)
-
-
-# Reopened
-
-
-def test_a_case_is_reopened_with_its_message_or_not_at_all() -> None:
-    assert sent(REOPEN, options=COMMENTS) == {
-        "add": task(WhatId=CASE),
-        "parent": PARENT,
-        "reopen": change(
-            f"{BASE}/sobjects/Case/@{{parent.WhatId}}", Bird_Last_Message__c=SENT_TEXT, Status="New"
-        ),
-        "comment": COMMENT,
-    }
 
 
 # Texts that look like references
