@@ -508,20 +508,23 @@ def test_a_record_is_asked_for_by_its_key(where: str, key: str, asked_for: list[
     assert request({}, **{where: {"key": key}}).requested_keys() == asked_for
 
 
-@pytest.mark.parametrize("more", [{}, {"pathParameters": {"key": " "}}, {"pathParameters": []}])
-def test_asking_without_a_key_is_a_bad_request(more: dict[str, Any]) -> None:
-    with pytest.raises(BadRequest, match="which record"):
-        request({}, **more).requested_keys()
-
-
-@pytest.mark.parametrize("where", ["pathParameters", "queryStringParameters"])
-@pytest.mark.parametrize("key", ["{{key}}", "m-{{id}}", "key}}", "undefined", "null", "None"])
-def test_a_variable_without_a_value_is_no_key_to_ask_for(where: str, key: str) -> None:
-    """A POST with it makes a record under another key, so nothing could ever be found."""
-    with pytest.raises(BadRequest, match="variable without a value"):
-        request({}, **{where: {"key": key}}).requested_keys()
-    with pytest.raises(BadRequest, match="variable without a value"):
-        request({}, pathParameters={"key": "%7B%7Bkey%7D%7D"}).requested_keys()
+@pytest.mark.parametrize(
+    ("event", "why"),
+    [
+        *((one, "which record") for one in ({}, {"pathParameters": {"key": " "}})),
+        ({"pathParameters": []}, "which record"),
+        # A POST with it makes a record under another key, so nothing could ever be found.
+        *(
+            ({where: {"key": key}}, "variable without a value")
+            for where in ("pathParameters", "queryStringParameters")
+            for key in ("{{key}}", "m-{{id}}", "key}}", "undefined", "null", "None")
+        ),
+        ({"pathParameters": {"key": "%7B%7Bkey%7D%7D"}}, "variable without a value"),
+    ],
+)
+def test_asking_without_a_key_is_a_bad_request(event: dict[str, Any], why: str) -> None:
+    with pytest.raises(BadRequest, match=why):
+        request({}, **event).requested_keys()
 
 
 # The query, and what looks like a mistake
