@@ -411,7 +411,7 @@ def test_what_no_customer_sent_is_ignored_at_any_route() -> None:
         ("lead", {"bird": {"channel": "viber"}}, "Lead"),
         ("", {"bird": {"channel": "whatsapp", "object": "Case"}}, "Case"),
         ("Lead", {"bird": {"channel": "viber", "object": "Case"}}, "Lead"),
-        ("", {"bird": {"channel": "viber", "object": "{{x}}"}}, "Case"),
+        ("{{x}}", {"bird": {"channel": "viber", "object": "{{x}}"}}, "Case"),
         ("", {"bird": {}}, "Lead"),
         ("Lead", {"LastName": "Okafor"}, "Lead"),
         ("", {"LastName": "Okafor"}, None),
