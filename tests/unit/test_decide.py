@@ -316,6 +316,7 @@ TO_ANY: dict[str, tuple[Look, Decision]] = {
         cases(closed(ago(minutes=1)), leads=(lead(),)),
         add_to_lead(),
     ),
+    "or before a deleted one": (cases(case(deleted=True), leads=(lead(),)), add_to_lead()),
     "without an open one, the Case if the newer Task is on it": (on_both(case=1, lead=2), reopen()),
     "the Contact if the newer Task is there": (on_both(case=2, lead=1), add_to_contact()),
     "the Case if one Task is on a Case and a Contact": (
