@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from bridge.api.request import HttpRequest
-from bridge.errors import Ignored
 from tests.conftest import LoadEvent, MakeSettings
 from tests.contract.deployments import FUNCTIONS
 from tests.unit.doubles import read_asked
@@ -88,10 +87,3 @@ def test_receive_message_reads_each_of_its_events(
     record = read_asked(HttpRequest.from_event(event(name)), None, settings=settings()).record
     assert f"{record.object} {record.channel}" == made
     assert fields.items() <= record.fields.items()
-
-
-def test_what_we_sent_makes_no_record(event: LoadEvent, settings: MakeSettings) -> None:
-    with pytest.raises(Ignored):
-        read_asked(
-            HttpRequest.from_event(event("receive_message.sent_by_us")), None, settings=settings()
-        )

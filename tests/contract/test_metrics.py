@@ -21,8 +21,8 @@ NAME = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-z]+)*")
 UNITS = ("Count", "Seconds", "Milliseconds", "Percent")
 
 
-def names_in(node: ast.AST) -> Iterator[str]:
-    for one in ast.walk(node):
+def names_in(*nodes: ast.AST) -> Iterator[str]:
+    for one in (inner for node in nodes for inner in ast.walk(node)):
         text = one.value if isinstance(one, ast.Constant) else None
         if isinstance(text, str) and NAME.fullmatch(text):
             yield text
@@ -34,28 +34,29 @@ def has_unit(value: ast.AST) -> bool:
     return isinstance(first, ast.Constant) and first.value in UNITS
 
 
+def called(node: ast.AST) -> str:
+    return getattr(node.func, "attr", "") if isinstance(node, ast.Call) else ""
+
+
 def counted(tree: ast.AST) -> Iterator[str]:
     """`….count("Name")`, `….measure_age("Name", …)`, `….counts["Name"]`, `{"Name": ("Unit",
     value)}`, the names of a loop whose body counts, and those in `metrics_of`."""
     for node in ast.walk(tree):
-        called = getattr(node.func, "attr", "") if isinstance(node, ast.Call) else ""
-        if isinstance(node, ast.Call) and called in ("count", "measure_age"):
-            yield from (name for argument in node.args[:1] for name in names_in(argument))
-        elif isinstance(node, ast.Subscript) and getattr(node.value, "attr", "") == "counts":
-            yield from names_in(node.slice)
-        elif isinstance(node, ast.Dict):
-            for key, value in zip(node.keys, node.values, strict=True):
-                if key is not None and has_unit(value):
-                    yield from names_in(key)
-        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
-            if has_unit(node.value):
-                yield from names_in(node.targets[0].slice)
-        elif isinstance(node, ast.FunctionDef) and node.name == "metrics_of":
-            yield from names_in(node)
-        elif isinstance(node, ast.For):
-            calls = [one for part in node.body for one in ast.walk(part)]
-            if any(getattr(getattr(one, "func", None), "attr", "") == "count" for one in calls):
-                yield from names_in(node.iter)
+        match node:
+            case ast.Call() if called(node) in ("count", "measure_age"):
+                yield from names_in(*node.args[:1])
+            case ast.Subscript(value=ast.Attribute(attr="counts"), slice=name):
+                yield from names_in(name)
+            case ast.Dict():
+                pairs = zip(node.keys, node.values, strict=True)
+                yield from names_in(*(key for key, value in pairs if key and has_unit(value)))
+            case ast.Assign(targets=[ast.Subscript(slice=name)], value=value) if has_unit(value):
+                yield from names_in(name)
+            case ast.FunctionDef(name="metrics_of"):
+                yield from names_in(node)
+            case ast.For(iter=names, body=body):
+                if "count" in {called(one) for part in body for one in ast.walk(part)}:
+                    yield from names_in(names)
 
 
 @cache

@@ -120,17 +120,6 @@ def test_a_token_that_dies_under_load_starves_nobody(
     assert statuses.keys() <= {201, 202} and statuses[201] > CALLERS / 3
 
 
-def test_while_another_refresh_runs_a_caller_waits_for_its_token(stack: Stack) -> None:
-    stack.request("POST", "/leads", LEAD)
-    stack.org.oauth.expire_sessions()
-    stack.org.trouble.add(area="oauth", latency_before=2.0, times=1)
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(renew_token, stack)
-        time.sleep(0.5)
-        assert stack.request("POST", "/leads", LEAD).status == 201
-        assert running.result().json()["refreshed"] is True
-
-
 def test_a_rotated_token_that_nothing_stores_is_an_alarm_and_connect_mends_it(
     rotating: Stack,
 ) -> None:
