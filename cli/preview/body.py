@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.api.request import WEBHOOK_ROUTE, HttpRequest, MessageRequest, read_message
+from bridge.api.message_request import MessageRequest, read_message
+from bridge.api.request import WEBHOOK_ROUTE, HttpRequest
 from bridge.api.warnings import warnings_of
 from bridge.conversations.decide import Create
 from bridge.conversations.keys import CONTENT, MADE_UP, record_key

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from bridge.api.request import HttpRequest, MessageRequest, read_message
+from bridge.api.message_request import MessageRequest, read_message
+from bridge.api.request import HttpRequest
 from bridge.aws import Aws, AwsError, AwsIdentity, FunctionError
 from bridge.conversations.message import Message
 from bridge.deadline import Deadline

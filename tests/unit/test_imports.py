@@ -19,7 +19,8 @@ before = set(sys.modules)
 sys.path[:0] = [{function!r}, {layer!r}]
 import app
 from bridge import wiring
-from bridge.api.request import HttpRequest, read_message
+from bridge.api.message_request import read_message
+from bridge.api.request import HttpRequest
 made = wiring.{made}
 if {body!r}:
     request = HttpRequest.from_event({{"httpMethod": "POST", "body": {body!r}}})

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bridge.api.request import SHAPE_MARKS
+from bridge.api.body import SHAPE_MARKS
 from bridge.bird.mapping import fill
 from bridge.bird.message import BirdMessage
 from bridge.bird.webhooks import read_shape

@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from bridge.api.body import read_object
+from bridge.api.message_request import read_bird
 from bridge.api.record_api import HttpApi, LambdaContext
 from bridge.api.replies import Reply, not_now_reply
-from bridge.api.request import HttpRequest, read_bird, read_object
+from bridge.api.request import HttpRequest
 from bridge.bird.phones import as_e164
 from bridge.deadline import Deadline
 from bridge.delivery.contacts import Sender

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
+from bridge.api.message_request import MessageRequest, read_message
 from bridge.api.replies import (
     UNSIGNED,
     Reply,
@@ -21,7 +22,7 @@ from bridge.api.replies import (
     problem_reply,
     unknown_reply,
 )
-from bridge.api.request import HttpRequest, MessageRequest, gateway_request_id, read_message
+from bridge.api.request import HttpRequest, gateway_request_id
 from bridge.bird.channels import UNKNOWN
 from bridge.conversations.keys import CONTENT, MADE_UP
 from bridge.conversations.message import Message

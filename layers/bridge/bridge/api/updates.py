@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from bridge.api.body import read_object
 from bridge.api.fields import read_fields
+from bridge.api.message_request import unused_parameters
 from bridge.api.replies import Reply, problem_reply, queued_message, rejected_reply
-from bridge.api.request import HttpRequest, read_object, unused_parameters
+from bridge.api.request import HttpRequest
 from bridge.api.warnings import left_out_warning, unused_warning
 from bridge.bird.channels import ATTRIBUTES, NONE, channel_named
 from bridge.bird.mapping import learned_fields

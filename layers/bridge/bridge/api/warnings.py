@@ -6,7 +6,7 @@ Nothing is refused for it: a warning stands in the response beside the outcome.
 from __future__ import annotations
 
 from bridge.api.fields import may_be_set
-from bridge.api.request import PARAMETERS, MessageRequest
+from bridge.api.message_request import PARAMETERS, MessageRequest
 from bridge.bird.channels import UNKNOWN, table
 from bridge.bird.message import FLOW_KEYS, KEYS, BirdMessage
 from bridge.conversations.keys import CONTENT, MADE_UP
