@@ -76,50 +76,23 @@ NO_REFERENCE = PartResponse(
 """What a composite answers to a part whose reference leads nowhere."""
 
 
+OF_A_CONVERSATION = {"Bird_Key__c": C, "Bird_Conversation__c": C, "CreatedDate": CREATED}
+OF_A_RECORD = {**OF_A_CONVERSATION, "IsDeleted": False, "RecordTypeId": None}
+
+
 def lead(**fields: Any) -> dict[str, Any]:
-    return {
-        "Bird_Key__c": C,
-        "Id": LEAD,
-        "Bird_Conversation__c": C,
-        "Bird_Last_Message__c": CREATED,
-        "Status": "Open - Not Contacted",
-        "IsConverted": False,
-        "ConvertedContactId": None,
-        "IsDeleted": False,
-        "CreatedDate": CREATED,
-        **fields,
-    }
+    own = {"Id": LEAD, "Status": "Open - Not Contacted", "IsConverted": False}
+    return {**OF_A_RECORD, **own, "Bird_Last_Message__c": CREATED, **fields}
 
 
 def case(**fields: Any) -> dict[str, Any]:
-    return {
-        "Bird_Key__c": C,
-        "Id": CASE,
-        "Bird_Conversation__c": C,
-        "Bird_Last_Message__c": None,
-        "Status": "New",
-        "IsClosed": False,
-        "ClosedDate": None,
-        "CaseNumber": "00001026",
-        "ContactId": None,
-        "AccountId": None,
-        "IsDeleted": False,
-        "CreatedDate": CREATED,
-        "RecordTypeId": None,
-        **fields,
-    }
+    own = {"Id": CASE, "Status": "New", "IsClosed": False, "CaseNumber": "00001026"}
+    return {**OF_A_RECORD, **own, "Bird_Last_Message__c": None, **fields}
 
 
 def task(**fields: Any) -> dict[str, Any]:
-    return {
-        "Id": TASK,
-        "Bird_Conversation__c": C,
-        "WhoId": None,
-        "WhatId": None,
-        "IsClosed": True,
-        "CreatedDate": CREATED,
-        **fields,
-    }
+    own = {"Id": TASK, "WhoId": None, "WhatId": None, "IsClosed": True}
+    return {**OF_A_CONVERSATION, **own, **fields}
 
 
 def look(**found: Any) -> Look:
