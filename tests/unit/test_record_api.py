@@ -110,57 +110,41 @@ def test_a_lead_is_created(leads: Stand, event: LoadEvent) -> None:
     }
 
 
+POST = {"httpMethod": "POST", "pathParameters": {"key": "k-1"}, "body": '{"LastName": "Berg"}'}
+LOOKUP_KEY = {"requestContext": {"identity": {"apiKeyId": "a1b2"}}}
+
+
 @pytest.mark.parametrize(
-    ("name", "code"),
+    ("sent", "status", "code"),
     [
-        ("create_lead.not_json", "BAD_REQUEST"),
-        ("create_lead.not_an_object", "BAD_REQUEST"),
-        ("create_lead.forbidden_id", "FORBIDDEN_FIELD"),
-        ("create_lead.errors_inline", "BAD_REQUEST"),
+        ("create_lead.not_json", 400, "BAD_REQUEST"),
+        ("create_lead.not_an_object", 400, "BAD_REQUEST"),
+        ("create_lead.forbidden_id", 400, "FORBIDDEN_FIELD"),
+        ({**POST, "body": json.dumps({"Description": "😀" * 100_000})}, 400, "REQUEST_TOO_LARGE"),
+        # what is no event
+        *(
+            (one, 400, "BAD_REQUEST")
+            for one in (None, [], 7, {"requestContext": {"requestTimeEpoch": {}}})
+        ),
+        # Only a POST makes a record.
+        *(
+            ({**POST, "httpMethod": one, "pathParameters": None}, 404, "NO_SUCH_ROUTE")
+            for one in ("HEAD", "OPTIONS", "PUT", "PATCH", "DELETE")
+        ),
+        # The key for looking customers up opens nothing else.
+        *(
+            ({**POST, **LOOKUP_KEY, "httpMethod": one}, 403, "KEY_NOT_FOR_THIS_ROUTE")
+            for one in ("POST", "GET", "PATCH")
+        ),
     ],
 )
-def test_what_cannot_be_read_is_400_and_kept_nowhere(
-    leads: Stand, event: LoadEvent, name: str, code: str
-) -> None:
-    inline = name.endswith("inline")
-    status, said = leads.answer({**event(name), **({"body": "not json"} if inline else {})})
-    assert (status, said["status"]) == (200 if inline else 400, 400)
-    assert (said["code"], said["success"], said["kept"]) == (code, False, False)
-    assert leads.is_untouched()
-
-
-@pytest.mark.parametrize("event", [None, [], "x", 7, {"requestContext": {"requestTimeEpoch": {}}}])
-def test_what_is_no_event_is_answered_too(leads: Stand, event: Any) -> None:
-    assert leads.answer(event)[0] == 400
-
-
-@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"])
-def test_only_a_post_makes_a_record(leads: Stand, method: str) -> None:
-    status, said = leads.post({"LastName": "Berg"}, httpMethod=method)
-    assert (status, said["code"], said["kept"]) == (404, "NO_SUCH_ROUTE", False)
-    assert leads.is_untouched()
-
-
-@pytest.mark.parametrize("method", ["POST", "GET", "PATCH"])
-@pytest.mark.parametrize("query", [None, {"errors": "inline"}])
-def test_the_key_for_looking_customers_up_opens_nothing_else(
-    method: str, query: dict[str, str] | None
+def test_what_is_refused_is_kept_nowhere(
+    event: LoadEvent, sent: Any, status: int, code: str
 ) -> None:
     stand = Stand("Lead", LOOKUP_KEY_ID="a1b2")
-    status, said = stand.post(
-        {"LastName": "Berg"},
-        httpMethod=method,
-        pathParameters={"key": "k-1"},
-        queryStringParameters=query,
-        requestContext={"identity": {"apiKeyId": "a1b2"}},
-    )
-    assert (status, said["code"]) == (403, "KEY_NOT_FOR_THIS_ROUTE")
+    got, said = stand.answer(event(sent) if isinstance(sent, str) and sent else sent)
+    assert (got, said["code"], said["kept"]) == (status, code, False)
     assert stand.is_untouched()
-
-
-def test_a_record_too_large_to_queue_is_400(leads: Stand) -> None:
-    status, said = leads.post({"LastName": "x", "Description": "😀" * 100_000})
-    assert (status, said["code"]) == (400, "REQUEST_TOO_LARGE")
 
 
 def test_what_no_customer_sent_is_200_and_counted(
@@ -251,6 +235,7 @@ COUNTRY = "There's a problem with this country, even though it may appear correc
 )
 def test_whatever_salesforce_does_has_a_response_and_inline_it_is_200(
     leads: Stand,
+    event: LoadEvent,
     capsys: pytest.CaptureFixture[str],
     happens: Any,
     status: int,
@@ -259,7 +244,8 @@ def test_whatever_salesforce_does_has_a_response_and_inline_it_is_200(
     inline: bool,
 ) -> None:
     leads.org.trouble = [happens]
-    got, said = leads.post(LEAD, queryStringParameters={"errors": "inline"} if inline else None)
+    asked = event("create_lead.errors_inline") if inline else {}
+    got, said = leads.post(LEAD, queryStringParameters=asked.get("queryStringParameters"))
     assert got == (200 if inline else status)
     assert status == 503 or (said["object"], said["key"]) == ("Lead", "k-1")
     for name, value in expected.items():
