@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -29,48 +30,40 @@ class Lease:
         self._dynamodb = dynamodb
         self._table = table
         self._name = name
-        self._owner = uuid.uuid4().hex
+        self._owner = {"S": uuid.uuid4().hex}
 
     def take(self, *, seconds: float) -> bool:
         """Take it if it is free, or expired, or ours already: boto3 repeats a request whose
         response was lost."""
-        now = int(time.time())
-        return self._put_if(
-            "attribute_not_exists(expires_at) OR expires_at < :now OR owner_id = :owner",
-            {":now": {"N": str(now)}, ":owner": {"S": self._owner}},
-            expires_at=now + int(seconds) + LEASE_MARGIN_SECONDS,
-        )
+        free = "attribute_not_exists(expires_at) OR expires_at < :now OR owner_id = :owner"
+        return self._put_if(free, seconds, {":now": {"N": str(int(time.time()))}})
 
     def keep(self, *, seconds: float) -> bool:
         """Renew it; False if it is no longer ours."""
-        expires_at = int(time.time()) + int(seconds) + LEASE_MARGIN_SECONDS
-        return self._put_if(
-            "owner_id = :owner", {":owner": {"S": self._owner}}, expires_at=expires_at
-        )
+        return self._put_if("owner_id = :owner", seconds, {})
 
     def release(self) -> None:
         """Give it back; if that fails it expires."""
-        try:
+        with suppress(*BOTO3_ERRORS):
             self._dynamodb.delete_item(
                 TableName=self._table,
                 Key={"name": {"S": self._name}},
                 ConditionExpression="owner_id = :owner",
-                ExpressionAttributeValues={":owner": {"S": self._owner}},
+                ExpressionAttributeValues={":owner": self._owner},
             )
-        except BOTO3_ERRORS:
-            return
 
-    def _put_if(self, condition: str, values: Mapping[str, Any], *, expires_at: int) -> bool:
+    def _put_if(self, condition: str, seconds: float, values: Mapping[str, Any]) -> bool:
+        expires_at = int(time.time()) + int(seconds) + LEASE_MARGIN_SECONDS
         try:
             self._dynamodb.put_item(
                 TableName=self._table,
                 Item={
                     "name": {"S": self._name},
-                    "owner_id": {"S": self._owner},
+                    "owner_id": self._owner,
                     "expires_at": {"N": str(expires_at)},
                 },
                 ConditionExpression=condition,
-                ExpressionAttributeValues=values,
+                ExpressionAttributeValues={":owner": self._owner, **values},
             )
         except ClientError as error:
             if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
