@@ -8,6 +8,7 @@ template's GatewayResponses. Paths work with the stage in front, as deployed, an
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import threading
@@ -46,6 +47,9 @@ _NOBODY = (
     *("accessKey", "accountId", "caller", "cognitoAuthenticationProvider", "principalOrgId"),
     *("cognitoAuthenticationType", "cognitoIdentityId", "cognitoIdentityPoolId", "user", "userArn"),
 )
+
+_RESPONSE = {"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"}
+"""The keys that a function's result may have."""
 
 Invoke = Callable[[str, bytes, float], Outcome]
 """Function's logical id, event, seconds to wait at most. Raises Throttled, NoAnswerInTime."""
@@ -306,44 +310,21 @@ def _read_response(payload: bytes) -> Reply | None:
     """The function's result as a response; None if API Gateway would call it malformed."""
     try:
         result = json.loads(payload)
-    except ValueError:
-        return None
-    if not isinstance(result, dict):
-        return None
-    if set(result) - {"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"}:
-        return None
-    try:
         status = int(result.get("statusCode", 200))
-    except (TypeError, ValueError):
+        single, multiple = result.get("headers") or {}, result.get("multiValueHeaders") or {}
+        flat = not any(isinstance(value, dict | list) for value in single.values())
+        headers = [(name, str(value)) for name, value in single.items() if name not in multiple]
+        headers += [(name, str(value)) for name, values in multiple.items() for value in values]
+        content = (result.get("body") or "").encode("utf-8", "surrogatepass")
+        if result.get("isBase64Encoded"):
+            content = base64.b64decode(content, validate=True)
+    except (AttributeError, TypeError, ValueError):
+        # Something in it has another type than it has to have.
         return None
-    headers: list[tuple[str, str]] = []
-    single = result.get("headers") or {}
-    multiple = result.get("multiValueHeaders") or {}
-    body = result.get("body")
-    if not isinstance(single, dict) or not isinstance(multiple, dict):
+    if set(result) - _RESPONSE or not flat:
         return None
-    if body is not None and not isinstance(body, str):
-        return None
-    for name, value in single.items():
-        if isinstance(value, dict | list):
-            return None
-        if name not in multiple:
-            headers.append((name, str(value)))
-    for name, values in multiple.items():
-        if not isinstance(values, list):
-            return None
-        headers += [(name, str(value)) for value in values]
     if any("\r" in value or "\n" in value for _, value in headers):
         return None
     if not any(name.lower() == "content-type" for name, _ in headers):
         headers.append(("Content-Type", "application/json"))
-    content = (body or "").encode("utf-8", "surrogatepass")
-    if result.get("isBase64Encoded"):
-        import base64
-        import binascii
-
-        try:
-            content = base64.b64decode(content, validate=True)
-        except binascii.Error:
-            return None
     return status, headers, content

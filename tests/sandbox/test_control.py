@@ -15,7 +15,6 @@ import pytest
 import urllib3
 
 from sandbox.org import Org, OrgServer, sample
-from sandbox.org.data.settings import Settings
 from sandbox.org.http.control import CALLS
 
 from .conftest import Caller, lead
@@ -196,12 +195,6 @@ def test_a_reset_leaves_users_fields_and_tokens(caller: Caller, org: Org) -> Non
     control(caller, "POST", "/reset", {})
     assert org.records("Lead") == []
     assert caller.create("Lead", **lead(Bird_Key__c="k")).status == 201
-
-
-def test_every_setting_is_documented() -> None:
-    readme = (Path(__file__).parents[2] / "sandbox/org/README.md").read_text()
-    missing = [name for name in Settings().as_dict() if f"`{name}`" not in readme]
-    assert missing == []
 
 
 def test_every_path_and_call_of_the_control_api_is_documented(server: OrgServer) -> None:

@@ -33,7 +33,6 @@ ACCESS = """<fieldPermissions><field>%s</field><readable>true</readable><editabl
 @pytest.fixture
 def server() -> Iterator[OrgServer]:
     with OrgServer(Org.bare()) as running:
-        running.org.settings.deploy_seconds = 0.0
         yield running
 
 
@@ -128,16 +127,6 @@ def test_a_check_changes_nothing(admin: Caller, org: Org) -> None:
     assert (result["checkOnly"], result["success"]) == (True, True)
     assert org.schema["Lead"].field("Bird_Key__c") is None
     assert "Bird_Bridge" not in [s["Name"] for s in org.records("PermissionSet")]
-
-
-def test_a_deployment_takes_its_time(admin: Caller, org: Org) -> None:
-    org.settings.deploy_seconds = 60.0
-    result = deploy(admin, the_folder())
-    assert (result["done"], result["status"]) == (False, "InProgress")
-    made = begin(admin, the_folder()).json()["id"]
-    org.clock.advance(61)
-    answer = admin.call("GET", f"/metadata/deployRequest/{made}").json()["deployResult"]
-    assert (answer["done"], answer["status"], "details" in answer) == (True, "Succeeded", False)
 
 
 def test_fields_of_activities_are_made_on_activity(admin: Caller, org: Org) -> None:

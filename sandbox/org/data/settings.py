@@ -45,8 +45,6 @@ class Settings:
     send_instance_url: bool = True
     instance_url: str = ""
     """Empty: the address of the server that runs the org."""
-    deploy_seconds: float = 0.2
-    """How long a metadata deployment takes."""
 
     # Texts and keys of which Salesforce has more than one form.
     duplicate_value_id: str = "18"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
@@ -64,14 +64,12 @@ class _Component:
 
 @dataclass
 class _Deployment:
-    """One request, which has its result at once and shows it when its time is over."""
+    """One request, which is done at once."""
 
     id: str
     options: dict[str, Any]
     user_id: str
-    started: float
-    done_at: float
-    components: list[_Component] = field(default_factory=list)
+    components: list[_Component]
 
 
 def serve(call: Call) -> Response:
@@ -104,15 +102,8 @@ def _begin(call: Call) -> Response:
     if options.get("rollbackOnError") is False:
         raise refused(400, "INVALID_INPUT", "rollbackOnError must be true")
     org = call.org
-    now = org.clock.now()
-    made = _Deployment(
-        id=org.ids.make("0Af"),
-        options=options,
-        user_id=call.actor.user_id,
-        started=now,
-        done_at=now + org.settings.deploy_seconds,
-        components=list(_read(_unpacked(files["file"]))),
-    )
+    components = list(_read(_unpacked(files["file"])))
+    made = _Deployment(org.ids.make("0Af"), options, call.actor.user_id, components)
     _deploy(org, made)
     org.deployments[made.id] = made
     return Response(201, _shown(call, made, details=False))
@@ -345,7 +336,6 @@ def _restore(org: Org, kind: ObjectType, fields: dict[str, Field]) -> None:
 
 
 def _shown(call: Call, made: _Deployment, *, details: bool) -> dict[str, Any]:
-    done = call.org.clock.now() >= made.done_at
     failures = [one.message() for one in made.components if one.problem]
     successes = [one.message() for one in made.components if not one.problem]
     result: dict[str, Any] = {
@@ -353,22 +343,20 @@ def _shown(call: Call, made: _Deployment, *, details: bool) -> dict[str, Any]:
         "checkOnly": made.options.get("checkOnly") is True,
         "ignoreWarnings": made.options.get("ignoreWarnings") is True,
         "rollbackOnError": True,
-        "done": done,
-        "status": ("Failed" if failures else "Succeeded") if done else "InProgress",
-        "success": done and not failures,
+        "done": True,
+        "status": "Failed" if failures else "Succeeded",
+        "success": not failures,
         "createdBy": made.user_id,
         "numberComponentsTotal": len(made.components),
-        "numberComponentsDeployed": len(successes) if done else 0,
-        "numberComponentErrors": len(failures) if done else 0,
-        "numberTestsCompleted": 0,
-        "numberTestsTotal": 0,
-        "numberTestErrors": 0,
+        "numberComponentsDeployed": len(successes),
+        "numberComponentErrors": len(failures),
+        **dict.fromkeys(("numberTestsCompleted", "numberTestsTotal", "numberTestErrors"), 0),
         "runTestsEnabled": False,
     }
     if details:
         result["details"] = {
-            "componentFailures": failures if done else [],
-            "componentSuccesses": successes if done else [],
+            "componentFailures": failures,
+            "componentSuccesses": successes,
             "runTestResult": {"numTestsRun": 0, "numFailures": 0, "successes": [], "failures": []},
         }
     url = f"{call.org.instance_url}/services/data/{call.version}/metadata/deployRequest/{made.id}"
