@@ -1,8 +1,8 @@
 """CloudWatch Logs, as far as it is read here: FilterLogEvents on the functions' log files.
 
 A line that a function prints is an event; a line that is no JSON belongs to the moment of the one
-before it. Of filter patterns it knows JSON selectors with `=`, `!=`, `&&`, `||` and brackets; any
-other pattern is refused, never passed over.
+before it. Of filter patterns it knows terms (`a b`, `"a b"`, `?a ?b`) and JSON selectors with `=`,
+`&&`, `||` and brackets; any other pattern is refused, never passed over.
 
 https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+import jmespath
 
 PAGE = 10_000
 """Events of one response, at most."""
@@ -25,10 +28,7 @@ STREAM = "[$LATEST]sandbox"
 Test = Callable[[str], bool]
 """Whether an event's message fits a pattern."""
 
-_SELECTOR = re.compile(
-    r"\s*(?:(?P<bracket>[()])|(?P<both>&&|\|\|)|\$\.(?P<name>[\w.]+)\s*(?P<how>=|!=)\s*"
-    r'(?:"(?P<text>[^"]*)"|(?P<word>[\w.*-]+)))'
-)
+_SELECTOR = re.compile(r"\$\.(?P<name>[\w.]+)\s*=\s*(?:(?P<number>\d+)|\"(?P<text>[^\"*\\']*)\")")
 
 
 class LogsError(Exception):
@@ -104,85 +104,44 @@ def _moment(line: str) -> int | None:
 def read_pattern(pattern: str) -> Test:
     """What a filter pattern means. Raises LogsError for one that is not known here."""
     pattern = pattern.strip()
-    if pattern.startswith("{") and pattern.endswith("}"):
-        return _Selectors(pattern[1:-1]).read()
-    if pattern:
-        raise _invalid(pattern)
-    return lambda line: True
+    try:
+        if pattern.startswith("{") and pattern.endswith("}"):
+            return _selectors(pattern[1:-1])
+        if not pattern.startswith(("{", "[", "%", "-")):
+            return _terms(pattern)
+    except ValueError:
+        pass
+    raise LogsError("InvalidParameterException", f"Invalid filter pattern: {pattern}")
 
 
-class _Selectors:
-    """`$.a = "b" && ($.c != 1 || …)`; && binds closer than ||."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._parts: list[re.Match[str]] = []
-        at = 0
-        while text[at:].strip():
-            found = _SELECTOR.match(text, at)
-            if found is None:
-                raise _invalid(text)
-            self._parts.append(found)
-            at = found.end()
-
-    def read(self) -> Test:
-        test = self._any()
-        if self._parts:
-            raise _invalid(self._text)
-
-        def fits(line: str) -> bool:
-            try:
-                values = json.loads(line)
-            except ValueError:
-                return False
-            return isinstance(values, dict) and test(values)
-
-        return fits
-
-    def _any(self) -> Callable[[Any], bool]:
-        tests = [self._all()]
-        while self._next("both") == "||":
-            self._parts.pop(0)
-            tests.append(self._all())
-        return lambda values: any(test(values) for test in tests)
-
-    def _all(self) -> Callable[[Any], bool]:
-        tests = [self._one()]
-        while self._next("both") == "&&":
-            self._parts.pop(0)
-            tests.append(self._one())
-        return lambda values: all(test(values) for test in tests)
-
-    def _one(self) -> Callable[[Any], bool]:
-        if not self._parts:
-            raise _invalid(self._text)
-        part = self._parts.pop(0)
-        if part["bracket"] == "(":
-            inner = self._any()
-            if self._next("bracket") != ")":
-                raise _invalid(self._text)
-            self._parts.pop(0)
-            return inner
-        name, how = part["name"], part["how"]
-        if name is None:
-            raise _invalid(self._text)
-        wanted = re.compile(
-            ".*".join(map(re.escape, (part["text"] or part["word"] or "").split("*")))
-        )
-
-        def test(values: Any) -> bool:
-            for step in name.split("."):
-                values = values.get(step) if isinstance(values, dict) else None
-            if values is None:
-                return False
-            shown = json.dumps(values) if not isinstance(values, str) else values
-            return (wanted.fullmatch(shown) is not None) is (how == "=")
-
-        return test
-
-    def _next(self, kind: str) -> str | None:
-        return self._parts[0][kind] if self._parts else None
+def _terms(pattern: str) -> Test:
+    words = shlex.shlex(pattern, posix=True)
+    words.whitespace_split, words.quotes, words.commenters = True, '"', ""
+    needed: list[str] = []
+    one_of: list[str] = []
+    for word in words:
+        (one_of if word.startswith("?") else needed).append(word.removeprefix("?"))
+    return lambda line: (
+        all(one in line for one in needed) and (not one_of or any(one in line for one in one_of))
+    )
 
 
-def _invalid(pattern: str) -> LogsError:
-    return LogsError("InvalidParameterException", f"Invalid filter pattern: {pattern}")
+def _selectors(text: str) -> Test:
+    """`$.a = "b" && ($.c = 1 || …)`, which is JMESPath but for the spelling."""
+    if _SELECTOR.sub("", text).strip(" ()&|"):
+        raise ValueError(text)
+    wanted = jmespath.compile(_SELECTOR.sub(_spelt, text))
+
+    def fits(line: str) -> bool:
+        try:
+            values = json.loads(line)
+        except ValueError:
+            return False
+        return isinstance(values, dict) and wanted.search(values) is True
+
+    return fits
+
+
+def _spelt(found: re.Match[str]) -> str:
+    name, number, text = found["name"], found["number"], found["text"]
+    return f"{name} == `{number}`" if number else f"{name} == '{text}'"

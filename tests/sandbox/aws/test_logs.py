@@ -25,14 +25,22 @@ TRAIL = json.dumps(
     ("pattern", "message", "fits"),
     [
         ("", "anything", True),
+        ("ERROR ARGUMENTS", "[ERROR 419] MISSING ARGUMENTS", True),
+        ("ERROR ARGUMENTS", "[ERROR 400] BAD REQUEST", False),
+        ("?ERROR ?ARGUMENTS", "[ERROR 400] BAD REQUEST", True),
+        ("?ERROR ?ARGUMENTS", "[WARN] nothing", False),
+        ('"INTERNAL SERVER ERROR"', "[ERROR 500] INTERNAL SERVER ERROR", True),
+        ('?ERROR ?"timed out"', "Task timed out after 3 seconds", True),
         ('{ $.eventType = "UpdateTrail" }', TRAIL, True),
         ('{ $.eventType = "Other" }', TRAIL, False),
-        ("{ $.sourceIPAddress != 123.123.* }", TRAIL, True),
-        ("{ $.sourceIPAddress = 111.111.* }", TRAIL, True),
         ("{ $.errorCode = 400 }", TRAIL, True),
-        ('{ ($.eventType = "Other" || $.errorCode = 400) && $.eventType = "U*" }', TRAIL, True),
+        (
+            '{ ($.eventType = "Other" || $.errorCode = 400) && $.eventType = "UpdateTrail" }',
+            TRAIL,
+            True,
+        ),
         ('{ $.eventType = "UpdateTrail" && $.errorCode = 500 }', TRAIL, False),
-        ('{ $.missing != "x" }', TRAIL, False),
+        ('{ $.missing = "x" }', TRAIL, False),
         ('{ $.eventType = "UpdateTrail" }', "no JSON", False),
     ],
 )
@@ -42,7 +50,17 @@ def test_a_pattern_fits(pattern: str, message: str, fits: bool) -> None:
 
 @pytest.mark.parametrize(
     "pattern",
-    ["{ $.a > 1 }", "{ $.a IS NULL }", "[a, b]", "%re%", "ERROR", "-ERROR", "{ $.a = }", "{ ( }"],
+    [
+        "{ $.a > 1 }",
+        "{ $.a IS NULL }",
+        "[a, b]",
+        "%re%",
+        "-ERROR",
+        '{ $.a != "x" }',
+        '{ $.a = "x*" }',
+        "{ $.a = }",
+        "{ ( }",
+    ],
 )
 def test_what_the_sandbox_does_not_know_is_refused(pattern: str) -> None:
     with pytest.raises(LogsError):
