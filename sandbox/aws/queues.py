@@ -21,6 +21,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from botocore import xform_name
+
 LONGEST_MESSAGE = 1_048_576
 """Bytes of a message with its attributes, and of a batch of them."""
 LONGEST_INVISIBILITY = 43_200
@@ -219,7 +221,7 @@ class Queues:
         self, operation: str, parameters: Mapping[str, Any], *, partial: bool = False
     ) -> Reply:
         """Carry out one call. Returns its status and JSON. `partial` fails every other entry."""
-        method = getattr(self, "_" + _snake(operation), None)
+        method = getattr(self, "_" + xform_name(operation), None)
         try:
             if method is None:
                 raise Refusal("InvalidAction", f"The sandbox does not know {operation}.")
@@ -450,10 +452,6 @@ class Queues:
                 message.in_flight = False
                 queue.lock.notify()
         return {}
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 def _size(parameters: Mapping[str, Any]) -> int:

@@ -12,10 +12,10 @@ https://docs.aws.amazon.com/service-authorization/latest/reference/reference_pol
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import unquote
 
@@ -142,5 +142,4 @@ def _several(value: Any) -> tuple[str, ...]:
 
 
 def _fits(pattern: str, resource: str) -> bool:
-    expression = ".*".join(re.escape(part) for part in pattern.split("*"))
-    return bool(resource) and re.fullmatch(expression, resource) is not None
+    return bool(resource) and fnmatchcase(resource, pattern)

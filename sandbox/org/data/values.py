@@ -132,8 +132,6 @@ def _read_datetime(value: Any) -> str | None:
 
 def moment(value: str) -> float:
     """Seconds since the epoch of an ISO datetime or date; ValueError where it is none."""
-    value = re.sub(r"\.(\d{1,6})\d*", lambda m: "." + m[1].ljust(6, "0"), value)
-    value = re.sub(r"([+-]\d{2})(\d{2})\Z", r"\1:\2", value.replace("Z", "+00:00"))
     parsed = datetime.fromisoformat(value)
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
 
