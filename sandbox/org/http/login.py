@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from flask import Blueprint, Response, redirect, request
+from flask import Blueprint, Response, redirect, request, session
 from werkzeug.wrappers import Response as Page
 
 from sandbox.org.data.store import Record
@@ -57,12 +57,11 @@ class AuthorizeRequest:
 
 
 class LoginPages:
-    """The pages' memory: who is logged in, and which authorize requests are open."""
+    """The pages, and which authorize requests are open. Who is logged in says the cookie."""
 
     def __init__(self, org: Org) -> None:
         self._org = org
         self._requests: dict[str, AuthorizeRequest] = {}
-        self._browsers: dict[str, str] = {}
 
     # --- authorize -----------------------------------------------------------------------
 
@@ -93,7 +92,7 @@ class LoginPages:
             return pending.error("invalid_request", "code challenge method must be S256")
         if app.pkce_required and not pending.challenge:
             return pending.error("invalid_request", "missing required code challenge")
-        logged_in = self._browsers.get(request.cookies.get("sid", ""))
+        logged_in = session.get("user_id")
         prompt = given.get("prompt", "").split()
         if logged_in and not {"login", "select_account"} & set(prompt):
             pending.user_id = logged_in
@@ -135,13 +134,8 @@ class LoginPages:
             error = "That user name and password do not fit. Check both and try again."
             return self._login_page(number, pending, error=error, username=username)
         pending.user_id = user["Id"]
-        browser = secrets.token_urlsafe(24)
-        self._browsers[browser] = user["Id"]
-        while len(self._browsers) > 500:
-            del self._browsers[next(iter(self._browsers))]
-        response = self._consent_page(number, pending)
-        response.set_cookie("sid", browser, httponly=True, samesite="Lax")
-        return response
+        session["user_id"] = user["Id"]
+        return self._consent_page(number, pending)
 
     def _consent_page(self, number: str, pending: AuthorizeRequest) -> Page:
         """The consent page, or an end where this user may not use the app at all."""
@@ -170,8 +164,7 @@ class LoginPages:
     def decide(self) -> Page:
         number = request.form.get("request", "")
         pending = self._requests.get(number)
-        browser = self._browsers.get(request.cookies.get("sid", ""))
-        if pending is None or not pending.user_id or browser != pending.user_id:
+        if pending is None or not pending.user_id or session.get("user_id") != pending.user_id:
             return _stop("expired", "This page is too old. Go back to the app and start again.")
         del self._requests[number]
         if request.form.get("decision") != "allow":
@@ -187,10 +180,8 @@ class LoginPages:
         return pending.send_back(code=code)
 
     def log_out(self) -> Page:
-        self._browsers.pop(request.cookies.get("sid", ""), None)
-        response = render("message.html", title="Logged out", text="You are logged out.")
-        response.delete_cookie("sid")
-        return response
+        session.clear()
+        return render("message.html", title="Logged out", text="You are logged out.")
 
 
 def _safe_callback(redirect_uri: str) -> bool:

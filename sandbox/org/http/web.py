@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 from flask import Flask, jsonify, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.wrappers import Response
@@ -14,6 +16,8 @@ from sandbox.org.org import Org
 def make_app(org: Org, server: Outages) -> Flask:
     """All routes but those of the REST API."""
     app = Flask("sandbox.org.http", template_folder="templates", static_folder=None)
+    app.secret_key = secrets.token_bytes(32)
+    app.config["SESSION_COOKIE_SAMESITE"] = "Lax"
     app.register_blueprint(login.blueprint(org))
     app.register_blueprint(control.blueprint(org, server))
     app.register_blueprint(pages.blueprint(org, server))
