@@ -11,7 +11,7 @@ import itertools
 import random
 import re
 import threading
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.org.errors import KNOWN, RECORD_CODES, Problem
@@ -154,9 +154,6 @@ class Fault:
         self.hits += 1
         return True
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 def _names(object_name: str, path: str, body: bytes) -> bool:
     """Whether a request is about an object: in its path, or in a composite or collection body."""
@@ -226,6 +223,3 @@ class Trouble:
                 if fault.connection and fault.fires():
                     return fault
         return None
-
-
-FAULT_FIELDS = frozenset(item.name for item in fields(Fault)) - {"id", "hits", "seen"}

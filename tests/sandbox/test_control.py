@@ -31,31 +31,30 @@ def call(caller: Caller, name: str, /, **arguments: Any) -> Any:
 
 
 def test_it_needs_no_token_but_json(anonymous: Caller, org: Org) -> None:
-    sent = {"error": "SERVER_UNAVAILABLE"}
-    answer = anonymous.call("POST", "/_sandbox/faults", sent, Content_Type="text/plain")
-    assert answer.status == 400
+    path, sent = "/_sandbox/call/trouble.add", {"error": "SERVER_UNAVAILABLE"}
+    assert anonymous.call("POST", path, sent, Content_Type="text/plain").status == 400
     assert org.trouble.faults() == []
-    assert anonymous.call("POST", "/_sandbox/faults", sent).status == 201
+    assert anonymous.call("POST", path, sent).status == 200
 
 
 def test_faults_are_ordered_listed_and_cleared(caller: Caller, org: Org) -> None:
-    made = control(caller, "POST", "/faults", {"error": "SERVER_UNAVAILABLE", "times": 1})
+    made = call(caller, "trouble.add", error="SERVER_UNAVAILABLE", times=1)
     assert caller.create("Lead", **lead()).status == 503
-    listed = control(caller, "GET", "/faults")["faults"]
+    listed = control(caller, "GET", "/state")["faults"]
     assert [(f["id"], f["hits"]) for f in listed] == [(made["id"], 1)]
-    control(caller, "DELETE", f"/faults/{made['id']}")
+    assert call(caller, "trouble.remove", fault=made["id"])
     assert org.trouble.faults() == []
-    control(caller, "POST", "/faults", {"latency_before": 0.1})
-    control(caller, "DELETE", "/faults")
+    call(caller, "trouble.add", latency_before=0.1)
+    call(caller, "trouble.clear")
     assert org.trouble.faults() == []
 
 
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("/faults", {"nonsense": 1}),
-        ("/faults", {"reset": "sometimes"}),
-        ("/faults", [1]),
+        ("/call/trouble.add", {"nonsense": 1}),
+        ("/call/trouble.add", {"reset": "sometimes"}),
+        ("/call/trouble.add", [1]),
         ("/call/settings.put", {"nonsense": 1}),
         ("/call/settings.put", {"api_enabled": "yes"}),
         ("/call/oauth.set_policies", {"client_id": sample.CLIENT_ID, "client_secret": "x"}),
@@ -190,7 +189,7 @@ def test_the_other_port_does_not_speak_salesforce(server: OrgServer) -> None:
 
 def test_a_reset_leaves_users_fields_and_tokens(caller: Caller, org: Org) -> None:
     caller.create("Lead", **lead(Bird_Key__c="k"))
-    control(caller, "POST", "/faults", {"error": "SERVER_UNAVAILABLE"})
+    call(caller, "trouble.add", error="SERVER_UNAVAILABLE")
     org.settings.put(maintenance=True)
     control(caller, "POST", "/reset", {})
     assert org.records("Lead") == []

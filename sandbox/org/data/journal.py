@@ -6,8 +6,7 @@ import re
 import threading
 from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 _VERSION = re.compile(r"^/services/data/v\d+\.\d+")
@@ -33,9 +32,6 @@ class Entry:
     """0: no response was sent."""
     seconds: float
     fault: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 class Journal:

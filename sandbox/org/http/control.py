@@ -21,7 +21,6 @@ from sandbox.org.http import pages
 from sandbox.org.http.outages import Outages
 from sandbox.org.org import Org
 from sandbox.org.rules.customizations import Condition
-from sandbox.org.trouble import FAULT_FIELDS, Fault
 
 MAX_OUTAGE_SECONDS = 3600.0
 CALLS = frozenset(
@@ -31,6 +30,7 @@ CALLS = frozenset(
         *("set_object_rights", "set_user", "add_status", "add_queue", "add_record_type"),
         *("add_address_picklists", "add_validation_rule", "set_duplicate_rule"),
         *("clear_duplicate_rule", "add_assignment_rule", "clear_rules"),
+        *("trouble.add", "trouble.remove", "trouble.clear"),
         *("settings.put", "clock.advance", "clock.reset", "usage.set_used"),
         *("oauth.set_policies", "oauth.expire_sessions", "oauth.revoke", "oauth.revoke_all"),
     }
@@ -87,7 +87,7 @@ def blueprint(org: Org, server: Outages) -> Blueprint:
     routes.register_error_handler(
         KeyError, lambda e: (jsonify(error=f"there is no {e.args[0]}"), 404)
     )
-    _trouble_routes(routes, org, server)
+    _outage_routes(routes, server)
     _look_routes(routes, org, server)
 
     @routes.post("/call/<name>")
@@ -110,29 +110,7 @@ def blueprint(org: Org, server: Outages) -> Blueprint:
     return routes
 
 
-def _trouble_routes(routes: Blueprint, org: Org, server: Outages) -> None:
-    @routes.get("/faults")
-    def faults() -> Response:
-        return jsonify(faults=[fault.as_dict() for fault in org.trouble.faults()])
-
-    @routes.post("/faults")
-    def add_fault() -> tuple[Response, int]:
-        body = _body()
-        unknown = set(body) - FAULT_FIELDS
-        if unknown:
-            raise Invalid(f"a fault has no {', '.join(sorted(unknown))}")
-        return jsonify(org.trouble.add(Fault(**body)).as_dict()), 201
-
-    @routes.delete("/faults")
-    def clear_faults() -> Response:
-        org.trouble.clear()
-        return jsonify(cleared=True)
-
-    @routes.delete("/faults/<fault_id>")
-    def remove_fault(fault_id: str) -> tuple[Response, int]:
-        gone = org.trouble.remove(fault_id)
-        return jsonify(removed=gone), 200 if gone else 404
-
+def _outage_routes(routes: Blueprint, server: Outages) -> None:
     @routes.post("/outage")
     def outage() -> Response:
         """Refuse connections for so many seconds, or until ``DELETE`` on the control port."""
@@ -180,7 +158,7 @@ def _look_routes(routes: Blueprint, org: Org, server: Outages) -> None:
                 api_calls=org.usage.used(),
                 refreshes=org.oauth.processed,
                 sessions=sum(not s.ended for s in org.oauth.sessions.values()),
-                faults=len(org.trouble.faults()),
+                faults=org.trouble.faults(),
             )
 
     @routes.get("/requests")
@@ -188,7 +166,7 @@ def _look_routes(routes: Blueprint, org: Org, server: Outages) -> None:
         """The last requests; ``?match=`` a regular expression on "METHOD path", ``?after=``."""
         after = int(request.args.get("after", "0"))
         found = org.journal.entries(request.args.get("match", ""), after=after)
-        return jsonify(requests=[entry.as_dict() for entry in found])
+        return jsonify(requests=found)
 
     @routes.get("/records/<object_name>")
     def records(object_name: str) -> Response:
