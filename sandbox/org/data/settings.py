@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -52,12 +52,9 @@ class Settings:
     language: str = "en"
     """``de``: DUPLICATE_VALUE in German (our wording): messages are in the user's language."""
 
-    def as_dict(self) -> dict[str, Any]:
-        return {item.name: getattr(self, item.name) for item in fields(self)}
-
     def put(self, **values: Any) -> None:
         """Change some of them; ValueError names one that does not exist or has another type."""
-        known = self.as_dict()
+        known = asdict(self)
         for name, value in values.items():
             if name not in known:
                 raise ValueError(f"there is no setting {name!r}")

@@ -144,7 +144,7 @@ def _look_routes(routes: Blueprint, org: Org, server: Outages) -> None:
                 control_url=server.control_url,
                 org_id=org.org_id,
                 now=org.clock.stamp(),
-                settings=org.settings.as_dict(),
+                settings=org.settings,
                 records={
                     name: len(table.live)
                     for name, table in org.store.tables.items()
