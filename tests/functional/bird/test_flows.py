@@ -20,7 +20,7 @@ FLOWS = [path for path in EVERY_FLOW if path.stem.endswith(("-to-lead", "-to-cas
 """Those that log a message; the others have tests of their own (`test_enrichment_flows.py`)."""
 LABEL = "Modelled on exported flows; import not tested against a live account."
 PHONE = "+447700900142"
-OBJECT = {path.stem: path.stem.rsplit("-", 1)[1].capitalize() for path in FLOWS}
+OBJECT: dict[str, Any] = {path.stem: path.stem.rsplit("-", 1)[1].capitalize() for path in FLOWS}
 LABELS = {"whatsapp": "WhatsApp", "viber": "Viber", "sms": "SMS", "handover": "WhatsApp"}
 
 MESSAGES = {
@@ -291,33 +291,23 @@ def test_what_the_agent_handed_over_becomes_an_urgent_case_and_a_person_s(
 
 
 @pytest.mark.parametrize("flow", FLOWS, ids=names)
-def test_a_flow_replies_what_the_flow_command_prints(flow: Path) -> None:
+def test_a_flow_branches_and_replies_as_the_flow_command_prints(flow: Path) -> None:
     text = flow.read_text(encoding="utf-8")
     (step,) = re.findall(r'"(httpRequest_\w{4})": ', text)
-    replies = {
+    steps = json.loads(text)["definition"]["steps"].values()
+    printed = branches(OBJECT[flow.stem])
+    assert {
         one["parameters"]["payload"]["body"]["text"]["text"]
-        for one in json.loads(text)["definition"]["steps"].values()
+        for one in steps
         if one["type"].split(":")[4:5] == ["createChannelMessage"]
+    } == {
+        one.reply.replace("{{number", "{{steps." + step + ".body.number")
+        for one in printed
+        if one.reply
     }
-    kind: Any = OBJECT[flow.stem]
-    printed = {
-        branch.reply.replace("{{number", "{{steps." + step + ".body.number")
-        for branch in branches(kind)
-        if branch.reply
-    }
-    assert replies == printed
-
-
-@pytest.mark.parametrize("flow", FLOWS, ids=names)
-def test_a_flow_branches_on_every_outcome(flow: Path) -> None:
-    text = flow.read_text(encoding="utf-8")
-    tested = {
-        one["stringEquals"]
-        for step in json.loads(text)["definition"]["steps"].values()
-        for one in step.get("conditionals", [])
-        if ".body.outcome|" in one["variable"]
-    }
-    assert tested == {name for branch in branches("Lead") for name in branch.outcomes}
+    tests = [test for one in steps for test in one.get("conditionals", [])]
+    tested = {one["stringEquals"] for one in tests if ".body.outcome|" in one["variable"]}
+    assert tested == {name for one in printed for name in one.outcomes}
 
 
 # The player itself
