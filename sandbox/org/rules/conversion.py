@@ -12,29 +12,8 @@ from sandbox.org.rules.access import SYSTEM
 from sandbox.org.rules.saving import SaveOptions, Saver, raise_for
 from sandbox.org.rules.validation import CONVERTED
 
-_CONTACT_FIELDS = (
-    "FirstName",
-    "LastName",
-    "Salutation",
-    "Title",
-    "Phone",
-    "MobilePhone",
-    "Fax",
-    "Email",
-    "LeadSource",
-    "Description",
-    "DoNotCall",
-    "HasOptedOutOfEmail",
-)
-_ACCOUNT_FIELDS = (
-    "Phone",
-    "Fax",
-    "Website",
-    "Industry",
-    "AnnualRevenue",
-    "NumberOfEmployees",
-    "Rating",
-)
+_OWN = frozenset({"OwnerId", "RecordTypeId", "Description"})
+"""Fields of a lead that do not go to those of the same name."""
 _ADDRESS = ("Street", "City", "State", "PostalCode", "Country")
 
 
@@ -69,14 +48,10 @@ def convert_lead(
         account_id = state.store["Contact"].live[contact_id].get("AccountId")
     if account_id is None:
         name = lead.get("Company") or lead["Name"]
-        account_id = _make(
-            state, saver, "Account", owner, lead, _ACCOUNT_FIELDS, "Billing", {"Name": name}
-        )
+        account_id = _make(state, saver, "Account", owner, lead, "Billing", {"Name": name})
     if contact_id is None:
-        account = {"AccountId": account_id}
-        contact_id = _make(
-            state, saver, "Contact", owner, lead, _CONTACT_FIELDS, "Mailing", account
-        )
+        own = {"AccountId": account_id, "Description": lead.get("Description")}
+        contact_id = _make(state, saver, "Contact", owner, lead, "Mailing", own)
     opportunity_id = None
     if opportunity:
         fields = {
@@ -85,9 +60,7 @@ def convert_lead(
             "StageName": "Prospecting",
             "CloseDate": state.clock.stamp()[:10],
         }
-        opportunity_id = _make(
-            state, saver, "Opportunity", owner, lead, ("LeadSource",), "", fields
-        )
+        opportunity_id = _make(state, saver, "Opportunity", owner, lead, "", fields)
     stamp = state.clock.stamp()
     what = opportunity_id or account_id
     for name in ("Task", "Event"):
@@ -117,14 +90,14 @@ def _make(
     object_name: str,
     owner: str,
     lead: Record,
-    same: tuple[str, ...],
     address: str,
     fields: dict[str, Any],
 ) -> str:
-    values = {name: lead[name] for name in same if name in lead}
+    kind = state.schema[object_name]
+    same = {name for name, item in kind.fields.items() if item.createable and not item.custom}
+    values = {name: value for name, value in lead.items() if name in same - _OWN}
     if address:
         values |= {address + part: lead[part] for part in _ADDRESS if part in lead}
-    kind = state.schema[object_name]
     rows = [(kind, {**values, **fields, "OwnerId": owner})]
     outcome = saver.insert(rows, SYSTEM, SaveOptions(allow_duplicates=True))[0]
     raise_for(outcome)
