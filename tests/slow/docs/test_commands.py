@@ -379,21 +379,6 @@ def exported(world: World, line: str, *keys: str) -> None:
     assert len(world.stack.rejected()) == len(keys), "they stay in the queue"
 
 
-@alone("bird-salesforce rejected export rejected.jsonl")
-def rejected_export(world: World, line: str) -> None:
-    refused(world, "one", "two")
-    exported(world, line, "one", "two")
-
-
-@alone("bird-salesforce rejected drop KEY")
-def rejected_drop(world: World, line: str) -> None:
-    refused(world, "one", "two")
-    with at_a_terminal(world, line.replace("KEY", "one")) as screen:
-        reply(screen, ("Delete 1 for good", "y"))
-        assert screen.end() == 0
-    assert len(world.stack.rejected()) == 1
-
-
 @alone("bird-salesforce outbox list")
 def outbox_list(world: World, line: str) -> None:
     with world.stack.outage():
@@ -412,6 +397,7 @@ SAYS: Mapping[str, tuple[int, int, str]] = {
     "bird-salesforce status": (BY_NOBODY, 1, "Rejecting since"),
     "bird-salesforce flow whatsapp": (BY_NOBODY, 0, "URL/leads.*COMMAND|COMMAND.*URL/leads"),
     "bird-salesforce flow whatsapp --show-key": (BY_NOBODY, 0, "URL/leads.*KEY|KEY.*URL/leads"),
+    "bird-salesforce rejected drop KEY": (BY_NOBODY, 1, "--yes"),
     "bird-salesforce disconnect": (BY_NOBODY, 1, "--yes"),
     "bird-salesforce doctor": (BY_NOBODY, 0, "Nothing is red"),
     "make doctor": (BY_NOBODY, 0, "Nothing is red"),
@@ -622,6 +608,7 @@ NOT_RUN = {
         "only AWS knows; tests/contract/test_docs.py checks the options"
     ),
     r"bird-salesforce (flow|rejected replay --force)": "tests/cli",
+    r"bird-salesforce rejected export .*": "before the stack is taken down, above",
     r"bird-salesforce connect": "the tutorial above",
     r"bird-salesforce connect --no-browser": "tests/cli/test_connect.py pastes addresses",
     r"bird-salesforce setup-org --field .*": "tests/cli/test_setup_org.py",
