@@ -14,7 +14,9 @@ import json
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -34,6 +36,9 @@ from bridge.untrusted import read_json
 RETRY_PAUSE_SECONDS = 0.2
 LEAST_SECONDS = 0.2
 TEMPORARY_CODES = ("Throttl", "TooManyUpdates")
+
+KEYS_MARGIN_SECONDS = 300
+"""Keys of the container credentials endpoint are read anew so long before they expire."""
 
 SECRET_KEPT_SECONDS = 300.0
 """How long a secret is kept in memory: what a person puts into it is used everywhere after that."""
@@ -98,6 +103,10 @@ class AwsIdentity:
     session_token: str = field(repr=False)
     endpoint_url: str
     """One endpoint for every service, for a local stack; empty: AWS's own."""
+    credentials_url: str = ""
+    """Where the keys are read if the environment holds none (SnapStart); see Aws."""
+    credentials_token: str = field(repr=False, default="")
+    credentials_token_file: str = ""
     url_suffix: str = "amazonaws.com"
     """The domain of AWS's endpoints in this partition (AWS::URLSuffix)."""
 
@@ -110,6 +119,9 @@ class AwsIdentity:
             secret_access_key=environ.get("AWS_SECRET_ACCESS_KEY", ""),
             session_token=environ.get("AWS_SESSION_TOKEN", ""),
             endpoint_url=environ.get("AWS_ENDPOINT_URL", "").rstrip("/"),
+            credentials_url=environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI", ""),
+            credentials_token=environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN", ""),
+            credentials_token_file=environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", ""),
             url_suffix=environ.get("URL_SUFFIX") or "amazonaws.com",
         )
 
@@ -164,11 +176,18 @@ def sign(
 
 
 class Aws:
-    """GetParameter, GetSecretValue, SendMessage, Invoke: what is needed while a caller waits."""
+    """GetParameter, GetSecretValue, SendMessage, Invoke: what is needed while a caller waits.
+
+    Keys come from the environment, or else from the container credentials endpoint, which is where
+    Lambda has them with SnapStart (AWS SDKs and Tools Reference Guide, "Container credential
+    provider").
+    """
 
     def __init__(self, *, http: Http, identity: AwsIdentity) -> None:
         self._http = http
         self._identity = identity
+        self._keys: AwsIdentity | None = None
+        self._keys_until = 0.0
 
     def get_parameter(self, name: str, *, deadline: Deadline) -> str | None:
         """The decrypted value of an SSM parameter; None if there is none.
@@ -265,8 +284,9 @@ class Aws:
     def _post(
         self, service: str, url: str, headers: dict[str, str], body: bytes, *, deadline: Deadline
     ) -> Response:
+        identity = self._signer(deadline)
         signed = sign(
-            self._identity, service=service, url=url, headers=headers, body=body, at=time.time()
+            identity, service=service, url=url, headers=headers, body=body, at=time.time()
         )
         try:
             return self._http.send(
@@ -274,6 +294,52 @@ class Aws:
             )
         except HttpError as error:
             raise AwsError(error.code, str(error)) from error
+
+    def _signer(self, deadline: Deadline) -> AwsIdentity:
+        """Who signs the next call. Raises AwsError if the keys cannot be read."""
+        if self._identity.access_key_id or not self._identity.credentials_url:
+            return self._identity
+        if self._keys is None or time.time() >= self._keys_until:
+            response = self._get_keys(deadline)
+            self._keys, expires_at = _read_keys(response, self._identity)
+            self._keys_until = expires_at - KEYS_MARGIN_SECONDS
+        return self._keys
+
+    def _get_keys(self, deadline: Deadline) -> Response:
+        token = self._identity.credentials_token
+        try:
+            if self._identity.credentials_token_file:
+                token = Path(self._identity.credentials_token_file).read_text().strip()
+            return self._http.send(
+                "GET",
+                self._identity.credentials_url,
+                headers={"authorization": token} if token else {},
+                deadline=deadline,
+                repeatable=True,
+            )
+        except HttpError as error:
+            raise AwsError(error.code, str(error)) from error
+        except OSError as error:
+            raise AwsError("NO_CREDENTIALS", "the token's file cannot be read") from error
+
+
+def _read_keys(response: Response, identity: AwsIdentity) -> tuple[AwsIdentity, float]:
+    """The identity with the keys of a container credentials response, and when they expire."""
+    result = read_json(response.body) if response.status == 200 else None
+    keys = result if isinstance(result, dict) else {}
+    try:
+        expires_at = datetime.fromisoformat(str(keys["Expiration"])).timestamp()
+        found = replace(
+            identity,
+            access_key_id=str(keys["AccessKeyId"]),
+            secret_access_key=str(keys["SecretAccessKey"]),
+            session_token=str(keys["Token"]),
+        )
+    except (KeyError, ValueError) as error:
+        raise AwsError(
+            "NO_CREDENTIALS", "the container credentials cannot be read", status=response.status
+        ) from error
+    return found, expires_at
 
 
 class KeptSecret(Generic[Value]):

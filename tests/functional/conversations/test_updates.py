@@ -243,7 +243,12 @@ def test_a_change_of_our_own_hides_no_person_s(bundle: Bundle) -> None:
     assert [one.reason["code"] for one in bundle.rejected if one.reason] == ["CHANGED_MEANWHILE"]
 
 
-def test_changes_of_our_own_are_no_reason_to_keep_anything_back(bundle: Bundle) -> None:
+@pytest.mark.parametrize("known", [True, False], ids=["token with the user", "without"])
+def test_changes_of_our_own_are_no_reason_to_keep_anything_back(
+    bundle: Bundle, known: bool
+) -> None:
+    if not known:
+        bundle.aws.publish(bundle.token, 2, instance_url=bundle.url, user_id="")
     bundle.post({**bird(1), "Rating": "Cold"})
     bundle.patch("message-1", {"Rating": "Warm"})
     bundle.queue_update("message-1", {"Rating": "Hot"})

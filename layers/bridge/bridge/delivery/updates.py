@@ -85,6 +85,8 @@ class _Own:
 class OwnChanges:
     """The records that this process has changed lately."""
 
+    user_id: str | None = None
+    """The integration user's, where its session does not tell it; None: not read yet."""
     _known: dict[str, _Own] = field(default_factory=dict)
 
     def others_since(self, record_id: str, row: Row, accepted: datetime, user_id: str) -> bool:
@@ -228,16 +230,22 @@ class Updates:
 
     def _compare(self, change: Change) -> None:
         """Leave out what differs from what somebody else has written since."""
-        session = self.calls.session
-        user_id = session.user_id if session else ""
         latest = {name.lower(): item for item in change.items for name in item.record.fields}
         for item in change.items:
             if not item.envelope.forced and self.own.others_since(
-                change.record_id, change.row, _accepted(item), user_id
+                change.record_id, change.row, _accepted(item), self._user()
             ):
                 names = [name for name in item.record.fields if latest[name.lower()] is item]
                 self._keep_theirs(item, names, change.values)
         change.items = [item for item in change.items if not item.outcome]
+
+    def _user(self) -> str:
+        """The integration user's id; empty if nothing tells it."""
+        if (session := self.calls.session) and session.user_id:
+            return session.user_id
+        if self.own.user_id is None:
+            self.own.user_id = self.calls.make(self.calls.salesforce.read_user)
+        return self.own.user_id
 
     def _keep_theirs(self, item: Item, names: Sequence[str], values: Mapping[str, Any]) -> None:
         """Leave of an update what fills a blank field; what differs goes to Rejected."""

@@ -40,6 +40,7 @@ from bridge.salesforce.responses import (
     read_row,
     read_saved,
     read_search,
+    read_user_id,
     unreadable,
 )
 from bridge.salesforce.session import Session
@@ -305,6 +306,10 @@ class Salesforce:
         among = ",".join(soql_text(record_id) for record_id in ids)
         soql = f"SELECT {columns} FROM {object_name} WHERE Id IN ({among})"
         return self.query(soql, via=via)
+
+    def read_user(self, *, via: Via) -> str:
+        """The integration user's id; empty where it is not told."""
+        return self._send("GET", "/services/oauth2/userinfo", read=read_user_id, via=via)
 
     def read_description(self, object_name: ObjectName, record_id: str, *, via: Via) -> str:
         """A record's Description; empty where there is none or no such record."""

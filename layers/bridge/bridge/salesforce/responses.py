@@ -540,6 +540,13 @@ def read_right(response: Response, *, right: str) -> bool:
     return not (isinstance(described, dict) and described.get(right) is False)
 
 
+def read_user_id(response: Response) -> str:
+    """The user's id, from userinfo (Salesforce Help, "User Info Endpoint"); empty where the token
+    may not ask for it. Raises nothing: a refusal says nothing of the session."""
+    body = read_json(response.body) if response.status == 200 else None
+    return (read_id(body.get("user_id")) or "") if isinstance(body, dict) else ""
+
+
 def read_changed(response: Response) -> None:
     """The result of an update: 204. Raises why it was not made."""
     _read_success(response)
