@@ -175,7 +175,9 @@ def events(**often: int) -> st.SearchStrategy[Event]:
 
 
 of_updates = events(update=10, edit=10, deliver_now=6, message=3)
-stories = st.lists(events(), min_size=30, max_size=60) | st.lists(of_updates, min_size=20)
+stories = st.lists(events(), min_size=25, max_size=50) | st.lists(
+    of_updates, min_size=20, max_size=40
+)
 
 
 class WatchedOrg(InProcessOrg):
