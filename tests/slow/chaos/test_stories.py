@@ -33,7 +33,7 @@ def test_in_no_story_a_message_is_lost_or_kept_twice_or_elsewhere(
     test()
     table = "\n".join(f"  {name:32} {count:>9,}" for name, count in sorted(COUNTS.items()))
     print(f"\nStories, seed {seed}\n{table}", file=sys.__stdout__)
-    # All that can happen has happened.
+    # What is drawn often has happened; test_mutants.py tells the rare ones, as successors.
     updates = ("update updated", "update queued", "CHANGED_MEANWHILE")
-    for name in ("meanwhile", "successors", "kills", "removed", *updates):
+    for name in ("meanwhile", "kills", "removed", *updates):
         assert COUNTS[name], name
