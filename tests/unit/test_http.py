@@ -11,12 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bridge import http as http_module
 from bridge.deadline import Deadline
 from bridge.http import MAX_RESPONSE_BYTES, Http, HttpError, NoConnection, NoResponse, TooLarge
+from bridge.resolver import Resolver
 from sandbox.org.http.tls import make_certificate
 
 Behaviour = Callable[[socket.socket, int], bool]
@@ -128,6 +130,17 @@ def test_a_connection_is_kept_for_the_next_request(serve: Serve) -> None:
     for _ in range(3):
         send(http, server.url)
     assert (len(server.requests), server.connections) == (3, 1)
+
+
+def test_a_request_is_not_held_back_until_what_came_before_is_acknowledged(serve: Serve) -> None:
+    class Watched(Resolver):
+        def connect(self, *arguments: Any, **more: Any) -> socket.socket:
+            self.made = super().connect(*arguments, **more)
+            return self.made
+
+    watched = Watched()
+    send(Http(watched), serve(answer(OK)).url)
+    assert watched.made.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 @pytest.mark.parametrize("status", [204, 301, 302, 307, 308, 404, 500, 503])

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import socket
 import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -182,6 +183,8 @@ class Http:
             raise NoConnection("the address cannot be read") from error
         seconds = min(CONNECT_SECONDS, deadline.timeout())
         sock = self._resolver.connect((name, port), seconds)
+        # Else a request waits until what ended the TLS handshake is acknowledged (Nagle).
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if scheme == "https":
             if self._tls is None:
                 # Loading the certificate authorities takes 21 ms: once per process.

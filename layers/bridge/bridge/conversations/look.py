@@ -184,7 +184,7 @@ def read_batch(
 
 
 def case_parts(case_ids: Sequence[str], fields: Fields) -> list[Part]:
-    """A query for Cases by their ids ; at most 200 of them."""
+    """A query for Cases by their ids; at most 200 of them."""
     columns = ",".join(_case_columns(fields))
     ids = ",".join(soql_text(case_id) for case_id in case_ids)
     soql = f"SELECT {columns} FROM Case WHERE Id IN ({ids})"
