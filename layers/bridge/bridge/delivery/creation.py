@@ -306,7 +306,7 @@ class RecordCreator:
         attempt = calls.make(self._salesforce.create, record)
         if attempt.created is not None:
             return Created(attempt.created, calls.record_url(attempt.created.id), new=True)
-        # Only a record that was not made needs the rest (docs/adr/0034).
+        # Only a record that was not made needs the rest, so a cold start does without.
         from bridge.delivery import mail, verdict
 
         context = verdict.Context.of(record.object, self._settings)
