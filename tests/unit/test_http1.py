@@ -79,6 +79,9 @@ SAME = {
     "chunks and a length": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\nContent-Length: 9\r\n"
     b"\r\n3\r\nabc\r\n0\r\n\r\n",
     "an extension": CHUNKED + b"2;a=b\r\nok\r\n0\r\n\r\n",
+    "chunked, said twice": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    "no coding": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 2\r\n\r\nok",
     "trailers": CHUNKED + b"A\r\n0123456789\r\n0\r\nX: y\r\nZ: z\r\n\r\n",
     "another coding": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nas it is",
 }
@@ -122,6 +125,7 @@ def test_whatever_the_headers_and_the_body_http_client_agrees(
 BAD = {
     "another protocol": b"220 smtp.example.com ESMTP\r\n\r\n",
     "HTTP/2": b"HTTP/2 200\r\n\r\n",
+    "no status": b"HTTP/1.1 000 OK\r\nContent-Length: 0\r\n\r\n",
     "nothing": b"",
     "half a body": b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok",
     "half a chunk": CHUNKED + b"5\r\nab",

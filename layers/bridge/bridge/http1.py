@@ -25,7 +25,7 @@ LONGEST_HEAD = 65_536
 NO_BODY = (204, 304)
 
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
-_STATUS_LINE = re.compile(r"HTTP/1\.(\d) +(\d\d\d)(?: .*)?")
+_STATUS_LINE = re.compile(r"HTTP/1\.(\d) +([1-9]\d\d)(?: .*)?")
 _NO_TARGET = re.compile(r"[^!-~]")
 
 
@@ -177,8 +177,10 @@ def _read_head(text: str) -> Head:
         name, value = name.strip().lower(), value.strip()
         if colon:
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    chunked = headers.get("transfer-encoding", "").lower() == "chunked"
-    length = None if "transfer-encoding" in headers else _length_of(headers)
+    codings = {one.strip() for one in headers.get("transfer-encoding", "").lower().split(",")}
+    codings -= {"", "identity"}
+    chunked = codings == {"chunked"}
+    length = None if codings else _length_of(headers)
     if status in NO_BODY or 100 <= status < 200:
         length, chunked = 0, False
     connection = headers.get("connection", "").lower()
