@@ -354,6 +354,22 @@ def test_messages_are_decided_in_the_order_of_their_times(bundle: Bundle) -> Non
     assert lead["Bird_Last_Message__c"] == "2026-11-30T14:03:00.000+0000"
 
 
+@pytest.mark.parametrize("refused", [False, True], ids=["made", "refused"])
+def test_a_batch_adds_to_the_case_that_it_makes_what_leaves_the_object_open(
+    bundle: Bundle, refused: bool
+) -> None:
+    """Else the Lead of its channel is made for it."""
+    bundle.queue({**bird(1), **({"No_Such__c": "x"} if refused else {})}, "Case")
+    bundle.queue(bird(2), None)
+    bundle.queue(bird(3), None)
+    bundle.deliver()
+    cases, leads = bundle.org.records("Case"), bundle.org.records("Lead")
+    assert (len(cases), len(leads), len(bundle.rejected)) == ((0, 1, 1) if refused else (1, 0, 0))
+    (record,) = cases or leads
+    assert texts(bundle, record["Id"]) == ["text 1", "text 2", "text 3"][refused:]
+    assert not bundle.outbox
+
+
 def test_one_batch_may_hold_everything(bundle: Bundle) -> None:
     """Conversations to convert, to reopen and to open, beside records outside conversations."""
 

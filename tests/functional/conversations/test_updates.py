@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from bridge.conversations.message import read_moment
+from bridge.delivery.outbox import Envelope
 from bridge.errors import Unsigned
 from bridge.records import ObjectName, stored_key
 from sandbox.org import OrgServer, sample
@@ -273,6 +275,42 @@ def test_a_bad_update_keeps_no_other_one_back(bundle: Bundle) -> None:
     assert [lead.get("Industry") for lead in bundle.org.records("Lead")] == [None, *["Retail"] * 3]
     codes = sorted(one.reason["code"] for one in bundle.rejected if one.reason)
     assert codes == ["INVALID_EMAIL_ADDRESS", "INVALID_FIELD"] and not bundle.outbox
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {
+            "status": 400,
+            "body": [{"errorCode": "JSON_PARSER_ERROR", "message": "Unexpected token"}],
+        },
+        {"error": "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY"},
+    ],
+    ids=["the call is refused as a whole", "a trigger takes one record at a time only"],
+)
+def test_what_many_updates_meet_together_condemns_none(
+    bundle: Bundle, fault: dict[str, Any]
+) -> None:
+    for number in range(5):
+        bundle.post({"LastName": f"L{number}", "Company": "c", "Bird_Key__c": f"k{number}"})
+        bundle.queue_update(f"k{number}", {"Industry": "Retail"})
+    looked_and_read = 2
+    bundle.org.trouble.add(**fault, path="/composite$", skip=looked_and_read, times=1)
+    bundle.deliver()
+    assert [lead.get("Industry") for lead in bundle.org.records("Lead")] == ["Retail"] * 5
+    assert not bundle.rejected and not bundle.outbox
+
+
+def test_the_latest_value_stays_where_an_earlier_update_is_repeated(bundle: Bundle) -> None:
+    """Both are refused together, then the earlier one alone for a field that we filled."""
+    bundle.post(bird(1))
+    for rating in ("Warm", "Hot"):
+        bundle.queue_update("message-1", {"Rating": rating})
+    earlier = Envelope.parse(bundle.outbox[0])
+    message = replace(earlier.message, derived={"Lead": {"Email": "no address"}})
+    bundle.outbox[0] = replace(earlier, message=message).dump()
+    bundle.deliver()
+    assert only(bundle, "Lead")["Rating"] == "Hot" and not bundle.rejected
 
 
 def test_while_salesforce_is_down_it_is_queued(bundle: Bundle, server: OrgServer) -> None:

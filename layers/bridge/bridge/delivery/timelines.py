@@ -9,7 +9,7 @@ Case to reopen, a Task for a Contact's owner) is written by itself.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -147,7 +147,7 @@ class Timelines:
                     case Add():
                         adds.append((item, decision, decision.record_id))
                     case Create():
-                        where = item.envelope.message.conversation, decision.object
+                        where = _place_of(item, decision, creates)
                         if where in self._blocked:
                             item.settle("delayed", self._blocked[where])
                         elif creates.setdefault(where, (item, decision))[0] is not item:
@@ -165,7 +165,7 @@ class Timelines:
                 first, decision = creates[where]
                 add = _add_to(made[where], decision, first.envelope.message.sent_at)
                 adds.append((item, add, made[where]))
-            elif where in self._blocked:
+            elif where in self._blocked and item.envelope.message.requested:
                 item.settle("delayed", self._blocked[where])
         self._add(adds)
         for item in alone:
@@ -363,6 +363,17 @@ def _not_visible(item: Item) -> SalesforceProblem:
         "a record of this conversation is there, and the integration user cannot see it",
         code=NOT_VISIBLE,
         hint=NOT_VISIBLE_HINT,
+    )
+
+
+def _place_of(item: Item, decision: Create, creates: Container[Where]) -> Where:
+    """Where a message goes that finds no record: a request that leaves the object open, to the one
+    that an earlier message of the conversation makes."""
+    message = item.envelope.message
+    names: tuple[ObjectName, ...] = ("Case", "Lead") if message.requested is None else ()
+    wheres = ((message.conversation, name) for name in names)
+    return next(
+        (where for where in wheres if where in creates), (message.conversation, decision.object)
     )
 
 

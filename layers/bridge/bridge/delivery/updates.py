@@ -9,7 +9,7 @@ person's unless this process made it and saw the record right before. Source of 
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -33,10 +33,11 @@ from bridge.delivery.batch import Item, runs
 from bridge.delivery.calls import Calls
 from bridge.delivery.conversation import Conversations
 from bridge.delivery.update import raise_no_right
+from bridge.delivery.verdict import ABOUT_LIMITS_OF_A_CALL
 from bridge.delivery.work import wait
-from bridge.errors import NoSuchRecord, OrgNotReady, Refused, Unavailable
+from bridge.errors import NoSuchRecord, OrgNotReady, Refused, SalesforceProblem, Unavailable
 from bridge.records import Record
-from bridge.salesforce.composite import Part, PartResponse
+from bridge.salesforce.composite import Part
 from bridge.salesforce.responses import derived_at_fault
 from bridge.salesforce.session import read_id
 from bridge.telemetry import tell_dropped
@@ -203,15 +204,18 @@ class Updates:
         """The records as they are now."""
         changes = []
         for some in runs(found.items(), most=AT_ONCE):
-            responses = self._send(
-                Part(
-                    name="",
-                    method="GET",
-                    path=(f"/sobjects/{items[0].record.object}/{record_id}",),
-                )
-                for record_id, items in some
+            responses = self.calls.send_parts(
+                [
+                    Part(
+                        name=record_id,
+                        method="GET",
+                        path=(f"/sobjects/{items[0].record.object}/{record_id}",),
+                    )
+                    for record_id, items in some
+                ]
             )
-            for (record_id, items), response in zip(some, responses, strict=True):
+            for record_id, items in some:
+                response = responses.get(record_id)
                 body = response.body if response and response.ok else None
                 values = {n.lower(): v for n, v in body.items()} if isinstance(body, dict) else {}
                 if row := _row(values):
@@ -221,12 +225,6 @@ class Updates:
                 else:
                     wait(items, Unavailable("the record could not be read"))
         return changes
-
-    def _send(self, parts: Iterable[Part]) -> list[PartResponse | None]:
-        """The responses to parts, in their order."""
-        named = [replace(part, name=f"p{number}") for number, part in enumerate(parts)]
-        responses = self.calls.send_parts(named)
-        return [responses.get(part.name) for part in named]
 
     def _compare(self, change: Change) -> None:
         """Leave out what differs from what somebody else has written since."""
@@ -275,34 +273,56 @@ class Updates:
         item.settle("rejected", _changed(rest.fields))
 
     def _write(self, changes: Sequence[Change]) -> None:
-        """Write all; what a record does not take as a whole is tried in smaller changes."""
-        while changes:
-            some, begun = changes[:AT_ONCE], datetime.now(UTC)
-            responses = self._send(change_part(one.record, one.record_id) for one in some)
-            again = [
-                change
-                for one, response in zip(some, responses, strict=True)
-                for change in self._written(one, response, begun)
-            ]
-            rest = [*again, *changes[AT_ONCE:]]
-            changes = [one for one in rest if not one.items[0].outcome]
+        """Write all; what a call or a record refuses is tried in smaller ones."""
+        calls = deque(runs(changes, most=AT_ONCE))
+        while calls:
+            some = [one for one in calls.popleft() if not one.items[0].outcome]
+            begun, alone = datetime.now(UTC), len(some) == 1
+            problems: list[SalesforceProblem | None]
+            try:
+                problems = self._change(some)
+            except Refused as refusal:  # of the whole call: it condemns nobody
+                if not alone:
+                    middle = len(some) // 2
+                    calls.extendleft([some[middle:], some[:middle]])
+                    continue
+                problems = [refusal]
+            for one, problem in zip(some, problems, strict=True):
+                # One after the other: the values that were accepted last are written last.
+                again = self._written(one, problem, begun, alone=alone)
+                calls.extendleft([change] for change in reversed(again))
+
+    def _change(self, changes: Sequence[Change]) -> list[SalesforceProblem | None]:
+        """Change some records; gives why one took no values. Raises as `Salesforce` does."""
+        parts = [
+            change_part(one.record, one.record_id, name=f"p{number}")
+            for number, one in enumerate(changes)
+        ]
+        responses = self.calls.make(self.calls.salesforce.send_parts, parts) if parts else {}
+        return [
+            None
+            if responses[part.name].ok
+            else problem_of(responses[part.name], object_name=one.record.object)
+            for part, one in zip(parts, changes, strict=True)
+        ]
 
     def _written(
-        self, change: Change, response: PartResponse | None, begun: datetime
+        self, change: Change, problem: SalesforceProblem | None, begun: datetime, *, alone: bool
     ) -> list[Change]:
-        """Decide the updates of a record by the response to its change; gives what is to be tried
-        again."""
+        """Decide the updates of a record by what became of its change, which was `alone` in its
+        call or not; gives what is to be tried again."""
         item, record_id = change.items[0], change.record_id
-        if response and response.ok:
+        if problem is None:
             self.own.remember(record_id, change.row, begun)
             for one in change.items:
                 self._settle_written(one)
             return []
-        problem = problem_of(response, object_name=item.record.object)
         if not isinstance(problem, Refused):
             wait(change.items, problem)
         elif len(change.items) > 1:
             return [replace(change, items=[one]) for one in change.items]
+        elif problem.code.startswith(ABOUT_LIMITS_OF_A_CALL) and not alone:
+            return [change]
         elif problem.code == CONVERTED:
             # The next look shows the Contact, where there is a look.
             if self.conversations.settings.conversations and item.attempts < LOOKS:
