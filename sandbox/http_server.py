@@ -82,7 +82,7 @@ class Handler(BaseHTTPRequestHandler):
         given = self.headers.get("Content-Length") or "0"
         if not given.isdigit():
             self.close_connection = True
-            self.answer(400, [], b"")
+            self.reply(400, [], b"")
             raise Closed
         length = int(given)
         if length > limit:
@@ -127,7 +127,7 @@ class Handler(BaseHTTPRequestHandler):
         kept = [one for one in headers if one[0].lower() not in _SENT_ANYWAY]
         return int(status.partition(" ")[0]), kept, b"".join(parts)
 
-    def answer(
+    def reply(
         self, status: int, headers: list[tuple[str, str]], body: bytes, *, lost: int = 0
     ) -> None:
         """Send a whole response, or one whose last `lost` bytes do not come."""

@@ -229,7 +229,7 @@ class LocalAws:
         who = self._callers.get(caller, "-")
         self.calls[who, f"{service}.{operation}"] += 1
         if not self._allowed(who, service, operation, body, function=found[1] if found else ""):
-            return handler.answer(
+            return handler.reply(
                 *_error(400, "AccessDeniedException", f"{who} may not {service}:{operation}")
             )
         fault = self._fault_for(service, operation)
@@ -238,9 +238,9 @@ class LocalAws:
         elif fault and fault.effect == "drop":
             return handler.hang_up()
         elif fault and fault.effect == "refuse":
-            return handler.answer(*_error(fault.status, fault.code, "a fault set in the sandbox"))
+            return handler.reply(*_error(fault.status, fault.code, "a fault set in the sandbox"))
         if service == "ssm" and operation in SSM_READS and not self.ssm_reads.take():
-            return handler.answer(*_error(400, "ThrottlingException", "Rate exceeded"))
+            return handler.reply(*_error(400, "ThrottlingException", "Rate exceeded"))
         if found:
             response = self._invoke_function(unquote(found[1]), handler, body)
         elif named := _FUNCTION.fullmatch(path):
@@ -258,7 +258,7 @@ class LocalAws:
             response = self._moto(handler, body)
         if fault and fault.effect == "drop_after":
             return handler.hang_up()
-        return handler.answer(*response)
+        return handler.reply(*response)
 
     def _moto(self, handler: Handler, body: bytes) -> Reply:
         with _MOTO:

@@ -115,7 +115,7 @@ class Gateway:
             if self._log_format and self._log:
                 with self._log.open("a", encoding="utf-8") as log:
                     log.write(self._log_line(self._log_format, handler, visit, status) + "\n")
-        handler.answer(status, [*headers, ("x-amzn-RequestId", visit.request_id)], body)
+        handler.reply(status, [*headers, ("x-amzn-RequestId", visit.request_id)], body)
 
     def _respond(self, handler: Handler, visit: _Visit) -> Reply:
         body = handler.read_body(limit=BODY_LIMIT)

@@ -153,14 +153,14 @@ class MediaHost:
         file, trouble = self._begin("bird", handler, file_id)
         again = f"/again/{uuid.uuid4().hex}/{file_id}"
         if path.startswith("/again/"):
-            return handler.answer(302, [("Location", again)], b"")
+            return handler.reply(302, [("Location", again)], b"")
         if handler.headers.get("Authorization") != f"AccessKey {self.access_key}":
-            return handler.answer(401, [], b'{"code":"Unauthorized"}')
+            return handler.reply(401, [], b'{"code":"Unauthorized"}')
         if file is None:
-            return handler.answer(404, [], b'{"code":"NotFound"}')
+            return handler.reply(404, [], b'{"code":"NotFound"}')
         where = f"{self.store.url}/{file_id}?X-Amz-Algorithm=AWS4-HMAC-SHA256&{SIGNATURE}="
         if trouble.isdigit():
-            return handler.answer(int(trouble), [], b'{"code":"Trouble"}')
+            return handler.reply(int(trouble), [], b'{"code":"Trouble"}')
         match trouble:
             case "private":
                 location = "https://169.254.169.254/latest/meta-data/"
@@ -171,14 +171,14 @@ class MediaHost:
             case "no redirect":
                 return self._send(handler, file)
             case "nowhere":
-                return handler.answer(302, [], b"")
+                return handler.reply(302, [], b"")
             case "silence" | "close":
                 return self._fail(handler, file, trouble)
             case "":
                 location = where + uuid.uuid4().hex
             case _:
                 location = f"{where}{uuid.uuid4().hex}&trouble={trouble.replace(' ', '+')}"
-        handler.answer(302, [("Location", location)], b"")
+        handler.reply(302, [("Location", location)], b"")
         return None
 
     def _serve_store(self, handler: Handler) -> None:
@@ -189,11 +189,11 @@ class MediaHost:
             file = self._files.get(parts.path.rpartition("/")[2])
         if handler.headers.get("Authorization"):
             # As S3: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
-            return handler.answer(400, [], b"<Code>InvalidArgument</Code>")
+            return handler.reply(400, [], b"<Code>InvalidArgument</Code>")
         if SIGNATURE not in query:
-            return handler.answer(403, [], b"<Code>AccessDenied</Code>")
+            return handler.reply(403, [], b"<Code>AccessDenied</Code>")
         if file is None:
-            return handler.answer(404, [], b"<Code>NoSuchKey</Code>")
+            return handler.reply(404, [], b"<Code>NoSuchKey</Code>")
         trouble = query.get("trouble", [""])[0]
         if trouble:
             return self._fail(handler, file, trouble)
@@ -213,7 +213,7 @@ class MediaHost:
         headers = [("Content-Type", file.type)]
         if file.disposition:
             headers.append(("Content-Disposition", file.disposition))
-        handler.answer(200, headers, file.content)
+        handler.reply(200, headers, file.content)
 
     def _fail(self, handler: Handler, file: _File, trouble: str) -> None:
         handler.close_connection = True

@@ -61,35 +61,35 @@ def test_it_is_what_the_api_makes_of_it(stack: Stack, options: list[str], name: 
     headers = {k: v for k, v in (event.get("headers") or {}).items() if k != "Prefer"}
     given += [f"--header={k}:{v}" for k, v in headers.items()]
     found = check(options, body, "--route", event["resource"][1:], "--org", "--json", *given)
-    told = found.json()
+    shown = found.json()
 
     target = event["resource"] + "?" + "&".join(f"{k}={v}" for k, v in query.items())
     response = stack.request("POST", target, body.encode(), headers=headers).json()
-    if told["refused"]:
+    if shown["refused"]:
         assert (response["outcome"], response["status"]) == ("failed", 400)
-        assert told["refused"].startswith(response["code"]) and found.status == 1
+        assert shown["refused"].startswith(response["code"]) and found.status == 1
         return
-    if told["ignored"]:
+    if shown["ignored"]:
         assert response["outcome"] == "ignored" and found.status == 0
         return
-    refused = bool(told["missing"]) or told["org"]["problems"] != []
+    refused = bool(shown["missing"]) or shown["org"]["problems"] != []
     assert response["outcome"] == ("rejected" if refused else "created")
     assert refused is (found.status == 1)
-    if told["key"]:
-        assert response["key"] == told["key"]
-    assert response.get("warnings", "") in " ".join(told["warnings"])
+    if shown["key"]:
+        assert response["key"] == shown["key"]
+    assert response.get("warnings", "") in " ".join(shown["warnings"])
     if refused:
         return
-    (record,) = stack.org.records(told["object"])
-    for field, value in told["fields"].items():
+    (record,) = stack.org.records(shown["object"])
+    for field, value in shown["fields"].items():
         if field != "Bird_Last_Message__c":
             assert str(record[field]).strip() == str(value).strip(), field
     for task in stack.org.records("Task"):
-        assert told["task"]["Subject"] == task["Subject"]
-        assert {key: task[key] for key in KEYS if told["key"]} == {
-            key: told["task"][key] for key in KEYS if told["key"]
+        assert shown["task"]["Subject"] == task["Subject"]
+        assert {key: task[key] for key in KEYS if shown["key"]} == {
+            key: shown["task"][key] for key in KEYS if shown["key"]
         }
-    assert bool(stack.org.records("Task")) is bool(told["task"])
+    assert bool(stack.org.records("Task")) is bool(shown["task"])
 
 
 def test_it_writes_nothing_and_sends_nothing_to_the_api(stack: Stack, options: list[str]) -> None:
@@ -124,8 +124,8 @@ def test_the_look_says_where_it_would_go(
         stack.request("POST", "/leads", flow())
     if then == "next":
         body = flow("And now?", messageId="wamid.Two")
-    told = check(options, body, "--org", "--json", "--route", "leads").json()["org"]
-    assert told["decision"] == decision and words in told["words"]
+    shown = check(options, body, "--org", "--json", "--route", "leads").json()["org"]
+    assert shown["decision"] == decision and words in shown["words"]
     outcome = stack.request("POST", "/leads", body).json()
     assert (outcome["outcome"], outcome.get("added", False)) == {
         "create": ("created", False),
@@ -133,7 +133,7 @@ def test_the_look_says_where_it_would_go(
         "add": ("exists", True),
     }[decision]
     if decision != "create":
-        assert outcome["id"] == told["recordId"]
+        assert outcome["id"] == shown["recordId"]
 
 
 def test_a_closed_case_is_reopened(stack: Stack, options: list[str]) -> None:
@@ -143,11 +143,11 @@ def test_a_closed_case_is_reopened(stack: Stack, options: list[str]) -> None:
     for changes in ({"Status": "Closed", "IsClosed": True}, {"ClosedDate": day_ago}):
         stack.org.store.update("Case", case["Id"], changes)
     body = flow("And now?", messageId="wamid.Two")
-    told = check(options, body, "--org", "--json", "--route", "cases").json()["org"]
+    shown = check(options, body, "--org", "--json", "--route", "cases").json()["org"]
     stack.request("POST", "/cases", body)
     (after,) = stack.org.records("Case")
     assert after["Status"] == "New"
-    assert (told["decision"], told["recordId"]) == ("reopen", case["Id"])
+    assert (shown["decision"], shown["recordId"]) == ("reopen", case["Id"])
 
 
 def test_the_org_s_description_is_held_against_it(stack: Stack, options: list[str]) -> None:

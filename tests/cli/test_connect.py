@@ -123,7 +123,7 @@ def test_where_connecting_would_not_help_nobody_reconnects(ready: Local) -> None
 
 
 def test_whoever_is_asked_is_told_where_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    class Asked(Terminal):
+    class Requested(Terminal):
         def ask(self, question: str, *, default: str = "") -> str:
             return default or "key"
 
@@ -133,11 +133,13 @@ def test_whoever_is_asked_is_told_where_it_is(capsys: pytest.CaptureFixture[str]
     settings = mock.Mock(login_url="https://login.salesforce.com")
     stack: Any = mock.Mock(is_local=False, local=None, settings=settings)
     where = "http://localhost:8788/callback"
-    app = choose_app(Asked(interactive=True), stack, Given(), {}, to_connect=True, callback=where)
+    app = choose_app(
+        Requested(interactive=True), stack, Given(), {}, to_connect=True, callback=where
+    )
     assert (app.client_id, app.client_secret) == ("key", "secret")
-    told = " ".join(capsys.readouterr().err.split())
-    assert "Consumer Key and Secret" in told and "External Client App Manager" in told
-    assert f"callback URL to enter in the same OAuth Settings: {where}" in told
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "Consumer Key and Secret" in shown and "External Client App Manager" in shown
+    assert f"callback URL to enter in the same OAuth Settings: {where}" in shown
 
 
 def test_a_connection_that_works_stays_and_a_revoked_one_is_replaced_without_typing(
@@ -297,7 +299,7 @@ def policy(**values: Any) -> Callable[[Local], Any]:
     return change
 
 
-def answer(**changed: str) -> Callable[[Local], Any]:
+def reply(**changed: str) -> Callable[[Local], Any]:
     """What the token endpoint responds to the code."""
     return lambda local: token_answers(local, **changed)
 
@@ -312,10 +314,10 @@ AFTER_THE_BROWSER: dict[str, Callable[[Local], Any]] = {
     "app_not_installed": policy(installed=False),
     "ip_or_hours": policy(ip_restricted=True),
     "invalid_scope": policy(scopes=("api", "id")),
-    "no_refresh_token": answer(without="refresh_token"),
-    "no_api_scope": answer(scope="refresh_token id"),
-    "bad_signature": answer(signature="AAAA"),
-    "passing_trouble": answer(error="unknown_error", error_description="retry your request"),
+    "no_refresh_token": reply(without="refresh_token"),
+    "no_api_scope": reply(scope="refresh_token id"),
+    "bad_signature": reply(signature="AAAA"),
+    "passing_trouble": reply(error="unknown_error", error_description="retry your request"),
     "untrusted_instance": elsewhere,
 }
 

@@ -159,15 +159,15 @@ SLIPS: list[tuple[str, int, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("words", "status", "said"), SLIPS)
+@pytest.mark.parametrize(("words", "status", "given"), SLIPS)
 def test_what_is_missing_or_contradicts_is_said(
-    stack: Stack, options: list[str], tmp_path: Path, words: str, status: int, said: str
+    stack: Stack, options: list[str], tmp_path: Path, words: str, status: int, given: str
 ) -> None:
     fill(stack, [refused("one")])
     result = run("rejected", *words.replace("FILE", str(tmp_path / "out")).split(), *options)
     assert result.status == status
-    assert said in result.err
-    if said in (NO_KEY, BOTH, NOT_THERE):
+    assert given in result.err
+    if given in (NO_KEY, BOTH, NOT_THERE):
         assert "rejected list --local" in result.err
     assert (keys_in(stack, stack.rejected_url) == ["one"]) is ("Slip --" not in words)
 

@@ -12,7 +12,7 @@ import pytest
 from bridge.api.request import HttpRequest
 from tests.conftest import LoadEvent, MakeSettings
 from tests.contract.deployments import FUNCTIONS
-from tests.unit.doubles import read_asked
+from tests.unit.doubles import read_requested
 from tools.template import ROOT
 
 FILES = sorted((ROOT / "events").iterdir())
@@ -84,6 +84,6 @@ def test_an_event_has_the_shape_of_its_kind(path: Path) -> None:
 def test_receive_message_reads_each_of_its_events(
     event: LoadEvent, settings: MakeSettings, name: str, made: str, fields: dict[str, str]
 ) -> None:
-    record = read_asked(HttpRequest.from_event(event(name)), None, settings=settings()).record
+    record = read_requested(HttpRequest.from_event(event(name)), None, settings=settings()).record
     assert f"{record.object} {record.channel}" == made
     assert fields.items() <= record.fields.items()

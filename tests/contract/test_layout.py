@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import tokenize
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
+from io import StringIO
 
 import pytest
 
@@ -136,3 +138,24 @@ def test_a_command_is_a_file_of_its_own() -> None:
         *("connect", "setup_org", "doctor", "status", "outbox", "check", "flow", "disconnect"),
         "rejected",
     }
+
+
+NO_NAMES = frozenset(
+    {
+        *("said", "asked", "told", "answer", "answers", "door", "sky", "weather", "mortal"),
+        *("doom", "lesson", "wish", "ledger", "dear", "ill"),
+    }
+)
+"""Words at which a reader stops where they name data or a part of a program."""
+
+
+def test_names_are_words_of_the_field() -> None:
+    folders = ("layers", "functions", "sandbox", "cli", "tools", "bench", "tests", ".ci")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    found = {
+        f"{path.relative_to(ROOT)}:{token.start[0]} {token.string}"
+        for path in files
+        for token in tokenize.generate_tokens(StringIO(path.read_text("utf-8")).readline)
+        if token.type == tokenize.NAME and token.string.lower() in NO_NAMES
+    }
+    assert not found

@@ -40,14 +40,14 @@ def post(stack: Stack, path: str, body: Any, **more: Any) -> Response:
 
 
 def test_a_whatsapp_message_becomes_a_lead(stack: Stack) -> None:
-    answer = post(stack, "/leads", WHATSAPP)
+    response = post(stack, "/leads", WHATSAPP)
 
-    said = answer.json()
-    assert (answer.status, said["outcome"], said["success"]) == (201, "created", True)
-    assert said["url"] == f"{stack.org.instance_url}/{said['id']}"
+    given = response.json()
+    assert (response.status, given["outcome"], given["success"]) == (201, "created", True)
+    assert given["url"] == f"{stack.org.instance_url}/{given['id']}"
     (lead,) = stack.org.records("Lead")
-    assert lead["Id"] == said["id"]
-    assert said["key"] == stored_key(WHATSAPP["bird"]["messageId"])
+    assert lead["Id"] == given["id"]
+    assert given["key"] == stored_key(WHATSAPP["bird"]["messageId"])
     assert lead["Bird_Key__c"] == lead["Bird_Conversation__c"]
     assert (lead["FirstName"], lead["LastName"]) == ("Amara", "Okafor")
     assert (lead["Company"], lead["LeadSource"]) == ("Individual", "WhatsApp")
@@ -56,11 +56,11 @@ def test_a_whatsapp_message_becomes_a_lead(stack: Stack) -> None:
 
 
 def test_a_viber_message_becomes_a_case_whose_number_comes_with_it(stack: Stack) -> None:
-    answer = post(stack, "/cases", VIBER)
+    response = post(stack, "/cases", VIBER)
 
     (case,) = stack.org.records("Case")
-    assert answer.status == 201
-    assert answer.json()["number"] == case["CaseNumber"]
+    assert response.status == 201
+    assert response.json()["number"] == case["CaseNumber"]
     assert case["Subject"] == "Viber: Мій заказ не прийшов"
     assert (case["Origin"], case["SuppliedName"]) == ("Viber", "Олена")
     assert dict(stack.org.journal.counts) == {"POST /composite": 2}
@@ -78,10 +78,10 @@ def test_a_repeated_call_gets_the_same_record(stack: Stack, path: str, body: Any
 
 def test_two_at_once_with_one_key_make_one_record(stack: Stack) -> None:
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: post(stack, "/leads", WHATSAPP), range(8)))
+        responses = list(pool.map(lambda _: post(stack, "/leads", WHATSAPP), range(8)))
 
-    assert sorted({answer.status for answer in answers}) in ([200, 201], [201])
-    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert sorted({response.status for response in responses}) in ([200, 201], [201])
+    assert len({response.json()["id"] for response in responses}) == 1
     assert len(stack.org.records("Lead")) == 1
 
 
@@ -110,18 +110,18 @@ def test_text_arrives_as_it_was_sent(stack: Stack, text: str) -> None:
 
 
 def test_a_refusal_tells_salesforces_reason_and_is_kept(stack: Stack) -> None:
-    answer = post(stack, "/leads", {"Company": "Acme"}, headers={"Idempotency-Key": "k1"})
+    response = post(stack, "/leads", {"Company": "Acme"}, headers={"Idempotency-Key": "k1"})
 
-    said = answer.json()
-    assert answer.status == 422
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert (said["outcome"], said["code"], said["fields"], said["kept"]) == (
+    given = response.json()
+    assert response.status == 422
+    assert response.headers["content-type"] == "application/problem+json"
+    assert (given["outcome"], given["code"], given["fields"], given["kept"]) == (
         "rejected",
         "REQUIRED_FIELD_MISSING",
         "LastName",
         True,
     )
-    assert said["hint"]
+    assert given["hint"]
     (kept,) = stack.rejected()
     assert kept["fields"]["Company"] == "Acme"
     assert kept["reason"]["code"] == "REQUIRED_FIELD_MISSING"
@@ -147,10 +147,10 @@ def test_after_a_lost_answer_the_next_call_finds_the_record(
     if rule == "validation":
         stack.org.add_validation_rule(name, lambda record: True, "nothing is good enough now")
 
-    answer = post(stack, path, body)
+    response = post(stack, path, body)
 
-    assert (answer.status, answer.json()["outcome"]) == (200, "exists"), answer.json()
-    assert answer.json()["id"] == stack.org.records(name)[0]["Id"]
+    assert (response.status, response.json()["outcome"]) == (200, "exists"), response.json()
+    assert response.json()["id"] == stack.org.records(name)[0]["Id"]
     stack.drain()
     assert len(stack.org.records(name)) == 1
     assert stack.rejected() == []
@@ -161,10 +161,10 @@ def test_a_create_whose_answer_never_comes_is_sent_once_and_answered_in_time(sta
         stack.org.trouble.add(area="rest", method="POST", silence="after")
         started = time.monotonic()
 
-        answer = post(stack, "/leads", OUTSIDE)
+        response = post(stack, "/leads", OUTSIDE)
 
         assert time.monotonic() - started < 8  # and more only where the machine stands still
-        assert answer.status == 202
+        assert response.status == 202
         assert stack.org.journal.counts["POST /sobjects/Lead"] == 1
         assert len(stack.org.records("Lead")) == 1
         stack.org.trouble.clear()
@@ -202,9 +202,9 @@ def test_what_became_of_a_request_can_be_asked(stack: Stack) -> None:
     raw = VIBER["bird"]["messageId"]
 
     for path in (f"/cases/{made['key']}", f"/cases/{raw}", f"/cases?key={raw}"):
-        answer = stack.request("GET", path)
-        assert (answer.status, answer.json()["id"]) == (200, made["id"])
-        assert answer.json()["number"] == made["number"]
+        response = stack.request("GET", path)
+        assert (response.status, response.json()["id"]) == (200, made["id"])
+        assert response.json()["number"] == made["number"]
     file_name = {"Idempotency-Key": "order-1.json"}
     made = post(stack, "/cases", {"Subject": "s"}, headers=file_name).json()
     assert stack.request("GET", "/cases/order-1.json").json()["id"] == made["id"]

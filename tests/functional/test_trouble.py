@@ -17,8 +17,8 @@ BODY = {"LastName": "Okafor"}
 def test_while_salesforce_is_down_records_are_queued_and_then_delivered(stack: Stack) -> None:
     stack.request("POST", "/leads", BODY)
     with stack.outage():
-        answers = [stack.request("POST", "/leads", BODY) for _ in range(20)]
-    assert {answer.status for answer in answers} == {202}
+        responses = [stack.request("POST", "/leads", BODY) for _ in range(20)]
+    assert {response.status for response in responses} == {202}
     assert stack.waiting() == 20
     before = stack.org.journal.counts["POST /composite/sobjects"]
 
@@ -57,9 +57,9 @@ def test_passing_trouble_is_queued_and_made_once(stack: Stack, trouble: dict[str
 
 def test_before_connect_records_wait_and_the_answer_names_the_command() -> None:
     with Stack(poll=False, connected=False, processes=1, parameters=PATIENT) as stack:
-        answer = stack.request("POST", "/leads", BODY)
-        assert answer.status == 202
-        assert "make connect" in answer.json()["message"]
+        response = stack.request("POST", "/leads", BODY)
+        assert response.status == 202
+        assert "make connect" in response.json()["message"]
         assert not stack.tick().failed  # a state, not an error of the schedule
 
         stack.connect()
@@ -105,9 +105,9 @@ def test_an_org_that_needs_a_person_refuses_no_record(
 ) -> None:
     logged = len(own_org.logs("create_lead"))
     change(own_org.org)
-    answer = own_org.request("POST", "/leads", BODY)
-    assert answer.status == 202
-    assert words in answer.json()["message"]
+    response = own_org.request("POST", "/leads", BODY)
+    assert response.status == 202
+    assert words in response.json()["message"]
     for _ in range(2):
         assert own_org.rejected() == [] and own_org.waiting() == 1
         own_org.deliver_once()

@@ -47,21 +47,21 @@ class Caller:
     def collection(self, *records: dict[str, Any], **headers: Any) -> list[dict[str, Any]]:
         """Create leads unless a record says another type; the results in order."""
         body = {"records": typed(*records)}
-        answer = self.call("POST", "/composite/sobjects", body, **headers)
-        assert answer.status == 200, answer.data
-        results: list[dict[str, Any]] = answer.json()
+        response = self.call("POST", "/composite/sobjects", body, **headers)
+        assert response.status == 200, response.data
+        results: list[dict[str, Any]] = response.json()
         return results
 
     def token_call(self, **form: str) -> tuple[int, dict[str, Any]]:
         """POST to the token endpoint, with the sample app's credentials unless others are given."""
         fields = {"client_id": sample.CLIENT_ID, "client_secret": sample.CLIENT_SECRET, **form}
-        answer = self.http.request(
+        response = self.http.request(
             "POST",
             self.server.url + "/services/oauth2/token",
             body=urlencode({k: v for k, v in fields.items() if v}),
             headers={"Content-Type": "application/x-www-form-urlencoded"},
         )
-        return answer.status, answer.json()
+        return response.status, response.json()
 
 
 def lead(**fields: Any) -> dict[str, Any]:
@@ -92,23 +92,23 @@ def composite(
 ) -> list[dict[str, Any]]:
     """The responses of a composite's parts."""
     body = {"allOrNone": all_or_none, "collateSubrequests": False, "compositeRequest": list(subs)}
-    answer = caller.call("POST", "/composite", body, **headers)
-    assert answer.status == 200, answer.data
-    parts: list[dict[str, Any]] = answer.json()["compositeResponse"]
+    response = caller.call("POST", "/composite", body, **headers)
+    assert response.status == 200, response.data
+    parts: list[dict[str, Any]] = response.json()["compositeResponse"]
     return parts
 
 
-def problem(answer: Any) -> tuple[int, str, str, list[str] | None]:
+def problem(response: Any) -> tuple[int, str, str, list[str] | None]:
     """Status, code, message, fields of the only problem in an answer."""
-    body = answer.json()
+    body = response.json()
     assert isinstance(body, list)
     assert len(body) == 1, body
-    return answer.status, body[0]["errorCode"], body[0]["message"], body[0].get("fields")
+    return response.status, body[0]["errorCode"], body[0]["message"], body[0].get("fields")
 
 
-def refusal(answer: Any) -> str:
+def refusal(response: Any) -> str:
     """The only problem in an answer as a line: ``400 CODE: message [fields]``."""
-    status, code, message, fields = problem(answer)
+    status, code, message, fields = problem(response)
     return f"{status} {code}: {message}" + ("" if fields is None else f" [{', '.join(fields)}]")
 
 
@@ -135,8 +135,8 @@ def as_user(server: OrgServer) -> Callable[[str], Caller]:
     """A caller with a fresh session of a user."""
 
     def make(username: str) -> Caller:
-        answer = server.org.oauth.approve(sample.CLIENT_ID, username, "api", "refresh_token")
-        return Caller(server, answer["access_token"])
+        response = server.org.oauth.approve(sample.CLIENT_ID, username, "api", "refresh_token")
+        return Caller(server, response["access_token"])
 
     return make
 

@@ -94,8 +94,8 @@ def test_an_id_of_another_object_for_the_record_s_own(admin: Caller, org: Org) -
 @pytest.mark.parametrize("no_id", ["nothing", "00Q", "Jansen"])
 def test_no_id_in_the_path(admin: Caller, method: str, no_id: str) -> None:
     """[C] fs 30428201134, fs 2566511661."""
-    answer = admin.call(method, f"/sobjects/Lead/{no_id}", {} if method == "PATCH" else None)
-    assert problem(answer) == (
+    response = admin.call(method, f"/sobjects/Lead/{no_id}", {} if method == "PATCH" else None)
+    assert problem(response) == (
         404,
         "NOT_FOUND",
         "Provided external ID field does not exist or is not accessible: -1",
@@ -169,8 +169,8 @@ def test_links_of_files_need_one_end(admin: Caller, org: Org, where: str) -> Non
         None,
     )
     for end in (f"= '{case}'", f"IN ('{case}')"):
-        answer = admin.query(f"SELECT Id FROM ContentDocumentLink WHERE LinkedEntityId {end}")
-        assert answer.status == 200
+        response = admin.query(f"SELECT Id FROM ContentDocumentLink WHERE LinkedEntityId {end}")
+        assert response.status == 200
 
 
 # --- collections and composite ------------------------------------------------------------
@@ -199,9 +199,9 @@ def test_a_collection_changes_its_type_ten_times_at_most(admin: Caller, org: Org
     pair = typed(lead(), {"type": "Case"})
     good = admin.call("POST", "/composite/sobjects", {"records": pair * 5})
     assert [row["success"] for row in good.json()] == [True] * 10
-    answer = admin.call("POST", "/composite/sobjects", {"records": [*pair * 5, pair[0]]})
-    assert answer.status == 400
-    assert "Cannot have more than 10 chunks in a single operation" in answer.json()[0]["message"]
+    response = admin.call("POST", "/composite/sobjects", {"records": [*pair * 5, pair[0]]})
+    assert response.status == 400
+    assert "Cannot have more than 10 chunks in a single operation" in response.json()[0]["message"]
     assert len(org.records("Lead")) == 5
 
 
@@ -219,8 +219,8 @@ def test_a_queue_that_does_not_serve_the_object(admin: Caller, org: Org) -> None
     """[C] fs 53305204547."""
     queue = org.add_queue("Leads only", "Lead")
     assert admin.create("Lead", **lead(OwnerId=queue)).status == 201
-    answer = admin.call("POST", "/sobjects/Case", {"OwnerId": queue}, Sforce_Auto_Assign="FALSE")
-    assert problem(answer)[:3] == (
+    response = admin.call("POST", "/sobjects/Case", {"OwnerId": queue}, Sforce_Auto_Assign="FALSE")
+    assert problem(response)[:3] == (
         400,
         "INVALID_OPERATION",
         "Queue not associated with this SObject type",
@@ -248,8 +248,8 @@ def test_the_words_of_a_duplicate_are_in_the_users_language(caller: Caller, org:
     assert "Bird_Key__c" in message and first in message
     org.set_duplicate_rule("Lead", message="Einen dieser Datensätze verwenden?")
     org.create("Lead", lead(Phone="1234567"))
-    answer = caller.create("Lead", **lead(Phone="1234567"))
-    assert problem(answer)[1:3] == ("DUPLICATES_DETECTED", "Einen dieser Datensätze verwenden?")
+    response = caller.create("Lead", **lead(Phone="1234567"))
+    assert problem(response)[1:3] == ("DUPLICATES_DETECTED", "Einen dieser Datensätze verwenden?")
 
 
 def test_an_account_without_a_record_type_in_an_org_with_person_accounts(

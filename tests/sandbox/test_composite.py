@@ -143,9 +143,9 @@ GRAPH = {"graphId": "1", "compositeRequest": [sub("a", "POST", "/sobjects/Lead",
 def test_a_body_with_one_fault_is_refused_whole(caller: Caller, path: str, body: Any) -> None:
     """[O] 25 parts, five of them queries or collections, 200 records. [C] one unknown field or
     unreadable value refuses the whole collection."""
-    answer = caller.call("POST", path, body)
-    assert answer.status == 400
-    assert set(answer.json()[0]) == {"message", "errorCode"}
+    response = caller.call("POST", path, body)
+    assert response.status == 400
+    assert set(response.json()[0]) == {"message", "errorCode"}
     assert caller.org.journal.counts["defects"] == 0
     assert caller.org.records("Lead") == []
 
@@ -176,10 +176,10 @@ def test_each_graph_is_done_whole_or_not_at_all(admin: Caller, org: Org) -> None
     ]
     bad = [node("one", lead()), node("two", {}), node("three", lead())]
     before = org.usage.used()
-    answer = graph(admin, good, bad)
-    assert answer.status == 200
+    response = graph(admin, good, bad)
+    assert response.status == 200
     assert org.usage.used() - before == 1
-    first, second = answer.json()["graphs"]
+    first, second = response.json()["graphs"]
     assert (first["graphId"], first["isSuccessful"]) == ("g0", True)
     parts = first["graphResponse"]["compositeResponse"]
     assert [p["httpStatusCode"] for p in parts] == [201, 201]
@@ -197,14 +197,14 @@ def test_each_graph_is_done_whole_or_not_at_all(admin: Caller, org: Org) -> None
 
 def test_after_fourteen_failed_graphs_the_rest_is_halted(admin: Caller, org: Org) -> None:
     """[O] more than 14 failures halt the remaining graphs."""
-    answer = graph(admin, *([node("a", {})] for _ in range(15)), [node("a", lead())])
-    last = answer.json()["graphs"][-1]
+    response = graph(admin, *([node("a", {})] for _ in range(15)), [node("a", lead())])
+    last = response.json()["graphs"][-1]
     assert last["isSuccessful"] is False
     (part,) = last["graphResponse"]["compositeResponse"]
     assert part["body"][0]["errorCode"] == "PROCESSING_HALTED"
     assert org.records("Lead") == []
-    answer = graph(admin, *([node("a", {})] for _ in range(14)), [node("a", lead())])
-    assert answer.json()["graphs"][-1]["isSuccessful"] is True
+    response = graph(admin, *([node("a", {})] for _ in range(14)), [node("a", lead())])
+    assert response.json()["graphs"][-1]["isSuccessful"] is True
 
 
 def chain(length: int) -> list[dict[str, Any]]:

@@ -21,9 +21,9 @@ from .conftest import Caller, lead
 
 
 def control(caller: Caller, method: str, path: str, body: Any = None) -> Any:
-    answer = caller.call(method, "/_sandbox" + path, body)
-    assert answer.status < 300, answer.data
-    return answer.json()
+    response = caller.call(method, "/_sandbox" + path, body)
+    assert response.status < 300, response.data
+    return response.json()
 
 
 def call(caller: Caller, name: str, /, **arguments: Any) -> Any:
@@ -69,9 +69,9 @@ def test_faults_are_ordered_listed_and_cleared(caller: Caller, org: Org) -> None
 def test_what_makes_no_sense_is_told(
     anonymous: Caller, server: OrgServer, path: str, body: Any
 ) -> None:
-    answer = anonymous.call("POST", "/_sandbox" + path, body)
-    assert answer.status == 400, answer.data
-    assert answer.json()["error"]
+    response = anonymous.call("POST", "/_sandbox" + path, body)
+    assert response.status == 400, response.data
+    assert response.json()["error"]
     assert not server.refusing
 
 
@@ -85,8 +85,8 @@ def test_what_makes_no_sense_is_told(
     ],
 )
 def test_what_is_not_there_is_404_in_json(anonymous: Caller, method: str, path: str) -> None:
-    answer = anonymous.call(method, "/_sandbox" + path, {} if method == "POST" else None)
-    assert (answer.status, list(answer.json())) == (404, ["error"])
+    response = anonymous.call(method, "/_sandbox" + path, {} if method == "POST" else None)
+    assert (response.status, list(response.json())) == (404, ["error"])
 
 
 def test_rules_rights_and_settings_can_be_set_from_outside(caller: Caller, org: Org) -> None:
@@ -183,8 +183,8 @@ def test_an_outage_can_be_ended_from_the_other_port(caller: Caller, server: OrgS
 
 
 def test_the_other_port_does_not_speak_salesforce(server: OrgServer) -> None:
-    answer = urllib3.request("GET", server.control_url + "/services/data/v68.0", timeout=5)
-    assert answer.status == 404
+    response = urllib3.request("GET", server.control_url + "/services/data/v68.0", timeout=5)
+    assert response.status == 404
 
 
 def test_a_reset_leaves_users_fields_and_tokens(caller: Caller, org: Org) -> None:
@@ -227,12 +227,12 @@ def test_what_strangers_wrote_is_escaped_everywhere(caller: Caller, org: Org) ->
     assert made.status == 201, made.data
     case = caller.create("Case", Subject=EVIL, SuppliedName=EVIL[:80], Origin=EVIL)
     for path in ("/", f"/{made.json()['id']}", f"/{case.json()['id']}"):
-        answer = page(caller.server, path)
-        assert answer.status == 200
-        assert b"<script>alert" not in answer.data
-        assert b"<img" not in answer.data
-        assert b"&lt;script&gt;alert" in answer.data
-        assert "script-src 'nonce-" in answer.headers["Content-Security-Policy"]
+        response = page(caller.server, path)
+        assert response.status == 200
+        assert b"<script>alert" not in response.data
+        assert b"<img" not in response.data
+        assert b"&lt;script&gt;alert" in response.data
+        assert "script-src 'nonce-" in response.headers["Content-Security-Policy"]
     feed = control(caller, "GET", "/feed")
     assert feed["leads"][0]["name"].startswith("<script>")
 

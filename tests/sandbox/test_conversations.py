@@ -162,8 +162,8 @@ def test_a_comment_has_4000_bytes(admin: Caller, org: Org) -> None:
     assert problem(admin.create("CaseComment", **long))[1] == "STRING_TOO_LONG"
     other = org.create("Case", {})
     made = org.records("CaseComment")[0]["Id"]
-    answer = admin.call("PATCH", f"/sobjects/CaseComment/{made}", {"ParentId": other})
-    assert problem(answer)[1] == "INVALID_FIELD_FOR_INSERT_UPDATE"
+    response = admin.call("PATCH", f"/sobjects/CaseComment/{made}", {"ParentId": other})
+    assert problem(response)[1] == "INVALID_FIELD_FOR_INSERT_UPDATE"
 
 
 # --- assignment on changes ----------------------------------------------------------------

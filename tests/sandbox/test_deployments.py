@@ -93,9 +93,9 @@ def begin(caller: Caller, content: bytes, **options: Any) -> Any:
 
 
 def deploy(caller: Caller, content: bytes, **options: Any) -> dict[str, Any]:
-    answer = begin(caller, content, **options)
-    assert answer.status == 201, answer.data
-    path = f"/metadata/deployRequest/{answer.json()['id']}?includeDetails=true"
+    response = begin(caller, content, **options)
+    assert response.status == 201, response.data
+    path = f"/metadata/deployRequest/{response.json()['id']}?includeDetails=true"
     result: dict[str, Any] = caller.call("GET", path).json()["deployResult"]
     return result
 

@@ -69,9 +69,9 @@ def authorize(caller: Caller, **parameters: str) -> str:
 
 def sent_back(caller: Caller, **parameters: str) -> dict[str, list[str]]:
     """The query with which the browser comes back to the app without any page."""
-    answer = caller.http.request("GET", authorize(caller, **parameters), redirect=False)
-    assert answer.status == 302
-    return parse_qs(urlsplit(answer.headers["Location"]).query)
+    response = caller.http.request("GET", authorize(caller, **parameters), redirect=False)
+    assert response.status == 302
+    return parse_qs(urlsplit(response.headers["Location"]).query)
 
 
 def code_for(caller: Caller, **parameters: str) -> str:
@@ -201,10 +201,10 @@ def test_of_two_refreshes_at_once_one_is_told_to_wait(
     server: OrgServer, org: Org, tokens: dict[str, Any]
 ) -> None:
     org.settings.refresh_seconds = 0.5
-    answers: list[tuple[int, dict[str, Any]]] = []
+    responses: list[tuple[int, dict[str, Any]]] = []
 
     def run() -> None:
-        answers.append(refresh(Caller(server), tokens["refresh_token"]))
+        responses.append(refresh(Caller(server), tokens["refresh_token"]))
 
     threads = [threading.Thread(target=run) for _ in range(5)]
     for thread in threads:
@@ -212,8 +212,8 @@ def test_of_two_refreshes_at_once_one_is_told_to_wait(
     for thread in threads:
         thread.join(timeout=10)
     busy = refused("invalid_grant", "token request is already being processed")
-    assert sum(answer == busy for answer in answers) == 4
-    assert sum(status == 200 for status, _ in answers) == 1
+    assert sum(response == busy for response in responses) == 4
+    assert sum(status == 200 for status, _ in responses) == 1
     assert org.connected(tokens["refresh_token"])
 
 
@@ -221,10 +221,10 @@ def test_the_sixth_approval_ends_the_oldest(org: Org) -> None:
     made = []
     for _ in range(6):
         org.clock.advance(1)
-        answer = org.oauth.approve(
+        response = org.oauth.approve(
             sample.CLIENT_ID, sample.INTEGRATION_USER, "api", "refresh_token"
         )
-        made.append(answer["refresh_token"])
+        made.append(response["refresh_token"])
     assert [org.connected(token) for token in made] == [False, True, True, True, True, True]
 
 
@@ -279,8 +279,8 @@ def test_policies_refuse_with_words_of_their_own(
 
 
 def test_the_token_endpoint_takes_post_only(anonymous: Caller) -> None:
-    answer = anonymous.call("GET", "/services/oauth2/token")
-    assert (answer.status, answer.json()["error"]) == (400, "invalid_request")
+    response = anonymous.call("GET", "/services/oauth2/token")
+    assert (response.status, response.json()["error"]) == (400, "invalid_request")
 
 
 # --- sessions -----------------------------------------------------------------------------
@@ -290,8 +290,8 @@ INVALID = [{"message": "Session expired or invalid", "errorCode": "INVALID_SESSI
 
 @pytest.mark.parametrize("token", ["", "nothing", "00Daj0000004C95!x"])
 def test_a_bad_token_is_401(server: OrgServer, token: str) -> None:
-    answer = Caller(server, token).call("GET", "/sobjects")
-    assert (answer.status, answer.json()) == (401, INVALID)
+    response = Caller(server, token).call("GET", "/sobjects")
+    assert (response.status, response.json()) == (401, INVALID)
 
 
 def test_a_session_ends_when_it_was_not_used(caller: Caller, org: Org) -> None:
@@ -340,6 +340,6 @@ def test_who_one_is_can_be_asked_with_a_good_token_only(
     assert identity["user_id"] == user["Id"]
     assert "{version}" in identity["urls"]["rest"]
     for place in ("/services/oauth2/userinfo", path):
-        answer = Caller(server, "bad").call("GET", place)
-        assert (answer.status, answer.data) == (403, b"Bad_OAuth_Token")
-        assert answer.headers["Content-Type"].startswith("text/plain")
+        response = Caller(server, "bad").call("GET", place)
+        assert (response.status, response.data) == (403, b"Bad_OAuth_Token")
+        assert response.headers["Content-Type"].startswith("text/plain")

@@ -114,8 +114,8 @@ def test_a_large_answer_comes_in_pages(caller: Caller, org: Org) -> None:
     ],
 )
 def test_a_wrong_query_is_shown_where(caller: Caller, text: str, code: str, message: str) -> None:
-    answer = caller.query(text)
-    assert (answer.status, answer.json()) == (400, [{"message": message, "errorCode": code}])
+    response = caller.query(text)
+    assert (response.status, response.json()) == (400, [{"message": message, "errorCode": code}])
 
 
 def test_setup_needs_the_right_to_view_it(org: Org) -> None:
@@ -167,9 +167,9 @@ def test_a_query_is_refused_rather_than_misread(
     admin: Caller, text: str, code: str, words: str
 ) -> None:
     """[O], [K] the words; the last seven Salesforce can do, and this org says that it cannot."""
-    answer = admin.query(text)
-    assert (answer.status, answer.json()[0]["errorCode"]) == (400, code)
-    assert words in answer.json()[0]["message"]
+    response = admin.query(text)
+    assert (response.status, response.json()[0]["errorCode"]) == (400, code)
+    assert words in response.json()[0]["message"]
 
 
 # --- columns, which the CLI asks for ----------------------------------------------------------

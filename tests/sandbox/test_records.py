@@ -50,19 +50,19 @@ def test_ids_start_with_the_prefix_of_their_object(
 
 
 def test_a_created_lead_is_answered_as_salesforce_does(caller: Caller) -> None:
-    answer = caller.create("Lead", **lead(Bird_Key__c="k1", LeadSource="WhatsApp"))
-    body = answer.json()
-    assert (answer.status, body) == (201, {"id": body["id"], "success": True, "errors": []})
-    assert answer.headers["Location"] == f"/services/data/v68.0/sobjects/Lead/{body['id']}"
-    assert answer.headers["Sforce-Limit-Info"] == "api-usage=1/100000"
-    assert len(answer.headers["X-Sfdc-Request-Id"]) == 32
+    response = caller.create("Lead", **lead(Bird_Key__c="k1", LeadSource="WhatsApp"))
+    body = response.json()
+    assert (response.status, body) == (201, {"id": body["id"], "success": True, "errors": []})
+    assert response.headers["Location"] == f"/services/data/v68.0/sobjects/Lead/{body['id']}"
+    assert response.headers["Sforce-Limit-Info"] == "api-usage=1/100000"
+    assert len(response.headers["X-Sfdc-Request-Id"]) == 32
 
 
 def test_a_lead_is_found_by_its_key_with_the_fields_asked_for(caller: Caller) -> None:
     made = caller.create("Lead", firstname="Anna", **lead(bird_key__C="k/1 ä")).json()
-    answer = caller.call("GET", "/sobjects/Lead/Bird_Key__c/k%2F1%20%C3%A4?fields=Id,Name,Status")
+    response = caller.call("GET", "/sobjects/Lead/Bird_Key__c/k%2F1%20%C3%A4?fields=Id,Name,Status")
     url = f"/services/data/v68.0/sobjects/Lead/{made['id']}"
-    assert answer.json() == {
+    assert response.json() == {
         "attributes": {"type": "Lead", "url": url},
         "Id": made["id"],
         "Name": "Anna Jansen",
@@ -127,9 +127,9 @@ LOCKED = (
 def test_a_refused_record_is_told_why(
     caller: Caller, name: str, fields: dict[str, Any], code: str, words: str
 ) -> None:
-    told = refusal(caller.create(name, **fields))
-    assert told.startswith(f"400 {code}: ")
-    assert words in told
+    given = refusal(caller.create(name, **fields))
+    assert given.startswith(f"400 {code}: ")
+    assert words in given
     assert caller.org.records(name) == []
 
 
@@ -137,7 +137,7 @@ SetUp = Callable[[Org], object]
 
 
 @pytest.mark.parametrize(
-    ("set_up", "fields", "told"),
+    ("set_up", "fields", "given"),
     [
         pytest.param(
             lambda org: org.change_field("Lead", "LeadSource", restricted=True),
@@ -200,11 +200,11 @@ SetUp = Callable[[Org], object]
     ],
 )
 def test_what_an_administrator_did_refuses_a_record(
-    caller: Caller, org: Org, set_up: SetUp, fields: dict[str, Any], told: str
+    caller: Caller, org: Org, set_up: SetUp, fields: dict[str, Any], given: str
 ) -> None:
     org.create("Lead", lead(Bird_Key__c="taken"))
     set_up(org)
-    assert refusal(caller.create("Lead", **lead(**fields))) == told
+    assert refusal(caller.create("Lead", **lead(**fields))) == given
 
 
 def test_a_field_that_is_hidden_cannot_be_seen_or_used(caller: Caller, org: Org) -> None:
@@ -213,8 +213,8 @@ def test_a_field_that_is_hidden_cannot_be_seen_or_used(caller: Caller, org: Org)
     described = caller.call("GET", "/sobjects/Case/describe").json()
     assert "Bird_Key__c" not in [f["name"] for f in described["fields"]]
     assert caller.query("SELECT Bird_Key__c FROM Case").json()[0]["errorCode"] == "INVALID_FIELD"
-    answer = caller.create("Case", Subject="s", Parent={"Bird_Key__c": "k-1"})
-    assert problem(answer)[:2] == (400, "INVALID_FIELD")
+    response = caller.create("Case", Subject="s", Parent={"Bird_Key__c": "k-1"})
+    assert problem(response)[:2] == (400, "INVALID_FIELD")
 
 
 @pytest.mark.parametrize(
@@ -245,8 +245,8 @@ def test_a_value_of_the_wrong_type_is_unreadable(caller: Caller, field: str, val
     [b"", b"{", b"{}}", b'{"LastName": NaN}', b'{"LastName": "\xff"}', b"[" * 100_000, b"[]", b"1"],
 )
 def test_a_body_that_is_no_object_is_a_parser_error(caller: Caller, raw: bytes) -> None:
-    told = refusal(caller.call("POST", "/sobjects/Lead", raw=raw))
-    assert told.startswith("400 JSON_PARSER_ERROR: ")
+    given = refusal(caller.call("POST", "/sobjects/Lead", raw=raw))
+    assert given.startswith("400 JSON_PARSER_ERROR: ")
 
 
 def test_all_faults_of_a_record_are_told_at_once(caller: Caller, org: Org) -> None:
@@ -304,9 +304,9 @@ def test_without_unique_a_key_may_be_there_twice(admin: Caller, org: Org) -> Non
     org.change_field("Lead", "Bird_Key__c", unique=False)
     ids = [org.create("Lead", lead(Bird_Key__c="k")) for _ in range(2)]
     path = "/sobjects/Lead/Bird_Key__c/k"
-    for answer in (admin.call("GET", path), admin.call("PATCH", path, {"LastName": "x"})):
-        assert answer.status == 300
-        assert answer.json() == [f"/services/data/v68.0/sobjects/Lead/{i}" for i in ids]
+    for response in (admin.call("GET", path), admin.call("PATCH", path, {"LastName": "x"})):
+        assert response.status == 300
+        assert response.json() == [f"/services/data/v68.0/sobjects/Lead/{i}" for i in ids]
     assert org.keys_twice() == {"Lead:k": ids}
     assert {r["LastName"] for r in org.records("Lead")} == {"Jansen"}
 
@@ -333,9 +333,9 @@ def test_a_duplicate_rule_speaks_before_the_unique_index(caller: Caller, org: Or
     sent = lead(Bird_Key__c="k", Phone="+31 6 1234")
     first = caller.create("Lead", **sent).json()["id"]
     org.set_duplicate_rule("Lead")
-    answer = caller.create("Lead", **sent)
-    assert problem(answer)[1] == "DUPLICATES_DETECTED"
-    result = answer.json()[0]["duplicateResult"]
+    response = caller.create("Lead", **sent)
+    assert problem(response)[1] == "DUPLICATES_DETECTED"
+    result = response.json()[0]["duplicateResult"]
     assert result["matchResults"][0]["matchRecords"][0]["record"]["Id"] == first
 
 
@@ -346,9 +346,9 @@ def test_allow_save_passes_an_alert_rule_and_not_a_blocking_one(
     caller.create("Lead", **lead(Email="A@example.com"))
     org.set_duplicate_rule("Lead", action=action)
     sent = lead(Email="a@EXAMPLE.com")
-    answer = caller.create("Lead", **sent)
-    assert problem(answer)[1] == "DUPLICATES_DETECTED"
-    assert answer.json()[0]["duplicateResult"]["allowSave"] is passes
+    response = caller.create("Lead", **sent)
+    assert problem(response)[1] == "DUPLICATES_DETECTED"
+    assert response.json()[0]["duplicateResult"]["allowSave"] is passes
     header: dict[str, Any] = {"Sforce_Duplicate_Rule_Header": "allowSave=true"}
     assert (caller.call("POST", "/sobjects/Lead", sent, **header).status == 201) is passes
 
@@ -399,8 +399,8 @@ def test_a_rule_may_be_named_and_belongs_to_one_object(caller: Caller, org: Org)
     sent = {"Bird_Key__c": "a"}
     assert caller.call("POST", "/sobjects/Case", sent, Sforce_Auto_Assign=rule.id).status == 201
     assert owner_of(org, "a") == queue
-    answer = caller.call("POST", "/sobjects/Lead", lead(), Sforce_Auto_Assign=rule.id)
-    assert problem(answer)[1] == "INVALID_CROSS_REFERENCE_KEY"
+    response = caller.call("POST", "/sobjects/Lead", lead(), Sforce_Auto_Assign=rule.id)
+    assert problem(response)[1] == "INVALID_CROSS_REFERENCE_KEY"
 
 
 def test_what_an_assignment_gave_away_is_hidden_and_still_holds_its_key(
@@ -423,14 +423,14 @@ def test_what_an_assignment_gave_away_is_hidden_and_still_holds_its_key(
 def test_without_the_right_to_edit_nothing_is_changed(caller: Caller, org: Org) -> None:
     org.set_object_rights("Lead", "Create", "Read", user=USER)
     made = caller.create("Lead", **lead()).json()["id"]
-    answer = caller.call("PATCH", f"/sobjects/Lead/{made}", {"LastName": "x"})
-    assert problem(answer)[:2] == (403, "INSUFFICIENT_ACCESS_OR_READONLY")
+    response = caller.call("PATCH", f"/sobjects/Lead/{made}", {"LastName": "x"})
+    assert problem(response)[:2] == (403, "INSUFFICIENT_ACCESS_OR_READONLY")
 
 
 def test_a_record_is_changed_and_emptied_by_id(admin: Caller, org: Org) -> None:
     made = org.create("Lead", lead(Phone="1"))
-    answer = admin.call("PATCH", f"/sobjects/Lead/{made}", {"LastName": "x", "Phone": None})
-    assert (answer.status, answer.data) == (204, b"")
+    response = admin.call("PATCH", f"/sobjects/Lead/{made}", {"LastName": "x", "Phone": None})
+    assert (response.status, response.data) == (204, b"")
     record = org.get("Lead", made) or {}
     assert (record["Name"], record.get("Phone")) == ("x", None)
 
@@ -501,8 +501,8 @@ def test_a_wrong_address_is_refused(
 
 
 def test_a_body_of_another_type_is_refused(caller: Caller) -> None:
-    answer = caller.call("POST", "/sobjects/Lead", raw=b"a=b", Content_Type="text/plain")
-    assert problem(answer)[:2] == (415, "UNSUPPORTED_MEDIA_TYPE")
+    response = caller.call("POST", "/sobjects/Lead", raw=b"a=b", Content_Type="text/plain")
+    assert problem(response)[:2] == (415, "UNSUPPORTED_MEDIA_TYPE")
 
 
 def test_the_versions_are_told_without_a_token(anonymous: Caller) -> None:

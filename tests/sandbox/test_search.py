@@ -24,9 +24,9 @@ def people(org: Org) -> None:
 
 
 def find(caller: Caller, text: str) -> list[dict[str, Any]]:
-    answer = caller.call("GET", f"/search?q={quote(text)}")
-    assert answer.status == 200, answer.data
-    rows: list[dict[str, Any]] = answer.json()["searchRecords"]
+    response = caller.call("GET", f"/search?q={quote(text)}")
+    assert response.status == 200, response.data
+    rows: list[dict[str, Any]] = response.json()["searchRecords"]
     return rows
 
 
@@ -110,8 +110,8 @@ def test_a_search_may_lag_behind(admin: Caller, org: Org) -> None:
     ],
 )
 def test_what_cannot_be_searched_is_refused(admin: Caller, text: str, code: str) -> None:
-    answer = admin.call("GET", f"/search?q={quote(text)}")
-    assert problem(answer)[:2] == (400, code)
+    response = admin.call("GET", f"/search?q={quote(text)}")
+    assert problem(response)[:2] == (400, code)
 
 
 @pytest.mark.parametrize(

@@ -32,16 +32,16 @@ def server() -> Iterator[OrgServer]:
 
 
 def make_field(admin: Caller) -> str:
-    answer = admin.call("POST", "/tooling/sobjects/CustomField", FIELD)
-    assert answer.status == 201, answer.data
-    body = answer.json()
+    response = admin.call("POST", "/tooling/sobjects/CustomField", FIELD)
+    assert response.status == 201, response.data
+    body = response.json()
     assert set(body) == {"id", "success", "errors", "warnings", "infos"}
     return str(body["id"])
 
 
-def made(answer: Any) -> str:
-    assert answer.status == 201, answer.data
-    return str(answer.json()["id"])
+def made(response: Any) -> str:
+    assert response.status == 201, response.data
+    return str(response.json()["id"])
 
 
 def make_set(admin: Caller) -> str:
@@ -65,8 +65,8 @@ def test_a_field_is_visible_to_nobody_until_access_is_given(admin: Caller, org: 
     make_field(admin)
     described = admin.call("GET", "/sobjects/Lead/describe").json()
     assert "Bird_Key__c" not in [f["name"] for f in described["fields"]]
-    answer = admin.create("Lead", **lead(Bird_Key__c="k"))
-    assert answer.json()[0]["errorCode"] == "INVALID_FIELD"
+    response = admin.create("Lead", **lead(Bird_Key__c="k"))
+    assert response.json()[0]["errorCode"] == "INVALID_FIELD"
 
 
 def test_a_field_can_be_found_and_changed(admin: Caller, org: Org) -> None:
@@ -86,16 +86,16 @@ def test_a_field_can_be_found_and_changed(admin: Caller, org: Org) -> None:
 
 def test_a_field_of_the_sample_org_can_be_found_too(as_user: Any) -> None:
     with OrgServer(Org.sample()) as server:
-        answer = server.org.oauth.approve(sample.CLIENT_ID, sample.ADMIN_USER, "api")
-        admin = Caller(server, answer["access_token"])
+        response = server.org.oauth.approve(sample.CLIENT_ID, sample.ADMIN_USER, "api")
+        admin = Caller(server, response["access_token"])
         text = "SELECT+Id+FROM+CustomField+WHERE+DeveloperName='Bird_Key'"
         assert admin.call("GET", f"/tooling/query?q={text}").json()["totalSize"] == 4
 
 
 def test_a_field_is_made_once(admin: Caller) -> None:
     make_field(admin)
-    answer = admin.call("POST", "/tooling/sobjects/CustomField", FIELD)
-    assert (answer.status, answer.json()[0]["errorCode"]) == (400, "DUPLICATE_DEVELOPER_NAME")
+    response = admin.call("POST", "/tooling/sobjects/CustomField", FIELD)
+    assert (response.status, response.json()[0]["errorCode"]) == (400, "DUPLICATE_DEVELOPER_NAME")
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ def test_a_field_is_made_once(admin: Caller) -> None:
 def test_a_field_that_makes_no_sense_is_refused(
     admin: Caller, change: dict[str, Any], code: str
 ) -> None:
-    answer = admin.call("POST", "/tooling/sobjects/CustomField", {**FIELD, **change})
-    assert (answer.status, answer.json()[0]["errorCode"]) == (400, code)
+    response = admin.call("POST", "/tooling/sobjects/CustomField", {**FIELD, **change})
+    assert (response.status, response.json()[0]["errorCode"]) == (400, code)
 
 
 def test_only_an_administrator_may_set_up(caller: Caller) -> None:
@@ -123,18 +123,19 @@ def test_only_an_administrator_may_set_up(caller: Caller) -> None:
 
 def test_the_name_of_a_permission_set_is_taken_once(admin: Caller) -> None:
     make_set(admin)
-    answer = admin.create("PermissionSet", Name="Bird_Bridge", Label="x")
-    assert answer.json()[0]["errorCode"] == "DUPLICATE_DEVELOPER_NAME"
+    response = admin.create("PermissionSet", Name="Bird_Bridge", Label="x")
+    assert response.json()[0]["errorCode"] == "DUPLICATE_DEVELOPER_NAME"
 
 
 def test_rights_depend_on_each_other(admin: Caller) -> None:
     set_id = make_set(admin)
-    answer = admin.create(
+    response = admin.create(
         "ObjectPermissions", ParentId=set_id, SobjectType="Lead", PermissionsCreate=True
     )
-    assert answer.json()[0]["errorCode"] == "FIELD_INTEGRITY_EXCEPTION"
+    assert response.json()[0]["errorCode"] == "FIELD_INTEGRITY_EXCEPTION"
     assert (
-        answer.json()[0]["message"] == "Permission Create Lead depends on permission(s): Read Lead"
+        response.json()[0]["message"]
+        == "Permission Create Lead depends on permission(s): Read Lead"
     )
 
 
@@ -142,14 +143,14 @@ def test_rights_depend_on_each_other(admin: Caller) -> None:
     "field", ["Lead.LastName", "Lead.Id", "Lead.Nope__c", "Lead", "User.Alias"]
 )
 def test_field_access_cannot_be_set_for_every_field(admin: Caller, field: str) -> None:
-    answer = admin.create(
+    response = admin.create(
         "FieldPermissions",
         ParentId=make_set(admin),
         SobjectType=field.partition(".")[0],
         Field=field,
         PermissionsRead=True,
     )
-    assert answer.json()[0] == {
+    assert response.json()[0] == {
         "message": f"Field Name: bad value for restricted picklist field: {field}",
         "errorCode": "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST",
         "fields": ["Field"],
@@ -165,8 +166,8 @@ def test_what_is_given_twice_is_refused_the_second_time(admin: Caller, org: Org)
     assert again.json()[0]["errorCode"] == "DUPLICATE_VALUE"
     pair = {"AssigneeId": user_id(org, sample.INTEGRATION_USER), "PermissionSetId": set_id}
     made(admin.create("PermissionSetAssignment", **pair))
-    answer = admin.create("PermissionSetAssignment", **pair)
-    assert answer.json()[0]["errorCode"] == "DUPLICATE_VALUE"
+    response = admin.create("PermissionSetAssignment", **pair)
+    assert response.json()[0]["errorCode"] == "DUPLICATE_VALUE"
 
 
 def test_taking_the_set_away_takes_the_rights_away(admin: Caller, caller: Caller, org: Org) -> None:

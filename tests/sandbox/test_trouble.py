@@ -88,10 +88,10 @@ def test_the_daily_budget_counts_and_ends(caller: Caller, org: Org) -> None:
     org.settings.daily_requests = 2
     assert create(caller, "a").headers["Sforce-Limit-Info"] == "api-usage=1/2"
     assert create(caller, "b").status == 201
-    answer = create(caller, "c")
-    assert answer.status == 403
+    response = create(caller, "c")
+    assert response.status == 403
     message = "TotalRequests Limit exceeded."
-    assert answer.json() == [{"message": message, "errorCode": "REQUEST_LIMIT_EXCEEDED"}]
+    assert response.json() == [{"message": message, "errorCode": "REQUEST_LIMIT_EXCEEDED"}]
     org.clock.advance(23 * 3600)
     assert create(caller, "c").status in (401, 403)
     org.clock.advance(2 * 3600)

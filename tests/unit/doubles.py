@@ -57,7 +57,7 @@ def outside(record: Record) -> Message:
 
 
 @dataclass(frozen=True)
-class Asked(MessageRequest):
+class Requested(MessageRequest):
     """What a request asks for, with the record that it makes where it makes one."""
 
     @property
@@ -66,12 +66,12 @@ class Asked(MessageRequest):
         return self.message.record(name, self.message.key)
 
 
-def read_asked(
+def read_requested(
     request: HttpRequest, object_name: ObjectName | None, *, settings: Settings
-) -> Asked:
+) -> Requested:
     """`read_message` with the record."""
     made = read_message(request, object_name, settings=settings)
-    return Asked(**{one.name: getattr(made, one.name) for one in fields(made)})
+    return Requested(**{one.name: getattr(made, one.name) for one in fields(made)})
 
 
 def posted(
@@ -80,13 +80,13 @@ def posted(
     at: ObjectName | None = "Lead",
     configured: Mapping[str, str] | None = None,
     **event: Any,
-) -> Asked:
+) -> Requested:
     """What a POST of this body (text as it is, all else as JSON) to the route of this object asks
     for, with these settings changed."""
     text = body if isinstance(body, str) else json.dumps(body)
     request = HttpRequest.from_event({"httpMethod": "POST", "body": text, **event})
     settings = Settings.from_environ({**ENVIRON, **(configured or {})})
-    return read_asked(request, at, settings=settings)
+    return read_requested(request, at, settings=settings)
 
 
 @dataclass(frozen=True)
@@ -148,12 +148,12 @@ def refusal(code: str, *fields: str, message: str = "") -> dict[str, Any]:
 
 
 class Scripted(Http):
-    """Answers with what `answer` says for each call, and remembers the calls."""
+    """Responds with what `respond` gives for each call, and remembers the calls."""
 
-    def __init__(self, answer: Callable[[Call], Response]) -> None:
+    def __init__(self, respond: Callable[[Call], Response]) -> None:
         super().__init__()
         self.calls: list[Call] = []
-        self._answer = answer
+        self._respond = respond
 
     def send(
         self,
@@ -167,7 +167,7 @@ class Scripted(Http):
     ) -> Response:
         call = Call(method, url, headers, body, repeatable, deadline.remaining())
         self.calls.append(call)
-        return self._answer(call)
+        return self._respond(call)
 
 
 @dataclass
@@ -209,9 +209,11 @@ class SmallOrg(Scripted):
 
     def lookups(self) -> list[Call]:
         """The calls that look for records."""
-        return [call for call in self.calls if call.method == "GET" and call not in self.asked()]
+        return [
+            call for call in self.calls if call.method == "GET" and call not in self.describes()
+        ]
 
-    def asked(self) -> list[Call]:
+    def describes(self) -> list[Call]:
         """The calls that ask what may be done with an object."""
         ends = ("/sobjects/Lead", "/sobjects/Case")
         return [c for c in self.calls if c.method == "GET" and c.path.endswith(ends)]
@@ -234,11 +236,11 @@ class SmallOrg(Scripted):
             return happens
         if call.headers["Authorization"].removeprefix("Bearer ") not in self.tokens:
             return fault("INVALID_SESSION_ID", "Session expired or invalid", status=401)
-        answer = self._route(call.method, call.url, call.json())
+        response = self._route(call.method, call.url, call.json())
         if call.method == "POST" and self.lost:
             self.lost -= 1
             raise NoResponse("acme.my.salesforce.com broke off")
-        return answer
+        return response
 
     def _route(self, method: str, url: str, body: Any) -> Response:
         path = urlsplit(url).path
@@ -251,8 +253,8 @@ class SmallOrg(Scripted):
             return json_response(400, errors)
         if rest == "composite/sobjects":
             records = body["records"]
-            if (answer := self.whole_call(records)) is not None:
-                return answer
+            if (response := self.whole_call(records)) is not None:
+                return response
             made = [
                 self._create(r.pop("attributes")["type"], r, crowd=len(records)) for r in records
             ]
@@ -261,12 +263,12 @@ class SmallOrg(Scripted):
             parts: list[dict[str, Any]] = []
             for part in body["compositeRequest"]:
                 url, values = _resolved((part["url"], part.get("body")), parts)
-                answer = halted() if url is None else self._route(part["method"], url, values)
+                response = halted() if url is None else self._route(part["method"], url, values)
                 parts.append(
                     {
-                        "body": json.loads(answer.body or b"null"),
+                        "body": json.loads(response.body or b"null"),
                         "httpHeaders": {},
-                        "httpStatusCode": answer.status,
+                        "httpStatusCode": response.status,
                         "referenceId": part["referenceId"],
                     }
                 )
@@ -276,12 +278,12 @@ class SmallOrg(Scripted):
         if rest in ("sobjects/Lead", "sobjects/Case"):
             about = {"createable": self.createable.get(rest[9:], True)}
             return json_response(200, {"objectDescribe": about, "recentItems": []})
-        _, object_name, asked, *key_or_not = rest.split("/")
+        _, object_name, wanted, *key_or_not = rest.split("/")
         if not key_or_not:
-            return self._by_id(method, asked, body)
+            return self._by_id(method, wanted, body)
         (key,) = key_or_not
-        if asked != self.key_field:
-            text = f"Provided external ID field does not exist or is not accessible: {asked}"
+        if wanted != self.key_field:
+            text = f"Provided external ID field does not exist or is not accessible: {wanted}"
             return fault("NOT_FOUND", text, status=404)
         row = self._find(object_name, unquote(key))
         if row is None:
@@ -400,10 +402,10 @@ class SmallAws(Aws):
         self.invoked.append(payload)
         if "lambda" in self.broken:
             raise self.broken["lambda"]
-        answer = self.refresh(payload)
-        if isinstance(answer, FunctionError):
-            raise answer
-        return answer
+        response = self.refresh(payload)
+        if isinstance(response, FunctionError):
+            raise response
+        return response
 
     def publish(
         self, text: str, generation: int, *, instance_url: str = INSTANCE, user_id: str = ""

@@ -64,7 +64,7 @@ def apple(**message: Any) -> Body:
     return {"type": "amb.received", "timestamp": "2026-11-30T12:00:00Z", "data": {"message": whole}}
 
 
-def answer(**data: Any) -> Body:
+def response(**data: Any) -> Body:
     """What a customer chose in Apple Messages."""
     return apple(content={"type": "interactive", "interactive_data": {"data": data}})
 
@@ -208,23 +208,23 @@ SHAPES: dict[str, dict[str, Body]] = {
         "amb.received: text": apple(
             content={"type": "text", "body": "\ufffcSee", "attachments": [{"name": "a.heic"}]}
         ),
-        "… quick_reply": answer(
+        "… quick_reply": response(
             quick_reply={
                 "selected_identifier": "2",
                 "items": [{"identifier": "1", "title": "No"}, {"identifier": "2", "title": "Yes"}],
             }
         ),
-        "… list_picker": answer(
+        "… list_picker": response(
             list_picker={"sections": [{"title": "Sizes", "items": [{"title": "Large"}]}]}
         ),
-        "… event": answer(
+        "… event": response(
             event={
                 "title": "Fitting",
                 "timeslots": [{"start_at": "2026-12-01T14:30:00Z", "duration_seconds": 1800}],
             }
         ),
-        "… dynamic": answer(dynamic={"data": {"selections": PAGES}}),
-        "… payment, authenticate": answer(payment={"state": "completed"}),
+        "… dynamic": response(dynamic={"data": {"selections": PAGES}}),
+        "… payment, authenticate": response(payment={"state": "completed"}),
     },
 }
 

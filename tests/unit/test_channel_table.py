@@ -31,7 +31,7 @@ def test_the_table_that_is_shipped_is_right() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "given"),
     [
         ('"sender": "phone"}', '"sender": "telephone"}', "sender is 'telephone'"),
         ('"object": "Case"', '"object": "Contact"', "object is 'Contact'"),
@@ -74,13 +74,13 @@ def test_the_table_that_is_shipped_is_right() -> None:
         ),
     ],
 )
-def test_a_mistake_is_told_with_its_line(old: str, new: str, said: str) -> None:
+def test_a_mistake_is_told_with_its_line(old: str, new: str, given: str) -> None:
     spoilt = TEXT.replace(old, new, 1)
     assert spoilt != TEXT
     faults = check(spoilt)
-    assert any(said in fault.text for fault in faults), faults
+    assert any(given in fault.text for fault in faults), faults
     elsewhere = ("a Lead needs LastName", "not JSON", "there is no", "neither", "was given")
-    if not said.startswith(elsewhere):
+    if not given.startswith(elsewhere):
         assert line_of(old, TEXT) in {fault.line for fault in faults}, faults
 
 
@@ -105,17 +105,17 @@ def test_the_check_fails_with_file_line_and_reason(tmp_path: Path) -> None:
 
 
 def test_a_deployer_chooses_fields_and_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: dict[str, Any] = json.loads(TEXT)
-    said["fields"]["Lead"]["Bird_Conversation__c"] = "conversationId"
-    said["fields"]["Lead"]["Bird_Tags__c"] = {"from": "tags", "length": 5}
-    viber, sms = said["channels"]["viber"], said["channels"]["sms"]
+    given: dict[str, Any] = json.loads(TEXT)
+    given["fields"]["Lead"]["Bird_Conversation__c"] = "conversationId"
+    given["fields"]["Lead"]["Bird_Tags__c"] = {"from": "tags", "length": 5}
+    viber, sms = given["channels"]["viber"], given["channels"]["sms"]
     viber["fields"] = {"Lead": {"MobilePhone": "phone", "Phone": None}}
     viber["values"] = {"Lead": {"Rating": "Hot", "Vip__c": True}}
     viber["conversations"] = False
     sms["values"] = {"Task": {"Status": "Done"}}
     sms["fields"] = {"Task": {"Subject": "label"}}
-    assert check(json.dumps(said)) == []
-    monkeypatch.setattr(channels, "table", lambda: read_table(said))
+    assert check(json.dumps(given)) == []
+    monkeypatch.setattr(channels, "table", lambda: read_table(given))
 
     def message(channel: str) -> Message:
         ids = {"messageId": "m", "conversationId": "c-1", "sender": "+447700900142"}

@@ -238,18 +238,18 @@ def test_without_the_right_to_create_records_wait_and_none_is_refused(
         outcome = stand.create(replace(record, key=key))
         assert (outcome.name, outcome.problem.code) == ("queued", "NO_RIGHT_TO_CREATE")
     assert (len(stand.outbox), stand.rejected) == (3, [])
-    assert len(stand.org.asked()) == 1
+    assert len(stand.org.describes()) == 1
 
 
-@pytest.mark.parametrize("said", [True, None, "no"])
+@pytest.mark.parametrize("given", [True, None, "no"])
 def test_with_the_right_to_create_such_a_refusal_is_the_record_s(
-    stand: Stand, clock: list[float], said: object
+    stand: Stand, clock: list[float], given: object
 ) -> None:
     stand.org.rules = [refuses("INSUFFICIENT_ACCESS")]
-    stand.org.createable["Lead"] = said
+    stand.org.createable["Lead"] = given
     for key in ("k-1", "k-2"):
         assert stand.create(lead(key)).name == "rejected"
-    assert len(stand.org.asked()) == 1
+    assert len(stand.org.describes()) == 1
     # It is asked for again after some minutes.
     stand.org.createable["Lead"] = False
     time.sleep(REMEMBER_RIGHTS_SECONDS + 1)
@@ -323,7 +323,7 @@ def test_while_salesforce_is_slow_callers_are_spared_the_wait(
         time.sleep(1.05)
         raise NoResponse("too slow")
 
-    stand.org._answer = slowly
+    stand.org._respond = slowly
     codes = [stand.create(lead()).problem.code for _ in range(3)]
     assert codes == ["NO_ANSWER", "NO_ANSWER", "CIRCUIT_OPEN"]
     assert (len(stand.org.calls), len(stand.outbox)) == (2, 3)

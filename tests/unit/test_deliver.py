@@ -62,14 +62,14 @@ class Sqs:
         assert QueueUrl == REJECTED
         self._check(Entries)
         assert sum(len(e["MessageBody"].encode()) for e in Entries) <= 1024 * 1024
-        answer: dict[str, list[dict[str, str]]] = {"Successful": [], "Failed": []}
+        response: dict[str, list[dict[str, str]]] = {"Successful": [], "Failed": []}
         for entry in Entries:
             if self.failing(entry["MessageBody"]):
-                answer["Failed"].append({"Id": entry["Id"], "Code": "InternalError"})
+                response["Failed"].append({"Id": entry["Id"], "Code": "InternalError"})
             else:
                 self.sent.append(entry["MessageBody"])
-                answer["Successful"].append({"Id": entry["Id"]})
-        return answer
+                response["Successful"].append({"Id": entry["Id"]})
+        return response
 
     def change_message_visibility_batch(
         self, *, QueueUrl: str, Entries: list[dict[str, Any]]
@@ -110,8 +110,8 @@ class Stand:
 
     def run(self, *messages: dict[str, Any], seconds: float = 120) -> set[str]:
         """Deliver these; answers the message ids that SQS has to keep."""
-        answer = self.delivery.run({"Records": list(messages)}, seconds=seconds)
-        kept = [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+        response = self.delivery.run({"Records": list(messages)}, seconds=seconds)
+        kept = [failure["itemIdentifier"] for failure in response["batchItemFailures"]]
         assert len(kept) == len(set(kept))
         return set(kept)
 
@@ -435,7 +435,7 @@ def test_those_that_the_org_is_at_fault_for_wait_and_no_others(
     assert len(stand.run(*messages(200), *owned, message(CASE))) == kept
     assert len(stand.org.rows) == 204 - kept
     assert stand.sqs.sent == []
-    assert len(stand.org.asked()) <= 1
+    assert len(stand.org.describes()) <= 1
     assert len(stand.org.calls) <= 15
 
 
@@ -447,7 +447,7 @@ def test_where_the_org_takes_others_only_the_record_at_fault_is_rejected(
     stand.org.rules = [against("k-003", "k-007", code=code)]
     assert stand.run(*messages(10)) == set()
     assert [e.record.key for e in stand.sqs.rejected()] == ["k-003", "k-007"]
-    assert len(stand.org.asked()) == (1 if code.startswith("INSUFFICIENT") else 0)
+    assert len(stand.org.describes()) == (1 if code.startswith("INSUFFICIENT") else 0)
 
 
 # Deleted, old, replayed
@@ -693,14 +693,14 @@ def test_a_delay_grows_with_jitter_up_to_a_bound(
 
 
 @pytest.mark.parametrize(
-    ("said", "shortest"),
+    ("given", "shortest"),
     [("7200", 7200), (" 40 ", 40), ("999999", 21_600), ("-5", 1), ("Wed, 21 Oct 2026", 1), ("", 1)],
 )
 @pytest.mark.parametrize(
     "body", [b"", b'[{"errorCode":"SERVER_UNAVAILABLE","message":"x"}]'], ids=["bare", "coded"]
 )
-def test_retry_after_is_respected(stand: Stand, body: bytes, said: str, shortest: int) -> None:
-    stand.org.trouble = [Response(503, {"retry-after": said}, body)]
+def test_retry_after_is_respected(stand: Stand, body: bytes, given: str, shortest: int) -> None:
+    stand.org.trouble = [Response(503, {"retry-after": given}, body)]
     assert len(stand.run(*messages(2))) == 2
     assert all(shortest <= seconds <= max(shortest, 20) for seconds in stand.sqs.hidden.values())
 

@@ -132,7 +132,7 @@ def test_a_compressed_file_is_unpacked_and_a_bomb_is_too_large(
     fetch: Fetch, packed: bytes, content: bytes | None
 ) -> None:
     def respond(handler: Handler) -> None:
-        handler.answer(200, [("Content-Encoding", "gzip")], packed)
+        handler.reply(200, [("Content-Encoding", "gzip")], packed)
 
     with serve(respond) as server:
         if content is None:
@@ -145,10 +145,10 @@ def test_a_compressed_file_is_unpacked_and_a_bomb_is_too_large(
 def test_a_401_after_a_redirect_is_not_blamed_on_the_key(fetch: Fetch, status: int) -> None:
     def respond(handler: Handler) -> None:
         if handler.path == "/first":
-            handler.answer(302, [("Location", "/second")], b"")
+            handler.reply(302, [("Location", "/second")], b"")
         else:
             assert "Authorization" not in handler.headers
-            handler.answer(status, [], b"")
+            handler.reply(status, [], b"")
 
     with serve(respond) as server, pytest.raises(Refused, match="a redirect led there") as caught:
         fetch(f"{server.url}/first")
@@ -169,12 +169,12 @@ def test_the_address_that_was_checked_is_the_one_that_is_called(
     fetch: Fetch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name server that gives another address at each look-up (DNS rebinding)."""
-    asked: list[str] = []
+    wanted: list[str] = []
     called: list[object] = []
 
     def rebinding(host: str) -> str:
-        asked.append(host)
-        return "8.8.8.8" if len(asked) == 1 else "127.0.0.1"
+        wanted.append(host)
+        return "8.8.8.8" if len(wanted) == 1 else "127.0.0.1"
 
     def connect(self: socket.socket, address: object) -> None:
         called.append(address)
@@ -183,7 +183,7 @@ def test_the_address_that_was_checked_is_the_one_that_is_called(
     name_server(monkeypatch, rebinding)
     monkeypatch.setattr(socket.socket, "connect", connect, raising=False)
     assert refusal(fetch, "https://media.example/x") == "MEDIA_UNREACHABLE"
-    assert (asked, called) == (["media.example"], [("8.8.8.8", 443)])
+    assert (wanted, called) == (["media.example"], [("8.8.8.8", 443)])
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_the_address_that_was_checked_is_the_one_that_is_called(
 def test_a_redirect_leads_to_public_addresses_over_tls_only(
     fetch: Fetch, monkeypatch: pytest.MonkeyPatch, location: str, code: str
 ) -> None:
-    with serve(lambda handler: handler.answer(302, [("Location", location)], b"")) as server:
+    with serve(lambda handler: handler.reply(302, [("Location", location)], b"")) as server:
         name_server(monkeypatch, lambda host: host if host == "127.0.0.1" else "10.0.0.5")
         assert refusal(fetch, f"{server.url}/x") == code
 
@@ -210,7 +210,7 @@ def test_the_certificate_has_to_be_the_name_s(
 
     def respond(handler: Handler) -> None:
         hosts.append(handler.headers["Host"])
-        handler.answer(200, [], CONTENT)
+        handler.reply(200, [], CONTENT)
 
     with serve(respond, tls=certificate.context) as server:
         found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", server.port))]

@@ -89,7 +89,7 @@ def serve() -> Iterator[Serve]:
         server.close()
 
 
-def answer(data: bytes) -> Behaviour:
+def reply(data: bytes) -> Behaviour:
     def behave(connection: socket.socket, number: int) -> bool:
         connection.sendall(data)
         return True
@@ -117,7 +117,7 @@ def send(
 
 
 def test_a_request_arrives_as_it_was_sent_and_the_answer_comes_back(serve: Serve) -> None:
-    server = serve(answer(OK))
+    server = serve(reply(OK))
     got = send(Http(), server.url)
     assert (got.status, got.body, got.headers.get("x-sfdc-request-id")) == (200, b"ok", "r-1")
     assert server.requests[0].startswith(b"POST /path?q=1 HTTP/1.1\r\n")
@@ -125,7 +125,7 @@ def test_a_request_arrives_as_it_was_sent_and_the_answer_comes_back(serve: Serve
 
 
 def test_a_connection_is_kept_for_the_next_request(serve: Serve) -> None:
-    server = serve(answer(OK))
+    server = serve(reply(OK))
     http = Http()
     for _ in range(3):
         send(http, server.url)
@@ -148,7 +148,7 @@ def test_any_status_is_an_answer_and_nothing_is_followed_or_repeated(
     serve: Serve, status: int
 ) -> None:
     head = f"HTTP/1.1 {status} X\r\nLocation: http://localhost:1/\r\n"
-    server = serve(answer((head + "Content-Length: 0\r\n\r\n").encode()))
+    server = serve(reply((head + "Content-Length: 0\r\n\r\n").encode()))
     assert send(Http(), server.url, repeatable=True).status == status
     assert len(server.requests) == 1
 
@@ -179,7 +179,7 @@ ZIPPED = gzip.compress(LONG)
 def test_a_response_is_read_to_its_end_and_the_connection_is_kept(
     serve: Serve, response: bytes, body: bytes
 ) -> None:
-    server = serve(answer(response))
+    server = serve(reply(response))
     http = Http()
     assert [send(http, server.url).body == body for _ in range(2)] == [True, True]
     assert server.connections == 1
@@ -207,7 +207,7 @@ def test_an_address_that_leads_nowhere_is_unreachable(url: str) -> None:
 
 
 def test_without_time_nothing_is_sent(serve: Serve) -> None:
-    server = serve(answer(OK))
+    server = serve(reply(OK))
     with pytest.raises(NoConnection, match="no time"):
         send(Http(), server.url, seconds=0)
     assert server.connections == 0
@@ -334,7 +334,7 @@ def test_after_a_broken_answer_the_next_request_has_a_connection_of_its_own(serv
 
 @pytest.mark.parametrize("over", [0, 1])
 def test_a_response_larger_than_the_largest_is_given_up(serve: Serve, over: int) -> None:
-    server = serve(answer(whole(b"x" * (MAX_RESPONSE_BYTES + over))))
+    server = serve(reply(whole(b"x" * (MAX_RESPONSE_BYTES + over))))
     if over:
         with pytest.raises(TooLarge):
             send(Http(), server.url, seconds=30)
@@ -364,7 +364,7 @@ def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
 
 
 def test_https_is_spoken_whatever_the_case_of_the_scheme(serve: Serve, tls: ssl.SSLContext) -> None:
-    server = serve(answer(OK), tls=tls)
+    server = serve(reply(OK), tls=tls)
     http = Http()
     assert send(http, server.url).body == b"ok"
     assert send(http, server.url.replace("https", "HTTPS")).body == b"ok"
@@ -376,7 +376,7 @@ def test_a_certificate_that_nobody_vouches_for_stops_the_request(
     serve: Serve, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
-    server = serve(answer(OK), tls=tls)
+    server = serve(reply(OK), tls=tls)
     with pytest.raises(HttpError):
         send(Http(), server.url)
     assert server.requests == []

@@ -427,8 +427,8 @@ def test_a_number_of_any_length_leaves_the_words_in_their_place() -> None:
 @pytest.mark.parametrize("key", sorted(KEYS))
 def test_a_key_that_counts_as_known_is_read(key: str) -> None:
     values = {"channel": "viber", "direction": "outgoing"}
-    said = BirdMessage.parse({key: values.get(key, "x-1")})
-    assert vars(said) != vars(BirdMessage.parse({})) and not said.unread
+    given = BirdMessage.parse({key: values.get(key, "x-1")})
+    assert vars(given) != vars(BirdMessage.parse({})) and not given.unread
 
 
 def test_nothing_personal_is_in_the_repr() -> None:

@@ -59,30 +59,30 @@ class Stand:
         )
         self.api = RecordApi(object_name, creator=creator, settings=settings, telemetry=telemetry)
 
-    def answer(self, event: Any, *, milliseconds: int = 20_000) -> tuple[int, dict[str, Any]]:
+    def response(self, event: Any, *, milliseconds: int = 20_000) -> tuple[int, dict[str, Any]]:
         """Status and body; what must be true of every answer is checked on the way."""
         reply = self.api.respond(event, Context(milliseconds=milliseconds))
         assert set(reply) == {"statusCode", "headers", "body", "isBase64Encoded"}
         assert reply["headers"]["Cache-Control"] == "no-store"
-        said = json.loads(reply["body"])
+        given = json.loads(reply["body"])
         status = reply["statusCode"]
-        assert all(isinstance(value, (str, int, bool)) for value in said.values())
-        assert said["outcome"]
+        assert all(isinstance(value, (str, int, bool)) for value in given.values())
+        assert given["outcome"]
         problem = reply["headers"]["Content-Type"] == "application/problem+json"
         assert problem is (status >= 400)
         if problem:
-            assert {"type", "title", "status", "detail", "success"} <= said.keys()
-            assert said["status"] == status and said["success"] is False
-            assert all(str(said[name]) for name in ("title", "detail"))
-        assert ("Retry-After" in reply["headers"]) is (said.get("status") == 503)
-        return status, said
+            assert {"type", "title", "status", "detail", "success"} <= given.keys()
+            assert given["status"] == status and given["success"] is False
+            assert all(str(given[name]) for name in ("title", "detail"))
+        assert ("Retry-After" in reply["headers"]) is (given.get("status") == 503)
+        return status, given
 
     def post(self, body: Any, **event: Any) -> tuple[int, dict[str, Any]]:
         text = body if isinstance(body, str) else json.dumps(body)
-        return self.answer({"httpMethod": "POST", "path": "/leads", "body": text, **event})
+        return self.response({"httpMethod": "POST", "path": "/leads", "body": text, **event})
 
     def get(self, key: str) -> tuple[int, dict[str, Any]]:
-        return self.answer({"httpMethod": "GET", "pathParameters": {"key": key}})
+        return self.response({"httpMethod": "GET", "pathParameters": {"key": key}})
 
     def is_untouched(self) -> bool:
         """Whether nothing was asked of Salesforce and nothing queued."""
@@ -98,9 +98,9 @@ LEAD = {"LastName": "x", KEY: "k-1"}
 
 
 def test_a_lead_is_created(leads: Stand, event: LoadEvent) -> None:
-    status, said = leads.answer(event("create_lead"))
+    status, given = leads.response(event("create_lead"))
     assert status == 201
-    assert said == {
+    assert given == {
         "outcome": "created",
         "success": True,
         "id": leads.org.rows[0].id,
@@ -142,8 +142,8 @@ def test_what_is_refused_is_kept_nowhere(
     event: LoadEvent, sent: Any, status: int, code: str
 ) -> None:
     stand = Stand("Lead", LOOKUP_KEY_ID="a1b2")
-    got, said = stand.answer(event(sent) if isinstance(sent, str) and sent else sent)
-    assert (got, said["code"], said["kept"]) == (status, code, False)
+    got, given = stand.response(event(sent) if isinstance(sent, str) and sent else sent)
+    assert (got, given["code"], given["kept"]) == (status, code, False)
     assert stand.is_untouched()
 
 
@@ -151,9 +151,9 @@ def test_what_no_customer_sent_is_200_and_counted(
     leads: Stand, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Bird sends what is refused again for hours."""
-    status, said = leads.post(bodies.v1(direction="sent"))
-    assert (status, said["outcome"]) == (200, "ignored")
-    assert "not by them" in said["message"]
+    status, given = leads.post(bodies.v1(direction="sent"))
+    assert (status, given["outcome"]) == (200, "ignored")
+    assert "not by them" in given["message"]
     assert leads.is_untouched() and '"MessagesIgnored"' in capsys.readouterr().out
 
 
@@ -181,9 +181,9 @@ def test_what_looks_like_a_mistake_is_counted_and_logged_without_its_words(
     event: str,
     names: list[str],
 ) -> None:
-    status, said = leads.post(body)
+    status, given = leads.post(body)
     assert status == 201
-    assert said.get("notWritten", "") == ("OwnerId" if "OwnerId" in body else "")
+    assert given.get("notWritten", "") == ("OwnerId" if "OwnerId" in body else "")
     (line,) = (vars(record) for record in caplog.records if record.msg == event)
     assert list(line.get("fields", [])) == names and "Which colour" not in str(line)
     output = capsys.readouterr().out
@@ -244,30 +244,30 @@ def test_whatever_salesforce_does_has_a_response_and_inline_it_is_200(
     inline: bool,
 ) -> None:
     leads.org.trouble = [happens]
-    asked = event("create_lead.errors_inline") if inline else {}
-    got, said = leads.post(LEAD, queryStringParameters=asked.get("queryStringParameters"))
+    wanted = event("create_lead.errors_inline") if inline else {}
+    got, given = leads.post(LEAD, queryStringParameters=wanted.get("queryStringParameters"))
     assert got == (200 if inline else status)
-    assert status == 503 or (said["object"], said["key"]) == ("Lead", "k-1")
+    assert status == 503 or (given["object"], given["key"]) == ("Lead", "k-1")
     for name, value in expected.items():
-        assert said[name] == value or (isinstance(value, str) and value in said[name]), said
+        assert given[name] == value or (isinstance(value, str) and value in given[name]), given
     assert len(leads.aws.queues.get(leads.settings.rejected_url, ())) == (status == 422)
     output = capsys.readouterr().out
-    assert f'"{metric}"' in output and "secret" not in output + str(said)
+    assert f'"{metric}"' in output and "secret" not in output + str(given)
 
 
 def test_what_may_not_or_cannot_wait_for_salesforce_is_queued(
     leads: Stand, event: LoadEvent
 ) -> None:
-    assert leads.answer(event("create_lead.respond_async"))[1]["outcome"] == "queued"
-    nearly_over = leads.answer(event("create_lead"), milliseconds=1200)
+    assert leads.response(event("create_lead.respond_async"))[1]["outcome"] == "queued"
+    nearly_over = leads.response(event("create_lead"), milliseconds=1200)
     assert (nearly_over[0], leads.org.calls) == (202, [])
 
 
 def test_what_nothing_keeps_is_503_and_never_a_4xx(leads: Stand) -> None:
     leads.aws.broken[ENVIRON["OUTBOX_URL"]] = AwsError("UNREACHABLE", "down")
     leads.org.trouble = [Response(503, {}, b"")]
-    status, said = leads.post(LEAD)
-    assert (status, said["outcome"], said["kept"], said["key"]) == (503, "failed", False, "k-1")
+    status, given = leads.post(LEAD)
+    assert (status, given["outcome"], given["kept"], given["key"]) == (503, "failed", False, "k-1")
 
 
 # GET
@@ -284,21 +284,21 @@ def test_a_record_is_found_by_its_raw_key(
     event: LoadEvent, object_name: ObjectName, made_by: str, found_by: str
 ) -> None:
     stand = Stand(object_name)
-    _, made = stand.answer(event(made_by))
-    assert stand.answer(event(found_by)) == (200, made)
+    _, made = stand.response(event(made_by))
+    assert stand.response(event(found_by)) == (200, made)
     assert ("number" in made) is (object_name == "Case")
 
 
 def test_a_made_up_key_is_said_so_that_it_can_be_asked_for(leads: Stand) -> None:
-    _, said = leads.post({"LastName": "x"})
-    status, found = leads.get(said["key"])
-    assert (status, found["id"]) == (200, said["id"])
+    _, given = leads.post({"LastName": "x"})
+    status, found = leads.get(given["key"])
+    assert (status, found["id"]) == (200, given["id"])
 
 
 def test_a_record_that_is_not_there_is_unknown(leads: Stand) -> None:
-    status, said = leads.get("k-1")
-    assert (status, said["outcome"], said["key"]) == (404, "unknown", "k-1")
-    assert leads.answer({"httpMethod": "GET"})[0] == 400, "without a key"
+    status, given = leads.get("k-1")
+    assert (status, given["outcome"], given["key"]) == (404, "unknown", "k-1")
+    assert leads.response({"httpMethod": "GET"})[0] == 400, "without a key"
     without = Stand("Lead", EXTERNAL_ID_FIELD="")
     assert (without.get("k")[0], without.org.calls) == (404, [])
 
@@ -308,5 +308,5 @@ def test_a_record_that_is_not_there_is_unknown(leads: Stand) -> None:
 )
 def test_when_salesforce_cannot_be_asked_it_is_503(leads: Stand, trouble: Any) -> None:
     leads.org.trouble = [trouble]
-    status, said = leads.get("k-1")
-    assert (status, said["key"]) == (503, "k-1")
+    status, given = leads.get("k-1")
+    assert (status, given["key"]) == (503, "k-1")

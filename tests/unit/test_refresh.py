@@ -579,14 +579,14 @@ def test_a_rotation_never_overwrites_what_connect_wrote_meanwhile(rotating: Benc
         rotating.endpoint.before = lambda: None
         rotating.connect(refresh_token="refresh-by-hand")
 
-    def answer(call: Call) -> Response:
+    def reply(call: Call) -> Response:
         response = rotating.endpoint._handle(call)
         if len(rotating.endpoint.calls) == 1:
             rotating.endpoint.current = "refresh-by-hand"
         return response
 
     rotating.endpoint.before = connect_once
-    rotating.endpoint._answer = answer
+    rotating.endpoint._respond = reply
     assert rotating.run()["refreshed"]
     assert rotating.is_well()
 

@@ -20,7 +20,7 @@ from bridge.records import ObjectName, stored_key
 from bridge.settings import Settings
 from tests.conftest import ENVIRON, LoadEvent
 from tests.unit import bodies
-from tests.unit.doubles import posted, read_asked
+from tests.unit.doubles import posted, read_requested
 
 
 def request(body: object, **changed: Any) -> HttpRequest:
@@ -60,22 +60,22 @@ FORM = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
 def test_an_event_file_is_read(
     event: LoadEvent, name: str, object_name: ObjectName, expected: dict[str, Any]
 ) -> None:
-    asked = HttpRequest.from_event(event(name))
-    record = read_asked(asked, object_name, settings=Settings.from_environ(ENVIRON)).record
+    requested = HttpRequest.from_event(event(name))
+    record = read_requested(requested, object_name, settings=Settings.from_environ(ENVIRON)).record
     assert expected.items() <= record.fields.items()
     assert not any("{{" in str(value) for value in record.fields.values())
 
 
-@pytest.mark.parametrize("said", [None, [], "event", 7])
-def test_what_is_no_event_is_a_bad_request(said: object) -> None:
+@pytest.mark.parametrize("stated", [None, [], "event", 7])
+def test_what_is_no_event_is_a_bad_request(stated: object) -> None:
     with pytest.raises(BadRequest):
-        HttpRequest.from_event(said)
+        HttpRequest.from_event(stated)
 
 
 def test_a_bare_event_is_read_with_nothing_in_it() -> None:
-    asked = HttpRequest.from_event({"requestContext": None, "headers": None, "body": None})
-    assert (asked.method, dict(asked.headers), asked.body) == ("POST", {}, "")
-    assert not asked.errors_inline and not asked.respond_async
+    requested = HttpRequest.from_event({"requestContext": None, "headers": None, "body": None})
+    assert (requested.method, dict(requested.headers), requested.body) == ("POST", {}, "")
+    assert not requested.errors_inline and not requested.respond_async
 
 
 @pytest.mark.parametrize(
@@ -101,23 +101,25 @@ def test_prefer_is_a_header_in_any_case(event: dict[str, Any], wanted: bool) -> 
 def test_the_query_is_read_from_the_many_valued_one_too() -> None:
     many = {"multiValueQueryStringParameters": {"errors": ["x", "inline"], "key": ["a/b"]}}
     for absent in (None, {}, {"errors": None}):
-        asked = request({}, queryStringParameters=absent, **many)
-        assert asked.errors_inline and asked.requested_keys() == [stored_key("a/b")]
+        requested = request({}, queryStringParameters=absent, **many)
+        assert requested.errors_inline and requested.requested_keys() == [stored_key("a/b")]
 
 
 @pytest.mark.parametrize(("value", "inline"), [("inline", True), (" INLINE ", True), ("x", False)])
 def test_errors_inline_counts_even_where_the_body_cannot_be_decoded(
     value: str, inline: bool
 ) -> None:
-    asked = request("%%%", isBase64Encoded=True, queryStringParameters={"errors": value})
-    assert asked.errors_inline is inline
+    requested = request("%%%", isBase64Encoded=True, queryStringParameters={"errors": value})
+    assert requested.errors_inline is inline
     with pytest.raises(BadRequest):
-        _ = asked.body
+        _ = requested.body
 
 
 def test_nothing_personal_is_in_the_repr() -> None:
-    asked = request({"LastName": "Okafor"}, headers={"x-api-key": "k"}, pathParameters={"key": "p"})
-    assert "Okafor" not in repr(asked) and "x-api-key" not in repr(asked)
+    requested = request(
+        {"LastName": "Okafor"}, headers={"x-api-key": "k"}, pathParameters={"key": "p"}
+    )
+    assert "Okafor" not in repr(requested) and "x-api-key" not in repr(requested)
 
 
 # Bodies
@@ -313,15 +315,15 @@ def test_a_value_is_sent_without_its_absent_parts(value: object, sent: object) -
 def test_an_absent_value_does_not_stand_beside_another_spelling(
     absent: object, names: tuple[str, str]
 ) -> None:
-    for said in ({names[0]: absent, names[1]: "Hot"}, {names[1]: "Hot", names[0]: absent}):
-        assert fields({"LastName": "a", **said})[names[1]] == "Hot"
+    for stated in ({names[0]: absent, names[1]: "Hot"}, {names[1]: "Hot", names[0]: absent}):
+        assert fields({"LastName": "a", **stated})[names[1]] == "Hot"
     with pytest.raises(BadRequest, match="given twice"):
         posted({names[0]: "Hot", names[1]: "Hot"})
 
 
 def test_an_absent_key_or_bird_does_not_stand_beside_another_spelling() -> None:
-    said = posted({"Bird_Key__c": "{{key}}", "bird_key__c": "k", "BIRD_KEY__C": None})
-    assert (said.record.key, said.key_source) == ("k", "field")
+    stated = posted({"Bird_Key__c": "{{key}}", "bird_key__c": "k", "BIRD_KEY__C": None})
+    assert (stated.record.key, stated.key_source) == ("k", "field")
     for absent in (None, "", " ", "{{bird}}"):
         assert posted({"bird": absent, "Bird": {"channel": "viber"}}).record.channel == "viber"
         assert posted({"LastName": "x", "bird": absent}).record.channel == "none"
@@ -345,9 +347,9 @@ def test_a_lead_gets_the_default_company_and_a_case_does_not() -> None:
 def test_a_company_of_the_channel_s_own_comes_before_the_default(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    said = json.loads(channels.PATH.read_text(encoding="utf-8"))
-    said["channels"]["viber"]["values"] = {"Lead": {name: "A caller on Viber"}}
-    table = channels.read_table(said)
+    stated = json.loads(channels.PATH.read_text(encoding="utf-8"))
+    stated["channels"]["viber"]["values"] = {"Lead": {name: "A caller on Viber"}}
+    table = channels.read_table(stated)
     monkeypatch.setattr(channels, "table", lambda: table)
     found = fields({"bird": {"channel": "viber"}})
     assert [v for n, v in found.items() if n.lower() == "company"] == ["A caller on Viber"]
@@ -380,15 +382,15 @@ def test_a_body_of_bird_s_own_counts_forwarded_whole_and_inside_bird(
 def test_an_sms_comes_as_json_as_a_form_or_in_the_query() -> None:
     sms = bodies.sms_2022("a+b & c")
     query = {"queryStringParameters": {**sms, "odd": "x"}}
-    asked = [
+    requested = [
         posted(sms, at=None),
         posted(urlencode(sms), headers=FORM),
         posted("", at=None, **query),
         posted("", at=None, httpMethod="GET", **query),
     ]
-    assert len({one.record.key for one in asked}) == 1
-    assert all("a+b & c" in one.record.fields["Description"] for one in asked)
-    assert not any(one.unused for one in asked)
+    assert len({one.record.key for one in requested}) == 1
+    assert all("a+b & c" in one.record.fields["Description"] for one in requested)
+    assert not any(one.unused for one in requested)
     with pytest.raises(BadRequest, match="no query"):
         posted("", httpMethod="GET")
 
@@ -478,18 +480,18 @@ def test_which_messages_are_of_a_conversation(bird: dict[str, Any], conversation
 
 
 def test_without_a_key_field_it_is_an_ordinary_field() -> None:
-    asked = posted({"LastName": "x", "Bird_Key__c": "k"}, configured={"EXTERNAL_ID_FIELD": ""})
-    assert (asked.record.fields["Bird_Key__c"], asked.key_source) == ("k", "made_up")
+    requested = posted({"LastName": "x", "Bird_Key__c": "k"}, configured={"EXTERNAL_ID_FIELD": ""})
+    assert (requested.record.fields["Bird_Key__c"], requested.key_source) == ("k", "made_up")
 
 
 @pytest.mark.parametrize("broken", ["{{message.id}}", "wa-{{message.id}}", "x}}", "{{"])
 def test_a_variable_in_a_key_is_no_key_wherever_it_stands_and_is_counted(broken: str) -> None:
     body = {"LastName": "x", "Bird_Key__c": broken, "bird": {"messageId": "message-1"}}
-    asked = posted(body, headers={"Idempotency-Key": broken})
-    assert (asked.record.key, asked.key_source) == ("message-1", "message")
-    assert asked.unresolved_keys == 1  # the header is not looked at any more
-    asked = posted({"LastName": "x", "bird": {"messageId": broken}})
-    assert (asked.key_source, asked.unresolved_keys) == ("made_up", 1)
+    requested = posted(body, headers={"Idempotency-Key": broken})
+    assert (requested.record.key, requested.key_source) == ("message-1", "message")
+    assert requested.unresolved_keys == 1  # the header is not looked at any more
+    requested = posted({"LastName": "x", "bird": {"messageId": broken}})
+    assert (requested.key_source, requested.unresolved_keys) == ("made_up", 1)
 
 
 # Asking for a record
@@ -564,9 +566,9 @@ def test_a_channel_in_the_query_counts_where_bird_names_none(
 def test_a_part_of_the_query_that_does_nothing_is_named(
     query: dict[str, str], warned_of: str
 ) -> None:
-    asked = posted({"LastName": "x", "bird": {"messageId": "m"}}, queryStringParameters=query)
-    assert (warned_of in warnings_of(asked)) if warned_of else not asked.unused
-    assert not any(value in warnings_of(asked) for value in ("inlined", "=", "m-1"))
+    requested = posted({"LastName": "x", "bird": {"messageId": "m"}}, queryStringParameters=query)
+    assert (warned_of in warnings_of(requested)) if warned_of else not requested.unused
+    assert not any(value in warnings_of(requested) for value in ("inlined", "=", "m-1"))
 
 
 @pytest.mark.parametrize(
@@ -581,9 +583,9 @@ def test_a_part_of_the_query_that_does_nothing_is_named(
     ],
 )
 def test_a_value_that_cannot_be_read_is_named(bird: dict[str, str], named: str) -> None:
-    asked = posted({"bird": {"messageId": "m", "text": "x", **bird}})
-    shown = warnings_of(asked)
-    assert (named in shown) if named else not asked.misread
+    requested = posted({"bird": {"messageId": "m", "text": "x", **bird}})
+    shown = warnings_of(requested)
+    assert (named in shown) if named else not requested.misread
     assert "yesterday" not in shown and "outgoin:" not in shown
 
 

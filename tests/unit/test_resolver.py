@@ -30,11 +30,11 @@ class Names:
     def __init__(self) -> None:
         self.seconds = 0.0
         self.happens: Any = []
-        self.asked: list[str] = []
+        self.wanted: list[str] = []
         self.goes_on = threading.Event()
 
     def __call__(self, host: str, port: int, *arguments: Any, **options: Any) -> Any:
-        self.asked.append(host)
+        self.wanted.append(host)
         self.goes_on.wait(self.seconds)
         if isinstance(self.happens, Exception):
             raise self.happens
@@ -67,7 +67,7 @@ def test_of_one_host_one_look_up_runs_at_a_time(names: Names) -> None:
     for _ in range(3):
         with pytest.raises(NoName):
             get(http, seconds=0.1)
-    assert names.asked == ["host.example"]
+    assert names.wanted == ["host.example"]
     # What it finds later is old then: the next one looks up again.
     names.goes_on.set()
     while threading.active_count() > 1 and any(
@@ -77,7 +77,7 @@ def test_of_one_host_one_look_up_runs_at_a_time(names: Names) -> None:
     names.happens = LOOKUP_FAILED
     with pytest.raises(NoConnection):
         get(http)
-    assert len(names.asked) > 1
+    assert len(names.wanted) > 1
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_failure_for_now_is_tried_again_unless_it_took_long(
     with pytest.raises(NoConnection) as caught:
         get(Http())
     assert type(caught.value) is error
-    assert len(names.asked) == looked_up
+    assert len(names.wanted) == looked_up
 
 
 @pytest.mark.parametrize(("silent", "least", "most"), [(True, 1, 1), (False, 4, 99)])
@@ -101,7 +101,7 @@ def test_aws_is_not_called_again_while_no_name_server_responds(
     aws = Aws(http=Http(), identity=IDENTITY)
     with pytest.raises(AwsError) as caught:
         aws.send_message("https://q", "body", deadline=Deadline.after(1.2))
-    assert least <= len(names.asked) <= most
+    assert least <= len(names.wanted) <= most
     assert caught.value.code == "UNREACHABLE" and caught.value.is_temporary
 
 

@@ -361,16 +361,16 @@ def test_the_body_is_taken_as_it_came() -> None:
 class Vault:
     """Answers GetSecretValue from a script: a text, None, or an error."""
 
-    def __init__(self, *answers: Any) -> None:
-        self.answers = list(answers)
+    def __init__(self, *responses: Any) -> None:
+        self.responses = list(responses)
         self.reads = 0
 
     def get_secret(self, secret_id: str, *, deadline: Deadline) -> Any:
         self.reads += 1
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        response = self.responses.pop(0) if len(self.responses) > 1 else self.responses[0]
+        if isinstance(response, Exception):
+            raise response
+        return response
 
 
 DOWN = AwsError("ServiceUnavailable", "x", status=503)

@@ -304,4 +304,4 @@ class _Handler(Handler):
         if response.content_type and response.status not in (204, 304):
             headers["Content-Type"] = response.content_type
         lost = (len(body) + 1) // 2 if mangle == "truncate" else 0
-        self.answer(response.status, list(headers.items()), body, lost=lost)
+        self.reply(response.status, list(headers.items()), body, lost=lost)

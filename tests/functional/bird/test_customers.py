@@ -23,12 +23,12 @@ def find(stack: Stack, body: Any = BODY, *, key: str = "", query: str = "") -> A
 
 def test_a_lead_is_known_until_it_is_converted(stack: Stack) -> None:
     lead = stack.org.create("Lead", {"LastName": "L", "Company": "C", "Phone": "07700 900142"})
-    told = find(stack).json()
-    assert (told["outcome"], told["object"], told["id"]) == ("known", "Lead", lead)
-    assert told["leadStatus"] == "Open - Not Contacted" and "accountName" not in told
+    shown = find(stack).json()
+    assert (shown["outcome"], shown["object"], shown["id"]) == ("known", "Lead", lead)
+    assert shown["leadStatus"] == "Open - Not Contacted" and "accountName" not in shown
     done = stack.org.convert(lead)
-    told = find(stack).json()
-    assert (told["object"], told["id"], told["openCases"]) == ("Contact", done.contact_id, 0)
+    shown = find(stack).json()
+    assert (shown["object"], shown["id"], shown["openCases"]) == ("Contact", done.contact_id, 0)
 
 
 @pytest.mark.parametrize("field", ["Phone", "MobilePhone", "HomePhone", "OtherPhone"])
@@ -54,13 +54,13 @@ def test_it_tells_nothing_of_the_person_and_nothing_of_others(stack: Stack) -> N
 def test_a_person_account_s_name_is_the_person_s_and_is_not_told(stack: Stack) -> None:
     """Of a person account the search finds the contact, whose account is the person again. Its mark
     (IsPersonAccount) is a field of orgs that have such accounts only."""
-    for account, told in (("Noor Haddad", None), ("Acme", "Acme")):
+    for account, shown in (("Noor Haddad", None), ("Acme", "Acme")):
         stack.org.forget_records()
         account_id = stack.org.create("Account", {"Name": account})
         fields = {"FirstName": "Noor", "LastName": "Haddad", "Phone": SENDER}
         stack.org.create("Contact", {**fields, "AccountId": account_id})
         body = find(stack).json()
-        assert (body["outcome"], body.get("accountName")) == ("known", told)
+        assert (body["outcome"], body.get("accountName")) == ("known", shown)
 
 
 @pytest.mark.parametrize(("switch", "outcome"), [("off", "unknown"), ("on", "known")])
@@ -68,15 +68,15 @@ def test_an_address_is_looked_for_where_it_counts(stack: Stack, switch: str, out
     stack.org.create("Contact", {"LastName": "C", "Email": "noor@example.org"})
     body = {"bird": {"channel": "email", "sender": "noor@example.org"}}
     with deployed_with(stack, MATCH_EMAIL=switch):
-        told = find(stack, body).json()
-    assert (told["outcome"], "warnings" in told) == (outcome, switch == "off")
+        shown = find(stack, body).json()
+    assert (shown["outcome"], "warnings" in shown) == (outcome, switch == "off")
 
 
 def test_while_salesforce_cannot_be_asked_nobody_is_known(stack: Stack) -> None:
     with stack.outage():
         for query, status in (("", 503), ("?errors=inline", 200)):
-            answer = find(stack, query=query)
-            assert (answer.status, answer.json()["outcome"]) == (status, "unknown")
+            response = find(stack, query=query)
+            assert (response.status, response.json()["outcome"]) == (status, "unknown")
 
 
 @pytest.mark.parametrize("body", [{}, {"bird": None}, {"bird": 5}, b"[", b""])
@@ -93,8 +93,8 @@ def test_its_key_opens_nothing_else_and_no_other_key_opens_it(stack: Stack) -> N
     """A usage plan's key opens a stage; the functions tell the keys apart."""
     for path, key in (("/leads", stack.lookup_key), ("/customers/find", stack.api_key)):
         for query in ("", "?errors=inline"):
-            answer = stack.request("POST", path + query, body=BODY, api_key=key)
-            assert (answer.status, answer.json()["code"]) == (403, "KEY_NOT_FOR_THIS_ROUTE")
+            response = stack.request("POST", path + query, body=BODY, api_key=key)
+            assert (response.status, response.json()["code"]) == (403, "KEY_NOT_FOR_THIS_ROUTE")
 
 
 def test_it_is_closed_by_default() -> None:

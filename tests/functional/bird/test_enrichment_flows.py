@@ -24,7 +24,7 @@ def qualified(stack: Stack, *replies: str) -> Run:
     return done
 
 
-def said(done: Run) -> list[str]:
+def given(done: Run) -> list[str]:
     return [reply.text for reply in done.replies]
 
 
@@ -38,7 +38,7 @@ def test_three_replies_qualify_a_lead(stack: Stack, said_last: str, rating: str)
     lead = only(stack, "Lead")
     assert (lead["Email"], lead["Company"]) == ("noor@example.org", "Oak & Sons")
     assert lead["Rating"] == rating
-    assert said(done) == [*(one.text for one in QUESTIONS), QUALIFIED]
+    assert given(done) == [*(one.text for one in QUESTIONS), QUALIFIED]
     assert outcomes(done) == ["created", *["updated"] * 3]
     assert not done.routed_to_agent
 
@@ -50,14 +50,14 @@ def test_who_stops_replying_leaves_what_they_told(stack: Stack, count: int) -> N
     lead = only(stack, "Lead")
     assert lead.get("Email") == (replies[0] if count else None)
     assert lead["Company"] == ("Oak & Sons" if count > 1 else "Individual")
-    assert said(done)[-1] == QUALIFIED and len(done.requests) == 1 + count
+    assert given(done)[-1] == QUALIFIED and len(done.requests) == 1 + count
 
 
 def test_while_salesforce_is_down_the_replies_wait_for_the_lead(stack: Stack) -> None:
     with stack.outage():
         done = qualified(stack, "noor@example.org", "Oak & Sons", "1")
         assert set(outcomes(done)) == {"queued"}
-        assert said(done)[-1] == QUALIFIED and not made(stack, "Lead")
+        assert given(done)[-1] == QUALIFIED and not made(stack, "Lead")
     stack.drain()
     lead = only(stack, "Lead")
     assert (lead["Email"], lead["Rating"]) == ("noor@example.org", "Hot")
@@ -73,7 +73,7 @@ def test_a_reply_that_salesforce_refuses_is_kept_and_the_next_question_comes(sta
 def test_without_an_api_a_person_takes_over() -> None:
     replacements = {"https://YOUR-API-ADDRESS/v1": "http://127.0.0.1:9/v1"}
     done = play(load(QUALIFY, replacements), Inbound("Hello", NOOR, replies=("a", "b", "1")))
-    assert done.routed_to_agent and said(done) == [branches("Lead")[-1].reply]
+    assert done.routed_to_agent and given(done) == [branches("Lead")[-1].reply]
 
 
 def test_the_flow_asks_what_the_page_says() -> None:

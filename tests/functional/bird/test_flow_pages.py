@@ -43,9 +43,9 @@ def test_what_is_pasted_makes_the_record(stack: Stack, title: str, known: str) -
     names = {"all": list(VALUES), "none": [], "only the text": ["payload"]}[known]
     for name in names:
         body = body.replace("{{" + name + "}}", VALUES[name])
-    answer = stack.request("POST", path, body, headers={"content-type": "application/json"})
-    assert answer.json()["outcome"] == "created", answer.body
-    record = only(stack, answer.json()["object"])
+    response = stack.request("POST", path, body, headers={"content-type": "application/json"})
+    assert response.json()["outcome"] == "created", response.body
+    record = only(stack, response.json()["object"])
     if "payload" in names:
         assert record["Description"] == VALUES["payload"], "quotes that nobody escaped"
     assert "{{" not in json.dumps({name: str(value) for name, value in record.items()})
@@ -56,8 +56,8 @@ def test_the_variables_to_fetch_are_keys_of_the_answers(stack: Stack, title: str
     path, rows, _ = PAGES[title]
     viber = {"bird": {"channel": "viber", "messageId": "m-2"}}
     refused = {"bird": {"channel": "viber", "messageId": "m-3"}, "Nothing__c": 1}
-    answers = [stack.request("POST", path, body).json() for body in (viber, refused, viber)]
-    assert set(re.findall(r"variable \| `(\w+)`", rows)) <= {"number"}.union(*answers)
+    responses = [stack.request("POST", path, body).json() for body in (viber, refused, viber)]
+    assert set(re.findall(r"variable \| `(\w+)`", rows)) <= {"number"}.union(*responses)
 
 
 def test_the_pages_are_made_from_what_the_flow_command_prints() -> None:

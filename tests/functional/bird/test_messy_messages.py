@@ -152,11 +152,14 @@ def test_all_of_them_are_saved_once_each_and_again_never(stack: Stack) -> None:
         return stack.request("POST", "/messages", json.dumps(body).encode())
 
     for number, body in enumerate(BODIES):
-        answer = post(body)
-        assert answer.status == 201 or answer.json()["added"], (answer.body, body)
+        response = post(body)
+        assert response.status == 201 or response.json()["added"], (response.body, body)
         if number % 10 == 0:
-            answer = post(body)
-            assert (answer.status, answer.json()["added"]) == (200, False), (answer.body, body)
+            response = post(body)
+            assert (response.status, response.json()["added"]) == (200, False), (
+                response.body,
+                body,
+            )
     leads, cases = made(stack, "Lead"), made(stack, "Case")
     outside = [one for one in (*leads, *cases) if not one.get("Bird_Conversation__c")]
     assert len(stack.org.records("Task")) + len(outside) == len(BODIES)

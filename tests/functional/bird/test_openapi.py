@@ -42,20 +42,20 @@ def resolved(part: Any) -> Any:
     return part
 
 
-def fits(method: str, path: str, answer: Response) -> None:
+def fits(method: str, path: str, reply: Response) -> None:
     """Fails unless the answer is one that the description allows for this operation."""
     responses = OPERATIONS[method, path]["responses"]
-    assert str(answer.status) in responses, f"{method} {path}: {answer.status} is not described"
-    response = resolved(responses[str(answer.status)])
-    content_type = answer.headers["Content-Type"].split(";")[0]
-    assert content_type in response["content"], f"{answer.status}: {content_type}"
+    assert str(reply.status) in responses, f"{method} {path}: {reply.status} is not described"
+    response = resolved(responses[str(reply.status)])
+    content_type = reply.headers["Content-Type"].split(";")[0]
+    assert content_type in response["content"], f"{reply.status}: {content_type}"
     for name in response.get("headers", {}):
-        assert name in answer.headers
+        assert name in reply.headers
     schema = {
         **response["content"][content_type]["schema"],
         "components": DESCRIPTION["components"],
     }
-    OAS31Validator(schema).validate(answer.json())
+    OAS31Validator(schema).validate(reply.json())
 
 
 def test_the_description_is_one() -> None:
@@ -100,10 +100,10 @@ def test_every_kind_of_answer_is_as_described(stack: Stack) -> None:
     message = {"bird": {"channel": "viber", "messageId": "m-1", "sender": "+447700900142"}}
 
     def seen(method: str, path: str, *, status: int, **more: Any) -> Any:
-        answer = stack.request(method, path, **more)
-        assert answer.status == status, answer.body
-        fits(method, re.sub(r"\?.*", "", path).replace("/m-1", "/{key}"), answer)
-        return answer.json()
+        reply = stack.request(method, path, **more)
+        assert reply.status == status, reply.body
+        fits(method, re.sub(r"\?.*", "", path).replace("/m-1", "/{key}"), reply)
+        return reply.json()
 
     assert "number" in seen("POST", "/cases", body=message, status=201)
     seen("POST", "/cases", body=message, status=200)

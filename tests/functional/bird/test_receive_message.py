@@ -33,18 +33,18 @@ def test_the_channel_decides_what_a_message_becomes_and_a_repeated_one_is_the_sa
     first, again = (post(stack, "/messages", bodies.channels()).json() for _ in range(2))
     assert [one["outcome"] for one in (first, again)] == ["created", "exists"]
     assert first["id"] == again["id"] == only(stack, "Lead")["Id"]
-    answer = post(stack, "/messages", bodies.channels(event="viber.inbound", id="v-1"))
+    response = post(stack, "/messages", bodies.channels(event="viber.inbound", id="v-1"))
     case = only(stack, "Case")
-    assert (answer.status, answer.json()["number"]) == (201, case["CaseNumber"])
+    assert (response.status, response.json()["number"]) == (201, case["CaseNumber"])
     assert (case["Origin"], case["SuppliedPhone"]) == ("Viber", "+447700900142")
 
 
 @pytest.mark.parametrize("path", ["/messages", "/cases"])
 def test_a_mail_with_a_text_like_a_reference_is_made_at_once(stack: Stack, path: str) -> None:
     bird = {"channel": "email", "messageId": "m-ref", "sender": "ada@example.org"}
-    answer = post(stack, path, {"bird": {**bird, "text": "My code is @{order.id}"}})
-    assert answer.status == 201, answer.body
-    assert answer.json()["number"] == only(stack, "Case")["CaseNumber"]
+    response = post(stack, path, {"bird": {**bird, "text": "My code is @{order.id}"}})
+    assert response.status == 201, response.body
+    assert response.json()["number"] == only(stack, "Case")["CaseNumber"]
     assert only(stack, "Case")["Description"] == "My code is @{order.id}"
 
 
@@ -77,8 +77,8 @@ def call(stack: Stack, path: str, body: Any, **more: Any) -> Response:
 def test_a_signed_webhook_needs_no_api_key_and_its_query_counts(signed: Stack) -> None:
     owner = signed.org.query("SELECT Id FROM User WHERE Username LIKE 'admin%'")[0]["Id"]
     path = f"/webhooks/bird?object=Case&set.OwnerId={owner}"
-    answer = call(signed, path, bodies.channels(), api_key=None)
-    assert answer.status == 201, answer.body
+    response = call(signed, path, bodies.channels(), api_key=None)
+    assert response.status == 201, response.body
     assert only(signed, "Case")["OwnerId"] == owner
 
 
@@ -94,13 +94,13 @@ def test_every_failure_gets_the_same_answer(signed: Stack) -> None:
         "another address": bird(at=now, url=url + "?x=1", body=raw),
         "another scheme": jwt(url=url, body=raw, nbf=int(now), exp=int(now) + 60),
     }
-    answers = [
+    responses = [
         signed.request("POST", f"/webhooks/bird{query}", raw, headers=headers)
         for headers in attempts.values()
         for query in ("", "?errors=inline")
     ]
-    assert {one.status for one in answers} == {401}
-    assert len({one.body for one in answers}) == 1
+    assert {one.status for one in responses} == {401}
+    assert len({one.body for one in responses}) == 1
     assert not made(signed, "Lead")
     log = signed.logs("receive_message")
     assert all(f'"{reason}"' in log for reason in ("missing", "signature", "too_late"))
@@ -111,10 +111,12 @@ def test_every_route_that_makes_a_record_has_to_be_signed(signed: Stack, path: s
     body = bodies.channels()
     assert post(signed, path, body).status == 401
     assert call(signed, path, body, api_key=None).status == 403, "and the key is needed as before"
-    answer = call(signed, path, body)
-    assert answer.status == 201
+    response = call(signed, path, body)
+    assert response.status == 201
     if path == "/leads":
-        assert signed.request("GET", f"/leads/{answer.json()['key']}").status == 200, "but looking"
+        assert signed.request("GET", f"/leads/{response.json()['key']}").status == 200, (
+            "but looking"
+        )
 
 
 def test_a_get_that_makes_a_record_has_to_be_signed_too(signed: Stack) -> None:
@@ -136,9 +138,9 @@ def test_create_reads_the_token_and_the_signing_keys_and_nothing_else(signed: St
 def test_signing_keys_that_cannot_be_read_are_503_and_the_next_call_succeeds(signed: Stack) -> None:
     signed.functions["receive_message"].recycle()
     signed.aws.fail("secretsmanager", "GetSecretValue", status=400, code="InternalServiceError")
-    answer = call(signed, "/webhooks/bird", bodies.channels(), api_key=None)
-    assert (answer.status, answer.json()["kept"]) == (503, False)
-    assert answer.headers["Retry-After"]
+    response = call(signed, "/webhooks/bird", bodies.channels(), api_key=None)
+    assert (response.status, response.json()["kept"]) == (503, False)
+    assert response.headers["Retry-After"]
     signed.aws.heal()
     assert call(signed, "/webhooks/bird", bodies.channels(), api_key=None).status == 201
 
@@ -216,11 +218,11 @@ def test_a_text_that_may_not_be_added_is_on_the_timeline_or_kept_with_the_reason
     case_id = post(stack, "/messages", HEAD).json()["id"]
     stack.org.trouble.add(**REFUSAL, times=1)
     without_thread = {**WHOLE, "data": {**WHOLE["data"], "thread_id": None}}
-    answer = post(stack, "/messages", without_thread)
-    assert (answer.status, answer.json()["kept"]) == (422, True)
+    response = post(stack, "/messages", without_thread)
+    assert (response.status, response.json()["kept"]) == (422, True)
     assert len(stack.rejected()) == 1
     stack.org.trouble.add(**REFUSAL, times=1)
-    answer = post(stack, "/messages", WHOLE)
-    assert (answer.status, answer.json()["id"]) == (200, case_id)
+    response = post(stack, "/messages", WHOLE)
+    assert (response.status, response.json()["id"]) == (200, case_id)
     (task,) = stack.org.records("Task")
     assert (task["WhatId"], "It is broken." in task["Description"]) == (case_id, True)

@@ -97,15 +97,15 @@ WARNINGS: list[tuple[dict[str, Any], list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("body", "said"), WARNINGS)
+@pytest.mark.parametrize(("body", "given"), WARNINGS)
 def test_what_looks_like_a_mistake_is_said(
-    bundle: Bundle, body: dict[str, Any], said: list[str]
+    bundle: Bundle, body: dict[str, Any], given: list[str]
 ) -> None:
     reply = bundle.post(body)
     assert reply.status == 201
     warnings = reply.body.get("warnings", "")
-    assert bool(warnings) is bool(said)
-    assert all(words in warnings for words in said), warnings
+    assert bool(warnings) is bool(given)
+    assert all(words in warnings for words in given), warnings
 
 
 # What a deployer may choose

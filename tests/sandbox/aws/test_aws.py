@@ -86,15 +86,15 @@ def test_characters_that_sqs_refuses_are_refused(stack: Stack, sqs: Any, charact
     with pytest.raises(ClientError) as error:
         sqs.send_message(QueueUrl=stack.outbox_url, MessageBody=f"a{character}b")
     assert code(error) == "InvalidMessageContents"
-    answer = sqs.send_message_batch(
+    reply = sqs.send_message_batch(
         QueueUrl=stack.outbox_url,
         Entries=[
             {"Id": "good", "MessageBody": "fine"},
             {"Id": "bad", "MessageBody": f"a{character}b"},
         ],
     )
-    assert [one["Id"] for one in answer["Successful"]] == ["good"]
-    assert [(one["Id"], one["SenderFault"]) for one in answer["Failed"]] == [("bad", True)]
+    assert [one["Id"] for one in reply["Successful"]] == ["good"]
+    assert [(one["Id"], one["SenderFault"]) for one in reply["Failed"]] == [("bad", True)]
 
 
 def test_a_message_may_have_one_mebibyte_and_a_batch_no_more(stack: Stack, sqs: Any) -> None:
@@ -163,11 +163,11 @@ def test_a_call_can_be_lost_before_or_after_it_was_done(stack: Stack, sqs: Any) 
 
 def test_a_part_of_a_batch_fails_on_request(stack: Stack, sqs: Any) -> None:
     stack.aws.fail("sqs", "SendMessageBatch", times=1, effect="partial")
-    answer = sqs.send_message_batch(
+    reply = sqs.send_message_batch(
         QueueUrl=stack.outbox_url,
         Entries=[{"Id": str(number), "MessageBody": "x"} for number in range(4)],
     )
-    assert [one["Id"] for one in answer["Failed"]] == ["1", "3"]
+    assert [one["Id"] for one in reply["Failed"]] == ["1", "3"]
     assert stack.waiting() == 2
 
 

@@ -14,14 +14,14 @@ from .conftest import throwaway_stack, wait_for
 
 def send(stack: Stack, *bodies: str) -> None:
     for start in range(0, len(bodies), 10):
-        answer = stack.client("sqs").send_message_batch(
+        response = stack.client("sqs").send_message_batch(
             QueueUrl=stack.outbox_url,
             Entries=[
                 {"Id": str(number), "MessageBody": one}
                 for number, one in enumerate(bodies[start : start + 10])
             ],
         )
-        assert not answer.get("Failed")
+        assert not response.get("Failed")
 
 
 def test_only_what_the_function_names_stays_in_the_queue(stack: Stack) -> None:

@@ -227,10 +227,10 @@ def test_lambda_s_invoke_api_runs_a_function_by_name_or_arn(stack: Stack) -> Non
     client = stack.client("lambda")
     function = stack.functions["refresh_token"]
     for name in (function.spec.name, function.arn):
-        answer = client.invoke(FunctionName=name, Payload=json.dumps(body(answer={"n": 1})))
-        assert answer["StatusCode"] == 200
-        assert "FunctionError" not in answer
-        assert json.loads(answer["Payload"].read()) == {"n": 1}
+        response = client.invoke(FunctionName=name, Payload=json.dumps(body(response={"n": 1})))
+        assert response["StatusCode"] == 200
+        assert "FunctionError" not in response
+        assert json.loads(response["Payload"].read()) == {"n": 1}
     with pytest.raises(client.exceptions.ResourceNotFoundException):
         client.invoke(FunctionName="somebody-else", Payload=b"{}")
 

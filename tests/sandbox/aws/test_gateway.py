@@ -15,26 +15,26 @@ from sandbox.stack import Response, Stack
 from .conftest import throwaway_stack, wait_for
 
 
-def problem(answer: Response) -> dict[str, Any]:
+def problem(reply: Response) -> dict[str, Any]:
     """The body of an answer that the gateway itself gave."""
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    body: dict[str, Any] = answer.json()
+    assert reply.headers["Content-Type"] == "application/problem+json"
+    body: dict[str, Any] = reply.json()
     assert (body["outcome"], body["success"], body["kept"]) == ("failed", False, False)
-    assert body["status"] == answer.status
+    assert body["status"] == reply.status
     return body
 
 
-def event_of(answer: Response) -> dict[str, Any]:
-    assert answer.status == 200, answer.body
-    event: dict[str, Any] = answer.json()["event"]
+def event_of(reply: Response) -> dict[str, Any]:
+    assert reply.status == 200, reply.body
+    event: dict[str, Any] = reply.json()["event"]
     return event
 
 
 @pytest.mark.parametrize("key", [None, "wrong", " "])
 def test_nobody_comes_in_without_the_api_key(stack: Stack, key: str | None) -> None:
-    answer = stack.request("POST", "/leads", {}, api_key=key)
-    assert answer.status == 403
-    assert problem(answer)["code"] == "INVALID_API_KEY"
+    reply = stack.request("POST", "/leads", {}, api_key=key)
+    assert reply.status == 403
+    assert problem(reply)["code"] == "INVALID_API_KEY"
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,9 @@ def test_nobody_comes_in_without_the_api_key(stack: Stack, key: str | None) -> N
     [("PUT", "/leads"), ("POST", "/lead"), ("GET", "/"), ("POST", "/leads/"), ("DELETE", "/cases")],
 )
 def test_what_is_not_a_route_is_not_found(stack: Stack, method: str, path: str) -> None:
-    answer = stack.request(method, path)
-    assert answer.status == 404
-    assert problem(answer)["code"] == "NO_SUCH_ROUTE"
+    reply = stack.request(method, path)
+    assert reply.status == 404
+    assert problem(reply)["code"] == "NO_SUCH_ROUTE"
 
 
 def test_a_request_becomes_the_event_of_a_rest_api(stack: Stack) -> None:
@@ -87,8 +87,8 @@ def test_the_api_answers_with_and_without_its_stage_in_front(stack: Stack) -> No
     import urllib3
 
     for url in (stack.url, stack.url.removesuffix("/v1")):
-        answer = urllib3.request("GET", url + "/leads", headers={"x-api-key": stack.api_key})
-        assert answer.status == 200
+        reply = urllib3.request("GET", url + "/leads", headers={"x-api-key": stack.api_key})
+        assert reply.status == 200
 
 
 def test_bytes_that_are_no_text_arrive_damaged_as_in_a_rest_api_without_binary_types(
@@ -118,13 +118,13 @@ def test_a_body_in_chunks_is_read(stack: Stack) -> None:
     "length", [10 * 1024 * 1024 + 1, 6 * 1024 * 1024], ids=["API Gateway's limit", "Lambda's limit"]
 )
 def test_a_body_may_be_too_large(stack: Stack, length: int) -> None:
-    answer = stack.request("POST", "/leads", b"x" * length)
-    assert answer.status == 413
-    assert problem(answer)["code"] == "REQUEST_TOO_LARGE"
+    reply = stack.request("POST", "/leads", b"x" * length)
+    assert reply.status == 413
+    assert problem(reply)["code"] == "REQUEST_TOO_LARGE"
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "reply",
     [
         "text",
         ["a", "list"],
@@ -136,19 +136,19 @@ def test_a_body_may_be_too_large(stack: Stack, length: int) -> None:
         {"statusCode": 200, "body": "no base64!", "isBase64Encoded": True},
     ],
 )
-def test_an_answer_that_is_no_proxy_response_is_a_bad_gateway(stack: Stack, answer: Any) -> None:
-    response = stack.request("POST", "/leads", {"answer": answer})
+def test_an_answer_that_is_no_proxy_response_is_a_bad_gateway(stack: Stack, reply: Any) -> None:
+    response = stack.request("POST", "/leads", {"response": reply})
     assert response.status == 502
     assert problem(response)["code"] == "NO_ANSWER"
     assert response.headers["Retry-After"]
 
 
 def test_a_function_s_answer_arrives_as_it_was_given(stack: Stack) -> None:
-    answer = stack.request(
+    reply = stack.request(
         "POST",
         "/leads",
         {
-            "answer": {
+            "response": {
                 "statusCode": 201,
                 "headers": {"X-One": "1", "Content-Type": "text/plain; charset=utf-8"},
                 "multiValueHeaders": {"X-Many": ["a", "b"]},
@@ -156,21 +156,21 @@ def test_a_function_s_answer_arrives_as_it_was_given(stack: Stack) -> None:
             }
         },
     )
-    assert answer.status == 201
-    assert answer.body.decode() == "naïve 🦜"
-    assert answer.headers["X-One"] == "1"
-    assert answer.headers["X-Many"] == "a, b"
-    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert reply.status == 201
+    assert reply.body.decode() == "naïve 🦜"
+    assert reply.headers["X-One"] == "1"
+    assert reply.headers["X-Many"] == "a, b"
+    assert reply.headers["Content-Type"] == "text/plain; charset=utf-8"
 
 
 @pytest.mark.parametrize("what", [{"raise": "secret words"}, {"exit": 3}])
 def test_a_function_that_fails_is_a_bad_gateway_that_tells_nothing(
     stack: Stack, what: dict[str, Any]
 ) -> None:
-    answer = stack.request("POST", "/leads", what)
-    assert answer.status == 502
-    assert "secret" not in answer.body.decode()
-    assert problem(answer)["code"] == "NO_ANSWER"
+    reply = stack.request("POST", "/leads", what)
+    assert reply.status == 502
+    assert "secret" not in reply.body.decode()
+    assert problem(reply)["code"] == "NO_ANSWER"
     assert stack.request("POST", "/leads", {}).status == 200, "the next one is served"
 
 
@@ -178,9 +178,9 @@ def test_a_slow_function_is_a_gateway_timeout_and_goes_on() -> None:
     with throwaway_stack(integration_seconds=0.7, processes=1) as stack:
         stack.request("GET", "/leads")
         began = time.monotonic()
-        answer = stack.request("POST", "/leads", {"sleep": 1.2, "print": "went on"})
-        assert answer.status == 504
-        assert problem(answer)["code"] == "NO_ANSWER_IN_TIME"
+        reply = stack.request("POST", "/leads", {"sleep": 1.2, "print": "went on"})
+        assert reply.status == 504
+        assert problem(reply)["code"] == "NO_ANSWER_IN_TIME"
         assert time.monotonic() - began < 1.1
         wait_for(lambda: not ("went on" not in stack.logs("create_lead")))
         assert "went on" in stack.logs("create_lead")
@@ -190,21 +190,21 @@ def test_a_slow_function_is_a_gateway_timeout_and_goes_on() -> None:
 def test_more_than_the_plan_allows_is_throttled() -> None:
     limits = {"ThrottleRate": "1", "ThrottleBurst": "3"}
     with throwaway_stack(parameters=limits) as stack:
-        answers = [stack.request("GET", "/leads") for _ in range(6)]
-        statuses = [answer.status for answer in answers]
+        responses = [stack.request("GET", "/leads") for _ in range(6)]
+        statuses = [reply.status for reply in responses]
         assert statuses[:3] == [200, 200, 200]
         assert 429 in statuses[3:]
-        refused = next(answer for answer in answers if answer.status == 429)
+        refused = next(reply for reply in responses if reply.status == 429)
         assert problem(refused)["code"] == "THROTTLED"
         assert refused.headers["Retry-After"] == "2"
 
 
 def test_a_throttled_function_is_reported_as_no_answer_and_to_be_repeated(stack: Stack) -> None:
     with stack.account_used_up():
-        answer = stack.request("POST", "/leads", {})
-    assert answer.status == 502
-    assert problem(answer)["code"] == "NO_ANSWER"
-    assert answer.headers["Retry-After"] == "5"
+        reply = stack.request("POST", "/leads", {})
+    assert reply.status == 502
+    assert problem(reply)["code"] == "NO_ANSWER"
+    assert reply.headers["Retry-After"] == "5"
     assert stack.request("POST", "/leads", {}).status == 200
 
 

@@ -106,9 +106,9 @@ def runtime(stack: Stack, emulator: Path, name: str, log: Path) -> Iterator[str]
 
 def send(url: str, event: str) -> Any:
     body = (ROOT / "events" / event).read_bytes()
-    answer = urllib3.request("POST", url, body=body, timeout=60, retries=False)
-    assert answer.status == 200
-    return answer.json()
+    response = urllib3.request("POST", url, body=body, timeout=60, retries=False)
+    assert response.status == 200
+    return response.json()
 
 
 @pytest.mark.parametrize(
@@ -127,9 +127,9 @@ def test_a_function_runs_under_aws_s_runtime(
 ) -> None:
     log = tmp_path / "log"
     with runtime(connected, emulator, event.partition(".")[0], log) as url:
-        answer = send(url, event)
+        response = send(url, event)
     # The emulator answers 200 on errors too: what it says is what counts.
-    assert answer.get("statusCode") == status, log.read_text(errors="replace")[-2000:]
-    body = json.loads(answer["body"])["outcome"] if status else answer
+    assert response.get("statusCode") == status, log.read_text(errors="replace")[-2000:]
+    body = json.loads(response["body"])["outcome"] if status else response
     assert expected in body
-    assert not answer.get("batchItemFailures")
+    assert not response.get("batchItemFailures")

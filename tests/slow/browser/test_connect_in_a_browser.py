@@ -39,8 +39,8 @@ def test_log_in_and_allow_and_the_stack_is_connected(local: Local, tab: Tab) -> 
         picture(tab, "3-connected")
         assert "code=" not in tab.url
         assert program.result().status == 0
-    answer = local.stack.request("POST", "/leads", {"LastName": "Okafor", "Company": "Shop"})
-    assert answer.status == 201
+    response = local.stack.request("POST", "/leads", {"LastName": "Okafor", "Company": "Shop"})
+    assert response.status == 201
 
 
 def test_the_pages_load_nothing_else_and_log_no_error(local: Local, tab: Tab) -> None:

@@ -169,8 +169,8 @@ RECORD = {
 
 def test_every_code_means_what_the_page_says() -> None:
     rows = rows_of("docs/troubleshooting.md", "Records", "code", "the record")
-    said = {codes(row[0])[0]: (row[1], row[2].lower()) for row in rows}
-    assert said == {
+    given = {codes(row[0])[0]: (row[1], row[2].lower()) for row in rows}
+    assert given == {
         code: (RECORD[meaning.kind], meaning.hint.lower())
         for code, meaning in catalogue.MEANINGS.items()
     }

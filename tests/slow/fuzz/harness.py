@@ -221,7 +221,7 @@ class Stand:
             object_name, creator=creator, settings=settings, telemetry=self.telemetry, gate=gate
         )
 
-    def answer(self, event: Any) -> tuple[int, dict[str, Any]]:
+    def response(self, event: Any) -> tuple[int, dict[str, Any]]:
         """The answer to an event, looked at: its shape, its time, what was logged on the way."""
         started = time.monotonic()
         with self.telemetry.captured():
@@ -254,7 +254,7 @@ def ask_salesforce(method: str, name: ObjectName, happens: list[Happening]) -> N
     stand = Stand(name, MadeUp(happens, clock))
     event = {"httpMethod": method, "path": "/x", "headers": {}, "body": json.dumps(PERSON)}
     with clock.running():
-        status, payload = stand.answer({**event, "pathParameters": {"key": "k"}})
+        status, payload = stand.response({**event, "pathParameters": {"key": "k"}})
     if method == "GET":
         assert status in (200, 404, 503), payload
     elif status in (200, 201):
@@ -282,14 +282,14 @@ class Rejected:
         assert 0 < len(Entries) <= 10
         bodies = [entry["MessageBody"] for entry in Entries]
         assert sum(len(body.encode()) for body in bodies) <= 1024 * 1024, "SQS refuses the call"
-        answer: dict[str, list[dict[str, str]]] = {"Successful": [], "Failed": []}
+        response: dict[str, list[dict[str, str]]] = {"Successful": [], "Failed": []}
         for entry in Entries:
             self._number += 1
             fails = self._number in self._failing
-            answer["Failed" if fails else "Successful"].append({"Id": entry["Id"]})
+            response["Failed" if fails else "Successful"].append({"Id": entry["Id"]})
             if not fails:
                 self.sent.append(entry["MessageBody"])
-        return answer
+        return response
 
     def change_message_visibility_batch(
         self, *, QueueUrl: str, Entries: list[dict[str, Any]]
@@ -323,7 +323,7 @@ def deliver(event: Any, happens: list[Happening], *, failing: Set[int] = frozens
     before = json.dumps(event, default=repr)
     with clock.running(), telemetry.captured():
         try:
-            answer = delivery.run(event, seconds=DELIVER_SECONDS)
+            response = delivery.run(event, seconds=DELIVER_SECONDS)
         except BadRequest as error:
             # What SQS never sends: it keeps all of it.
             assert not _is_sqs_event(event), "SQS could have sent this"
@@ -335,8 +335,8 @@ def deliver(event: Any, happens: list[Happening], *, failing: Set[int] = frozens
     assert clock.waited < DELIVER_SECONDS
     assert len(org.calls) < 40 * (len(event.get("Records") or ()) + 1), "calls without end"
     telemetry.check()
-    assert set(answer) == {"batchItemFailures"}
-    kept = [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+    assert set(response) == {"batchItemFailures"}
+    kept = [failure["itemIdentifier"] for failure in response["batchItemFailures"]]
     messages = event.get("Records") or ()
     assert set(kept) <= {message["messageId"] for message in messages}
     assert len(set(kept)) == len(kept)
@@ -378,19 +378,19 @@ def _is_done(org: MadeUp, body: Any) -> bool:
     # A lone surrogate is sent as a question mark.
     key = str(read.get("key")).encode(errors="replace").decode()
     return any(
-        _shows_made(call.json()["records"], answer, read.get("object"), key)
+        _shows_made(call.json()["records"], response, read.get("object"), key)
         if call.method == "POST"
-        else _shows_found(call, answer, f" {read.get('object')} ", key)
-        for call, answer in org.given
+        else _shows_found(call, response, f" {read.get('object')} ", key)
+        for call, response in org.given
     )
 
 
-def _shows_made(records: list[Any], answer: Response, name: Any, key: str) -> bool:
+def _shows_made(records: list[Any], response: Response, name: Any, key: str) -> bool:
     named = [(record[KEY], record["attributes"]) for record in records]
     if (key, {"type": name}) not in named:
         return False
-    value, entry = _json(answer.body), None
-    if isinstance(value, list) and len(value) == len(records) and 200 <= answer.status < 300:
+    value, entry = _json(response.body), None
+    if isinstance(value, list) and len(value) == len(records) and 200 <= response.status < 300:
         entry = value[named.index((key, {"type": name}))]
         if isinstance(entry, dict) and entry.get("success") is True:
             return ID.fullmatch(str(entry.get("id"))) is not None
@@ -400,12 +400,12 @@ def _shows_made(records: list[Any], answer: Response, name: Any, key: str) -> bo
     return KEY.lower() in text.lower() and "DUPLICATE" in text
 
 
-def _shows_found(call: Call, answer: Response, name: str, key: str) -> bool:
+def _shows_found(call: Call, response: Response, name: str, key: str) -> bool:
     # The address of a further page does not contain the query.
-    asked = call.url.replace("%20", " ") if "q=" in call.url else " Lead Case "
-    value = _json(answer.body)
-    rows = value.get("records") if isinstance(value, dict) and answer.status < 300 else None
-    for row in rows if isinstance(rows, list) and name in asked else ():
+    wanted = call.url.replace("%20", " ") if "q=" in call.url else " Lead Case "
+    value = _json(response.body)
+    rows = value.get("records") if isinstance(value, dict) and response.status < 300 else None
+    for row in rows if isinstance(rows, list) and name in wanted else ():
         lower = (
             {column.lower(): one for column, one in row.items()} if isinstance(row, dict) else {}
         )
@@ -514,21 +514,23 @@ def refresh(
     raised: BridgeError | None = None
     with clock.running(), telemetry.captured():
         try:
-            answer = refresher.run(event, seconds=REFRESH_SECONDS)
+            response = refresher.run(event, seconds=REFRESH_SECONDS)
         except BridgeError as error:
             raised = error
         else:
             got = {"generation", "refreshed"}
             if isinstance(event, dict) and "refused_generation" in event:
                 got = {*got, "token"}
-            assert answer.keys() in (got, {"busy"}, {"connected"}), answer
-            assert answer.get("token") in (None, store.parameters.get(token_name))
-            json.dumps(answer, allow_nan=False)
+            assert response.keys() in (got, {"busy"}, {"connected"}), response
+            assert response.get("token") in (None, store.parameters.get(token_name))
+            json.dumps(response, allow_nan=False)
     assert clock.waited <= REFRESH_SECONDS
     assert store.lease is None, "the lease is not given back"
     telemetry.check()
     signs = _signs(secret)
-    responded = [grant for grant in (_granted(call, answer) for call, answer in org.given) if grant]
+    responded = [
+        grant for grant in (_granted(call, response) for call, response in org.given) if grant
+    ]
     grants = [grant for grant in responded if not (signs and grant.get("signature"))]
 
     published = store.parameters.get(token_name)
@@ -558,7 +560,7 @@ def refresh(
         held = [_json(store.secret), _json(store.parameters.get(pending_name))]
         tokens = [one.get("refresh_token") for one in held if isinstance(one, dict)]
         assert rotated[-1] in tokens, "the refresh token that Salesforce gave last is lost"
-    _check_texts(messages_of(raised), grants, [_json(answer.body) for _, answer in org.given])
+    _check_texts(messages_of(raised), grants, [_json(response.body) for _, response in org.given])
     return org.calls
 
 
@@ -589,13 +591,13 @@ def _signs(secret: str | None) -> bool:
     return isinstance(key, str) and bool(key.strip()) and key.isascii()
 
 
-def _granted(call: Call, answer: Response) -> dict[str, Any] | None:
+def _granted(call: Call, response: Response) -> dict[str, Any] | None:
     """The token answer that this is, if it can be believed (but for its signature)."""
-    body = _json(answer.body)
-    if answer.status == 200 and not isinstance(body, dict):
-        pairs = parse_qs(answer.body.decode("utf-8", "replace"))
+    body = _json(response.body)
+    if response.status == 200 and not isinstance(body, dict):
+        pairs = parse_qs(response.body.decode("utf-8", "replace"))
         body = {name: values[0] for name, values in pairs.items()}
-    if answer.status not in range(200, 300) or not isinstance(body, dict):
+    if response.status not in range(200, 300) or not isinstance(body, dict):
         return None
     token = body.get("access_token")
     if not isinstance(token, str) or not TOKEN.fullmatch(token):

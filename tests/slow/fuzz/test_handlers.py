@@ -31,7 +31,7 @@ from bridge.salesforce.responses import (
 )
 from bridge.untrusted import read_json
 from tests.slow.fuzz.harness import ID, Happening, Stand, ask_salesforce
-from tests.slow.fuzz.made_up import FUZZ, answers, happenings, texts, values
+from tests.slow.fuzz.made_up import FUZZ, happenings, replies, texts, values
 from tests.unit import bodies as of_bird
 from tests.unit.doubles import KEY, SmallOrg
 
@@ -130,7 +130,7 @@ def test_no_event_ends_in_a_5xx(name: ObjectName | None, scheme: str, event: Any
     org = SmallOrg()
     stand = Stand(name, org, scheme=scheme)
 
-    status, payload = stand.answer(event)
+    status, payload = stand.response(event)
 
     assert status < 500, payload
     if scheme != "none" and event["httpMethod"] == "POST":
@@ -144,14 +144,14 @@ def test_no_body_that_a_flow_posts_ends_in_a_5xx(
 ) -> None:
     kind = "application/x-www-form-urlencoded" if form else "application/json"
     event = {"httpMethod": "POST", "path": "/x", "headers": {"content-type": kind}, "body": body}
-    status, payload = Stand(name, SmallOrg()).answer(event)
+    status, payload = Stand(name, SmallOrg()).response(event)
     assert status < 500, payload
 
 
 @hypothesis_settings(FUZZ, max_examples=150)
 @given(name=routes, event=values)
 def test_what_is_no_event_at_all_is_answered_too(name: ObjectName | None, event: Any) -> None:
-    status, _ = Stand(name, SmallOrg()).answer(event)
+    status, _ = Stand(name, SmallOrg()).response(event)
     assert 400 <= status < 500
 
 
@@ -172,26 +172,26 @@ def test_no_answer_of_salesforce_s_loses_a_record_and_a_look_up_is_404_or_try_ag
 
 
 @FUZZ
-@given(name=objects, answer=answers)
+@given(name=objects, response=replies)
 def test_each_reader_answers_or_raises_a_salesforce_problem_and_invents_no_record(
-    name: ObjectName, answer: Response
+    name: ObjectName, response: Response
 ) -> None:
     fields = {"LastName": "Okafor", "Email": "x"}
     record = Record(object=name, key="k", fields=fields, derived=frozenset({"Email"}))
-    read_api_usage(answer.headers)
-    read_faults(read_json(answer.body), status=answer.status, object_name=name)
+    read_api_usage(response.headers)
+    read_faults(read_json(response.body), status=response.status, object_name=name)
     for problem in (
-        read_org_problem(answer, key_field=KEY),
-        read_created(answer, key_field=KEY, record=record).problem,
-        read_created_case(answer, key_field=KEY, record=record).problem,
+        read_org_problem(response, key_field=KEY),
+        read_created(response, key_field=KEY, record=record).problem,
+        read_created_case(response, key_field=KEY, record=record).problem,
     ):
         if problem is not None:
             assert derived_at_fault(problem, record) <= {"Email"}
             assert problem.existing_id is None or ID.fullmatch(problem.existing_id)
     with contextlib.suppress(SalesforceProblem):
-        many = read_collection(answer, key_field=KEY, records=[record, record])
+        many = read_collection(response, key_field=KEY, records=[record, record])
         assert len(many) == 2
         assert all(one.created is None or ID.fullmatch(one.created.id) for one in many)
     with contextlib.suppress(SalesforceProblem):
-        found = read_found(answer, key_field=KEY)
+        found = read_found(response, key_field=KEY)
         assert found is None or ID.fullmatch(found.id)

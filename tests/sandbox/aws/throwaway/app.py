@@ -25,8 +25,8 @@ def handler(event: dict[str, Any], context: Any) -> Any:
         time.sleep(request["sleep"])
     if "print" in request:
         print(request["print"])
-    if "answer" in request:
-        return request["answer"]
+    if "response" in request:
+        return request["response"]
     seen = {
         "event": event,
         "environ": dict(os.environ),
