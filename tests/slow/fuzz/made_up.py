@@ -82,7 +82,7 @@ salesforce_bodies = (
     | st.fixed_dictionaries({"compositeResponse": st.lists(parts, max_size=3) | values})
     | st.fixed_dictionaries({"records": st.lists(entries, max_size=2) | values})
 ).map(lambda value: json.dumps(value).encode())
-responses = st.builds(
+replies = st.builds(
     Response,
     st.sampled_from([200, 201, 204, 300, 302, 400, 401, 403, 404, 405, 409, 415, 429, 500, 503]),
     st.dictionaries(
@@ -95,6 +95,6 @@ responses = st.builds(
 )
 happenings = st.builds(
     Happening,
-    responses | st.sampled_from([NoResponse("broke off"), NoConnection("cannot be reached")]),
+    replies | st.sampled_from([NoResponse("broke off"), NoConnection("cannot be reached")]),
     st.just(0.0) | st.floats(0, 60),
 )

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from bridge.http import NoConnection, NoResponse, Response
 from tests.slow.fuzz.harness import Happening, refresh
-from tests.slow.fuzz.made_up import FUZZ, responses, texts, values
+from tests.slow.fuzz.made_up import FUZZ, replies, texts, values
 
 INSTANCE = "https://acme.my.salesforce.com"
 tokens = st.sampled_from(
@@ -86,7 +86,7 @@ answered = st.builds(
 happenings = st.builds(
     Happening,
     answered
-    | responses
+    | replies
     | st.sampled_from([NoResponse("broke off"), NoConnection("no connection")]),
     st.just(0.0) | st.floats(0, 20),
 )
