@@ -50,8 +50,8 @@ _CONFIG = Config(
 
 _NOT_CONFIGURED: dict[type[BotoCoreError], tuple[str, str]] = {
     ProfileNotFound: (
-        "There is no AWS profile {profile}.",
-        "See `aws configure list-profiles`, then choose one with --profile.",
+        "There is no AWS profile “{profile}”.",
+        "See `aws configure list-profiles`, then choose one with --profile or AWS_PROFILE.",
     ),
     NoRegionError: (
         "No AWS region is configured.",
@@ -187,7 +187,7 @@ def find_stack(
         return _deployed_stack(session, name=name, region=region)
     except (ProfileNotFound, NoRegionError, NoCredentialsError) as error:
         what, next_step = _NOT_CONFIGURED[type(error)]
-        raise Problem(what.format(profile=profile), next_step=next_step) from error
+        raise Problem(what.format(**error.kwargs), next_step=next_step) from error
     except (ClientError, BotoCoreError) as error:
         what, next_step = explain(
             error, rights="that may read CloudFormation stacks and the functions' configuration"

@@ -110,8 +110,17 @@ def test_no_region_and_no_profile(account: None) -> None:
     with pytest.raises(Problem, match="region") as found:
         find(region=None)
     assert "--region" in found.value.next_step
-    with pytest.raises(Problem, match="no AWS profile nobody"):
+    with pytest.raises(Problem, match="no AWS profile “nobody”"):
         find(profile="nobody")
+
+
+def test_a_profile_in_the_environment_that_does_not_exist(
+    account: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "somebody")
+    with pytest.raises(Problem, match="no AWS profile “somebody”") as found:
+        find()
+    assert "AWS_PROFILE" in found.value.next_step
 
 
 def test_no_credentials(account: None, monkeypatch: pytest.MonkeyPatch) -> None:
