@@ -113,6 +113,17 @@ def test_the_next_messages_are_added_to_it(bundle: Bundle, send: Send, name: Obj
         assert reply["notWritten"] == "Description,Rating"
 
 
+def test_of_a_batch_that_makes_a_lead_and_a_case_the_next_message_goes_onto_the_case(
+    bundle: Bundle,
+) -> None:
+    bundle.queue(bird(1), None)
+    bundle.queue(bird(2), "Case")
+    bundle.queue(bird(3), None)
+    bundle.deliver()
+    assert texts(bundle, only(bundle, "Lead")["Id"]) == ["text 1"]
+    assert texts(bundle, only(bundle, "Case")["Id"]) == ["text 2", "text 3"]
+
+
 @pytest.mark.parametrize("name", ["Lead", "Case"])
 def test_a_redelivery_changes_nothing(bundle: Bundle, send: Send, name: ObjectName) -> None:
     send(bird(1), name)
