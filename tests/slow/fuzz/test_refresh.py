@@ -85,9 +85,7 @@ answered = st.builds(
 )
 happenings = st.builds(
     Happening,
-    answered
-    | replies
-    | st.sampled_from([NoResponse("broke off"), NoConnection("no connection")]),
+    answered | replies | st.sampled_from([NoResponse("broke off"), NoConnection("no connection")]),
     st.just(0.0) | st.floats(0, 20),
 )
 

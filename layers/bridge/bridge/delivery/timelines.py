@@ -160,11 +160,7 @@ class Timelines:
             self._add([(*creates[where], record_id) for where, record_id in made.items()])
             raise
         adds += [(*creates[where], record_id) for where, record_id in made.items()]
-        for item, decided in followers:
-            of_case: Where = decided[0], "Case"
-            # Of a route that names no object: an open Case comes before a Lead.
-            named = item.envelope.message.requested
-            where = decided if named or of_case not in made else of_case
+        for item, where in followers:
             if where in made:
                 first, decision = creates[where]
                 add = _add_to(made[where], decision, first.envelope.message.sent_at)
