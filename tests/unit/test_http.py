@@ -139,7 +139,7 @@ def test_a_request_is_not_held_back_until_what_came_before_is_acknowledged(serve
             return self.made
 
     watched = Watched()
-    send(Http(watched), serve(answer(OK)).url)
+    send(Http(watched), serve(reply(OK)).url)
     assert watched.made.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
