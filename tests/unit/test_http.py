@@ -197,7 +197,7 @@ def test_a_refused_connection_is_unreachable(repeatable: bool) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "http://no-such-host.invalid/",
+        *("http://no-such-host.invalid/", "http://no..host/"),
         *("https://[::1/x", "https://acme.example:x/", "https://acme.example:99999/"),
     ],
 )

@@ -114,7 +114,7 @@ class Http:
                 connection = connection or self.open(*address, deadline=deadline)
                 connection.write(request, deadline)
                 response, reusable = _read(connection, deadline)
-            except OSError as error:
+            except (OSError, UnicodeError) as error:
                 connected = connection is not None
                 if connection is not None:
                     connection.close()
@@ -167,7 +167,7 @@ class Http:
                 for piece in pieces:
                     connection.write(piece, deadline)
             return _read(connection, deadline)[0]
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             failed = NoResponse if connection else NoConnection
             raise failed(f"{host} took no file ({type(error).__name__})") from error
         finally:
