@@ -207,7 +207,7 @@ class Updates:
             responses = self.calls.send_parts(
                 [
                     Part(
-                        name=record_id,
+                        name=f"r_{record_id}",  # a name begins with a letter
                         method="GET",
                         path=(f"/sobjects/{items[0].record.object}/{record_id}",),
                     )
@@ -215,7 +215,7 @@ class Updates:
                 ]
             )
             for record_id, items in some:
-                response = responses.get(record_id)
+                response = responses.get(f"r_{record_id}")
                 body = response.body if response and response.ok else None
                 values = {n.lower(): v for n, v in body.items()} if isinstance(body, dict) else {}
                 if row := _row(values):
