@@ -92,8 +92,9 @@ class Batch:
     unreadable: list[Mapping[str, Any]] = field(default_factory=list)
     unknown: list[Mapping[str, Any]] = field(default_factory=list)
     """Of another version of this bundle."""
-    corrected: list[Mapping[str, Any]] = field(default_factory=list)
-    """With the key of an item and other values: it is tried after that one."""
+    corrected: list[tuple[Item, Envelope, Mapping[str, Any]]] = field(default_factory=list)
+    """Messages with an item's key and other values: a record that is there settles them as well;
+    where it is refused they are tried themselves."""
 
     @property
     def items(self) -> list[Item]:
@@ -147,7 +148,7 @@ def read_batch(event: Any) -> Batch:
         elif item.envelope.same_as(envelope):
             item.messages.append(message)
         else:
-            batch.corrected.append(message)
+            batch.corrected.append((item, envelope, message))
     batch.messages = list(by_key.values())
     return batch
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bridge.bird.channels import reported
 from bridge.conversations.look import NOT_SET_UP
 from bridge.deadline import Deadline
+from bridge.delivery import mail
 from bridge.delivery.batch import Batch, Item, attempts_of, delay_seconds, read_batch
 from bridge.delivery.calls import Calls
 from bridge.delivery.conversation import Conversations, Logging, attach_to
@@ -150,7 +151,6 @@ class Delivery:
             (message, delay_seconds(None, attempts=attempts_of(message)))
             for message in batch.unknown
         ]
-        later += [(message, 1) for message in batch.corrected]
         self._put_files(batch)
         for item in batch.items:
             if item.outcome == "delayed" and item.age_seconds > GIVE_UP_SECONDS:
@@ -168,6 +168,11 @@ class Delivery:
                 item.outcome = "delayed"
                 seconds = item.delay_seconds = delay_seconds(item.problem, attempts=item.attempts)
                 later += [(message, seconds) for message in item.messages]
+        for item, envelope, message in batch.corrected:
+            # The record that is there now may be a mail's without its text, or have no files.
+            more = envelope.message.media or mail.brings_text(envelope.record)
+            if more or item.outcome in ("delayed", "rejected"):
+                later.append((message, item.delay_seconds or 1))
         failed = self._queues.reject(to_reject)
         self._queues.delay(later)
         return [*failed, *(message for message, _ in later)]
