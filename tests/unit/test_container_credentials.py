@@ -31,7 +31,7 @@ def keys_until(seconds: float, number: int = 1) -> dict[str, str]:
     }
 
 
-class Snapped:
+class WithoutKeys:
     """Aws with no keys in the environment, and the endpoint that has them."""
 
     def __init__(self, **environ: str) -> None:
@@ -64,36 +64,36 @@ class Snapped:
 
 
 def test_without_keys_in_the_environment_they_are_read_once_from_the_endpoint() -> None:
-    snapped = Snapped(AWS_CONTAINER_AUTHORIZATION_TOKEN="Basic abc")
-    assert [snapped.send() for _ in range(3)] == ["ASIAKEY1"] * 3
-    assert snapped.read == ["Basic abc"]
+    aws = WithoutKeys(AWS_CONTAINER_AUTHORIZATION_TOKEN="Basic abc")
+    assert [aws.send() for _ in range(3)] == ["ASIAKEY1"] * 3
+    assert aws.read == ["Basic abc"]
 
 
 def test_keys_that_expire_soon_are_read_anew() -> None:
-    snapped = Snapped()
-    snapped.response = json_response(200, keys_until(299))
-    assert snapped.send() == "ASIAKEY1"
-    snapped.response = json_response(200, keys_until(3600, number=2))
-    assert [snapped.send(), snapped.send()] == ["ASIAKEY2", "ASIAKEY2"]
-    assert len(snapped.read) == 2
+    aws = WithoutKeys()
+    aws.response = json_response(200, keys_until(299))
+    assert aws.send() == "ASIAKEY1"
+    aws.response = json_response(200, keys_until(3600, number=2))
+    assert [aws.send(), aws.send()] == ["ASIAKEY2", "ASIAKEY2"]
+    assert len(aws.read) == 2
 
 
 def test_the_endpoint_s_token_is_read_from_its_file_each_time(tmp_path: Path) -> None:
     file = tmp_path / "token"
-    snapped = Snapped(
+    aws = WithoutKeys(
         AWS_CONTAINER_AUTHORIZATION_TOKEN="not this one",
         AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=str(file),
     )
-    snapped.response = json_response(200, keys_until(0))
+    aws.response = json_response(200, keys_until(0))
     for token in ("first", "second"):
         file.write_text(token + "\n", encoding="utf-8")
-        snapped.send()
-    assert snapped.read == ["first", "second"]
+        aws.send()
+    assert aws.read == ["first", "second"]
 
 
 def test_keys_in_the_environment_come_first() -> None:
-    snapped = Snapped(AWS_ACCESS_KEY_ID="AKIA", AWS_SECRET_ACCESS_KEY="s")
-    assert snapped.send() == "AKIA" and not snapped.read
+    aws = WithoutKeys(AWS_ACCESS_KEY_ID="AKIA", AWS_SECRET_ACCESS_KEY="s")
+    assert aws.send() == "AKIA" and not aws.read
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_keys_in_the_environment_come_first() -> None:
 def test_keys_that_cannot_be_read_are_an_error_of_aws(
     response: Response, environ: dict[str, str]
 ) -> None:
-    snapped = Snapped(**environ)
-    snapped.response = response
+    aws = WithoutKeys(**environ)
+    aws.response = response
     with pytest.raises(AwsError, match="NO_CREDENTIALS"):
-        snapped.send()
+        aws.send()

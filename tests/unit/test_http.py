@@ -396,3 +396,12 @@ def test_a_tls_fault_after_the_request_was_sent_repeats_nothing(
     with pytest.raises(NoResponse):
         send(Http(), server.url)
     assert len(server.requests) == 1
+
+
+def test_a_file_whose_request_cannot_be_written_is_not_sent(serve: Serve) -> None:
+    server = serve(reply(OK))
+    with pytest.raises(NoConnection, match="cannot be written"):
+        Http().upload(
+            server.url, headers={"A": "b\r\nC: d"}, pieces=[b"x"], deadline=Deadline.after(5)
+        )
+    assert server.connections == 0

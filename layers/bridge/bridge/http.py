@@ -97,12 +97,9 @@ class Http:
         `repeatable`: the request may be sent again where it is not known whether it arrived.
         Raises NoConnection, NoResponse, TooLarge.
         """
-        scheme, rest = url.split("://", 1)
-        host, _, path = rest.partition("/")
-        # In lower case: https in capitals must not become plain http.
-        address = (scheme.lower(), host.lower())
+        address, host, target = _parts_of(url)
         try:
-            request = whole_request(method, f"/{path}", host=host, headers=headers, body=body)
+            request = whole_request(method, target, host=host, headers=headers, body=body)
         except ValueError as error:
             raise NoConnection("the request cannot be written") from error
         for attempt in range(1, MAX_SENDS + 1):
@@ -156,12 +153,15 @@ class Http:
 
         Raises NoConnection, NoResponse, TooLarge.
         """
-        scheme, rest = url.split("://", 1)
-        host, _, path = rest.partition("/")
+        address, host, target = _parts_of(url)
+        try:
+            head = request_head("POST", target, host=host, headers=headers)
+        except ValueError as error:
+            raise NoConnection("the request cannot be written") from error
         connection = None
         try:
-            connection = self.open(scheme.lower(), host.lower(), deadline=deadline)
-            connection.write(request_head("POST", f"/{path}", host=host, headers=headers), deadline)
+            connection = self.open(*address, deadline=deadline)
+            connection.write(head, deadline)
             # What refuses a request may respond, and close, before it has read all of it.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 for piece in pieces:
@@ -192,6 +192,14 @@ class Http:
                 self._tls.set_alpn_protocols(["http/1.1"])
             sock = self._tls.wrap_socket(sock, server_hostname=name)
         return Connection(sock)
+
+
+def _parts_of(url: str) -> tuple[tuple[str, str], str, str]:
+    """Scheme and host, the host as a request names it, and the target."""
+    scheme, rest = url.split("://", 1)
+    host, _, path = rest.partition("/")
+    # In lower case: https in capitals must not become plain http.
+    return (scheme.lower(), host.lower()), host, f"/{path}"
 
 
 def _read(connection: Connection, deadline: Deadline) -> tuple[Response, bool]:

@@ -181,7 +181,7 @@ def _read_head(text: str) -> Head:
     codings -= {"", "identity"}
     chunked = codings == {"chunked"}
     length = None if codings else _length_of(headers)
-    if status in NO_BODY or 100 <= status < 200:
+    if status in NO_BODY:
         length, chunked = 0, False
     connection = headers.get("connection", "").lower()
     kept = "close" not in connection if status_line[1] != "0" else "keep-alive" in connection

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,3 +96,21 @@ def world(running: Stack, tmp_path: Path) -> World:
             function.recycle()
     assert not renew_token(running).failed
     return world
+
+
+@contextlib.contextmanager
+def all_the_time(do: Callable[[], object], *, seconds: float = 0.2) -> Iterator[None]:
+    """Again and again in another thread, inside the `with` block."""
+    ended = threading.Event()
+
+    def again() -> None:
+        while not ended.wait(seconds):
+            do()
+
+    thread = threading.Thread(target=again)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

@@ -9,9 +9,8 @@ import re
 import signal
 import stat
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -24,7 +23,7 @@ from sandbox.stack import Stack
 from tests.cli.person import Person, administrator
 from tests.conftest import PATIENT
 from tests.ports import free_ports
-from tests.slow.docs.conftest import STACK_NAME, World
+from tests.slow.docs.conftest import STACK_NAME, World, all_the_time
 from tests.slow.docs.pages import FOLLOWED, Command, commands, text_of
 from tests.slow.docs.reader import (
     ALONE,
@@ -144,24 +143,6 @@ def why_deliver_fails(script: Script) -> None:
     with script.world.stack.functions["deliver"].log.open("a") as log:
         log.write("[ERROR] RuntimeError: no\n")  # as Lambda writes what a handler raises
     assert "[ERROR] RuntimeError: no" in script.type("aws logs filter-log-events")
-
-
-@contextlib.contextmanager
-def all_the_time(do: Callable[[], object]) -> Iterator[None]:
-    """Again and again in another thread, inside the `with` block."""
-    ended = threading.Event()
-
-    def again() -> None:
-        while not ended.wait(0.2):
-            do()
-
-    thread = threading.Thread(target=again)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 @follows(OPERATIONS, "The API key")

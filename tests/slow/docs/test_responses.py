@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 
 from sandbox.__main__ import API_KEY, PORT
 from tests.slow.docs.alike import differences
-from tests.slow.docs.conftest import World
+from tests.slow.docs.conftest import World, all_the_time
 from tests.slow.docs.pages import Fence, codes, exchanges, fences, rows_of
 
 PAGES = ("README.md", "docs/api.md")
@@ -41,18 +40,8 @@ def a_function_dies(world: World) -> Iterator[None]:
     world.org.trouble.add(silence="before", method="POST")
     function = world.stack.functions["create_lead"]
 
-    def kill_it() -> None:
-        while not ended.wait(0.05):
-            function.kill(busy_only=True)
-
-    ended = threading.Event()
-    thread = threading.Thread(target=kill_it)
-    thread.start()
-    try:
+    with all_the_time(lambda: function.kill(busy_only=True), seconds=0.05):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 @contextlib.contextmanager

@@ -41,7 +41,7 @@ class Created(NamedTuple):
 
     @property
     def name(self) -> str:
-        """As logs and metrics have it; that of the others is never another."""
+        """As logs and metrics have it. Each other outcome has one name."""
         return "created" if self.new else "added" if self.added else "exists"
 
 
